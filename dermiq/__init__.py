@@ -1,0 +1,3 @@
+"""DermIQ: what a consultation needs."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,323 @@
+"""The nouns of DermIQ, as frozen dataclasses. Knows no model, no graph and no page.
+
+A consultation turns a `Case` into a stream of events (the classes whose names end
+in a past participle or `Delta`) and one `Answer`. Every number carries its unit in
+its name or its docstring; "cannot judge" is `None`, never 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+CLASSES: tuple[str, ...] = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
+"""The seven HAM10000 classes, alphabetical: the order of every probability vector."""
+
+CLASS_NAMES: Mapping[str, str] = {
+    "akiec": "actinic keratosis or Bowen's disease",
+    "bcc": "basal cell carcinoma",
+    "bkl": "benign keratosis",
+    "df": "dermatofibroma",
+    "mel": "melanoma",
+    "nv": "melanocytic nevus",
+    "vasc": "vascular lesion",
+}
+
+View = Literal["dermoscopy", "close-up", "overview", "unknown"]
+Reader = Literal["specialist", "vlm"]
+Verdict = Literal["supported", "contradicted", "not_covered"]
+UrgencyLevel = Literal["urgent", "soon", "routine", "none"]
+
+
+# --- what goes in -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class QualityIssue:
+    """One measured weakness of an image: `value` against `limit`, in `unit`, said in `message`."""
+
+    code: str  # "blurred", "dark", "overexposed", "small", "cut_by_frame", "no_lesion"
+    message: str
+    value: float
+    limit: float
+    unit: str
+    severe: bool = False  # severe: the readers should abstain
+
+
+@dataclass(frozen=True, eq=False)
+class Lesion:
+    """A prepared image: upright sRGB, (H, W, 3) uint8, no metadata and no identity."""
+
+    pixels: np.ndarray
+    view: View = "unknown"
+    taken: str | None = None  # what the clinician says: "now", "6 months ago"
+    quality: tuple[QualityIssue, ...] = ()
+
+    @property
+    def height(self) -> int:
+        return int(self.pixels.shape[0])
+
+    @property
+    def width(self) -> int:
+        return int(self.pixels.shape[1])
+
+
+@dataclass(frozen=True)
+class PatientContext:
+    """What the clinician chose to tell. Everything is optional."""
+
+    age: int | None = None  # years
+    sex: Literal["female", "male"] | None = None
+    site: str | None = None  # free text or one of the page's list: "back", "face"
+    skin_type: int | None = None  # Fitzpatrick, 1 to 6
+    symptoms: tuple[str, ...] = ()  # "itch", "bled", "grew", "changed", "hurts"
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One finished turn of the conversation, in plain text."""
+
+    role: Literal["user", "assistant"]
+    text: str
+
+
+@dataclass(frozen=True)
+class Case:
+    """What one consultation is about: at least one image of *one* lesion."""
+
+    lesions: tuple[Lesion, ...]
+    context: PatientContext = PatientContext()
+    question: str = "What is this lesion, and why?"
+    history: tuple[Turn, ...] = ()
+
+
+# --- what is seen -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One visible sign, measured on one image."""
+
+    code: str  # "asymmetry", "border_irregularity", "colour_count", "colour_black", ...
+    name: str  # as the page writes it
+    value: float
+    unit: str  # "" where dimensionless
+    text: str  # "asymmetric about both axes"
+    definition: str  # how it was measured, one sentence
+    percentile: float | None = None  # among benign training lesions, 0 to 100
+    likelihood_ratios: Mapping[str, float] = field(default_factory=dict)  # class -> LR of this value's bin
+    n: int | None = None  # training lesions behind percentile and ratios
+    image_index: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class SpecialistReading:
+    """What the specialist says of one image."""
+
+    probabilities: Mapping[str, float]  # calibrated, sum 1, keys CLASSES
+    outline: np.ndarray  # (H, W) bool, in the image's own pixels
+    outline_confidence: float  # mean foreground probability inside the outline, 0 to 1
+    distance: float  # from the training data, as percentile among validation images, 0 to 100
+    findings: tuple[Finding, ...] = ()
+    image_index: int = 0
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """A diagnosis by its graph id and its name; `code` is the class it belongs to, if any."""
+
+    id: str
+    name: str
+    code: str | None = None
+
+
+@dataclass(frozen=True)
+class Candidate:
+    diagnosis: Diagnosis
+    probability: float  # calibrated, 0 to 1
+
+
+@dataclass(frozen=True)
+class Differential:
+    """Candidates, most likely first, and who says so."""
+
+    candidates: tuple[Candidate, ...]
+    reader: Reader
+
+    @property
+    def top(self) -> Candidate:
+        return self.candidates[0]
+
+    def probability(self, code: str) -> float:
+        """The probability of class `code`; KeyError where it is not a candidate."""
+        for candidate in self.candidates:
+            if candidate.diagnosis.code == code:
+                return candidate.probability
+        raise KeyError(code)
+
+
+# --- what is known ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Source:
+    id: str
+    title: str
+    url: str
+    licence: str
+    licence_class: Literal["open", "non-commercial", "research"]
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One sourced edge of the graph, with the sentence that a reader sees."""
+
+    id: str
+    subject: str  # node id
+    relation: str
+    object: str  # node id or literal
+    text: str
+    source: Source
+    locator: str = ""  # row, page or address inside the source
+    polarity: Literal["present", "absent"] = "present"
+    evidence_type: str = "curated"  # curated, label, reader study, derived statistic
+    n: int | None = None
+    weight: float | None = None
+
+
+@dataclass(frozen=True)
+class EvidenceItem:
+    """A fact chosen for this case: the number it is cited by, its score and the reason."""
+
+    number: int  # cited as [F<number>]
+    fact: Fact
+    score: float
+    reason: str
+
+
+@dataclass(frozen=True)
+class Evidence:
+    items: tuple[EvidenceItem, ...] = ()
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One sentence of an answer and what the graph or the measurements say of it."""
+
+    text: str
+    verdict: Verdict
+    fact_ids: tuple[str, ...] = ()
+    finding_codes: tuple[str, ...] = ()
+    note: str = ""
+
+
+# --- what comes out ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ParsedText:
+    """What the parser made of a model's text. `problems` says what it could not read."""
+
+    findings: str = ""
+    differential: str = ""
+    knowledge: str = ""
+    conclusion: str = ""
+    reasoning: str = ""  # everything inside <think>
+    answer: str = ""  # inside <answer>
+    answer_code: str | None = None  # one of CLASSES
+    conclusion_code: str | None = None  # the class that the reasoning arrives at
+    prose: str = ""  # what follows </answer>
+    citations: tuple[int, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Urgency:
+    level: UrgencyLevel
+    text: str
+    facts: tuple[Fact, ...] = ()
+
+
+@dataclass(frozen=True)
+class Abstention:
+    """Why no reading is offered. `code`: "not_a_lesion", "blurred", "far", "disagree"."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True)
+class SelfCheck:
+    """One question that the answer asks of itself. `passed` is None where it cannot be judged."""
+
+    code: str  # "readers_agree", "reasoning_matches_answer", "findings_match", "image_matters"
+    passed: bool | None
+    message: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    text: str
+    parsed: ParsedText
+    evidence: Evidence
+    claims: tuple[Claim, ...]
+    differentials: tuple[Differential, ...]
+    findings: tuple[Finding, ...]
+    urgency: Urgency | None
+    abstention: Abstention | None
+    checks: tuple[SelfCheck, ...]
+    model: str
+    model_revision: str
+    seconds: float
+    stopped: bool = False  # the visitor stopped it: the text is cut
+    notes: tuple[str, ...] = ()  # differences between several images, in words
+
+
+# --- the stream -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ImagesRead:
+    """The specialist is done: one reading an image, and the fused differential."""
+
+    readings: tuple[SpecialistReading, ...]
+    differential: Differential
+    abstention: Abstention | None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class DifferentialRead:
+    """The vision-language model's own differential."""
+
+    differential: Differential
+
+
+@dataclass(frozen=True)
+class EvidenceFound:
+    evidence: Evidence
+    urgency: Urgency | None
+
+
+@dataclass(frozen=True)
+class TextDelta:
+    """More of the model's text, as it is generated."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class ClaimsChecked:
+    claims: tuple[Claim, ...]
+    checks: tuple[SelfCheck, ...]
+
+
+@dataclass(frozen=True)
+class AnswerDone:
+    answer: Answer
+
+
+Event = ImagesRead | DifferentialRead | EvidenceFound | TextDelta | ClaimsChecked | AnswerDone
