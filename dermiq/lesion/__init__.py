@@ -1,0 +1,26 @@
+"""A file becomes a `Lesion`; its quality and, under an outline, its findings are measured.
+
+Knows no model, no graph and no page.
+"""
+
+from dermiq.lesion.findings import FINDING_CODES, measure_findings
+from dermiq.lesion.frame import Box, crop_to_lesion, lesion_box, letterbox
+from dermiq.lesion.intake import ACCEPTED, MAX_BYTES, MAX_PIXELS, read_lesion
+from dermiq.lesion.quality import assess_quality
+from dermiq.lesion.reference import FindingsReference, default_reference
+
+__all__ = [
+    "ACCEPTED",
+    "FINDING_CODES",
+    "MAX_BYTES",
+    "MAX_PIXELS",
+    "Box",
+    "FindingsReference",
+    "assess_quality",
+    "crop_to_lesion",
+    "default_reference",
+    "lesion_box",
+    "letterbox",
+    "measure_findings",
+    "read_lesion",
+]
