@@ -1,0 +1,147 @@
+"""Reads what models really write: four steps, an answer, prose with citations. Says what it could not read.
+
+Accepts headings with or without numbers and bold marks, "Final answer: ..." in place of the tag, and an
+unclosed block. Knows neither the graph nor the page.
+"""
+
+from __future__ import annotations
+
+import re
+
+from dermiq.types import ParsedText
+
+ALIASES: dict[str, tuple[str, ...]] = {
+    "akiec": (
+        "actinic keratosis or bowen's disease",
+        "actinic keratosis",
+        "actinic keratoses",
+        "solar keratosis",
+        "bowen's disease",
+        "bowen disease",
+        "intraepithelial carcinoma",
+        "squamous cell carcinoma in situ",
+        "akiec",
+    ),
+    "bcc": ("basal cell carcinoma", "basal cell cancer", "basalioma", "bcc"),
+    "bkl": (
+        "benign keratosis",
+        "benign keratoses",
+        "benign keratosis-like lesion",
+        "seborrheic keratosis",
+        "seborrhoeic keratosis",
+        "seborrheic keratoses",
+        "solar lentigo",
+        "lichen planus-like keratosis",
+        "lichen-planus-like keratosis",
+        "bkl",
+    ),
+    "df": ("dermatofibroma", "dermatofibromas", "benign fibrous histiocytoma"),
+    "mel": ("malignant melanoma", "melanoma", "melanomas", "melanoma in situ", "lentigo maligna"),
+    "nv": (
+        "melanocytic nevus",
+        "melanocytic naevus",
+        "melanocytic nevi",
+        "nevus",
+        "naevus",
+        "nevi",
+        "naevi",
+        "mole",
+    ),
+    "vasc": (
+        "vascular lesion",
+        "vascular lesions",
+        "angioma",
+        "cherry angioma",
+        "hemangioma",
+        "haemangioma",
+        "angiokeratoma",
+        "pyogenic granuloma",
+    ),
+}
+_CODE_OF = {alias: code for code, aliases in ALIASES.items() for alias in aliases}
+_MENTION = re.compile(r"\b(" + "|".join(sorted(map(re.escape, _CODE_OF), key=len, reverse=True)) + r")\b", re.I)
+_NEGATION = re.compile(
+    r"(\bnot?\b|\bwithout\b|\bagainst\b|\bunlikely\b|\bless likely\b|\brather than\b|\bthan\b|\bexclude[sd]?\b)"
+    r"[^.;,]{0,30}$",
+    re.I,
+)
+_SECTIONS = ("findings", "differential", "knowledge", "conclusion")
+_HEADING = re.compile(
+    r"^[\s#>*\-]*(?:step\s*)?(?:\d[.):]?\s*)?\**\s*(findings|differential(?: diagnosis)?|knowledge|conclusion)\b"
+    r"\s*\**\s*[:.\-]*\**\s*",
+    re.I | re.M,
+)
+_THINK = re.compile(r"<think(?:ing)?>(.*?)(</think(?:ing)?>|(?=<answer>)|\Z)", re.I | re.S)
+_ANSWER = re.compile(r"<answer>(.*?)(</answer>|\n|\Z)", re.I | re.S)
+_PLAIN_ANSWER = re.compile(r"(?:final answer|answer|diagnosis)\s*(?:is|:)\s*\**\s*([^\n.]+)", re.I)
+_CITATION = re.compile(r"\[F(\d+)\]")
+
+
+def class_mentions(text: str) -> list[tuple[int, str]]:
+    """(position, class code) of every diagnosis named in `text` and not denied, in order."""
+    found = []
+    for match in _MENTION.finditer(text):
+        if not _NEGATION.search(text[: match.start()][-40:]):
+            found.append((match.start(), _CODE_OF[match.group(1).lower()]))
+    return found
+
+
+def class_of(text: str) -> str | None:
+    """The class that a short answer names; None where it names none, or several."""
+    codes = {code for _, code in class_mentions(text)}
+    return codes.pop() if len(codes) == 1 else None
+
+
+def parse(text: str) -> ParsedText:
+    """The parts of a model's text. Never raises; `problems` lists what is missing, in words."""
+    problems: list[str] = []
+    think = _THINK.search(text)
+    reasoning = think.group(1).strip() if think else ""
+    if not think:
+        problems.append("no <think> block")
+    elif not think.group(2):
+        problems.append("the <think> block is not closed")
+    sections = _split(reasoning)
+    problems += [f"no {name} step" for name in _SECTIONS if think and not sections[name]]
+    rest = text[think.end() :] if think else text
+    answer, prose = _answer(rest, problems)
+    code = class_of(answer) if answer else None
+    if answer and code is None:
+        problems.append(f"the answer {answer[:60]!r} is none of the seven classes")
+    conclusion = class_mentions(sections["conclusion"]) or class_mentions(sections["differential"])[:1]
+    return ParsedText(
+        **sections,
+        reasoning=reasoning,
+        answer=answer,
+        answer_code=code,
+        conclusion_code=conclusion[0][1] if conclusion else None,
+        prose=prose,
+        citations=tuple(dict.fromkeys(int(n) for n in _CITATION.findall(text))),
+        problems=tuple(problems),
+    )
+
+
+def _split(reasoning: str) -> dict[str, str]:
+    """The four steps by their headings."""
+    marks = list(_HEADING.finditer(reasoning))
+    sections = dict.fromkeys(_SECTIONS, "")
+    ends = [mark.start() for mark in marks[1:]] + [len(reasoning)]
+    for mark, end in zip(marks, ends, strict=False):  # no marks: one end too many
+        name = mark.group(1).lower().split()[0]
+        sections[name] = sections[name] or reasoning[mark.end() : end].strip()
+    return sections
+
+
+def _answer(rest: str, problems: list[str]) -> tuple[str, str]:
+    """The answer and the prose around it."""
+    tagged = _ANSWER.search(rest)
+    if tagged:
+        if not tagged.group(2).startswith("</"):
+            problems.append("the <answer> tag is not closed")
+        return tagged.group(1).strip(), (rest[: tagged.start()] + rest[tagged.end() :]).strip()
+    plain = _PLAIN_ANSWER.search(rest)
+    if plain:
+        problems.append("the answer has no <answer> tag")
+        return plain.group(1).strip(" *"), rest.strip()
+    problems.append("no answer")
+    return "", rest.strip()

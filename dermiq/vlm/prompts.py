@@ -1,0 +1,97 @@
+"""What a vision-language model is asked, the same for every model. Knows neither the graph nor the page.
+
+The first user turn starts with the images and a head (patient, options) that never changes within a
+case, so that the cached prefix serves the differential, the reasoning and every follow-up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from dermiq.types import CLASS_NAMES, CLASSES, Evidence, Finding, PatientContext
+
+Message = dict[str, Any]
+
+OPTIONS = "Options: " + "; ".join(CLASS_NAMES[c] for c in CLASSES) + "."
+FORM = (
+    "Think in four steps (findings, differential, knowledge, conclusion) inside <think></think>, cite facts as [F1], "
+    "give one option inside <answer></answer>, then explain briefly."
+)
+ANSWER_PREFILL = "<answer>"
+REASONING_PREFILL = "<think>\n1. Findings:"
+SYMPTOM_WORDS = {"itch": "itches", "bled": "has bled", "grew": "has grown", "changed": "has changed", "hurts": "hurts"}
+MAX_FINDINGS = 6
+
+
+def patient_line(context: PatientContext) -> str:
+    """ "Patient: 54-year-old male, back. It has grown." or "Patient: not told." """
+    who = f"{context.age}-year-old" if context.age is not None else ""
+    who = f"{who} {context.sex}".strip() if context.sex else who
+    parts = [part for part in (who, context.site) if part]
+    if context.skin_type:
+        parts.append(f"skin type {context.skin_type}")
+    told = [SYMPTOM_WORDS.get(s, s) for s in context.symptoms]
+    line = ", ".join(parts) + "." if parts else "not told."
+    return f"Patient: {line}" + (f" It {', '.join(told)}." if told else "")
+
+
+def notable(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """The few findings that a prompt names: shape, border, colours, then the most unusual of the rest."""
+    by_code = {finding.code: finding for finding in findings}
+    chosen = [by_code[c] for c in ("asymmetry", "border_irregularity", "colour_count") if c in by_code]
+    special = [
+        finding
+        for code, finding in by_code.items()
+        if code in ("colour_blue_gray", "colour_black", "colour_white", "colour_red") and finding.value > 0.05
+    ]
+    chosen += sorted(special, key=lambda finding: -(finding.percentile or 0.0))[:2]
+    if "relative_size" in by_code:
+        chosen.append(by_code["relative_size"])
+    return tuple(chosen[:MAX_FINDINGS])
+
+
+def findings_line(findings: Sequence[Finding]) -> str:
+    words = "; ".join(finding.text for finding in notable(findings))
+    return f"Measured: {words}." if words else "Measured: nothing."
+
+
+def facts_block(evidence: Evidence) -> str:
+    lines = [f"[F{item.number}] {item.fact.text}" for item in evidence.items]
+    return "Facts:\n" + "\n".join(lines) if lines else "Facts: none."
+
+
+def head(context: PatientContext) -> str:
+    return f"{patient_line(context)}\n{OPTIONS}\n"
+
+
+def user_message(text: str, *, images: int = 0) -> Message:
+    content: list[dict[str, str]] = [{"type": "image"} for _ in range(images)]
+    return {"role": "user", "content": [*content, {"type": "text", "text": text}]}
+
+
+def assistant_message(text: str) -> Message:
+    return {"role": "assistant", "content": [{"type": "text", "text": text}]}
+
+
+def differential_messages(context: PatientContext, *, images: int = 1) -> list[Message]:
+    """Asks for the diagnosis at once; scored with ANSWER_PREFILL and `answer_candidates`."""
+    return [user_message(head(context) + "Name the most likely diagnosis.", images=images)]
+
+
+def answer_candidates() -> dict[str, str]:
+    """Class code -> the continuation of ANSWER_PREFILL whose likelihood is that class's."""
+    return {code: f"{CLASS_NAMES[code]}</answer>" for code in CLASSES}
+
+
+def reasoning_messages(
+    context: PatientContext, findings: Sequence[Finding], evidence: Evidence, question: str, *, images: int = 1
+) -> list[Message]:
+    """The first question of a case: reasoning in four steps, an answer, an explanation."""
+    text = f"{head(context)}{findings_line(findings)}\n{facts_block(evidence)}\n{FORM}\nQuestion: {question}"
+    return [user_message(text, images=images)]
+
+
+def follow_up_message(evidence: Evidence, question: str) -> Message:
+    """A later question: new facts, numbered on from the earlier ones, and prose as the answer."""
+    return user_message(f"{facts_block(evidence)}\nQuestion: {question}")
