@@ -1,0 +1,421 @@
+"""Sources and curated tables -> nodes, edges and sources. Deterministic: same files in, same tables out.
+
+`kg_data/curated/conditions.tsv` says which conditions there are and how each source names them,
+`features.tsv` does the same for dermoscopic features and signs, `facts.tsv` holds facts read by hand,
+`sources.tsv` what is cited. Knows the files' formats; writes nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dermiq.errors import KnowledgeError
+from dermiq.knowledge import sentences
+from dermiq.knowledge.atlas import add_atlas
+from dermiq.knowledge.rules import add_referral
+from dermiq.knowledge.schema import CODE_SYSTEMS, Edge, Node, Tables, edge_id, read_rows
+from dermiq.types import Source
+
+NO_BACKBONE = frozenset({"MONDO:0100118", "MONDO:0000653", "MONDO:0000652", "MONDO:0021154"})
+"""Parents left out: "hereditary" groups that MONDO puts over everyday tumours, and near-duplicates of others."""
+
+BEHAVIOURS = {"Benign": "benign", "Indeterminate": "indeterminate", "Malignant": "malignant"}
+BEHAVIOUR_SYNONYMS = {
+    "benign": ("harmless", "non-cancerous", "noncancerous", "not cancer"),
+    "malignant": ("cancerous", "a cancer", "a skin cancer", "malignancy", "cancer", "skin cancer"),
+    "indeterminate": ("premalignant", "precancerous", "a precancer", "precancer", "precancerous lesion"),
+}
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One row of `conditions.tsv`."""
+
+    id: str
+    name: str
+    plural: str
+    class_code: str
+    tier: int
+    row: dict[str, str]
+
+    def many(self, column: str) -> list[str]:
+        return [part for part in self.row[column].split("|") if part]
+
+
+class Assembler:
+    """Collects nodes, edges and sources; `tables()` gives them in a fixed order."""
+
+    def __init__(self, sources: Path, curated: Path) -> None:
+        self.folder = sources
+        self.curated = curated
+        self.nodes: dict[str, Node] = {}
+        self.edges: dict[str, Edge] = {}
+        self.sources: dict[str, Source] = {}
+        self.conditions = _conditions(curated)
+        self.features = [row for _, row in read_rows(curated / "features.tsv")]
+        self._mondo = {row["mondo_id"]: (number, row) for number, row in self.rows("mondo_skin.tsv")}
+
+    def rows(self, name: str) -> list[tuple[int, dict[str, str]]]:
+        return read_rows(self.folder / name)
+
+    def tables(self) -> Tables:
+        self._load_sources()
+        self._add_condition_nodes()
+        self._add_feature_nodes()
+        self._add_hierarchy()
+        self._add_codes()
+        self._add_behaviour()
+        self._add_risk()
+        self._add_look_alikes()
+        self._add_literature()
+        self._add_curated_facts()
+        add_referral(self)
+        add_atlas(self)
+        used = {edge.source for edge in self.edges.values()} | {node.source for node in self.nodes.values()}
+        return Tables(
+            nodes=tuple(sorted(self.nodes.values(), key=lambda node: (node.kind, node.id))),
+            edges=tuple(sorted(self.edges.values(), key=_edge_order)),
+            sources=tuple(source for key, source in sorted(self.sources.items()) if key in used),
+        )
+
+    def add_edge(
+        self, subject: str, relation: str, target: str, *, text: str, source: str, locator: str, **rest: Any
+    ) -> None:
+        """Add one edge; the same statement from the same source is kept once, as it was read first."""
+        polarity = str(rest.pop("polarity", "present"))
+        qualifier = str(rest.pop("qualifier", ""))
+        key = edge_id(subject, relation, target, polarity=polarity, qualifier=qualifier, source=source)
+        edge = Edge(
+            id=key,
+            subject=subject,
+            relation=relation,
+            object=target,
+            polarity=polarity,
+            qualifier=qualifier,
+            text=text,
+            source=source,
+            locator=locator,
+            **rest,
+        )
+        self.edges.setdefault(key, edge)
+
+    # --- nodes --------------------------------------------------------------------------
+
+    def _load_sources(self) -> None:
+        for _, row in read_rows(self.curated / "sources.tsv"):
+            values: dict[str, Any] = row
+            self.sources[row["id"]] = Source(**values)
+
+    def _add_condition_nodes(self) -> None:
+        for condition in self.conditions:
+            _, mondo = self._mondo.get(condition.id, (0, {}))
+            synonyms = condition.many("synonyms")
+            for key in (condition.id, *condition.many("merge")):
+                _, row = self._mondo.get(key, (0, {"synonyms": "", "name": ""}))
+                synonyms += [row["name"], *row["synonyms"].split("|")]
+            codes = {system: mondo.get(system, "") for system in CODE_SYSTEMS}
+            if condition.row["icd10"]:
+                codes["icd10cm"] = condition.row["icd10"]
+            self.nodes[condition.id] = Node(
+                id=condition.id,
+                kind="Disease",
+                name=condition.name,
+                plural=condition.plural,
+                synonyms=_clean(synonyms, drop=condition.many("drop_synonyms"), name=condition.name),
+                class_code=condition.class_code,
+                tier=condition.tier,
+                codes={system: _bare(code) for system, code in codes.items() if code},
+                source="mondo" if mondo else "curated",
+            )
+
+    def _add_feature_nodes(self) -> None:
+        for row in self.features:
+            self.nodes[row["id"]] = Node(
+                id=row["id"],
+                kind=row["kind"],
+                name=row["name"],
+                synonyms=tuple(part for part in row["synonyms"].split("|") if part),
+                codes={"isic": row["isic"]} if row["isic"] else {},
+                source="isic-terms" if row["isic"] else "curated",
+            )
+        for word, synonyms in BEHAVIOUR_SYNONYMS.items():
+            self.nodes[f"behaviour:{word}"] = Node(
+                id=f"behaviour:{word}", kind="Behaviour", name=word, synonyms=synonyms, source="isic-diagnosis"
+            )
+
+    # --- hierarchy, codes, behaviour, risk ------------------------------------------------
+
+    def _add_hierarchy(self) -> None:
+        merged = {old: condition.id for condition in self.conditions for old in condition.many("merge")}
+        waiting = []
+        for condition in self.conditions:
+            for parent in condition.many("parents"):
+                self._is_a(condition.id, parent, source="curated", locator=f"conditions.tsv: {condition.id}")
+                waiting.append(parent)
+            dropped = set(condition.many("drop_parents")) | NO_BACKBONE
+            waiting += self._mondo_parents(condition.id, dropped=dropped, merged=merged)
+        seen = {condition.id for condition in self.conditions}
+        while waiting:
+            key = waiting.pop(0)
+            if key not in seen and key in self._mondo:
+                seen.add(key)
+                waiting += self._mondo_parents(key, dropped=set(NO_BACKBONE), merged=merged)
+        for row in self.features:
+            if row["parent"]:
+                self._is_a(row["id"], row["parent"], source="curated", locator=f"features.tsv: {row['id']}")
+
+    def _mondo_parents(self, key: str, *, dropped: set[str], merged: dict[str, str]) -> list[str]:
+        if key not in self._mondo:
+            return []
+        _, row = self._mondo[key]
+        if key not in self.nodes:
+            self.nodes[key] = Node(
+                id=key, kind="Disease", name=row["name"], plural=row["name"] + "s", source="mondo", tier=0
+            )
+        parents = []
+        for raw in row["parents"].split("|"):
+            parent = merged.get(raw, raw)
+            if parent in self._mondo and parent != key and parent not in dropped and raw not in dropped:
+                self._is_a(key, parent, source="mondo", locator=f"term {key}")
+                parents.append(parent)
+        return parents
+
+    def _is_a(self, child: str, parent: str, *, source: str, locator: str) -> None:
+        if parent not in self.nodes:
+            if parent not in self._mondo:
+                raise KnowledgeError(f"{child} has the parent {parent}, which no table names.")
+            name = self._mondo[parent][1]["name"]
+            self.nodes[parent] = Node(id=parent, kind="Disease", name=name, plural=name + "s", source="mondo")
+        upper = self.nodes[parent]
+        text = sentences.kind_of(
+            self.nodes[child].name,
+            upper.name,
+            parent_plural=upper.plural,
+            is_group=parent in ("dermiq:bkl", "dermiq:vasc"),
+        )
+        self.add_edge(child, "is_a", parent, text=text, source=source, locator=locator, evidence_type="ontology")
+
+    def _add_codes(self) -> None:
+        icd = {row["code"]: number for number, row in self.rows("icd10cm_skin.tsv")}
+        for condition in self.conditions:
+            codes = self.nodes[condition.id].codes
+            if codes.get("icd10cm") in icd:
+                code = codes["icd10cm"]
+                text = sentences.coded(condition.name, "ICD-10-CM", code)
+                self.add_edge(
+                    condition.id,
+                    "coded_as",
+                    f"ICD-10-CM {code}",
+                    text=text,
+                    source="icd10cm",
+                    locator=f"code {code}, row {icd[code]}",
+                    evidence_type="ontology",
+                )
+            if "sctid" in codes and condition.tier == 1:
+                text = sentences.coded(condition.name, "SNOMED CT", codes["sctid"])
+                self.add_edge(
+                    condition.id,
+                    "coded_as",
+                    f"SNOMED CT {codes['sctid']}",
+                    text=text,
+                    source="mondo",
+                    locator=f"term {condition.id}",
+                    evidence_type="ontology",
+                )
+
+    def _add_behaviour(self) -> None:
+        leaves = {row["name"]: (number, row) for number, row in self.rows("isic_diagnosis_tree.tsv")}
+        for condition in self.conditions:
+            leaf = condition.row["isic"]
+            if not leaf:
+                continue
+            if leaf not in leaves:
+                raise KnowledgeError(f"conditions.tsv: {leaf!r} is no name in isic_diagnosis_tree.tsv.")
+            number, row = leaves[leaf]
+            kind = BEHAVIOURS[row["path"].split(":")[0]]
+            self.add_edge(
+                condition.id,
+                "behaves_as",
+                f"behaviour:{kind}",
+                text=sentences.behaviour(condition.name, kind),
+                source="isic-diagnosis",
+                locator=f"row {number}: {row['path']}",
+                evidence_type="ontology",
+            )
+
+    def _by_reader_label(self) -> dict[str, Condition]:
+        return {condition.row["reader"]: condition for condition in self.conditions if condition.row["reader"]}
+
+    def _add_risk(self) -> None:
+        readers = self._by_reader_label()
+        for number, row in self.rows("condition_risk.tsv"):
+            condition = readers.get(row["condition"])
+            if condition is None:
+                continue
+            level = int(row["risk"])
+            self.add_edge(
+                condition.id,
+                "risk_level",
+                ("low", "medium", "high")[level],
+                text=sentences.risk(condition.name, level),
+                source="reader-study",
+                locator=f"condition_risk.tsv row {number}",
+                evidence_type="label",
+            )
+
+    def _add_look_alikes(self) -> None:
+        readers = self._by_reader_label()
+        for number, row in self.rows("differential_dx.tsv"):
+            first, second = readers.get(row["condition_a"]), readers.get(row["condition_b"])
+            both = int(row["n_cases_same_reader"])
+            share = float(row["p_b_given_a"])
+            if first is None or second is None or both < 3 or share < 0.03:
+                continue
+            cases = int(row["n_cases_a"])
+            self.add_edge(
+                first.id,
+                "look_alike",
+                second.id,
+                text=sentences.look_alike(first.name, second.name, both=both, cases=cases),
+                source="reader-study",
+                locator=f"differential_dx.tsv row {number}",
+                evidence_type="reader study",
+                n=cases,
+                probability=share,
+            )
+
+    # --- literature and facts read by hand -------------------------------------------------
+
+    def _add_literature(self) -> None:
+        conditions: dict[str, tuple[Condition, str]] = {}
+        for condition in self.conditions:
+            for label in condition.many("literature"):
+                name, _, context = label.partition("@")
+                conditions[name] = (condition, context)
+        features: dict[str, list[dict[str, str]]] = {}
+        for row in self.features:
+            for label in row["literature"].split("|"):
+                features.setdefault(label, []).append(row)
+        for number, row in self.rows("dermoscopic_features_literature.tsv"):
+            if row["diagnosis"] in conditions:
+                condition, context = conditions[row["diagnosis"]]
+                for feature in features.get(row["feature"], ()):
+                    self._literature_edge(condition, feature, context, number=number, row=row)
+
+    def _literature_edge(
+        self, condition: Condition, feature: dict[str, str], context: str, *, number: int, row: dict[str, str]
+    ) -> None:
+        source = self._literature_source(row)
+        rest: dict[str, Any] = {"qualifier": context}
+        name = feature["name"]
+        counted = re.match(r"(\d+)/(\d+)", row["weight"])
+        panel = re.fullmatch(r"([\d.]+)%", row["weight"]) if "Delphi" in row["primary_reference"] else None
+        if row["feature"].startswith("absence of"):
+            text = sentences.dermoscopy_lacks(condition.name, name)
+            rest["polarity"] = "absent"
+        elif row["polarity"].startswith("mimic"):
+            text = sentences.dermoscopy_pitfall(condition.name, name)
+            rest["qualifier"] = "mimic"
+        elif counted:
+            hits, total = int(counted[1]), int(counted[2])
+            text = sentences.dermoscopy_counted(condition.name, name, hits=hits, total=total)
+            rest |= {"n": total, "probability": round(hits / total, 3)}
+        elif panel:
+            text = sentences.dermoscopy_agreed(condition.name, name, share=float(panel[1]) / 100)
+            rest["probability"] = float(panel[1]) / 100
+        else:
+            text = sentences.dermoscopy(condition.name, name, context=context)
+        self.add_edge(
+            condition.id,
+            "has_dermoscopic_feature",
+            feature["id"],
+            text=text,
+            source=source,
+            locator=f"{row['primary_reference']}; {row['source_url']}",
+            evidence_type="curated",
+            **rest,
+        )
+
+    def _literature_source(self, row: dict[str, str]) -> str:
+        key = "lit-" + hashlib.sha256((row["source_url"] + row["primary_reference"]).encode()).hexdigest()[:8]
+        self.sources[key] = Source(
+            id=key,
+            title=row["primary_reference"],
+            url=row["source_url"],
+            licence="facts restated, not the text; the page keeps its own licence",
+            licence_class="open",
+        )
+        return key
+
+    def _add_curated_facts(self) -> None:
+        for number, row in read_rows(self.curated / "facts.tsv"):
+            target = row["object"]
+            if "=" in target:
+                target = self.curated_node(target)
+            self.add_edge(
+                row["subject"],
+                row["relation"],
+                target,
+                polarity=row["polarity"] or "present",
+                qualifier=row["qualifier"],
+                text=row["text"],
+                source=row["source"],
+                locator=row["locator"] or f"facts.tsv line {number}",
+                evidence_type=row["evidence_type"] or "curated",
+                checked=row["checked"],
+            )
+
+    def curated_node(self, spec: str) -> str:
+        """'Treatment=cryotherapy|freezing' -> the node's id; the node is made where it is new."""
+        kind, _, names = spec.partition("=")
+        name, *synonyms = names.split("|")
+        key = f"{kind.lower()}:{slug(name)}"
+        old = self.nodes.get(key)
+        known = [*(old.synonyms if old else ()), *synonyms]
+        self.nodes[key] = Node(id=key, kind=kind, name=name, synonyms=tuple(dict.fromkeys(known)), source="curated")
+        return key
+
+
+def slug(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+def _conditions(curated: Path) -> list[Condition]:
+    return [
+        Condition(
+            id=row["id"],
+            name=row["name"],
+            plural=row["plural"],
+            class_code=row["class"],
+            tier=int(row["tier"]),
+            row=row,
+        )
+        for _, row in read_rows(curated / "conditions.tsv")
+    ]
+
+
+def _bare(code: str) -> str:
+    """'SCTID:254731001|SCTID:1' -> '254731001'; 'DOID:8923' stays."""
+    first = code.split("|")[0]
+    return first if first.startswith("DOID:") else first.split(":")[-1]
+
+
+def _clean(synonyms: Iterable[str], *, drop: Iterable[str], name: str) -> tuple[str, ...]:
+    """Synonyms that people write: no annotations in brackets, no name twice."""
+    unwanted = {text.casefold() for text in (*drop, name, "")}
+    kept: dict[str, str] = {}
+    for text in synonyms:
+        key = text.casefold()
+        if key in unwanted or key in kept or re.search(r"[(),]|zone of skin|somatic|\\", text) or len(text) > 60:
+            continue
+        kept[key] = text
+    return tuple(kept.values())
+
+
+def _edge_order(edge: Edge) -> tuple[str, str, str, str, str]:
+    return edge.subject, edge.relation, edge.object, edge.source, edge.id

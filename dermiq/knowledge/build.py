@@ -1,0 +1,118 @@
+"""Build `kg_data/` from the sources folder and the curated tables, judge it and print what it holds.
+
+    python -m dermiq.knowledge.build --sources ../shared/kg_sources --out kg_data
+
+The sources folder may also be named by the environment variable DERMIQ_KG_SOURCES.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from dermiq.errors import KnowledgeError
+from dermiq.knowledge.assemble import Assembler
+from dermiq.knowledge.schema import Tables, check_tables, write_tables
+
+ROOT = Path(__file__).resolve().parents[2]
+COVERAGE = (
+    "has_dermoscopic_feature",
+    "has_sign",
+    "look_alike",
+    "behaves_as",
+    "risk_level",
+    "located_at",
+    "risk_factor",
+    "diagnosed_by",
+    "treated_by",
+    "refer_if",
+    "coded_as",
+)
+
+
+def sources_folder() -> Path:
+    """DERMIQ_KG_SOURCES, or the folder that lies beside the repository."""
+    named = os.environ.get("DERMIQ_KG_SOURCES")
+    return Path(named) if named else ROOT.parent / "shared" / "kg_sources"
+
+
+def build(sources: Path, *, curated: Path) -> Tables:
+    """Assemble and judge the tables; KnowledgeError where they contradict the schema."""
+    if not sources.is_dir():
+        raise KnowledgeError(f"There is no sources folder at {sources}; name it with --sources or DERMIQ_KG_SOURCES.")
+    tables = Assembler(sources, curated).tables()
+    check_tables(tables)
+    return tables
+
+
+def report(tables: Tables) -> str:
+    """What the graph holds, in words and a table."""
+    licences = {source.id: source.licence_class for source in tables.sources}
+    parts = [
+        f"{len(tables.nodes)} nodes, {len(tables.edges)} edges, {len(tables.sources)} sources",
+        "nodes     " + _counts(node.kind for node in tables.nodes),
+        "edges     " + _counts(edge.relation for edge in tables.edges),
+        "evidence  " + _counts(edge.evidence_type for edge in tables.edges),
+        "licence   " + _counts(licences[edge.source] for edge in tables.edges),
+        "",
+        coverage(tables),
+    ]
+    return "\n".join(parts)
+
+
+def _counts(values: Iterable[str]) -> str:
+    counted = Counter(values)
+    return ", ".join(f"{name} {count}" for name, count in sorted(counted.items(), key=lambda item: (-item[1], item[0])))
+
+
+def coverage(tables: Tables) -> str:
+    """Conditions of tier 1 x fact types, as a Markdown table; subtypes count for the condition above them."""
+    parents: dict[str, set[str]] = {}
+    for edge in tables.edges:
+        if edge.relation == "is_a":
+            parents.setdefault(edge.object, set()).add(edge.subject)
+    lines = [
+        "| condition | class | " + " | ".join(name.replace("has_", "") for name in COVERAGE) + " |",
+        "|---|---|" + "---:|" * len(COVERAGE),
+    ]
+    for node in tables.nodes:
+        if node.kind == "Disease" and node.tier == 1:
+            family = _below(node.id, parents)
+            found = Counter(edge.relation for edge in tables.edges if edge.subject in family)
+            numbers = " | ".join(str(found[name]) for name in COVERAGE)
+            lines.append(f"| {node.name} | {node.class_code or '-'} | {numbers} |")
+    return "\n".join(lines)
+
+
+def _below(key: str, children: dict[str, set[str]]) -> set[str]:
+    found, waiting = {key}, [key]
+    while waiting:
+        for child in children.get(waiting.pop(), ()):
+            if child not in found:
+                found.add(child)
+                waiting.append(child)
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Build the knowledge graph's tables.")
+    parser.add_argument("--sources", type=Path, default=None, help="folder of source extracts")
+    parser.add_argument("--out", type=Path, default=ROOT / "kg_data", help="where nodes, edges and sources go")
+    parser.add_argument("--curated", type=Path, default=ROOT / "kg_data" / "curated", help="tables read by hand")
+    options = parser.parse_args(arguments)
+    try:
+        tables = build(options.sources or sources_folder(), curated=options.curated)
+    except KnowledgeError as error:
+        print(f"{error}\n{error.detail}".rstrip(), file=sys.stderr)
+        return 1
+    write_tables(tables, options.out)
+    print(report(tables))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
