@@ -3,6 +3,7 @@
 Knows no model, no graph and no page.
 """
 
+from dermiq.lesion.drawn import drawn_examples
 from dermiq.lesion.findings import FINDING_CODES, measure_findings
 from dermiq.lesion.frame import Box, crop_to_lesion, lesion_box, letterbox
 from dermiq.lesion.intake import ACCEPTED, MAX_BYTES, MAX_PIXELS, read_lesion
@@ -19,6 +20,7 @@ __all__ = [
     "assess_quality",
     "crop_to_lesion",
     "default_reference",
+    "drawn_examples",
     "lesion_box",
     "letterbox",
     "measure_findings",

@@ -48,7 +48,7 @@ COLOUR_RULES = {
     "red": "redder than the surrounding skin (a above {red:.0f}, hue below 30 degrees)",
     "light_brown": "L from 42 to {brown:.0f} without being red or blue-gray",
     "dark_brown": "L from 20 to 42 without being red or blue-gray",
-    "blue_gray": "L from 20 to 62, b below 8 and a below 16",
+    "blue_gray": "L from 20 to 66, b below a fifth of L and a below 16",
     "black": "L below 20",
 }
 NUMBER_WORDS = ("no", "one", "two", "three", "four", "five", "six")

@@ -231,7 +231,7 @@ def _colour_masks(lab: np.ndarray) -> dict[str, np.ndarray]:
     black = lightness < 20
     white = ~black & (lightness > STANDARD_SKIN[0] + 4) & (chroma < 16)
     left = ~black & ~white
-    blue_gray = left & (lightness < 62) & (b < 8) & (a < 16)
+    blue_gray = left & (lightness < 66) & (b < 0.2 * lightness) & (a < 16)
     left &= ~blue_gray
     red = left & (a > STANDARD_SKIN[1] + 10) & (hue < 30)
     left &= ~red & (lightness < STANDARD_SKIN[0] - 7)
