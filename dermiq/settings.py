@@ -1,0 +1,90 @@
+"""One dataclass of settings; the flags and the environment variables are generated from it.
+
+`--port 7861` and `DERMIQ_PORT=7861` say the same; the flag wins. Unknown flags are refused.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from dermiq.errors import InputError
+
+
+def _option(default: Any, text: str) -> Any:
+    return field(default=default, metadata={"help": text})
+
+
+@dataclass(frozen=True)
+class Settings:
+    model: str | None = _option(None, "any Hugging Face image-text-to-text model, by name or folder; default: DermIQ-Nano")
+    adapter: str | None = _option(None, "a LoRA adapter for the model, by name or folder")
+    load_in_4bit: bool = _option(False, "load the model in 4 bits (bitsandbytes)")
+    device: str | None = _option(None, "cpu, cuda, cuda:1, mps; default: a GPU when there is one")
+    host: str = _option("127.0.0.1", "address to listen on; a Space listens on 0.0.0.0")
+    port: int = _option(7860, "port to listen on")
+    cache: Path | None = _option(None, "where downloaded and converted models are kept")
+    data: Path | None = _option(None, "folder of the data sets, for training and evaluation")
+    kg: Path | None = _option(None, "folder of the knowledge graph; default: kg_data")
+
+    @classmethod
+    def load(cls, argv: Sequence[str] | None = None, env: Mapping[str, str] | None = None) -> Settings:
+        """Flags over environment over defaults. Exits with a usage message at an unknown flag."""
+        env = os.environ if env is None else env
+        values = _from_environment(env)
+        given = vars(parser().parse_args(argv))
+        values.update({name: value for name, value in given.items() if value is not None})
+        return cls(**values)
+
+
+def parser() -> argparse.ArgumentParser:
+    """One flag for every field; None means "not given"."""
+    made = argparse.ArgumentParser(prog="app.py", description="DermIQ, the consultation page", allow_abbrev=False)
+    hints = get_type_hints(Settings)
+    for f in fields(Settings):
+        flag = "--" + f.name.replace("_", "-")
+        text = f"{f.metadata['help']} (DERMIQ_{f.name.upper()})".replace("%", "%%")
+        if hints[f.name] is bool:
+            made.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=text)
+        else:
+            made.add_argument(flag, type=_convert_for(hints[f.name]), default=None, help=text)
+    return made
+
+
+def _from_environment(env: Mapping[str, str]) -> dict[str, Any]:
+    hints = get_type_hints(Settings)
+    values: dict[str, Any] = {}
+    if env.get("SPACE_ID"):
+        values["host"] = "0.0.0.0"
+    for f in fields(Settings):
+        assert f.default is not MISSING
+        name = f"DERMIQ_{f.name.upper()}"
+        text = env.get(name, "")
+        if text:
+            values[f.name] = _boolean(name, text) if hints[f.name] is bool else _checked(name, text, hints[f.name])
+    return values
+
+
+def _convert_for(hint: Any) -> Any:
+    text = str(hint)
+    if hint is int:
+        return int
+    return Path if "Path" in text else str
+
+
+def _checked(name: str, text: str, hint: Any) -> Any:
+    try:
+        return _convert_for(hint)(text)
+    except ValueError as error:
+        raise InputError(f"{name} is {text!r}, which is not a whole number. Set it to one, or unset it.") from error
+
+
+def _boolean(name: str, text: str) -> bool:
+    known = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+    if text.lower() not in known:
+        raise InputError(f"{name} is {text!r}. Set it to 1 or 0.")
+    return known[text.lower()]

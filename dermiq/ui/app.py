@@ -1,0 +1,370 @@
+"""The page as a gradio app: components, and which action leads to which handler.
+
+`create_app` builds it without starting anything; `launch_options` says how it is served.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from dermiq import report
+from dermiq.settings import Settings
+from dermiq.types import PatientContext
+from dermiq.ui import about, consult
+from dermiq.ui.markup import fill
+from dermiq.ui.protocol import Consultant
+from dermiq.ui.serving import guard
+from dermiq.ui.upload import PrivateFile
+from dermiq.ui.visit import Visit
+
+log = logging.getLogger(__name__)
+
+STATIC = Path(__file__).resolve().parent / "static"
+MAX_FILE = "25mb"
+STATE_SECONDS = 4 * 3600  # a visit that nobody touched for so long is forgotten
+SITES = ["face", "scalp", "ear", "neck", "chest", "abdomen", "back", "arm", "hand", "palm or sole", "leg", "foot", "genital"]
+SKIN_TYPES = [("I", 1), ("II", 2), ("III", 3), ("IV", 4), ("V", 5), ("VI", 6)]
+SYMPTOMS = [("itches", "itch"), ("bled", "bled"), ("grew", "grew"), ("changed", "changed"), ("hurts", "hurts")]
+NOTICE = "Research demonstration for clinicians. Not a medical device, not for diagnosis."
+
+# The element keeps its own content: the script compares old and new and changes only what differs,
+# so that focus, open reasoning and open cards survive an update. Values never pass through the template.
+TEMPLATE = '<div class="dq-root"></div>'
+EVENTS = "dermiq.mount(element, props, watch, trigger, {names});"
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The components that handlers fill, in the order of `outputs`."""
+
+    viewer: gr.HTML
+    chat: gr.HTML
+    suggestions: gr.HTML
+    panels: gr.HTML
+    urgency: gr.HTML
+    question: gr.Textbox
+    send: gr.Button
+    stop: gr.Button
+    markdown: gr.Button
+    pdf: gr.Button
+
+    def outputs(self) -> list[gr.components.Component]:
+        return list(vars(self).values())
+
+
+def updates(frame: consult.Frame) -> list[Any]:
+    """A frame as the values of `Parts.outputs()`."""
+    html = [frame.viewer, frame.chat, frame.suggestions, frame.panels, frame.urgency]
+    values: list[Any] = [gr.skip() if h is None else str(h) for h in html]
+    values.append(gr.update(value="") if frame.clear_question else gr.skip())
+    running, ready = frame.running, frame.reportable
+    values += [gr.skip(), gr.skip()] if running is None else [gr.update(visible=not running), gr.update(visible=running)]
+    return values + ([gr.skip()] * 2 if ready is None else [gr.update(interactive=ready)] * 2)
+
+
+def html_part(elem_id: str, value: object = "", *, events: Sequence[str] = ()) -> Any:
+    """A gr.HTML whose buttons and fields trigger the named events."""
+    return gr.HTML(
+        str(value),
+        elem_id=elem_id,
+        html_template=TEMPLATE,
+        js_on_load=EVENTS.format(names=json.dumps(list(events))),
+        head=f"<script>{(STATIC / 'page.js').read_text(encoding='utf-8')}</script>",
+        apply_default_css=False,
+    )
+
+
+def bar(consultant: Consultant) -> str:
+    ready = consultant.ready()
+    status = "ready" if ready else consultant.status()
+    return str(
+        fill(
+            '<header class="dq-bar"><p><strong>DermIQ</strong> {notice}</p><p class="dq-bar-right">'
+            '<span>{name}</span><span>{device}</span><span class="dq-status{kind}" role="status">{status}</span>'
+            '<button type="button" class="dq-link" data-event="about">About this model</button></p></header>',
+            notice=NOTICE,
+            name=consultant.name,
+            device=consultant.device,
+            kind=" dq-ready" if ready else "",
+            status=status,
+        )
+    )
+
+
+def create_app(
+    consultant: Consultant, settings: Settings, *, examples: Sequence[tuple[str, np.ndarray]] = ()
+) -> gr.Blocks:
+    """The whole page. `examples` are drawings: (title, pixels)."""
+    room = consult.ConsultRoom(consultant, examples)
+    with gr.Blocks(title="DermIQ", analytics_enabled=False, fill_width=True, delete_cache=(600, 1200)) as page:
+        visit = gr.State(Visit(), time_to_live=STATE_SECONDS, delete_callback=room.close)
+        top = html_part("dq-top", bar(consultant), events=["about"])
+        with gr.Tabs(elem_id="dq-tabs") as tabs:
+            with gr.Tab("Consult", id="consult"):
+                _consult_tab(room, visit)
+            with gr.Tab("About this model", id="about"):
+                _about_tab()
+        top.about(lambda: gr.Tabs(selected="about"), outputs=[tabs], **QUICK)
+        _poll(consultant, top)
+        _lifetime(page, room, visit)
+    return page
+
+
+QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+SLOW: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": 8}
+
+
+def _consult_tab(room: consult.ConsultRoom, visit: gr.State) -> None:
+    first = room.frame(Visit())
+    with gr.Row(elem_id="dq-consult"):
+        with gr.Column(elem_id="dq-left", scale=0, min_width=300):
+            viewer_events = ["example", "show", "remove", "layer", "view", "taken"]
+            viewer = html_part("dq-viewer", first.viewer, events=viewer_events)
+            upload = PrivateFile(
+                file_count="multiple", type="binary", elem_id="dq-upload", visible="hidden", label="Images of one lesion"
+            )
+            fields = _context_fields()
+            new = gr.Button("New case", size="sm", elem_id="dq-new")
+        with gr.Column(elem_id="dq-right", scale=1, min_width=320):
+            chat = html_part("dq-chat", first.chat, events=["insist", "retry", "imagecheck"])
+            with gr.Row(elem_id="dq-ask"):
+                question = gr.Textbox(
+                    placeholder="Ask about this lesion", label="Question", show_label=False, lines=1, max_lines=4,
+                    max_length=consult.MAX_QUESTION, elem_id="dq-question", scale=1, container=False,
+                )
+                send = gr.Button("Send", variant="primary", elem_id="dq-send", scale=0, min_width=88)
+                stop = gr.Button("Stop", variant="stop", elem_id="dq-stop", scale=0, min_width=88, visible=False)
+            suggestions = html_part("dq-suggest", first.suggestions, events=["suggest"])
+    panels = html_part("dq-panels", first.panels)
+    with gr.Row(elem_id="dq-foot"):
+        urgency = html_part("dq-urgency", first.urgency)
+        with gr.Row(elem_id="dq-report"):
+            image = gr.Checkbox(label="with the image", value=False, elem_id="dq-with-image", container=False, min_width=120)
+            markdown = gr.Button("Report: Markdown", size="sm", interactive=False, elem_id="dq-markdown", min_width=120)
+            pdf = gr.Button("Report: PDF", size="sm", interactive=False, elem_id="dq-pdf", min_width=100)
+    outbox = html_part("dq-outbox")
+    parts = Parts(viewer, chat, suggestions, panels, urgency, question, send, stop, markdown, pdf)
+    _wire_images(room, visit, parts, upload)
+    _wire_questions(room, visit, parts, fields)
+    _wire_report(room, visit, parts, image, outbox)
+    new.click(lambda v: [*updates(room.new_case(v)), None, None, None, None, []], [visit],
+              [*parts.outputs(), *fields], **QUICK)
+
+
+def _context_fields() -> list[gr.components.Component]:
+    with gr.Group(elem_id="dq-context"):
+        gr.HTML('<h2 class="dq-h">Patient <small>all optional</small></h2>', apply_default_css=False, js_on_load=None)
+        with gr.Row():
+            age = gr.Number(label="Age, years", precision=0, minimum=0, maximum=120, min_width=90, value=None)
+            sex = gr.Dropdown([("not stated", None), "female", "male"], label="Sex", min_width=110, filterable=False, value=None)
+        with gr.Row():
+            site = gr.Dropdown(SITES, label="Site", min_width=110, allow_custom_value=True, value=None)
+            skin = gr.Dropdown([("not stated", None), *SKIN_TYPES], label="Skin type", min_width=90, filterable=False, value=None)
+        symptoms = gr.CheckboxGroup(SYMPTOMS, label="What the patient reports", min_width=200)
+    return [age, sex, site, skin, symptoms]
+
+
+def context_of(age: float | None, sex: str | None, site: str | None, skin: int | None, symptoms: Sequence[str]) -> PatientContext:
+    """What the fields say; impossible values count as not said."""
+    years = int(age) if age is not None and 0 <= age <= 120 else None
+    return PatientContext(
+        age=years,
+        sex=sex if sex in ("female", "male") else None,  # type: ignore[arg-type]
+        site=" ".join(site.split())[:60] or None if site else None,
+        skin_type=skin if skin in range(1, 7) else None,
+        symptoms=tuple(s for _, s in SYMPTOMS if s in (symptoms or ())),
+    )
+
+
+def _frames(handler: Callable[..., Iterator[consult.Frame]]) -> Callable[..., Iterator[list[Any]]]:
+    def stream(*args: Any) -> Iterator[list[Any]]:
+        for frame in handler(*args):
+            yield updates(frame)
+
+    return stream
+
+
+def _wire_images(room: consult.ConsultRoom, visit: gr.State, parts: Parts, upload: PrivateFile) -> None:
+    outputs = parts.outputs()
+
+    def uploaded(v: Visit, files: list[bytes] | None) -> Iterator[list[Any]]:
+        for frame in room.add_images(v, files or []):
+            yield [*updates(frame), None]
+
+    upload.upload(uploaded, [visit, upload], [*outputs, upload], **SLOW)
+
+    def example(v: Visit, event: gr.EventData) -> Iterator[list[Any]]:
+        for frame in room.add_example(v, _index(event)):
+            yield updates(frame)
+
+    def remove(v: Visit, event: gr.EventData) -> Iterator[list[Any]]:
+        for frame in room.remove(v, _index(event)):
+            yield updates(frame)
+
+    viewer: Any = parts.viewer
+    viewer.example(example, [visit], outputs, **SLOW)
+    viewer.remove(remove, [visit], outputs, **SLOW)
+
+    def show(v: Visit, event: gr.EventData) -> list[Any]:
+        return updates(room.show(v, _index(event)))
+
+    def layer(v: Visit, event: gr.EventData) -> list[Any]:
+        return updates(room.set_layer(v, _text(event)))  # type: ignore[arg-type]
+
+    def view(v: Visit, event: gr.EventData) -> list[Any]:
+        return updates(room.describe(v, _index(event), view=_text(event)))
+
+    def taken(v: Visit, event: gr.EventData) -> list[Any]:
+        return updates(room.describe(v, _index(event), taken=_text(event)))
+
+    for listen, handler in ((viewer.show, show), (viewer.layer, layer), (viewer.view, view), (viewer.taken, taken)):
+        listen(handler, [visit], outputs, **QUICK)
+
+
+def _index(event: gr.EventData) -> int:
+    """The image or example that was meant; -1 where the page sent something else."""
+    value = _data(event).get("index")
+    return int(value) if isinstance(value, str | int) and str(value).isdecimal() else -1
+
+
+def _text(event: gr.EventData) -> str:
+    return str(_data(event).get("value", ""))[: consult.MAX_QUESTION]
+
+
+def _data(event: gr.EventData) -> dict[str, Any]:
+    return event._data if isinstance(event._data, dict) else {}
+
+
+def _wire_questions(room: consult.ConsultRoom, visit: gr.State, parts: Parts, fields: list[Any]) -> None:
+    outputs = parts.outputs()
+
+    def ask(v: Visit, question: str, *values: Any) -> Iterator[consult.Frame]:
+        v.context = context_of(*values)
+        return room.ask(v, question or "")
+
+    def suggested(v: Visit, *values: Any) -> Iterator[list[Any]]:
+        *context, event = values
+        v.context = context_of(*context)
+        for frame in room.ask(v, _text(event)):
+            yield updates(frame)
+
+    def suggest(
+        v: Visit, age: float | None, sex: str | None, site: str | None, skin: int | None, symptoms: list[str],
+        event: gr.EventData,
+    ) -> Iterator[list[Any]]:
+        yield from suggested(v, age, sex, site, skin, symptoms, event)
+
+    chat: Any = parts.chat
+    suggestions: Any = parts.suggestions
+    gr.on([parts.send.click, parts.question.submit], _frames(ask), [visit, parts.question, *fields], outputs, **SLOW)
+    suggestions.suggest(suggest, [visit, *fields], outputs, **SLOW)
+    chat.insist(_frames(room.insist), [visit], outputs, **SLOW)
+    chat.retry(_frames(room.retry), [visit], outputs, **SLOW)
+    chat.imagecheck(_frames(room.check_image), [visit], outputs, **SLOW)
+    parts.stop.click(room.stop, [visit], None, **QUICK)
+
+
+def _wire_report(room: consult.ConsultRoom, visit: gr.State, parts: Parts, image: gr.Checkbox, outbox: gr.HTML) -> None:
+    """A report travels inside the page's own answer, so that no file of it is kept or served."""
+
+    def make(v: Visit, form: str, with_image: bool) -> str:
+        answered = [e for e in v.exchanges if e.answer]
+        if not answered:
+            return ""
+        last = answered[-1]
+        assert last.answer is not None
+        assert last.case is not None
+        case, created = last.case, datetime.now().astimezone()
+        if form == "pdf":
+            content, kind = report.to_pdf(case, last.answer, created=created, include_image=with_image), "application/pdf"
+        else:
+            content = report.to_markdown(case, last.answer, created=created, include_image=with_image).encode()
+            kind = "text/markdown"
+        name = f"dermiq-report-{created:%Y-%m-%d-%H%M}.{'pdf' if form == 'pdf' else 'md'}"
+        sent = {"name": name, "type": kind, "data": base64.b64encode(content).decode(), "id": secrets.token_hex(4)}
+        return str(fill('<i hidden data-download="{d}"></i>', d=json.dumps(sent)))
+
+    parts.markdown.click(lambda v, w: make(v, "md", w), [visit, image], [outbox], **QUICK)
+    parts.pdf.click(lambda v, w: make(v, "pdf", w), [visit, image], [outbox], **QUICK)
+
+
+def _about_tab() -> None:
+    def static(value: object) -> None:
+        gr.HTML(str(value), apply_default_css=False, js_on_load=None)
+
+    static(about.PURPOSE)
+    for title, folder in about.CARDS:
+        text = about.card_markdown(folder)
+        if text is None:
+            static(fill('<h2 class="dq-h">{t}</h2><p class="dq-placeholder">No model card comes with these weights.</p>', t=title))
+        else:
+            gr.Markdown(text, elem_classes="dq-model-card")
+    static(about.reliability())
+
+
+def _poll(consultant: Consultant, top: gr.HTML) -> None:
+    """Follow the model's loading in the bar, until it is ready or has failed."""
+    timer = gr.Timer(1.0)
+
+    def tick() -> tuple[Any, Any]:
+        return bar(consultant), gr.skip() if consult.is_loading(consultant) else gr.Timer(active=False)
+
+    timer.tick(tick, None, [top, timer], **QUICK)
+
+
+def _lifetime(page: gr.Blocks, room: consult.ConsultRoom, visit: gr.State) -> None:
+    """When the tab closes, the visit is forgotten at once, not when its time runs out."""
+    visits: dict[str, Visit] = {}
+
+    def opened(v: Visit, request: gr.Request) -> None:
+        if request.session_hash:
+            visits[request.session_hash] = v
+
+    def closed(request: gr.Request) -> None:
+        gone = visits.pop(request.session_hash or "", None)
+        if gone is not None:
+            room.close(gone)
+
+    page.load(opened, [visit], None, **QUICK)
+    page.unload(closed)
+
+
+def theme() -> gr.themes.Base:
+    """Only fonts that are bundled with gradio: no font is fetched from elsewhere."""
+    fonts = (gr.themes.Font("system-ui"), gr.themes.Font("sans-serif"))
+    return gr.themes.Default(
+        primary_hue="teal", secondary_hue="teal", neutral_hue="slate", radius_size="sm", text_size="sm",
+        font=(gr.themes.LocalFont("IBM Plex Sans", weights=(400, 600)), *fonts),
+        font_mono=(gr.themes.LocalFont("IBM Plex Mono", weights=(400, 600)), gr.themes.Font("monospace")),
+    )
+
+
+def launch_options(settings: Settings) -> dict[str, Any]:
+    """How the page is served: one address, no share link, no monitoring, no history, strict headers."""
+    return {
+        "server_name": settings.host,
+        "server_port": settings.port,
+        "share": False,
+        "theme": theme(),
+        "css": (STATIC / "page.css").read_text(encoding="utf-8"),
+        "max_file_size": MAX_FILE,
+        "enable_monitoring": False,
+        "run_history": False,
+        "footer_links": [],
+        "ssr_mode": False,
+        "mcp_server": False,
+        "state_session_capacity": 500,
+        "app_kwargs": {"middleware": guard(), "docs_url": None, "redoc_url": None, "openapi_url": None},
+    }
+

@@ -1,0 +1,90 @@
+"""Building blocks of the page's HTML: escaping, numbers, small parts. Knows no gradio.
+
+Every value put into a template is escaped, because the text comes from a model, a visitor
+or a table. Only `Markup` that was built here passes through unchanged.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+import numpy as np
+from markupsafe import Markup
+from PIL import Image
+
+THIN = "\u202f"  # narrow no-break space, between number and unit
+
+
+def fill(template: str, /, **values: object) -> Markup:
+    """`template` with every value escaped, unless it is `Markup` already."""
+    return Markup(template).format(**values)
+
+
+def join(parts: Iterable[str | Markup], separator: str = "") -> Markup:
+    """Parts in a row; plain strings are escaped."""
+    return Markup(separator).join(parts)
+
+
+def percent(probability: float) -> str:
+    """A probability as the page writes it: "62 %", never more digits than it deserves."""
+    if probability >= 0.995:
+        return f"> 99{THIN}%"
+    if 0 < probability < 0.005:
+        return f"< 1{THIN}%"
+    return f"{round(probability * 100)}{THIN}%"
+
+
+def number(value: float) -> str:
+    """Two significant digits, without an exponent: 0.31, 3.2, 42, 1200."""
+    if value == round(value) and abs(value) < 1e6:
+        return str(round(value))
+    size = abs(value)
+    if size >= 10:
+        return str(round(value))
+    if size >= 1:
+        return f"{value:.1f}"
+    return f"{value:.2f}"
+
+
+def quantity(value: float, unit: str) -> str:
+    return f"{number(value)}{THIN}{unit}" if unit else number(value)
+
+
+def percentile(value: float) -> str:
+    """ "96th", as an ordinal; the ends are kept away from 0 and 100."""
+    whole = min(99, max(1, round(value)))
+    ending = "th" if 10 <= whole % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(whole % 10, "th")
+    return f"{whole}{ending}"
+
+
+def link(url: str, text: str) -> Markup:
+    """A link that opens elsewhere on request; anything but http(s) stays plain text."""
+    if urlsplit(url).scheme not in {"http", "https"}:
+        return Markup.escape(text)
+    return fill(
+        '<a href="{url}" target="_blank" rel="noopener noreferrer">{text}'
+        '<span class="dq-sr"> (opens in a new tab)</span></a>',
+        url=url,
+        text=text,
+    )
+
+
+def error_line(message: str) -> Markup:
+    return fill('<p class="dq-error" role="alert">{message}</p>', message=message)
+
+
+def data_url(pixels: np.ndarray, *, longest: int = 960, form: str = "JPEG") -> str:
+    """The pixels inside the page itself, so that no image file is served or cached."""
+    image = Image.fromarray(pixels)
+    image.thumbnail((longest, longest))
+    buffer = io.BytesIO()
+    image.save(buffer, form, quality=88) if form == "JPEG" else image.save(buffer, form)
+    return f"data:image/{form.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def html_id(text: str) -> str:
+    """Letters, digits and hyphens only."""
+    return "".join(c if c.isascii() and c.isalnum() else "-" for c in text)

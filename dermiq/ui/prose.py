@@ -1,0 +1,326 @@
+"""A model's text as HTML: reasoning steps, citation chips, verdict marks. Knows no gradio.
+
+The text may still be growing, so every function accepts a text that is cut anywhere.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from dermiq.types import Claim, Evidence, EvidenceItem, Fact, Finding
+from dermiq.ui.markup import fill, join, link
+
+CITATION = re.compile(r"\[\s*F\s*\d+(?:\s*[,;]\s*F?\s*\d+)*\s*\]", re.IGNORECASE)
+_BOLD = re.compile(r"\*\*(?=\S)(.+?)(?<=\S)\*\*")
+_STEP = re.compile(r"^\s*(?:\*\*)?(\d{1,2})[.)]\s*(?:\*\*)?\s*(?:([A-Z][\w -]{2,28}?)(?:\*\*)?:(?:\*\*)?\s*)?")
+_TAG = re.compile(r"</?(?:think|answer)>", re.IGNORECASE)
+_CUT_TAG = re.compile(r"</?[a-z]{0,6}$", re.IGNORECASE)
+
+VERDICTS = {
+    "supported": ("✓", "supported"),
+    "contradicted": ("✕", "contradicted"),
+    "not_covered": ("?", "not covered"),
+}
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A text, as far as it has come. `thinking`: the reasoning is still open."""
+
+    reasoning: str
+    answer: str
+    prose: str
+    thinking: bool
+
+
+def split_text(text: str) -> Parts:
+    """Reasoning, answer and prose of a text that may still be growing."""
+    if text and not text.endswith(">"):
+        text = _CUT_TAG.sub("", text)
+    lower = text.lower()
+    reasoning, thinking, rest = "", False, text
+    start = lower.find("<think>")
+    if start >= 0:
+        end = lower.find("</think>", start)
+        answer_start = lower.find("<answer>", start)
+        if end < 0 and answer_start >= 0:  # the closing tag was forgotten
+            reasoning, rest = text[start + 7 : answer_start], text[answer_start:]
+        elif end < 0:
+            reasoning, rest, thinking = text[start + 7 :], text[:start], True
+        else:
+            reasoning, rest = text[start + 7 : end], text[:start] + text[end + 8 :]
+    answer, prose = "", rest
+    found = re.search(r"<answer>(.*?)(</answer>|$)", rest, re.IGNORECASE | re.DOTALL)
+    if found:
+        answer, prose = found.group(1), rest[: found.start()] + rest[found.end() :]
+    return Parts(_TAG.sub("", reasoning).strip(), _TAG.sub("", answer).strip(), _TAG.sub("", prose).strip(), thinking)
+
+
+def plain(text: str) -> str:
+    """The text without tags, as "copy" and the conversation's history give it."""
+    parts = split_text(text)
+    return "\n\n".join(p for p in (parts.reasoning, f"Answer: {parts.answer}" if parts.answer else "", parts.prose) if p)
+
+
+def steps(reasoning: str) -> list[tuple[str, str]]:
+    """(label, text) of every numbered step; unnumbered text is a step without a label."""
+    found: list[tuple[str, str]] = []
+    for line in reasoning.splitlines():
+        if not line.strip():
+            continue
+        match = _STEP.match(line)
+        if match:
+            found.append((match.group(2) or "", line[match.end() :].strip()))
+        elif found:
+            label, text = found[-1]
+            found[-1] = (label, f"{text}\n{line.strip()}".strip())
+        else:
+            found.append(("", line.strip()))
+    return found
+
+
+# --- where a claim stands in the text ---------------------------------------------------
+
+
+def _letters(text: str) -> tuple[str, list[int]]:
+    """Letters and digits alone, lower case, and where each stood; citations are left out."""
+    spans = [m.span() for m in CITATION.finditer(text)]
+    letters, places = [], []
+    inside = iter(spans)
+    span = next(inside, None)
+    for place, char in enumerate(text):
+        while span and place >= span[1]:
+            span = next(inside, None)
+        if span and span[0] <= place:
+            continue
+        if char.isalnum():
+            for folded in char.casefold():
+                letters.append(folded)
+                places.append(place)
+    return "".join(letters), places
+
+
+def locate(text: str, claims: Sequence[Claim]) -> list[tuple[int, int, int]]:
+    """(start, end, index of the claim) of every claim found in `text`, in order, without overlap."""
+    letters, places = _letters(text)
+    spans: list[tuple[int, int, int]] = []
+    taken = [False] * len(letters)
+    for index, claim in enumerate(claims):
+        wanted, _ = _letters(claim.text)
+        if not wanted:
+            continue
+        at = letters.find(wanted)
+        while at >= 0 and any(taken[at : at + len(wanted)]):
+            at = letters.find(wanted, at + 1)
+        if at < 0:
+            continue
+        taken[at : at + len(wanted)] = [True] * len(wanted)
+        start, end = places[at], places[at + len(wanted) - 1] + 1
+        spans.append((start, _with_ending(text, end), index))
+    return sorted(spans)
+
+
+def _with_ending(text: str, end: int) -> int:
+    """`end`, moved past the sentence's own punctuation and the citations that follow it."""
+    tail = re.compile(rf"(?:[.!?,;:)\"”’'%]|\s*{CITATION.pattern})*", re.IGNORECASE)
+    match = tail.match(text, end)
+    return match.end() if match else end
+
+
+# --- HTML -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What chips and marks point to. `key` keeps the ids of one exchange apart from another's."""
+
+    key: str
+    evidence: Evidence
+    claims: tuple[Claim, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    facts: tuple[Fact, ...] = ()  # further facts that a claim may name: urgency's, for example
+
+    def item(self, number: int) -> EvidenceItem | None:
+        return next((i for i in self.evidence.items if i.number == number), None)
+
+    def fact(self, fact_id: str) -> Fact | None:
+        known = [i.fact for i in self.evidence.items] + list(self.facts)
+        return next((f for f in known if f.id == fact_id), None)
+
+
+def inline(text: str, sources: Sources) -> Markup:
+    """Citations become chips, `**bold**` becomes bold, everything else is escaped."""
+    out: list[Markup] = []
+    position = 0
+    for match in CITATION.finditer(text):
+        out.append(_bold(text[position : match.start()].rstrip() if match.start() else ""))
+        out += [chip(int(n), sources) for n in re.findall(r"\d+", match.group())]
+        position = match.end()
+    out.append(_bold(text[position:]))
+    return join(out)
+
+
+def _bold(text: str) -> Markup:
+    out: list[Markup] = []
+    position = 0
+    for match in _BOLD.finditer(text):
+        out += [Markup.escape(text[position : match.start()]), fill("<strong>{t}</strong>", t=match.group(1))]
+        position = match.end()
+    out.append(Markup.escape(text[position:]))
+    return Markup("<br>").join(join(out).split("\n"))
+
+
+def chip(number: int, sources: Sources) -> Markup:
+    """A citation: a button that opens the fact's card, or a mark that no such fact was given."""
+    item = sources.item(number)
+    if item is None:
+        return fill(
+            '<span class="dq-chip dq-chip-unknown" title="No fact with this number was given to the model">'
+            '{n}?<span class="dq-sr"> (cites no fact of this case)</span></span>',
+            n=number,
+        )
+    return fill(
+        '<button type="button" class="dq-chip" popovertarget="{id}" title="{text}" '
+        'aria-label="Fact {n}: {text}">{n}</button>',
+        id=f"fact-{sources.key}-{number}",
+        n=number,
+        text=item.fact.text,
+    )
+
+
+def marked(text: str, sources: Sources) -> Markup:
+    """The text with a verdict mark after every checked sentence."""
+    out: list[Markup] = []
+    position = 0
+    for start, end, index in locate(text, sources.claims):
+        out.append(inline(text[position:start], sources))
+        verdict = sources.claims[index].verdict
+        out.append(
+            fill(
+                '<span class="dq-claim dq-{verdict}">{text}</span>{mark}',
+                verdict=verdict,
+                text=inline(text[start:end], sources),
+                mark=mark(index, sources),
+            )
+        )
+        position = end
+    out.append(inline(text[position:], sources))
+    return join(out)
+
+
+def mark(index: int, sources: Sources) -> Markup:
+    claim = sources.claims[index]
+    sign, word = VERDICTS[claim.verdict]
+    return fill(
+        '<button type="button" class="dq-mark dq-{verdict}" popovertarget="{id}" title="{word}{note}" '
+        'aria-label="This sentence is {word}{note}">{sign}</button>',
+        verdict=claim.verdict,
+        id=f"claim-{sources.key}-{index}",
+        word=word,
+        note=f": {claim.note}" if claim.note else "",
+        sign=sign,
+    )
+
+
+def paragraphs(text: str, sources: Sources) -> Markup:
+    """Blocks of prose; lines that start with a hyphen become a list."""
+    blocks = [b for b in re.split(r"\n\s*\n", text) if b.strip()]
+    return join(_block(b.strip(), sources) for b in blocks)
+
+
+def _block(block: str, sources: Sources) -> Markup:
+    lines = block.splitlines()
+    if all(re.match(r"\s*[-*•]\s+", line) for line in lines):
+        items = [re.sub(r"^\s*[-*•]\s+", "", line) for line in lines]
+        return fill("<ul>{items}</ul>", items=join(fill("<li>{t}</li>", t=marked(i, sources)) for i in items))
+    return fill("<p>{t}</p>", t=marked(block, sources))
+
+
+def reasoning_list(reasoning: str, sources: Sources) -> Markup:
+    rows = [
+        fill(
+            "<li>{label}{text}</li>",
+            label=fill("<strong>{label}</strong> ", label=label) if label else "",
+            text=marked(text, sources),
+        )
+        for label, text in steps(reasoning)
+    ]
+    return fill('<ol class="dq-steps">{rows}</ol>', rows=join(rows))
+
+
+# --- cards ------------------------------------------------------------------------------
+
+
+def cards(sources: Sources) -> Markup:
+    """One card for every fact and every verdict of an exchange."""
+    facts = [_fact_card(item, sources) for item in sources.evidence.items]
+    claims = [_claim_card(index, sources) for index in range(len(sources.claims))]
+    return join(facts + claims)
+
+
+def fact_source(fact: Fact) -> Markup:
+    where = f", {fact.locator}" if fact.locator else ""
+    return fill(
+        '<p class="dq-source">{title}{where} <span class="dq-licence">{licence}</span></p>',
+        title=link(fact.source.url, fact.source.title),
+        where=where,
+        licence=fact.source.licence,
+    )
+
+
+def _card(card_id: str, title: str, body: Markup) -> Markup:
+    return fill(
+        '<div class="dq-card" id="{id}" popover role="dialog" aria-label="{title}"><header><strong>{title}</strong>'
+        '<button type="button" class="dq-close" popovertarget="{id}" popovertargetaction="hide" '
+        'aria-label="Close">✕</button></header>{body}</div>',
+        id=card_id,
+        title=title,
+        body=body,
+    )
+
+
+def _fact_card(item: EvidenceItem, sources: Sources) -> Markup:
+    fact = item.fact
+    rows = [("Relation", f"{fact.subject} → {fact.relation.replace('_', ' ')} → {fact.object}")]
+    if fact.polarity == "absent":
+        rows.append(("Says", "that this is absent"))
+    rows.append(("Evidence", fact.evidence_type + (f", n = {fact.n}" if fact.n is not None else "")))
+    rows.append(("Chosen because", item.reason))
+    table = join(fill("<dt>{k}</dt><dd>{v}</dd>", k=k, v=v) for k, v in rows)
+    body = fill(
+        '<p class="dq-fact-text">{text}</p>{source}<dl>{rows}</dl>',
+        text=fact.text,
+        source=fact_source(fact),
+        rows=table,
+    )
+    return _card(f"fact-{sources.key}-{item.number}", f"Fact {item.number}", body)
+
+
+def _claim_card(index: int, sources: Sources) -> Markup:
+    claim = sources.claims[index]
+    facts = [(fact_id, sources.fact(fact_id)) for fact_id in claim.fact_ids]
+    shown = join(
+        fill('<p class="dq-fact-text">{text}</p>{source}', text=f.text, source=fact_source(f))
+        if f
+        else fill('<p class="dq-fact-text">Fact {id} of the graph</p>', id=fact_id)
+        for fact_id, f in facts
+    )
+    measured = [f for f in sources.findings if f.code in claim.finding_codes]
+    findings = join(fill("<p>Measured: {text}</p>", text=f.text) for f in measured)
+    why = claim.note or _default_note(claim)
+    body = fill("<blockquote>{claim}</blockquote><p>{why}</p>{facts}{findings}", claim=claim.text, why=why, facts=shown,
+                findings=findings)
+    word = VERDICTS[claim.verdict][1]
+    return _card(f"claim-{sources.key}-{index}", word[0].upper() + word[1:], body)
+
+
+def _default_note(claim: Claim) -> str:
+    if claim.verdict == "supported":
+        return "The knowledge graph or a measurement says the same."
+    if claim.verdict == "contradicted":
+        return "The knowledge graph or a measurement says otherwise."
+    return "Neither the knowledge graph nor a measurement speaks to this sentence."

@@ -1,0 +1,231 @@
+// What the page does in the browser: keeps its content up to date without losing focus or open parts,
+// takes files (chosen, dropped, pasted, photographed), copies, downloads. Sends nothing elsewhere.
+window.dermiq = window.dermiq || (() => {
+  "use strict";
+  const MAX_BYTES = 25 * 1024 * 1024;
+
+  // --- updating ---------------------------------------------------------------------------
+  const keyOf = (node) => (node.nodeType === 1 ? node.id || node.dataset.key || "" : "");
+  const kindOf = (node) => (node.nodeType === 1 ? node.nodeName + "." + (node.classList[0] || "") : node.nodeName);
+  const same = (a, b) => kindOf(a) === kindOf(b) && keyOf(a) === keyOf(b);
+
+  function following(node, key) {
+    for (let n = node; n; n = n.nextSibling) if (keyOf(n) === key) return n;
+    return null;
+  }
+
+  function children(from, to) {
+    let old = from.firstChild;
+    for (const fresh of [...to.childNodes]) {
+      const key = keyOf(fresh);
+      const match = key && following(old, key);
+      while (match && old !== match) {
+        const next = old.nextSibling;
+        old.remove();
+        old = next;
+      }
+      if (old && same(old, fresh)) {
+        update(old, fresh);
+        old = old.nextSibling;
+      } else {
+        from.insertBefore(fresh, old);
+      }
+    }
+    while (old) {
+      const next = old.nextSibling;
+      old.remove();
+      old = next;
+    }
+  }
+
+  function update(old, fresh) {
+    if (old.nodeType !== 1) {
+      if (old.nodeValue !== fresh.nodeValue) old.nodeValue = fresh.nodeValue;
+      return;
+    }
+    const details = old.nodeName === "DETAILS";
+    const reopen = details && old.dataset.open !== fresh.dataset.open;
+    const keeps = (name) => (details && name === "open") || (name === "style" && old.hasAttribute("popover"));
+    for (const { name } of [...old.attributes]) if (!keeps(name) && !fresh.hasAttribute(name)) old.removeAttribute(name);
+    for (const { name, value } of [...fresh.attributes])
+      if (!keeps(name) && old.getAttribute(name) !== value) old.setAttribute(name, value);
+    if (reopen) old.open = fresh.hasAttribute("open"); // the visitor's own choice stays otherwise
+    children(old, fresh);
+    if (old.nodeName === "INPUT") old.checked = fresh.hasAttribute("checked");
+    if (old.nodeName === "SELECT") {
+      const chosen = [...old.options].findIndex((o) => o.hasAttribute("selected"));
+      if (chosen >= 0) old.selectedIndex = chosen;
+    }
+  }
+
+  function draw(root, html) {
+    const chat = root.querySelector(".dq-chat");
+    const atEnd = !chat || chat.scrollHeight - chat.scrollTop - chat.clientHeight < 80;
+    const turns = root.querySelectorAll(".dq-turn").length;
+    const fresh = document.createElement("template");
+    fresh.innerHTML = html;
+    children(root, fresh.content);
+    const now = root.querySelector(".dq-chat");
+    if (now && (atEnd || root.querySelectorAll(".dq-turn").length > turns)) now.scrollTop = now.scrollHeight;
+    const out = root.querySelector("[data-download]");
+    if (out) download(JSON.parse(out.dataset.download));
+  }
+
+  function mount(element, props, watch, trigger, names) {
+    const root = element.querySelector(".dq-root");
+    const redraw = () => draw(root, props.value || "");
+    const fire = (target) => {
+      const { event, index, text } = target.dataset;
+      if (names.includes(event)) trigger(event, { index: index, value: text ?? target.value });
+    };
+    watch("value", redraw);
+    redraw();
+    element.addEventListener("click", (e) => {
+      const button = e.target.closest("button[data-event]");
+      if (button && !button.disabled) fire(button);
+    });
+    element.addEventListener("change", (e) => {
+      if (e.target.matches("select[data-event], input[data-event]")) fire(e.target);
+    });
+  }
+
+  // --- files ------------------------------------------------------------------------------
+  const say = (text) => {
+    const zone = document.querySelector("#dq-viewer [data-drop]");
+    if (!zone) return;
+    const line = document.createElement("p");
+    line.className = "dq-error";
+    line.setAttribute("role", "alert");
+    line.textContent = text;
+    zone.querySelectorAll(".dq-error").forEach((e) => e.remove());
+    zone.append(line);
+  };
+
+  function take(files) {
+    const images = [...files].filter((f) => f.size > 0);
+    if (images.length < files.length || !images.length) return say("This file is empty. Choose an image file.");
+    if (images.some((f) => f.size > MAX_BYTES)) return say("This file is larger than 25 MB. Export the image smaller and try again.");
+    const input = document.querySelector("#dq-upload input[type=file]");
+    if (!input) return say("The page is still loading. Try again in a moment.");
+    const box = new DataTransfer();
+    images.forEach((f, i) => {
+      const ending = /\.[A-Za-z0-9]{1,5}$/.exec(f.name); // the name itself may name a patient: it is not sent
+      box.items.add(new File([f], `image-${i + 1}${ending ? ending[0].toLowerCase() : ""}`, { type: f.type }));
+    });
+    input.files = box.files;
+    input.dispatchEvent(new Event("change", { bubbles: true }));
+    document.querySelectorAll("#dq-viewer [data-drop]").forEach((zone) => (zone.dataset.busy = "yes"));
+  }
+
+  function picker(id, capture) {
+    let input = document.getElementById(id);
+    if (!input) {
+      input = document.createElement("input");
+      Object.assign(input, { type: "file", id, multiple: !capture, accept: "image/*,.heic,.heif,.tif,.tiff", hidden: true });
+      input.setAttribute("aria-label", "Image files");
+      if (capture) input.setAttribute("capture", "environment");
+      input.addEventListener("change", () => {
+        if (input.files.length) take(input.files);
+        input.value = "";
+      });
+      document.body.append(input);
+    }
+    return input;
+  }
+
+  async function camera() {
+    if (matchMedia("(pointer: coarse)").matches || !navigator.mediaDevices) return picker("dq-capture", true).click();
+    let stream;
+    try {
+      stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment", width: { ideal: 1920 } } });
+    } catch (error) {
+      return say("No camera could be opened. Allow it in the browser, or choose a file.");
+    }
+    const dialog = document.createElement("dialog");
+    dialog.className = "dq-camera";
+    dialog.setAttribute("aria-label", "Camera");
+    dialog.innerHTML =
+      '<video autoplay playsinline muted></video><p><button type="button" class="dq-button dq-primary">Take picture</button>' +
+      '<button type="button" class="dq-button">Cancel</button></p>';
+    const video = dialog.querySelector("video");
+    const [shoot, cancel] = dialog.querySelectorAll("button");
+    video.srcObject = stream;
+    dialog.addEventListener("close", () => {
+      stream.getTracks().forEach((t) => t.stop());
+      dialog.remove();
+    });
+    cancel.addEventListener("click", () => dialog.close());
+    shoot.addEventListener("click", () => {
+      const canvas = document.createElement("canvas");
+      Object.assign(canvas, { width: video.videoWidth, height: video.videoHeight });
+      canvas.getContext("2d").drawImage(video, 0, 0);
+      canvas.toBlob((blob) => take([new File([blob], "image.png", { type: "image/png" })]), "image/png");
+      dialog.close();
+    });
+    document.body.append(dialog);
+    dialog.showModal();
+  }
+
+  function download({ name, type, data }) {
+    const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
+    const url = URL.createObjectURL(new Blob([bytes], { type }));
+    const link = document.createElement("a");
+    Object.assign(link, { href: url, download: name });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(url), 10000);
+  }
+
+  async function copy(button) {
+    const text = button.dataset.copy;
+    try {
+      await navigator.clipboard.writeText(text);
+    } catch (error) {
+      const area = document.createElement("textarea"); // without a secure address there is no clipboard object
+      area.value = text;
+      document.body.append(area);
+      area.select();
+      document.execCommand("copy");
+      area.remove();
+    }
+    button.textContent = "Copied";
+    setTimeout(() => (button.textContent = "Copy"), 1600);
+  }
+
+  // --- the whole document -----------------------------------------------------------------
+  let opener = null;
+  const hasFiles = (e) => e.dataTransfer && [...e.dataTransfer.types].includes("Files");
+  const mark = (on) => document.querySelectorAll("[data-drop]").forEach((z) => z.classList.toggle("dq-over", on));
+
+  document.addEventListener("click", (e) => {
+    const target = e.target.closest("[data-pick],[data-camera],[data-copy],[popovertarget]");
+    if (!target) return;
+    if (target.hasAttribute("popovertarget")) opener = target;
+    else if (target.hasAttribute("data-pick")) picker("dq-pick", false).click();
+    else if (target.hasAttribute("data-camera")) camera();
+    else copy(target);
+  }, true);
+  document.addEventListener("dragover", (e) => { if (hasFiles(e)) { e.preventDefault(); mark(true); } });
+  document.addEventListener("dragleave", (e) => { if (!e.relatedTarget) mark(false); });
+  document.addEventListener("drop", (e) => {
+    if (!hasFiles(e)) return;
+    e.preventDefault();
+    mark(false);
+    take(e.dataTransfer.files);
+  });
+  document.addEventListener("paste", (e) => {
+    const files = e.clipboardData ? [...e.clipboardData.files].filter((f) => f.type.startsWith("image/")) : [];
+    if (files.length) { e.preventDefault(); take(files); }
+  });
+  document.addEventListener("toggle", (e) => {
+    if (!(e.target instanceof HTMLElement) || !e.target.matches(".dq-card") || e.newState !== "open" || !opener) return;
+    const card = e.target, at = opener.getBoundingClientRect(), size = card.getBoundingClientRect();
+    const left = Math.min(Math.max(8, at.left - 24), innerWidth - size.width - 8);
+    const below = at.bottom + 6 + size.height < innerHeight;
+    Object.assign(card.style, { left: `${Math.max(8, left)}px`, top: `${below ? at.bottom + 6 : Math.max(8, at.top - size.height - 6)}px` });
+  }, true);
+  addEventListener("DOMContentLoaded", () => picker("dq-pick", false));
+  if (document.body) picker("dq-pick", false);
+  document.documentElement.lang = "en";
+
+  return { mount, take };
+})();
