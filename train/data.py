@@ -30,7 +30,8 @@ def data_folder(folder: str | Path | None = None) -> Path:
     chosen = Path(folder or os.environ.get("DERMIQ_DATA") or REPOSITORY.parent / "shared" / "data")
     if not (chosen / "ham10000" / "metadata.csv").is_file():
         raise DataError(
-            f"No data at {chosen}: set DERMIQ_DATA to the folder that holds ham10000/ and pad_ufes_20/ (see the README)."
+            f"No data at {chosen}: set DERMIQ_DATA to the folder that holds ham10000/ and pad_ufes_20/ "
+            "(the README says where to get them)."
         )
     return chosen
 
@@ -94,7 +95,8 @@ def load_pixels(table: pd.DataFrame, size: tuple[int, int], mask_paths: Sequence
         if mask and Path(mask).is_file():
             masks[row] = np.asarray(Image.open(mask).convert("L").resize((width, height), Image.Resampling.BILINEAR))
     labels = table["label"].map({c: i for i, c in enumerate(CLASSES)}).to_numpy()
-    return Pixels(images, masks, np.array([bool(p) and Path(p).is_file() for p in paths]), labels, list(table["image_id"]))
+    has_mask = np.array([bool(path) and Path(path).is_file() for path in paths])
+    return Pixels(images, masks, has_mask, labels, list(table["image_id"]))
 
 
 def crop224_pixels(folder: Path, table: pd.DataFrame) -> Pixels:

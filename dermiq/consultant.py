@@ -1,0 +1,157 @@
+"""Loads the readers in the background and keeps each visitor's case apart. Knows no page.
+
+consultant = LocalConsultant(Settings()); consultant.start()
+for event in consultant.assess(case, stop=threading.Event(), session_id="..."): ...
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from dermiq.assess import Readers, Thread, assess, blanked, open_thread, vlm_differential
+from dermiq.errors import DermIQError, InputError, ModelError
+from dermiq.knowledge import Graph
+from dermiq.lesion import assess_quality, read_lesion
+from dermiq.settings import Settings
+from dermiq.specialist import Specialist
+from dermiq.types import Case, Event, Lesion, SelfCheck
+from dermiq.vlm.load import load_vlm
+from dermiq.vlm.nano import WEIGHTS
+
+MAX_THREADS = 16  # cases kept at once; the one that rested longest goes first (a cache takes tens of MB)
+log = logging.getLogger(__name__)
+
+
+class LocalConsultant:
+    """Readers on this machine, shared by all visitors; each visitor's case lives under its session id alone."""
+
+    def __init__(self, settings: Settings, *, votes: int = 1) -> None:
+        self.settings = settings
+        self.votes = votes
+        self._readers: Readers | None = None
+        self._status = "waiting to start"
+        self._failure: DermIQError | None = None
+        self._threads: OrderedDict[str, Thread] = OrderedDict()
+        self._lock = threading.Lock()
+        self._loaded = threading.Event()
+
+    # --- loading ------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begins to load in the background."""
+        threading.Thread(target=self.load, name="load", daemon=True).start()
+
+    def load(self) -> None:
+        """Loads graph, specialist and language model; a failure is kept for `status` and raised on use."""
+        try:
+            self._status = "loading the knowledge graph and the specialist"
+            graph = Graph.load(self.settings.kg)
+            specialist = Specialist.load()
+            name = self.settings.model or "nano"
+            self._status = "loading the language model"
+            vlm = load_vlm(
+                name,
+                adapter=self.settings.adapter,
+                load_in_4bit=self.settings.load_in_4bit,
+                device=self.settings.device,
+                progress=self._progress,
+            )
+            embedded = name == "nano" and self.settings.adapter is None
+            self._readers = Readers(
+                specialist=specialist,
+                vlm=vlm,
+                graph=graph,
+                votes=self.votes,
+                temperature=nano_temperature() if embedded else 1.0,
+                max_images=1 if name == "nano" else None,
+            )
+            self._status = "ready"
+        except DermIQError as error:
+            log.error("loading failed: %s (%s)", error, error.detail)
+            self._failure, self._status = error, str(error)
+        except Exception as error:
+            log.exception("loading failed")
+            self._failure = ModelError("The model could not be loaded; the log says why.", detail=repr(error))
+            self._status = str(self._failure)
+        finally:
+            self._loaded.set()
+
+    def _progress(self, what: str, share: float) -> None:
+        self._status = f"{what} ({share:.0%})"
+
+    def ready(self) -> bool:
+        return self._readers is not None
+
+    def status(self) -> str:
+        return self._status
+
+    def readers(self) -> Readers:
+        """The loaded readers; waits for them. Raises what went wrong."""
+        self._loaded.wait()
+        if self._readers is None:
+            raise self._failure or ModelError("The model is not loaded.")
+        return self._readers
+
+    @property
+    def name(self) -> str:
+        return self._readers.vlm.name if self._readers else (self.settings.model or "DermIQ-Nano")
+
+    @property
+    def device(self) -> str:
+        return self._readers.vlm.device_name if self._readers else "loading"
+
+    # --- consulting ---------------------------------------------------------------------
+
+    def read_image(self, data: bytes, *, view: str = "unknown", taken: str | None = None) -> Lesion:
+        """Decodes one file and judges the picture itself. Raises ImageError with a sentence."""
+        lesion = read_lesion(data, view=view, taken=taken)  # type: ignore[arg-type]  # the page offers View's values
+        return replace(lesion, quality=assess_quality(lesion.pixels))
+
+    def assess(self, case: Case, *, stop: threading.Event, session_id: str) -> Iterator[Event]:
+        """Answers `case.question`, going on from this visitor's earlier questions on the same images."""
+        if not case.lesions:
+            raise InputError("There is no image to assess: upload at least one photograph of the lesion.")
+        readers = self.readers()
+        return assess(case, readers, thread=self._thread(case, session_id, readers), stop=stop)
+
+    def _thread(self, case: Case, session_id: str, readers: Readers) -> Thread:
+        """This visitor's thread where the images are the same and turns are expected; a new one otherwise."""
+        with self._lock:
+            thread = self._threads.get(session_id)
+        same = thread is not None and len(thread.lesions) == len(case.lesions)
+        same = same and all(a is b for a, b in zip(thread.lesions, case.lesions, strict=True))  # type: ignore[union-attr]
+        if thread is None or not same or not case.history:
+            thread = open_thread(case, readers)
+        with self._lock:
+            self._threads[session_id] = thread
+            self._threads.move_to_end(session_id)
+            while len(self._threads) > MAX_THREADS:
+                self._threads.popitem(last=False)
+        return thread
+
+    def heatmap(self, lesion: Lesion, code: str) -> np.ndarray:
+        """Where the specialist looks for class `code`: (H, W), 0 to 1."""
+        return self.readers().specialist.heatmap(lesion, code)
+
+    def image_check(self, case: Case) -> SelfCheck:
+        """Does the language model's answer change when the image is blanked?"""
+        readers = self.readers()
+        return blanked(case, readers, vlm_differential(open_thread(case, readers).session, case, readers))
+
+    def forget(self, session_id: str) -> None:
+        """Drops everything kept for this visitor."""
+        with self._lock:
+            self._threads.pop(session_id, None)
+
+
+def nano_temperature() -> float:
+    """The temperature of Nano's likelihoods, as its training fitted it on `val`."""
+    path = WEIGHTS / "nano" / "config.json"
+    return float(json.loads(path.read_text(encoding="utf-8")).get("temperature", 1.0)) if path.is_file() else 1.0

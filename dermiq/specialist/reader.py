@@ -1,0 +1,244 @@
+"""The specialist reads a lesion: probabilities, outline, findings, distance from the training data, heatmap.
+
+Two looks: the whole frame (outline and a first opinion), then a square window around the outline (a
+second opinion nearer to the lesion, whatever camera the visitor has). Both are averaged over mirrored
+copies. Knows neither the graph nor the page.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from torch import Tensor
+from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from dermiq.errors import ModelError
+from dermiq.lesion import assess_quality, default_reference, measure_findings
+from dermiq.lesion.frame import main_region
+from dermiq.specialist.model import SpecialistNet
+from dermiq.types import CLASSES, Abstention, Lesion, SpecialistReading
+from dermiq.vlm.tower import PIXEL_MEAN, PIXEL_STD, DermTowerConfig
+
+WEIGHTS = Path(__file__).resolve().parents[1] / "weights" / "specialist"
+FLIPS: tuple[tuple[int, ...], ...] = ((), (2,), (3,), (2, 3))  # axes of (B, 3, S, S) to mirror
+MIN_OUTLINE_SHARE = 0.003  # of the frame; below it there is no lesion to measure
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Chosen on `val` by `train.calibrate`; see its docstring for the method of each."""
+
+    image_size: int = 160  # px
+    window: float = 1.5  # side of the second look, in lesion extents
+    smallest_window: float = 0.75  # ... but at least this share of the frame's short side (dermoscopy-sized frames)
+    crop_weight: float = 0.5  # of the second look's logits
+    temperature: float = 1.0
+    distance_limit: float = 99.5  # percentile among validation images beyond which no opinion is given
+    version: str = "0.1"
+
+
+def lesion_window(
+    pixels: np.ndarray, outline: np.ndarray, *, extents: float = 1.5, smallest: float = 0.75
+) -> np.ndarray:
+    """A square cut from the frame, centred on the outline, `extents` times the lesion's longer side.
+
+    Small frames (a dermatoscope's own field) are cut to no less than `smallest` of their short side, larger
+    ones as near as the lesion asks, so that a lesion in a wide photograph is seen at the size that the
+    training images show. Without an outline: the central square.
+    """
+    height, width = outline.shape
+    short = min(height, width)
+    rows, columns = np.flatnonzero(outline.any(1)), np.flatnonzero(outline.any(0))
+    if len(rows) == 0:
+        centre_y, centre_x, side = height / 2, width / 2, float(short)
+    else:
+        centre_y, centre_x = (rows[0] + rows[-1] + 1) / 2, (columns[0] + columns[-1] + 1) / 2
+        longest = max(rows[-1] - rows[0], columns[-1] - columns[0]) + 1
+        floor = smallest * short if longest * 4 > short else longest * extents  # a far lesion: go near
+        side = float(np.clip(longest * extents, min(floor, short), short))
+    top = round(float(np.clip(centre_y - side / 2, 0, height - side)))
+    left = round(float(np.clip(centre_x - side / 2, 0, width - side)))
+    return pixels[top : top + round(side), left : left + round(side)]
+
+
+def squash(pixels: np.ndarray, size: int) -> Tensor:
+    """(H, W, 3) uint8 -> (3, S, S) as the tower wants it."""
+    image = Image.fromarray(pixels).resize((size, size), Image.Resampling.BILINEAR)  # antialiased when it shrinks
+    values = torch.from_numpy(np.asarray(image, np.float32)).permute(2, 0, 1)
+    return (values - PIXEL_MEAN) / PIXEL_STD
+
+
+class Specialist:
+    """Thread-safe after loading: it keeps no state between images."""
+
+    def __init__(self, net: SpecialistNet, calibration: Calibration, familiarity: Familiarity | None, revision: str):
+        self.calibration = calibration
+        self.revision = revision
+        self.net = net.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.familiarity = familiarity
+        self.reference = default_reference()
+
+    @classmethod
+    def load(cls, folder: Path = WEIGHTS) -> Specialist:
+        """Reads the shipped folder. Raises ModelError where a part is missing or does not fit."""
+        try:
+            calibration = Calibration(**json.loads((folder / "calibration.json").read_text()))
+            path = folder / "model.safetensors"
+            state = load_file(path)
+            revision = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+        except (OSError, ValueError, TypeError) as error:
+            raise ModelError(
+                "The specialist's weights are incomplete: reinstall DermIQ, or run `python -m train.calibrate`.",
+                detail=str(error),
+            ) from error
+        extra = {key: state.pop(key) for key in list(state) if key.startswith("familiarity.")}
+        net = SpecialistNet(DermTowerConfig(image_size=calibration.image_size))
+        missing, unknown = net.load_state_dict({key: value.float() for key, value in state.items()}, strict=False)
+        if unknown or any(not key.endswith("num_batches_tracked") for key in missing):
+            raise ModelError(f"The weights in {folder.name}/model.safetensors are not the specialist's.")
+        fold_batch_norm(net)
+        return cls(net, calibration, Familiarity.from_tensors(extra) if extra else None, revision)
+
+    @torch.inference_mode()
+    def read(self, lesion: Lesion, *, image_index: int = 0) -> SpecialistReading:
+        """One image: about a tenth of a second on two cores."""
+        logits, outline, confidence, features = self.look(lesion.pixels)
+        probabilities = (logits / self.calibration.temperature).softmax(0).tolist()
+        found = measure_findings(lesion.pixels, outline, reference=self.reference) if outline.any() else ()
+        return SpecialistReading(
+            probabilities=dict(zip(CLASSES, probabilities, strict=True)),
+            outline=outline,
+            outline_confidence=confidence,
+            distance=self.familiarity.percentile(features) if self.familiarity else 0.0,
+            findings=tuple(replace(finding, image_index=image_index) for finding in found),
+            image_index=image_index,
+        )
+
+    @torch.inference_mode()
+    def look(self, pixels: np.ndarray) -> tuple[Tensor, np.ndarray, float, Tensor]:
+        """Uncalibrated logits (7,), outline (H, W) bool, its confidence, features (1280,)."""
+        size = self.calibration.image_size
+        frame_logits, maps, frame_features = self._flipped(squash(pixels, size))
+        height, width = pixels.shape[:2]
+        probability = F.interpolate(maps.sigmoid()[None, None], size=(height, width), mode="bilinear")[0, 0].numpy()
+        outline = main_region(probability > 0.5)
+        if outline.mean() < MIN_OUTLINE_SHARE:
+            outline = np.zeros_like(outline)
+        confidence = float(probability[outline].mean()) if outline.any() else 0.0
+        window = lesion_window(
+            pixels, outline, extents=self.calibration.window, smallest=self.calibration.smallest_window
+        )
+        crop_logits, _, crop_features = self._flipped(squash(window, size))
+        weight = self.calibration.crop_weight
+        logits = (1 - weight) * frame_logits + weight * crop_logits
+        return logits, outline, confidence, (1 - weight) * frame_features + weight * crop_features
+
+    def _flipped(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Means over mirrored copies of logits (7,), outline logits (S/2, S/2), features (1280,)."""
+        batch = torch.stack([image.flip([axis - 1 for axis in axes]) for axes in FLIPS])
+        logits, outlines, features = self.net(batch.contiguous(memory_format=torch.channels_last))
+        upright = [outline.flip([axis - 2 for axis in axes]) for outline, axes in zip(outlines, FLIPS, strict=True)]
+        return logits.mean(0), torch.stack(upright).mean(0), features.mean(0)
+
+    @torch.inference_mode()
+    def heatmap(self, lesion: Lesion, code: str) -> np.ndarray:
+        """Where class `code` finds its evidence: the class activation map (Zhou et al. 2016, arXiv 1512.04150).
+
+        The class head is linear over averaged features, so the map is exact up to the head's bias. (H, W), 0 to 1.
+        """
+        size = 256  # finer than the reading: 8 x 8 cells
+        image = squash(lesion.pixels, size)[None].contiguous(memory_format=torch.channels_last)
+        cells = self.net.tower.pyramid(image)[-1][0]  # (1280, 8, 8)
+        weights = self.net.classifier.weight
+        row = CLASSES.index(code)
+        others = (weights.sum(0) - weights[row]) / (len(CLASSES) - 1)
+        evidence = torch.einsum("chw,c->hw", cells, weights[row] - others).clamp(min=0)
+        shape = (lesion.height, lesion.width)
+        upsampled = F.interpolate(evidence[None, None], size=shape, mode="bicubic")[0, 0].clamp(min=0).numpy()
+        return upsampled / max(float(upsampled.max()), 1e-6)
+
+    def abstention(self, lesion: Lesion, reading: SpecialistReading) -> Abstention | None:
+        """Why no opinion should be offered on this image, if so."""
+        severe = [issue for issue in assess_quality(lesion.pixels, reading.outline) if issue.severe]
+        if not reading.outline.any():
+            message = "I see no lesion here. Try a sharp close-up with one lesion in the middle."
+            return Abstention("not_a_lesion", message)
+        if severe:
+            return Abstention(severe[0].code, severe[0].message)
+        if reading.distance > self.calibration.distance_limit:
+            return Abstention(
+                "far",
+                "I can't read this image: it is far from anything I was trained on (distance beyond "
+                f"{self.calibration.distance_limit:g} % of known images). Try a sharp close-up of one lesion.",
+            )
+        return None
+
+
+class Familiarity:
+    """Distance of an image from the training data.
+
+    Mahalanobis distance to the nearest class mean with one shared covariance (Lee et al. 2018, arXiv
+    1807.03888), on the leading principal components of the features, stated as percentile among `val` images.
+    """
+
+    def __init__(self, basis: Tensor, means: Tensor, precision: Tensor, quantiles: Tensor) -> None:
+        self.basis = basis  # (1280, k)
+        self.means = means  # (groups, k)
+        self.precision = precision  # (k, k)
+        self.quantiles = quantiles  # (1001,) distances of validation images, ascending
+
+    @classmethod
+    def fit(cls, features: Tensor, groups: Tensor, held_out: Tensor, *, components: int = 48) -> Familiarity:
+        """`features` (N, 1280) of training images with their group, `held_out` (M, 1280) of validation images."""
+        _, _, right = torch.linalg.svd(features - features.mean(0), full_matrices=False)
+        basis = right[:components].T.contiguous()
+        projected = features @ basis
+        means = torch.stack([projected[groups == g].mean(0) for g in groups.unique()])
+        centred = torch.cat([projected[groups == g] - projected[groups == g].mean(0) for g in groups.unique()])
+        precision = torch.linalg.inv(torch.cov(centred.T) + 1e-3 * torch.eye(components))
+        made = cls(basis, means, precision, torch.zeros(1001))
+        made.quantiles = torch.quantile(made.distance(held_out), torch.linspace(0, 1, 1001))
+        return made
+
+    def distance(self, features: Tensor) -> Tensor:
+        """(N, 1280) -> (N,), in standard deviations."""
+        gap = (features @ self.basis)[:, None] - self.means  # (N, groups, k)
+        return torch.einsum("ngk,kl,ngl->ng", gap, self.precision, gap).min(1).values.clamp(min=0).sqrt()
+
+    def percentile(self, features: Tensor) -> float:
+        rank = torch.searchsorted(self.quantiles, self.distance(features[None]))
+        return float(rank[0]) / (len(self.quantiles) - 1) * 100 if rank[0] < len(self.quantiles) else 100.0
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {f"familiarity.{name}": value.contiguous() for name, value in vars(self).items()}
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor]) -> Familiarity:
+        return cls(**{key.removeprefix("familiarity."): value.float() for key, value in tensors.items()})
+
+
+def fold_batch_norm(net: SpecialistNet) -> None:
+    """Folds each batch norm of the tower into its convolution: the same function, a third faster."""
+    for module in list(net.tower.modules()):
+        if isinstance(module, torch.nn.Sequential) and isinstance(module[-1], torch.nn.BatchNorm2d):
+            module[-2] = fuse_conv_bn_eval(module[-2].eval(), module[-1].eval())
+            module[-1] = torch.nn.Identity()
+
+
+def fuse_readings(readings: Sequence[SpecialistReading]) -> dict[str, float]:
+    """One opinion from several images of one lesion: the geometric mean of their probabilities.
+
+    Several photographs of one lesion are far from independent, so their logarithms are averaged, not summed.
+    """
+    logs = np.mean([[np.log(max(r.probabilities[c], 1e-9)) for c in CLASSES] for r in readings], axis=0)
+    weights = np.exp(logs - logs.max())
+    return dict(zip(CLASSES, (weights / weights.sum()).tolist(), strict=True))

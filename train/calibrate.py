@@ -1,0 +1,133 @@
+"""Makes the shipped specialist from a training run: looks, temperature and familiarity, all chosen on `val`.
+
+    python -m train.calibrate --run runs/specialist
+
+The window and the weight of the second look are those with the best balanced accuracy on HAM10000 `val`;
+the temperature is the one with the least negative log-likelihood there (Guo et al. 2017, arXiv 1706.04599);
+familiarity (see `dermiq.specialist.reader.Familiarity`) is fitted on `train` features of both data sets.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.nn import functional as F
+
+from dermiq.specialist.model import SpecialistNet
+from dermiq.specialist.reader import WEIGHTS, Calibration, Familiarity, Specialist, fold_batch_norm
+from dermiq.types import CLASSES
+from train.data import data_folder, read_table
+from train.metrics import balanced_accuracy, expected_calibration_error, reliability_bins
+
+WINDOWS = ((1.3, 0.6), (1.5, 0.75), (1.5, 1.0))  # (extents, smallest)
+WEIGHTS_OF_CROP = (0.0, 0.35, 0.5, 0.65, 1.0)
+
+
+def load_average(run: Path) -> SpecialistNet:
+    net = SpecialistNet()
+    path = run / "average.pt"
+    state = torch.load(path, weights_only=True) if path.is_file() else None
+    net.load_state_dict(state or torch.load(run / "checkpoint.pt", weights_only=True)["average"])
+    return net.eval()
+
+
+def pixels_of(path: str) -> np.ndarray:
+    return np.asarray(Image.open(path).convert("RGB"))
+
+
+def looks(specialist: Specialist, paths: list[str], calibration: Calibration) -> tuple[Tensor, Tensor]:
+    """Logits (N, 7) and features (N, 1280) with one calibration's looks."""
+    specialist.calibration = calibration
+    rows = [specialist.look(pixels_of(path)) for path in paths]
+    return torch.stack([row[0] for row in rows]), torch.stack([row[3] for row in rows])
+
+
+def best_temperature(logits: Tensor, labels: Tensor) -> float:
+    grid = torch.exp(torch.linspace(-1.2, 1.2, 241))
+    losses = [F.cross_entropy(logits / t, labels).item() for t in grid]
+    return float(grid[int(np.argmin(losses))])
+
+
+@torch.inference_mode()
+def plain_features(net: SpecialistNet, paths: list[str], size: int) -> Tensor:
+    """Features (N, 1280) of the whole frame, no flips: enough for means and covariance."""
+    from dermiq.specialist.reader import squash
+
+    parts = []
+    for start in range(0, len(paths), 64):
+        batch = torch.stack([squash(pixels_of(path), size) for path in paths[start : start + 64]])
+        parts.append(net(batch.contiguous(memory_format=torch.channels_last))[2])
+    return torch.cat(parts)
+
+
+def calibrate(run: Path, out: Path, data: Path, *, train_limit: int = 3000) -> Calibration:
+    net = load_average(run)
+    state = {key: value.half() for key, value in net.state_dict().items() if value.dtype.is_floating_point}
+    net.load_state_dict({key: value.float() for key, value in state.items()}, strict=False)  # what will be shipped
+    fold_batch_norm(net)
+    specialist = Specialist(net, Calibration(), None, "calibrating")
+    val = read_table(data, "ham10000", ["val"])
+    labels = torch.tensor([CLASSES.index(c) for c in val["label"]])
+    trials: list[tuple[float, Calibration, Tensor]] = []
+    frame, _ = looks(specialist, list(val["image"]), Calibration(crop_weight=0.0))
+    for extents, smallest in WINDOWS:
+        crop, _ = looks(
+            specialist, list(val["image"]), Calibration(window=extents, smallest_window=smallest, crop_weight=1.0)
+        )
+        for weight in WEIGHTS_OF_CROP:
+            logits = (1 - weight) * frame + weight * crop
+            score = balanced_accuracy(labels.numpy(), logits.argmax(1).numpy())
+            setting = Calibration(window=extents, smallest_window=smallest, crop_weight=weight)
+            trials.append((score, setting, logits))
+            print(f"window {extents} >= {smallest}, weight {weight}: balanced accuracy {score:.4f}", flush=True)
+    score, chosen, logits = max(trials, key=lambda trial: trial[0])
+    temperature = best_temperature(logits, labels)
+    chosen = replace(chosen, temperature=round(temperature, 4))
+    probabilities = (logits / temperature).softmax(1).numpy()
+    train = read_table(data, "ham10000", ["train"])
+    train = train.sample(min(train_limit, len(train)), random_state=0)
+    pad = read_table(data, "pad_ufes_20", ["train"])
+    table = pd.concat([train, pad])
+    groups = torch.tensor([CLASSES.index(c) for c in table["label"]]) + 7 * torch.tensor(
+        (table["source"] == "pad_ufes_20").to_numpy()
+    )
+    counts = torch.bincount(groups, minlength=14)
+    keep = counts[groups] >= 8  # a mean of fewer images would sit on them
+    features = plain_features(net, list(table["image"]), chosen.image_size)
+    held_out = looks(specialist, list(val["image"]), chosen)[1]
+    familiarity = Familiarity.fit(features[keep], groups[keep], held_out)
+    out.mkdir(parents=True, exist_ok=True)
+    tensors = {**state, **{k: v.float() for k, v in familiarity.tensors().items()}}
+    save_file({key: value.contiguous() for key, value in tensors.items()}, out / "model.safetensors")
+    (out / "calibration.json").write_text(json.dumps(asdict(chosen), indent=1) + "\n")
+    reliability = {
+        "split": "HAM10000 val",
+        "temperature": chosen.temperature,
+        "expected_calibration_error": expected_calibration_error(labels.numpy(), probabilities),
+        "bins": reliability_bins(labels.numpy(), probabilities),
+    }
+    (out / "reliability_val.json").write_text(json.dumps(reliability, indent=1) + "\n")
+    print(f"chosen {chosen}; balanced accuracy {score:.4f}; ECE {reliability['expected_calibration_error']:.4f}")
+    return chosen
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run", type=Path, default=Path("runs/specialist"))
+    parser.add_argument("--out", type=Path, default=WEIGHTS)
+    parser.add_argument("--data", default=None, help="the data folder; default: DERMIQ_DATA")
+    options = parser.parse_args()
+    calibrate(options.run, options.out, data_folder(options.data))
+
+
+if __name__ == "__main__":
+    main()

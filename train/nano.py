@@ -1,0 +1,509 @@
+"""Trains DermIQ-Nano: a projector and LoRA that let SmolLM2 read the specialist's tower and write the agreed form.
+
+    python -m train.nano --out runs/nano            # about forty minutes on two cores
+    python -m train.nano --out runs/nano --resume   # goes on after a stop or a crash
+
+Three stages, all on `train`:
+1. features: the frozen tower's cells for each lesion window, plain and augmented, kept in memory;
+2. align: the projector alone learns to put each image near the word embeddings of its diagnosis (a cheap
+   stand-in for LLaVA's caption stage, arXiv 2304.08485: our data has labels, not captions);
+3. sft: projector and LoRA together. First the diagnosis at once, then reasoning and follow-ups mixed with it.
+   Targets are `train.texts`; the loss is on answers only. The system turn is the same everywhere: its cache
+   is computed once every few steps and held constant within them.
+The temperature of the likelihood differential is fitted on `val`; the parts go to `dermiq/weights/nano`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import DynamicCache
+
+from dermiq.knowledge import Graph, retrieve
+from dermiq.lesion import default_reference, measure_findings
+from dermiq.lesion.frame import main_region
+from dermiq.specialist.reader import Specialist, lesion_window, squash
+from dermiq.types import CLASS_NAMES, CLASSES, Finding, PatientContext
+from dermiq.vlm.base import ensure_base
+from dermiq.vlm.nano import WEIGHTS, assemble, save_nano_parts
+from dermiq.vlm.prompts import (
+    ANSWER_PREFILL,
+    answer_candidates,
+    assistant_message,
+    differential_messages,
+    follow_up_message,
+    reasoning_messages,
+    system_message,
+)
+from train import texts
+from train.calibrate import best_temperature, pixels_of
+from train.data import data_folder, read_table
+
+
+@dataclass(frozen=True)
+class Config:
+    out: str = "runs/nano"
+    data: str = ""  # the data folder; empty: DERMIQ_DATA or its default
+    weights: str = str(WEIGHTS / "nano")  # where the parts go
+    images: int = 5200  # training images whose features are kept, rare classes all
+    views: int = 3  # of each: one plain, the others augmented
+    align_steps: int = 1500
+    differential_steps: int = 220
+    mixed_steps: int = 220
+    differential_batch: int = 12
+    reasoning_batch: int = 3
+    mixed_differential_batch: int = 4
+    follow_up_share: float = 0.35  # of reasoning examples that go on with a second question
+    told_share: float = 0.7  # of examples whose patient context is told
+    learning_rate: float = 6e-4
+    projector_rate: float = 6e-4
+    lora_rank: int = 16
+    facts: int = 5
+    prefix_every: int = 4  # steps between two computations of the system turn's cache
+    val_images: int = 450  # for the temperature
+    save_every: int = 40  # steps
+    seed: int = 1
+    threads: int = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """One training image: features of its views, and what is known and measured of it."""
+
+    features: Tensor  # (views, cells, 1280) half
+    label: str
+    context: PatientContext
+    findings: tuple[Finding, ...]
+    probabilities: dict[str, float]
+
+
+# --- 1: features ------------------------------------------------------------------------
+
+
+@torch.inference_mode()
+def prepare(table: pd.DataFrame, specialist: Specialist, *, views: int, seed: int) -> list[Example]:
+    """Outline by the specialist, findings under it, tower cells of the lesion window and of varied copies."""
+    rng, size, calibration = np.random.default_rng(seed), specialist.calibration.image_size, specialist.calibration
+    reference, examples = default_reference(), []
+    for row in table.itertuples(index=False):
+        pixels = pixels_of(str(row.image))
+        logits, maps, _ = specialist.net(_layout(squash(pixels, size)[None]))
+        probability = F.interpolate(maps.sigmoid()[None], size=pixels.shape[:2], mode="bilinear")[0, 0].numpy()
+        outline = main_region(probability > 0.5)
+        copies = []
+        for view in range(views):
+            extents = calibration.window * (1.0 if view == 0 else rng.uniform(0.85, 1.25))
+            window = lesion_window(pixels, outline, extents=extents, smallest=calibration.smallest_window)
+            copies.append(squash(window if view == 0 else vary(window, rng), size))
+        cells = specialist.net.tower(_layout(torch.stack(copies))).last_hidden_state
+        examples.append(
+            Example(
+                features=cells.half(),
+                label=str(row.label),
+                context=context_of(row),
+                findings=measure_findings(pixels, outline, reference=reference) if outline.any() else (),
+                probabilities=dict(zip(CLASSES, logits[0].softmax(0).tolist(), strict=True)),
+            )
+        )
+    return examples
+
+
+def _layout(batch: Tensor) -> Tensor:
+    return batch.contiguous(memory_format=torch.channels_last)
+
+
+def vary(window: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A mirrored or turned copy in another light."""
+    turned = np.rot90(window, int(rng.integers(4)))
+    if rng.random() < 0.5:
+        turned = turned[:, ::-1]
+    light = turned.astype(np.float32) * rng.uniform(0.9, 1.1) * rng.uniform(0.96, 1.04, 3)
+    return light.clip(0, 255).astype(np.uint8)
+
+
+def context_of(row: object) -> PatientContext:
+    age, sex, site = (getattr(row, name) for name in ("age", "sex", "site"))
+    return PatientContext(
+        age=int(age) if age == age else None,
+        sex=sex if sex in ("female", "male") else None,
+        site=site if site not in ("unknown", "nan", "") else None,
+    )
+
+
+def choose_rows(table: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
+    """All rows of the rare classes, and as many of the commonest as fit."""
+    common = table["label"].value_counts().idxmax()
+    rest = table[table["label"] != common]
+    extra = table[table["label"] == common]
+    return pd.concat([rest, extra.sample(max(min(len(extra), count - len(rest)), 1), random_state=seed)])
+
+
+# --- 2: align ---------------------------------------------------------------------------
+
+
+def align(
+    projector: torch.nn.Module, examples: Sequence[Example], embeddings: Tensor, names: Tensor, config: Config
+) -> float:
+    """Moves the mean projected cell towards its diagnosis' word embedding. Returns the last mean accuracy.
+
+    `embeddings` (V, 576) give the length that a visual token should have, `names` (7, 576) the directions.
+    """
+    generator = torch.Generator().manual_seed(config.seed)
+    features = torch.stack([e.features for e in examples])  # (N, views, cells, 1280)
+    labels = torch.tensor([CLASSES.index(e.label) for e in examples])
+    weights = class_weights(labels)
+    directions = F.normalize(names - names.mean(0), dim=1)
+    length = embeddings.norm(dim=1).median()
+    optimizer = torch.optim.AdamW(projector.parameters(), lr=1e-3, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=config.align_steps)
+    recent = 0.0
+    for _ in range(config.align_steps):
+        rows = torch.multinomial(weights, 48, replacement=True, generator=generator)
+        views = torch.randint(features.shape[1], (48,), generator=generator)
+        tokens = projector(features[rows, views].float())  # (B, cells, 576)
+        logits = tokens.mean(1) @ directions.T / (0.15 * length)
+        size = (tokens.norm(dim=-1) / length - 1.0).square().mean()
+        loss = F.cross_entropy(logits, labels[rows], label_smoothing=0.05) + 0.2 * size
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        recent = 0.99 * recent + 0.01 * (logits.argmax(1) == labels[rows]).float().mean().item()
+    return recent
+
+
+def class_weights(labels: Tensor) -> Tensor:
+    """Weights by which each class is drawn in proportion to the square root of its count."""
+    counts = torch.bincount(labels, minlength=len(CLASSES)).clamp(min=1).float()
+    return counts[labels] ** -0.5
+
+
+# --- 3: sft -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Sequence_:
+    """Token ids after the system turn, and which of them are learned."""
+
+    ids: list[int]
+    learned: list[bool]
+
+
+class Tokens:
+    """Chats as token ids, through the model's own template, split where the system turn ends."""
+
+    def __init__(self, processor: object, cells: int) -> None:
+        self.tokenizer = processor.tokenizer  # type: ignore[attr-defined]
+        self.template = processor.apply_chat_template  # type: ignore[attr-defined]
+        self.image_token: str = processor.image_token  # type: ignore[attr-defined]
+        self.image_id: int = processor.image_token_id  # type: ignore[attr-defined]
+        self.cells = cells
+        self.system_text = self.template([system_message()], tokenize=False)
+        self.system_ids = self._ids(self.system_text)
+
+    def _ids(self, text: str) -> list[int]:
+        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
+
+    def sequence(self, messages: list[dict], *, prefill: str | None = None) -> Sequence_:
+        """Every assistant turn is learned, with its end. With `prefill` the last turn is open and not learned."""
+        ids: list[int] = []
+        learned: list[bool] = []
+        for end in range(2, len(messages) + 1):
+            whole = self.template(messages[:end], tokenize=False)
+            before = self.template(messages[: end - 1], tokenize=False)
+            piece = whole[len(before) :]
+            teach = messages[end - 1]["role"] == "assistant"
+            if teach:
+                opening = "<|im_start|>assistant\n"
+                ids += self._ids(opening)
+                learned += [False] * (len(ids) - len(learned))
+                piece = piece[len(opening) :].removesuffix("\n")
+            part = self._ids(piece.replace(self.image_token, self.image_token * self.cells))
+            ids += part
+            learned += [teach] * len(part)
+            if teach and end < len(messages):
+                ids += self._ids("\n")
+                learned += [False] * (len(ids) - len(learned))
+        if prefill is not None:
+            ids += self._ids("<|im_start|>assistant\n" + prefill)
+            learned += [False] * (len(ids) - len(learned))
+        return Sequence_(ids, learned)
+
+
+class Trainee:
+    """The model, and its one forward pass over sequences that go on from the cached system turn."""
+
+    def __init__(self, model: torch.nn.Module, tokens: Tokens) -> None:
+        self.model, self.tokens = model, tokens
+        base = model.get_base_model() if hasattr(model, "get_base_model") else model
+        self.language = base.model.language_model
+        self.projector = base.model.multi_modal_projector
+        self.head = base.lm_head
+        self.prefix: list[tuple[Tensor, Tensor]] = []
+
+    @torch.no_grad()
+    def renew_prefix(self) -> None:
+        self.model.eval()
+        cache = DynamicCache()
+        self.language(input_ids=torch.tensor([self.tokens.system_ids]), past_key_values=cache, use_cache=True)
+        self.prefix = [(layer.keys, layer.values) for layer in cache.layers]
+        self.model.train()
+
+    def logits(self, sequences: Sequence[Sequence_], features: Tensor, where: Tensor) -> Tensor:
+        """Vocabulary logits (n, V) at the positions of `where` (B, T) bool; features (B, cells, 1280)."""
+        length, start = max(len(s.ids) for s in sequences), len(self.tokens.system_ids)
+        ids = torch.zeros(len(sequences), length, dtype=torch.long)
+        mask = torch.zeros(len(sequences), start + length, dtype=torch.long)
+        mask[:, :start] = 1
+        for row, sequence in enumerate(sequences):
+            ids[row, : len(sequence.ids)] = torch.tensor(sequence.ids)
+            mask[row, start : start + len(sequence.ids)] = 1
+        embedded = self.language.get_input_embeddings()(ids)
+        visual = self.projector(features.float()).flatten(0, 1)
+        place = (ids == self.tokens.image_id).unsqueeze(-1)
+        embedded = embedded.masked_scatter(place, visual)
+        cache = DynamicCache()
+        for index, (keys, values) in enumerate(self.prefix):
+            shape = (len(sequences), -1, -1, -1)
+            cache.update(keys.expand(shape), values.expand(shape), index)
+        positions = torch.arange(start, start + length).expand(len(sequences), -1)
+        hidden = self.language(
+            inputs_embeds=embedded, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
+        ).last_hidden_state
+        return self.head(hidden[where])
+
+    def loss(self, sequences: Sequence[Sequence_], features: Tensor) -> Tensor:
+        """Mean cross-entropy of the learned tokens."""
+        length = max(len(s.ids) for s in sequences)
+        learned = torch.zeros(len(sequences), length, dtype=torch.bool)
+        ids = torch.zeros(len(sequences), length, dtype=torch.long)
+        for row, sequence in enumerate(sequences):
+            learned[row, : len(sequence.ids)] = torch.tensor(sequence.learned)
+            ids[row, : len(sequence.ids)] = torch.tensor(sequence.ids)
+        where = torch.zeros_like(learned)
+        where[:, :-1] = learned[:, 1:]  # a token is predicted at the position before it
+        return F.cross_entropy(self.logits(sequences, features, where), ids[learned])
+
+
+def differential_example(example: Example, config: Config, rng: random.Random) -> list[dict]:
+    context = example.context if rng.random() < config.told_share else PatientContext()
+    answer = f"{ANSWER_PREFILL}{CLASS_NAMES[example.label]}</answer>"
+    return [*differential_messages(context), assistant_message(answer)]
+
+
+def reasoning_example(example: Example, graph: Graph, config: Config, rng: random.Random) -> list[dict]:
+    """A case with facts on its likely diagnoses, in an order that does not give the label away."""
+    context = example.context if rng.random() < config.told_share else PatientContext()
+    order = texts.soft_order(example.probabilities, example.label, rng)
+    candidates = [example.label, order[0]]
+    rng.shuffle(candidates)
+    question = rng.choice(texts.QUESTIONS)
+    evidence = retrieve(
+        graph,
+        question,
+        differential=[*candidates, order[1]],
+        context=context,
+        findings=example.findings,
+        k=config.facts,
+    )
+    messages = reasoning_messages(context, example.findings, evidence, question)
+    messages.append(assistant_message(texts.reasoning_text(example.findings, example.label, order, evidence, rng)))
+    if rng.random() < config.follow_up_share:
+        kind = rng.choice((texts.WHY_NOT, texts.TELL, texts.URGENT))
+        later = rng.choice(kind).format(other=CLASS_NAMES[order[0]])
+        more = retrieve(
+            graph, later, differential=[example.label, order[0]], context=context, findings=example.findings, k=3
+        )
+        messages.append(follow_up_message(more, later))
+        messages.append(assistant_message(texts.follow_up_text(later, example.label, more, rng)))
+    return messages
+
+
+def batches(examples: Sequence[Example], count: int, rng: random.Random) -> Iterator[list[Example]]:
+    weights = class_weights(torch.tensor([CLASSES.index(e.label) for e in examples])).tolist()
+    while True:
+        yield rng.choices(examples, weights, k=count)
+
+
+def pick_views(examples: Sequence[Example], rng: random.Random) -> Tensor:
+    return torch.stack([e.features[rng.randrange(len(e.features))] for e in examples])
+
+
+def sft(
+    trainee: Trainee, examples: Sequence[Example], graph: Graph, config: Config, out: Path, *, resume: bool
+) -> None:
+    trainable = [p for p in trainee.model.parameters() if p.requires_grad]
+    projector = {id(p) for p in trainee.projector.parameters()}
+    groups = [
+        {"params": [p for p in trainable if id(p) not in projector], "lr": config.learning_rate},
+        {"params": [p for p in trainable if id(p) in projector], "lr": config.projector_rate},
+    ]
+    optimizer = torch.optim.AdamW(groups, weight_decay=0.01)
+    total = config.differential_steps + config.mixed_steps
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: min(1.0, (step + 1) / 20) * max(0.03, 1 - max(0, step - 20) / (total - 20))
+    )
+    checkpoint, done = out / "sft.pt", 0
+    if resume and checkpoint.is_file():
+        state = torch.load(checkpoint, weights_only=True)
+        for parameter, value in zip(trainable, state["parameters"], strict=True):
+            parameter.data.copy_(value)
+        optimizer.load_state_dict(state["optimizer"])
+        schedule.load_state_dict(state["schedule"])
+        done = int(state["step"])
+    rng = random.Random(config.seed + done)
+    whole = [e for e in examples if e.findings]
+    short = batches(examples, config.differential_batch, rng)
+    mixed = batches(examples, config.mixed_differential_batch, rng)
+    reasoning = batches(whole, config.reasoning_batch, rng)
+    log = (out / "metrics.jsonl").open("a", buffering=1)
+    started = time.time()
+    for step in range(done, total):
+        if (step - done) % config.prefix_every == 0:
+            trainee.renew_prefix()
+        chosen = next(short if step < config.differential_steps else mixed)
+        sequences = [trainee.tokens.sequence(differential_example(e, config, rng)) for e in chosen]
+        loss = trainee.loss(sequences, pick_views(chosen, rng))
+        line = {"step": step + 1, "differential_loss": loss.item()}
+        if step < config.differential_steps:
+            loss.backward()
+        else:
+            (0.5 * loss).backward()
+            chosen = next(reasoning)
+            sequences = [trainee.tokens.sequence(reasoning_example(e, graph, config, rng)) for e in chosen]
+            loss = trainee.loss(sequences, pick_views(chosen, rng))
+            line["reasoning_loss"] = loss.item()
+            loss.backward()
+        torch.nn.utils.clip_grad_norm_(trainable, 1.0)
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad(set_to_none=True)
+        line["seconds"] = (time.time() - started) / (step + 1 - done)
+        log.write(json.dumps({k: round(v, 4) for k, v in line.items()}) + "\n")
+        if (step + 1) % config.save_every == 0 or step + 1 == total:
+            state = {
+                "parameters": [p.detach() for p in trainable],
+                "optimizer": optimizer.state_dict(),
+                "schedule": schedule.state_dict(),
+                "step": step + 1,
+            }
+            torch.save(state, checkpoint.with_suffix(".part"))
+            os.replace(checkpoint.with_suffix(".part"), checkpoint)
+
+
+@torch.no_grad()
+def likelihoods(trainee: Trainee, examples: Sequence[Example], *, told: bool = False) -> Tensor:
+    """Log-likelihood of each candidate answer (N, 7), as the consultation's differential computes it."""
+    trainee.renew_prefix()
+    trainee.model.eval()
+    rows = []
+    for example in examples:
+        context = example.context if told else PatientContext()
+        sequences = []
+        for candidate in answer_candidates().values():
+            messages = [*differential_messages(context), assistant_message(ANSWER_PREFILL + candidate)]
+            sequences.append(trainee.tokens.sequence(messages))
+        features = example.features[:1].expand(len(sequences), -1, -1)
+        length = max(len(s.ids) for s in sequences)
+        learned = torch.zeros(len(sequences), length, dtype=torch.bool)
+        ids = torch.zeros(len(sequences), length, dtype=torch.long)
+        for row, sequence in enumerate(sequences):
+            learned[row, : len(sequence.ids)] = torch.tensor(sequence.learned)
+            ids[row, : len(sequence.ids)] = torch.tensor(sequence.ids)
+        where = torch.zeros_like(learned)
+        where[:, :-1] = learned[:, 1:]
+        logs = trainee.logits(sequences, features, where).log_softmax(-1)
+        chosen = logs.gather(1, ids[learned][:, None])[:, 0]
+        owner = torch.arange(len(sequences))[:, None].expand_as(learned)[learned]
+        rows.append(torch.zeros(len(sequences)).index_add_(0, owner, chosen))
+    return torch.stack(rows)
+
+
+def name_embeddings(tokenizer: object, embeddings: Tensor) -> Tensor:
+    """(7, 576): the mean word embedding of each class name, inside a sentence and right after the tag."""
+    rows = []
+    for code in CLASSES:
+        ids = [
+            token
+            for text in (CLASS_NAMES[code], f" {CLASS_NAMES[code]}")
+            for token in tokenizer(text, add_special_tokens=False)["input_ids"]  # type: ignore[operator]
+        ]
+        rows.append(embeddings[torch.tensor(ids)].mean(0))
+    return torch.stack(rows)
+
+
+def train(config: Config, *, resume: bool = False) -> None:
+    torch.set_num_threads(config.threads)
+    torch.manual_seed(config.seed)
+    out, folder = Path(config.out), data_folder(config.data or None)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "config.json").write_text(json.dumps(asdict(config), indent=1))
+    specialist, graph = Specialist.load(), Graph.load()
+    table = pd.concat([read_table(folder, name, ["train"]) for name in ("ham10000", "pad_ufes_20")])
+    cache = out / "examples.pt"
+    if cache.is_file():
+        examples, held_out = torch.load(cache, weights_only=False)
+    else:
+        examples = prepare(choose_rows(table, config.images, config.seed), specialist, views=config.views, seed=1)
+        val = read_table(folder, "ham10000", ["val"]).sample(config.val_images, random_state=0)
+        held_out = prepare(val, specialist, views=1, seed=2)
+        torch.save((examples, held_out), cache)
+    size = specialist.calibration.image_size
+    model, processor = assemble(ensure_base(), tower=None, image_size=size, lora_rank=config.lora_rank)
+    tokens = Tokens(processor, (size // 32) ** 2)
+    trainee = Trainee(model, tokens)
+    embeddings = trainee.language.get_input_embeddings().weight.detach()
+    aligned = out / "aligned.safetensors"
+    if aligned.is_file():
+        trainee.projector.load_state_dict(load_file(aligned))
+    else:
+        accuracy = align(trainee.projector, examples, embeddings, name_embeddings(tokens.tokenizer, embeddings), config)
+        save_file(trainee.projector.state_dict(), aligned)
+        print(f"aligned: {accuracy:.3f} of the last batches nearest to their diagnosis", flush=True)
+    sft(trainee, examples, graph, config, out, resume=resume)
+    finish(trainee, held_out, config, size)
+
+
+def finish(trainee: Trainee, held_out: Sequence[Example], config: Config, size: int) -> None:
+    """Fits the temperature on `val` and writes the parts that ship."""
+    logs = likelihoods(trainee, held_out)
+    labels = torch.tensor([CLASSES.index(e.label) for e in held_out])
+    temperature = best_temperature(logs, labels)
+    recall = [(logs.argmax(1)[labels == c] == c).float().mean().item() for c in labels.unique()]
+    print(f"val: temperature {temperature:.3f}, balanced accuracy {np.mean(recall):.4f}", flush=True)
+    save_nano_parts(
+        trainee.model,
+        Path(config.weights),
+        image_size=size,
+        temperature=round(temperature, 4),
+        version="0.1",
+        training={key: value for key, value in asdict(config).items() if key not in ("out", "data", "weights")},
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for field in fields(Config):
+        parser.add_argument(f"--{field.name.replace('_', '-')}", type=type(field.default), default=field.default)
+    parser.add_argument("--resume", action="store_true")
+    options = vars(parser.parse_args())
+    resume = options.pop("resume")
+    train(Config(**options), resume=resume)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    main()

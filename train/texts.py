@@ -1,0 +1,123 @@
+"""The target texts of Nano's first training, made from what is measured, told and sourced.
+
+Findings are the words of the measurements, knowledge is the words of the graph's facts with their numbers,
+the label decides the conclusion. Nothing that neither the image's measurements nor the graph says is
+written: no dermoscopic structure is claimed for the image, since none was labelled in the data.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+
+from dermiq.types import CLASS_NAMES, Evidence, Finding
+from dermiq.vlm.prompts import notable
+
+FINDINGS = (
+    "The lesion is {shape}, with {rest}.",
+    "I see a lesion that is {shape}, with {rest}.",
+    "Measured on the image: {shape}; {rest}.",
+    "It is {shape}, with {rest}.",
+)
+DIFFERENTIAL = (
+    "{first} is most likely; {second} is possible, {third} less likely.",
+    "{first} leads; {second} is the main alternative, then {third}.",
+    "{first} first, then {second} and {third}.",
+)
+CONCLUSION = (
+    "The image as a whole fits {first} best.",
+    "Taken together, this fits {first} better than {second}.",
+    "{First} explains the image best; {second} cannot be excluded.",
+    "On balance {first}.",
+)
+EXPLANATION = (
+    "{First} is most likely. The lesion is {shape}, with {rest}. {fact}",
+    "This looks most like {first}: it is {shape}, with {rest}. {fact}",
+    "Most likely {first}. What was measured: {shape}; {rest}. {fact}",
+)
+QUESTIONS = (
+    "What is this lesion, and why?",
+    "What is the most likely diagnosis?",
+    "What do you see, and what does it suggest?",
+    "Is this lesion suspicious?",
+    "What is this?",
+    "Please assess this lesion.",
+    "What speaks for and against malignancy?",
+)
+WHY_NOT = ("Why not {other}?", "What speaks against {other}?", "Could it be {other}?")
+TELL = ("What is known about {other}?", "What should I look for?", "What would settle it?", "Tell me more.")
+URGENT = ("Is it urgent?", "Does this need a referral?", "How soon should it be seen?")
+
+
+def listed(parts: Sequence[str]) -> str:
+    """ "a", "a and b", "a, b and c"."""
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def described(findings: Sequence[Finding]) -> tuple[str, str]:
+    """The asymmetry in words, and the other notable findings as a list."""
+    words = [finding.text for finding in notable(findings)]
+    return words[0], listed([f"a {w}" if w.endswith("border") and w[0] != "i" else _article(w) for w in words[1:]])
+
+
+def _article(words: str) -> str:
+    return f"an {words}" if words.startswith("irregular border") else words
+
+
+def reasoning_text(
+    findings: Sequence[Finding], label: str, order: Sequence[str], evidence: Evidence, rng: random.Random
+) -> str:
+    """The agreed form. `order` are class codes, likeliest first, without `label`."""
+    shape, rest = described(findings)
+    names = {"first": CLASS_NAMES[label], "second": CLASS_NAMES[order[0]], "third": CLASS_NAMES[order[1]]}
+    words = {**names, "First": capital(names["first"]), "shape": shape, "rest": rest}
+    cited = cited_facts(evidence, label, order)
+    words["fact"] = cited[0] if cited else ""
+    knowledge = " ".join(cited[:2]) if cited else "No fact at hand speaks for or against it."
+    differential = capital(rng.choice(DIFFERENTIAL).format(**words))
+    steps = (
+        f"1. Findings: {rng.choice(FINDINGS).format(**words)}",
+        f"2. Differential: {differential}",
+        f"3. Knowledge: {knowledge}",
+        f"4. Conclusion: {capital(rng.choice(CONCLUSION).format(**words))}",
+    )
+    explanation = rng.choice(EXPLANATION).format(**words).strip()
+    return "<think>\n" + "\n".join(steps) + f"\n</think>\n<answer>{names['first']}</answer>\n{explanation}"
+
+
+def cited_facts(evidence: Evidence, label: str, order: Sequence[str]) -> list[str]:
+    """The facts' own sentences with their numbers: those about the label first, then those about the runner-up."""
+    ranked = sorted(evidence.items, key=lambda item: (relevance(item.fact.text, label, order), item.number))
+    about = [item for item in ranked if relevance(item.fact.text, label, order) < len(order) + 1]
+    return [f"{item.fact.text.rstrip('.')} [F{item.number}]." for item in about]
+
+
+def relevance(text: str, label: str, order: Sequence[str]) -> int:
+    """0 for a sentence about the label, 1, 2, ... about the classes in `order`; the last rank for none of them."""
+    from dermiq.vlm.parse import ALIASES
+
+    for rank, code in enumerate((label, *order)):
+        if any(alias in text.lower() for alias in ALIASES[code]):
+            return rank
+    return len(order) + 1
+
+
+def follow_up_text(question: str, label: str, evidence: Evidence, rng: random.Random) -> str:
+    """An answer to a later question: the facts at hand in their own words, and what is not known, said."""
+    facts = [f"{item.fact.text.rstrip('.')} [F{item.number}]." for item in evidence.items[:3]]
+    if not facts:
+        return f"The sources at hand say nothing on this. The image fits {CLASS_NAMES[label]} best."
+    lead = rng.choice(("From the sources: ", "What is known: ", "", ""))
+    close = rng.choice(("", f" The image fits {CLASS_NAMES[label]} best."))
+    return f"{lead}{' '.join(facts)}{close}"
+
+
+def soft_order(probabilities: Mapping[str, float], label: str, rng: random.Random) -> list[str]:
+    """The other classes, likeliest first by the specialist, with a little noise: its opinion on its own training
+    images is surer than it will ever be on a visitor's."""
+    noisy = {c: (p + 0.02) * rng.lognormvariate(0.0, 0.5) for c, p in probabilities.items() if c != label}
+    return sorted(noisy, key=lambda c: -noisy[c])
