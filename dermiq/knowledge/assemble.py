@@ -174,9 +174,7 @@ class Assembler:
             return []
         _, row = self._mondo[key]
         if key not in self.nodes:
-            self.nodes[key] = Node(
-                id=key, kind="Disease", name=row["name"], plural=row["name"] + "s", source="mondo", tier=0
-            )
+            self.nodes[key] = Node(id=key, kind="Disease", name=row["name"], source="mondo", tier=0)
         parents = []
         for raw in row["parents"].split("|"):
             parent = merged.get(raw, raw)
@@ -190,7 +188,7 @@ class Assembler:
             if parent not in self._mondo:
                 raise KnowledgeError(f"{child} has the parent {parent}, which no table names.")
             name = self._mondo[parent][1]["name"]
-            self.nodes[parent] = Node(id=parent, kind="Disease", name=name, plural=name + "s", source="mondo")
+            self.nodes[parent] = Node(id=parent, kind="Disease", name=name, source="mondo")
         upper = self.nodes[parent]
         text = sentences.kind_of(
             self.nodes[child].name,

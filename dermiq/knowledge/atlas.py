@@ -33,9 +33,7 @@ SITES = {
 
 
 def add_atlas(assembler: Assembler) -> None:
-    by_label = {
-        condition.row["derm7pt"]: condition for condition in assembler.conditions if condition.row["derm7pt"]
-    }
+    by_label = {condition.row["derm7pt"]: condition for condition in assembler.conditions if condition.row["derm7pt"]}
     _add_features(assembler, by_label)
     _add_sites(assembler, by_label)
 
@@ -120,7 +118,9 @@ def _add_share(
 
 
 def _add_sites(assembler: Assembler, by_label: dict[str, Condition]) -> None:
-    rows = [(number, row) for number, row in assembler.rows("derm7pt_site_management.tsv") if row["field"] == "location"]
+    rows = [
+        (number, row) for number, row in assembler.rows("derm7pt_site_management.tsv") if row["field"] == "location"
+    ]
     totals: dict[str, int] = {row["diagnosis"]: int(row["n_diagnosis"]) for _, row in rows}
     sites: Counter[str] = Counter()
     for _, row in rows:
@@ -167,6 +167,4 @@ def site_node(assembler: Assembler, value: str) -> str:
 
 
 def _edge(assembler: Assembler, condition: Condition, relation: str, target: str, **rest: Any) -> None:
-    assembler.add_edge(
-        condition.id, relation, target, source="derm7pt", evidence_type="derived statistic", **rest
-    )
+    assembler.add_edge(condition.id, relation, target, source="derm7pt", evidence_type="derived statistic", **rest)

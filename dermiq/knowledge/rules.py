@@ -87,7 +87,7 @@ def add_referral(assembler: Assembler) -> None:
         SCORE,
         name="weighted 7-point checklist score of 3 or more",
         level="urgent",
-        text="NG12 (UK): refer a pigmented lesion that scores 3 or more on the weighted 7-point checklist within 2 weeks.",
+        text="NG12 (UK): refer a lesion that scores 3 or more on the weighted 7-point checklist within 2 weeks.",
         locator="urgency_rules_ng12.tsv rows 3 to 9",
     )
 
@@ -98,14 +98,10 @@ def _add_point(assembler: Assembler, row: dict[str, str], locator: str) -> None:
     words = name.replace(">=7 mm", "of 7 mm or more")
     amount = "2 points" if points == "2" else "1 point"
     text = f"NG12 (UK): {words} scores {amount} on the weighted 7-point checklist for melanoma."
-    _add_rule(
-        assembler, MELANOMA, POINTS[name], name=words, level=f"{rank} {points}", text=text, locator=locator
-    )
+    _add_rule(assembler, MELANOMA, POINTS[name], name=words, level=f"{rank} {points}", text=text, locator=locator)
 
 
-def _add_rule(
-    assembler: Assembler, subject: str, node: str, *, name: str, level: str, text: str, locator: str
-) -> None:
+def _add_rule(assembler: Assembler, subject: str, node: str, *, name: str, level: str, text: str, locator: str) -> None:
     assembler.nodes[node] = Node(id=node, kind="ReferralRule", name=name, source="ng12")
     assembler.add_edge(
         subject,

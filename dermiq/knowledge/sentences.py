@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import re
 
-_UNCOUNTABLE = frozenset(
+from dermiq.knowledge.text import word_set
+
+_UNCOUNTABLE = word_set(
     "ulceration peppering regression erythema hypertrichosis depigmentation pigmentation demarcation asymmetry "
-    "scale scar change".split()
+    "scale scar change lacunae"
 )
 
 

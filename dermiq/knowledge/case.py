@@ -1,0 +1,191 @@
+"""How much each fact matters to one case: what separates the top two diagnoses, what fits the patient.
+
+Knows the graph and the case; knows no question.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from dermiq.knowledge.graph import CLASS_NODES, Graph
+from dermiq.types import CLASSES, Fact, Finding, PatientContext
+
+FEATURES = ("has_dermoscopic_feature", "has_sign")
+BASE = {
+    "has_sign": 0.75,
+    "has_dermoscopic_feature": 0.7,
+    "look_alike": 0.4,
+    "refer_if": 0.5,
+    "diagnosed_by": 0.45,
+    "red_flag": 0.45,
+    "behaves_as": 0.4,
+    "treated_by": 0.4,
+    "risk_level": 0.35,
+    "located_at": 0.3,
+    "risk_factor": 0.3,
+    "has_symptom": 0.3,
+    "coded_as": 0.05,
+    "is_a": 0.05,
+}
+"""What a fact of the leading diagnosis is worth before anything is known of the case."""
+
+SITE_WORDS = {
+    "face": ("on the face", "facial", "head"),
+    "nose": ("on the face", "facial", "head"),
+    "ear": ("on the face", "facial", "head"),
+    "scalp": ("head",),
+    "palm": ("acral", "palms"),
+    "sole": ("acral", "palms"),
+    "foot": ("acral", "palms"),
+    "hand": ("acral", "sun-exposed"),
+    "nail": ("nail",),
+    "leg": ("legs",),
+    "thigh": ("legs",),
+    "arm": ("arms",),
+    "back": ("back", "trunk"),
+    "chest": ("chest", "trunk"),
+    "abdomen": ("abdomen", "trunk"),
+    "trunk": ("trunk", "back", "chest", "abdomen"),
+}
+"""Words of a site that was told -> words by which facts name it."""
+
+SYMPTOM_WORDS = {
+    "itch": ("itch", "sensation"),
+    "bled": ("bleed", "oozing"),
+    "grew": ("change in size", "grows", "growth", "change over time", "evolves"),
+    "changed": ("change over time", "change in size"),
+    "hurts": ("tender", "painful", "sensation"),
+}
+GROUPS = frozenset({"dermiq:akiec", "dermiq:bkl", "dermiq:vasc"})
+"""Classes that are collections of conditions."""
+
+FINDING_SIGNS = {
+    "asymmetry": "sign:asymmetry",
+    "border_irregularity": "sign:border",
+    "colour_count": "sign:colour",
+    "colour_variegation": "sign:colour",
+}
+ABNORMAL = 80.0  # percentile among benign lesions from which a finding stands out
+
+
+@dataclass(frozen=True)
+class Worth:
+    """What a fact is worth to the case, and why, in words."""
+
+    score: float
+    reason: str
+
+
+def diagnosis_nodes(graph: Graph, differential: Sequence[str]) -> list[str]:
+    """Class codes or node ids -> node ids that the graph has, in order, each once."""
+    named = [CLASS_NODES[key] if key in CLASSES else key for key in differential]
+    return list(dict.fromkeys(key for key in named if key in graph))
+
+
+def case_worth(
+    graph: Graph,
+    nodes: Sequence[str],
+    *,
+    context: PatientContext | None,
+    findings: Sequence[Finding],
+) -> dict[str, Worth]:
+    """Fact id -> worth, for the facts of the top three diagnoses."""
+    worth: dict[str, Worth] = {}
+    for rank, node in enumerate(nodes[:3]):
+        rival = nodes[1 - rank] if rank < 2 and len(nodes) > 1 else None
+        shade = (1.0, 0.8, 0.4)[rank]
+        for fact in graph.facts(node, family=True):
+            if graph.node(fact.subject).tier == 0:
+                continue
+            score, reason = _worth(graph, fact, node, rival)
+            fit, why = _fit(graph, fact, context, findings)
+            score = (score * _standing(graph, fact, node) + fit) * shade
+            if fact.id not in worth or worth[fact.id].score < score:
+                worth[fact.id] = Worth(score, why or reason)
+    return worth
+
+
+def _worth(graph: Graph, fact: Fact, node: str, rival: str | None) -> tuple[float, str]:
+    name = graph.node(node).name
+    score = BASE.get(fact.relation, 0.2) + _strength(fact)
+    if graph.numbers(fact.id).qualifier.startswith(("major", "minor")):
+        score -= 0.25  # one point of a checklist says less than its rule
+    reason = f"about {name}, which leads the differential" if rival is None else f"about {name}, one of the top two"
+    if rival is None:
+        return score, reason
+    other = graph.node(rival).name
+    if fact.relation == "look_alike":
+        if fact.object in graph.family(rival):
+            return score + 0.5, f"{name} and {other} are the top two, and are confused with each other"
+        return score - 0.2, reason
+    if fact.relation in FEATURES:
+        contrast = _contrast(graph, fact, rival)
+        if contrast > 0:
+            return score + (0.6 if fact.polarity == "present" else 0.3), f"separates {name} from {other}"
+        if contrast == 0 and fact.polarity == "present":
+            return score + 0.25, f"sign of {name} that is not known of {other}"
+        if contrast < 0:
+            return score - 0.45, f"sign that {name} shares with {other}"
+    return score, reason
+
+
+def _strength(fact: Fact) -> float:
+    """Statistics count by their lift, panels by agreement; 0 where there is no number."""
+    if fact.relation not in FEATURES or fact.weight is None:
+        return 0.0
+    if fact.evidence_type == "derived statistic":
+        return 0.25 * min(abs(math.log2(max(fact.weight, 0.05))), 3.0) / 3.0
+    return 0.1 * fact.weight
+
+
+def _contrast(graph: Graph, fact: Fact, rival: str) -> int:
+    """1: the rival is known for the opposite; -1: for the same; 0: nothing is known of it."""
+    near = {fact.object, *graph.ancestors(fact.object), *graph.family(fact.object)}
+    same = opposite = False
+    for other in graph.facts(rival, family=True):
+        if other.relation not in FEATURES:
+            continue
+        if other.object == fact.object and other.polarity == fact.polarity:
+            same = True
+        if other.object in near and other.polarity != fact.polarity and graph.node(other.subject).tier == 1:
+            opposite = True
+    return 1 if opposite and not same else -1 if same else 0
+
+
+def _standing(graph: Graph, fact: Fact, node: str) -> float:
+    """A subtype's facts stand behind those of the diagnosis itself; a group has its members' facts."""
+    if fact.subject == node:
+        return 1.0
+    is_member = node in GROUPS and graph.node(fact.subject).tier == 1
+    return 0.95 if is_member else 0.5
+
+
+def _fit(graph: Graph, fact: Fact, context: PatientContext | None, findings: Sequence[Finding]) -> tuple[float, str]:
+    """What the patient and the measurements add."""
+    for finding in findings:
+        stands_out = finding.percentile is not None and finding.percentile >= ABNORMAL
+        if stands_out and FINDING_SIGNS.get(finding.code) == fact.object:
+            return 0.5, f"fits what was measured: {finding.text}"
+    for told, needles in _told(context):
+        qualifier = graph.numbers(fact.id).qualifier
+        if any(needle in f"{fact.text} {qualifier}".lower() for needle in needles):
+            return 0.35, f"fits what was told: {told}"
+    return 0.0, ""
+
+
+def _told(context: PatientContext | None) -> Iterator[tuple[str, tuple[str, ...]]]:
+    if context is None:
+        return
+    site = (context.site or "").lower()
+    for word, needles in SITE_WORDS.items():
+        if word in site:
+            yield site, needles
+    for symptom in context.symptoms:
+        if symptom in SYMPTOM_WORDS:
+            yield symptom, SYMPTOM_WORDS[symptom]
+    if context.age is not None and context.age >= 60:
+        yield f"age {context.age}", ("older age", "advanced age", "over 60")
+    if context.skin_type is not None and context.skin_type <= 2:
+        yield f"skin type {context.skin_type}", ("fair skin",)

@@ -1,0 +1,205 @@
+"""The graph in memory: nodes, facts, families and names. Knows neither model nor page."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import networkx as nx
+
+from dermiq.errors import KnowledgeError
+from dermiq.knowledge.schema import KINDS, LITERAL_RELATIONS, Edge, Node, Tables, check_tables, read_tables
+from dermiq.knowledge.text import words
+from dermiq.types import CLASSES, Diagnosis, Fact, Source
+
+FOLDER = Path(__file__).resolve().parents[2] / "kg_data"
+CLASS_NODES = {
+    "akiec": "dermiq:akiec",
+    "bcc": "MONDO:0005341",
+    "bkl": "dermiq:bkl",
+    "df": "MONDO:0006717",
+    "mel": "MONDO:0005012",
+    "nv": "MONDO:0005073",
+    "vasc": "dermiq:vasc",
+}
+"""The one canonical node of each class. Three classes are groups; their facts stand at their members."""
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """What an edge knows beyond its `Fact`."""
+
+    qualifier: str
+    probability: float | None
+    lift: float | None
+    checked: str
+
+
+class Graph:
+    """Facts by node, and the names that lead to nodes."""
+
+    def __init__(self, tables: Tables) -> None:
+        check_tables(tables)
+        self.tables = tables
+        self.sources: dict[str, Source] = {source.id: source for source in tables.sources}
+        self._nodes: dict[str, Node] = {node.id: node for node in tables.nodes}
+        missing = [key for key in CLASS_NODES.values() if key not in self._nodes]
+        if missing:
+            raise KnowledgeError(f"The graph lacks the nodes of these classes: {', '.join(missing)}; build it again.")
+        self.net = nx.MultiDiGraph()
+        self.net.add_nodes_from(self._nodes)
+        self._facts: dict[str, Fact] = {}
+        self._numbers: dict[str, Numbers] = {}
+        self._from: dict[str, list[Fact]] = defaultdict(list)
+        self._to: dict[str, list[Fact]] = defaultdict(list)
+        for edge in tables.edges:
+            self._add(edge)
+        self._families: dict[str, tuple[str, ...]] = {}
+
+    @classmethod
+    def load(cls, folder: Path | None = None, *, licence: str | None = None) -> Graph:
+        """Read `kg_data`. `licence="open"` leaves out what may not be used freely."""
+        tables = read_tables(folder or FOLDER)
+        return cls(tables if licence is None else only_licence(tables, licence))
+
+    def _add(self, edge: Edge) -> None:
+        fact = Fact(
+            id=edge.id,
+            subject=edge.subject,
+            relation=edge.relation,
+            object=edge.object,
+            text=edge.text,
+            source=self.sources[edge.source],
+            locator=edge.locator,
+            polarity="absent" if edge.polarity == "absent" else "present",
+            evidence_type=edge.evidence_type,
+            n=edge.n,
+            weight=edge.lift if edge.lift is not None else edge.probability,
+        )
+        self._facts[edge.id] = fact
+        self._numbers[edge.id] = Numbers(edge.qualifier, edge.probability, edge.lift, edge.checked)
+        self._from[edge.subject].append(fact)
+        if edge.relation not in LITERAL_RELATIONS:
+            self._to[edge.object].append(fact)
+            self.net.add_edge(edge.subject, edge.object, key=edge.id, relation=edge.relation)
+
+    # --- nodes --------------------------------------------------------------------------
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        return self.tables.nodes
+
+    def node(self, node_id: str) -> Node:
+        """KeyError where there is no such node."""
+        return self._nodes[node_id]
+
+    def __contains__(self, node_id: object) -> bool:
+        return node_id in self._nodes
+
+    def find(self, name: str) -> Node | None:
+        """The node whose name or synonym this is, in any spelling or number."""
+        key = words(name)
+        return self._nodes[self.names[key]] if key in self.names else None
+
+    @cached_property
+    def names(self) -> dict[tuple[str, ...], str]:
+        """Compared words -> node id. Names win over synonyms, and kinds in the order of `KINDS`."""
+        found: dict[tuple[str, ...], str] = {}
+        for kind in KINDS:
+            group = [node for node in self.nodes if node.kind == kind]
+            group.sort(key=lambda node: (node.tier == 0, node.tier))
+            for node in group:
+                for name in (node.name, node.plural):
+                    found.setdefault(words(name), node.id)
+            for node in group:
+                for name in node.synonyms:
+                    found.setdefault(words(name), node.id)
+        found.pop((), None)
+        return found
+
+    def class_node(self, code: str) -> str:
+        """The node id of one of `types.CLASSES`; KeyError for anything else."""
+        return CLASS_NODES[code]
+
+    def class_code(self, node_id: str) -> str | None:
+        """The class that a condition belongs to, if any."""
+        return self._nodes[node_id].class_code or None
+
+    def diagnosis(self, key: str) -> Diagnosis | None:
+        """A condition by class code, node id, name, synonym or abbreviation."""
+        if key in CLASSES:
+            key = CLASS_NODES[key]
+        node = self._nodes.get(key) or self.find(key)
+        if node is None or node.kind != "Disease":
+            return None
+        return Diagnosis(id=node.id, name=node.name, code=node.class_code or None)
+
+    # --- hierarchy ------------------------------------------------------------------------
+
+    def family(self, node_id: str) -> tuple[str, ...]:
+        """The node and everything below it: its facts may be said of the node as "some forms of it"."""
+        if node_id not in self._families:
+            found, waiting = [node_id], [node_id]
+            while waiting:
+                for fact in self._to[waiting.pop(0)]:
+                    if fact.relation == "is_a" and fact.subject not in found:
+                        found.append(fact.subject)
+                        waiting.append(fact.subject)
+            self._families[node_id] = tuple(found)
+        return self._families[node_id]
+
+    def ancestors(self, node_id: str) -> tuple[str, ...]:
+        """Everything above the node, nearest first."""
+        found: list[str] = []
+        waiting = [node_id]
+        while waiting:
+            for fact in self._from[waiting.pop(0)]:
+                if fact.relation == "is_a" and fact.object not in found:
+                    found.append(fact.object)
+                    waiting.append(fact.object)
+        return tuple(found)
+
+    # --- facts ------------------------------------------------------------------------------
+
+    @property
+    def all_facts(self) -> tuple[Fact, ...]:
+        return tuple(self._facts.values())
+
+    def fact(self, fact_id: str) -> Fact:
+        """KeyError where there is no such fact."""
+        return self._facts[fact_id]
+
+    def facts(self, node_id: str, relation: str | None = None, *, family: bool = False) -> tuple[Fact, ...]:
+        """The facts that start at a node, or, with `family`, at it and everything below it."""
+        starts: Iterable[str] = self.family(node_id) if family else (node_id,)
+        return tuple(
+            fact for start in starts for fact in self._from[start] if relation is None or fact.relation == relation
+        )
+
+    def facts_about(self, node_id: str) -> tuple[Fact, ...]:
+        """The facts that start or end at a node."""
+        return (*self._from[node_id], *self._to[node_id])
+
+    def numbers(self, fact_id: str) -> Numbers:
+        return self._numbers[fact_id]
+
+    def is_pitfall(self, fact: Fact) -> bool:
+        """Whether the fact says that a sign of something else can also occur here."""
+        return self._numbers[fact.id].qualifier == "mimic"
+
+
+def only_licence(tables: Tables, licence: str) -> Tables:
+    """The tables without sources of another licence class. KnowledgeError for an unknown class."""
+    order = ("open", "non-commercial", "research")
+    if licence not in order:
+        raise KnowledgeError(f"There is no licence class {licence!r}; choose one of {', '.join(order)}.")
+    allowed = set(order[: order.index(licence) + 1])
+    kept = {source.id for source in tables.sources if source.licence_class in allowed}
+    return Tables(
+        nodes=tables.nodes,
+        edges=tuple(edge for edge in tables.edges if edge.source in kept),
+        sources=tuple(source for source in tables.sources if source.id in kept),
+    )

@@ -1,0 +1,233 @@
+"""Names in a text -> nodes of the graph, with negation. Knows words and names, no model.
+
+Longest match first; plurals, spellings and hyphens are one (see `text`); abbreviations count as
+they are written; a long word may carry one or two slips of the pen.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from itertools import combinations
+from weakref import WeakKeyDictionary
+
+from dermiq.knowledge.graph import Graph
+from dermiq.knowledge.text import Token, tokens, word_set
+
+MIN_FUZZY = 6  # letters; shorter words must be written right
+SURE_FUZZY = 9  # from here two slips are forgiven
+WINDOW = 6  # words that a negation reaches over
+CAPITAL_ONLY = word_set(
+    "mm nm lm is ka pg lp ks nv mis iec ie am i df ssm lmm pih lplk alm blk vasc bkl cmn pak mcc dn uv men"
+)
+"""Short names that count only when written in capitals, because they are also words or units."""
+
+NEGATIONS = word_set(
+    "no not without lack lacks lacking absence absent nor neither never denies deny negative exclude excludes "
+    "excluded cannot isn't aren't doesn't don't didn't wasn't hasn't n't none hardly rarely seldom free"
+)
+STOPS = word_set("but however although though while whereas yet because which who that since despite except")
+AFTER = (
+    ("absent",),
+    ("missing",),
+    ("lacking",),
+    ("excluded",),
+    ("not", "seen"),
+    ("not", "present"),
+    ("not", "visible"),
+    ("not", "found"),
+    ("not", "expected"),
+    ("not", "observed"),
+    ("not", "a", "feature"),
+    ("not", "part"),
+    ("ruled", "out"),
+    ("rare",),
+    ("unusual",),
+    ("uncommon",),
+)
+
+
+@dataclass(frozen=True)
+class Mention:
+    """One name in a text."""
+
+    start: int
+    end: int
+    text: str
+    id: str
+    name: str
+    negated: bool = False
+
+
+class Index:
+    """The names of one graph, ready to be looked for."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.names: dict[tuple[str, ...], str] = dict(graph.names)
+        self.longest = max(len(name) for name in self.names)
+        self.capital = {
+            tuple(token.word for token in tokens(name))
+            for node in graph.nodes
+            for name in node.synonyms
+            if name.lower() in CAPITAL_ONLY
+        }
+        self.vocabulary = {word for name in self.names for word in name}
+        self._deletes: dict[str, set[str]] = defaultdict(set)
+        for word in self.vocabulary:
+            if len(word) >= MIN_FUZZY:
+                for key in _deletes(word, 2 if len(word) >= SURE_FUZZY else 1):
+                    self._deletes[key].add(word)
+        self._repaired: dict[str, str] = {}
+        self._gaps: dict[tuple[str, ...], list[tuple[str, ...]]] = defaultdict(list)
+        for name in self.names:
+            for at, word in enumerate(name):
+                if len(name) > 1 and 3 <= len(word) < MIN_FUZZY:
+                    self._gaps[(*name[:at], "", *name[at + 1 :])].append(name)
+
+    def repair(self, word: str) -> str:
+        """The word of the graph that was meant, or the word itself."""
+        if len(word) < MIN_FUZZY or word in self.vocabulary or not word.isalpha():
+            return word
+        if word not in self._repaired:
+            self._repaired[word] = self._nearest(word)
+        return self._repaired[word]
+
+    def with_gap(self, compared: tuple[str, ...]) -> tuple[str, ...] | None:
+        """The name that these words are, but for one slip in one short word ("basal cel carcinoma")."""
+        for at, word in enumerate(compared):
+            if word in self.vocabulary or not 3 <= len(word) <= MIN_FUZZY:
+                continue
+            for name in self._gaps.get((*compared[:at], "", *compared[at + 1 :]), ()):
+                if word[0] == name[at][0] and _distance(word, name[at]) == 1:
+                    return name
+        return None
+
+    def _nearest(self, word: str) -> str:
+        slips = 2 if len(word) >= SURE_FUZZY else 1
+        meant: set[str] = set()
+        for key in _deletes(word, slips):
+            meant |= self._deletes.get(key, set())
+        ranked = sorted((_distance(word, other), other) for other in meant)
+        near = [(gap, other) for gap, other in ranked if gap <= slips and not _opposite(word, other)]
+        if not near or (len(near) > 1 and near[0][0] == near[1][0]):
+            return word
+        return near[0][1]
+
+
+_INDEXES: WeakKeyDictionary[Graph, Index] = WeakKeyDictionary()
+
+
+def index_of(graph: Graph) -> Index:
+    """The graph's index, made once."""
+    if graph not in _INDEXES:
+        _INDEXES[graph] = Index(graph)
+    return _INDEXES[graph]
+
+
+def link(graph: Graph, text: str) -> list[Mention]:
+    """Every name of the graph in the text, in order, without overlaps."""
+    index = index_of(graph)
+    line = tokens(text)
+    compared = [index.repair(token.word) for token in line]
+    spans: list[tuple[int, int, str]] = []
+    at = 0
+    while at < len(line):
+        size, node_id = _longest(index, line, compared, at)
+        if size:
+            spans.append((at, at + size, node_id))
+        at += max(size, 1)
+    taken = [(first, last) for first, last, _ in spans]
+    return [
+        Mention(
+            start=line[first].start,
+            end=line[last - 1].end,
+            text=text[line[first].start : line[last - 1].end],
+            id=node_id,
+            name=graph.node(node_id).name,
+            negated=_is_negated(text, line, first, last, taken),
+        )
+        for first, last, node_id in spans
+    ]
+
+
+def _longest(index: Index, line: list[Token], compared: list[str], at: int) -> tuple[int, str]:
+    for size in range(min(index.longest, len(line) - at), 0, -1):
+        name = tuple(compared[at : at + size])
+        if name in index.names and _written_right(index, name, line[at]):
+            return size, index.names[name]
+        repaired = index.with_gap(name) if size > 1 else None
+        if repaired:
+            return size, index.names[repaired]
+    return 0, ""
+
+
+def _written_right(index: Index, name: tuple[str, ...], token: Token) -> bool:
+    if name not in index.capital:
+        return True
+    return token.raw.rstrip("s").isupper()
+
+
+def _is_negated(text: str, line: list[Token], first: int, last: int, taken: list[tuple[int, int]]) -> bool:
+    return _negated_before(text, line, first, taken) or _negated_after(text, line, last)
+
+
+def _negated_before(text: str, line: list[Token], first: int, taken: list[tuple[int, int]]) -> bool:
+    """A negation up to `WINDOW` words before; words of other names in a list do not count."""
+    inside = {at for start, stop in taken for at in range(start, stop)}
+    steps = 0
+    for at in range(first - 1, -1, -1):
+        between = text[line[at].end : line[at + 1].start]
+        word = line[at].raw.lower().replace("’", "'")
+        if word in STOPS or any(mark in between for mark in ".;:!?"):
+            return False
+        if word in NEGATIONS:
+            return not (word == "not" and line[at + 1].word == "only")
+        if (word, line[at + 1].word) in {("rather", "than"), ("instead", "of")}:
+            return True
+        steps += at not in inside
+        if steps > WINDOW:
+            return False
+    return False
+
+
+def _negated_after(text: str, line: list[Token], last: int) -> bool:
+    for at in range(last, min(last + 6, len(line))):
+        between = text[line[at - 1].end : line[at].start]
+        if line[at].raw.lower() in STOPS or any(mark in between for mark in ".;:!?"):
+            return False
+        for phrase in AFTER:
+            if tuple(token.raw.lower() for token in line[at : at + len(phrase)]) == phrase:
+                return True
+    return False
+
+
+# --- slips of the pen -------------------------------------------------------------------
+
+
+def _deletes(word: str, slips: int) -> set[str]:
+    """The word with up to `slips` letters left out."""
+    return {
+        "".join(letter for at, letter in enumerate(word) if at not in gone)
+        for count in range(slips + 1)
+        for gone in combinations(range(len(word)), count)
+    }
+
+
+def _distance(one: str, other: str) -> int:
+    """Edits from one word to the other; two letters swapped count once."""
+    before: list[int] = []
+    row = list(range(len(other) + 1))
+    for i, letter in enumerate(one, start=1):
+        last, before, row = before, row, [i]
+        for j, wanted in enumerate(other, start=1):
+            cost = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (letter != wanted))
+            if i > 1 and j > 1 and letter == other[j - 2] and one[i - 2] == wanted:
+                cost = min(cost, last[j - 2] + 1)
+            row.append(cost)
+    return row[-1]
+
+
+def _opposite(one: str, other: str) -> bool:
+    """'regular' and 'irregular' are near each other and mean the opposite."""
+    short, long = sorted((one, other), key=len)
+    return long.endswith(short) and long[: -len(short)] in ("a", "an", "ir", "in", "un", "im", "non", "hyper", "hypo")

@@ -1,0 +1,334 @@
+"""The facts for one question, one differential and one patient. Knows neither model nor page.
+
+Four rankings are fused by reciprocal rank: words (BM25), names (linked entities and their
+neighbourhood), meaning (embeddings) and the case (what separates the top two diagnoses). The result
+is spread over relations and kept within a budget of tokens.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from dermiq.knowledge import embed
+from dermiq.knowledge.case import BASE, Worth, case_worth, diagnosis_nodes
+from dermiq.knowledge.graph import CLASS_NODES, Graph
+from dermiq.knowledge.lexical import BM25
+from dermiq.knowledge.link import Mention, link
+from dermiq.types import Evidence, EvidenceItem, Fact, Finding, PatientContext
+
+RANK_OFFSET = 20  # the k of reciprocal rank fusion, small because the lists are short
+DEPTH = 60  # facts taken from each ranking
+WEIGHTS = {"words": 1.0, "names": 1.6, "meaning": 1.0, "case": 1.5}
+MIN_KNOWN = 0.5  # share of a question's words that the facts must know, where it names nothing
+MIN_COSINE = 0.30  # a fact further than this from the question is not near it
+REPEAT = {"relation": 0.76, "subject": 0.9, "object": 0.7}  # what a repeated relation, condition or feature costs
+ASKED_CASE = 3.5  # how much a relation that was asked for counts within the case
+SHOWN = frozenset({"has_dermoscopic_feature", "has_sign"})  # what the case brings up unasked
+VAGUE = 0.3  # what words and meaning count for when the question names nothing
+WANTED = 0.5  # how much a relation that was asked for adds, as a share
+INTENTS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    (r"\b(treat|manage|therap|remov|excis|first.line|cure|cream|surgery|what to do|what should)", ("treated_by",)),
+    (r"\b(refer|urgen|two.week|2.week|pathway|how soon|red flag)", ("refer_if", "red_flag")),
+    (r"\b(look.?alike|differential|confus|mimic|mistak|resembl|similar)", ("look_alike",)),
+    (r"\b(settle|confirm|biops|test|diagnos(?:e|ed|is made)|prove|histolog)", ("diagnosed_by",)),
+    (r"\b(where|site|located|location|body)\b", ("located_at",)),
+    (r"\b(risk factor|cause|why do people|prone|predispos)", ("risk_factor",)),
+    (r"\b(dangerous|cancer|malignan|benign|harmless|serious|risky|how bad|spread|worr)", ("behaves_as", "risk_level")),
+    (r"\b(code|icd|snomed|coded)\b", ("coded_as",)),
+    (r"\b(dermoscop|dermatoscop|sign|feature|look like|structure|pattern|vessel|see)", ("has_dermoscopic_feature",)),
+    (r"\b(symptom|itch|bleed|hurt|pain)", ("has_symptom", "has_sign")),
+    (r"\b(why|against|separat|distinguish|tell apart|differ|rather than|instead of)", ("has_dermoscopic_feature",)),
+    (r"\b(type|subtype|form|kind)s? of", ("is_a",)),
+)
+
+
+CONTRAST = re.compile(
+    r"\b(why not|against|separat\w*|distinguish\w*|tell\b.{0,40}\bfrom|tell apart|differ|difference|rather than|versus|vs)\b"
+)
+
+
+@dataclass(frozen=True)
+class Question:
+    """What was asked, and what the graph makes of it."""
+
+    text: str
+    mentions: tuple[Mention, ...]
+    relations: frozenset[str]
+    contrast: bool  # asks what tells one thing from another
+
+
+class Shelf:
+    """The facts of one graph, ready to be ranked."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.facts = [fact for fact in graph.all_facts if _tellable(graph, fact)]
+        self.at = {fact.id: number for number, fact in enumerate(self.facts)}
+        self.words = BM25([_searched(graph, fact) for fact in self.facts])
+        self._vectors: np.ndarray | None = None
+
+    def vectors(self) -> np.ndarray:
+        """(facts, 384), read from the cache or made on first use."""
+        if self._vectors is None:
+            self._vectors = embed.encode_cached([fact.text for fact in self.facts])
+        return self._vectors
+
+
+_SHELVES: WeakKeyDictionary[Graph, Shelf] = WeakKeyDictionary()
+
+
+def shelf_of(graph: Graph) -> Shelf:
+    if graph not in _SHELVES:
+        _SHELVES[graph] = Shelf(graph)
+    return _SHELVES[graph]
+
+
+def warm(graph: Graph) -> bool:
+    """Do now what the first question would wait for. Says whether meaning is searched too."""
+    shelf = shelf_of(graph)
+    if embed.available():
+        shelf.vectors()
+        embed.encode(["warm"])
+        return True
+    return False
+
+
+def retrieve(
+    graph: Graph,
+    question: str,
+    *,
+    differential: Sequence[str] = (),
+    context: PatientContext | None = None,
+    findings: Sequence[Finding] = (),
+    k: int = 6,
+    token_budget: int = 260,
+    semantic: bool = True,
+) -> Evidence:
+    """At most `k` facts, best first, numbered from 1. `differential` holds class codes or node ids.
+
+    `semantic=False` leaves the embeddings out; they are also left out where they are not installed.
+    """
+    shelf = shelf_of(graph)
+    asked = understand(graph, question)
+    nodes = _case_nodes(graph, asked, differential)
+    case = case_worth(graph, nodes, context=context, findings=findings) if nodes else {}
+    rankings = {
+        "words": _by_words(shelf, asked),
+        "names": _by_names(graph, shelf, asked),
+        "case": _by_case(shelf, case, asked),
+    }
+    if semantic and question.strip() and embed.available():
+        rankings["meaning"] = _by_meaning(shelf, question)
+    if nodes:
+        rankings = _about_the_case(graph, shelf, rankings, nodes=nodes, asked=asked)
+    scores = _fused(rankings, vague=bool(nodes) and (asked.contrast or not asked.mentions))
+    for number in scores:
+        if asked.relations and shelf.facts[number].relation not in asked.relations:
+            scores[number] /= 1 + WANTED
+    chosen = _spread(shelf, scores, wanted=asked.relations - SHOWN, k=k, token_budget=token_budget)
+    reasons = _Reasons(graph, asked, case, rankings)
+    return Evidence(
+        tuple(
+            EvidenceItem(
+                number=place,
+                fact=shelf.facts[number],
+                score=round(scores[number], 4),
+                reason=reasons.of(number, shelf.facts[number]),
+            )
+            for place, number in enumerate(chosen, start=1)
+        )
+    )
+
+
+def understand(graph: Graph, question: str) -> Question:
+    low = question.lower()
+    relations = {name for pattern, names in INTENTS if re.search(pattern, low) for name in names}
+    return Question(question, tuple(link(graph, question)), frozenset(relations), contrast=bool(CONTRAST.search(low)))
+
+
+def _case_nodes(graph: Graph, asked: Question, differential: Sequence[str]) -> list[str]:
+    """The differential; a question that contrasts names its own rivals."""
+    nodes = diagnosis_nodes(graph, differential)
+    if not asked.contrast:
+        return nodes
+    named = list(dict.fromkeys(m.id for m in asked.mentions if graph.node(m.id).kind == "Disease"))
+    if len(named) >= 2 or not nodes:
+        return [*named, *(node for node in nodes if node not in named)]
+    return [nodes[0], *(node for node in (*named, *nodes[1:]) if node != nodes[0])]
+
+
+def _tellable(graph: Graph, fact: Fact) -> bool:
+    """Leave out the scaffolding: groups that only hold the hierarchy together."""
+    if fact.relation != "is_a":
+        return True
+    return graph.node(fact.object).tier > 0 and fact.object != CLASS_NODES["akiec"]
+
+
+def _searched(graph: Graph, fact: Fact) -> str:
+    """The sentence and the other names of what it speaks of."""
+    names: list[str] = []
+    for key in (fact.subject, fact.object):
+        if key in graph:
+            node = graph.node(key)
+            names += [node.name, *node.synonyms[:4]]
+    return " ".join((fact.text, *names))
+
+
+# --- rankings: fact numbers, best first ---------------------------------------------------
+
+
+def _best(scores: Mapping[int, float]) -> list[int]:
+    return sorted(scores, key=lambda number: (-scores[number], number))[:DEPTH]
+
+
+def _by_words(shelf: Shelf, asked: Question) -> list[int]:
+    if not asked.mentions and shelf.words.known_share(asked.text) < MIN_KNOWN:
+        return []
+    names = " ".join(mention.name for mention in asked.mentions)
+    return _best(shelf.words.scores(f"{asked.text} {names}"))
+
+
+def _by_names(graph: Graph, shelf: Shelf, asked: Question) -> list[int]:
+    """Facts by how many of the named things they speak of; a subtype counts a little less."""
+    scores: dict[int, float] = {}
+    for key in dict.fromkeys(mention.id for mention in asked.mentions):
+        for member in graph.family(key):
+            near = 1.0 if member == key else 0.6
+            for fact in graph.facts_about(member):
+                if fact.id in shelf.at:
+                    gain = near * (1.0 if fact.subject == member else 0.7) * (0.4 + BASE[fact.relation])
+                    if fact.relation in asked.relations:
+                        gain *= 2.0
+                    number = shelf.at[fact.id]
+                    scores[number] = scores.get(number, 0.0) + gain
+    return _best(scores)
+
+
+def _by_case(shelf: Shelf, case: Mapping[str, Worth], asked: Question) -> list[int]:
+    scores: dict[int, float] = {}
+    for key, worth in case.items():
+        if key in shelf.at:
+            wanted = shelf.facts[shelf.at[key]].relation in asked.relations - SHOWN
+            scores[shelf.at[key]] = worth.score * (ASKED_CASE if wanted else 1.0)
+    return _best(scores)
+
+
+def _by_meaning(shelf: Shelf, question: str) -> list[int]:
+    cosines = shelf.vectors() @ embed.encode([question])[0]
+    order = np.argsort(-cosines, kind="stable")[:DEPTH]
+    return [int(number) for number in order if cosines[number] >= MIN_COSINE]
+
+
+def _about_the_case(
+    graph: Graph, shelf: Shelf, rankings: dict[str, list[int]], *, nodes: Sequence[str], asked: Question
+) -> dict[str, list[int]]:
+    """Words and meaning may bring up only facts about the differential or about what was named."""
+    keys = (*nodes[:3], *(mention.id for mention in asked.mentions))
+    allowed = {member for key in keys for member in graph.family(key)}
+
+    def is_about(number: int) -> bool:
+        fact = shelf.facts[number]
+        return fact.subject in allowed or fact.object in allowed
+
+    return {name: [number for number in ranking if is_about(number)] for name, ranking in rankings.items()}
+
+
+def _fused(rankings: Mapping[str, Sequence[int]], *, vague: bool) -> dict[int, float]:
+    """Reciprocal rank fusion, scaled so that a fact that leads every ranking has 1.
+
+    A vague question names nothing ("What is this?"): its words say little beside the case.
+    """
+    weights = {name: weight * (VAGUE if vague and name != "case" else 1.0) for name, weight in WEIGHTS.items()}
+    most = sum(weights[name] for name, ranking in rankings.items() if ranking) / (RANK_OFFSET + 1)
+    scores: dict[int, float] = {}
+    for name, ranking in rankings.items():
+        for rank, number in enumerate(ranking, start=1):
+            scores[number] = scores.get(number, 0.0) + weights[name] / (RANK_OFFSET + rank) / most
+    return scores
+
+
+# --- choice ---------------------------------------------------------------------------------
+
+
+def _spread(
+    shelf: Shelf, scores: Mapping[int, float], *, wanted: frozenset[str], k: int, token_budget: int
+) -> list[int]:
+    """Greedy: the best fact next, each repetition of relation, condition or feature held against it."""
+    chosen: list[int] = []
+    said: Counter[tuple[str, str]] = Counter()
+    statements: set[tuple[str, ...]] = set()
+    left = token_budget
+    waiting = set(scores)
+    while waiting and len(chosen) < k:
+        best = max(waiting, key=lambda number: (_held(shelf.facts[number], scores[number], said, wanted), -number))
+        waiting.discard(best)
+        fact = shelf.facts[best]
+        statement = _statement(fact)
+        if statement in statements or tokens_of(fact.text) > left:
+            continue
+        chosen.append(best)
+        statements.add(statement)
+        left -= tokens_of(fact.text)
+        said.update(_repeats(fact, wanted))
+    return chosen
+
+
+def _repeats(fact: Fact, wanted: frozenset[str]) -> Iterable[tuple[str, str]]:
+    """What is held against the next fact that has it too; a relation that was asked for may repeat."""
+    yield "subject", fact.subject
+    yield "object", fact.object
+    if fact.relation not in wanted:
+        yield "relation", fact.relation
+
+
+def _held(fact: Fact, score: float, said: Counter[tuple[str, str]], wanted: frozenset[str]) -> float:
+    for kind, key in _repeats(fact, wanted):
+        score *= REPEAT[kind] ** said[(kind, key)]
+    return score
+
+
+def _statement(fact: Fact) -> tuple[str, ...]:
+    """Two facts that say the same, whoever says it; being confused goes both ways."""
+    if fact.relation == "look_alike":
+        return (fact.relation, *sorted((fact.subject, fact.object)))
+    return fact.subject, fact.relation, fact.object, fact.polarity
+
+
+def tokens_of(text: str) -> int:
+    """A cautious guess at the tokens of a sentence."""
+    return math.ceil(len(text) / 3.6)
+
+
+class _Reasons:
+    """Why a fact was chosen, in a few words."""
+
+    def __init__(
+        self, graph: Graph, asked: Question, case: Mapping[str, Worth], rankings: Mapping[str, Sequence[int]]
+    ) -> None:
+        self.asked = asked
+        self.case = case
+        self.named = {
+            member: mention.name for mention in reversed(asked.mentions) for member in graph.family(mention.id)
+        }
+        self.near = {name: set(ranking) for name, ranking in rankings.items()}
+
+    def of(self, number: int, fact: Fact) -> str:
+        worth = self.case.get(fact.id)
+        named = [self.named[key] for key in (fact.subject, fact.object) if key in self.named]
+        if worth and ("separates" in worth.reason or "fits" in worth.reason):
+            return worth.reason
+        if len(named) == 2 and named[0] != named[1]:
+            return f"you asked about {named[0]} and {named[1]}"
+        if named:
+            return f"you asked about {named[0]}"
+        if worth:
+            return worth.reason
+        if number in self.near["words"]:
+            return "shares words with the question"
+        return "close in meaning to the question"
