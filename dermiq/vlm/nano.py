@@ -167,8 +167,8 @@ def load_nano(
     for path in (parts / "config.json", parts / "projector.safetensors", specialist):
         if not path.is_file():
             raise ModelError(
-                f"DermIQ-Nano's trained parts are missing ({path.parent.name}/{path.name}). "
-                "Restore dermiq/weights from the repository, or run python -m train.specialist and python -m train.nano."
+                f"DermIQ-Nano's trained parts are missing ({path.parent.name}/{path.name}). Restore dermiq/weights "
+                "from the repository, or run python -m train.specialist and python -m train.nano."
             )
     settings = json.loads((parts / "config.json").read_text(encoding="utf-8"))
     if settings.get("format") != PARTS_FORMAT:

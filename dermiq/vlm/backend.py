@@ -1,0 +1,125 @@
+"""One conversation's key/value cache over a model's own forward: works for every image-text-to-text model.
+
+A backend knows token ids and tensors. It knows no text, no sampling and no conversation.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import torch
+
+from dermiq.vlm.prompt_inputs import Prompt
+
+
+class Backend(Protocol):
+    """What a session needs. After `prefill` and `extend`, the result is the (V,) fp32 logits after the last token."""
+
+    @property
+    def length(self) -> int:
+        """Tokens in the cache."""
+
+    def prefill(self, prompt: Prompt) -> torch.Tensor: ...
+
+    def extend(self, ids: Sequence[int]) -> torch.Tensor: ...
+
+    def crop(self, length: int) -> bool:
+        """Forget all tokens from `length` on; False where this cache cannot, and a prefill is needed."""
+
+    def continuations(self, last: torch.Tensor, rows: Sequence[Sequence[int]]) -> list[float]:
+        """Log-likelihood of each row of tokens after the cached ones, which stay as they are. `last` as above."""
+
+
+class PlainBackend:
+    """The model's own forward with its own cache."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self.length = 0
+        self._cache: Any = None
+        self._position_offset = 0  # position of a text token minus its index (M-RoPE: images take fewer positions)
+        inner = getattr(model, "model", model)
+        self._rope_index = getattr(inner, "get_rope_index", None)
+        self._keeps_last = "logits_to_keep" in inspect.signature(model.forward).parameters
+
+    @torch.inference_mode()
+    def prefill(self, prompt: Prompt) -> torch.Tensor:
+        device = self.model.device
+        inputs = {name: value.to(device) for name, value in prompt.inputs.items()}
+        ids = torch.tensor([prompt.ids], device=device)
+        extra = ids.shape[1] - inputs["input_ids"].shape[1]
+        for name in ("attention_mask", "mm_token_type_ids", "token_type_ids"):
+            if name in inputs and extra:  # the prefill is text that is attended to
+                filler = torch.full_like(inputs[name][:, :1], int(name == "attention_mask")).expand(-1, extra)
+                inputs[name] = torch.cat([inputs[name], filler], dim=1)
+        inputs["input_ids"] = ids
+        if inputs.get("pixel_values") is not None:
+            inputs["pixel_values"] = inputs["pixel_values"].to(self.model.dtype)
+        self._position_offset = 0
+        if self._rope_index is not None:
+            positions = self._positions(inputs)
+            inputs["position_ids"] = positions
+            self._position_offset = int(positions.max()) + 1 - ids.shape[1]
+        self._cache, self.length = None, 0
+        output = self.model(**inputs, use_cache=True, **({"logits_to_keep": 1} if self._keeps_last else {}))
+        self._cache, self.length = output.past_key_values, ids.shape[1]
+        return output.logits[0, -1].float()
+
+    def _positions(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+        """(3, 1, T): computed here, because the model would keep them in itself, shared by all sessions."""
+        assert self._rope_index is not None
+        ids = inputs["input_ids"]
+        if inputs.get("image_grid_thw") is None:
+            return torch.arange(ids.shape[1], device=ids.device).expand(3, 1, -1)
+        wanted = inspect.signature(self._rope_index).parameters
+        positions, _ = self._rope_index(**{name: value for name, value in inputs.items() if name in wanted})
+        return positions
+
+    @torch.inference_mode()
+    def extend(self, ids: Sequence[int]) -> torch.Tensor:
+        logits = self._forward(torch.tensor([list(ids)], device=self.model.device), self._cache, last_only=True)
+        self.length += len(ids)
+        return logits[0, -1].float()
+
+    def _forward(self, ids: torch.Tensor, cache: Any, *, last_only: bool) -> torch.Tensor:
+        extra: dict[str, Any] = {"logits_to_keep": 1} if last_only and self._keeps_last else {}
+        if self._rope_index is not None:
+            start = self.length + self._position_offset
+            positions = torch.arange(start, start + ids.shape[1], device=ids.device)
+            extra["position_ids"] = positions.expand(3, ids.shape[0], -1)
+        return self.model(input_ids=ids, past_key_values=cache, use_cache=True, **extra).logits
+
+    def crop(self, length: int) -> bool:
+        if length == self.length:
+            return True
+        if self._cache is None or length > self.length or not self._cache.is_croppable or any(self._cache.is_sliding):
+            return False
+        self._cache.crop(length - self.length)
+        self.length = length
+        return True
+
+    @torch.inference_mode()
+    def continuations(self, last: torch.Tensor, rows: Sequence[Sequence[int]]) -> list[float]:
+        first = torch.log_softmax(last, dim=-1)
+        totals = [float(first[row[0]]) for row in rows]
+        width = max(len(row) for row in rows) - 1
+        if width == 0:
+            return totals
+        padded = torch.zeros(len(rows), width, dtype=torch.long, device=self.model.device)
+        for index, row in enumerate(rows):  # padding comes last, so causal attention never looks at it
+            padded[index, : len(row) - 1] = torch.tensor(row[:-1])
+        logits = self._forward(padded, self._branch(len(rows)), last_only=False)
+        for index, row in enumerate(rows):
+            scores = torch.log_softmax(logits[index, : len(row) - 1].float(), dim=-1)
+            totals[index] += sum(float(scores[step, token]) for step, token in enumerate(row[1:]))
+        return totals
+
+    def _branch(self, rows: int) -> Any:
+        """A copy of the cache with `rows` equal rows."""
+        import copy
+
+        branched = copy.deepcopy(self._cache)
+        branched.batch_repeat_interleave(rows)
+        return branched

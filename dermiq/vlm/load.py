@@ -1,0 +1,253 @@
+"""Loads any image-text-to-text model, by name, with its processor, precision, device and adapters.
+
+vlm = load_vlm("nano")                                               # the embedded model
+vlm = load_vlm("Qwen/Qwen2.5-VL-3B-Instruct", load_in_4bit=True)     # from the hub
+vlm = load_vlm("runs/grpo/final")                                    # a training run's result
+session = vlm.session([pixels])
+for piece in session.stream([{"role": "user", "content": "What is this lesion?"}]): ...
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import threading
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import AutoConfig, AutoModelForImageTextToText
+from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+
+from dermiq.errors import DermIQError, ModelError
+from dermiq.vlm import tower  # noqa: F401  registers the specialist's tower, so a saved DermIQ-Nano loads by name
+from dermiq.vlm.backend import Backend, PlainBackend
+from dermiq.vlm.base import GGUF_SHA256, ensure_base
+from dermiq.vlm.fast import FastBackend, FastDecoder
+from dermiq.vlm.nano import WEIGHTS, load_nano
+from dermiq.vlm.processors import load_processor
+from dermiq.vlm.prompt_inputs import PromptEncoder
+from dermiq.vlm.session import Session
+
+log = logging.getLogger(__name__)
+
+NANO = "nano"
+_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+class VLM:
+    """A loaded model. Sessions share its weights; `lock` lets one forward through at a time."""
+
+    def __init__(self, model: Any, processor: Any, *, name: str, revision: str, fast: bool = True) -> None:
+        self.model = model.eval()
+        self.processor = processor
+        self.name = name
+        self.revision = revision
+        self.lock = threading.RLock()
+        config = model.config
+        image_token = getattr(config, "image_token_id", None)
+        image_token = image_token if image_token is not None else config.image_token_index
+        self.encoder = PromptEncoder(processor, image_token)
+        self.end_ids = frozenset(_ids(model.generation_config.eos_token_id) + _ids(processor.tokenizer.eos_token_id))
+        markers = ("video_token_id", "vision_start_token_id", "vision_end_token_id")
+        self.banned_ids = frozenset([image_token, *(i for m in markers for i in _ids(getattr(config, m, None)))])
+        self._decoder = FastDecoder(model) if fast and FastDecoder.supports(model) else None
+
+    @property
+    def device(self) -> str:
+        return str(self.model.device)
+
+    @property
+    def is_fast(self) -> bool:
+        """Whether the lean CPU decoder runs it."""
+        return self._decoder is not None
+
+    def session(self, images: Sequence[np.ndarray]) -> Session:
+        """A conversation about `images`, each (H, W, 3) uint8 RGB; its cache goes when it goes."""
+        backend: Backend = FastBackend(self._decoder) if self._decoder is not None else PlainBackend(self.model)
+        return Session(self, images, backend)
+
+
+def load_vlm(
+    name: str = NANO,
+    *,
+    adapter: str | None = None,
+    load_in_4bit: bool = False,
+    device: str | None = None,
+    dtype: str | None = None,
+    progress: Callable[[str, float], None] | None = None,
+) -> VLM:
+    """`name` is "nano", a folder (a checkpoint, a run, an adapter) or a hub id. Raises `ModelError` or `DownloadError`.
+
+    `device` defaults to the GPU where there is one; `dtype` ("float32", "bfloat16", "float16") to bfloat16 on GPUs that
+    have it and float32 on the CPU.
+    """
+    report = progress or (lambda stage, fraction: None)
+    where = _device(device)
+    if dtype is not None and dtype not in _DTYPES:
+        raise ModelError(f"The precision {dtype!r} is unknown; choose one of {', '.join(_DTYPES)}.")
+    name, adapter = _resolve(name, adapter)
+    report("loading", 0.0)
+    try:
+        if name == NANO:
+            model, processor, revision = _load_nano(load_in_4bit=load_in_4bit, progress=report)
+            model = model.to(where, _DTYPES[dtype or "float32"])
+        else:
+            precision = _DTYPES[dtype] if dtype else _default_dtype(where)
+            model, processor, revision = _load_checkpoint(name, where, precision, load_in_4bit=load_in_4bit)
+        report("loading", 0.8)
+        if adapter is not None:
+            model = _with_adapter(model, adapter, merge=not load_in_4bit)
+            revision = f"{revision}+{_weights_hash(Path(adapter)) if Path(adapter).is_dir() else adapter}"
+    except DermIQError:
+        raise
+    except Exception as error:
+        raise _explained(name, error) from error
+    vlm = VLM(model, processor, name=name if adapter is None else f"{name} + {adapter}", revision=revision)
+    report("ready", 1.0)
+    return vlm
+
+
+def _ids(value: int | Sequence[int] | None) -> list[int]:
+    if value is None:
+        return []
+    return [value] if isinstance(value, int) else list(value)
+
+
+def _device(device: str | None) -> str:
+    if device is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    kind = torch.device(device).type
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise ModelError("No GPU that PyTorch can use was found. Leave --device out to run on the CPU.")
+    return device
+
+
+def _default_dtype(device: str) -> torch.dtype:
+    if torch.device(device).type != "cuda":
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+
+
+def _resolve(name: str, adapter: str | None) -> tuple[str, str | None]:
+    """A run folder means its `final/`; a folder that holds only an adapter means its base model with that adapter."""
+    folder = Path(name).expanduser()
+    if not folder.is_dir():
+        return name, adapter
+    if (folder / "final").is_dir() and not (folder / "adapter_config.json").is_file():
+        folder = folder / "final"
+        if not (folder / "manifest.json").is_file():
+            raise ModelError(f"The run in {name} has not finished: its final/ has no manifest.json. Resume or wait.")
+    if (folder / "adapter_config.json").is_file() and not (folder / "model.safetensors").is_file():
+        if adapter is not None:
+            raise ModelError(
+                f"{name} is itself an adapter, so --adapter {adapter} cannot be added. Name its base model."
+            )
+        base = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8")).get("base_model_name_or_path")
+        if not base:
+            raise ModelError(
+                f"The adapter in {name} does not say which model it belongs to: give that model's name too."
+            )
+        return str(base), str(folder)
+    return str(folder), adapter
+
+
+def _load_nano(*, load_in_4bit: bool, progress: Callable[[str, float], None]) -> tuple[Any, Any, str]:
+    if load_in_4bit:
+        raise ModelError("DermIQ-Nano is small already and runs in full precision: start it without --load-in-4bit.")
+    model, processor = load_nano(base=ensure_base(progress=progress))
+    parts = [WEIGHTS / "specialist", WEIGHTS / "nano"]
+    return model, processor, "-".join([*(_weights_hash(part) for part in parts), GGUF_SHA256[:8]])
+
+
+def _load_checkpoint(name: str, device: str, dtype: torch.dtype, *, load_in_4bit: bool) -> tuple[Any, Any, str]:
+    config = AutoConfig.from_pretrained(name)
+    if config.model_type not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
+        raise ModelError(
+            f"{name} is a {config.model_type} model, which does not turn images and text into text. "
+            "Name an image-text-to-text model, such as Qwen/Qwen2.5-VL-3B-Instruct."
+        )
+    options: dict[str, Any] = {"dtype": dtype}
+    if load_in_4bit:
+        options |= {"quantization_config": _four_bit(config, dtype), "device_map": {"": device}}
+    elif torch.device(device).type != "cpu":
+        options["device_map"] = {"": device}
+    model = AutoModelForImageTextToText.from_pretrained(name, **options)
+    processor = load_processor(name, config.model_type)
+    folder = Path(name)
+    revision = _weights_hash(folder) if folder.is_dir() else (getattr(config, "_commit_hash", None) or "unknown")
+    return model, processor, revision
+
+
+def _four_bit(config: Any, dtype: torch.dtype) -> Any:
+    """NF4 for the language model alone: vision tower, projector and vocabulary keep their precision."""
+    from importlib.util import find_spec
+
+    from transformers import BitsAndBytesConfig
+
+    if find_spec("bitsandbytes") is None:
+        raise ModelError("4-bit loading needs the package bitsandbytes: pip install bitsandbytes.")
+    with torch.device("meta"):
+        skeleton = AutoModelForImageTextToText.from_config(config)
+    language = ("language_model", "text_model")
+    kept = [f"model.{part}" for part, _ in skeleton.model.named_children() if part not in language]
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+        llm_int8_skip_modules=[*kept, "lm_head"],
+    )
+
+
+def _with_adapter(model: Any, adapter: str, *, merge: bool) -> Any:
+    """A PEFT adapter merged into the weights, or (4-bit) kept beside them."""
+    from peft import PeftModel
+
+    if not Path(adapter).exists() and adapter.count("/") != 1:
+        raise ModelError(f"The adapter {adapter} is neither a folder here nor a hub id (owner/name).")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        adapted = PeftModel.from_pretrained(model, adapter)
+    missing = [str(w.message) for w in caught if "missing adapter keys" in str(w.message)]
+    if missing:
+        raise ModelError(f"The adapter {adapter} does not fit this model.", detail=missing[0])
+    return adapted.merge_and_unload() if merge else adapted.get_base_model()
+
+
+def _weights_hash(folder: Path) -> str:
+    """Twelve digits from every weight file's name, size, first and last mebibyte."""
+    digest = hashlib.sha256()
+    for file in sorted(folder.glob("*.safetensors")) or sorted(folder.glob("*.bin")):
+        size = file.stat().st_size
+        digest.update(f"{file.name}:{size};".encode())
+        with file.open("rb") as stream:
+            digest.update(stream.read(1 << 20))
+            stream.seek(max(0, size - (1 << 20)))
+            digest.update(stream.read())
+    return digest.hexdigest()[:12]
+
+
+def _explained(name: str, error: Exception) -> ModelError:
+    """One sentence that says what to do; the library's own words go into the log."""
+    text = str(error).lower()
+    kind = type(error).__name__
+    if isinstance(error, MemoryError) or "out of memory" in text:
+        sentence = f"{name} does not fit into memory. Choose a smaller model or add --load-in-4bit."
+    elif "gated" in text or "401" in text or kind == "GatedRepoError":
+        sentence = f"{name} is gated: accept its licence on its hub page, then run `hf auth login`."
+    elif "couldn't connect" in text or "offline" in text or "connection" in text or "timed out" in text:
+        sentence = f"{name} could not be fetched: the model hub cannot be reached. Check the network, or name a folder."
+    elif "unrecognized" in text or "does not recognize" in text or "unknown model type" in text:
+        sentence = f"{name} is of a kind that this version of transformers does not know. Try a newer transformers."
+    elif isinstance(error, ImportError):
+        sentence = f"{name} needs a package that is not installed: {error.name or str(error).splitlines()[0]}."
+    elif isinstance(error, OSError):
+        sentence = f"{name} is neither a model folder here nor a model on the hub. Check the spelling."
+    else:
+        sentence = f"{name} could not be loaded ({kind}). The log has the details."
+    return ModelError(sentence, detail=repr(error))

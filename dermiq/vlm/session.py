@@ -1,0 +1,272 @@
+"""One visitor's conversation with a model: streamed text, likelihoods, and a cache that lives between turns.
+
+A session keeps the token ids that its cache holds. A new call renders the whole conversation, finds the longest common
+prefix with those ids, and reads only the rest, so a follow-up question does not read the image again. Knows neither
+the graph nor the page.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+
+from dermiq.errors import ModelError
+from dermiq.vlm.backend import Backend
+from dermiq.vlm.prompt_inputs import Message, Prompt, TextWriter
+
+if TYPE_CHECKING:
+    from dermiq.vlm.load import VLM
+
+Ending = Literal["end", "length", "stopped", "string"]
+"""Why a text ended: the model ended its turn, `max_new_tokens`, the visitor or a newer call, a stop string."""
+
+
+@dataclass(frozen=True)
+class Stats:
+    """What one call took."""
+
+    prompt_tokens: int
+    reused_tokens: int  # of them, those that the cache already held
+    first_token_s: float  # from the call to the first token
+    tokens: int  # written
+    seconds: float  # from the call to the last token
+    ending: Ending
+
+    @property
+    def tokens_per_s(self) -> float:
+        """The rate after the first token."""
+        return (self.tokens - 1) / (self.seconds - self.first_token_s) if self.tokens > 1 else 0.0
+
+
+class Session:
+    """Made by `VLM.session(images)`. One call at a time: a newer call ends an unfinished older one."""
+
+    def __init__(self, vlm: VLM, images: Sequence[np.ndarray], backend: Backend) -> None:
+        self.vlm = vlm
+        self.images = tuple(images)
+        self.last_stats: Stats | None = None
+        self._backend = backend
+        self._ids: list[int] = []  # what the cache holds
+        self._logits: torch.Tensor | None = None  # after the last of them
+        self._call = 0
+
+    def stream(
+        self,
+        messages: Sequence[Message],
+        *,
+        max_new_tokens: int = 320,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        seed: int | None = None,
+        prefill: str = "",
+        stop: threading.Event | None = None,
+        stop_strings: Sequence[str] = (),
+    ) -> Iterator[str]:
+        """Yield the text that follows `prefill`, as it is written. A stop string is the last thing written."""
+        started = time.perf_counter()
+        self._call += 1
+        call = self._call
+        prompt = self.vlm.encoder.encode(messages, self.images, prefill=prefill)
+        sampler = _Sampler(temperature, top_p, seed, banned=self.vlm.banned_ids)
+        writer, strings = TextWriter(self.vlm.processor.tokenizer), _StopStrings(stop_strings)
+        reused, first_token_s = 0, 0.0
+        ending: Ending = "length"
+        try:
+            with self._step(call):
+                reused = self._advance_to(prompt)
+            for index in range(max_new_tokens):
+                assert self._logits is not None
+                token = sampler.pick(self._logits)
+                if index == 0:
+                    first_token_s = time.perf_counter() - started
+                if token in self.vlm.end_ids:
+                    ending = "end"
+                    break
+                delta, found = strings.push(writer.push(token))
+                if delta:
+                    yield delta
+                if found:
+                    ending = "string"
+                    break
+                if (stop is not None and stop.is_set()) or call != self._call:
+                    ending = "stopped"
+                    break
+                if index + 1 < max_new_tokens:
+                    with self._step(call):
+                        self._extend([token])
+            if ending != "string" and (delta := strings.push(writer.finish())[0]):
+                yield delta
+        except GeneratorExit:  # the reader went away: what was written stays in the cache
+            ending = "stopped"
+            raise
+        except _Overtaken:
+            ending = "stopped"
+        finally:
+            self.last_stats = Stats(
+                prompt_tokens=len(prompt.ids),
+                reused_tokens=reused,
+                first_token_s=first_token_s,
+                tokens=len(writer.ids),
+                seconds=time.perf_counter() - started,
+                ending=ending,
+            )
+
+    def generate(self, messages: Sequence[Message], **options: Any) -> str:
+        """The whole text of `stream`."""
+        return "".join(self.stream(messages, **options))
+
+    def score(
+        self, messages: Sequence[Message], candidates: Mapping[str, str], *, prefill: str = ""
+    ) -> dict[str, float]:
+        """The log-likelihood (natural) of each string as what follows `prefill`. End each with a terminator."""
+        if not candidates:
+            return {}
+        self._call += 1
+        encoder = self.vlm.encoder
+        prompt = encoder.encode(messages, self.images)
+        rows = [encoder.text_ids(prefill + text) for text in candidates.values()]
+        # tokens may merge across the end of the prefill: what all rows share with it is given, the rest is scored
+        given = min(_common(row[:-1], encoder.text_ids(prefill)) for row in rows)
+        full = Prompt(ids=prompt.ids + rows[0][:given], inputs=prompt.inputs, image_end=prompt.image_end)
+        with self._step(self._call):
+            self._advance_to(full)
+            assert self._logits is not None
+            totals = self._backend.continuations(self._logits, [row[given:] for row in rows])
+        return dict(zip(candidates, totals, strict=True))
+
+    def _advance_to(self, prompt: Prompt) -> int:
+        """Make the cache hold exactly the prompt; how many of its tokens were there already."""
+        keep = _common(self._ids, prompt.ids)
+        if keep == len(prompt.ids) == len(self._ids) and self._logits is not None:
+            return keep
+        keep = min(keep, len(prompt.ids) - 1)  # the last token is read again for its logits
+        if keep < max(prompt.image_end, 1) or not self._backend.crop(keep):
+            self._ids = []
+            self._logits = self._backend.prefill(prompt)
+            self._ids = list(prompt.ids)
+            return 0
+        del self._ids[keep:]
+        self._extend(prompt.ids[keep:])
+        return keep
+
+    def _extend(self, ids: Sequence[int]) -> None:
+        self._logits = self._backend.extend(ids)
+        self._ids.extend(ids)
+
+    @contextmanager
+    def _step(self, call: int) -> Iterator[None]:
+        """One forward at a time on the model; a failure leaves an empty cache, never a wrong one."""
+        with self.vlm.lock:
+            if call != self._call:
+                raise _Overtaken
+            try:
+                yield
+            except Exception as error:
+                self._ids, self._logits = [], None
+                if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+                    raise ModelError(
+                        "The model ran out of memory. Use a smaller model or image, or start with --load-in-4bit.",
+                        detail=repr(error),
+                    ) from error
+                raise
+
+
+@dataclass(frozen=True)
+class Majority:
+    """k sampled texts and what they vote for."""
+
+    texts: tuple[str, ...]
+    votes: tuple[str | None, ...]  # None: the text has no readable answer
+
+    @property
+    def winner(self) -> str | None:
+        """The most frequent vote, the earliest of equals; None where no text has one."""
+        counts = Counter(vote for vote in self.votes if vote is not None)
+        return counts.most_common(1)[0][0] if counts else None
+
+    @property
+    def agreement(self) -> float:
+        """The winner's share of all k texts, 0 to 1."""
+        return self.votes.count(self.winner) / len(self.votes) if self.winner is not None else 0.0
+
+
+def majority(
+    session: Session,
+    messages: Sequence[Message],
+    k: int,
+    *,
+    vote: Callable[[str], str | None],
+    temperature: float = 0.7,
+    top_p: float = 0.95,
+    seed: int = 0,
+    **options: Any,
+) -> Majority:
+    """k seeded samples; `vote` reads the answer out of a text. The prompt is read once."""
+    texts = tuple(
+        session.generate(messages, temperature=temperature, top_p=top_p, seed=seed + index, **options)
+        for index in range(k)
+    )
+    return Majority(texts=texts, votes=tuple(vote(text) for text in texts))
+
+
+class _Overtaken(Exception):
+    """A newer call on the same session took over."""
+
+
+def _common(left: Sequence[int], right: Sequence[int]) -> int:
+    """The length of the longest common prefix."""
+    for index, (a, b) in enumerate(zip(left, right, strict=False)):
+        if a != b:
+            return index
+    return min(len(left), len(right))
+
+
+class _Sampler:
+    """Greedy at temperature 0, else seeded nucleus sampling. Banned ids (image placeholders) are never written."""
+
+    def __init__(self, temperature: float, top_p: float, seed: int | None, *, banned: Iterable[int]) -> None:
+        self.temperature, self.top_p = temperature, top_p
+        self.banned = torch.tensor(sorted(banned), dtype=torch.long)
+        self.generator = torch.Generator()
+        if seed is None:
+            self.generator.seed()
+        else:
+            self.generator.manual_seed(seed)
+
+    @torch.inference_mode()
+    def pick(self, logits: torch.Tensor) -> int:
+        logits = logits.index_fill(0, self.banned.to(logits.device), float("-inf"))
+        if self.temperature <= 0:
+            return int(logits.argmax())
+        probabilities = torch.softmax(logits.cpu() / self.temperature, dim=-1)
+        if self.top_p < 1:
+            ordered, indices = probabilities.sort(descending=True)
+            ordered[ordered.cumsum(-1) - ordered >= self.top_p] = 0  # the token that crosses top_p stays
+            return int(indices[torch.multinomial(ordered, 1, generator=self.generator)])
+        return int(torch.multinomial(probabilities, 1, generator=self.generator))
+
+
+class _StopStrings:
+    """Cuts the text after the first stop string, also where it spans several pieces."""
+
+    def __init__(self, strings: Sequence[str]) -> None:
+        self.strings = tuple(strings)
+        self._tail = ""  # the end of what was written, where a stop string may have begun
+        self._reach = max((len(s) for s in self.strings), default=1) - 1
+
+    def push(self, piece: str) -> tuple[str, bool]:
+        """The part of `piece` to write, and whether a stop string ends in it."""
+        text = self._tail + piece
+        ends = [at + len(s) for s in self.strings if (at := text.find(s)) >= 0]
+        if ends:
+            return text[len(self._tail) : min(ends)], True
+        self._tail = text[max(0, len(text) - self._reach) :]
+        return piece, False
