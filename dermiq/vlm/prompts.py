@@ -1,7 +1,7 @@
 """What a vision-language model is asked, the same for every model. Knows neither the graph nor the page.
 
-The first user turn starts with the images and a head (patient, options) that never changes within a
-case, so that the cached prefix serves the differential, the reasoning and every follow-up.
+The system turn (options and form) is the same for every case and the first user turn starts with the
+images and the patient, so that one cached prefix serves the differential, the reasoning and every follow-up.
 """
 
 from __future__ import annotations
@@ -13,15 +13,18 @@ from dermiq.types import CLASS_NAMES, CLASSES, Evidence, Finding, PatientContext
 
 Message = dict[str, Any]
 
-OPTIONS = "Options: " + "; ".join(CLASS_NAMES[c] for c in CLASSES) + "."
-FORM = (
-    "Think in four steps (findings, differential, knowledge, conclusion) inside <think></think>, cite facts as [F1], "
-    "give one option inside <answer></answer>, then explain briefly."
+SYSTEM = (
+    "You help dermatologists read a skin lesion. Options: "
+    + "; ".join(CLASS_NAMES[c] for c in CLASSES)
+    + ". When asked to think, write four steps (findings, differential, knowledge, conclusion) inside <think></think>, "
+    "cite facts as [F1], give one option inside <answer></answer>, then explain briefly."
 )
+DIFFERENTIAL_QUESTION = "Name the most likely diagnosis."
 ANSWER_PREFILL = "<answer>"
 REASONING_PREFILL = "<think>\n1. Findings:"
 SYMPTOM_WORDS = {"itch": "itches", "bled": "has bled", "grew": "has grown", "changed": "has changed", "hurts": "hurts"}
-MAX_FINDINGS = 6
+SPECIAL_COLOURS = ("colour_blue_gray", "colour_black", "colour_white", "colour_red")
+PRESENT = 5.0  # % of the lesion's area, as in `dermiq.lesion`
 
 
 def patient_line(context: PatientContext) -> str:
@@ -37,18 +40,11 @@ def patient_line(context: PatientContext) -> str:
 
 
 def notable(findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """The few findings that a prompt names: shape, border, colours, then the most unusual of the rest."""
-    by_code = {finding.code: finding for finding in findings}
-    chosen = [by_code[c] for c in ("asymmetry", "border_irregularity", "colour_count") if c in by_code]
-    special = [
-        finding
-        for code, finding in by_code.items()
-        if code in ("colour_blue_gray", "colour_black", "colour_white", "colour_red") and finding.value > 0.05
-    ]
-    chosen += sorted(special, key=lambda finding: -(finding.percentile or 0.0))[:2]
-    if "relative_size" in by_code:
-        chosen.append(by_code["relative_size"])
-    return tuple(chosen[:MAX_FINDINGS])
+    """The few findings that a prompt names: shape, border, colours, then the two most unusual colours present."""
+    by_code = {finding.code: finding for finding in reversed(findings)}  # the first image's wins
+    main = [by_code[c] for c in ("asymmetry", "border_irregularity", "colour_count") if c in by_code]
+    special = [by_code[c] for c in SPECIAL_COLOURS if c in by_code and by_code[c].value >= PRESENT]
+    return (*main, *sorted(special, key=lambda finding: -(finding.percentile or 0.0))[:2])
 
 
 def findings_line(findings: Sequence[Finding]) -> str:
@@ -61,8 +57,8 @@ def facts_block(evidence: Evidence) -> str:
     return "Facts:\n" + "\n".join(lines) if lines else "Facts: none."
 
 
-def head(context: PatientContext) -> str:
-    return f"{patient_line(context)}\n{OPTIONS}\n"
+def system_message() -> Message:
+    return {"role": "system", "content": [{"type": "text", "text": SYSTEM}]}
 
 
 def user_message(text: str, *, images: int = 0) -> Message:
@@ -76,7 +72,8 @@ def assistant_message(text: str) -> Message:
 
 def differential_messages(context: PatientContext, *, images: int = 1) -> list[Message]:
     """Asks for the diagnosis at once; scored with ANSWER_PREFILL and `answer_candidates`."""
-    return [user_message(head(context) + "Name the most likely diagnosis.", images=images)]
+    text = f"{patient_line(context)}\n{DIFFERENTIAL_QUESTION}"
+    return [system_message(), user_message(text, images=images)]
 
 
 def answer_candidates() -> dict[str, str]:
@@ -88,8 +85,14 @@ def reasoning_messages(
     context: PatientContext, findings: Sequence[Finding], evidence: Evidence, question: str, *, images: int = 1
 ) -> list[Message]:
     """The first question of a case: reasoning in four steps, an answer, an explanation."""
-    text = f"{head(context)}{findings_line(findings)}\n{facts_block(evidence)}\n{FORM}\nQuestion: {question}"
-    return [user_message(text, images=images)]
+    lines = (
+        patient_line(context),
+        findings_line(findings),
+        facts_block(evidence),
+        f"Question: {question}",
+        "Think in four steps, then answer.",
+    )
+    return [system_message(), user_message("\n".join(lines), images=images)]
 
 
 def follow_up_message(evidence: Evidence, question: str) -> Message:

@@ -1,0 +1,35 @@
+"""The command line: `python -m dermiq assess|knowledge|check ...`; `--help` of each says what it takes."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch: spinning threads slow a shared machine tenfold
+os.environ.setdefault("KMP_BLOCKTIME", "0")
+os.environ.setdefault("GOMP_SPINCOUNT", "0")
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; errors are one sentence on standard error and exit status 2."""
+    from dermiq import assess_cli
+    from dermiq.errors import DermIQError
+    from dermiq.knowledge import cli as knowledge_cli
+
+    parser = argparse.ArgumentParser(prog="python -m dermiq", description=__doc__)
+    subparsers = parser.add_subparsers(dest="command", required=True)
+    assess_cli.add_parser(subparsers)
+    knowledge_cli.add_parsers(subparsers)
+    options = parser.parse_args(arguments)
+    try:
+        return int(options.run(options) or 0)
+    except DermIQError as error:
+        print(f"dermiq: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

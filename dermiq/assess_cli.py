@@ -1,0 +1,191 @@
+"""`python -m dermiq assess IMAGE... [--json]`: one consultation in the terminal. Knows no page."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import threading
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from dermiq.errors import InputError
+from dermiq.types import Answer, AnswerDone, Case, Differential, ImagesRead, PatientContext, TextDelta
+
+SYMPTOMS = ("itch", "bled", "grew", "changed", "hurts")
+
+
+def add_parser(subparsers: Any) -> None:
+    parser = subparsers.add_parser("assess", help="assess one lesion from one or several images")
+    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="photographs of one lesion")
+    parser.add_argument("--age", type=int, help="years")
+    parser.add_argument("--sex", choices=("female", "male"))
+    parser.add_argument("--site", help="where on the body: back, face, lower leg ...")
+    parser.add_argument("--skin-type", type=int, choices=range(1, 7), help="Fitzpatrick, 1 to 6")
+    parser.add_argument("--symptom", action="append", default=[], choices=SYMPTOMS, help="may be given several times")
+    parser.add_argument("--question", default=Case.question)
+    parser.add_argument("--reader", choices=("specialist", "vlm"), default="vlm", help="specialist: no text, instant")
+    parser.add_argument("--model", help="any Hugging Face image-text-to-text model; default: DermIQ-Nano")
+    parser.add_argument("--adapter", help="a LoRA adapter for the model")
+    parser.add_argument("--load-in-4bit", action="store_true")
+    parser.add_argument("--device", help="cpu, cuda, ...")
+    parser.add_argument("--votes", type=int, default=1, help="samples for a majority vote")
+    parser.add_argument("--check-image", action="store_true", help="also ask with the image blanked")
+    parser.add_argument("--json", action="store_true", help="print the answer as JSON (the README says what is in it)")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    from dermiq.consultant import LocalConsultant
+    from dermiq.settings import Settings
+
+    if options.age is not None and not 0 <= options.age <= 120:
+        raise InputError(f"--age is {options.age}; give years from 0 to 120.")
+    settings = replace(
+        Settings.load([]),
+        model=options.model,
+        adapter=options.adapter,
+        load_in_4bit=options.load_in_4bit,
+        device=options.device,
+    )
+    consultant = LocalConsultant(settings, votes=options.votes)
+    lesions = tuple(consultant.read_image(read_bytes(path)) for path in options.images)
+    context = PatientContext(options.age, options.sex, options.site, options.skin_type, tuple(options.symptom))
+    case = Case(lesions, context, options.question)
+    if options.reader == "specialist":
+        return specialist_only(case, as_json=options.json)
+    consultant.load()
+    answer: Answer | None = None
+    for event in consultant.assess(case, stop=threading.Event(), session_id="terminal"):
+        if isinstance(event, ImagesRead) and event.abstention and not options.json:
+            print(f"Caution: {event.abstention.message}\n")
+        if isinstance(event, TextDelta) and not options.json:
+            print(event.text, end="", flush=True)
+        if isinstance(event, AnswerDone):
+            answer = event.answer
+    assert answer is not None
+    if options.check_image:
+        answer = replace(answer, checks=(*answer.checks, consultant.image_check(case)))
+    print(json.dumps(answer_json(answer), indent=1) if options.json else summary(answer))
+    return 0
+
+
+def specialist_only(case: Case, *, as_json: bool) -> int:
+    from dermiq.specialist import Specialist, fuse_readings
+
+    specialist = Specialist.load()
+    readings = [specialist.read(lesion, image_index=i) for i, lesion in enumerate(case.lesions)]
+    probabilities = fuse_readings(readings)
+    findings = [finding_json(finding) for reading in readings for finding in reading.findings]
+    reasons = [specialist.abstention(lesion, r) for lesion, r in zip(case.lesions, readings, strict=True)]
+    abstention = reasons[0].message if reasons[0] and all(reasons) else None
+    if as_json:
+        print(json.dumps({"probabilities": probabilities, "findings": findings, "abstention": abstention}, indent=1))
+        return 0
+    if abstention:
+        print(f"Caution: {abstention}")
+    for code, probability in sorted(probabilities.items(), key=lambda item: -item[1]):
+        print(f"{code:6} {probability:5.0%}")
+    for finding in findings:
+        print(f"{finding['name']}: {finding['text']}")
+    return 0
+
+
+def read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path} can't be read: {error.strerror}.") from error
+
+
+def finding_json(finding: Any) -> dict[str, Any]:
+    return {
+        "code": finding.code,
+        "name": finding.name,
+        "value": finding.value,
+        "unit": finding.unit,
+        "text": finding.text,
+        "definition": finding.definition,
+        "percentile_among_benign": finding.percentile,
+        "likelihood_ratios": dict(finding.likelihood_ratios),
+        "n": finding.n,
+        "image": finding.image_index,
+    }
+
+
+def differential_json(differential: Differential) -> list[dict[str, Any]]:
+    return [
+        {
+            "code": candidate.diagnosis.code,
+            "id": candidate.diagnosis.id,
+            "name": candidate.diagnosis.name,
+            "probability": round(candidate.probability, 4),
+        }
+        for candidate in differential.candidates
+    ]
+
+
+def answer_json(answer: Answer) -> dict[str, Any]:
+    """The documented JSON of `assess --json`."""
+    return {
+        "disclaimer": "Research demonstration for clinicians. Not a medical device, not for diagnosis.",
+        "model": answer.model,
+        "model_revision": answer.model_revision,
+        "seconds": round(answer.seconds, 2),
+        "abstention": answer.abstention and {"code": answer.abstention.code, "message": answer.abstention.message},
+        "differentials": {d.reader: differential_json(d) for d in answer.differentials},
+        "answer": {"code": answer.parsed.answer_code, "text": answer.parsed.answer},
+        "reasoning": {
+            "findings": answer.parsed.findings,
+            "differential": answer.parsed.differential,
+            "knowledge": answer.parsed.knowledge,
+            "conclusion": answer.parsed.conclusion,
+        },
+        "prose": answer.parsed.prose,
+        "problems": list(answer.parsed.problems),
+        "findings": [finding_json(finding) for finding in answer.findings],
+        "facts": [
+            {
+                "number": item.number,
+                "id": item.fact.id,
+                "text": item.fact.text,
+                "source": item.fact.source.title,
+                "url": item.fact.source.url,
+                "licence": item.fact.source.licence,
+                "locator": item.fact.locator,
+                "score": round(item.score, 4),
+                "reason": item.reason,
+            }
+            for item in answer.evidence.items
+        ],
+        "claims": [
+            {"text": c.text, "verdict": c.verdict, "facts": list(c.fact_ids), "findings": list(c.finding_codes)}
+            for c in answer.claims
+        ],
+        "checks": [{"code": c.code, "passed": c.passed, "message": c.message} for c in answer.checks],
+        "urgency": answer.urgency
+        and {
+            "level": answer.urgency.level,
+            "text": answer.urgency.text,
+            "facts": [fact.id for fact in answer.urgency.facts],
+        },
+        "notes": list(answer.notes),
+        "text": answer.text,
+    }
+
+
+def summary(answer: Answer) -> str:
+    """What the page shows beside the text, as lines."""
+    lines = ["", ""]
+    for differential in answer.differentials:
+        top = ", ".join(f"{c.diagnosis.name} {c.probability:.0%}" for c in differential.candidates[:3])
+        lines.append(f"{'Specialist' if differential.reader == 'specialist' else 'Language model'}: {top}")
+    lines += [f"Check: {check.message}" for check in answer.checks]
+    lines += [
+        f"[F{i.number}] {i.fact.text} ({i.fact.source.title}, {i.fact.source.url})" for i in answer.evidence.items
+    ]
+    if answer.urgency:
+        lines.append(f"Urgency: {answer.urgency.text}")
+    lines += answer.notes
+    lines.append("Research demonstration for clinicians. Not a medical device, not for diagnosis.")
+    return "\n".join(lines)
