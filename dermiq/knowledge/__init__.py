@@ -1,0 +1,23 @@
+"""The knowledge graph: load it, link names, retrieve evidence, check claims. Knows neither model nor page."""
+
+from dermiq.knowledge.check import Scores, check_claims, score_answer
+from dermiq.knowledge.embed import NOTE as EMBEDDINGS_MISSING
+from dermiq.knowledge.embed import available as embeddings_available
+from dermiq.knowledge.graph import Graph
+from dermiq.knowledge.link import Mention, link
+from dermiq.knowledge.retrieve import retrieve, warm
+from dermiq.knowledge.urgency import urgency
+
+__all__ = [
+    "EMBEDDINGS_MISSING",
+    "Graph",
+    "Mention",
+    "Scores",
+    "check_claims",
+    "embeddings_available",
+    "link",
+    "retrieve",
+    "score_answer",
+    "urgency",
+    "warm",
+]

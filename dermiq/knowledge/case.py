@@ -142,16 +142,23 @@ def _strength(fact: Fact) -> float:
 
 def _contrast(graph: Graph, fact: Fact, rival: str) -> int:
     """1: the rival is known for the opposite; -1: for the same; 0: nothing is known of it."""
-    near = {fact.object, *graph.ancestors(fact.object), *graph.family(fact.object)}
     same = opposite = False
     for other in graph.facts(rival, family=True):
         if other.relation not in FEATURES:
             continue
         if other.object == fact.object and other.polarity == fact.polarity:
             same = True
-        if other.object in near and other.polarity != fact.polarity and graph.node(other.subject).tier == 1:
+        if excludes(graph, fact, other) and graph.node(other.subject).tier == 1:
             opposite = True
     return 1 if opposite and not same else -1 if same else 0
+
+
+def excludes(graph: Graph, one: Fact, other: Fact) -> bool:
+    """Whether one fact has a feature that the other lacks. What lacks streaks also lacks irregular streaks."""
+    if one.polarity == other.polarity:
+        return False
+    shown, lacked = (one, other) if one.polarity == "present" else (other, one)
+    return lacked.object in (shown.object, *graph.ancestors(shown.object))
 
 
 def _standing(graph: Graph, fact: Fact, node: str) -> float:

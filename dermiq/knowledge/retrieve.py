@@ -29,6 +29,8 @@ WEIGHTS = {"words": 1.0, "names": 1.6, "meaning": 1.0, "case": 1.5}
 MIN_KNOWN = 0.5  # share of a question's words that the facts must know, where it names nothing
 MIN_COSINE = 0.30  # a fact further than this from the question is not near it
 REPEAT = {"relation": 0.76, "subject": 0.9, "object": 0.7}  # what a repeated relation, condition or feature costs
+ASKED_NAME = 2.0  # how much a relation that was asked for counts among facts of a named thing
+SCAFFOLD = {"is_a": 0.3, "coded_as": 0.3}  # what nobody wants to hear unasked
 ASKED_CASE = 3.5  # how much a relation that was asked for counts within the case
 SHOWN = frozenset({"has_dermoscopic_feature", "has_sign"})  # what the case brings up unasked
 VAGUE = 0.3  # what words and meaning count for when the question names nothing
@@ -50,7 +52,7 @@ INTENTS: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 
 CONTRAST = re.compile(
-    r"\b(why not|against|separat\w*|distinguish\w*|tell\b.{0,40}\bfrom|tell apart|differ|difference|rather than|versus|vs)\b"
+    r"\b(why not|against|separat\w*|distinguish\w*|tell\b.{0,40}\bfrom|tell apart|differ\w*|rather than|versus|vs)\b"
 )
 
 
@@ -131,7 +133,9 @@ def retrieve(
     for number in scores:
         if asked.relations and shelf.facts[number].relation not in asked.relations:
             scores[number] /= 1 + WANTED
-    chosen = _spread(shelf, scores, wanted=asked.relations - SHOWN, k=k, token_budget=token_budget)
+    chosen = _spread(
+        shelf, scores, wanted=asked.relations - (SHOWN if nodes else frozenset()), k=k, token_budget=token_budget
+    )
     reasons = _Reasons(graph, asked, case, rankings)
     return Evidence(
         tuple(
@@ -203,8 +207,9 @@ def _by_names(graph: Graph, shelf: Shelf, asked: Question) -> list[int]:
             for fact in graph.facts_about(member):
                 if fact.id in shelf.at:
                     gain = near * (1.0 if fact.subject == member else 0.7) * (0.4 + BASE[fact.relation])
-                    if fact.relation in asked.relations:
-                        gain *= 2.0
+                    gain *= ASKED_NAME if fact.relation in asked.relations else SCAFFOLD.get(fact.relation, 1.0)
+                    if fact.polarity == "absent" or (fact.relation == "located_at" and fact.n is not None):
+                        gain *= 0.8  # what is missing, and where an atlas found it, after what is there
                     number = shelf.at[fact.id]
                     scores[number] = scores.get(number, 0.0) + gain
     return _best(scores)

@@ -1,0 +1,266 @@
+"""Sentences against the graph and the measurements: supported, contradicted, or not covered.
+
+A sentence is supported only where everything that was understood of it is; silence of the graph
+contradicts nothing. Precision comes before recall.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dermiq.knowledge import measured
+from dermiq.knowledge.claims import Reading, Relation, read_sentence
+from dermiq.knowledge.graph import Graph
+from dermiq.knowledge.text import split_sentences
+from dermiq.types import Claim, Fact, Finding, Verdict
+
+FEATURE_RELATIONS = frozenset({"has_dermoscopic_feature", "has_sign", "has_symptom"})
+NOT_MEASURED = "the graph knows the sign, but whether this lesion shows it was not measured"
+KEY_GROUPS = (
+    frozenset({"has_dermoscopic_feature", "has_sign"}),
+    frozenset({"look_alike"}),
+    frozenset({"behaves_as", "risk_level"}),
+    frozenset({"refer_if", "treated_by", "diagnosed_by"}),
+)
+"""What a complete answer about a diagnosis speaks of."""
+
+
+@dataclass(frozen=True)
+class _Decision:
+    verdict: Verdict
+    facts: tuple[Fact, ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Of a whole answer, each in [0, 1], or None where it cannot be judged."""
+
+    accuracy: float | None  # supported among supported and contradicted
+    relevance: float | None  # sentences that speak of the diagnosis, among those that speak of anything known
+    completeness: float | None  # groups of facts touched by supported sentences, among those that the graph holds
+
+
+def check_claims(
+    graph: Graph, text: str, *, findings: Sequence[Finding] = (), diagnosis: str | None = None
+) -> tuple[Claim, ...]:
+    """One claim a sentence. `diagnosis` (code, id or name) is what "it" stands for."""
+    known = graph.diagnosis(diagnosis) if diagnosis else None
+    topic = known.id if known else None
+    claims = []
+    for sentence in split_sentences(text):
+        reading = read_sentence(graph, sentence, topic=topic)
+        claims.append(_judge(graph, sentence, reading, findings))
+        topic = next((m.id for m in reading.mentions if graph.node(m.id).kind == "Disease"), topic)
+    return tuple(claims)
+
+
+def _judge(graph: Graph, sentence: str, reading: Reading, findings: Sequence[Finding]) -> Claim:
+    judged = measured.judge(sentence, findings)
+    agreed = {item.code for item in judged if item.agrees}
+    decisions = [_decide(graph, relation, measured_codes=agreed) for relation in reading.relations]
+    wrong = [decision for decision in decisions if decision.verdict == "contradicted"]
+    off = [item for item in judged if not item.agrees]
+    if wrong or off:
+        return Claim(
+            text=sentence,
+            verdict="contradicted",
+            fact_ids=_ids(wrong),
+            finding_codes=tuple(item.code for item in off),
+            note="; ".join([item.note for item in off] + [f"the graph: {d.facts[0].text}" for d in wrong if d.facts]),
+        )
+    right = [decision for decision in decisions if decision.verdict == "supported"]
+    open_ones = [decision for decision in decisions if decision.verdict == "not_covered"]
+    if (right or judged) and not open_ones:
+        return Claim(
+            text=sentence,
+            verdict="supported",
+            fact_ids=_ids(right),
+            finding_codes=tuple(item.code for item in judged),
+            note="; ".join(item.note for item in judged),
+        )
+    note = next((decision.note for decision in open_ones if decision.note), "")
+    return Claim(text=sentence, verdict="not_covered", note=note or _silence(reading))
+
+
+def _silence(reading: Reading) -> str:
+    if reading.relations:
+        return "the graph says nothing of this"
+    return "no statement that the graph could judge" if reading.mentions else "names nothing that the graph knows"
+
+
+def _ids(decisions: Sequence[_Decision]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(fact.id for decision in decisions for fact in decision.facts))
+
+
+# --- one relation -------------------------------------------------------------------------
+
+
+def _decide(graph: Graph, relation: Relation, *, measured_codes: set[str]) -> _Decision:
+    if relation.relation in FEATURE_RELATIONS:
+        return _feature(graph, relation, measured_codes)
+    if relation.relation == "look_alike":
+        return _look_alike(graph, relation)
+    if relation.relation == "is_a":
+        return _is_a(graph, relation)
+    if relation.relation == "behaves_as":
+        return _behaviour(graph, relation)
+    if relation.relation == "refer_if":
+        return _referral(graph, relation)
+    return _plain(graph, relation)
+
+
+def _feature(graph: Graph, said: Relation, measured_codes: set[str]) -> _Decision:
+    near = [fact for fact in graph.facts(said.subject, family=True) if fact.relation in FEATURE_RELATIONS]
+    below = set(graph.family(said.object))
+    above = {said.object, *graph.ancestors(said.object)}
+    shown = [
+        fact for fact in near if fact.polarity == "present" and fact.object in below and not graph.is_pitfall(fact)
+    ]
+    pitfalls = [fact for fact in near if fact.object in below and graph.is_pitfall(fact)]
+    lacked = [fact for fact in near if fact.polarity == "absent" and fact.object in above]
+    own_shown = [fact for fact in shown if fact.subject == said.subject and fact.object == said.object]
+    own_lacked = [fact for fact in lacked if fact.subject == said.subject]
+    if said.holds:
+        decision = _affirmed(said, shown, pitfalls, own_lacked)
+    else:
+        decision = _denied(said, own_shown, pitfalls, lacked)
+    unmeasured = said.about_case and not _is_measured(said.object, measured_codes)
+    if decision.verdict == "supported" and unmeasured:
+        return _Decision("not_covered", note=NOT_MEASURED)
+    return decision
+
+
+def _affirmed(said: Relation, shown: list[Fact], pitfalls: list[Fact], own_lacked: list[Fact]) -> _Decision:
+    if shown:
+        return _Decision("supported", tuple(_best(shown)))
+    if pitfalls:
+        if said.weak:
+            return _Decision("supported", tuple(_best(pitfalls)))
+        return _Decision("not_covered", note="the graph knows it as a pitfall only")
+    if own_lacked and not said.weak:
+        return _Decision("contradicted", tuple(_best(own_lacked)))
+    return _Decision("not_covered")
+
+
+def _denied(said: Relation, own_shown: list[Fact], pitfalls: list[Fact], lacked: list[Fact]) -> _Decision:
+    if lacked and not own_shown:
+        return _Decision("supported", tuple(_best(lacked)))
+    if own_shown and not lacked and not said.weak:
+        return _Decision("contradicted", tuple(_best(own_shown)))
+    if pitfalls and not said.weak and not lacked:
+        return _Decision("not_covered", note="the graph knows it as a pitfall")
+    return _Decision("not_covered")
+
+
+def _best(facts: Sequence[Fact]) -> list[Fact]:
+    """At most three, those that were counted or read by hand first."""
+    return sorted(facts, key=lambda fact: (fact.evidence_type != "curated", fact.id))[:3]
+
+
+def _is_measured(node_id: str, codes: set[str]) -> bool:
+    signs = {"sign:asymmetry": {"asymmetry"}, "sign:border": {"border_irregularity"}}
+    signs["sign:colour"] = {"colour_count", "colour_variegation"}
+    return bool(signs.get(node_id, set()) & codes)
+
+
+def _look_alike(graph: Graph, said: Relation) -> _Decision:
+    ones, others = set(graph.family(said.subject)), set(graph.family(said.object))
+    found = [fact for one in ones for fact in graph.facts(one, "look_alike") if fact.object in others]
+    found += [fact for other in others for fact in graph.facts(other, "look_alike") if fact.object in ones]
+    if not found:
+        return _Decision("not_covered")
+    return _Decision("supported" if said.holds else "contradicted", tuple(_best(found)))
+
+
+def _is_a(graph: Graph, said: Relation) -> _Decision:
+    if said.object in graph.ancestors(said.subject):
+        direct = [fact for fact in graph.facts(said.subject, "is_a") if fact.object == said.object]
+        facts = direct or list(graph.facts(said.subject, "is_a"))
+        return _Decision("supported" if said.holds else "contradicted", tuple(_best(facts)))
+    return _Decision("not_covered")
+
+
+def _behaviour(graph: Graph, said: Relation) -> _Decision:
+    facts = graph.facts(said.subject, "behaves_as")
+    if not facts:
+        facts = graph.facts(said.subject, "behaves_as", family=True)
+    kinds = {fact.object for fact in facts}
+    if len(kinds) != 1:
+        return _Decision("not_covered")
+    same = said.object in kinds
+    if not same and "behaviour:indeterminate" in kinds | {said.object}:
+        if said.object == "behaviour:indeterminate" and said.holds and "behaviour:benign" in kinds:
+            return _Decision("contradicted", tuple(_best(facts)))
+        return _Decision("not_covered")
+    return _Decision("supported" if same == said.holds else "contradicted", tuple(_best(facts)))
+
+
+def _referral(graph: Graph, said: Relation) -> _Decision:
+    rules = [
+        fact
+        for fact in graph.facts(said.subject, "refer_if", family=True)
+        if graph.numbers(fact.id).qualifier in ("urgent", "routine")
+    ]
+    own = [fact for fact in rules if fact.subject == said.subject]
+    levels = {graph.numbers(fact.id).qualifier for fact in own}
+    matching = [fact for fact in own if graph.numbers(fact.id).qualifier == said.object]
+    if matching:
+        return _Decision("supported", tuple(_best(matching)))
+    if levels and not said.weak and len(levels) == 1:
+        return _Decision("contradicted", tuple(_best(own)))
+    return _Decision("not_covered")
+
+
+def _plain(graph: Graph, said: Relation) -> _Decision:
+    """Sites, risk factors, treatments, tests, red flags: stated or not, nothing between."""
+    found = [
+        fact
+        for fact in graph.facts(said.subject, said.relation, family=True)
+        if fact.object == said.object and fact.polarity == "present"
+    ]
+    if not found:
+        return _Decision("not_covered")
+    if said.holds:
+        return _Decision("supported", tuple(_best(found)))
+    own = [fact for fact in found if fact.subject == said.subject]
+    return _Decision("contradicted", tuple(_best(own))) if own and not said.weak else _Decision("not_covered")
+
+
+# --- a whole answer -------------------------------------------------------------------------
+
+
+def score_answer(graph: Graph, claims: Sequence[Claim], *, diagnosis: str | None = None) -> Scores:
+    """First, plain measures of a whole answer."""
+    decided = [claim for claim in claims if claim.verdict != "not_covered"]
+    right = [claim for claim in decided if claim.verdict == "supported"]
+    known = graph.diagnosis(diagnosis) if diagnosis else None
+    return Scores(
+        accuracy=round(len(right) / len(decided), 3) if decided else None,
+        relevance=_relevance(graph, claims, known.id) if known else None,
+        completeness=_completeness(graph, right, known.id) if known else None,
+    )
+
+
+def _relevance(graph: Graph, claims: Sequence[Claim], node_id: str) -> float | None:
+    from dermiq.knowledge.link import link
+
+    family = set(graph.family(node_id))
+    features = {fact.object for fact in graph.facts(node_id, family=True)}
+    speaking = [{mention.id for mention in link(graph, claim.text)} for claim in claims]
+    speaking = [named for named in speaking if named]
+    if not speaking:
+        return None
+    return round(sum(bool(named & (family | features)) for named in speaking) / len(speaking), 3)
+
+
+def _completeness(graph: Graph, right: Sequence[Claim], node_id: str) -> float | None:
+    held = {fact.relation for fact in graph.facts(node_id, family=True)}
+    groups = [group for group in KEY_GROUPS if group & held]
+    if not groups:
+        return None
+    family = set(graph.family(node_id))
+    told = [graph.fact(key) for claim in right for key in claim.fact_ids]
+    said = {fact.relation for fact in told if fact.subject in family or fact.object in family}
+    return round(sum(bool(group & said) for group in groups) / len(groups), 3)

@@ -1,0 +1,247 @@
+"""A sentence -> the relations that it states. Knows words and the graph's names, judges nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from dermiq.knowledge.graph import Graph
+from dermiq.knowledge.link import Mention, link
+
+FEATURE_KINDS = frozenset({"DermoscopicFeature", "Sign", "Symptom"})
+RELATION_OF_KIND = {
+    "DermoscopicFeature": "has_dermoscopic_feature",
+    "Sign": "has_sign",
+    "Symptom": "has_symptom",
+    "BodySite": "located_at",
+    "RiskFactor": "risk_factor",
+    "Treatment": "treated_by",
+    "Test": "diagnosed_by",
+    "RedFlag": "red_flag",
+    "Behaviour": "behaves_as",
+}
+
+_CLAUSES = re.compile(
+    r"\s*(?:;|,?\s+\b(?:while|whereas|but|although|though|however|yet)\b|,\s+(?:and|so)\s+(?=\w+ (?:is|are|shows?"
+    r"|has)\b))\s*",
+    re.IGNORECASE,
+)
+_AGAINST = re.compile(
+    r"\b(?:(?:speak|argue|count|point|weigh|tell|is|are|be|evidence)(?:s|ing)?(?: strongly| clearly)? against"
+    r"|unlikely|less likely|(?:rule|rules|ruled|ruling) (?:it )?out|exclud(?:e|es|ing)|atypical (?:of|for))\b",
+    re.IGNORECASE,
+)
+_FOR = re.compile(
+    r"\b(?:speak(?:s|ing)?(?: strongly| clearly)? for|(?:in )?favou?rs?(?:ing)?|support(?:s|ing|ive)?|suggest(?:s"
+    r"|ing|ive)?"
+    r"|typical(?:ly)?|characteristic|characteri[sz]ed?|hallmark|consistent with|compatible with|seen (?:in|with)"
+    r"|found (?:in|with|on)|features? of|signs? of|clues? (?:to|for)|shows?|showing|display(?:s|ing)?|exhibit(?:s|ing)?"
+    r"|presents?|indicat(?:es?|ing|ive)|points? (?:to|towards?)|associated with|diagnostic|pathognomonic"
+    r"|classic(?:al|ally)?"
+    r"|common(?:ly)? in|common|has|have|having|raises?|increas(?:es?|ing)|suspicious|concerning|marker|marks?"
+    r"|occurs?|appears?"
+    r"|more likely|known for|defined by|contains?|due to|caused? by|causes?|lacks?|lacking|without|absen(?:t|ce)"
+    r"|missing"
+    r"|not (?:seen|found|present|expected)|(?:is|are) rare(?:ly)?|rarely|never|with|often|usually|frequently)\b",
+    re.IGNORECASE,
+)
+_TREATS = re.compile(
+    r"\b(?:treat(?:s|ed|ment|ments|ing)?|manag(?:e|ed|ement|ing)|remov(?:e|ed|al)|first[- ]line|therap(?:y|ies)"
+    r"|respond(?:s)?"
+    r"|need(?:s|ed)?|requir(?:e|es|ed)|choice|excised|option|clears?|cured?|recommended|indicated|preferred)\b",
+    re.IGNORECASE,
+)
+_TESTS = re.compile(
+    r"\b(?:diagnos\w+|confirm\w*|settle[sd]?|establish\w*|prove[nds]?|gold standard|made by|need(?:s|ed)?|requir\w+)\b",
+    re.IGNORECASE,
+)
+_LOOKS = re.compile(
+    r"\b(?:mimic(?:s|ked|king)?|looks? (?:\w+ )?like|look-?alikes?|resembl\w+|mistaken|confus\w+"
+    r"|differential(?: diagnos[ei]s)?"
+    r"|similar|imitat\w+|distinguish\w*|differentiat\w+|told apart|tell apart|overlap\w*)\b",
+    re.IGNORECASE,
+)
+_IS = re.compile(
+    r"^\W*(?:is|are|remains?|as|being|was)\b(?:\W+(?:an?|the|usually|always|generally|considered|entirely|completely"
+    r"|typically|often|not|never|by|definition|one|of|most|common|kind|type|form|usual|also|very|clearly"
+    r"|potentially)\b)*\W*$",
+    re.IGNORECASE,
+)
+_WEAK = re.compile(
+    r"\b(?:can|may|might|could|sometimes|occasionally|rarely|possible|possibly|some|also)\b", re.IGNORECASE
+)
+_OVER = re.compile(
+    r"\b(?:over|than|rather than|instead of|unlike|from|versus|vs\.?|compared (?:with|to))\W*$", re.IGNORECASE
+)
+_CASE = re.compile(
+    r"\b(?:this|the|our|present) (?:lesion|case|image|mole|spot|patient)(?:'s)?\b|\bhere\b|\b(?:is|are) (?:seen"
+    r"|visible|present|noted)\b(?! (?:in|with|on)\b)"
+    r"|\bI (?:see|note|observe)\b|\bwe see\b|\bobserved\b",
+    re.IGNORECASE,
+)
+_PRONOUN = re.compile(
+    r"^\W*(?:it|its|they|these|this diagnosis|such lesions|the (?:diagnosis|disease|condition))\b", re.IGNORECASE
+)
+_NEGATION = re.compile(
+    r"\b(?:no|not|without|lack(?:s|ing)?|absen(?:t|ce)|nor|neither|never|cannot|none|rarely|seldom|missing)\b|n't\b",
+    re.IGNORECASE,
+)
+_REFER = re.compile(
+    r"\b(?:refer(?:s|red|ral)?|suspected[- ]cancer pathway|(?:two|2)[- ]weeks?|within (?:two|2) weeks|urgent(?:ly)?)\b",
+    re.IGNORECASE,
+)
+_URGENT = re.compile(
+    r"\b(?:urgent(?:ly)?|two[- ]weeks?|2[- ]weeks?|suspected[- ]cancer|immediate(?:ly)?)\b", re.IGNORECASE
+)
+_ROUTINE = re.compile(
+    r"\b(?:routine(?:ly)?|non-?urgent|no (?:urgent )?referral|not (?:\w+ )?(?:urgent\w*|referred|refer))\b",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Relation:
+    """(subject, relation, object) as a sentence states it. `holds` is false where it denies it."""
+
+    subject: str
+    relation: str
+    object: str  # node id, or "urgent" and "routine" for refer_if
+    holds: bool
+    weak: bool  # "can", "sometimes"
+    about_case: bool  # says that this very lesion shows it
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was understood of a sentence."""
+
+    relations: tuple[Relation, ...]
+    mentions: tuple[Mention, ...]
+
+
+def read_sentence(graph: Graph, sentence: str, *, topic: str | None) -> Reading:
+    """`topic` is what "it" stands for: the diagnosis that was asked about or named before."""
+    relations: list[Relation] = []
+    mentions: list[Mention] = []
+    for clause in _CLAUSES.split(sentence):
+        if not clause:
+            continue
+        named = link(graph, clause)
+        mentions += named
+        conditions = [mention for mention in named if graph.node(mention.id).kind == "Disease"]
+        if conditions:
+            topic = conditions[0].id
+        relations += _of_clause(graph, clause, named, topic=topic)
+    return Reading(tuple(dict.fromkeys(relations)), tuple(mentions))
+
+
+def _of_clause(graph: Graph, clause: str, named: Sequence[Mention], *, topic: str | None) -> Iterator[Relation]:
+    conditions = [mention for mention in named if graph.node(mention.id).kind == "Disease"]
+    subjects = [mention for mention in conditions if not _OVER.search(clause[: mention.start])]
+    pronoun = _PRONOUN.search(clause)
+    if not conditions and topic and pronoun:
+        subjects = [Mention(0, pronoun.end(), pronoun.group(), topic, graph.node(topic).name)]
+    if not subjects:
+        return
+    yield from _look_alikes(graph, clause, conditions)
+    yield from _kinds(graph, clause, conditions)
+    yield from _referral(clause, subjects)
+    others = [mention for mention in named if graph.node(mention.id).kind in RELATION_OF_KIND]
+    if _LOOKS.search(clause) and len(conditions) > 1:
+        return  # "X can be told from Y by its veil": whose sign it is, is not said
+    for other in others:
+        kind = graph.node(other.id).kind
+        if not _connected(kind, clause, subjects, other):
+            continue
+        for subject in subjects:
+            yield Relation(
+                subject=subject.id,
+                relation=RELATION_OF_KIND[kind],
+                object=other.id,
+                holds=_holds(kind, clause, subject, other),
+                weak=bool(_WEAK.search(_without(clause, (subject, other)))),
+                about_case=kind in FEATURE_KINDS and bool(_CASE.search(clause)),
+            )
+
+
+def _connected(kind: str, clause: str, subjects: Sequence[Mention], other: Mention) -> bool:
+    bare = _without(clause, (*subjects, other))
+    if kind == "Treatment":
+        return bool(_TREATS.search(bare))
+    if kind == "Test":
+        return bool(_TESTS.search(bare))
+    if kind == "Behaviour":
+        return any(_copula(clause, subject, other) for subject in subjects)
+    if kind == "BodySite":
+        return bool(re.search(r"\b(?:on|in|at|around|of|affects?|involv\w+)\b", bare, re.IGNORECASE)) and bool(
+            re.search(
+                r"\b(?:typical\w*|common\w*|usual\w*|most|often|mainly|found|occurs?|lies?|located|develops?|site)\b",
+                bare,
+                re.IGNORECASE,
+            )
+        )
+    return bool(_FOR.search(bare) or _AGAINST.search(bare) or _IS.search(_between(clause, subjects[0], other)))
+
+
+def _holds(kind: str, clause: str, subject: Mention, other: Mention) -> bool:
+    holds = not other.negated
+    if kind in FEATURE_KINDS or kind == "RiskFactor":
+        if _AGAINST.search(_without(clause, (subject, other))):
+            holds = not holds
+            if re.search(
+                r"\b(?:not|n't|never) (?:\w+ )?(?:speak|argue|count|point|exclude|rule)", clause, re.IGNORECASE
+            ):
+                holds = not holds
+        elif subject.negated and not (other.negated and len(_NEGATION.findall(clause)) == 1):
+            holds = not holds  # one "not" that stands by both counts once
+    elif subject.negated and other.start < subject.start:
+        holds = False
+    return holds
+
+
+def _copula(clause: str, subject: Mention, other: Mention) -> bool:
+    return bool(_IS.search(_between(clause, subject, other))) and subject.end <= other.start
+
+
+def _between(clause: str, one: Mention, other: Mention) -> str:
+    first, second = sorted((one, other), key=lambda mention: mention.start)
+    return clause[first.end : second.start]
+
+
+def _without(clause: str, mentions: Sequence[Mention]) -> str:
+    """The clause with the names cut out, so that "atypical network" is no predicate."""
+    for mention in sorted(mentions, key=lambda item: -item.start):
+        clause = clause[: mention.start] + " " + clause[mention.end :]
+    return clause
+
+
+def _look_alikes(graph: Graph, clause: str, conditions: Sequence[Mention]) -> Iterator[Relation]:
+    match = _LOOKS.search(clause)
+    if match is None or len(conditions) < 2:
+        return
+    denied = bool(re.search(r"\b(?:not|never|cannot|no|hardly|rarely|n't)\b", clause, re.IGNORECASE))
+    if re.search(r"\b(?:distinguish|differentiat|apart)", match.group(), re.IGNORECASE):
+        denied = False
+    first = conditions[0]
+    for second in conditions[1:]:
+        if second.id != first.id:
+            yield Relation(first.id, "look_alike", second.id, holds=not denied, weak=False, about_case=False)
+
+
+def _kinds(graph: Graph, clause: str, conditions: Sequence[Mention]) -> Iterator[Relation]:
+    """'Lentigo maligna is a form of melanoma'."""
+    for first, second in pairwise(conditions):
+        if first.id != second.id and _IS.search(clause[first.end : second.start]):
+            denied = bool(re.search(r"\b(?:not|never)\b", clause[first.end : second.start], re.IGNORECASE))
+            yield Relation(first.id, "is_a", second.id, holds=not denied, weak=False, about_case=False)
+
+
+def _referral(clause: str, subjects: Sequence[Mention]) -> Iterator[Relation]:
+    bare = _without(clause, subjects)
+    if not _REFER.search(bare):
+        return
+    level = "routine" if _ROUTINE.search(bare) else "urgent" if _URGENT.search(bare) else None
+    if level and not re.search(r"\b(?:no|not|never|n't)\b", bare, re.IGNORECASE):
+        yield Relation(subjects[0].id, "refer_if", level, holds=True, weak=bool(_WEAK.search(bare)), about_case=False)

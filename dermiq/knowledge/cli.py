@@ -1,0 +1,153 @@
+"""`python -m dermiq knowledge` and `python -m dermiq check`: the JSON that other tools read."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from dermiq.errors import DermIQError, InputError
+from dermiq.knowledge import embed
+from dermiq.knowledge.check import check_claims, score_answer
+from dermiq.knowledge.graph import Graph
+from dermiq.knowledge.link import link
+from dermiq.knowledge.retrieve import retrieve
+
+Row = dict[str, Any]
+MARKS = {"supported": "+", "contradicted": "!", "not_covered": "?"}
+
+
+def add_parsers(subparsers: Any) -> None:
+    """Add the two commands; each sets `run(args) -> int`."""
+    knowledge = subparsers.add_parser("knowledge", help="facts for a question")
+    knowledge.add_argument("text", nargs="?", metavar="QUESTION", help="the question")
+    knowledge.add_argument("--differential", default="", help="class codes or ids, best first, with commas between")
+    knowledge.add_argument("-k", type=int, default=6, help="how many facts")
+    knowledge.add_argument("--no-embeddings", action="store_true", help="search by words and names alone")
+    knowledge.set_defaults(run=run_knowledge)
+    check = subparsers.add_parser("check", help="sentences against the graph")
+    check.add_argument("text", nargs="?", metavar="TEXT", help="the text")
+    check.add_argument("--diagnosis", default=None, help="class code, id or name of what the text is about")
+    check.set_defaults(run=run_check)
+    for parser in (knowledge, check):
+        parser.add_argument("--json", action="store_true", help="print JSON")
+        parser.add_argument("--file", type=Path, default=None, help="JSONL with text and, optionally, diagnosis and id")
+        parser.add_argument("--kg", type=Path, default=None, help="folder of the graph's tables")
+
+
+def run_knowledge(args: argparse.Namespace) -> int:
+    semantic = not args.no_embeddings
+    differential = [part.strip() for part in args.differential.split(",") if part.strip()]
+    if semantic and not embed.available():
+        print(embed.NOTE, file=sys.stderr)
+
+    def answer(graph: Graph, row: Row) -> Row:
+        named = [row["diagnosis"]] if row.get("diagnosis") else []
+        return knowledge_row(graph, row["text"], differential=[*named, *differential], k=args.k, semantic=semantic)
+
+    return _run(args, answer, _show_knowledge)
+
+
+def run_check(args: argparse.Namespace) -> int:
+    def answer(graph: Graph, row: Row) -> Row:
+        return check_row(graph, row["text"], diagnosis=row.get("diagnosis") or args.diagnosis)
+
+    return _run(args, answer, _show_check)
+
+
+def knowledge_row(graph: Graph, text: str, *, differential: list[str], k: int, semantic: bool) -> Row:
+    """Retrieval alone, as agreed: entities and facts."""
+    named = [graph.diagnosis(key) for key in differential]
+    evidence = retrieve(
+        graph, text, differential=[found.id for found in named if found], k=k, semantic=semantic, token_budget=80 * k
+    )
+    return {
+        "entities": [
+            {"mention": mention.text, "id": mention.id, "name": mention.name, "negated": mention.negated}
+            for mention in link(graph, text)
+        ],
+        "facts": [
+            {
+                "id": item.fact.id,
+                "subject": item.fact.subject,
+                "relation": item.fact.relation,
+                "object": item.fact.object,
+                "text": item.fact.text,
+                "source": item.fact.source.title,
+                "url": item.fact.source.url,
+                "score": item.score,
+            }
+            for item in evidence.items
+        ],
+    }
+
+
+def check_row(graph: Graph, text: str, *, diagnosis: str | None) -> Row:
+    """Claims against the graph, as agreed: verdicts and three scores. InputError for an unknown diagnosis."""
+    if diagnosis and graph.diagnosis(diagnosis) is None:
+        raise InputError(f"The graph knows no diagnosis {diagnosis!r}; give a class code, an id or a name.")
+    claims = check_claims(graph, text, diagnosis=diagnosis)
+    scores = score_answer(graph, claims, diagnosis=diagnosis)
+    listed = [{"text": claim.text, "verdict": claim.verdict, "facts": list(claim.fact_ids)} for claim in claims]
+    return {"claims": listed, **asdict(scores)}
+
+
+# --- one text or a file of them ---------------------------------------------------------------
+
+
+def _run(args: argparse.Namespace, answer: Callable[[Graph, Row], Row], show: Callable[[Graph, Row], None]) -> int:
+    try:
+        graph = Graph.load(args.kg)
+        if args.file is not None:
+            for row in _rows(args.file):
+                result = {"id": row["id"], **answer(graph, row)} if "id" in row else answer(graph, row)
+                print(json.dumps(result, ensure_ascii=False))
+            return 0
+        if not args.text:
+            raise InputError("Give a text, or a file of texts with --file.")
+        result = answer(graph, {"text": args.text})
+    except DermIQError as error:
+        print(error, file=sys.stderr)
+        return 2
+    if args.json:
+        print(json.dumps(result, ensure_ascii=False))
+    else:
+        show(graph, result)
+    return 0
+
+
+def _rows(path: Path) -> Iterator[Row]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read: {error}.") from error
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise InputError(f"{path}, line {number} is no JSON: {error}.") from error
+        if not isinstance(row, dict) or not isinstance(row.get("text"), str):
+            raise InputError(f"{path}, line {number} has no field 'text'.")
+        yield row
+
+
+def _show_knowledge(graph: Graph, result: Row) -> None:
+    for entity in result["entities"]:
+        print(f"{entity['mention']} -> {entity['name']} ({entity['id']}){', negated' if entity['negated'] else ''}")
+    for number, fact in enumerate(result["facts"], start=1):
+        print(f"[{number}] {fact['text']}\n    {fact['source']} {fact['url']}")
+    if not result["facts"]:
+        print("The graph has nothing near this question.")
+
+
+def _show_check(graph: Graph, result: Row) -> None:
+    for claim in result["claims"]:
+        print(f"{MARKS[claim['verdict']]} {claim['text']}")
+        for key in claim["facts"]:
+            print(f"    {graph.fact(key).text}")
