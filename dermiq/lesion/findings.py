@@ -27,10 +27,10 @@ from dermiq.lesion.measure import (
 from dermiq.lesion.reference import FindingsReference
 from dermiq.types import Finding
 
-ASYMMETRIC = 10.0  # % of area not covered by its mirror image; about the benign 80th percentile
-COLOUR_ASYMMETRIC = 10.0  # Lab units; about the benign 85th percentile
-IRREGULAR = (1.06, 1.12)  # slightly, clearly; about the benign 70th and 90th percentiles
-VARIED = (10.0, 15.0)  # Lab units: moderately, strongly; about the benign 30th and 85th percentiles
+ASYMMETRIC = 10.0  # % of area not covered by its mirror image; about four nevi in five stay below on both axes
+COLOUR_ASYMMETRIC = 10.0  # Lab units; the benign 84th percentile
+IRREGULAR = (1.06, 1.10)  # slightly, clearly; the benign 75th and 90th percentiles
+VARIED = (10.0, 15.0)  # Lab units: moderately, strongly; the benign 25th and 86th percentiles
 ELONGATED = (1.25, 1.75)  # oval, elongated
 CONTRAST = (12.0, 30.0)  # Lab units: faint below, strong above
 PRESENT = 5.0  # % of the lesion's area from which a colour counts as present

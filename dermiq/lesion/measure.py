@@ -22,7 +22,7 @@ SMOOTHING = 1.5  # px in the working copy, about 2 % of the equivalent diameter
 MAX_ENLARGEMENT = 6.0
 MIN_AREA = 24  # px of the original outline; below it nothing is measured
 RING = (0.08, 0.45)  # of the equivalent diameter: the skin that colours are compared with
-AXIS_STEPS = 6  # pairs of perpendicular axes tried, 15 degrees apart
+AXIS_STEPS = 12  # pairs of perpendicular axes tried, 7.5 degrees apart
 
 STANDARD_SKIN = np.array([70.0, 13.0, 15.0])  # Lab that the surrounding skin is balanced to
 GAIN_LIMITS = (0.4, 4.0)  # of the white balance, a channel
