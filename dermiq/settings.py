@@ -15,21 +15,22 @@ from typing import Any, get_type_hints
 from dermiq.errors import InputError
 
 
-def _option(default: Any, text: str) -> Any:
-    return field(default=default, metadata={"help": text})
-
-
 @dataclass(frozen=True)
 class Settings:
-    model: str | None = _option(None, "any Hugging Face image-text-to-text model, by name or folder; default: DermIQ-Nano")
-    adapter: str | None = _option(None, "a LoRA adapter for the model, by name or folder")
-    load_in_4bit: bool = _option(False, "load the model in 4 bits (bitsandbytes)")
-    device: str | None = _option(None, "cpu, cuda, cuda:1, mps; default: a GPU when there is one")
-    host: str = _option("127.0.0.1", "address to listen on; a Space listens on 0.0.0.0")
-    port: int = _option(7860, "port to listen on")
-    cache: Path | None = _option(None, "where downloaded and converted models are kept")
-    data: Path | None = _option(None, "folder of the data sets, for training and evaluation")
-    kg: Path | None = _option(None, "folder of the knowledge graph; default: kg_data")
+    model: str | None = field(
+        default=None,
+        metadata={"help": "any Hugging Face image-text-to-text model, by name or folder; default: DermIQ-Nano"},
+    )
+    adapter: str | None = field(default=None, metadata={"help": "a LoRA adapter for the model, by name or folder"})
+    load_in_4bit: bool = field(default=False, metadata={"help": "load the model in 4 bits (bitsandbytes)"})
+    device: str | None = field(
+        default=None, metadata={"help": "cpu, cuda, cuda:1, mps; default: a GPU when there is one"}
+    )
+    host: str = field(default="127.0.0.1", metadata={"help": "address to listen on; a Space listens on 0.0.0.0"})
+    port: int = field(default=7860, metadata={"help": "port to listen on"})
+    cache: Path | None = field(default=None, metadata={"help": "where downloaded and converted models are kept"})
+    data: Path | None = field(default=None, metadata={"help": "folder of the data sets, for training and evaluation"})
+    kg: Path | None = field(default=None, metadata={"help": "folder of the knowledge graph; default: kg_data"})
 
     @classmethod
     def load(cls, argv: Sequence[str] | None = None, env: Mapping[str, str] | None = None) -> Settings:

@@ -1,6 +1,6 @@
 """A consultant without models, with events as the real one sends them. Also runs alone:
 
-    python -m tests.fakes --port 7861
+python -m tests.fakes --port 7861
 """
 
 from __future__ import annotations
@@ -48,30 +48,65 @@ from dermiq.types import (
 SOURCE = Source("demo", "Dermoscopy terms, an invented list", "https://example.org/terms", "CC BY 4.0", "open")
 RULES = Source("rules", "Referral rules, an invented list", "https://example.org/rules", "CC BY 4.0", "open")
 FACTS = (
-    Fact("f1", "feature:streaks", "suggests", "dx:mel", "Irregular streaks at the border suggest melanoma.", SOURCE, "row 12", n=412),
-    Fact("f2", "feature:asymmetry", "suggests", "dx:mel", "Asymmetry about both axes is seen more often in melanoma than in nevi.", SOURCE, "row 3"),
-    Fact("f3", "feature:network", "suggests", "dx:nv", "A regular pigment network suggests a nevus.", SOURCE, "row 7", "absent"),
+    Fact(
+        "f1",
+        "feature:streaks",
+        "suggests",
+        "dx:mel",
+        "Irregular streaks at the border suggest melanoma.",
+        SOURCE,
+        "row 12",
+        n=412,
+    ),
+    Fact(
+        "f2",
+        "feature:asymmetry",
+        "suggests",
+        "dx:mel",
+        "Asymmetry about both axes is seen more often in melanoma than in nevi.",
+        SOURCE,
+        "row 3",
+    ),
+    Fact(
+        "f3",
+        "feature:network",
+        "suggests",
+        "dx:nv",
+        "A regular pigment network suggests a nevus.",
+        SOURCE,
+        "row 7",
+        "absent",
+    ),
 )
 REASONS = ("names a measured finding of this image", "separates the two leading diagnoses", "speaks for the runner-up")
 EVIDENCE = Evidence(tuple(EvidenceItem(i + 1, f, 0.9 - i / 10, REASONS[i]) for i, f in enumerate(FACTS)))
-REFERRAL = Fact("u1", "dx:mel", "refer", "urgent", "A lesion that suggests melanoma is referred at once.", RULES, "rule 1.7")
+REFERRAL = Fact(
+    "u1", "dx:mel", "refer", "urgent", "A lesion that suggests melanoma is referred at once.", RULES, "rule 1.7"
+)
 URGENCY = Urgency("urgent", "Suspected melanoma: referral within two weeks is what the rule asks for.", (REFERRAL,))
 
 TEXT = (
     "<think>\n"
     "1. Findings: The lesion is asymmetric about both axes. The border is irregular, and four colours are present.\n"
     "2. Differential: Melanoma is likely, a melanocytic nevus possible.\n"
-    "3. Knowledge: Irregular streaks at the border suggest melanoma [F1]. Asymmetry about both axes is more frequent in "
+    "3. Knowledge: Irregular streaks at the border suggest melanoma [F1]. Asymmetry about both axes is "
+    "more frequent in "
     "melanoma than in nevi [F2].\n"
     "4. Conclusion: The findings fit melanoma best.\n"
     "</think>\n<answer>melanoma</answer>\n"
-    "The image shows an asymmetric, irregularly bordered lesion with four colours, which speaks for melanoma [F1][F2]. "
+    "The image shows an asymmetric, irregularly bordered lesion with four colours, which speaks for "
+    "melanoma [F1][F2]. "
     "The lesion is ulcerated. The network is regular [F3].\n\n"
     "Excision with histology would settle it."
 )
-FOLLOW_UP = "A regular network would speak for a nevus [F3], and it was not measured here. The asymmetry speaks against it [F2]."
+FOLLOW_UP = (
+    "A regular network would speak for a nevus [F3], and it was not measured here. "
+    "The asymmetry speaks against it [F2]."
+)
 CLAIMS = (
-    Claim("The lesion is asymmetric about both axes.", "supported", finding_codes=("asymmetry",), note="measured: 0.31"),
+    Claim(
+        "The lesion is asymmetric about both axes.", "supported", finding_codes=("asymmetry",), note="measured: 0.31"
+    ),
     Claim("Irregular streaks at the border suggest melanoma.", "supported", ("f1",)),
     Claim("The lesion is ulcerated.", "not_covered", note="“ulcerated”: not measured, not in the graph"),
     Claim("The network is regular.", "contradicted", ("f3",), note="the graph has this sign as absent in melanoma"),
@@ -94,14 +129,52 @@ VLM_NEVUS = differential("vlm", nv=0.55, mel=0.32, bkl=0.07, bcc=0.03, akiec=0.0
 
 
 def findings(index: int = 0) -> tuple[Finding, ...]:
-    def make(code: str, name: str, value: float, unit: str, text: str, how: str, pct: float | None, ratio: float) -> Finding:
+    def make(
+        code: str, name: str, value: float, unit: str, text: str, how: str, pct: float | None, ratio: float
+    ) -> Finding:
         return Finding(code, name, value, unit, text, how, pct, {"mel": ratio, "nv": 1 / ratio}, 9013, index)
 
     return (
-        make("asymmetry", "Asymmetry", 0.31, "", "asymmetric about both axes", "Mean overlap lost when the outline is folded over its two main axes.", 96, 3.2),
-        make("border_irregularity", "Border irregularity", 1.42, "", "irregular border", "Perimeter against that of a circle of the same area.", 91, 2.1),
-        make("colour_count", "Colours", 4, "of 6", "light and dark brown, black, blue-grey", "How many of the six ABCD colours cover more than 2 % of the lesion.", 97, 4.0),
-        make("relative_size", "Size", 38, "%", "of the image’s shorter side", "Equivalent diameter over the shorter side of the image.", 55, 1.0),
+        make(
+            "asymmetry",
+            "Asymmetry",
+            0.31,
+            "",
+            "asymmetric about both axes",
+            "Mean overlap lost when the outline is folded over its two main axes.",
+            96,
+            3.2,
+        ),
+        make(
+            "border_irregularity",
+            "Border irregularity",
+            1.42,
+            "",
+            "irregular border",
+            "Perimeter against that of a circle of the same area.",
+            91,
+            2.1,
+        ),
+        make(
+            "colour_count",
+            "Colours",
+            4,
+            "of 6",
+            "light and dark brown, black, blue-grey",
+            "How many of the six ABCD colours cover more than 2 % of the lesion.",
+            97,
+            4.0,
+        ),
+        make(
+            "relative_size",
+            "Size",
+            38,
+            "%",
+            "of the image’s shorter side",
+            "Equivalent diameter over the shorter side of the image.",
+            55,
+            1.0,
+        ),
         make("eccentricity", "Elongation", 0.62, "", "slightly oval", "Eccentricity of the fitted ellipse.", None, 0.4),
     )
 
@@ -148,8 +221,8 @@ class FakeConsultant:
             raise ModelError("The model ran out of memory. Start with --load-in-4bit, or use fewer images.")
         abstention = None
         if self.abstain:
-            message = "It is far from anything I was trained on (distance 99.7th percentile). Try a sharp close-up of one lesion."
-            abstention = Abstention("not_a_lesion", message)
+            far = "It is far from anything I was trained on (distance 99.7th percentile)."
+            abstention = Abstention("not_a_lesion", f"{far} Try a sharp close-up of one lesion.")
         notes = ("The second image is 20 % larger in relation to the frame.",) if len(case.lesions) > 1 else ()
         readings = tuple(reading(lesion, i) for i, lesion in enumerate(case.lesions))
         yield ImagesRead(readings, SPECIALIST, abstention, notes)
@@ -166,9 +239,20 @@ class FakeConsultant:
         if not stopped:
             yield ClaimsChecked(CLAIMS, CHECKS)
         answer = Answer(
-            text, ParsedText(prose=text), self.evidence, () if stopped else CLAIMS, (SPECIALIST, vlm),
-            tuple(f for r in readings for f in r.findings), URGENCY, abstention, () if stopped else CHECKS,
-            self.name, "0123abc", 6.2, stopped, notes,
+            text,
+            ParsedText(prose=text),
+            self.evidence,
+            () if stopped else CLAIMS,
+            (SPECIALIST, vlm),
+            tuple(f for r in readings for f in r.findings),
+            URGENCY,
+            abstention,
+            () if stopped else CHECKS,
+            self.name,
+            "0123abc",
+            6.2,
+            stopped,
+            notes,
         )
         yield AnswerDone(answer)
 
@@ -178,7 +262,9 @@ class FakeConsultant:
 
     def image_check(self, case: Case) -> SelfCheck:
         time.sleep(self.pace)
-        return SelfCheck("image_matters", True, "With the image blanked the answer becomes nevus: it depends on the image.")
+        return SelfCheck(
+            "image_matters", True, "With the image blanked the answer becomes nevus: it depends on the image."
+        )
 
     def forget(self, session_id: str) -> None:
         self.forgotten.append(session_id)
@@ -202,7 +288,9 @@ def png(pixels: np.ndarray) -> bytes:
 
 
 def examples() -> list[tuple[str, np.ndarray]]:
-    return [(title, picture(seed=i)) for i, title in enumerate(("Regular network", "Irregular border", "Red lagoons"), 1)]
+    return [
+        (title, picture(seed=i)) for i, title in enumerate(("Regular network", "Irregular border", "Red lagoons"), 1)
+    ]
 
 
 def sample_answer(case: Case, **changes: object) -> Answer:

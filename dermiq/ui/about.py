@@ -50,10 +50,15 @@ def reliability(*, weights: Path = WEIGHTS) -> Markup:
         return Markup('<p class="dq-placeholder">The reliability file holds no bins.</p>')
     error = record.get("ece")
     total = record.get("n") or sum(b.n for b in bins)
-    said = f"Expected calibration error {error:.3f} over {total} images." if isinstance(error, float) else f"{total} images."
+    said = (
+        f"Expected calibration error {error:.3f} over {total} images."
+        if isinstance(error, float)
+        else f"{total} images."
+    )
     return fill(
         '<figure class="dq-reliability"><figcaption><strong>Reliability of the specialist’s probabilities.</strong> '
-        "{said} On the diagonal, a claimed 70{thin}% is right in 70{thin}% of the cases; a dot’s area is its number of images."
+        "{said} On the diagonal, a claimed 70{thin}% is right in 70{thin}% of the cases; a dot’s area is "
+        "its number of images."
         "</figcaption>{svg}{table}</figure>",
         said=said,
         thin="\u202f",
@@ -95,9 +100,12 @@ def _curve(bins: list[Bin]) -> Markup:
         for t in (0, 50, 100)
     )
     return fill(
-        '<svg viewBox="0 0 300 290" role="img" aria-label="Reliability curve; the same numbers are in the table below">'
-        '<rect x="40" y="10" width="240" height="240" class="dq-plot"/><line x1="40" y1="250" x2="280" y2="10" class="dq-diagonal"/>'
-        '<polyline points="{path}" class="dq-curve"/>{dots}{ticks}<text x="160" y="284" text-anchor="middle">claimed probability, %</text>'
+        '<svg viewBox="0 0 300 290" role="img" aria-label="Reliability curve; the same numbers are in '
+        'the table below">'
+        '<rect x="40" y="10" width="240" height="240" class="dq-plot"/><line x1="40" y1="250" x2="280" '
+        'y2="10" class="dq-diagonal"/>'
+        '<polyline points="{path}" class="dq-curve"/>{dots}{ticks}<text x="160" y="284" '
+        'text-anchor="middle">claimed probability, %</text>'
         '<text x="10" y="130" text-anchor="middle" transform="rotate(-90 10 130)">observed, %</text></svg>',
         path=path,
         dots=dots,
@@ -111,7 +119,8 @@ def _table(bins: list[Bin]) -> Markup:
         for b in bins
     )
     return fill(
-        '<details><summary>The numbers</summary><table><thead><tr><th scope="col">claimed</th><th scope="col">observed</th>'
+        '<details><summary>The numbers</summary><table><thead><tr><th scope="col">claimed</th><th '
+        'scope="col">observed</th>'
         '<th scope="col">images</th></tr></thead><tbody>{rows}</tbody></table></details>',
         rows=rows,
     )
@@ -119,11 +128,15 @@ def _table(bins: list[Bin]) -> Markup:
 
 PURPOSE = Markup(
     '<div class="dq-about"><h2>What this is for, and what it is not for</h2>'
-    "<p>DermIQ is a research demonstration for clinicians and researchers. It shows how a vision-language model reasons over "
-    "one skin lesion, which sourced facts it uses, and where its sentences are not covered by any. It is not a medical device. "
+    "<p>DermIQ is a research demonstration for clinicians and researchers. It shows how a "
+    "vision-language model reasons over "
+    "one skin lesion, which sourced facts it uses, and where its sentences are not covered by any. It is "
+    "not a medical device. "
     "It must not be used to diagnose, to exclude a diagnosis, or to decide on treatment or referral.</p>"
-    "<p>Explanations can persuade even where they are wrong. Read the marks behind the sentences, the second reader’s opinion "
+    "<p>Explanations can persuade even where they are wrong. Read the marks behind the sentences, the "
+    "second reader’s opinion "
     "and the self-checks before the prose.</p>"
-    "<p>Images and answers stay in this session’s memory, are sent to nobody, and are forgotten with “New case” or when the "
+    "<p>Images and answers stay in this session’s memory, are sent to nobody, and are forgotten with "
+    "“New case” or when the "
     "page is closed. Images never leave the machine that runs this page.</p></div>"
 )

@@ -19,6 +19,7 @@ import gradio as gr
 import numpy as np
 
 from dermiq import report
+from dermiq.errors import InputError
 from dermiq.settings import Settings
 from dermiq.types import PatientContext
 from dermiq.ui import about, consult
@@ -33,8 +34,23 @@ log = logging.getLogger(__name__)
 STATIC = Path(__file__).resolve().parent / "static"
 MAX_FILE = "25mb"
 STATE_SECONDS = 4 * 3600  # a visit that nobody touched for so long is forgotten
-SITES = ["face", "scalp", "ear", "neck", "chest", "abdomen", "back", "arm", "hand", "palm or sole", "leg", "foot", "genital"]
-SKIN_TYPES = [("I", 1), ("II", 2), ("III", 3), ("IV", 4), ("V", 5), ("VI", 6)]
+SITES = [
+    "face",
+    "scalp",
+    "ear",
+    "neck",
+    "chest",
+    "abdomen",
+    "back",
+    "arm",
+    "hand",
+    "palm or sole",
+    "leg",
+    "foot",
+    "genital",
+]
+SKIN_TYPES = ["I", "II", "III", "IV", "V", "VI"]
+NOT_STATED = "not stated"
 SYMPTOMS = [("itches", "itch"), ("bled", "bled"), ("grew", "grew"), ("changed", "changed"), ("hurts", "hurts")]
 NOTICE = "Research demonstration for clinicians. Not a medical device, not for diagnosis."
 
@@ -69,7 +85,9 @@ def updates(frame: consult.Frame) -> list[Any]:
     values: list[Any] = [gr.skip() if h is None else str(h) for h in html]
     values.append(gr.update(value="") if frame.clear_question else gr.skip())
     running, ready = frame.running, frame.reportable
-    values += [gr.skip(), gr.skip()] if running is None else [gr.update(visible=not running), gr.update(visible=running)]
+    values += (
+        [gr.skip(), gr.skip()] if running is None else [gr.update(visible=not running), gr.update(visible=running)]
+    )
     return values + ([gr.skip()] * 2 if ready is None else [gr.update(interactive=ready)] * 2)
 
 
@@ -132,16 +150,27 @@ def _consult_tab(room: consult.ConsultRoom, visit: gr.State) -> None:
             viewer_events = ["example", "show", "remove", "layer", "view", "taken"]
             viewer = html_part("dq-viewer", first.viewer, events=viewer_events)
             upload = PrivateFile(
-                file_count="multiple", type="binary", elem_id="dq-upload", visible="hidden", label="Images of one lesion"
+                file_count="multiple",
+                type="binary",
+                elem_id="dq-upload",
+                visible="hidden",
+                label="Images of one lesion",
             )
             fields = _context_fields()
-            new = gr.Button("New case", size="sm", elem_id="dq-new")
+            new = gr.Button("New case", size="md", elem_id="dq-new")
         with gr.Column(elem_id="dq-right", scale=1, min_width=320):
             chat = html_part("dq-chat", first.chat, events=["insist", "retry", "imagecheck"])
             with gr.Row(elem_id="dq-ask"):
                 question = gr.Textbox(
-                    placeholder="Ask about this lesion", label="Question", show_label=False, lines=1, max_lines=4,
-                    max_length=consult.MAX_QUESTION, elem_id="dq-question", scale=1, container=False,
+                    placeholder="Ask about this lesion",
+                    label="Question",
+                    show_label=False,
+                    lines=1,
+                    max_lines=4,
+                    max_length=consult.MAX_QUESTION,
+                    elem_id="dq-question",
+                    scale=1,
+                    container=False,
                 )
                 send = gr.Button("Send", variant="primary", elem_id="dq-send", scale=0, min_width=88)
                 stop = gr.Button("Stop", variant="stop", elem_id="dq-stop", scale=0, min_width=88, visible=False)
@@ -150,7 +179,9 @@ def _consult_tab(room: consult.ConsultRoom, visit: gr.State) -> None:
     with gr.Row(elem_id="dq-foot"):
         urgency = html_part("dq-urgency", first.urgency)
         with gr.Row(elem_id="dq-report"):
-            image = gr.Checkbox(label="with the image", value=False, elem_id="dq-with-image", container=False, min_width=120)
+            image = gr.Checkbox(
+                label="with the image", value=False, elem_id="dq-with-image", container=False, min_width=130
+            )
             markdown = gr.Button("Report: Markdown", size="sm", interactive=False, elem_id="dq-markdown", min_width=120)
             pdf = gr.Button("Report: PDF", size="sm", interactive=False, elem_id="dq-pdf", min_width=100)
     outbox = html_part("dq-outbox")
@@ -158,31 +189,53 @@ def _consult_tab(room: consult.ConsultRoom, visit: gr.State) -> None:
     _wire_images(room, visit, parts, upload)
     _wire_questions(room, visit, parts, fields)
     _wire_report(room, visit, parts, image, outbox)
-    new.click(lambda v: [*updates(room.new_case(v)), None, None, None, None, []], [visit],
-              [*parts.outputs(), *fields], **QUICK)
+    new.click(lambda v: [*updates(room.new_case(v)), *EMPTY_CONTEXT], [visit], [*parts.outputs(), *fields], **QUICK)
 
 
 def _context_fields() -> list[gr.components.Component]:
-    with gr.Group(elem_id="dq-context"):
+    """Age is a text field, because gradio's empty number field sends 0, which is an age."""
+    with gr.Column(elem_id="dq-context"):
         gr.HTML('<h2 class="dq-h">Patient <small>all optional</small></h2>', apply_default_css=False, js_on_load=None)
         with gr.Row():
-            age = gr.Number(label="Age, years", precision=0, minimum=0, maximum=120, min_width=90, value=None)
-            sex = gr.Dropdown([("not stated", None), "female", "male"], label="Sex", min_width=110, filterable=False, value=None)
+            age = gr.Textbox(
+                label="Age, years", placeholder="not stated", max_length=3, lines=1, max_lines=1, min_width=90
+            )
+            sex = gr.Dropdown(
+                [NOT_STATED, "female", "male"], value=NOT_STATED, label="Sex", min_width=90, filterable=False
+            )
         with gr.Row():
-            site = gr.Dropdown(SITES, label="Site", min_width=110, allow_custom_value=True, value=None)
-            skin = gr.Dropdown([("not stated", None), *SKIN_TYPES], label="Skin type", min_width=90, filterable=False, value=None)
-        symptoms = gr.CheckboxGroup(SYMPTOMS, label="What the patient reports", min_width=200)
+            site = gr.Dropdown(
+                [NOT_STATED, *SITES], value=NOT_STATED, label="Site", min_width=90, allow_custom_value=True
+            )
+            skin = gr.Dropdown(
+                [NOT_STATED, *SKIN_TYPES],
+                value=NOT_STATED,
+                label="Skin type (Fitzpatrick)",
+                min_width=90,
+                filterable=False,
+            )
+        symptoms = gr.CheckboxGroup(SYMPTOMS, label="Reported by the patient", min_width=200)
     return [age, sex, site, skin, symptoms]
 
 
-def context_of(age: float | None, sex: str | None, site: str | None, skin: int | None, symptoms: Sequence[str]) -> PatientContext:
-    """What the fields say; impossible values count as not said."""
-    years = int(age) if age is not None and 0 <= age <= 120 else None
+EMPTY_CONTEXT: tuple[Any, ...] = ("", NOT_STATED, NOT_STATED, NOT_STATED, [])
+
+
+def context_of(
+    age: str | None, sex: str | None, site: str | None, skin: str | None, symptoms: Sequence[str] | None
+) -> PatientContext:
+    """What the fields say. Raises InputError at an age that is none."""
+    said = (age or "").strip()
+    if said and not (said.isascii() and said.isdigit() and int(said) <= 120):
+        raise InputError(
+            f"The age “{said}” is not a whole number of years from 0 to 120. Correct it, or leave it empty."
+        )
+    where = " ".join((site or "").split())[:60]
     return PatientContext(
-        age=years,
-        sex=sex if sex in ("female", "male") else None,  # type: ignore[arg-type]
-        site=" ".join(site.split())[:60] or None if site else None,
-        skin_type=skin if skin in range(1, 7) else None,
+        age=int(said) if said else None,
+        sex="female" if sex == "female" else "male" if sex == "male" else None,
+        site=where if where and where != NOT_STATED else None,
+        skin_type=SKIN_TYPES.index(skin) + 1 if skin in SKIN_TYPES else None,
         symptoms=tuple(s for _, s in SYMPTOMS if s in (symptoms or ())),
     )
 
@@ -249,25 +302,26 @@ def _data(event: gr.EventData) -> dict[str, Any]:
 def _wire_questions(room: consult.ConsultRoom, visit: gr.State, parts: Parts, fields: list[Any]) -> None:
     outputs = parts.outputs()
 
-    def ask(v: Visit, question: str, *values: Any) -> Iterator[consult.Frame]:
-        v.context = context_of(*values)
-        return room.ask(v, question or "")
-
-    def suggested(v: Visit, *values: Any) -> Iterator[list[Any]]:
-        *context, event = values
-        v.context = context_of(*context)
-        for frame in room.ask(v, _text(event)):
+    def answer(v: Visit, question: str, context: Sequence[Any]) -> Iterator[list[Any]]:
+        try:
+            v.context = context_of(*context)
+        except InputError as error:
+            yield updates(room.refuse(v, str(error)))
+            return
+        for frame in room.ask(v, question):
             yield updates(frame)
 
+    def ask(v: Visit, question: str | None, *context: Any) -> Iterator[list[Any]]:
+        yield from answer(v, question or "", context)
+
     def suggest(
-        v: Visit, age: float | None, sex: str | None, site: str | None, skin: int | None, symptoms: list[str],
-        event: gr.EventData,
+        v: Visit, age: Any, sex: Any, site: Any, skin: Any, symptoms: Any, event: gr.EventData
     ) -> Iterator[list[Any]]:
-        yield from suggested(v, age, sex, site, skin, symptoms, event)
+        yield from answer(v, _text(event), (age, sex, site, skin, symptoms))
 
     chat: Any = parts.chat
     suggestions: Any = parts.suggestions
-    gr.on([parts.send.click, parts.question.submit], _frames(ask), [visit, parts.question, *fields], outputs, **SLOW)
+    gr.on([parts.send.click, parts.question.submit], ask, [visit, parts.question, *fields], outputs, **SLOW)
     suggestions.suggest(suggest, [visit, *fields], outputs, **SLOW)
     chat.insist(_frames(room.insist), [visit], outputs, **SLOW)
     chat.retry(_frames(room.retry), [visit], outputs, **SLOW)
@@ -287,7 +341,10 @@ def _wire_report(room: consult.ConsultRoom, visit: gr.State, parts: Parts, image
         assert last.case is not None
         case, created = last.case, datetime.now().astimezone()
         if form == "pdf":
-            content, kind = report.to_pdf(case, last.answer, created=created, include_image=with_image), "application/pdf"
+            content, kind = (
+                report.to_pdf(case, last.answer, created=created, include_image=with_image),
+                "application/pdf",
+            )
         else:
             content = report.to_markdown(case, last.answer, created=created, include_image=with_image).encode()
             kind = "text/markdown"
@@ -307,7 +364,12 @@ def _about_tab() -> None:
     for title, folder in about.CARDS:
         text = about.card_markdown(folder)
         if text is None:
-            static(fill('<h2 class="dq-h">{t}</h2><p class="dq-placeholder">No model card comes with these weights.</p>', t=title))
+            static(
+                fill(
+                    '<h2 class="dq-h">{t}</h2><p class="dq-placeholder">No model card comes with these weights.</p>',
+                    t=title,
+                )
+            )
         else:
             gr.Markdown(text, elem_classes="dq-model-card")
     static(about.reliability())
@@ -341,12 +403,19 @@ def _lifetime(page: gr.Blocks, room: consult.ConsultRoom, visit: gr.State) -> No
 
 
 def theme() -> gr.themes.Base:
-    """Only fonts that are bundled with gradio: no font is fetched from elsewhere."""
+    """Only fonts that are bundled with gradio: no font is fetched from elsewhere.
+
+    Bold, not semi-bold: the bundled semi-bold file lacks most Latin letters.
+    """
     fonts = (gr.themes.Font("system-ui"), gr.themes.Font("sans-serif"))
     return gr.themes.Default(
-        primary_hue="teal", secondary_hue="teal", neutral_hue="slate", radius_size="sm", text_size="sm",
-        font=(gr.themes.LocalFont("IBM Plex Sans", weights=(400, 600)), *fonts),
-        font_mono=(gr.themes.LocalFont("IBM Plex Mono", weights=(400, 600)), gr.themes.Font("monospace")),
+        primary_hue="teal",
+        secondary_hue="teal",
+        neutral_hue="slate",
+        radius_size="sm",
+        text_size="sm",
+        font=(gr.themes.LocalFont("IBM Plex Sans", weights=(400, 700)), *fonts),
+        font_mono=(gr.themes.LocalFont("IBM Plex Mono", weights=(400,)), gr.themes.Font("monospace")),
     )
 
 
@@ -367,4 +436,3 @@ def launch_options(settings: Settings) -> dict[str, Any]:
         "state_session_capacity": 500,
         "app_kwargs": {"middleware": guard(), "docs_url": None, "redoc_url": None, "openapi_url": None},
     }
-

@@ -124,7 +124,9 @@ def _progress(exchange: Exchange, parts: Parts) -> Markup:
         "reading": "Reading the image.",
         "writing": "Reasoning." if parts.thinking else "Writing.",
     }[exchange.phase]
-    return fill('<p class="dq-progress" role="status"><span class="dq-pulse" aria-hidden="true"></span>{said}</p>', said=said)
+    return fill(
+        '<p class="dq-progress" role="status"><span class="dq-pulse" aria-hidden="true"></span>{said}</p>', said=said
+    )
 
 
 def _verdicts(exchange: Exchange, sources: Sources) -> Markup:
@@ -160,13 +162,23 @@ def _actions(exchange: Exchange, is_last: bool) -> Markup:
         return Markup("")
     buttons = []
     if exchange.text:
-        buttons.append(fill('<button type="button" class="dq-quiet" data-copy="{t}">Copy</button>', t=plain(exchange.text)))
+        buttons.append(
+            fill('<button type="button" class="dq-quiet" data-copy="{t}">Copy</button>', t=plain(exchange.text))
+        )
     if is_last and exchange.phase != "abstained":
         buttons.append(Markup('<button type="button" class="dq-quiet" data-event="retry">Retry</button>'))
     if is_last and exchange.phase == "done" and not any(c.code == "image_matters" for c in exchange.checks):
         off = Markup(" disabled") if exchange.checking_image else ""
-        said = "Asking again with the image blanked …" if exchange.checking_image else "Does the answer depend on the image?"
+        said = (
+            "Asking again with the image blanked …"
+            if exchange.checking_image
+            else "Does the answer depend on the image?"
+        )
         buttons.append(
-            fill('<button type="button" class="dq-quiet" data-event="imagecheck"{off}>{said}</button>', off=off, said=said)
+            fill(
+                '<button type="button" class="dq-quiet" data-event="imagecheck"{off}>{said}</button>',
+                off=off,
+                said=said,
+            )
         )
     return fill('<p class="dq-actions">{b}</p>', b=join(buttons))

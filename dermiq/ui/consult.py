@@ -7,6 +7,7 @@ A `Frame` names what changed; `None` means "as it was".
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -29,9 +30,9 @@ from dermiq.types import (
 from dermiq.ui import chat as chat_html
 from dermiq.ui import panels as panel_html
 from dermiq.ui import viewer as viewer_html
-from dermiq.ui.markup import data_url, error_line
+from dermiq.ui.markup import data_url
 from dermiq.ui.panels import leading_code
-from dermiq.ui.prose import CITATION, split_text
+from dermiq.ui.prose import CITATION
 from dermiq.ui.protocol import Consultant
 from dermiq.ui.viewer import Example, Heat, Layer
 from dermiq.ui.visit import Exchange, Visit
@@ -63,7 +64,9 @@ class ConsultRoom:
     def __init__(self, consultant: Consultant, examples: Sequence[tuple[str, np.ndarray]] = ()) -> None:
         self.consultant = consultant
         self.drawn = tuple(examples)
-        self.examples = tuple(Example(title, data_url(pixels, longest=160)) for title, pixels in self.drawn)
+        self.examples = tuple(
+            Example(title.removeprefix("Drawing: "), data_url(pixels, longest=160)) for title, pixels in self.drawn
+        )
 
     # --- whole pictures of the page -----------------------------------------------------
 
@@ -214,8 +217,7 @@ class ConsultRoom:
         if visit.running:
             return
         if not visit.lesions:
-            visit.errors = ("Add an image of the lesion first: drop it here, or choose a drawing.",)
-            yield Frame(viewer=self.viewer(visit))
+            yield self.refuse(visit, "Add an image of the lesion first: drop it here, or choose a drawing.")
             return
         visit.errors = ()
         case = visit.case(question)
@@ -241,6 +243,11 @@ class ConsultRoom:
             exchange.phase = "stopped" if stop.is_set() else "done"
         if exchange in visit.exchanges:  # a new case may have begun meanwhile
             yield self.frame(visit)
+
+    def refuse(self, visit: Visit, message: str) -> Frame:
+        """Say beside the image and the patient's fields what is missing or wrong there."""
+        visit.errors = (message,)
+        return Frame(viewer=self.viewer(visit))
 
     def _carry(self, visit: Visit, exchange: Exchange) -> None:
         """A follow-up starts with what is known already, so that the panels keep their content."""
@@ -384,7 +391,7 @@ def _closing(events: Iterator[Event]) -> Generator[Event, None, None]:
 
 
 def _numbers(citation: str) -> list[str]:
-    return [n for n in citation.replace(",", " ").replace(";", " ").strip("[]").upper().replace("F", " ").split()]
+    return re.findall(r"\d+", citation)
 
 
 def _png(pixels: np.ndarray) -> bytes:

@@ -49,6 +49,13 @@ def number(value: float) -> str:
     return f"{value:.2f}"
 
 
+def ratio(value: float) -> str:
+    """A likelihood ratio: 3.2, 0.40, 12."""
+    if value >= 9.95:
+        return str(round(value))
+    return f"{value:.1f}" if value >= 0.995 else f"{value:.2f}"
+
+
 def quantity(value: float, unit: str) -> str:
     return f"{number(value)}{THIN}{unit}" if unit else number(value)
 

@@ -16,7 +16,7 @@ from dermiq.types import (
     SelfCheck,
     Urgency,
 )
-from dermiq.ui.markup import fill, join, number, percent, percentile, quantity
+from dermiq.ui.markup import fill, join, percent, percentile, quantity, ratio
 from dermiq.ui.prose import fact_source
 
 READERS = {"vlm": "Language model", "specialist": "Specialist"}
@@ -40,7 +40,7 @@ def panel(key: str, title: str, body: Markup, *, note: str = "") -> Markup:
         '<h2 id="dq-{key}-title">{title}{note}</h2>{body}</section>',
         key=key,
         title=title,
-        note=fill(' <small>{note}</small>', note=note) if note else "",
+        note=fill(" <small>{note}</small>", note=note) if note else "",
         body=body,
     )
 
@@ -52,12 +52,14 @@ def placeholder(text: str) -> Markup:
 # --- differential -----------------------------------------------------------------------
 
 
-def differential_panel(differentials: Sequence[Differential], *, abstained: bool = False, reading: bool = False) -> Markup:
+def differential_panel(
+    differentials: Sequence[Differential], *, abstained: bool = False, reading: bool = False
+) -> Markup:
     """Both readers side by side; a reader that has not answered yet keeps its column."""
     if not differentials:
         waits = "Reading the image." if reading else "Appears as soon as an image is read."
         return panel("differential", "Differential", placeholder(waits))
-    by_reader = {d.reader: d for d in differentials}
+    by_reader: dict[str, Differential] = {d.reader: d for d in differentials}
     rows = join(_row(name, by_reader, key, reading) for key, name in _ranked(differentials))
     table = fill(
         '<table class="dq-bars{grey}"><caption class="dq-sr">Probability of each diagnosis by reader</caption>'
@@ -115,7 +117,9 @@ def agreement_line(differentials: Sequence[Differential]) -> Markup:
     if len(differentials) < 2:
         return Markup('<p class="dq-agree dq-muted">One reader so far.</p>')
     if not disagree(differentials):
-        return fill('<p class="dq-agree">Both readers hold {name} most probable.</p>', name=differentials[0].top.diagnosis.name)
+        return fill(
+            '<p class="dq-agree">Both readers hold {name} most probable.</p>', name=differentials[0].top.diagnosis.name
+        )
     opinions = [
         f"the {READERS[d.reader].lower()} {d.top.diagnosis.name} ({percent(d.top.probability)})"
         for d in sorted(differentials, key=lambda d: d.reader, reverse=True)
@@ -150,23 +154,28 @@ def findings_panel(findings: Sequence[Finding], leading: str | None, *, reading:
 
 
 def _finding_group(findings: Sequence[Finding], index: int, leading: str | None, several: bool) -> Markup:
-    head = fill('<tr class="dq-group"><th colspan="4" scope="rowgroup">Image {n}</th></tr>', n=index + 1) if several else ""
+    head = (
+        fill('<tr class="dq-group"><th colspan="4" scope="rowgroup">Image {n}</th></tr>', n=index + 1)
+        if several
+        else ""
+    )
     return fill("<tbody>{head}{rows}</tbody>", head=head, rows=join(_finding_row(f, leading) for f in findings))
 
 
 def _finding_row(finding: Finding, leading: str | None) -> Markup:
-    ratio = finding.likelihood_ratios.get(leading) if leading else None
+    likelihood = finding.likelihood_ratios.get(leading) if leading else None
     behind = f" n = {finding.n} training lesions." if finding.n is not None else ""
     return fill(
-        '<tr><th scope="row"><span class="dq-term" tabindex="0" data-tip="{tip}">{name}</span><span class="dq-say">{text}</span></th>'
+        '<tr><th scope="row"><span class="dq-term" tabindex="0" data-tip="{tip}">{name}</span><span '
+        'class="dq-say">{text}</span></th>'
         '<td class="dq-num">{value}</td><td class="dq-num">{pct}</td><td class="dq-num{strong}">{ratio}</td></tr>',
         tip=f"{finding.definition}{behind}",
         name=finding.name,
         text=finding.text,
         value=quantity(finding.value, finding.unit),
         pct=percentile(finding.percentile) if finding.percentile is not None else "–",
-        strong=" dq-strong" if ratio is not None and (ratio >= 2 or ratio <= 0.5) else "",
-        ratio=number(ratio) if ratio is not None else "–",
+        strong=" dq-strong" if likelihood is not None and (likelihood >= 2 or likelihood <= 0.5) else "",
+        ratio=ratio(likelihood) if likelihood is not None else "–",
     )
 
 
@@ -249,11 +258,14 @@ def check_lines(checks: Sequence[SelfCheck]) -> Markup:
 
 
 def _check(check: SelfCheck) -> Markup:
-    sign, said, kind = {True: ("✓", "holds", "ok"), False: ("!", "does not hold", "amber"), None: ("–", "cannot be judged", "none")}[
-        check.passed
-    ]
+    sign, said, kind = {
+        True: ("✓", "holds", "ok"),
+        False: ("!", "does not hold", "amber"),
+        None: ("–", "cannot be judged", "none"),
+    }[check.passed]
     return fill(
-        '<li class="dq-check-{kind}"><span aria-hidden="true">{sign}</span><span class="dq-sr">{said}: </span>{text}</li>',
+        '<li class="dq-check-{kind}"><span aria-hidden="true">{sign}</span><span class="dq-sr">{said}: '
+        "</span>{text}</li>",
         kind=kind,
         sign=sign,
         said=said,

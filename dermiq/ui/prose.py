@@ -63,7 +63,9 @@ def split_text(text: str) -> Parts:
 def plain(text: str) -> str:
     """The text without tags, as "copy" and the conversation's history give it."""
     parts = split_text(text)
-    return "\n\n".join(p for p in (parts.reasoning, f"Answer: {parts.answer}" if parts.answer else "", parts.prose) if p)
+    return "\n\n".join(
+        p for p in (parts.reasoning, f"Answer: {parts.answer}" if parts.answer else "", parts.prose) if p
+    )
 
 
 def steps(reasoning: str) -> list[tuple[str, str]]:
@@ -152,14 +154,33 @@ class Sources:
         return next((f for f in known if f.id == fact_id), None)
 
 
+_LAST_WORD = re.compile(r"(\S*)\s*\Z")
+_CLOSING = re.compile(r"[.,;:!?)”’\"]*")
+
+
 def inline(text: str, sources: Sources) -> Markup:
-    """Citations become chips, `**bold**` becomes bold, everything else is escaped."""
+    """Citations become chips, `**bold**` becomes bold, everything else is escaped.
+
+    A chip stays on the line of the word before it and of the punctuation after it.
+    """
     out: list[Markup] = []
     position = 0
-    for match in CITATION.finditer(text):
-        out.append(_bold(text[position : match.start()].rstrip() if match.start() else ""))
-        out += [chip(int(n), sources) for n in re.findall(r"\d+", match.group())]
-        position = match.end()
+    groups = list(re.finditer(rf"{CITATION.pattern}(?:\s*{CITATION.pattern})*", text, re.IGNORECASE))
+    for match in groups:
+        before = text[position : match.start()]
+        word = _LAST_WORD.search(before)
+        start = word.start() if word and "**" not in word.group() else len(before)
+        closing = _CLOSING.match(text, match.end())
+        position = closing.end() if closing else match.end()
+        out.append(_bold(before[:start]))
+        out.append(
+            fill(
+                '<span class="dq-keep">{word}{chips}{closing}</span>',
+                word=_bold(before[start:].rstrip()),
+                chips=join(chip(int(n), sources) for n in re.findall(r"\d+", match.group())),
+                closing=text[match.end() : position],
+            )
+        )
     out.append(_bold(text[position:]))
     return join(out)
 
@@ -312,8 +333,13 @@ def _claim_card(index: int, sources: Sources) -> Markup:
     measured = [f for f in sources.findings if f.code in claim.finding_codes]
     findings = join(fill("<p>Measured: {text}</p>", text=f.text) for f in measured)
     why = claim.note or _default_note(claim)
-    body = fill("<blockquote>{claim}</blockquote><p>{why}</p>{facts}{findings}", claim=claim.text, why=why, facts=shown,
-                findings=findings)
+    body = fill(
+        "<blockquote>{claim}</blockquote><p>{why}</p>{facts}{findings}",
+        claim=claim.text,
+        why=why,
+        facts=shown,
+        findings=findings,
+    )
     word = VERDICTS[claim.verdict][1]
     return _card(f"claim-{sources.key}-{index}", word[0].upper() + word[1:], body)
 

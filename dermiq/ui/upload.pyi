@@ -10,8 +10,6 @@ from gradio.data_classes import FileData, ListFiles
 
 log = logging.getLogger(__name__)
 
-from gradio.events import Dependency
-
 class PrivateFile(gr.File):
     """`gr.File(type="binary")` that deletes each uploaded file as soon as its bytes are read."""
 
@@ -23,18 +21,19 @@ class PrivateFile(gr.File):
         finally:
             for item in _items(payload):
                 remove(Path(item.path))
-    from typing import Callable, Literal, Sequence, Any, TYPE_CHECKING
+    from collections.abc import Callable, Sequence
+    from typing import TYPE_CHECKING, Any, Literal
+
     from gradio.blocks import Block
+
     if TYPE_CHECKING:
         from gradio.components import Timer
         from gradio.components.base import Component
-
 
 def _items(payload: ListFiles | FileData | None) -> list[FileData]:
     if payload is None:
         return []
     return list(payload.root) if isinstance(payload, ListFiles) else [payload]
-
 
 def remove(path: Path) -> None:
     """Delete an upload and the folder that was made for it alone."""

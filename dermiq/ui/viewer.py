@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import contourpy
 import numpy as np
@@ -15,11 +15,17 @@ from dermiq.ui.markup import THIN, data_url, error_line, fill, join, number
 
 Layer = Literal["outline", "heatmap", "plain"]
 LAYERS: tuple[Layer, ...] = ("outline", "heatmap", "plain")
-VIEWS = (("unknown", "kind not stated"), ("dermoscopy", "dermoscopy"), ("close-up", "close-up"), ("overview", "overview"))
+VIEWS = (
+    ("unknown", "kind not stated"),
+    ("dermoscopy", "dermoscopy"),
+    ("close-up", "close-up"),
+    ("overview", "overview"),
+)
 TIMES = ("now", "3 months ago", "6 months ago", "1 year ago", "2 years ago")
 
 KNOWS = (
-    "Knows seven kinds of lesion (melanoma, nevus, basal cell carcinoma, actinic keratosis or Bowen’s disease, benign "
+    "Knows seven kinds of lesion (melanoma, nevus, basal cell carcinoma, actinic keratosis or Bowen’s "
+    "disease, benign "
     "keratosis, dermatofibroma, vascular lesion) in dermoscopy and close-ups of one lesion. Does not know rashes, "
     "nails, hair, mucosa or wounds."
 )
@@ -43,7 +49,8 @@ class Heat:
 def outline_path(mask: np.ndarray) -> str:
     """The mask's border as an SVG path in image pixels."""
     padded = np.pad(mask.astype(np.float32), 1)
-    lines = contourpy.contour_generator(z=padded).lines(0.5)
+    generator = contourpy.contour_generator(z=padded, line_type=contourpy.LineType.Separate)
+    lines = cast("list[np.ndarray]", generator.lines(0.5))  # (points, 2), x before y
     step = max(1, sum(len(line) for line in lines) // 600)
     paths = []
     for line in lines:
@@ -93,7 +100,13 @@ def viewer(
 
 
 def _picture(
-    lesion: Lesion, url: str, current: int, layer: Layer, reading: SpecialistReading | None, heat: Heat | None, drawing: bool
+    lesion: Lesion,
+    url: str,
+    current: int,
+    layer: Layer,
+    reading: SpecialistReading | None,
+    heat: Heat | None,
+    drawing: bool,
 ) -> Markup:
     over = Markup("")
     if layer == "outline" and reading is not None:
@@ -108,7 +121,8 @@ def _picture(
         label = f"Heatmap: where the specialist looks for {CLASS_NAMES.get(heat.code, heat.code)}"
         over = fill('<img class="dq-heat" src="{u}" alt="{label}">', u=heat_layer(heat), label=label)
     return fill(
-        '<figure class="dq-figure"><div class="dq-frame" style="--ratio:{w}/{h}"><img src="{url}" alt="Image {n} of the lesion">{over}'
+        '<figure class="dq-figure"><div class="dq-frame" style="--ratio:{w}/{h}"><img src="{url}" '
+        'alt="Image {n} of the lesion">{over}'
         "</div>{badge}</figure>",
         w=lesion.width,
         h=lesion.height,
@@ -122,7 +136,8 @@ def _picture(
 def _switch(layer: Layer, *, enabled: bool) -> Markup:
     radios = [
         fill(
-            '<label><input type="radio" name="dq-layer" value="{name}" data-event="layer"{checked}{off}><span>{label}</span></label>',
+            '<label><input type="radio" name="dq-layer" value="{name}" data-event="layer"{checked}{off}>'
+            "<span>{label}</span></label>",
             name=name,
             checked=Markup(" checked") if name == layer else "",
             off=Markup(" disabled") if not enabled and name != "plain" and name != layer else "",
@@ -130,7 +145,9 @@ def _switch(layer: Layer, *, enabled: bool) -> Markup:
         )
         for name in LAYERS
     ]
-    return fill('<div class="dq-switch" role="radiogroup" aria-label="What lies over the image">{r}</div>', r=join(radios))
+    return fill(
+        '<div class="dq-switch" role="radiogroup" aria-label="What lies over the image">{r}</div>', r=join(radios)
+    )
 
 
 def _caption(layer: Layer, reading: SpecialistReading | None, heat: Heat | None) -> Markup:
@@ -148,7 +165,8 @@ def _caption(layer: Layer, reading: SpecialistReading | None, heat: Heat | None)
 def _thumbnails(pictures: Sequence[str], current: int) -> Markup:
     buttons = [
         fill(
-            '<button type="button" data-event="show" data-index="{i}" aria-label="Show image {n}"{on}><img src="{url}" alt=""></button>',
+            '<button type="button" data-event="show" data-index="{i}" aria-label="Show image {n}"{on}>'
+            '<img src="{url}" alt=""></button>',
             i=i,
             n=i + 1,
             on=Markup(' aria-current="true"') if i == current else "",
@@ -161,11 +179,15 @@ def _thumbnails(pictures: Sequence[str], current: int) -> Markup:
 
 def _about_image(lesion: Lesion, current: int, count: int) -> Markup:
     views = join(_option(value, label, lesion.view) for value, label in VIEWS)
-    times = join([_option("", "time not stated", lesion.taken or ""), *(_option(t, t, lesion.taken or "") for t in TIMES)])
+    times = join(
+        [_option("", "time not stated", lesion.taken or ""), *(_option(t, t, lesion.taken or "") for t in TIMES)]
+    )
     return fill(
-        '<div class="dq-kind"><select data-event="view" data-index="{i}" aria-label="Kind of view of image {n}">{views}</select>'
+        '<div class="dq-kind"><select data-event="view" data-index="{i}" aria-label="Kind of view of '
+        'image {n}">{views}</select>'
         '<select data-event="taken" data-index="{i}" aria-label="When image {n} was taken">{times}</select>'
-        '<button type="button" class="dq-quiet" data-event="remove" data-index="{i}" aria-label="Remove image {n}">Remove</button></div>',
+        '<button type="button" class="dq-quiet" data-event="remove" data-index="{i}" aria-label="Remove '
+        'image {n}">Remove</button></div>',
         i=current,
         n=current + 1,
         views=views,
@@ -194,12 +216,15 @@ def quality_line(lesion: Lesion) -> Markup:
         )
         for issue in lesion.quality
     )
-    return fill('<div class="dq-quality"><strong>Quality</strong> ({size})<ul>{issues}</ul></div>', size=size, issues=issues)
+    return fill(
+        '<div class="dq-quality"><strong>Quality</strong> ({size})<ul>{issues}</ul></div>', size=size, issues=issues
+    )
 
 
 def _more() -> Markup:
     return Markup(
-        '<div class="dq-more" data-drop><button type="button" class="dq-quiet" data-pick>Add an image of the same lesion</button>'
+        '<div class="dq-more" data-drop><button type="button" class="dq-quiet" data-pick>Add an image of '
+        "the same lesion</button>"
         '<button type="button" class="dq-quiet" data-camera>Camera</button></div>'
     )
 
@@ -218,9 +243,11 @@ def empty(examples: Sequence[Example], errors: Sequence[str] = ()) -> Markup:
     )
     return fill(
         '<div class="dq-empty"><div class="dq-drop" data-drop><p class="dq-drop-title">Images of one lesion</p>'
-        '<p>Drop or paste them here.</p><p class="dq-drop-buttons"><button type="button" class="dq-button dq-primary" data-pick>'
+        '<p>Drop or paste them here.</p><p class="dq-drop-buttons"><button type="button" '
+        'class="dq-button dq-primary" data-pick>'
         'Choose files</button><button type="button" class="dq-button" data-camera>Camera</button></p>'
-        '<p class="dq-fine">JPEG, PNG, WebP, TIFF or HEIC. Metadata are dropped; nothing is stored.</p></div>{errors}{drawn}'
+        '<p class="dq-fine">JPEG, PNG, WebP, TIFF or HEIC. Metadata are dropped; nothing is stored.</p>'
+        "</div>{errors}{drawn}"
         '<p class="dq-fine">{knows}</p><p class="dq-fine">Open patient images for a trial: {archive}.</p></div>',
         errors=join(error_line(e) for e in errors),
         drawn=fill('<div class="dq-examples" aria-label="Drawn examples">{d}</div>', d=drawn) if examples else "",
