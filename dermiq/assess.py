@@ -52,7 +52,7 @@ from dermiq.vlm.prompts import (
     reasoning_messages,
 )
 
-FACTS_FIRST, FACTS_LATER = 5, 3  # facts in the prompt of a first and of a later question
+FACTS_FIRST, FACTS_LATER = 4, 3  # facts in the prompt of a first and of a later question
 MAX_NEW_TOKENS = 360
 
 

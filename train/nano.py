@@ -61,8 +61,8 @@ class Config:
     images: int = 5200  # training images whose features are kept, rare classes all
     views: int = 3  # of each: one plain, the others augmented
     align_steps: int = 1500
-    differential_steps: int = 220
-    mixed_steps: int = 220
+    differential_steps: int = 200
+    mixed_steps: int = 200
     differential_batch: int = 12
     reasoning_batch: int = 3
     mixed_differential_batch: int = 4
@@ -71,7 +71,7 @@ class Config:
     learning_rate: float = 6e-4
     projector_rate: float = 6e-4
     lora_rank: int = 16
-    facts: int = 5
+    facts: int = 4
     prefix_every: int = 4  # steps between two computations of the system turn's cache
     val_images: int = 450  # for the temperature
     save_every: int = 40  # steps

@@ -8,9 +8,11 @@ written: no dermoscopic structure is claimed for the image, since none was label
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Mapping, Sequence
 
 from dermiq.types import CLASS_NAMES, Evidence, Finding
+from dermiq.vlm.parse import ALIASES
 from dermiq.vlm.prompts import notable
 
 FINDINGS = (
@@ -31,9 +33,10 @@ CONCLUSION = (
     "On balance {first}.",
 )
 EXPLANATION = (
-    "{First} is most likely. The lesion is {shape}, with {rest}. {fact}",
-    "This looks most like {first}: it is {shape}, with {rest}. {fact}",
-    "Most likely {first}. What was measured: {shape}; {rest}. {fact}",
+    "{First} is most likely{mark}. What was measured: {shape}, {border}. {Second} is the main alternative.",
+    "This looks most like {first}{mark}; the lesion is {shape}. {Second} remains possible.",
+    "Most likely {first}{mark}. {Second} should be considered before {third}.",
+    "The image fits {first} best{mark}: {shape}, {border}. The next candidate is {second}.",
 )
 QUESTIONS = (
     "What is this lesion, and why?",
@@ -49,6 +52,9 @@ TELL = ("What is known about {other}?", "What should I look for?", "What would s
 URGENT = ("Is it urgent?", "Does this need a referral?", "How soon should it be seen?")
 
 
+MARK = re.compile(r"\[F\d+\]")
+
+
 def listed(parts: Sequence[str]) -> str:
     """ "a", "a and b", "a, b and c"."""
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
@@ -59,13 +65,16 @@ def capital(text: str) -> str:
 
 
 def described(findings: Sequence[Finding]) -> tuple[str, str]:
-    """The asymmetry in words, and the other notable findings as a list."""
+    """The asymmetry in words, and the other notable findings as a list: "an irregular border, four colours ..."."""
     words = [finding.text for finding in notable(findings)]
-    return words[0], listed([f"a {w}" if w.endswith("border") and w[0] != "i" else _article(w) for w in words[1:]])
+    return words[0], listed([with_article(word) for word in words[1:]])
 
 
-def _article(words: str) -> str:
-    return f"an {words}" if words.startswith("irregular border") else words
+def with_article(words: str) -> str:
+    """A border takes an article; colours, which are counted or plural, take none."""
+    if not words.endswith("border"):
+        return words
+    return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
 
 
 def reasoning_text(
@@ -74,9 +83,10 @@ def reasoning_text(
     """The agreed form. `order` are class codes, likeliest first, without `label`."""
     shape, rest = described(findings)
     names = {"first": CLASS_NAMES[label], "second": CLASS_NAMES[order[0]], "third": CLASS_NAMES[order[1]]}
-    words = {**names, "First": capital(names["first"]), "shape": shape, "rest": rest}
+    capitals = {name.capitalize(): capital(value) for name, value in names.items()}
+    words = {**names, **capitals, "shape": shape, "rest": rest, "border": notable(findings)[1].text}
     cited = cited_facts(evidence, label, order)
-    words["fact"] = cited[0] if cited else ""
+    words["mark"] = f" {MARK.findall(cited[0])[-1]}" if cited else ""
     knowledge = " ".join(cited[:2]) if cited else "No fact at hand speaks for or against it."
     differential = capital(rng.choice(DIFFERENTIAL).format(**words))
     steps = (
@@ -98,8 +108,6 @@ def cited_facts(evidence: Evidence, label: str, order: Sequence[str]) -> list[st
 
 def relevance(text: str, label: str, order: Sequence[str]) -> int:
     """0 for a sentence about the label, 1, 2, ... about the classes in `order`; the last rank for none of them."""
-    from dermiq.vlm.parse import ALIASES
-
     for rank, code in enumerate((label, *order)):
         if any(alias in text.lower() for alias in ALIASES[code]):
             return rank
@@ -108,7 +116,7 @@ def relevance(text: str, label: str, order: Sequence[str]) -> int:
 
 def follow_up_text(question: str, label: str, evidence: Evidence, rng: random.Random) -> str:
     """An answer to a later question: the facts at hand in their own words, and what is not known, said."""
-    facts = [f"{item.fact.text.rstrip('.')} [F{item.number}]." for item in evidence.items[:3]]
+    facts = [f"{item.fact.text.rstrip('.')} [F{item.number}]." for item in evidence.items[:2]]
     if not facts:
         return f"The sources at hand say nothing on this. The image fits {CLASS_NAMES[label]} best."
     lead = rng.choice(("From the sources: ", "What is known: ", "", ""))

@@ -108,7 +108,7 @@ def _with_lora(model: LlavaForConditionalGeneration, rank: int) -> Any:
     from peft import LoraConfig, get_peft_model  # seconds to import, and a consultation does not need it
 
     config = LoraConfig(
-        r=rank, lora_alpha=2 * rank, lora_dropout=0.05, target_modules=LORA_TARGETS, task_type="CAUSAL_LM"
+        r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules=LORA_TARGETS, task_type="CAUSAL_LM"
     )
     wrapped = get_peft_model(model, config)
     for parameter in model.model.multi_modal_projector.parameters():

@@ -23,6 +23,7 @@ DIFFERENTIAL_QUESTION = "Name the most likely diagnosis."
 ANSWER_PREFILL = "<answer>"
 REASONING_PREFILL = "<think>\n1. Findings:"
 SYMPTOM_WORDS = {"itch": "itches", "bled": "has bled", "grew": "has grown", "changed": "has changed", "hurts": "hurts"}
+MAIN_FINDINGS = ("asymmetry", "border_irregularity", "colour_count", "colour_asymmetry")
 SPECIAL_COLOURS = ("colour_blue_gray", "colour_black", "colour_white", "colour_red")
 PRESENT = 5.0  # % of the lesion's area, as in `dermiq.lesion`
 
@@ -42,7 +43,7 @@ def patient_line(context: PatientContext) -> str:
 def notable(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     """The few findings that a prompt names: shape, border, colours, then the two most unusual colours present."""
     by_code = {finding.code: finding for finding in reversed(findings)}  # the first image's wins
-    main = [by_code[c] for c in ("asymmetry", "border_irregularity", "colour_count") if c in by_code]
+    main = [by_code[c] for c in MAIN_FINDINGS if c in by_code]
     special = [by_code[c] for c in SPECIAL_COLOURS if c in by_code and by_code[c].value >= PRESENT]
     return (*main, *sorted(special, key=lambda finding: -(finding.percentile or 0.0))[:2])
 

@@ -1,0 +1,274 @@
+"""Scores a reader on a table of images.
+
+    python -m train.evaluate --images test.csv --out predictions.csv                  # the specialist
+    python -m train.evaluate --images test.csv --out predictions.csv --reader vlm     # Nano, or --model NAME
+    python -m train.evaluate --data-set ham10000 --split test --out predictions.csv   # rows of the data folder
+
+The CSV needs the columns `image` (a path relative to the CSV) and `image_id`; with `label` (one of the seven
+classes) the figures are printed as JSON with 95 % bootstrap intervals over `group` (lesion or patient) where
+there is such a column, and by the columns `sex`, `age` and `skin_type` where they are present. `mask` adds the
+outline's Dice. Predictions: `image_id`, `p_<class>` of the seven classes, `answer`.
+
+The VLM's probabilities are its calibrated likelihoods of each candidate answer; with `--generate` it also writes
+its reasoning for the first `--generate-limit` images (drawn at random), and `answer` is what it wrote there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from dermiq.consultant import LocalConsultant
+from dermiq.errors import DataError, ImageError
+from dermiq.lesion import read_lesion
+from dermiq.settings import Settings
+from dermiq.specialist import Specialist
+from dermiq.types import CLASSES, AnswerDone, Case, DifferentialRead, Lesion, PatientContext
+from train.data import data_folder, read_table
+from train.metrics import (
+    bootstrap_intervals,
+    classification_figures,
+    confusion,
+    recall_by_class,
+    reliability_bins,
+)
+
+
+def table_of_csv(path: Path) -> pd.DataFrame:
+    """The rows of a CSV, with absolute image paths. Raises DataError with what is wrong."""
+    if not path.is_file():
+        raise DataError(f"{path} does not exist.")
+    table = pd.read_csv(path)
+    missing = sorted({"image", "image_id"} - set(table.columns))
+    if missing:
+        raise DataError(f"{path} lacks the column(s) {', '.join(missing)}; it has {', '.join(table.columns)}.")
+    if len(table) == 0:
+        raise DataError(f"{path} has no rows.")
+    for column in ("image", "mask"):
+        if column in table:
+            table[column] = [str(path.parent / p) if isinstance(p, str) and p else "" for p in table[column]]
+    if "label" in table:
+        unknown = sorted(set(table["label"].astype(str)) - set(CLASSES))
+        if unknown:
+            raise DataError(f"{path}: unknown labels {unknown}; known are {', '.join(CLASSES)}.")
+    return table
+
+
+def lesion_of(path: str) -> Lesion:
+    try:
+        return read_lesion(Path(path).read_bytes())
+    except OSError as error:
+        raise DataError(f"{path} can't be read: {error.strerror}.") from error
+    except ImageError as error:
+        raise DataError(f"{path}: {error}") from error
+
+
+def dice(found: np.ndarray, mask_path: str) -> float | None:
+    """Overlap of an outline with the annotated one; None where there is none."""
+    if not mask_path or not Path(mask_path).is_file():
+        return None
+    mask = Image.open(mask_path).convert("L").resize(found.shape[::-1], Image.Resampling.NEAREST)
+    truth = np.asarray(mask) > 127
+    both = found.sum() + truth.sum()
+    return float(2 * (found & truth).sum() / both) if both else None
+
+
+def run_specialist(table: pd.DataFrame) -> pd.DataFrame:
+    specialist = Specialist.load()
+    rows: list[dict[str, Any]] = []
+    for row in table.itertuples(index=False):
+        lesion = lesion_of(str(row.image))
+        started = time.perf_counter()
+        reading = specialist.read(lesion)
+        seconds = time.perf_counter() - started
+        probabilities = {f"p_{c}": reading.probabilities[c] for c in CLASSES}
+        answer = max(CLASSES, key=lambda c: reading.probabilities[c])
+        rows.append(
+            {
+                "image_id": row.image_id,
+                **probabilities,
+                "answer": answer,
+                "distance": reading.distance,
+                "abstained": specialist.abstention(lesion, reading) is not None,
+                "dice": dice(reading.outline, str(getattr(row, "mask", ""))),
+                "seconds": seconds,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def run_vlm(table: pd.DataFrame, settings: Settings, *, generate: int, votes: int, told: bool) -> pd.DataFrame:
+    """Likelihood differentials for all rows; generated answers for `generate` rows drawn at random."""
+    import threading
+
+    consultant = LocalConsultant(settings, votes=votes)
+    consultant.load()
+    consultant.readers()
+    written = set(np.random.default_rng(0).permutation(len(table))[:generate].tolist())
+    rows: list[dict[str, Any]] = []
+    for number, row in enumerate(table.itertuples(index=False)):
+        case = Case((lesion_of(str(row.image)),), context=context_of(row) if told else PatientContext())
+        line: dict[str, Any] = {"image_id": row.image_id}
+        started = time.perf_counter()
+        for event in consultant.assess(case, stop=threading.Event(), session_id="evaluate"):
+            if isinstance(event, DifferentialRead):
+                line |= {f"p_{c}": event.differential.probability(c) for c in CLASSES}
+                line |= {"answer": event.differential.top.diagnosis.code, "seconds": time.perf_counter() - started}
+                if number not in written:
+                    break
+            if isinstance(event, AnswerDone):
+                parsed = event.answer.parsed
+                line |= {
+                    "answer": parsed.answer_code or "",
+                    "parsed": not parsed.problems,
+                    "agrees": parsed.answer_code is not None and parsed.answer_code == parsed.conclusion_code,
+                    "contradicted": sum(claim.verdict == "contradicted" for claim in event.answer.claims),
+                    "claims": len(event.answer.claims),
+                }
+        rows.append(line)
+    return pd.DataFrame(rows)
+
+
+def context_of(row: object) -> PatientContext:
+    age = getattr(row, "age", None)
+    sex = str(getattr(row, "sex", ""))
+    site = str(getattr(row, "site", ""))
+    return PatientContext(
+        age=int(age) if age is not None and age == age else None,
+        sex=sex if sex in ("female", "male") else None,  # type: ignore[arg-type]  # narrowed by the test
+        site=site if site not in ("", "nan", "unknown") else None,
+    )
+
+
+def figures(table: pd.DataFrame, predictions: pd.DataFrame, *, rounds: int = 500) -> dict[str, Any]:
+    """Everything that the model card reports, from labelled rows and their predictions."""
+    labels = np.array([CLASSES.index(c) for c in table["label"]])
+    probabilities = predictions[[f"p_{c}" for c in CLASSES]].to_numpy(float)
+    groups = np.unique(table["group" if "group" in table else "image_id"].astype(str), return_inverse=True)[1]
+
+    def of(rows: np.ndarray) -> Mapping[str, float | None]:
+        return classification_figures(labels[rows], probabilities[rows])
+
+    result: dict[str, Any] = {
+        "n": len(table),
+        "figures": of(np.arange(len(table))),
+        "intervals_95": bootstrap_intervals(of, groups, rounds=rounds),
+        "recall": recall_by_class(labels, probabilities.argmax(1)),
+        "confusion": {
+            "classes": list(CLASSES),
+            "rows_true_columns_answered": confusion(labels, probabilities.argmax(1)),
+        },
+        "reliability": reliability_bins(labels, probabilities),
+    }
+    for column in ("dice", "seconds"):
+        if column in predictions and predictions[column].notna().any():
+            result[f"mean_{column}"] = float(predictions[column].mean())
+    if "abstained" in predictions:
+        result["abstained"] = float(predictions["abstained"].mean())
+    if "parsed" in predictions and predictions["parsed"].notna().any():
+        kept = predictions[predictions["parsed"].notna()]
+        rows = labels[predictions["parsed"].notna().to_numpy()]
+        answered = np.array([CLASSES.index(a) if a in CLASSES else -1 for a in kept["answer"]])
+        result["generated"] = {
+            "n": len(kept),
+            "parsed": float(kept["parsed"].astype(bool).mean()),
+            "reasoning_and_answer_agree": float(kept["agrees"].astype(bool).mean()),
+            "contradicted_sentences": float(kept["contradicted"].sum() / max(kept["claims"].sum(), 1)),
+            "accuracy": float((answered == rows).mean()),
+        }
+    result["by_group"] = by_group(table, lambda rows: of(rows))
+    return result
+
+
+def by_group(table: pd.DataFrame, of: Callable[[np.ndarray], Mapping[str, float | None]]) -> dict[str, Any]:
+    """The figures for each sex, age band and skin type that has at least 20 images."""
+    columns: dict[str, pd.Series] = {}
+    if "sex" in table:
+        columns["sex"] = table["sex"].where(table["sex"].isin(["female", "male"]))
+    if "age" in table:
+        bands = pd.cut(table["age"], [0, 30, 45, 60, 75, 120], right=False)
+        columns["age"] = bands.astype(str).where(bands.notna())
+    if "skin_type" in table and table["skin_type"].notna().any():
+        columns["skin_type"] = table["skin_type"].map(lambda v: f"{v:.0f}" if v == v else None)
+    result: dict[str, Any] = {}
+    for name, values in columns.items():
+        kept = sorted(value for value in values.dropna().unique() if (values == value).sum() >= 20)
+        rows = {value: np.flatnonzero((values == value).to_numpy()) for value in kept}
+        result[name] = {value: {"n": len(r), **of(r)} for value, r in rows.items()}
+    return result
+
+
+def rounded(value: Any) -> Any:
+    """Four decimals everywhere, for reading."""
+    if isinstance(value, float):
+        return round(value, 4)
+    if isinstance(value, dict):
+        return {key: rounded(item) for key, item in value.items()}
+    return [rounded(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=Path, help="a CSV with image, image_id and perhaps label")
+    parser.add_argument("--data-set", choices=("ham10000", "pad_ufes_20"), help="rows of the data folder instead")
+    parser.add_argument("--split", default="test")
+    parser.add_argument("--data", default=None, help="the data folder; default: DERMIQ_DATA")
+    parser.add_argument("--reader", choices=("specialist", "vlm"), default=None, help="default: vlm with --model")
+    parser.add_argument("--model", default=None, help="of the vlm reader; default: DermIQ-Nano")
+    parser.add_argument("--adapter", default=None)
+    parser.add_argument("--load-in-4bit", action="store_true")
+    parser.add_argument("--device", default=None)
+    parser.add_argument("--generate", action="store_true", help="let the vlm write, too")
+    parser.add_argument("--generate-limit", type=int, default=200, help="images for which it writes")
+    parser.add_argument("--votes", type=int, default=1, help="samples for a majority vote")
+    parser.add_argument("--context", action="store_true", help="tell the vlm age, sex and site")
+    parser.add_argument("--limit", type=int, default=0, help="rows, drawn at random; 0: all")
+    parser.add_argument("--rounds", type=int, default=500, help="of the bootstrap")
+    parser.add_argument("--out", type=Path, required=True, help="the predictions, as CSV")
+    parser.add_argument("--metrics", type=Path, help="also write the figures here")
+    options = parser.parse_args(arguments)
+    if (options.images is None) == (options.data_set is None):
+        parser.error("give either --images or --data-set")
+    if options.images is not None:
+        table = table_of_csv(options.images)
+    else:
+        table = read_table(data_folder(options.data), options.data_set, [options.split])
+    if options.limit:
+        table = table.sample(min(options.limit, len(table)), random_state=0).reset_index(drop=True)
+    reader = options.reader or ("vlm" if options.model else "specialist")
+    if reader == "specialist":
+        predictions = run_specialist(table)
+    else:
+        settings = replace(
+            Settings.load([]),
+            model=options.model,
+            adapter=options.adapter,
+            load_in_4bit=options.load_in_4bit,
+            device=options.device,
+        )
+        count = options.generate_limit if options.generate else 0
+        predictions = run_vlm(table, settings, generate=count, votes=options.votes, told=options.context)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    columns = ["image_id", *(f"p_{c}" for c in CLASSES), "answer"]
+    rest = [column for column in predictions.columns if column not in columns]
+    predictions[columns + rest].round(5).to_csv(options.out, index=False)
+    if "label" in table:
+        text = json.dumps(rounded(figures(table, predictions, rounds=options.rounds)), indent=1)
+        print(text)
+        if options.metrics:
+            options.metrics.write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    main()
