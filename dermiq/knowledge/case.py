@@ -109,7 +109,7 @@ def case_worth(
 
 def _worth(graph: Graph, fact: Fact, node: str, rival: str | None) -> tuple[float, str]:
     name = graph.node(node).name
-    score = BASE.get(fact.relation, 0.2) + _strength(fact)
+    score = BASE.get(fact.relation, 0.2) + _strength(fact) + _specificity(graph, fact)
     if graph.numbers(fact.id).qualifier.startswith(("major", "minor")):
         score -= 0.25  # one point of a checklist says less than its rule
     reason = f"about {name}, which leads the differential" if rival is None else f"about {name}, one of the top two"
@@ -151,6 +151,15 @@ def _contrast(graph: Graph, fact: Fact, rival: str) -> int:
         if excludes(graph, fact, other) and graph.node(other.subject).tier == 1:
             opposite = True
     return 1 if opposite and not same else -1 if same else 0
+
+
+def _specificity(graph: Graph, fact: Fact) -> float:
+    """A sign that few conditions have says more than one that many have."""
+    if fact.relation not in FEATURES or fact.polarity == "absent":
+        return 0.0
+    shown = {other.subject for other in graph.facts_about(fact.object) if other.relation in FEATURES}
+    groups = {graph.class_code(key) or key for key in shown}
+    return 0.3 / len(groups)
 
 
 def excludes(graph: Graph, one: Fact, other: Fact) -> bool:

@@ -6,12 +6,15 @@ contradicts nothing. Precision comes before recall.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dermiq.knowledge import measured
 from dermiq.knowledge.claims import Reading, Relation, read_sentence
 from dermiq.knowledge.graph import Graph
+from dermiq.knowledge.link import link
+from dermiq.knowledge.quotes import Quote, quotes, without
 from dermiq.knowledge.text import split_sentences
 from dermiq.types import Claim, Fact, Finding, Verdict
 
@@ -50,16 +53,20 @@ def check_claims(
     topic = known.id if known else None
     claims = []
     for sentence in split_sentences(text):
-        reading = read_sentence(graph, sentence, topic=topic)
+        reading = read_sentence(graph, without(sentence, quotes(graph, sentence)), topic=topic)
         claims.append(_judge(graph, sentence, reading, findings))
-        topic = next((m.id for m in reading.mentions if graph.node(m.id).kind == "Disease"), topic)
+        topic = next((m.id for m in link(graph, sentence) if graph.node(m.id).kind == "Disease"), topic)
     return tuple(claims)
 
 
 def _judge(graph: Graph, sentence: str, reading: Reading, findings: Sequence[Finding]) -> Claim:
-    judged = measured.judge(sentence, findings)
+    cited = quotes(graph, sentence)
+    rest = without(sentence, cited)
+    judged = measured.judge(rest, findings)
     agreed = {item.code for item in judged if item.agrees}
-    decisions = [_decide(graph, relation, measured_codes=agreed) for relation in reading.relations]
+    decisions = [_quoted(quote) for quote in cited]
+    decisions += [_decide(graph, relation, measured_codes=agreed) for relation in reading.relations]
+    decisions = [_with_numbers(decision, rest) for decision in decisions]
     wrong = [decision for decision in decisions if decision.verdict == "contradicted"]
     off = [item for item in judged if not item.agrees]
     if wrong or off:
@@ -82,6 +89,19 @@ def _judge(graph: Graph, sentence: str, reading: Reading, findings: Sequence[Fin
         )
     note = next((decision.note for decision in open_ones if decision.note), "")
     return Claim(text=sentence, verdict="not_covered", note=note or _silence(reading))
+
+
+def _quoted(quote: Quote) -> _Decision:
+    return _Decision("supported" if quote.exact else "contradicted", (quote.fact,))
+
+
+def _with_numbers(decision: _Decision, rest: str) -> _Decision:
+    """A share or count that no deciding fact names is not supported by it."""
+    numbers = re.findall(r"\d+(?:\.\d+)?(?= ?%| of \d)", rest)
+    told = " ".join(fact.text for fact in decision.facts)
+    if decision.verdict == "supported" and any(not re.search(rf"\b{number}\b", told) for number in numbers):
+        return _Decision("not_covered", note="the graph does not give this number")
+    return decision
 
 
 def _silence(reading: Reading) -> str:
@@ -244,8 +264,6 @@ def score_answer(graph: Graph, claims: Sequence[Claim], *, diagnosis: str | None
 
 
 def _relevance(graph: Graph, claims: Sequence[Claim], node_id: str) -> float | None:
-    from dermiq.knowledge.link import link
-
     family = set(graph.family(node_id))
     features = {fact.object for fact in graph.facts(node_id, family=True)}
     speaking = [{mention.id for mention in link(graph, claim.text)} for claim in claims]

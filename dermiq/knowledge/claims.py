@@ -30,19 +30,20 @@ _CLAUSES = re.compile(
 )
 _AGAINST = re.compile(
     r"\b(?:(?:speak|argue|count|point|weigh|tell|is|are|be|evidence)(?:s|ing)?(?: strongly| clearly)? against"
-    r"|unlikely|less likely|(?:rule|rules|ruled|ruling) (?:it )?out|exclud(?:e|es|ing)|atypical (?:of|for))\b",
+    r"|unlikely|less likely|(?<!to )(?:rule|rules|ruled|ruling) (?:it )?out|exclud(?:e|es|ing)|atypical (?:of|for))\b",
     re.IGNORECASE,
 )
 _FOR = re.compile(
     r"\b(?:speak(?:s|ing)?(?: strongly| clearly)? for|(?:in )?favou?rs?(?:ing)?|support(?:s|ing|ive)?|suggest(?:s"
     r"|ing|ive)?"
     r"|typical(?:ly)?|characteristic|characteri[sz]ed?|hallmark|consistent with|compatible with|seen (?:in|with)"
-    r"|found (?:in|with|on)|features? of|signs? of|clues? (?:to|for)|shows?|showing|display(?:s|ing)?|exhibit(?:s|ing)?"
+    r"|found (?:in|with|on)|features? of|signs? of|clues? (?:to|for)"
+    r"|show(?:s|ed|n|ing)?|display(?:s|ing)?|exhibit(?:s|ing)?"
     r"|presents?|indicat(?:es?|ing|ive)|points? (?:to|towards?)|associated with|diagnostic|pathognomonic"
     r"|classic(?:al|ally)?"
     r"|common(?:ly)? in|common|has|have|having|raises?|increas(?:es?|ing)|suspicious|concerning|marker|marks?"
     r"|occurs?|appears?"
-    r"|more likely|known for|defined by|contains?|due to|caused? by|causes?|lacks?|lacking|without|absen(?:t|ce)"
+    r"|more likely|known for|defined by|contains?|due to|caused? by|causes?|lack(?:s|ed|ing)?|without|absen(?:t|ce)"
     r"|missing"
     r"|not (?:seen|found|present|expected)|(?:is|are) rare(?:ly)?|rarely|never|with|often|usually|frequently)\b",
     re.IGNORECASE,
@@ -95,6 +96,7 @@ _REFER = re.compile(
 _URGENT = re.compile(
     r"\b(?:urgent(?:ly)?|two[- ]weeks?|2[- ]weeks?|suspected[- ]cancer|immediate(?:ly)?)\b", re.IGNORECASE
 )
+_CONDITION = re.compile(r"\b(?:only|unless|if|when|where|can|may|might|could|sometimes)\b", re.IGNORECASE)
 _ROUTINE = re.compile(
     r"\b(?:routine(?:ly)?|non-?urgent|no (?:urgent )?referral|not (?:\w+ )?(?:urgent\w*|referred|refer))\b",
     re.IGNORECASE,
@@ -172,6 +174,8 @@ def _connected(kind: str, clause: str, subjects: Sequence[Mention], other: Menti
         return bool(_TREATS.search(bare))
     if kind == "Test":
         return bool(_TESTS.search(bare))
+    if kind == "RedFlag":
+        return True
     if kind == "Behaviour":
         return any(_copula(clause, subject, other) for subject in subjects)
     if kind == "BodySite":
@@ -244,4 +248,6 @@ def _referral(clause: str, subjects: Sequence[Mention]) -> Iterator[Relation]:
         return
     level = "routine" if _ROUTINE.search(bare) else "urgent" if _URGENT.search(bare) else None
     if level and not re.search(r"\b(?:no|not|never|n't)\b", bare, re.IGNORECASE):
-        yield Relation(subjects[0].id, "refer_if", level, holds=True, weak=bool(_WEAK.search(bare)), about_case=False)
+        yield Relation(
+            subjects[0].id, "refer_if", level, holds=True, weak=bool(_CONDITION.search(bare)), about_case=False
+        )

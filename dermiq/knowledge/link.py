@@ -27,6 +27,8 @@ NEGATIONS = word_set(
     "excluded cannot isn't aren't doesn't don't didn't wasn't hasn't n't none hardly rarely seldom free"
 )
 STOPS = word_set("but however although though while whereas yet because which who that since despite except")
+PREFIXES = ("a", "an", "ir", "in", "un", "im", "non", "hyper", "hypo")
+ENDINGS = ("ing", "ed", "ive", "al", "ly", "able", "ion", "ic")
 AFTER = (
     ("absent",),
     ("missing",),
@@ -108,7 +110,7 @@ class Index:
         for key in _deletes(word, slips):
             meant |= self._deletes.get(key, set())
         ranked = sorted((_distance(word, other), other) for other in meant)
-        near = [(gap, other) for gap, other in ranked if gap <= slips and not _opposite(word, other)]
+        near = [(gap, other) for gap, other in ranked if gap <= slips and not _other_word(word, other)]
         if not near or (len(near) > 1 and near[0][0] == near[1][0]):
             return word
         return near[0][1]
@@ -227,7 +229,9 @@ def _distance(one: str, other: str) -> int:
     return row[-1]
 
 
-def _opposite(one: str, other: str) -> bool:
-    """'regular' and 'irregular' are near each other and mean the opposite."""
+def _other_word(one: str, other: str) -> bool:
+    """Near words that are no slips: 'irregular' is not 'regular', and 'regressing' is not 'regression'."""
     short, long = sorted((one, other), key=len)
-    return long.endswith(short) and long[: -len(short)] in ("a", "an", "ir", "in", "un", "im", "non", "hyper", "hypo")
+    if long.endswith(short) and long[: -len(short)] in PREFIXES:
+        return True
+    return any(one.endswith(ending) != other.endswith(ending) for ending in ENDINGS)

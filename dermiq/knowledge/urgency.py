@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from dermiq.knowledge import rules
-from dermiq.knowledge.graph import Graph
+from dermiq.knowledge.graph import CLASS_NODES, Graph
 from dermiq.types import Differential, Fact, Finding, PatientContext, Urgency, UrgencyLevel
 
 POSSIBLE = 0.10  # probability from which a diagnosis is kept in mind
@@ -47,9 +47,11 @@ def urgency(
         *_squamous(differential, context, rule_facts),
         *_basal(differential, context, rule_facts),
     ]
+    if not found:
+        return _nothing(differential, context, findings, rule_facts)
+    leading = CLASS_NODES.get(differential.top.diagnosis.code or "")
     order = ("urgent", "soon", "routine", "none")
-    found.sort(key=lambda item: order.index(item.level))
-    return found[0] if found else _nothing(differential, context, findings, rule_facts)
+    return min(found, key=lambda item: (order.index(item.level), item.facts[0].subject != leading))
 
 
 def checklist(context: PatientContext, findings: Sequence[Finding]) -> tuple[Point, ...]:
@@ -186,6 +188,12 @@ def _nothing(
     points = checklist(context, findings)
     name = differential.top.diagnosis.name
     met = [point for point in points if point.met]
+    if sum(point.points for point in met) >= URGENT_SCORE and any("told" in point.basis for point in met):
+        text = (
+            f"Read as {name}, but the 7-point checklist reaches {URGENT_SCORE} points: {_listed(points)}. "
+            f"The rule is for suspicious pigmented lesions: examine it soon and decide. {UK}"
+        )
+        return _urgency("soon", text, [facts[rules.SCORE], *(facts[point.rule] for point in met)])
     text = f"No NG12 rule asks for referral of this lesion as it was read ({name} most likely)."
     if met:
         named = " and ".join(f"{point.name} ({point.basis})" for point in met)

