@@ -1,0 +1,122 @@
+"""Writes the measured figures into the model cards, between two markers; a test fails when they go stale.
+
+python -m train.card           # after train.evaluate ... --metrics dermiq/weights/<part>/metrics_<what>.json
+python -m train.card --check   # exit status 1 where a card does not show the committed figures
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from dermiq.types import CLASS_NAMES, CLASSES
+
+WEIGHTS = Path(__file__).resolve().parent.parent / "dermiq" / "weights"
+BEGIN, END = "<!-- figures: written by python -m train.card -->", "<!-- end of figures -->"
+NAMES = {
+    "balanced_accuracy": "balanced accuracy",
+    "macro_f1": "macro-F1",
+    "accuracy": "accuracy",
+    "melanoma_auroc": "melanoma against the rest, AUROC",
+    "expected_calibration_error": "expected calibration error, 15 bins",
+    "brier": "Brier score",
+}
+TITLES = {
+    "metrics_ham10000_test.json": "HAM10000 `test` (dermoscopy)",
+    "metrics_pad_ufes_20_test.json": "PAD-UFES-20 `test` (clinical photographs, without squamous cell carcinoma)",
+}
+
+
+def table(rows: list[list[str]]) -> str:
+    """A Markdown table; the first row is the head, numbers are right-aligned."""
+    head, *body = rows
+    rule = ["---"] + ["---:"] * (len(head) - 1)
+    return "\n".join("| " + " | ".join(row) + " |" for row in [head, rule, *body])
+
+
+def number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def figures_of(metrics: dict[str, Any], title: str) -> str:
+    """One data set's section: the figures with intervals, each class, each group, and the confusions in words."""
+    intervals = metrics["intervals_95"]
+    rows = [["figure", "value", "95 % interval"]]
+    for key, name in NAMES.items():
+        low, high = intervals.get(key, (None, None))
+        rows.append([name, number(metrics["figures"][key]), f"{number(low)} to {number(high)}"])
+    parts = [f"### {title}, {metrics['n']:,} images", table(rows)]
+    rest = []
+    if "mean_dice" in metrics:
+        rest.append(f"outline, mean Dice {number(metrics['mean_dice'])}")
+    if "abstained" in metrics:
+        rest.append(f"no opinion offered on {metrics['abstained']:.1%} of images (they are counted above all the same)")
+    if "generated" in metrics:
+        made = metrics["generated"]
+        rest.append(
+            f"of {made['n']} generated answers {made['parsed']:.1%} parse, in {made['reasoning_and_answer_agree']:.1%} "
+            f"reasoning and answer agree, {made['accuracy']:.1%} are right, "
+            f"{made['contradicted_sentences']:.1%} of their sentences are contradicted by graph or measurement"
+        )
+    if rest:
+        parts.append("Also measured: " + "; ".join(rest) + ".")
+    head = [["class", *CLASSES], ["recall", *(number(metrics["recall"][c]) for c in CLASSES)]]
+    parts.append(table(head))
+    parts.append(confusions(metrics["confusion"]["rows_true_columns_answered"]))
+    group_rows = [["group", "n", "balanced accuracy", "macro-F1", "melanoma AUROC", "calibration error"]]
+    keys = ("balanced_accuracy", "macro_f1", "melanoma_auroc", "expected_calibration_error")
+    for kind, groups in metrics["by_group"].items():
+        for value, group in groups.items():
+            label = f"{kind.replace('_', ' ')} {value}"
+            group_rows.append([label, f"{group['n']:,}", *(number(group[key]) for key in keys)])
+    if len(group_rows) > 1:
+        parts.append(table(group_rows))
+    return "\n\n".join(parts)
+
+
+def confusions(matrix: list[list[int]], *, count: int = 4) -> str:
+    """What it gets wrong most, in words."""
+    pairs = [
+        (matrix[t][a] / max(sum(matrix[t]), 1), matrix[t][a], sum(matrix[t]), t, a)
+        for t in range(len(CLASSES))
+        for a in range(len(CLASSES))
+        if t != a and sum(matrix[t]) >= 10 and matrix[t][a]
+    ]
+    words = [
+        f"{CLASS_NAMES[CLASSES[t]]} read as {CLASS_NAMES[CLASSES[a]]} ({wrong} of {n})"
+        for _, wrong, n, t, a in sorted(pairs, reverse=True)[:count]
+    ]
+    return "Most frequent errors: " + "; ".join(words) + "."
+
+
+def rendered(card: Path) -> str:
+    """The card's text with the committed figures in it."""
+    text = card.read_text(encoding="utf-8")
+    sections = [
+        figures_of(json.loads((card.parent / name).read_text(encoding="utf-8")), title)
+        for name, title in TITLES.items()
+        if (card.parent / name).is_file()
+    ]
+    before, rest = text.split(BEGIN)
+    after = rest.split(END)[1]
+    return before + BEGIN + "\n\n" + "\n\n".join(sections) + "\n\n" + END + after
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true")
+    options = parser.parse_args()
+    stale = [card for card in sorted(WEIGHTS.glob("*/README.md")) if rendered(card) != card.read_text(encoding="utf-8")]
+    for card in stale:
+        if options.check:
+            print(f"{card.parent.name}/README.md does not show the committed figures: run python -m train.card")
+        else:
+            card.write_text(rendered(card), encoding="utf-8")
+    return int(bool(stale) and options.check)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
