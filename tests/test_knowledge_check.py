@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 
@@ -87,6 +88,19 @@ def test_the_verdict(mark: str, sentence: str) -> None:
     assert claim.verdict == VERDICTS[mark], claim.note
     if claim.verdict != "not_covered":
         assert claim.fact_ids or claim.finding_codes
+
+
+def test_free_sentences_are_judged_with_precision() -> None:
+    """Sentences in clinicians' words: what is decided must be right, and most must be decided."""
+    lines = (Path(__file__).parent / "knowledge_sentences.txt").read_text(encoding="utf-8").splitlines()
+    rows = [(VERDICTS[line[0]], line[2:]) for line in lines if not line.startswith("#")]
+    found = [(wanted, check_claims(GRAPH, text, findings=FINDINGS)[0].verdict, text) for wanted, text in rows]
+    for verdict, precision, recall in (("supported", 0.95, 0.80), ("contradicted", 0.92, 0.75)):
+        decided = [wanted == verdict for wanted, got, _ in found if got == verdict]
+        wished = [got == verdict for wanted, got, _ in found if wanted == verdict]
+        wrong = [text for wanted, got, text in found if got == verdict != wanted]
+        assert sum(decided) / len(decided) >= precision, wrong
+        assert sum(wished) / len(wished) >= recall
 
 
 def test_every_fact_supports_its_own_sentence() -> None:

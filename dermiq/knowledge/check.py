@@ -19,6 +19,9 @@ from dermiq.knowledge.text import split_sentences
 from dermiq.types import Claim, Fact, Finding, Verdict
 
 FEATURE_RELATIONS = frozenset({"has_dermoscopic_feature", "has_sign", "has_symptom"})
+_RULE = re.compile(r"\b(?:ABCDE?s?|rule|criteri(?:a|on)|stands? for|defined as|checklist)\b")
+_REASONS = re.compile(r"\W*[:,(]|\s*(?:because|given|with (?:its|the)|since|as the|due to)\b", re.IGNORECASE)
+_GENERAL = re.compile(r"\b(?:an?|in|most|many|all|every|common|typical|benign|early)\W*$", re.IGNORECASE)
 NOT_MEASURED = "the graph knows the sign, but whether this lesion shows it was not measured"
 KEY_GROUPS = (
     frozenset({"has_dermoscopic_feature", "has_sign"}),
@@ -62,7 +65,7 @@ def check_claims(
 def _judge(graph: Graph, sentence: str, reading: Reading, findings: Sequence[Finding]) -> Claim:
     cited = quotes(graph, sentence)
     rest = without(sentence, cited)
-    judged = measured.judge(rest, findings)
+    judged = measured.judge(_of_this_lesion(graph, rest), findings)
     agreed = {item.code for item in judged if item.agrees}
     decisions = [_quoted(quote) for quote in cited]
     decisions += [_decide(graph, relation, measured_codes=agreed) for relation in reading.relations]
@@ -89,6 +92,19 @@ def _judge(graph: Graph, sentence: str, reading: Reading, findings: Sequence[Fin
         )
     note = next((decision.note for decision in open_ones if decision.note), "")
     return Claim(text=sentence, verdict="not_covered", note=note or _silence(reading))
+
+
+def _of_this_lesion(graph: Graph, text: str) -> str:
+    """The part of a sentence that can be about this lesion: not "melanomas are asymmetric", nor a rule's words."""
+    if _RULE.search(text):
+        return ""
+    for mention in link(graph, text):
+        if graph.node(mention.id).kind != "Disease" or _REASONS.match(text[mention.end :]):
+            continue
+        before = text[: mention.start]
+        if not before.strip() or _GENERAL.search(before) or mention.text.lower().endswith(("s", "nevi", "naevi")):
+            return before
+    return text
 
 
 def _quoted(quote: Quote) -> _Decision:
@@ -153,6 +169,8 @@ def _feature(graph: Graph, said: Relation, measured_codes: set[str]) -> _Decisio
 
 
 def _affirmed(said: Relation, shown: list[Fact], pitfalls: list[Fact], own_lacked: list[Fact]) -> _Decision:
+    if shown and own_lacked and all(fact.object != said.object for fact in shown):
+        return _Decision("not_covered", note="the sources disagree")
     if shown:
         return _Decision("supported", tuple(_best(shown)))
     if pitfalls:

@@ -24,8 +24,9 @@ RELATION_OF_KIND = {
 }
 
 _CLAUSES = re.compile(
-    r"\s*(?:;|,?\s+\b(?:while|whereas|but|although|though|however|yet)\b|,\s+(?:and|so)\s+(?=\w+ (?:is|are|shows?"
-    r"|has)\b))\s*",
+    r"\s*(?:;|,?\s+\b(?:while|whereas|but|although|though|however|yet)\b"
+    r"|,\s+(?:and|so)\s+(?=\w+ (?:is|are|shows?|has)\b)"
+    r"|\s+and\s+(?=(?:is|are|has|have|shows?|can|may|needs?|should|does|do)\b))\s*",
     re.IGNORECASE,
 )
 _AGAINST = re.compile(
@@ -43,7 +44,8 @@ _FOR = re.compile(
     r"|classic(?:al|ally)?"
     r"|common(?:ly)? in|common|has|have|having|raises?|increas(?:es?|ing)|suspicious|concerning|marker|marks?"
     r"|occurs?|appears?"
-    r"|more likely|known for|defined by|contains?|due to|caused? by|causes?|lack(?:s|ed|ing)?|without|absen(?:t|ce)"
+    r"|expect(?:s|ed)?|looks?|(?:think|thinks|thought) of|unusual|uncommon|more likely|known for|defined by"
+    r"|contains?|due to|caused? by|causes?|lack(?:s|ed|ing)?|without|absen(?:t|ce)"
     r"|missing"
     r"|not (?:seen|found|present|expected)|(?:is|are) rare(?:ly)?|rarely|never|with|often|usually|frequently)\b",
     re.IGNORECASE,
@@ -54,14 +56,15 @@ _TREATS = re.compile(
     r"|need(?:s|ed)?|requir(?:e|es|ed)|choice|excised|option|clears?|cured?|recommended|indicated|preferred)\b",
     re.IGNORECASE,
 )
+_RISKS = re.compile(r"\b(?:risk factors?|causes?|predispos\w+|risk of|risk for)\b", re.IGNORECASE)
 _TESTS = re.compile(
     r"\b(?:diagnos\w+|confirm\w*|settle[sd]?|establish\w*|prove[nds]?|gold standard|made by|need(?:s|ed)?|requir\w+)\b",
     re.IGNORECASE,
 )
 _LOOKS = re.compile(
     r"\b(?:mimic(?:s|ked|king)?|looks? (?:\w+ )?like|look-?alikes?|resembl\w+|mistaken|confus\w+"
-    r"|differential(?: diagnos[ei]s)?"
-    r"|similar|imitat\w+|distinguish\w*|differentiat\w+|told apart|tell apart|overlap\w*)\b",
+    r"|differential(?: diagnos[ei]s)? (?:of|for|to)"
+    r"|similar|imitat\w+|distinguish\w*|differentiat\w+|told (?:apart|from)|tell(?:ing)? (?:apart|from)|overlap\w*)\b",
     re.IGNORECASE,
 )
 _IS = re.compile(
@@ -71,7 +74,9 @@ _IS = re.compile(
     re.IGNORECASE,
 )
 _WEAK = re.compile(
-    r"\b(?:can|may|might|could|sometimes|occasionally|rarely|possible|possibly|some|also)\b", re.IGNORECASE
+    r"\b(?:can|may|might|could|sometimes|occasionally|rarely|possible|possibly|some|also"
+    r"|not (?:always|all|every|necessarily|invariably)|need not)\b",
+    re.IGNORECASE,
 )
 _OVER = re.compile(
     r"\b(?:over|than|rather than|instead of|unlike|from|versus|vs\.?|compared (?:with|to))\W*$", re.IGNORECASE
@@ -85,10 +90,18 @@ _CASE = re.compile(
 _PRONOUN = re.compile(
     r"^\W*(?:it|its|they|these|this diagnosis|such lesions|the (?:diagnosis|disease|condition))\b", re.IGNORECASE
 )
+_VERB_FIRST = re.compile(r"^\W*(?=(?:is|are|has|have|shows?|can|may|needs?|should|does|do)\b)", re.IGNORECASE)
 _NEGATION = re.compile(
     r"\b(?:no|not|without|lack(?:s|ing)?|absen(?:t|ce)|nor|neither|never|cannot|none|rarely|seldom|missing)\b|n't\b",
     re.IGNORECASE,
 )
+_OPEN = re.compile(
+    r"\?\W*$|\b(?:whether|unclear|uncertain|unknown|some say|it is said|some believe|allegedly|(?:is|was) suspected)\b",
+    re.IGNORECASE,
+)
+VERBAL = frozenset({"bleed", "bleeds", "bled", "dimple", "dimples", "itch", "itches", "hurts", "ulcerate", "ulcerates"})
+"""Names of signs that are verbs: they need no other."""
+
 _REFER = re.compile(
     r"\b(?:refer(?:s|red|ral)?|suspected[- ]cancer pathway|(?:two|2)[- ]weeks?|within (?:two|2) weeks|urgent(?:ly)?)\b",
     re.IGNORECASE,
@@ -127,6 +140,8 @@ def read_sentence(graph: Graph, sentence: str, *, topic: str | None) -> Reading:
     """`topic` is what "it" stands for: the diagnosis that was asked about or named before."""
     relations: list[Relation] = []
     mentions: list[Mention] = []
+    if _OPEN.search(sentence):
+        return Reading((), tuple(link(graph, sentence)))
     for clause in _CLAUSES.split(sentence):
         if not clause:
             continue
@@ -142,7 +157,7 @@ def read_sentence(graph: Graph, sentence: str, *, topic: str | None) -> Reading:
 def _of_clause(graph: Graph, clause: str, named: Sequence[Mention], *, topic: str | None) -> Iterator[Relation]:
     conditions = [mention for mention in named if graph.node(mention.id).kind == "Disease"]
     subjects = [mention for mention in conditions if not _OVER.search(clause[: mention.start])]
-    pronoun = _PRONOUN.search(clause)
+    pronoun = _PRONOUN.search(clause) or _VERB_FIRST.search(clause)
     if not conditions and topic and pronoun:
         subjects = [Mention(0, pronoun.end(), pronoun.group(), topic, graph.node(topic).name)]
     if not subjects:
@@ -174,10 +189,12 @@ def _connected(kind: str, clause: str, subjects: Sequence[Mention], other: Menti
         return bool(_TREATS.search(bare))
     if kind == "Test":
         return bool(_TESTS.search(bare))
-    if kind == "RedFlag":
+    if kind == "RedFlag" or (kind in FEATURE_KINDS and other.text.lower() in VERBAL):
         return True
     if kind == "Behaviour":
         return any(_copula(clause, subject, other) for subject in subjects)
+    if kind == "RiskFactor" and _RISKS.search(bare):
+        return True
     if kind == "BodySite":
         return bool(re.search(r"\b(?:on|in|at|around|of|affects?|involv\w+)\b", bare, re.IGNORECASE)) and bool(
             re.search(
