@@ -22,6 +22,7 @@ from transformers import (
     Idefics3ForConditionalGeneration,
     Idefics3Processor,
     LlamaConfig,
+    LlamaForCausalLM,
     LlavaConfig,
     LlavaForConditionalGeneration,
     LlavaProcessor,
@@ -43,6 +44,7 @@ nevus, basal cell carcinoma, benign keratosis, dermatofibroma, vascular lesion. 
 the lesion is most likely benign; urgent referral when it grew or bled.
 </think> <answer>melanoma</answer> user assistant"""
 _SPECIAL = {
+    "base": ("<empty_output>",),
     "llava": ("<image>",),
     "idefics3": ("<image>", "<fake_token_around_image>", "<end_of_utterance>", "<global-img>"),
     "qwen2_5_vl": ("<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>"),
@@ -72,6 +74,15 @@ def save_tiny(family: str, folder: Path, *, seed: int = 0) -> Path:
     model, processor = tiny(family, seed=seed)
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
+    return folder
+
+
+def save_tiny_base(folder: Path, *, seed: int = 0) -> Path:
+    """A tiny language model in the form of `ensure_base`'s folder, for assembling a tiny DermIQ-Nano."""
+    torch.manual_seed(seed)
+    tokenizer = tokenizer_for("base")
+    LlamaForCausalLM(LlamaConfig(**_text(2, tokenizer), tie_word_embeddings=True)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
     return folder
 
 

@@ -86,7 +86,11 @@ def measure(vlm: VLM, *, rounds: int, tokens: int) -> dict[str, Any]:
             session = vlm.session([image])
             text = session.generate(messages, max_new_tokens=tokens)
             cold = session.last_stats
-            later = [*messages, {"role": "assistant", "content": text}, {"role": "user", "content": FOLLOW_UP}]
+            later: list[dict[str, Any]] = [
+                *messages,
+                {"role": "assistant", "content": text},
+                {"role": "user", "content": FOLLOW_UP},
+            ]
             session.generate(later, max_new_tokens=2)
             follow = session.last_stats
             start = time.perf_counter()

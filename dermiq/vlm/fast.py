@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from dermiq.vlm.prompt_inputs import Prompt
 
+MAX_POSITIONS = 32_768
 _GROWTH = 512  # tokens by which a full cache grows
 
 
@@ -83,7 +84,7 @@ class FastDecoder:
             self.layers = [self._layer(layer, share=share) for layer in text.layers]
             self.norm = text.norm.weight.detach()
             self.head = model.lm_head.weight.detach().t().contiguous()  # (D, V)
-            self.angles = self._rotary(text.rotary_emb, min(config.max_position_embeddings, 8192))
+            self.angles = self._rotary(text.rotary_emb, min(config.max_position_embeddings, MAX_POSITIONS))
 
     @staticmethod
     def supports(model: Any) -> bool:
@@ -158,6 +159,8 @@ class FastDecoder:
         rows, start = cache.rows, cache.length
         count = x.shape[0] // rows
         end = start + count
+        if end > len(self.angles):
+            raise ValueError(f"{end} tokens are more than the {len(self.angles)} that this model can tell apart.")
         cache.reserve(count)
         turn = self.angles[start:end] if positions is None else self.angles[positions]
         turn = turn.repeat(rows, 1, 1) if rows > 1 and count > 1 else turn

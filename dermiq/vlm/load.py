@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import threading
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,13 +25,11 @@ from dermiq.errors import DermIQError, ModelError
 from dermiq.vlm import tower  # noqa: F401  registers the specialist's tower, so a saved DermIQ-Nano loads by name
 from dermiq.vlm.backend import Backend, PlainBackend
 from dermiq.vlm.base import GGUF_SHA256, ensure_base
-from dermiq.vlm.fast import FastBackend, FastDecoder
-from dermiq.vlm.nano import WEIGHTS, load_nano
+from dermiq.vlm.fast import MAX_POSITIONS, FastBackend, FastDecoder
+from dermiq.vlm.nano import WEIGHTS, load_nano, quiet_peft
 from dermiq.vlm.processors import load_processor
 from dermiq.vlm.prompt_inputs import PromptEncoder
 from dermiq.vlm.session import Session
-
-log = logging.getLogger(__name__)
 
 NANO = "nano"
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -56,6 +52,8 @@ class VLM:
         markers = ("video_token_id", "vision_start_token_id", "vision_end_token_id")
         self.banned_ids = frozenset([image_token, *(i for m in markers for i in _ids(getattr(config, m, None)))])
         self._decoder = FastDecoder(model) if fast and FastDecoder.supports(model) else None
+        text = config.get_text_config()
+        self.max_tokens = min(getattr(text, "max_position_embeddings", None) or MAX_POSITIONS, MAX_POSITIONS)
 
     @property
     def device(self) -> str:
@@ -206,16 +204,22 @@ def _four_bit(config: Any, dtype: torch.dtype) -> Any:
 
 def _with_adapter(model: Any, adapter: str, *, merge: bool) -> Any:
     """A PEFT adapter merged into the weights, or (4-bit) kept beside them."""
-    from peft import PeftModel
+    from peft import PeftConfig, get_peft_model, load_peft_weights, set_peft_model_state_dict
 
     if not Path(adapter).exists() and adapter.count("/") != 1:
         raise ModelError(f"The adapter {adapter} is neither a folder here nor a hub id (owner/name).")
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        adapted = PeftModel.from_pretrained(model, adapter)
-    missing = [str(w.message) for w in caught if "missing adapter keys" in str(w.message)]
-    if missing:
-        raise ModelError(f"The adapter {adapter} does not fit this model.", detail=missing[0])
+    misfit = f"The adapter {adapter} does not fit this model."
+    config = PeftConfig.from_pretrained(adapter)
+    config.inference_mode = True
+    try:
+        with quiet_peft():
+            adapted = get_peft_model(model, config)
+    except ValueError as error:  # not one of its target modules is there
+        raise ModelError(misfit, detail=repr(error)) from error
+    result: Any = set_peft_model_state_dict(adapted, load_peft_weights(adapter, device=str(model.device)))
+    missing = [key for key in result.missing_keys if "lora_" in key]
+    if result.unexpected_keys or missing:
+        raise ModelError(misfit, detail=f"unexpected {result.unexpected_keys[:3]}, missing {missing[:3]}")
     return adapted.merge_and_unload() if merge else adapted.get_base_model()
 
 

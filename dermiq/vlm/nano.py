@@ -6,8 +6,10 @@ training. Everything written for LLaVA runs on the result: processor, chat templ
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -110,10 +112,19 @@ def _with_lora(model: LlavaForConditionalGeneration, rank: int) -> Any:
     config = LoraConfig(
         r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules=LORA_TARGETS, task_type="CAUSAL_LM"
     )
-    wrapped = get_peft_model(model, config)
+    with quiet_peft():
+        wrapped = get_peft_model(model, config)
     for parameter in model.model.multi_modal_projector.parameters():
         parameter.requires_grad_(True)
     return wrapped
+
+
+@contextlib.contextmanager
+def quiet_peft() -> Iterator[None]:
+    """Without one deprecation warning that peft draws from transformers."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
+        yield
 
 
 def build_processor(base: Path, image_size: int) -> LlavaProcessor:

@@ -74,7 +74,8 @@ class Session:
         started = time.perf_counter()
         self._call += 1
         call = self._call
-        prompt = self.vlm.encoder.encode(messages, self.images, prefill=prefill)
+        prompt = self._encode(messages, prefill=prefill)
+        max_new_tokens = min(max_new_tokens, self.vlm.max_tokens - len(prompt.ids))
         sampler = _Sampler(temperature, top_p, seed, banned=self.vlm.banned_ids)
         writer, strings = TextWriter(self.vlm.processor.tokenizer), _StopStrings(stop_strings)
         reused, first_token_s = 0, 0.0
@@ -131,7 +132,7 @@ class Session:
             return {}
         self._call += 1
         encoder = self.vlm.encoder
-        prompt = encoder.encode(messages, self.images)
+        prompt = self._encode(messages)
         rows = [encoder.text_ids(prefill + text) for text in candidates.values()]
         # tokens may merge across the end of the prefill: what all rows share with it is given, the rest is scored
         given = min(_common(row[:-1], encoder.text_ids(prefill)) for row in rows)
@@ -141,6 +142,15 @@ class Session:
             assert self._logits is not None
             totals = self._backend.continuations(self._logits, [row[given:] for row in rows])
         return dict(zip(candidates, totals, strict=True))
+
+    def _encode(self, messages: Sequence[Message], *, prefill: str = "") -> Prompt:
+        prompt = self.vlm.encoder.encode(messages, self.images, prefill=prefill)
+        if len(prompt.ids) >= self.vlm.max_tokens:
+            raise ModelError(
+                f"The conversation has grown to {len(prompt.ids)} tokens, and this model reads at most "
+                f"{self.vlm.max_tokens}. Start a new case or ask a shorter question."
+            )
+        return prompt
 
     def _advance_to(self, prompt: Prompt) -> int:
         """Make the cache hold exactly the prompt; how many of its tokens were there already."""
