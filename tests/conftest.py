@@ -1,0 +1,26 @@
+"""What all tests share: quiet threads, and the folder of real images where there is one."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch is imported
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+from pathlib import Path
+
+import pytest
+
+from dermiq.errors import DataError
+from train.data import data_folder
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The data folder. A machine without it skips these tests; our own CI never does."""
+    try:
+        return data_folder()
+    except DataError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(error))

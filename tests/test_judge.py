@@ -1,0 +1,54 @@
+"""The questions that an answer asks of itself."""
+
+from dermiq.judge import answer_matches_likelihood, findings_match, readers_agree, reasoning_matches_answer, self_checks
+from dermiq.types import CLASS_NAMES, CLASSES, Candidate, Claim, Diagnosis, Differential, Reader
+from dermiq.vlm.parse import parse
+
+
+def opinion(first: str, reader: Reader) -> Differential:
+    order = [first, *(code for code in CLASSES if code != first)]
+    shares = [0.4] + [0.1] * 6
+    pairs = zip(order, shares, strict=True)
+    return Differential(tuple(Candidate(Diagnosis(c, CLASS_NAMES[c], c), p) for c, p in pairs), reader)
+
+
+def written(conclusion: str, answer: str) -> str:
+    return f"<think>\n1. Findings: a\n4. Conclusion: This fits {conclusion} best.\n</think>\n<answer>{answer}</answer>"
+
+
+def test_readers_that_differ_are_both_named() -> None:
+    check = readers_agree(opinion("mel", "specialist"), opinion("nv", "vlm"))
+    assert check.passed is False
+    assert "melanoma (40%)" in check.message
+    assert "melanocytic nevus (40%)" in check.message
+    assert readers_agree(opinion("nv", "specialist"), opinion("nv", "vlm")).passed is True
+
+
+def test_reasoning_against_answer() -> None:
+    assert reasoning_matches_answer(parse(written("melanoma", "melanoma"))).passed is True
+    assert reasoning_matches_answer(parse(written("melanoma", "melanocytic nevus"))).passed is False
+    assert reasoning_matches_answer(parse("I do not know.")).passed is None
+
+
+def test_answer_against_the_models_own_likelihood() -> None:
+    parsed = parse(written("melanoma", "melanoma"))
+    assert answer_matches_likelihood(parsed, opinion("mel", "vlm")).passed is True
+    assert answer_matches_likelihood(parsed, opinion("nv", "vlm")).passed is False
+
+
+def test_findings_are_judged_only_where_they_were_measured() -> None:
+    right = Claim("It is asymmetric.", "supported", finding_codes=("asymmetry",))
+    wrong = Claim("The border is smooth.", "contradicted", finding_codes=("border_irregularity",))
+    other = Claim("Melanoma is dangerous.", "not_covered")
+    assert findings_match([other]).passed is None
+    assert findings_match([right, other]).passed is True
+    assert findings_match([right, wrong]).passed is False
+    assert "The border is smooth." in findings_match([right, wrong]).message
+
+
+def test_a_follow_up_is_not_asked_for_reasoning() -> None:
+    readers = (opinion("mel", "specialist"), opinion("mel", "vlm"))
+    assert [c.code for c in self_checks(parse("prose"), (), readers, reasoned=False)] == [
+        "readers_agree",
+        "findings_match",
+    ]
