@@ -19,6 +19,9 @@ os.environ.setdefault("GOMP_SPINCOUNT", "0")
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 
 
+log = logging.getLogger("dermiq")
+
+
 def main(argv: list[str] | None = None) -> None:
     settings = Settings.load(argv)  # before anything heavy, so that a wrong flag is refused at once
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -35,7 +38,11 @@ def main(argv: list[str] | None = None) -> None:
     consultant = LocalConsultant(settings)
     page = create_app(consultant, settings, examples=drawn_examples())
     consultant.start()  # loads in the background
-    page.launch(**launch_options(settings))
+    log.info("the page is at http://%s:%s; the models load behind it", settings.host, settings.port)
+    try:
+        page.launch(**launch_options(settings))
+    except OSError as error:
+        raise SystemExit(f"Port {settings.port} cannot be used ({error}). Choose another with --port.") from error
 
 
 if __name__ == "__main__":

@@ -107,7 +107,7 @@ def _urgency_lines(answer: Answer) -> list[str]:
 def percent(probability: float) -> str:
     if 0 < probability < 0.005:
         return "< 1 %"
-    return "> 99 %" if probability >= 0.995 else f"{round(probability * 100)} %"
+    return "> 99 %" if probability >= 0.995 else f"{int(probability * 100 + 0.5)} %"
 
 
 def _differential_table(differentials: Sequence[Differential]) -> Table:

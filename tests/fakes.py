@@ -5,7 +5,9 @@ python -m tests.fakes --port 7861
 
 from __future__ import annotations
 
+import argparse
 import io
+import json
 import re
 import threading
 import time
@@ -16,6 +18,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from dermiq.errors import ImageError, ModelError
+from dermiq.settings import Settings
 from dermiq.types import (
     CLASS_NAMES,
     Abstention,
@@ -44,6 +47,7 @@ from dermiq.types import (
     TextDelta,
     Urgency,
 )
+from dermiq.ui.serving import private_temp
 
 SOURCE = Source("demo", "Dermoscopy terms, an invented list", "https://example.org/terms", "CC BY 4.0", "open")
 RULES = Source("rules", "Referral rules, an invented list", "https://example.org/rules", "CC BY 4.0", "open")
@@ -193,11 +197,19 @@ class FakeConsultant:
     name = "DermIQ-Nano 0.1"
     device = "CPU"
 
-    def __init__(self, *, pace: float = 0.0, text: str = TEXT, abstain: bool = False, disagree: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        pace: float = 0.0,
+        text: str = TEXT,
+        abstain: bool = False,
+        disagree: bool = False,
+        loading: float = 0.0,
+    ) -> None:
         self.pace, self.text, self.abstain, self.disagree = pace, text, abstain, disagree
         self.forgotten: list[str] = []
         self.asked: list[tuple[str, Case]] = []
-        self.loaded_at = 0.0
+        self.loaded_at = time.monotonic() + loading
         self.failure = ""
         self.evidence = EVIDENCE
 
@@ -301,12 +313,18 @@ def sample_answer(case: Case, **changes: object) -> Answer:
     return replace(done.answer, **changes)  # type: ignore[arg-type]
 
 
-if __name__ == "__main__":
-    from dermiq.settings import Settings
-    from dermiq.ui.serving import private_temp
-
+def main() -> None:
+    """Serve the page: `--fake` takes the fake's own options as JSON, everything else is as in app.py."""
+    flags = argparse.ArgumentParser(add_help=False)
+    flags.add_argument("--fake", type=json.loads, default={"pace": 0.05})
+    own, rest = flags.parse_known_args()
     private_temp()
     from dermiq.ui.app import create_app, launch_options
 
-    chosen = Settings.load()
-    create_app(FakeConsultant(pace=0.05), chosen, examples=examples()).launch(**launch_options(chosen))
+    settings = Settings.load(rest)
+    page = create_app(FakeConsultant(**own.fake), settings, examples=examples())
+    page.launch(**launch_options(settings))
+
+
+if __name__ == "__main__":
+    main()

@@ -16,6 +16,8 @@ from dermiq.ui.markup import fill, join, percent
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 CARDS = (("DermIQ-Nano, the language model", "nano"), ("The specialist", "specialist"))
 
+CURVES = ("reliability.json", "reliability_val.json")  # the first that is there
+
 _FRONT_MATTER = re.compile(r"\A---\s*\n.*?\n---\s*\n", re.DOTALL)
 _IMAGE = re.compile(r"!\[([^\]]*)\]\(\s*(?!data:)[^)]*\)")
 _TAG = re.compile(r"<(?=[a-zA-Z/!])")
@@ -41,20 +43,17 @@ def card_markdown(folder: str, *, weights: Path = WEIGHTS) -> str | None:
 
 def reliability(*, weights: Path = WEIGHTS) -> Markup:
     """The reliability curve of the loaded weights, or a sentence that there is none."""
-    path = weights / "specialist" / "reliability.json"
-    if not path.is_file():
+    path = next((p for name in CURVES if (p := weights / "specialist" / name).is_file()), None)
+    if path is None:
         return Markup('<p class="dq-placeholder">No reliability curve comes with these weights.</p>')
     record = json.loads(path.read_text(encoding="utf-8"))
     bins = [b for b in map(_bin, record.get("bins", ())) if b is not None]
     if not bins:
         return Markup('<p class="dq-placeholder">The reliability file holds no bins.</p>')
-    error = record.get("ece")
+    error = record.get("expected_calibration_error", record.get("ece"))
     total = record.get("n") or sum(b.n for b in bins)
-    said = (
-        f"Expected calibration error {error:.3f} over {total} images."
-        if isinstance(error, float)
-        else f"{total} images."
-    )
+    images = f"{total} images" + (f" of {record['split']}" if record.get("split") else "")
+    said = f"Expected calibration error {error:.3f} over {images}." if isinstance(error, float) else f"{images}."
     return fill(
         '<figure class="dq-reliability"><figcaption><strong>Reliability of the specialist’s probabilities.</strong> '
         "{said} On the diagonal, a claimed 70{thin}% is right in 70{thin}% of the cases; a dot’s area is "

@@ -26,7 +26,7 @@ from dermiq.ui import about, consult
 from dermiq.ui.markup import fill
 from dermiq.ui.protocol import Consultant
 from dermiq.ui.serving import guard
-from dermiq.ui.upload import PrivateFile
+from dermiq.ui.upload import private_file
 from dermiq.ui.visit import Visit
 
 log = logging.getLogger(__name__)
@@ -149,9 +149,8 @@ def _consult_tab(room: consult.ConsultRoom, visit: gr.State) -> None:
         with gr.Column(elem_id="dq-left", scale=0, min_width=300):
             viewer_events = ["example", "show", "remove", "layer", "view", "taken"]
             viewer = html_part("dq-viewer", first.viewer, events=viewer_events)
-            upload = PrivateFile(
+            upload = private_file(
                 file_count="multiple",
-                type="binary",
                 elem_id="dq-upload",
                 visible="hidden",
                 label="Images of one lesion",
@@ -248,7 +247,7 @@ def _frames(handler: Callable[..., Iterator[consult.Frame]]) -> Callable[..., It
     return stream
 
 
-def _wire_images(room: consult.ConsultRoom, visit: gr.State, parts: Parts, upload: PrivateFile) -> None:
+def _wire_images(room: consult.ConsultRoom, visit: gr.State, parts: Parts, upload: gr.File) -> None:
     outputs = parts.outputs()
 
     def uploaded(v: Visit, files: list[bytes] | None) -> Iterator[list[Any]]:
@@ -397,6 +396,7 @@ def _lifetime(page: gr.Blocks, room: consult.ConsultRoom, visit: gr.State) -> No
         gone = visits.pop(request.session_hash or "", None)
         if gone is not None:
             room.close(gone)
+            page.state_holder.session_data.pop(request.session_hash or "", None)  # it holds what was last shown
 
     page.load(opened, [visit], None, **QUICK)
     page.unload(closed)
@@ -425,6 +425,7 @@ def launch_options(settings: Settings) -> dict[str, Any]:
         "server_name": settings.host,
         "server_port": settings.port,
         "share": False,
+        "quiet": True,
         "theme": theme(),
         "css": (STATIC / "page.css").read_text(encoding="utf-8"),
         "max_file_size": MAX_FILE,

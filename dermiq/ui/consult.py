@@ -247,7 +247,7 @@ class ConsultRoom:
     def refuse(self, visit: Visit, message: str) -> Frame:
         """Say beside the image and the patient's fields what is missing or wrong there."""
         visit.errors = (message,)
-        return Frame(viewer=self.viewer(visit))
+        return self.frame(visit)
 
     def _carry(self, visit: Visit, exchange: Exchange) -> None:
         """A follow-up starts with what is known already, so that the panels keep their content."""

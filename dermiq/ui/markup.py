@@ -34,7 +34,7 @@ def percent(probability: float) -> str:
         return f"> 99{THIN}%"
     if 0 < probability < 0.005:
         return f"< 1{THIN}%"
-    return f"{round(probability * 100)}{THIN}%"
+    return f"{int(probability * 100 + 0.5)}{THIN}%"  # half up, as readers expect
 
 
 def number(value: float) -> str:

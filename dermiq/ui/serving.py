@@ -1,4 +1,4 @@
-"""Response headers that keep the page to itself: nothing is loaded from, or sent to, elsewhere."""
+"""How the page is kept to itself: nothing is loaded from, sent to, or left behind elsewhere."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import tempfile
 
 from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
+from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 # gradio compiles its HTML templates in the browser, which needs 'unsafe-eval'.
@@ -27,6 +28,7 @@ CONTENT_POLICY = "; ".join(
         "form-action 'self'",
     ]
 )
+CLOSED = ("/deep_link",)  # would write what a session shows, the image included, to disk
 HEADERS = {
     "content-security-policy": CONTENT_POLICY,
     "referrer-policy": "no-referrer",
@@ -43,6 +45,9 @@ class PrivateHeaders:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
+            return
+        if scope["path"].rstrip("/").endswith(CLOSED):
+            await PlainTextResponse("Not found", status_code=404)(scope, receive, send)
             return
 
         async def send_with_headers(message: Message) -> None:

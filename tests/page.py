@@ -1,0 +1,52 @@
+"""The whole page against a fake consultant, served for a test by a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+ROOT = Path(__file__).resolve().parent.parent
+START_SECONDS = 90
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def served(uploads: Path, **fake: object) -> Iterator[str]:
+    """The page's address. Uploads pass through a folder inside `uploads`; `fake`: options of the fake."""
+    port = free_port()
+    command = [sys.executable, "-m", "tests.fakes", "--port", str(port), "--fake", json.dumps(fake)]
+    environment = {**os.environ, "TMPDIR": str(uploads), "GRADIO_ANALYTICS_ENABLED": "False"}
+    with subprocess.Popen(command, cwd=ROOT, env=environment) as process:
+        try:
+            _wait(process, f"http://127.0.0.1:{port}")
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+
+
+def _wait(process: subprocess.Popen[bytes], address: str) -> None:
+    until = time.monotonic() + START_SECONDS
+    while time.monotonic() < until:
+        assert process.poll() is None, "the page ended before it answered"
+        try:
+            httpx.get(address, timeout=2)
+        except httpx.TransportError:
+            time.sleep(0.3)
+        else:
+            return
+    raise AssertionError(f"the page did not answer within {START_SECONDS} s")
