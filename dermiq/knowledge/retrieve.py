@@ -41,7 +41,10 @@ INTENTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"\b(look.?alike|differential|confus|mimic|mistak|resembl|similar)", ("look_alike",)),
     (r"\b(settle|confirm|biops|test|diagnos(?:e|ed|is made)|prove|histolog)", ("diagnosed_by",)),
     (r"\b(where|site|located|location|body)\b", ("located_at",)),
-    (r"\b(risk factor|cause|why do people|prone|predispos)", ("risk_factor",)),
+    (
+        r"\b(risk factor|cause|who gets|prone|predispos|(?:rais|increas)\w* (?:the )?(?:risk|chance|odds))",
+        ("risk_factor",),
+    ),
     (r"\b(dangerous|cancer|malignan|benign|harmless|serious|risky|how bad|spread|worr)", ("behaves_as", "risk_level")),
     (r"\b(code|icd|snomed|coded)\b", ("coded_as",)),
     (r"\b(dermoscop|dermatoscop|sign|feature|look like|structure|pattern|vessel|see)", ("has_dermoscopic_feature",)),
