@@ -1,0 +1,183 @@
+"""The main path with the shipped specialist and graph and a tiny random model: events, memory, isolation."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dermiq.assess import Readers, assess, blanked, compare_images, open_thread, renumbered, vlm_differential
+from dermiq.consultant import LocalConsultant
+from dermiq.errors import InputError, ModelError
+from dermiq.knowledge import Graph
+from dermiq.lesion.drawn import drawn_examples
+from dermiq.settings import Settings
+from dermiq.specialist import Specialist
+from dermiq.types import (
+    CLASSES,
+    AnswerDone,
+    Case,
+    ClaimsChecked,
+    DifferentialRead,
+    EvidenceFound,
+    ImagesRead,
+    Lesion,
+    PatientContext,
+    TextDelta,
+    Turn,
+)
+from dermiq.vlm.load import VLM
+from tests.tiny import tiny
+
+
+@pytest.fixture(scope="module")
+def readers() -> Readers:
+    model, processor = tiny("llava")
+    vlm = VLM(model, processor, name="tiny", revision="0")
+    return Readers(Specialist.load(), vlm, Graph.load(), max_images=1)
+
+
+@pytest.fixture
+def consultant(readers: Readers) -> LocalConsultant:
+    made = LocalConsultant(Settings())
+    made._readers = readers
+    made._loaded.set()
+    return made
+
+
+@pytest.fixture(scope="module")
+def lesions() -> tuple[Lesion, ...]:
+    return tuple(Lesion(pixels) for _, pixels in drawn_examples())
+
+
+def run(case: Case, readers: Readers, **options: Any) -> list[Any]:
+    return list(assess(case, readers, thread=options.get("thread"), stop=options.get("stop", threading.Event())))
+
+
+def test_events_come_in_the_agreed_order(readers: Readers, lesions: tuple[Lesion, ...]) -> None:
+    events = run(Case(lesions[:1], PatientContext(age=60, site="back")), readers)
+    kinds = [type(event) for event in events if not isinstance(event, TextDelta)]
+    assert kinds == [ImagesRead, DifferentialRead, EvidenceFound, ClaimsChecked, AnswerDone]
+    answer = events[-1].answer
+    assert answer.text == "".join(event.text for event in events if isinstance(event, TextDelta))
+    assert {check.code for check in answer.checks} >= {"readers_agree", "reasoning_matches_answer", "findings_match"}
+    for differential in answer.differentials:
+        assert sum(c.probability for c in differential.candidates) == pytest.approx(1)
+        assert {c.diagnosis.code for c in differential.candidates} == set(CLASSES)
+
+
+def test_follow_up_goes_on_without_reading_the_image_again(readers: Readers, lesions: tuple[Lesion, ...]) -> None:
+    case = Case(lesions[:1])
+    thread = open_thread(case, readers)
+    first = run(case, readers, thread=thread)[-1].answer
+    cold = thread.session.last_stats
+    again = replace(
+        case, question="Is it urgent?", history=(Turn("user", case.question), Turn("assistant", first.text))
+    )
+    second = run(again, readers, thread=thread)[-1].answer
+    stats = thread.session.last_stats
+    assert cold is not None
+    assert stats is not None
+    assert stats.reused_tokens >= cold.prompt_tokens - 1  # the image and the whole first question
+    assert [item.number for item in second.evidence.items] == list(range(1, len(second.evidence.items) + 1))
+    assert len(second.evidence.items) > len(first.evidence.items)
+    assert [message["role"] for message in thread.messages] == ["system", "user", "assistant", "user", "assistant"]
+
+
+def test_closing_the_stream_keeps_turns_alternating(readers: Readers, lesions: tuple[Lesion, ...]) -> None:
+    case = Case(lesions[:1])
+    thread = open_thread(case, readers)
+    stream = assess(case, readers, thread=thread, stop=threading.Event())
+    for event in stream:
+        if isinstance(event, TextDelta) and event.text:
+            break
+    stream.close()
+    assert thread.messages[-1]["role"] == "assistant"
+
+
+def test_stop_says_that_the_text_is_cut(readers: Readers, lesions: tuple[Lesion, ...]) -> None:
+    stop = threading.Event()
+    stop.set()
+    assert run(Case(lesions[:1]), readers, stop=stop)[-1].answer.stopped
+
+
+def test_several_images_are_one_case(readers: Readers, lesions: tuple[Lesion, ...]) -> None:
+    events = run(Case((lesions[0], replace(lesions[1], taken="now"))), readers)
+    read = events[0]
+    assert len(read.readings) == 2
+    assert sum(c.probability for c in read.differential.candidates) == pytest.approx(1)
+    assert read.notes[0].startswith("Image 2 (now): ")
+    assert "(image 1: " in read.notes[0]
+
+
+def test_same_image_twice_has_no_differences(readers: Readers, lesions: tuple[Lesion, ...]) -> None:
+    reading = readers.specialist.read(lesions[0])
+    notes = compare_images((lesions[0], lesions[0]), (reading, reading))
+    assert notes == ("Image 2: no measured difference from image 1.",)
+
+
+def test_votes_are_counted(readers: Readers, lesions: tuple[Lesion, ...]) -> None:
+    answer = run(Case(lesions[:1]), replace(readers, votes=2))[-1].answer
+    assert answer.checks[-1].code == "votes_agree"
+
+
+def test_blanking_the_image_is_asked_for_real(readers: Readers, lesions: tuple[Lesion, ...]) -> None:
+    case = Case(lesions[1:2])
+    vlm = vlm_differential(open_thread(case, readers).session, case, readers)
+    check = blanked(case, readers, vlm)
+    assert check.code == "image_matters"
+    assert check.passed in (True, False)
+    assert "with the image blanked" in check.message
+
+
+def test_two_visitors_never_share_a_thread(consultant: LocalConsultant, lesions: tuple[Lesion, ...]) -> None:
+    cases = {"a": Case(lesions[:1]), "b": Case(lesions[1:2])}
+    for visitor, case in cases.items():
+        list(consultant.assess(case, stop=threading.Event(), session_id=visitor))
+    threads = consultant._threads
+    assert threads["a"].lesions[0] is lesions[0]
+    assert threads["b"].lesions[0] is lesions[1]
+    consultant.forget("a")
+    assert list(threads) == ["b"]
+
+
+def test_new_case_of_one_visitor_starts_anew(consultant: LocalConsultant, lesions: tuple[Lesion, ...]) -> None:
+    list(consultant.assess(Case(lesions[:1]), stop=threading.Event(), session_id="a"))
+    before = consultant._threads["a"]
+    list(consultant.assess(Case(lesions[:1]), stop=threading.Event(), session_id="a"))
+    assert consultant._threads["a"] is not before  # no history: the same image, asked afresh
+
+
+def test_a_case_without_images_is_refused(consultant: LocalConsultant) -> None:
+    with pytest.raises(InputError, match="upload at least one"):
+        consultant.assess(Case(()), stop=threading.Event(), session_id="a")
+
+
+def test_loading_failure_is_a_sentence_for_the_page() -> None:
+    consultant = LocalConsultant(Settings(model="no/such-folder-or-model"))
+    consultant.load()
+    assert not consultant.ready()
+    assert "no/such-folder-or-model" in consultant.status()
+    with pytest.raises(ModelError):
+        consultant.readers()
+
+
+def test_facts_are_numbered_on(readers: Readers) -> None:
+    from dermiq.knowledge import retrieve
+
+    found = retrieve(readers.graph, "melanoma", differential=["mel", "nv"], context=PatientContext(), k=3)
+    assert [item.number for item in renumbered(found, after=4).items] == [5, 6, 7]
+
+
+def test_quality_is_judged_on_upload(consultant: LocalConsultant) -> None:
+    import io
+
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(np.full((300, 300, 3), 4, np.uint8)).save(file, "PNG")
+    lesion = consultant.read_image(file.getvalue())
+    assert {issue.code for issue in lesion.quality} & {"dark", "blurred"}
