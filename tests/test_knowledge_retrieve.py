@@ -30,7 +30,7 @@ def _texts(evidence: Evidence) -> str:
         ("what would settle it?", ["mel", "nv"], "biopsy"),
         ("What is this lesion, and why?", ["mel", "nv"], "irregular streaks"),
         ("Why not a nevus?", ["mel", "nv"], "globular pattern"),
-        ("How do you tell melanoma from seborrheic keratosis?", [], "blue-white veil"),
+        ("How do you tell melanoma from seborrheic keratosis?", [], "irregular streaks"),
         ("What is it?", ["MONDO:0006717", "nv"], "central white scar-like patch"),
     ],
 )

@@ -326,6 +326,9 @@ class Assembler:
         elif panel:
             text = sentences.dermoscopy_agreed(condition.name, name, share=float(panel[1]) / 100)
             rest["probability"] = float(panel[1]) / 100
+        elif row["feature"].endswith("(rare)"):
+            text = sentences.dermoscopy_rare(condition.name, name)
+            rest["qualifier"] = "rare"
         else:
             text = sentences.dermoscopy(condition.name, name, context=context)
         self.add_edge(
@@ -415,5 +418,6 @@ def _clean(synonyms: Iterable[str], *, drop: Iterable[str], name: str) -> tuple[
     return tuple(kept.values())
 
 
-def _edge_order(edge: Edge) -> tuple[str, str, str, str, str]:
-    return edge.subject, edge.relation, edge.object, edge.source, edge.id
+def _edge_order(edge: Edge) -> tuple[str, str]:
+    """By subject and relation; within them as the sources list them, which is often by importance."""
+    return edge.subject, edge.relation

@@ -67,6 +67,7 @@ FINDING_SIGNS = {
     "colour_count": "sign:colour",
     "colour_variegation": "sign:colour",
 }
+FIRST = 0.15  # what being listed first adds
 ABNORMAL = 80.0  # percentile among benign lesions from which a finding stands out
 
 
@@ -95,7 +96,7 @@ def case_worth(
     worth: dict[str, Worth] = {}
     for rank, node in enumerate(nodes[:3]):
         rival = nodes[1 - rank] if rank < 2 and len(nodes) > 1 else None
-        shade = (1.0, 0.8, 0.4)[rank]
+        shade = (1.0, 0.75, 0.4)[rank]
         for fact in graph.facts(node, family=True):
             if graph.node(fact.subject).tier == 0:
                 continue
@@ -110,8 +111,8 @@ def case_worth(
 def _worth(graph: Graph, fact: Fact, node: str, rival: str | None) -> tuple[float, str]:
     name = graph.node(node).name
     score = BASE.get(fact.relation, 0.2) + _strength(fact) + _specificity(graph, fact)
-    if graph.numbers(fact.id).qualifier.startswith(("major", "minor")):
-        score -= 0.25  # one point of a checklist says less than its rule
+    if graph.numbers(fact.id).qualifier.startswith(("major", "minor", "rare", "mimic")):
+        score -= 0.3  # one point of a checklist, a rarity or a pitfall says less
     reason = f"about {name}, which leads the differential" if rival is None else f"about {name}, one of the top two"
     if rival is None:
         return score, reason
@@ -123,7 +124,8 @@ def _worth(graph: Graph, fact: Fact, node: str, rival: str | None) -> tuple[floa
     if fact.relation in FEATURES:
         contrast = _contrast(graph, fact, rival)
         if contrast > 0:
-            return score + (0.6 if fact.polarity == "present" else 0.3), f"separates {name} from {other}"
+            weak = fact.polarity == "absent" or (fact.evidence_type == "derived statistic" and (fact.weight or 0) < 2.0)
+            return score + (0.3 if weak else 0.6), f"separates {name} from {other}"
         if contrast == 0 and fact.polarity == "present":
             return score + 0.25, f"sign of {name} that is not known of {other}"
         if contrast < 0:
@@ -144,7 +146,7 @@ def _contrast(graph: Graph, fact: Fact, rival: str) -> int:
     """1: the rival is known for the opposite; -1: for the same; 0: nothing is known of it."""
     same = opposite = False
     for other in graph.facts(rival, family=True):
-        if other.relation not in FEATURES:
+        if other.relation not in FEATURES or graph.is_pitfall(other):
             continue
         if other.object == fact.object and other.polarity == fact.polarity:
             same = True
@@ -157,9 +159,19 @@ def _specificity(graph: Graph, fact: Fact) -> float:
     """A sign that few conditions have says more than one that many have."""
     if fact.relation not in FEATURES or fact.polarity == "absent":
         return 0.0
-    shown = {other.subject for other in graph.facts_about(fact.object) if other.relation in FEATURES}
+    shown = {
+        other.subject
+        for other in graph.facts_about(fact.object)
+        if other.relation in FEATURES and other.polarity == "present" and not graph.is_pitfall(other)
+    }
     groups = {graph.class_code(key) or key for key in shown}
-    return 0.3 / len(groups)
+    return 0.3 / max(len(groups), 1) + FIRST / (1 + _place(graph, fact))
+
+
+def _place(graph: Graph, fact: Fact) -> int:
+    """Where the fact stands among its condition's: sources tend to list what matters first."""
+    listed = [other.id for other in graph.facts(fact.subject, fact.relation)]
+    return listed.index(fact.id)
 
 
 def excludes(graph: Graph, one: Fact, other: Fact) -> bool:
@@ -187,7 +199,7 @@ def _fit(graph: Graph, fact: Fact, context: PatientContext | None, findings: Seq
     for told, needles in _told(context):
         qualifier = graph.numbers(fact.id).qualifier
         if any(needle in f"{fact.text} {qualifier}".lower() for needle in needles):
-            return 0.35, f"fits what was told: {told}"
+            return 0.55, f"fits what was told: {told}"
     return 0.0, ""
 
 

@@ -76,6 +76,7 @@ class Shelf:
         self.facts = [fact for fact in graph.all_facts if _tellable(graph, fact)]
         self.at = {fact.id: number for number, fact in enumerate(self.facts)}
         self.words = BM25([_searched(graph, fact) for fact in self.facts])
+        self.roots = {fact.id: _root(graph, fact) for fact in self.facts}
         self._vectors: np.ndarray | None = None
 
     def vectors(self) -> np.ndarray:
@@ -177,6 +178,13 @@ def _tellable(graph: Graph, fact: Fact) -> bool:
     return graph.node(fact.object).tier > 0 and fact.object != CLASS_NODES["akiec"]
 
 
+def _root(graph: Graph, fact: Fact) -> str:
+    """The most general feature above the object: five kinds of network are one theme."""
+    if fact.object not in graph or graph.node(fact.object).kind == "Disease":
+        return fact.object
+    return (fact.object, *graph.ancestors(fact.object))[-1]
+
+
 def _searched(graph: Graph, fact: Fact) -> str:
     """The sentence and the other names of what it speaks of."""
     names: list[str] = []
@@ -274,7 +282,7 @@ def _spread(
     left = token_budget
     waiting = set(scores)
     while waiting and len(chosen) < k:
-        best = max(waiting, key=lambda number: (_held(shelf.facts[number], scores[number], said, wanted), -number))
+        best = max(waiting, key=lambda number: (_held(shelf, number, scores[number], said, wanted), -number))
         waiting.discard(best)
         fact = shelf.facts[best]
         statement = _statement(fact)
@@ -283,20 +291,20 @@ def _spread(
         chosen.append(best)
         statements.add(statement)
         left -= tokens_of(fact.text)
-        said.update(_repeats(fact, wanted))
+        said.update(_repeats(shelf, fact, wanted))
     return chosen
 
 
-def _repeats(fact: Fact, wanted: frozenset[str]) -> Iterable[tuple[str, str]]:
+def _repeats(shelf: Shelf, fact: Fact, wanted: frozenset[str]) -> Iterable[tuple[str, str]]:
     """What is held against the next fact that has it too; a relation that was asked for may repeat."""
     yield "subject", fact.subject
-    yield "object", fact.object
+    yield "object", shelf.roots[fact.id]
     if fact.relation not in wanted:
         yield "relation", fact.relation
 
 
-def _held(fact: Fact, score: float, said: Counter[tuple[str, str]], wanted: frozenset[str]) -> float:
-    for kind, key in _repeats(fact, wanted):
+def _held(shelf: Shelf, number: int, score: float, said: Counter[tuple[str, str]], wanted: frozenset[str]) -> float:
+    for kind, key in _repeats(shelf, shelf.facts[number], wanted):
         score *= REPEAT[kind] ** said[(kind, key)]
     return score
 

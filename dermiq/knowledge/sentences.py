@@ -38,6 +38,10 @@ def dermoscopy(condition: str, feature: str, *, context: str = "") -> str:
     return f"{start} of {condition} typically shows {with_article(feature)}."
 
 
+def dermoscopy_rare(condition: str, feature: str) -> str:
+    return f"Dermoscopy of {condition} shows {with_article(feature)} in rare cases."
+
+
 def dermoscopy_lacks(condition: str, feature: str) -> str:
     return f"Dermoscopy of {condition} typically shows no {feature}."
 
