@@ -35,7 +35,8 @@ _AGAINST = re.compile(
     re.IGNORECASE,
 )
 _FOR = re.compile(
-    r"\b(?:speak(?:s|ing)?(?: strongly| clearly)? for|(?:in )?favou?rs?(?:ing)?|support(?:s|ing|ive)?|suggest(?:s"
+    r"\b(?:(?:speak|argue|count|tell)(?:s|ing)?(?: strongly| clearly)? (?:for|against)|against"
+    r"|(?:in )?favou?rs?(?:ing)?|support(?:s|ing|ive)?|suggest(?:s"
     r"|ing|ive)?"
     r"|typical(?:ly)?|characteristic|characteri[sz]ed?|hallmark|consistent with|compatible with|seen (?:in|with)"
     r"|found (?:in|with|on)|features? of|signs? of|clues? (?:to|for)"
@@ -79,10 +80,16 @@ _WEAK = re.compile(
     re.IGNORECASE,
 )
 _OVER = re.compile(
-    r"\b(?:over|than|rather than|instead of|unlike|from|versus|vs\.?|compared (?:with|to))\W*$", re.IGNORECASE
+    r"\b(?:over|than|rather than|instead of|unlike|from|versus|vs\.?|compared (?:with|to))(?:\W+(?:an?|the|any))?\W*$",
+    re.IGNORECASE,
+)
+_AGAINST_IT = re.compile(r"\bagainst(?:\W+(?:an?|the|any|this being))*\W*$", re.IGNORECASE)
+_RANKED = re.compile(
+    r"\b(?:most|second|third|leading|common|commonest|rarest?|deadliest|main|best|worst)\b", re.IGNORECASE
 )
 _CASE = re.compile(
-    r"\b(?:this|the|our|present) (?:lesion|case|image|mole|spot|patient)(?:'s)?\b|\bhere\b|\b(?:is|are) (?:seen"
+    r"\bthere (?:is|are)\b|\b(?:this|the|our|present) (?:lesion|case|image|mole|spot|patient)(?:'s)?\b"
+    r"|\bhere\b|\b(?:is|are) (?:seen"
     r"|visible|present|noted)\b(?! (?:in|with|on)\b)"
     r"|\bI (?:see|note|observe)\b|\bwe see\b|\bobserved\b",
     re.IGNORECASE,
@@ -177,7 +184,7 @@ def _of_clause(graph: Graph, clause: str, named: Sequence[Mention], *, topic: st
                 subject=subject.id,
                 relation=RELATION_OF_KIND[kind],
                 object=other.id,
-                holds=_holds(kind, clause, subject, other),
+                holds=_holds(kind, clause, subject, other, subjects=subjects),
                 weak=bool(_WEAK.search(_without(clause, (subject, other)))),
                 about_case=kind in FEATURE_KINDS and bool(_CASE.search(clause)),
             )
@@ -206,10 +213,10 @@ def _connected(kind: str, clause: str, subjects: Sequence[Mention], other: Menti
     return bool(_FOR.search(bare) or _AGAINST.search(bare) or _IS.search(_between(clause, subjects[0], other)))
 
 
-def _holds(kind: str, clause: str, subject: Mention, other: Mention) -> bool:
+def _holds(kind: str, clause: str, subject: Mention, other: Mention, *, subjects: Sequence[Mention]) -> bool:
     holds = not other.negated
     if kind in FEATURE_KINDS or kind == "RiskFactor":
-        if _AGAINST.search(_without(clause, (subject, other))):
+        if _is_against(clause, subject, other, subjects):
             holds = not holds
             if re.search(
                 r"\b(?:not|n't|never) (?:\w+ )?(?:speak|argue|count|point|exclude|rule)", clause, re.IGNORECASE
@@ -222,8 +229,18 @@ def _holds(kind: str, clause: str, subject: Mention, other: Mention) -> bool:
     return holds
 
 
+def _is_against(clause: str, subject: Mention, other: Mention, subjects: Sequence[Mention]) -> bool:
+    """'Argues for a nevus and against melanoma': the word belongs to the name that follows it."""
+    if _AGAINST_IT.search(clause[: subject.start]):
+        return True
+    if any(_AGAINST_IT.search(clause[: rival.start]) for rival in subjects if rival != subject):
+        return False
+    return bool(_AGAINST.search(_without(clause, (subject, other))))
+
+
 def _copula(clause: str, subject: Mention, other: Mention) -> bool:
-    return bool(_IS.search(_between(clause, subject, other))) and subject.end <= other.start
+    between = _between(clause, subject, other)
+    return subject.end <= other.start and bool(_IS.search(between)) and not _RANKED.search(between)
 
 
 def _between(clause: str, one: Mention, other: Mention) -> str:
@@ -254,7 +271,8 @@ def _look_alikes(graph: Graph, clause: str, conditions: Sequence[Mention]) -> It
 def _kinds(graph: Graph, clause: str, conditions: Sequence[Mention]) -> Iterator[Relation]:
     """'Lentigo maligna is a form of melanoma'."""
     for first, second in pairwise(conditions):
-        if first.id != second.id and _IS.search(clause[first.end : second.start]):
+        between = clause[first.end : second.start]
+        if first.id != second.id and _IS.search(between) and not _RANKED.search(between):
             denied = bool(re.search(r"\b(?:not|never)\b", clause[first.end : second.start], re.IGNORECASE))
             yield Relation(first.id, "is_a", second.id, holds=not denied, weak=False, about_case=False)
 
