@@ -31,7 +31,7 @@ def main(argv: list[str] | None = None) -> None:
 
     private_temp()
 
-    from dermiq.assess import LocalConsultant
+    from dermiq.consultant import LocalConsultant
     from dermiq.lesion.drawn import drawn_examples
     from dermiq.ui.app import create_app, launch_options
 

@@ -14,7 +14,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
+import torch
 
+from dermiq import __version__
 from dermiq.assess import Readers, Thread, assess, blanked, open_thread, vlm_differential
 from dermiq.errors import DermIQError, InputError, ModelError
 from dermiq.knowledge import Graph
@@ -101,11 +103,17 @@ class LocalConsultant:
 
     @property
     def name(self) -> str:
-        return self._readers.vlm.name if self._readers else (self.settings.model or "DermIQ-Nano")
+        """The model as the page writes it."""
+        name = self._readers.vlm.name if self._readers else (self.settings.model or "nano")
+        return name.replace("nano", f"DermIQ-Nano {__version__}", 1) if name.split(" ")[0] == "nano" else name
 
     @property
     def device(self) -> str:
-        return self._readers.vlm.device_name if self._readers else "loading"
+        """Where the model runs, as the page writes it."""
+        if self._readers is None:
+            return "loading"
+        device = torch.device(self._readers.vlm.device)
+        return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type.upper()
 
     # --- consulting ---------------------------------------------------------------------
 

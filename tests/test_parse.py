@@ -42,9 +42,13 @@ def test_what_models_write(text: str, code: str | None, problem: str) -> None:
     assert any(problem in said for said in parsed.problems), parsed.problems
 
 
-@pytest.mark.parametrize("heading", ["1. Findings:", "**Findings:**", "## Findings", "Step 1: Findings -", "1) findings:"])
+HEADINGS = ("1. Findings:", "**Findings:**", "## Findings", "Step 1: Findings -", "1) findings:")
+
+
+@pytest.mark.parametrize("heading", HEADINGS)
 def test_headings(heading: str) -> None:
-    assert parse(f"<think>\n{heading} dark spot\n2. Conclusion: nevus</think><answer>mole</answer>").findings == "dark spot"
+    text = f"<think>\n{heading} dark spot\n2. Conclusion: nevus</think><answer>mole</answer>"
+    assert parse(text).findings == "dark spot"
 
 
 def test_denied_diagnoses_are_not_conclusions() -> None:

@@ -93,4 +93,4 @@ def bootstrap_intervals(
         for name, value in figures(rows).items():
             if value is not None:
                 drawn.setdefault(name, []).append(value)
-    return {name: tuple(np.percentile(values, [2.5, 97.5]).tolist()) for name, values in drawn.items()}  # type: ignore[misc]
+    return {name: tuple(np.percentile(values, [2.5, 97.5]).tolist()) for name, values in drawn.items()}

@@ -23,6 +23,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -247,7 +248,7 @@ class Tokens:
 class Trainee:
     """The model, and its one forward pass over sequences that go on from the cached system turn."""
 
-    def __init__(self, model: torch.nn.Module, tokens: Tokens) -> None:
+    def __init__(self, model: Any, tokens: Tokens) -> None:
         self.model, self.tokens = model, tokens
         base = model.get_base_model() if hasattr(model, "get_base_model") else model
         self.language = base.model.language_model
@@ -260,7 +261,8 @@ class Trainee:
         self.model.eval()
         cache = DynamicCache()
         self.language(input_ids=torch.tensor([self.tokens.system_ids]), past_key_values=cache, use_cache=True)
-        self.prefix = [(layer.keys, layer.values) for layer in cache.layers]
+        layers: list[Any] = cache.layers
+        self.prefix = [(layer.keys, layer.values) for layer in layers]
         self.model.train()
 
     def logits(self, sequences: Sequence[Sequence_], features: Tensor, where: Tensor) -> Tensor:

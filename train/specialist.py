@@ -219,6 +219,11 @@ def evaluate(net: SpecialistNet, pixels: Pixels, size: int) -> dict[str, float]:
     }
 
 
+def to_channels_last(net: SpecialistNet) -> SpecialistNet:
+    """Twice the speed of the default layout on a CPU."""
+    return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
 def load_sources(config: Config) -> tuple[dict[str, Pixels], Pixels]:
     folder = data_folder(config.data or None)
 
@@ -247,7 +252,7 @@ def train(config: Config, *, resume: bool = False) -> None:
     done = 0
     if not (resume and checkpoint.is_file()):
         pretrained_tower(net.tower)
-    net = net.to(memory_format=torch.channels_last)  # twice the speed of the default layout on a CPU
+    net = to_channels_last(net)
     for module in [net.tower.stem, *net.tower.blocks[: config.frozen_blocks]]:
         module.requires_grad_(False)
     for module in net.modules():

@@ -230,7 +230,9 @@ def fold_batch_norm(net: SpecialistNet) -> None:
     """Folds each batch norm of the tower into its convolution: the same function, a third faster."""
     for module in list(net.tower.modules()):
         if isinstance(module, torch.nn.Sequential) and isinstance(module[-1], torch.nn.BatchNorm2d):
-            module[-2] = fuse_conv_bn_eval(module[-2].eval(), module[-1].eval())
+            convolution, norm = module[-2].eval(), module[-1].eval()
+            assert isinstance(convolution, torch.nn.Conv2d)
+            module[-2] = fuse_conv_bn_eval(convolution, norm)
             module[-1] = torch.nn.Identity()
 
 
