@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,10 +23,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dermiq.specialist.model import SpecialistNet
-from dermiq.specialist.reader import WEIGHTS, Calibration, Familiarity, Specialist, fold_batch_norm
+from dermiq.specialist.reader import WEIGHTS, Calibration, Familiarity, Specialist, fold_batch_norm, squash
 from dermiq.types import CLASSES
 from train.data import data_folder, read_table
-from train.metrics import balanced_accuracy, expected_calibration_error, reliability_bins
+from train.metrics import balanced_accuracy, expected_calibration_error, macro_f1, reliability_bins
 
 WINDOWS = ((1.3, 0.6), (1.5, 0.75), (1.5, 1.0))  # (extents, smallest)
 WEIGHTS_OF_CROP = (0.0, 0.35, 0.5, 0.65, 1.0)
@@ -44,11 +44,26 @@ def pixels_of(path: str) -> np.ndarray:
     return np.asarray(Image.open(path).convert("RGB"))
 
 
-def looks(specialist: Specialist, paths: list[str], calibration: Calibration) -> tuple[Tensor, Tensor]:
-    """Logits (N, 7) and features (N, 1280) with one calibration's looks."""
-    specialist.calibration = calibration
-    rows = [specialist.look(pixels_of(path)) for path in paths]
-    return torch.stack([row[0] for row in rows]), torch.stack([row[3] for row in rows])
+@dataclass(frozen=True, eq=False)
+class Looks:
+    """What both looks see of N images: logits (N, 7) and features (N, 1280) of the frame and of each window."""
+
+    frame: tuple[Tensor, Tensor]
+    windows: tuple[tuple[Tensor, Tensor], ...]  # in the order of WINDOWS
+
+
+def look_at(specialist: Specialist, paths: list[str]) -> Looks:
+    frames, windows = [], []
+    for path in paths:
+        pixels = pixels_of(path)
+        logits, features, outline, _ = specialist.look_at_frame(pixels)
+        frames.append((logits, features))
+        windows.append([specialist.look_at_window(pixels, outline, extents=e, smallest=s) for e, s in WINDOWS])
+
+    def stacked(pairs: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+        return torch.stack([logits for logits, _ in pairs]), torch.stack([features for _, features in pairs])
+
+    return Looks(stacked(frames), tuple(stacked([row[i] for row in windows]) for i in range(len(WINDOWS))))
 
 
 def best_temperature(logits: Tensor, labels: Tensor) -> float:
@@ -60,8 +75,6 @@ def best_temperature(logits: Tensor, labels: Tensor) -> float:
 @torch.inference_mode()
 def plain_features(net: SpecialistNet, paths: list[str], size: int) -> Tensor:
     """Features (N, 1280) of the whole frame, no flips: enough for means and covariance."""
-    from dermiq.specialist.reader import squash
-
     parts = []
     for start in range(0, len(paths), 64):
         batch = torch.stack([squash(pixels_of(path), size) for path in paths[start : start + 64]])
@@ -77,19 +90,17 @@ def calibrate(run: Path, out: Path, data: Path, *, train_limit: int = 3000) -> C
     specialist = Specialist(net, Calibration(), None, "calibrating")
     val = read_table(data, "ham10000", ["val"])
     labels = torch.tensor([CLASSES.index(c) for c in val["label"]])
-    trials: list[tuple[float, Calibration, Tensor]] = []
-    frame, _ = looks(specialist, list(val["image"]), Calibration(crop_weight=0.0))
-    for extents, smallest in WINDOWS:
-        crop, _ = looks(
-            specialist, list(val["image"]), Calibration(window=extents, smallest_window=smallest, crop_weight=1.0)
-        )
+    seen = look_at(specialist, list(val["image"]))
+    trials: list[tuple[float, Calibration, Tensor, Tensor]] = []
+    for (extents, smallest), near in zip(WINDOWS, seen.windows, strict=True):
         for weight in WEIGHTS_OF_CROP:
-            logits = (1 - weight) * frame + weight * crop
+            logits, features = ((1 - weight) * a + weight * b for a, b in zip(seen.frame, near, strict=True))
             score = balanced_accuracy(labels.numpy(), logits.argmax(1).numpy())
+            f1 = macro_f1(labels.numpy(), logits.argmax(1).numpy())
             setting = Calibration(window=extents, smallest_window=smallest, crop_weight=weight)
-            trials.append((score, setting, logits))
-            print(f"window {extents} >= {smallest}, weight {weight}: balanced accuracy {score:.4f}", flush=True)
-    score, chosen, logits = max(trials, key=lambda trial: trial[0])
+            trials.append((score, setting, logits, features))
+            print(f"window {extents} >= {smallest}, weight {weight}: {score:.4f}, macro-F1 {f1:.4f}", flush=True)
+    score, chosen, logits, held_out = max(trials, key=lambda trial: trial[0])
     temperature = best_temperature(logits, labels)
     chosen = replace(chosen, temperature=round(temperature, 4))
     probabilities = (logits / temperature).softmax(1).numpy()
@@ -103,7 +114,6 @@ def calibrate(run: Path, out: Path, data: Path, *, train_limit: int = 3000) -> C
     counts = torch.bincount(groups, minlength=14)
     keep = counts[groups] >= 8  # a mean of fewer images would sit on them
     features = plain_features(net, list(table["image"]), chosen.image_size)
-    held_out = looks(specialist, list(val["image"]), chosen)[1]
     familiarity = Familiarity.fit(features[keep], groups[keep], held_out)
     out.mkdir(parents=True, exist_ok=True)
     tensors = {**state, **{k: v.float() for k, v in familiarity.tensors().items()}}

@@ -60,7 +60,8 @@ class Config:
     out: str = "runs/nano"
     data: str = ""  # the data folder; empty: DERMIQ_DATA or its default
     weights: str = str(WEIGHTS / "nano")  # where the parts go
-    images: int = 5200  # training images whose features are kept, rare classes all
+    images: int = 4200  # training images whose features are kept, rare classes all
+    measured: int = 1200  # of them, those whose findings are measured, for the reasoning
     views: int = 3  # of each: one plain, the others augmented
     align_steps: int = 1500
     differential_steps: int = 200
@@ -96,11 +97,11 @@ class Example:
 
 
 @torch.inference_mode()
-def prepare(table: pd.DataFrame, specialist: Specialist, *, views: int, seed: int) -> list[Example]:
-    """Outline by the specialist, findings under it, tower cells of the lesion window and of varied copies."""
+def prepare(table: pd.DataFrame, specialist: Specialist, *, views: int, seed: int, measured: int = 0) -> list[Example]:
+    """Outline by the specialist, tower cells of the lesion window and of varied copies, findings of `measured` rows."""
     rng, size, calibration = np.random.default_rng(seed), specialist.calibration.image_size, specialist.calibration
     reference, examples = default_reference(), []
-    for row in table.itertuples(index=False):
+    for number, row in enumerate(table.sample(frac=1, random_state=seed).itertuples(index=False)):
         pixels = pixels_of(str(row.image))
         logits, maps, _ = specialist.net(_layout(squash(pixels, size)[None]))
         probability = F.interpolate(maps.sigmoid()[None], size=pixels.shape[:2], mode="bilinear")[0, 0].numpy()
@@ -116,7 +117,9 @@ def prepare(table: pd.DataFrame, specialist: Specialist, *, views: int, seed: in
                 features=cells.half(),
                 label=str(row.label),
                 context=context_of(row),
-                findings=measure_findings(pixels, outline, reference=reference) if outline.any() else (),
+                findings=measure_findings(pixels, outline, reference=reference)
+                if number < measured and outline.any()
+                else (),
                 probabilities=dict(zip(CLASSES, logits[0].softmax(0).tolist(), strict=True)),
             )
         )
@@ -459,7 +462,13 @@ def train(config: Config, *, resume: bool = False) -> None:
     if cache.is_file():
         examples, held_out = torch.load(cache, weights_only=False)
     else:
-        examples = prepare(choose_rows(table, config.images, config.seed), specialist, views=config.views, seed=1)
+        examples = prepare(
+            choose_rows(table, config.images, config.seed),
+            specialist,
+            views=config.views,
+            seed=1,
+            measured=config.measured,
+        )
         val = read_table(folder, "ham10000", ["val"]).sample(config.val_images, random_state=0)
         held_out = prepare(val, specialist, views=1, seed=2)
         torch.save((examples, held_out), cache)

@@ -126,21 +126,33 @@ class Specialist:
     @torch.inference_mode()
     def look(self, pixels: np.ndarray) -> tuple[Tensor, np.ndarray, float, Tensor]:
         """Uncalibrated logits (7,), outline (H, W) bool, its confidence, features (1280,)."""
-        size = self.calibration.image_size
-        frame_logits, maps, frame_features = self._flipped(squash(pixels, size))
+        logits, features, outline, confidence = self.look_at_frame(pixels)
+        calibration, weight = self.calibration, self.calibration.crop_weight
+        near, near_features = self.look_at_window(
+            pixels, outline, extents=calibration.window, smallest=calibration.smallest_window
+        )
+        blend = (1 - weight) * features + weight * near_features
+        return (1 - weight) * logits + weight * near, outline, confidence, blend
+
+    @torch.inference_mode()
+    def look_at_frame(self, pixels: np.ndarray) -> tuple[Tensor, Tensor, np.ndarray, float]:
+        """The whole frame: logits (7,), features (1280,), outline (H, W) bool and its confidence."""
+        logits, maps, features = self._flipped(squash(pixels, self.calibration.image_size))
         height, width = pixels.shape[:2]
         probability = F.interpolate(maps.sigmoid()[None, None], size=(height, width), mode="bilinear")[0, 0].numpy()
         outline = main_region(probability > 0.5)
         if outline.mean() < MIN_OUTLINE_SHARE:
             outline = np.zeros_like(outline)
-        confidence = float(probability[outline].mean()) if outline.any() else 0.0
-        window = lesion_window(
-            pixels, outline, extents=self.calibration.window, smallest=self.calibration.smallest_window
-        )
-        crop_logits, _, crop_features = self._flipped(squash(window, size))
-        weight = self.calibration.crop_weight
-        logits = (1 - weight) * frame_logits + weight * crop_logits
-        return logits, outline, confidence, (1 - weight) * frame_features + weight * crop_features
+        return logits, features, outline, float(probability[outline].mean()) if outline.any() else 0.0
+
+    @torch.inference_mode()
+    def look_at_window(
+        self, pixels: np.ndarray, outline: np.ndarray, *, extents: float, smallest: float
+    ) -> tuple[Tensor, Tensor]:
+        """The square around the outline: logits (7,), features (1280,)."""
+        window = lesion_window(pixels, outline, extents=extents, smallest=smallest)
+        logits, _, features = self._flipped(squash(window, self.calibration.image_size))
+        return logits, features
 
     def _flipped(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Means over mirrored copies of logits (7,), outline logits (S/2, S/2), features (1280,)."""

@@ -10,7 +10,7 @@ with ReLU6, as TensorFlow's "lite" variants define it.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -90,8 +90,8 @@ class DermTower(PreTrainedModel):
     config_class = DermTowerConfig
     base_model_prefix = "tower"
     main_input_name = "pixel_values"
-    input_modalities: ClassVar[list[str]] = ["image"]
-    _no_split_modules: ClassVar[list[str]] = ["InvertedResidual"]
+    input_modalities = "image"
+    _no_split_modules = ["InvertedResidual"]  # noqa: RUF012  the base class declares a list
 
     def __init__(self, config: DermTowerConfig) -> None:
         super().__init__(config)
