@@ -20,7 +20,7 @@ import json
 import os
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -34,10 +34,8 @@ from torch.nn import functional as F
 from transformers import DynamicCache
 
 from dermiq.knowledge import Graph, retrieve
-from dermiq.lesion import default_reference, measure_findings
-from dermiq.lesion.frame import main_region
-from dermiq.specialist.reader import Specialist, lesion_window, squash
-from dermiq.types import CLASS_NAMES, CLASSES, Finding, PatientContext
+from dermiq.specialist.reader import Specialist
+from dermiq.types import CLASS_NAMES, CLASSES, PatientContext
 from dermiq.vlm.base import ensure_base
 from dermiq.vlm.nano import WEIGHTS, assemble, save_nano_parts
 from dermiq.vlm.prompts import (
@@ -50,9 +48,10 @@ from dermiq.vlm.prompts import (
     system_message,
 )
 from train import texts
-from train.calibrate import best_temperature, pixels_of
+from train.calibrate import best_temperature
 from train.data import data_folder, read_table
 from train.log import append
+from train.nano_examples import Example, batches, choose_rows, class_weights, pick_views, prepare
 
 
 @dataclass(frozen=True)
@@ -82,81 +81,7 @@ class Config:
     threads: int = 2
 
 
-@dataclass(frozen=True, eq=False)
-class Example:
-    """One training image: features of its views, and what is known and measured of it."""
-
-    features: Tensor  # (views, cells, 1280) half
-    label: str
-    context: PatientContext
-    findings: tuple[Finding, ...]
-    probabilities: dict[str, float]
-
-
-# --- 1: features ------------------------------------------------------------------------
-
-
-@torch.inference_mode()
-def prepare(table: pd.DataFrame, specialist: Specialist, *, views: int, seed: int, measured: int = 0) -> list[Example]:
-    """Outline by the specialist, tower cells of the lesion window and of varied copies, findings of `measured` rows."""
-    rng, size, calibration = np.random.default_rng(seed), specialist.calibration.image_size, specialist.calibration
-    reference, examples = default_reference(), []
-    for number, row in enumerate(table.sample(frac=1, random_state=seed).itertuples(index=False)):
-        pixels = pixels_of(str(row.image))
-        logits, maps, _ = specialist.net(_layout(squash(pixels, size)[None]))
-        probability = F.interpolate(maps.sigmoid()[None], size=pixels.shape[:2], mode="bilinear")[0, 0].numpy()
-        outline = main_region(probability > 0.5)
-        copies = []
-        for view in range(views):
-            extents = calibration.window * (1.0 if view == 0 else rng.uniform(0.85, 1.25))
-            window = lesion_window(pixels, outline, extents=extents, smallest=calibration.smallest_window)
-            copies.append(squash(window if view == 0 else vary(window, rng), size))
-        cells = specialist.net.tower(_layout(torch.stack(copies))).last_hidden_state
-        examples.append(
-            Example(
-                features=cells.half(),
-                label=str(row.label),
-                context=context_of(row),
-                findings=measure_findings(pixels, outline, reference=reference)
-                if number < measured and outline.any()
-                else (),
-                probabilities=dict(zip(CLASSES, logits[0].softmax(0).tolist(), strict=True)),
-            )
-        )
-    return examples
-
-
-def _layout(batch: Tensor) -> Tensor:
-    return batch.contiguous(memory_format=torch.channels_last)
-
-
-def vary(window: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A mirrored or turned copy in another light."""
-    turned = np.rot90(window, int(rng.integers(4)))
-    if rng.random() < 0.5:
-        turned = turned[:, ::-1]
-    light = turned.astype(np.float32) * rng.uniform(0.9, 1.1) * rng.uniform(0.96, 1.04, 3)
-    return light.clip(0, 255).astype(np.uint8)
-
-
-def context_of(row: object) -> PatientContext:
-    age, sex, site = (getattr(row, name) for name in ("age", "sex", "site"))
-    return PatientContext(
-        age=int(age) if age == age else None,
-        sex=sex if sex in ("female", "male") else None,
-        site=site if site not in ("unknown", "nan", "") else None,
-    )
-
-
-def choose_rows(table: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
-    """All rows of the rare classes, and as many of the commonest as fit."""
-    common = table["label"].value_counts().idxmax()
-    rest = table[table["label"] != common]
-    extra = table[table["label"] == common]
-    return pd.concat([rest, extra.sample(max(min(len(extra), count - len(rest)), 1), random_state=seed)])
-
-
-# --- 2: align ---------------------------------------------------------------------------
+# --- align -------------------------------------------------------------------------------
 
 
 def align(
@@ -190,17 +115,11 @@ def align(
     return recent
 
 
-def class_weights(labels: Tensor) -> Tensor:
-    """Weights by which each class is drawn in proportion to the square root of its count."""
-    counts = torch.bincount(labels, minlength=len(CLASSES)).clamp(min=1).float()
-    return counts[labels] ** -0.5
-
-
-# --- 3: sft -----------------------------------------------------------------------------
+# --- sft ---------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Sequence_:
+class TokenRow:
     """Token ids after the system turn, and which of them are learned."""
 
     ids: list[int]
@@ -222,7 +141,7 @@ class Tokens:
     def _ids(self, text: str) -> list[int]:
         return self.tokenizer(text, add_special_tokens=False)["input_ids"]
 
-    def sequence(self, messages: list[dict], *, prefill: str | None = None) -> Sequence_:
+    def sequence(self, messages: list[dict], *, prefill: str | None = None) -> TokenRow:
         """Every assistant turn is learned, with its end. With `prefill` the last turn is open and not learned."""
         ids: list[int] = []
         learned: list[bool] = []
@@ -245,7 +164,7 @@ class Tokens:
         if prefill is not None:
             ids += self._ids("<|im_start|>assistant\n" + prefill)
             learned += [False] * (len(ids) - len(learned))
-        return Sequence_(ids, learned)
+        return TokenRow(ids, learned)
 
 
 class Trainee:
@@ -268,40 +187,38 @@ class Trainee:
         self.prefix = [(layer.keys, layer.values) for layer in layers]
         self.model.train()
 
-    def logits(self, sequences: Sequence[Sequence_], features: Tensor, where: Tensor) -> Tensor:
-        """Vocabulary logits (n, V) at the positions of `where` (B, T) bool; features (B, cells, 1280)."""
-        length, start = max(len(s.ids) for s in sequences), len(self.tokens.system_ids)
-        ids = torch.zeros(len(sequences), length, dtype=torch.long)
-        mask = torch.zeros(len(sequences), start + length, dtype=torch.long)
+    def learned(self, rows: Sequence[TokenRow], features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits (n, V) of all learned tokens, those tokens (n,), and the row that each is of (n,).
+
+        `features` (B, cells, 1280). The rows go on from the cached system turn, padded at the right.
+        """
+        length, start = max(len(row.ids) for row in rows), len(self.tokens.system_ids)
+        ids = torch.zeros(len(rows), length, dtype=torch.long)
+        learned = torch.zeros(len(rows), length, dtype=torch.bool)
+        mask = torch.zeros(len(rows), start + length, dtype=torch.long)
         mask[:, :start] = 1
-        for row, sequence in enumerate(sequences):
-            ids[row, : len(sequence.ids)] = torch.tensor(sequence.ids)
-            mask[row, start : start + len(sequence.ids)] = 1
+        for number, row in enumerate(rows):
+            ids[number, : len(row.ids)] = torch.tensor(row.ids)
+            learned[number, : len(row.ids)] = torch.tensor(row.learned)
+            mask[number, start : start + len(row.ids)] = 1
         embedded = self.language.get_input_embeddings()(ids)
         visual = self.projector(features.float()).flatten(0, 1)
-        place = (ids == self.tokens.image_id).unsqueeze(-1)
-        embedded = embedded.masked_scatter(place, visual)
+        embedded = embedded.masked_scatter((ids == self.tokens.image_id).unsqueeze(-1), visual)
         cache = DynamicCache()
         for index, (keys, values) in enumerate(self.prefix):
-            shape = (len(sequences), -1, -1, -1)
+            shape = (len(rows), -1, -1, -1)
             cache.update(keys.expand(shape), values.expand(shape), index)
-        positions = torch.arange(start, start + length).expand(len(sequences), -1)
+        positions = torch.arange(start, start + length).expand(len(rows), -1)
         hidden = self.language(
             inputs_embeds=embedded, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
         ).last_hidden_state
-        return self.head(hidden[where])
+        owner = torch.arange(len(rows))[:, None].expand_as(learned)[learned]
+        return self.head(hidden[:, :-1][learned[:, 1:]]), ids[learned], owner  # predicted one position earlier
 
-    def loss(self, sequences: Sequence[Sequence_], features: Tensor) -> Tensor:
+    def loss(self, rows: Sequence[TokenRow], features: Tensor) -> Tensor:
         """Mean cross-entropy of the learned tokens."""
-        length = max(len(s.ids) for s in sequences)
-        learned = torch.zeros(len(sequences), length, dtype=torch.bool)
-        ids = torch.zeros(len(sequences), length, dtype=torch.long)
-        for row, sequence in enumerate(sequences):
-            learned[row, : len(sequence.ids)] = torch.tensor(sequence.learned)
-            ids[row, : len(sequence.ids)] = torch.tensor(sequence.ids)
-        where = torch.zeros_like(learned)
-        where[:, :-1] = learned[:, 1:]  # a token is predicted at the position before it
-        return F.cross_entropy(self.logits(sequences, features, where), ids[learned])
+        logits, targets, _ = self.learned(rows, features)
+        return F.cross_entropy(logits, targets)
 
 
 def differential_example(example: Example, config: Config, rng: random.Random) -> list[dict]:
@@ -336,16 +253,6 @@ def reasoning_example(example: Example, graph: Graph, config: Config, rng: rando
         messages.append(follow_up_message(more, later))
         messages.append(assistant_message(texts.follow_up_text(later, example.label, more, rng)))
     return messages
-
-
-def batches(examples: Sequence[Example], count: int, rng: random.Random) -> Iterator[list[Example]]:
-    weights = class_weights(torch.tensor([CLASSES.index(e.label) for e in examples])).tolist()
-    while True:
-        yield rng.choices(examples, weights, k=count)
-
-
-def pick_views(examples: Sequence[Example], rng: random.Random) -> Tensor:
-    return torch.stack([e.features[rng.randrange(len(e.features))] for e in examples])
 
 
 def sft(
@@ -414,27 +321,17 @@ def likelihoods(trainee: Trainee, examples: Sequence[Example], *, told: bool = F
     """Log-likelihood of each candidate answer (N, 7), as the consultation's differential computes it."""
     trainee.renew_prefix()
     trainee.model.eval()
-    rows = []
+    totals = []
     for example in examples:
-        context = example.context if told else PatientContext()
-        sequences = []
-        for candidate in answer_candidates().values():
-            messages = [*differential_messages(context), assistant_message(ANSWER_PREFILL + candidate)]
-            sequences.append(trainee.tokens.sequence(messages))
-        features = example.features[:1].expand(len(sequences), -1, -1)
-        length = max(len(s.ids) for s in sequences)
-        learned = torch.zeros(len(sequences), length, dtype=torch.bool)
-        ids = torch.zeros(len(sequences), length, dtype=torch.long)
-        for row, sequence in enumerate(sequences):
-            learned[row, : len(sequence.ids)] = torch.tensor(sequence.learned)
-            ids[row, : len(sequence.ids)] = torch.tensor(sequence.ids)
-        where = torch.zeros_like(learned)
-        where[:, :-1] = learned[:, 1:]
-        logs = trainee.logits(sequences, features, where).log_softmax(-1)
-        chosen = logs.gather(1, ids[learned][:, None])[:, 0]
-        owner = torch.arange(len(sequences))[:, None].expand_as(learned)[learned]
-        rows.append(torch.zeros(len(sequences)).index_add_(0, owner, chosen))
-    return torch.stack(rows)
+        messages = differential_messages(example.context if told else PatientContext())
+        rows = [
+            trainee.tokens.sequence([*messages, assistant_message(ANSWER_PREFILL + candidate)])
+            for candidate in answer_candidates().values()
+        ]
+        logits, targets, owner = trainee.learned(rows, example.features[:1].expand(len(rows), -1, -1))
+        chosen = logits.log_softmax(-1).gather(1, targets[:, None])[:, 0]
+        totals.append(torch.zeros(len(rows)).index_add_(0, owner, chosen))
+    return torch.stack(totals)
 
 
 def name_embeddings(tokenizer: object, embeddings: Tensor) -> Tensor:

@@ -1,0 +1,106 @@
+"""The images of Nano's training, as the frozen tower sees them, with what is known and measured of each."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from dermiq.lesion import default_reference, measure_findings
+from dermiq.lesion.frame import main_region
+from dermiq.specialist.reader import Specialist, lesion_window, squash
+from dermiq.types import CLASSES, Finding, PatientContext
+from train.calibrate import pixels_of
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """One training image: features of its views, and what is known and measured of it."""
+
+    features: Tensor  # (views, cells, 1280) half
+    label: str
+    context: PatientContext
+    findings: tuple[Finding, ...]
+    probabilities: dict[str, float]
+
+
+@torch.inference_mode()
+def prepare(table: pd.DataFrame, specialist: Specialist, *, views: int, seed: int, measured: int = 0) -> list[Example]:
+    """Outline by the specialist, tower cells of the lesion window and of varied copies, findings of `measured` rows."""
+    rng, size, calibration = np.random.default_rng(seed), specialist.calibration.image_size, specialist.calibration
+    reference, examples = default_reference(), []
+    for number, row in enumerate(table.sample(frac=1, random_state=seed).itertuples(index=False)):
+        pixels = pixels_of(str(row.image))
+        logits, maps, _ = specialist.net(_layout(squash(pixels, size)[None]))
+        probability = F.interpolate(maps.sigmoid()[None], size=pixels.shape[:2], mode="bilinear")[0, 0].numpy()
+        outline = main_region(probability > 0.5)
+        copies = []
+        for view in range(views):
+            extents = calibration.window * (1.0 if view == 0 else rng.uniform(0.85, 1.25))
+            window = lesion_window(pixels, outline, extents=extents, smallest=calibration.smallest_window)
+            copies.append(squash(window if view == 0 else vary(window, rng), size))
+        cells = specialist.net.tower(_layout(torch.stack(copies))).last_hidden_state
+        examples.append(
+            Example(
+                features=cells.half(),
+                label=str(row.label),
+                context=context_of(row),
+                findings=measure_findings(pixels, outline, reference=reference)
+                if number < measured and outline.any()
+                else (),
+                probabilities=dict(zip(CLASSES, logits[0].softmax(0).tolist(), strict=True)),
+            )
+        )
+    return examples
+
+
+def _layout(batch: Tensor) -> Tensor:
+    return batch.contiguous(memory_format=torch.channels_last)
+
+
+def vary(window: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A mirrored or turned copy in another light."""
+    turned = np.rot90(window, int(rng.integers(4)))
+    if rng.random() < 0.5:
+        turned = turned[:, ::-1]
+    light = turned.astype(np.float32) * rng.uniform(0.9, 1.1) * rng.uniform(0.96, 1.04, 3)
+    return light.clip(0, 255).astype(np.uint8)
+
+
+def context_of(row: object) -> PatientContext:
+    age, sex, site = (getattr(row, name) for name in ("age", "sex", "site"))
+    return PatientContext(
+        age=int(age) if age == age else None,
+        sex=sex if sex in ("female", "male") else None,
+        site=site if site not in ("unknown", "nan", "") else None,
+    )
+
+
+def choose_rows(table: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
+    """All rows of the rare classes, and as many of the commonest as fit."""
+    common = table["label"].value_counts().idxmax()
+    rest = table[table["label"] != common]
+    extra = table[table["label"] == common]
+    return pd.concat([rest, extra.sample(max(min(len(extra), count - len(rest)), 1), random_state=seed)])
+
+
+def class_weights(labels: Tensor) -> Tensor:
+    """Weights by which each class is drawn in proportion to the square root of its count."""
+    counts = torch.bincount(labels, minlength=len(CLASSES)).clamp(min=1).float()
+    return counts[labels] ** -0.5
+
+
+def batches(examples: Sequence[Example], count: int, rng: random.Random) -> Iterator[list[Example]]:
+    weights = class_weights(torch.tensor([CLASSES.index(e.label) for e in examples])).tolist()
+    while True:
+        yield rng.choices(examples, weights, k=count)
+
+
+def pick_views(examples: Sequence[Example], rng: random.Random) -> Tensor:
+    return torch.stack([e.features[rng.randrange(len(e.features))] for e in examples])
