@@ -41,6 +41,7 @@ class Calibration:
     window: float = 1.5  # side of the second look, in lesion extents
     smallest_window: float = 0.75  # ... but at least this share of the frame's short side (dermoscopy-sized frames)
     crop_weight: float = 0.5  # of the second look's logits
+    offsets: tuple[float, ...] = (0.0,) * len(CLASSES)  # added to the logits: what rare classes are given
     temperature: float = 1.0
     distance_limit: float = 99.5  # percentile among validation images beyond which no opinion is given
     version: str = "0.1"
@@ -112,7 +113,8 @@ class Specialist:
     def read(self, lesion: Lesion, *, image_index: int = 0) -> SpecialistReading:
         """One image: about a tenth of a second on two cores."""
         logits, outline, confidence, features = self.look(lesion.pixels)
-        probabilities = (logits / self.calibration.temperature).softmax(0).tolist()
+        offsets = torch.tensor(self.calibration.offsets)
+        probabilities = ((logits + offsets) / self.calibration.temperature).softmax(0).tolist()
         found = measure_findings(lesion.pixels, outline, reference=self.reference) if outline.any() else ()
         return SpecialistReading(
             probabilities=dict(zip(CLASSES, probabilities, strict=True)),
