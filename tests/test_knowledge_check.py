@@ -123,6 +123,28 @@ def test_a_number_must_be_right(text: str, verdict: str) -> None:
     assert claim.verdict == verdict
 
 
+@pytest.mark.parametrize(
+    ("code", "value", "text", "opposite"),
+    [
+        ("asymmetry", 3.0, "symmetric", "asymmetric about both axes"),
+        ("asymmetry", 12.0, "asymmetric about one axis", "asymmetric about both axes"),
+        ("border_irregularity", 1.2, "irregular border", "smooth border"),
+        ("border_irregularity", 1.0, "smooth border", "irregular border"),
+        ("colour_count", 2.0, "two colours", "four colours"),
+        ("colour_black", 0.0, "no black areas", "black areas (9 %)"),
+        ("colour_blue_gray", 9.0, "blue-gray areas (9 %)", "no blue-gray areas"),
+        ("colour_variegation", 5.0, "even colour", "strongly varied colour"),
+        ("elongation", 2.0, "elongated shape", "round shape"),
+    ],
+)
+def test_a_finding_supports_its_own_words_and_no_others(code: str, value: float, text: str, opposite: str) -> None:
+    measured = (_finding(code, value, text),)
+    for said, verdict in ((text, "supported"), (opposite, "contradicted")):
+        for sentence in ("The lesion has {said}.", "No hairs, {said}.", "Measured: {said}."):
+            (claim,) = check_claims(GRAPH, sentence.format(said=said), findings=measured, diagnosis="nv")
+            assert (claim.verdict, claim.finding_codes) == (verdict, (code,)), claim.text
+
+
 def test_nothing_measured_means_nothing_judged() -> None:
     (claim,) = check_claims(GRAPH, "The lesion is symmetric.")
     assert claim.verdict == "not_covered"

@@ -15,7 +15,7 @@ from dermiq.knowledge.claims import Reading, Relation, read_sentence
 from dermiq.knowledge.graph import Graph
 from dermiq.knowledge.link import link
 from dermiq.knowledge.quotes import Quote, quotes, without
-from dermiq.knowledge.text import split_sentences
+from dermiq.knowledge.text import normal, split_sentences
 from dermiq.types import Claim, Fact, Finding, Verdict
 
 FEATURE_RELATIONS = frozenset({"has_dermoscopic_feature", "has_sign", "has_symptom"})
@@ -102,9 +102,14 @@ def _of_this_lesion(graph: Graph, text: str) -> str:
         if graph.node(mention.id).kind != "Disease" or _REASONS.match(text[mention.end :]):
             continue
         before = text[: mention.start]
-        if not before.strip() or _GENERAL.search(before) or mention.text.lower().endswith(("s", "nevi", "naevi")):
+        if not before.strip() or _GENERAL.search(before) or _is_plural(mention.text):
             return before
     return text
+
+
+def _is_plural(name: str) -> bool:
+    last = name.split()[-1].lower()
+    return not last.endswith("'s") and normal(last) != last and last.endswith(("s", "i"))
 
 
 def _quoted(quote: Quote) -> _Decision:

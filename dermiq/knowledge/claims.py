@@ -11,6 +11,7 @@ from dermiq.knowledge.graph import Graph
 from dermiq.knowledge.link import Mention, link
 
 FEATURE_KINDS = frozenset({"DermoscopicFeature", "Sign", "Symptom"})
+MEASURED_SIGNS = frozenset({"sign:asymmetry", "sign:border", "sign:colour", "sign:diameter"})
 RELATION_OF_KIND = {
     "DermoscopicFeature": "has_dermoscopic_feature",
     "Sign": "has_sign",
@@ -180,13 +181,16 @@ def _of_clause(graph: Graph, clause: str, named: Sequence[Mention], *, topic: st
         if not _connected(kind, clause, subjects, other):
             continue
         for subject in subjects:
+            is_it = subject.text.strip().lower() in ("it", "its") and kind in FEATURE_KINDS
+            if is_it and other.id in MEASURED_SIGNS:
+                continue  # "it is asymmetric" is said of the lesion, and judged against the measurement
             yield Relation(
                 subject=subject.id,
                 relation=RELATION_OF_KIND[kind],
                 object=other.id,
                 holds=_holds(kind, clause, subject, other, subjects=subjects),
                 weak=bool(_WEAK.search(_without(clause, (subject, other)))),
-                about_case=kind in FEATURE_KINDS and bool(_CASE.search(clause)),
+                about_case=is_it or (kind in FEATURE_KINDS and bool(_CASE.search(clause))),
             )
 
 

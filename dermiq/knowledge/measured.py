@@ -104,7 +104,7 @@ def _side(text: str, scale: Scale) -> str | None:
 
 
 def _negated(text: str, start: int) -> bool:
-    before = re.split(r"[.;:!?]|\b(?:but|however|although|with)\b", text[:start])[-1]
+    before = re.split(r"[.,;:!?]|\b(?:but|however|although|with|and)\b", text[:start])[-1]
     return bool(re.search(rf"\b{_NOT}\b(?:\W+\w+){{0,3}}\W*$", before, re.IGNORECASE))
 
 
