@@ -30,6 +30,8 @@ def _texts(evidence: Evidence) -> str:
         ("Is it urgent?", ["mel", "nv"], "within 2 weeks"),
         ("what would settle it?", ["mel", "nv"], "biopsy"),
         ("What is this lesion, and why?", ["mel", "nv"], "irregular streaks"),
+        ("What should I look for?", ["bcc", "akiec"], "arborizing vessels"),
+        ("What should I do about it?", ["bcc", "akiec"], "excision"),
         ("Why not a nevus?", ["mel", "nv"], "globular pattern"),
         ("How do you tell melanoma from seborrheic keratosis?", [], "irregular streaks"),
         ("What is it?", ["MONDO:0006717", "nv"], "central white scar-like patch"),

@@ -36,7 +36,10 @@ SHOWN = frozenset({"has_dermoscopic_feature", "has_sign"})  # what the case brin
 VAGUE = 0.3  # what words and meaning count for when the question names nothing
 WANTED = 0.5  # how much a relation that was asked for adds, as a share
 INTENTS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    (r"\b(treat|manage|therap|remov|excis|first.line|cure|cream|surgery|what to do|what should)", ("treated_by",)),
+    (
+        r"\b(treat|manage|therap|remov|excis|first.line|cure|cream|surgery|what to do|what should (?:i|we|one) do)",
+        ("treated_by",),
+    ),
     (r"\b(refer|urgen|two.week|2.week|pathway|how soon|red flag)", ("refer_if", "red_flag")),
     (r"\b(look.?alike|differential|confus|mimic|mistak|resembl|similar)", ("look_alike",)),
     (r"\b(settle|confirm|biops|test|diagnos(?:e|ed|is made)|prove|histolog)", ("diagnosed_by",)),
@@ -47,7 +50,10 @@ INTENTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ),
     (r"\b(dangerous|cancer|malignan|benign|harmless|serious|risky|how bad|spread|worr)", ("behaves_as", "risk_level")),
     (r"\b(code|icd|snomed|coded)\b", ("coded_as",)),
-    (r"\b(dermoscop|dermatoscop|sign|feature|look like|structure|pattern|vessel|see)", ("has_dermoscopic_feature",)),
+    (
+        r"\b(dermoscop|dermatoscop|sign|feature|look like|structure|pattern|vessel|see|look for)",
+        ("has_dermoscopic_feature",),
+    ),
     (r"\b(symptom|itch|bleed|hurt|pain)", ("has_symptom", "has_sign")),
     (r"\b(why|against|separat|distinguish|tell apart|differ|rather than|instead of)", ("has_dermoscopic_feature",)),
     (r"\b(type|subtype|form|kind)s? of", ("is_a",)),
