@@ -65,6 +65,7 @@ class Readers:
     graph: Graph
     votes: int = 1  # samples for a majority vote; 1: the greedy answer alone
     temperature: float = 1.0  # of the VLM's likelihoods, fitted on `val`; 1 where it was never fitted
+    offsets: Mapping[str, float] = field(default_factory=dict)  # added to each class's log-likelihood, chosen on `val`
     max_images: int | None = None  # that the VLM reads at once; None: all
 
 
@@ -191,9 +192,10 @@ def differential(probabilities: Mapping[str, float], graph: Graph, reader: Reade
 
 
 def vlm_differential(session: Session, case: Case, readers: Readers) -> Differential:
-    """The likelihood of each candidate answer, softened by the temperature fitted on `val`."""
+    """The likelihood of each candidate answer, with the offsets and the temperature fitted on `val`."""
     messages = differential_messages(case.context, images=len(session.images))
-    logs = session.score(messages, answer_candidates(), prefill=ANSWER_PREFILL)
+    scored = session.score(messages, answer_candidates(), prefill=ANSWER_PREFILL)
+    logs = {code: value + readers.offsets.get(code, 0.0) for code, value in scored.items()}
     best = max(logs.values())
     weights = {code: math.exp((value - best) / readers.temperature) for code, value in logs.items()}
     total = sum(weights.values())

@@ -12,6 +12,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -71,7 +72,7 @@ class LocalConsultant:
                 vlm=vlm,
                 graph=graph,
                 votes=self.votes,
-                temperature=nano_temperature() if embedded else 1.0,
+                **(nano_calibration() if embedded else {}),
                 max_images=1 if name == "nano" else None,
             )
             self._status = "ready"
@@ -159,7 +160,8 @@ class LocalConsultant:
             self._threads.pop(session_id, None)
 
 
-def nano_temperature() -> float:
-    """The temperature of Nano's likelihoods, as its training fitted it on `val`."""
+def nano_calibration() -> dict[str, Any]:
+    """Temperature and offsets of Nano's likelihoods, as its training fitted them on `val`."""
     path = WEIGHTS / "nano" / "config.json"
-    return float(json.loads(path.read_text(encoding="utf-8")).get("temperature", 1.0)) if path.is_file() else 1.0
+    settings = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return {"temperature": settings.get("temperature", 1.0), "offsets": settings.get("offsets", {})}

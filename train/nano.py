@@ -10,7 +10,7 @@ Three stages, all on `train`:
 3. sft: projector and LoRA together. First the diagnosis at once, then reasoning and follow-ups mixed with it.
    Targets are `train.texts`; the loss is on answers only. The system turn is the same everywhere: its cache
    is computed once every few steps and held constant within them.
-The temperature of the likelihood differential is fitted on `val`; the parts go to `dermiq/weights/nano`.
+Offsets and temperature of the likelihood differential are fitted on `val`; the parts go to `dermiq/weights/nano`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 from safetensors.torch import load_file, save_file
@@ -48,9 +47,10 @@ from dermiq.vlm.prompts import (
     system_message,
 )
 from train import texts
-from train.calibrate import best_temperature
+from train.calibrate import STRENGTHS, best_temperature, drawn_shares
 from train.data import data_folder, read_table
 from train.log import append
+from train.metrics import balanced_accuracy, macro_f1
 from train.nano_examples import Example, batches, choose_rows, class_weights, pick_views, prepare
 
 
@@ -382,21 +382,29 @@ def train(config: Config, *, resume: bool = False) -> None:
         save_file(trainee.projector.state_dict(), aligned)
         print(f"aligned: {accuracy:.3f} of the last batches nearest to their diagnosis", flush=True)
     sft(trainee, examples, graph, config, out, resume=resume)
-    finish(trainee, held_out, config, size)
+    finish(trainee, held_out, drawn_shares(pd.Series([e.label for e in examples])), config, size)
 
 
-def finish(trainee: Trainee, held_out: Sequence[Example], config: Config, size: int) -> None:
-    """Fits the temperature on `val` and writes the parts that ship."""
+def finish(trainee: Trainee, held_out: Sequence[Example], shares: Tensor, config: Config, size: int) -> None:
+    """Fits offsets and temperature on `val`, as `train.calibrate` does, and writes the parts that ship."""
     logs = likelihoods(trainee, held_out)
     labels = torch.tensor([CLASSES.index(e.label) for e in held_out])
-    temperature = best_temperature(logs, labels)
-    recall = [(logs.argmax(1)[labels == c] == c).float().mean().item() for c in labels.unique()]
-    print(f"val: temperature {temperature:.3f}, balanced accuracy {np.mean(recall):.4f}", flush=True)
+    trials = []
+    for tau in STRENGTHS:
+        offsets = -tau * shares.log()
+        answers = (logs + offsets).argmax(1).numpy()
+        recall, f1 = balanced_accuracy(labels.numpy(), answers), macro_f1(labels.numpy(), answers)
+        print(f"val, tau {tau}: balanced accuracy {recall:.4f}, macro-F1 {f1:.4f}", flush=True)
+        trials.append(((recall + f1) / 2, offsets - offsets.mean()))
+    offsets = max(trials, key=lambda trial: trial[0])[1]
+    temperature = best_temperature(logs + offsets, labels)
+    print(f"val: temperature {temperature:.3f}", flush=True)
     save_nano_parts(
         trainee.model,
         Path(config.weights),
         image_size=size,
         temperature=round(temperature, 4),
+        offsets={code: round(value, 4) for code, value in zip(CLASSES, offsets.tolist(), strict=True)},
         version="0.1",
         training={key: value for key, value in asdict(config).items() if key not in ("out", "data", "weights")},
     )
