@@ -20,7 +20,7 @@ import torch
 from dermiq import __version__
 from dermiq.assess import Readers, Thread, assess, blanked, open_thread, vlm_differential
 from dermiq.errors import DermIQError, InputError, ModelError
-from dermiq.knowledge import Graph
+from dermiq.knowledge import Graph, warm
 from dermiq.lesion import assess_quality, read_lesion
 from dermiq.settings import Settings
 from dermiq.specialist import Specialist
@@ -67,6 +67,8 @@ class LocalConsultant:
                 progress=self._progress,
             )
             embedded = name == "nano" and self.settings.adapter is None
+            self._status = "preparing the search for facts"
+            warm(graph)
             self._readers = Readers(
                 specialist=specialist,
                 vlm=vlm,
