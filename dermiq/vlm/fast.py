@@ -80,8 +80,10 @@ class FastDecoder:
         self.eps = config.rms_norm_eps
         self.hidden = config.hidden_size
         with torch.no_grad():
-            self.embedding = text.embed_tokens.weight.detach()
+            if share:
+                _release_file(text)
             self.layers = [self._layer(layer, share=share) for layer in text.layers]
+            self.embedding = text.embed_tokens.weight.detach()
             self.norm = text.norm.weight.detach()
             self.head = model.lm_head.weight.detach().t().contiguous()  # (D, V)
             self.angles = self._rotary(text.rotary_emb, min(config.max_position_embeddings, MAX_POSITIONS))
@@ -204,6 +206,14 @@ class FastDecoder:
     def step(self, ids: Tensor, cache: FastCache) -> Tensor:
         """One token a row, (rows,) -> (rows, V). For rollouts: see `FastCache.expanded` and `FastCache.keep`."""
         return self.logits(self.forward(F.embedding(ids, self.embedding), cache))
+
+
+def _release_file(text: nn.Module) -> None:
+    """Copy what stays as it is out of the mapped weight file, which is let go of once the rest is laid out anew."""
+    rebound = ("o_proj", "gate_proj", "up_proj", "down_proj")
+    for name, parameter in text.named_parameters():
+        if not any(part in name for part in rebound):
+            parameter.data = parameter.data.clone()
 
 
 class FastBackend:
