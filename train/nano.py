@@ -47,7 +47,7 @@ from dermiq.vlm.prompts import (
     system_message,
 )
 from train import texts
-from train.calibrate import STRENGTHS, best_temperature, drawn_shares
+from train.calibrate import STRENGTHS, best_temperature, drawn_shares, merit
 from train.data import data_folder, read_table
 from train.log import append
 from train.metrics import balanced_accuracy, macro_f1
@@ -395,7 +395,7 @@ def finish(trainee: Trainee, held_out: Sequence[Example], shares: Tensor, config
         answers = (logs + offsets).argmax(1).numpy()
         recall, f1 = balanced_accuracy(labels.numpy(), answers), macro_f1(labels.numpy(), answers)
         print(f"val, tau {tau}: balanced accuracy {recall:.4f}, macro-F1 {f1:.4f}", flush=True)
-        trials.append(((recall + f1) / 2, offsets - offsets.mean()))
+        trials.append((merit(recall, f1), offsets - offsets.mean()))
     offsets = max(trials, key=lambda trial: trial[0])[1]
     temperature = best_temperature(logs + offsets, labels)
     print(f"val: temperature {temperature:.3f}", flush=True)
