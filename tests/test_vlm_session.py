@@ -47,17 +47,23 @@ def ask(*texts: str, images: int = 1) -> list[dict[str, Any]]:
     return messages
 
 
-def uncached(vlm: VLM, messages: Any, images: Any, *, prefill: str = "") -> tuple[tuple[int, ...], torch.Tensor]:
-    """Token ids and the (T, V) logits of the library's own forward on a fresh model, without any cache."""
+def uncached(
+    vlm: VLM, messages: Any, images: Any, *, prefill: str = "", written: list[int] | None = None
+) -> tuple[tuple[int, ...], torch.Tensor]:
+    """Token ids and the (T, V) logits of the library's own forward on a fresh model, without any cache.
+
+    `written` are the ids to read in place of those that the text would be split into.
+    """
     model, _ = tiny(vlm.name.removesuffix(" plain"))
     prompt = vlm.encoder.encode(messages, images, prefill=prefill)
-    inputs = dict(prompt.inputs) | {"input_ids": torch.tensor([prompt.ids])}
-    extra = len(prompt.ids) - inputs["attention_mask"].shape[1]
+    ids = tuple(written or prompt.ids)
+    inputs = dict(prompt.inputs) | {"input_ids": torch.tensor([ids])}
+    extra = len(ids) - inputs["attention_mask"].shape[1]
     for name, fill in (("attention_mask", 1), ("mm_token_type_ids", 0)):
         if name in inputs:
             inputs[name] = torch.nn.functional.pad(inputs[name], (0, extra), value=fill)
     with torch.no_grad():
-        return prompt.ids, model(**inputs, use_cache=False).logits[0]
+        return ids, model(**inputs, use_cache=False).logits[0]
 
 
 def count_tower_calls(vlm: VLM) -> list[int]:
@@ -97,7 +103,10 @@ def test_logits_after_a_follow_up_equal_an_uncached_forward(vlm: VLM) -> None:
     session.score(ask("What is this?", images=2), CANDIDATES)
     later = ask("What is this?", f"<think>{text}", "And now?", images=2)
     session.generate(later, max_new_tokens=1, prefill="<answer>")
-    _, expected = uncached(vlm, later, images, prefill="<answer>")
+    _, expected = uncached(vlm, later, images, prefill="<answer>", written=session._ids)
+    assert vlm.encoder.text_of(session._ids) == vlm.encoder.text_of(
+        vlm.encoder.encode(later, images, prefill="<answer>").ids
+    )
     assert session._logits is not None
     torch.testing.assert_close(session._logits, expected[-1], atol=1e-4, rtol=1e-4)
 
@@ -134,6 +143,18 @@ def test_two_sessions_do_not_mix(vlm: VLM) -> None:
         for index, stream in enumerate(streams):
             pieces[index].append(next(stream, ""))
     assert ["".join(p) for p in pieces] == expected
+
+
+def test_what_the_model_wrote_is_not_read_again(llava: VLM) -> None:
+    session, tokenizer = llava.session([picture()]), llava.processor.tokenizer
+    prompt = llava.encoder.encode(ask("What?"), session.images)
+    odd = [tokenizer.convert_tokens_to_ids(letter) for letter in "melanoma"]  # one token a letter, which no text gives
+    assert tuple(odd) != llava.encoder.text_ids("melanoma")
+    session._advance_to(prompt)
+    session._extend(odd)
+    session.generate(ask("What?", "melanoma", "And now?"), max_new_tokens=1)
+    assert session.last_stats is not None
+    assert session.last_stats.reused_tokens == len(prompt.ids) + len(odd)
 
 
 def test_seeded_sampling_repeats(llava: VLM) -> None:

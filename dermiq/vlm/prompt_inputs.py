@@ -48,6 +48,10 @@ class PromptEncoder:
         """The tokens of plain text that follows the prompt."""
         return tuple(self.tokenizer.encode(text, add_special_tokens=False)) if text else ()
 
+    def text_of(self, ids: Sequence[int]) -> str:
+        """The text of tokens, control tokens included: what `text_ids` turns back, for most tokenizers."""
+        return str(self.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
+
     def _with_images(self, messages: Sequence[Message], images: Sequence[np.ndarray]) -> list[dict[str, Any]]:
         """Contents as lists of parts; the images put where they belong, at the first user message if nowhere else."""
         conversation = [{"role": m["role"], "content": self._parts(m["content"])} for m in messages]

@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -75,7 +75,6 @@ class Session:
         self._call += 1
         call = self._call
         prompt = self._encode(messages, prefill=prefill)
-        max_new_tokens = min(max_new_tokens, self.vlm.max_tokens - len(prompt.ids))
         sampler = _Sampler(temperature, top_p, seed, banned=self.vlm.banned_ids)
         writer, strings = TextWriter(self.vlm.processor.tokenizer), _StopStrings(stop_strings)
         reused, first_token_s = 0, 0.0
@@ -83,6 +82,7 @@ class Session:
         try:
             with self._step(call):
                 reused = self._advance_to(prompt)
+            max_new_tokens = min(max_new_tokens, self.vlm.max_tokens - len(self._ids))
             for index in range(max_new_tokens):
                 assert self._logits is not None
                 token = sampler.pick(self._logits)
@@ -154,6 +154,7 @@ class Session:
 
     def _advance_to(self, prompt: Prompt) -> int:
         """Make the cache hold exactly the prompt; how many of its tokens were there already."""
+        prompt = self._as_written(prompt)
         keep = _common(self._ids, prompt.ids)
         if keep == len(prompt.ids) == len(self._ids) and self._logits is not None:
             return keep
@@ -166,6 +167,19 @@ class Session:
         del self._ids[keep:]
         self._extend(prompt.ids[keep:])
         return keep
+
+    def _as_written(self, prompt: Prompt) -> Prompt:
+        """The same text with the tokens that the cache holds, where the model split its own words in another way."""
+        keep = _common(self._ids, prompt.ids)
+        if keep == len(self._ids) or keep < max(prompt.image_end, 1):
+            return prompt
+        encoder = self.vlm.encoder
+        held, wanted = encoder.text_of(self._ids[keep:]), encoder.text_of(prompt.ids[keep:])
+        exact = "\ufffd" not in held and encoder.text_ids(wanted) == prompt.ids[keep:]
+        if not exact or not wanted.startswith(held):
+            return prompt
+        ids = (*self._ids, *encoder.text_ids(wanted[len(held) :]))
+        return replace(prompt, ids=ids) if len(ids) < self.vlm.max_tokens else prompt
 
     def _extend(self, ids: Sequence[int]) -> None:
         self._logits = self._backend.extend(ids)
