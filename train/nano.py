@@ -63,8 +63,8 @@ class Config:
     measured: int = 1200  # of them, those whose findings are measured, for the reasoning
     views: int = 3  # of each: one plain, the others augmented
     align_steps: int = 1500
-    differential_steps: int = 200
-    mixed_steps: int = 200
+    differential_steps: int = 60
+    mixed_steps: int = 180
     differential_batch: int = 12
     reasoning_batch: int = 3
     mixed_differential_batch: int = 4
