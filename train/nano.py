@@ -64,11 +64,11 @@ class Config:
     views: int = 3  # of each: one plain, the others augmented
     align_steps: int = 1500
     differential_steps: int = 60
-    mixed_steps: int = 180
+    mixed_steps: int = 120
     differential_batch: int = 12
     reasoning_batch: int = 3
-    mixed_differential_batch: int = 4
-    follow_up_share: float = 0.35  # of reasoning examples that go on with a second question
+    mixed_differential_batch: int = 3
+    follow_up_share: float = 0.3  # of reasoning examples that go on with a second question
     told_share: float = 0.7  # of examples whose patient context is told
     learning_rate: float = 6e-4
     projector_rate: float = 6e-4
@@ -76,7 +76,7 @@ class Config:
     facts: int = 4
     prefix_every: int = 4  # steps between two computations of the system turn's cache
     val_images: int = 450  # for the temperature
-    save_every: int = 40  # steps
+    save_every: int = 30  # steps
     seed: int = 1
     threads: int = 2
 
