@@ -13,10 +13,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from dermiq.judge import self_checks
+from dermiq.judge import percent, self_checks
 from dermiq.knowledge import Graph, check_claims, retrieve, urgency
 from dermiq.specialist import Specialist, fuse_readings, lesion_window
 from dermiq.types import (
+    CLASS_NAMES,
     CLASSES,
     Abstention,
     Answer,
@@ -239,7 +240,7 @@ def compare_images(lesions: Sequence[Lesion], readings: Sequence[SpecialistReadi
         ]
         top, first = (max(r.probabilities, key=lambda code: r.probabilities[code]) for r in (reading, readings[0]))
         if top != first:
-            changed.append(f"read as {top} (image 1: {first})")
+            changed.append(f"read as {CLASS_NAMES[top]} (image 1: {CLASS_NAMES[first]})")
         taken = lesions[number - 1].taken
         label = f"Image {number}" + (f" ({taken})" if taken else "")
         notes.append(f"{label}: " + ("; ".join(changed) if changed else "no measured difference from image 1") + ".")
@@ -288,6 +289,6 @@ def blanked(case: Case, readers: Readers, vlm: Differential) -> SelfCheck:
     return SelfCheck(
         "image_matters",
         matters,
-        f"The answer {verb} on the image: {before.diagnosis.name} has {before.probability:.0%} with it and "
-        f"{after:.0%} with the image blanked (then first: {other.top.diagnosis.name}, {other.top.probability:.0%}).",
+        f"The answer {verb} on the image: {before.diagnosis.name} has {percent(before.probability)} with it and "
+        f"{percent(after)} with the image blanked (then first: {other.top.diagnosis.name}, {percent(other.top.probability)}).",
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dermiq.errors import InputError
+from dermiq.judge import percent
 from dermiq.types import Answer, AnswerDone, Case, Differential, ImagesRead, PatientContext, TextDelta
 
 SYMPTOMS = ("itch", "bled", "grew", "changed", "hurts")
@@ -85,7 +86,7 @@ def specialist_only(case: Case, *, as_json: bool) -> int:
     if abstention:
         print(f"Caution: {abstention}")
     for code, probability in sorted(probabilities.items(), key=lambda item: -item[1]):
-        print(f"{code:6} {probability:5.0%}")
+        print(f"{code:6} {percent(probability):>5}")
     for finding in findings:
         print(f"{finding['name']}: {finding['text']}")
     return 0
@@ -178,7 +179,7 @@ def summary(answer: Answer) -> str:
     """What the page shows beside the text, as lines."""
     lines = ["", ""]
     for differential in answer.differentials:
-        top = ", ".join(f"{c.diagnosis.name} {c.probability:.0%}" for c in differential.candidates[:3])
+        top = ", ".join(f"{c.diagnosis.name} {percent(c.probability)}" for c in differential.candidates[:3])
         lines.append(f"{'Specialist' if differential.reader == 'specialist' else 'Language model'}: {top}")
     lines += [f"Check: {check.message}" for check in answer.checks]
     lines += [

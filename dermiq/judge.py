@@ -7,6 +7,11 @@ from collections.abc import Sequence
 from dermiq.types import CLASS_NAMES, Claim, Differential, ParsedText, SelfCheck
 
 
+def percent(share: float) -> str:
+    """A share from 0 to 1 as the page writes it: "62 %"."""
+    return f"{100 * share:.0f} %"
+
+
 def self_checks(
     parsed: ParsedText, claims: Sequence[Claim], readers: tuple[Differential, Differential], *, reasoned: bool
 ) -> tuple[SelfCheck, ...]:
@@ -29,8 +34,8 @@ def readers_agree(specialist: Differential, vlm: Differential) -> SelfCheck:
     return SelfCheck(
         "readers_agree",
         False,
-        f"The readers disagree: the specialist says {one.diagnosis.name} ({one.probability:.0%}), "
-        f"the language model {other.diagnosis.name} ({other.probability:.0%}).",
+        f"The readers disagree: the specialist says {one.diagnosis.name} ({percent(one.probability)}), "
+        f"the language model {other.diagnosis.name} ({percent(other.probability)}).",
     )
 
 
@@ -60,7 +65,7 @@ def answer_matches_likelihood(parsed: ParsedText, vlm: Differential) -> SelfChec
         code,
         False,
         f"The model wrote {CLASS_NAMES[parsed.answer_code]}, although before it reasoned it gave "
-        f"{vlm.top.diagnosis.name} the highest likelihood ({vlm.top.probability:.0%}).",
+        f"{vlm.top.diagnosis.name} the highest likelihood ({percent(vlm.top.probability)}).",
     )
 
 

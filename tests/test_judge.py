@@ -19,8 +19,8 @@ def written(conclusion: str, answer: str) -> str:
 def test_readers_that_differ_are_both_named() -> None:
     check = readers_agree(opinion("mel", "specialist"), opinion("nv", "vlm"))
     assert check.passed is False
-    assert "melanoma (40%)" in check.message
-    assert "melanocytic nevus (40%)" in check.message
+    assert "melanoma (40 %)" in check.message
+    assert "melanocytic nevus (40 %)" in check.message
     assert readers_agree(opinion("nv", "specialist"), opinion("nv", "vlm")).passed is True
 
 
