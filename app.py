@@ -9,8 +9,12 @@ from __future__ import annotations
 
 import logging
 import os
+from typing import TYPE_CHECKING
 
 from dermiq.settings import Settings
+
+if TYPE_CHECKING:
+    from dermiq.ui.protocol import Consultant
 
 # Read by the libraries when they are imported. Spinning threads make a shared machine many times slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -31,18 +35,28 @@ def main(argv: list[str] | None = None) -> None:
 
     private_temp()
 
-    from dermiq.consultant import LocalConsultant
     from dermiq.lesion.drawn import drawn_examples
     from dermiq.ui.app import create_app, launch_options
+    from dermiq.ui.behind import Behind
 
-    consultant = LocalConsultant(settings)
+    consultant = Behind(lambda: local_consultant(settings), name=settings.model or "DermIQ-Nano")
     page = create_app(consultant, settings, examples=drawn_examples())
-    consultant.start()  # loads in the background
-    log.info("the page is at http://%s:%s; the models load behind it", settings.host, settings.port)
     try:
-        page.launch(**launch_options(settings))
+        page.launch(prevent_thread_lock=True, **launch_options(settings))
     except OSError as error:
         raise SystemExit(f"Port {settings.port} cannot be used ({error}). Choose another with --port.") from error
+    log.info("the page is at http://%s:%s; the models load behind it", settings.host, settings.port)
+    consultant.start()  # after the page, whose start it would slow down
+    page.block_thread()
+
+
+def local_consultant(settings: Settings) -> Consultant:
+    """The readers on this machine, loading. Imports torch and transformers: seconds of work."""
+    from dermiq.consultant import LocalConsultant
+
+    made = LocalConsultant(settings)
+    made.start()
+    return made
 
 
 if __name__ == "__main__":

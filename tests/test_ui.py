@@ -262,6 +262,13 @@ def test_what_cannot_be_judged_is_a_dash_not_a_zero() -> None:
     assert row.count(">–<") == 2
 
 
+def test_signs_in_the_usual_range_wait_folded() -> None:
+    html = str(panels.findings_panel(fakes.findings(), "mel"))
+    assert "1 sign in the usual range" in html
+    assert html.index("usual range") < html.index(">Size<") < html.index("LR: likelihood")
+    assert "usual range" not in panels.findings_panel(fakes.findings()[3:4], "mel")
+
+
 def test_findings_of_several_images_are_grouped() -> None:
     html = panels.findings_panel((*fakes.findings(0), *fakes.findings(1)), "mel")
     assert "Image 1" in html
@@ -347,7 +354,8 @@ def card_folder(tmp_path: Path, text: str) -> Path:
 
 def test_a_model_card_loses_its_front_matter_and_loads_nothing(tmp_path: Path) -> None:
     weights = card_folder(
-        tmp_path, "---\nlicense: x\n---\n# Nano\n![curve](https://example.org/a.png) <img src=x> text"
+        tmp_path,
+        "---\nlicense: x\n---\n# Nano\n<!-- made by code -->![curve](https://example.org/a.png) <img src=x> text",
     )
     text = about.card_markdown("nano", weights=weights)
     assert text == "# Nano\n(figure: curve) &lt;img src=x> text"

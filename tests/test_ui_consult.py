@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
+import threading
 import time
 from collections.abc import Iterable
 
 import pytest
 
-from dermiq.errors import InputError
+from dermiq.errors import InputError, ModelError
 from dermiq.types import PatientContext
+from dermiq.ui.behind import Behind
 from dermiq.ui.consult import ConsultRoom, Frame, is_loading
 from dermiq.ui.visit import Visit
 from tests.fakes import TEXT, FakeConsultant, examples, picture, png
@@ -89,6 +91,8 @@ def test_an_abstention_is_the_answer_until_the_visitor_insists() -> None:
     assert "Read with caution" in str(last.chat)
     assert "dq-headline" in str(last.chat)
     assert len(visit.exchanges) == 1
+    *_, last = play(room.ask(visit, "And now?"))
+    assert str(last.chat).count("Read with caution") == 2
 
 
 def test_a_failing_model_is_a_sentence_in_the_answers_place() -> None:
@@ -185,6 +189,40 @@ def test_a_drawing_stays_marked() -> None:
     *_, last = play(room.add_example(visit, 1))
     assert 'dq-badge">drawing' in str(last.viewer)
     assert not play(room.add_example(visit, 9))
+
+
+def test_a_consultant_made_behind_the_page_is_loading_then_handed_on() -> None:
+    go = threading.Event()
+
+    def make() -> FakeConsultant:
+        go.wait(10)
+        return FakeConsultant()
+
+    behind = Behind(make, name="soon")
+    behind.start()
+    assert (behind.name, behind.ready(), behind.device) == ("soon", False, "")
+    assert is_loading(behind)
+    behind.forget("s")
+    go.set()
+    visit, room = Visit(), ConsultRoom(behind)
+    assert "dq-outline" in str(play(room.add_images(visit, [PNG]))[-1].viewer)
+    assert behind.name == "DermIQ-Nano 0.1"
+    assert behind.status() == "ready"
+
+
+@pytest.mark.parametrize("error", [ModelError("No such model: a/b. Check --model."), RuntimeError("secret")])
+def test_a_consultant_that_cannot_be_made_says_why(error: Exception) -> None:
+    def make() -> FakeConsultant:
+        raise error
+
+    behind = Behind(make, name="soon")
+    behind.start()
+    with pytest.raises(ModelError):
+        behind.real()
+    assert not is_loading(behind)
+    assert behind.status() == (
+        str(error) if isinstance(error, ModelError) else "The models could not be started; the log says why."
+    )
 
 
 # --- visitors ---------------------------------------------------------------------------

@@ -20,6 +20,7 @@ CURVES = ("reliability.json", "reliability_val.json")  # the first that is there
 
 _FRONT_MATTER = re.compile(r"\A---\s*\n.*?\n---\s*\n", re.DOTALL)
 _IMAGE = re.compile(r"!\[([^\]]*)\]\(\s*(?!data:)[^)]*\)")
+_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 _TAG = re.compile(r"<(?=[a-zA-Z/!])")
 
 
@@ -37,7 +38,7 @@ def card_markdown(folder: str, *, weights: Path = WEIGHTS) -> str | None:
     path = weights / folder / "README.md"
     if not path.is_file():
         return None
-    text = _FRONT_MATTER.sub("", path.read_text(encoding="utf-8"), count=1)
+    text = _COMMENT.sub("", _FRONT_MATTER.sub("", path.read_text(encoding="utf-8"), count=1))
     return _TAG.sub("&lt;", _IMAGE.sub(r"(figure: \1)", text))
 
 

@@ -109,11 +109,11 @@ def bar(consultant: Consultant) -> str:
     return str(
         fill(
             '<header class="dq-bar"><p><strong>DermIQ</strong> {notice}</p><p class="dq-bar-right">'
-            '<span>{name}</span><span>{device}</span><span class="dq-status{kind}" role="status">{status}</span>'
+            '<span>{name}</span>{device}<span class="dq-status{kind}" role="status">{status}</span>'
             '<button type="button" class="dq-link" data-event="about">About this model</button></p></header>',
             notice=NOTICE,
             name=consultant.name,
-            device=consultant.device,
+            device=fill("<span>{d}</span>", d=consultant.device) if consultant.device not in ("", "loading") else "",
             kind=" dq-ready" if ready else "",
             status=status,
         )

@@ -136,7 +136,7 @@ def _verdicts(exchange: Exchange, sources: Sources) -> Markup:
     counts = {v: sum(c.verdict == v for c in exchange.claims) for v in ("supported", "contradicted", "not_covered")}
     said = " · ".join(f"{n} {v.replace('_', ' ')}" for v, n in counts.items() if n)
     found = {i for block in _blocks(exchange.text) for _, _, i in locate(block, exchange.claims)}
-    missing = [i for i in range(len(exchange.claims)) if i not in found]
+    missing = [i for i, c in enumerate(exchange.claims) if i not in found and not c.text.rstrip().endswith(":")]
     rest = join(fill("<li>{t}{m}</li>", t=exchange.claims[i].text, m=mark(i, sources)) for i in missing)
     return fill(
         '<p class="dq-fine dq-verdicts">Sentences checked against graph and measurements: {said}.</p>{rest}',

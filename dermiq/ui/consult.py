@@ -42,7 +42,17 @@ log = logging.getLogger(__name__)
 MAX_IMAGES = 6
 MAX_QUESTION = 2000  # characters
 FRAME_SECONDS = 0.07  # at most this often while text streams
-_BUSY_WORDS = ("loading", "downloading", "fetching", "converting", "starting", "waiting", "preparing", "checking")
+_BUSY_WORDS = (
+    "loading",
+    "downloading",
+    "fetching",
+    "converting",
+    "starting",
+    "waiting",
+    "preparing",
+    "checking",
+    "ready",
+)
 UNEXPECTED = "The reading failed for a reason that is written in the log. Retry, or start a new case."
 
 
@@ -64,9 +74,7 @@ class ConsultRoom:
     def __init__(self, consultant: Consultant, examples: Sequence[tuple[str, np.ndarray]] = ()) -> None:
         self.consultant = consultant
         self.drawn = tuple(examples)
-        self.examples = tuple(
-            Example(title.removeprefix("Drawing: "), data_url(pixels, longest=160)) for title, pixels in self.drawn
-        )
+        self.examples = tuple(Example(_title(title), data_url(pixels, longest=160)) for title, pixels in self.drawn)
 
     # --- whole pictures of the page -----------------------------------------------------
 
@@ -101,7 +109,7 @@ class ConsultRoom:
             key=shown.key,
             cited=cited,
             abstained=shown.abstention is not None,
-            reading=shown.phase in {"waiting", "reading"},
+            reading=shown.phase in {"reading", "writing"},
         )
 
     def frame(self, visit: Visit, *, clear_question: bool = False) -> Frame:
@@ -221,7 +229,8 @@ class ConsultRoom:
             return
         visit.errors = ()
         case = visit.case(question)
-        exchange = visit.open(case, insisted=insisted)
+        visit.insisted = visit.insisted or insisted  # said once for these images, not before every question
+        exchange = visit.open(case, insisted=visit.insisted)
         self._carry(visit, exchange)
         stop, session = visit.stop, visit.session_id
         exchange.started = time.monotonic()
@@ -253,8 +262,8 @@ class ConsultRoom:
         """A follow-up starts with what is known already, so that the panels keep their content."""
         earlier = visit.exchanges[-2] if len(visit.exchanges) > 1 else visit.preview
         if earlier is not None:
-            exchange.differentials = earlier.differentials
-            exchange.findings = earlier.findings
+            exchange.differentials, exchange.findings = earlier.differentials, earlier.findings
+            exchange.evidence, exchange.urgency = earlier.evidence, earlier.urgency
 
     def _wait(self, visit: Visit, exchange: Exchange, stop: threading.Event) -> Iterator[Frame]:
         """Until the model is ready, or said why it never will be, or the visitor gave up."""
@@ -388,6 +397,12 @@ def _closing(events: Iterator[Event]) -> Generator[Event, None, None]:
         close: Callable[[], None] | None = getattr(events, "close", None)
         if close is not None:
             close()
+
+
+def _title(title: str) -> str:
+    """A drawing's title without the word that its badge says."""
+    said = title.removeprefix("Drawing: ")
+    return said[:1].upper() + said[1:]
 
 
 def _numbers(citation: str) -> list[str]:

@@ -131,26 +131,49 @@ def agreement_line(differentials: Sequence[Differential]) -> Markup:
 
 
 def findings_panel(findings: Sequence[Finding], leading: str | None, *, reading: bool = False) -> Markup:
-    """Value with unit, percentile among benign lesions, likelihood ratio for the leading diagnosis."""
+    """Value with unit, percentile among benign lesions, likelihood ratio for the leading diagnosis.
+
+    Signs that stand out come first; the others wait folded, so that the panel keeps its height.
+    """
     if not findings:
         waits = "Measuring." if reading else "Measured on the outlined lesion when an image is read."
         return panel("findings", "Findings", placeholder(waits))
     several = len({f.image_index for f in findings}) > 1
+    telling = [f for f in findings if stands_out(f, leading)] or list(findings)
+    usual = [f for f in findings if f not in telling]
+    rest = fill(
+        '<details data-open="no"><summary>{n} {signs} in the usual range</summary>{table}</details>',
+        n=len(usual),
+        signs="sign" if len(usual) == 1 else "signs",
+        table=_finding_table(usual, leading, several),
+    )
+    name = CLASS_NAMES.get(leading or "", "")
+    note = fill(
+        '<p class="dq-fine">Pctl.: percentile among benign training lesions. LR: likelihood ratio{of}; '
+        "above 1 speaks for it, below 1 against it. The ratios are not independent of each other.</p>",
+        of=f" for {name}" if name else "",
+    )
+    body = join([_finding_table(telling, leading, several), rest if usual else "", note])
+    return panel("findings", "Findings", body, note="measured")
+
+
+def stands_out(finding: Finding, leading: str | None) -> bool:
+    """Whether this value is rare among benign lesions, or weighs for or against the leading diagnosis."""
+    likelihood = finding.likelihood_ratios.get(leading) if leading else None
+    return (finding.percentile or 0) >= 90 or (likelihood is not None and not 0.67 < likelihood < 1.5)
+
+
+def _finding_table(findings: Sequence[Finding], leading: str | None, several: bool) -> Markup:
     groups = sorted({f.image_index for f in findings})
     body = join(_finding_group([f for f in findings if f.image_index == g], g, leading, several) for g in groups)
-    name = CLASS_NAMES.get(leading or "", "")
-    table = fill(
+    return fill(
         '<table class="dq-findings"><caption class="dq-sr">Measured findings</caption><thead><tr>'
         '<th scope="col">Sign</th><th scope="col">Value</th>'
         '<th scope="col" title="Percentile among benign lesions of the training data">Pctl.</th>'
-        '<th scope="col" title="Likelihood ratio of this value for {name}">LR</th></tr></thead>{body}</table>'
-        '<p class="dq-fine">Pctl.: percentile among benign training lesions. LR: likelihood ratio{of}; '
-        "above 1 speaks for it, below 1 against it.</p>",
-        name=name or "the leading diagnosis",
-        of=f" for {name}" if name else "",
+        '<th scope="col" title="Likelihood ratio of this value for the leading diagnosis">LR</th>'
+        "</tr></thead>{body}</table>",
         body=body,
     )
-    return panel("findings", "Findings", table, note="measured")
 
 
 def _finding_group(findings: Sequence[Finding], index: int, leading: str | None, several: bool) -> Markup:

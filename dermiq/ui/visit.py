@@ -79,6 +79,7 @@ class Visit:
         self.layer: Layer = "outline"
         self.heat: Heat | None = None
         self.errors: tuple[str, ...] = ()
+        self.insisted = False  # asks of these images although the readers abstained
         self.stop = threading.Event()
         self.count = 0
 
@@ -118,7 +119,7 @@ class Visit:
 
     def unread(self) -> None:
         """The images changed: what was read of them no longer holds."""
-        self.readings, self.heat, self.preview = (), None, None
+        self.readings, self.heat, self.preview, self.insisted = (), None, None, False
 
     def case(self, question: str) -> Case:
         return Case(tuple(self.lesions), self.context, question, self.history())

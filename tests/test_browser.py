@@ -1,0 +1,487 @@
+"""A real headless Chromium against the page and a fake consultant: what a clinician does and sees.
+
+Needs Debian's `chromium` and `chromium-driver`. Screenshots go to test-artifacts/.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests import fakes
+from tests.page import served
+
+webdriver = pytest.importorskip("selenium.webdriver")
+from selenium.webdriver.common.by import By  # noqa: E402 - after the check that it is installed
+from selenium.webdriver.common.keys import Keys  # noqa: E402
+from selenium.webdriver.remote.webelement import WebElement  # noqa: E402
+from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+ARTIFACTS = Path(__file__).resolve().parent.parent / "test-artifacts"
+FLAGS = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--hide-scrollbars",
+    "--disable-dev-shm-usage",
+    "--force-color-profile=srgb",
+    "--lang=en",
+]
+SECONDS = 60  # a shared machine may be slow
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="chromium and chromium-driver are not installed"),
+]
+
+
+class Page:
+    """One visitor's browser."""
+
+    def __init__(
+        self, address: str, downloads: Path, *, width: int = 1400, height: int = 1000, dark: bool = False
+    ) -> None:
+        options = webdriver.ChromeOptions()
+        options.binary_location = str(CHROMIUM)
+        for flag in FLAGS:
+            options.add_argument(flag)
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+        options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
+        self.driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(str(DRIVER)))
+        self.downloads, self.address = downloads, address
+        scheme = "dark" if dark else "light"
+        phone = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+        media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+        self.driver.get(address)
+        self.one(".dq-example")
+        self.until(lambda: self.js("return !!document.querySelector('#dq-upload input[type=file]')"))
+
+    def all(self, css: str) -> list[WebElement]:
+        found: list[WebElement] = self.driver.find_elements(By.CSS_SELECTOR, css)
+        return found
+
+    def one(self, css: str) -> WebElement:
+        return self.until(lambda: next(iter(self.all(css)), None), css)
+
+    def until(self, condition, said: str = ""):  # type: ignore[no-untyped-def]
+        return WebDriverWait(self.driver, SECONDS, 0.1).until(lambda _: condition(), said)
+
+    def js(self, code: str, *arguments: object):  # type: ignore[no-untyped-def]
+        return self.driver.execute_script(code, *arguments)
+
+    def upload(self, *paths: Path) -> None:
+        count = len(paths)
+        self.one("#dq-pick").send_keys("\n".join(map(str, paths)))
+        self.until(lambda: self.all(".dq-outline"), f"{count} image(s) read")
+
+    def ask(self, question: str, *, finish: bool = True) -> None:
+        before = len(self.all(".dq-answer"))
+        self.one("#dq-question textarea").send_keys(question + Keys.ENTER)
+        self.until(lambda: len(self.all(".dq-answer")) > before, "the question appears")
+        if finish:
+            self.finished()
+
+    def finished(self) -> None:
+        self.until(
+            lambda: self.all('.dq-chat[aria-busy="false"]') and self.one("#dq-send").is_displayed(), "the answer"
+        )
+
+    def shot(self, name: str) -> None:
+        ARTIFACTS.mkdir(exist_ok=True)
+        options = {"captureBeyondViewport": True, "format": "png"}
+        picture = self.driver.execute_cdp_cmd("Page.captureScreenshot", options)
+        (ARTIFACTS / f"{name}.png").write_bytes(base64.b64decode(picture["data"]))
+
+    def requests(self) -> list[str]:
+        events = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
+        return [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
+
+    def errors(self) -> list[str]:
+        return [e["message"] for e in self.driver.get_log("browser") if e["level"] == "SEVERE"]
+
+
+@pytest.fixture(scope="module")
+def uploads(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("uploads")
+
+
+@pytest.fixture(scope="module")
+def address(uploads: Path) -> Iterator[str]:
+    with served(uploads, pace=0.02) as found:
+        yield found
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    path = tmp_path / "Jane Doe 1970.png"
+    path.write_bytes(fakes.png(fakes.picture()))
+    return path
+
+
+@pytest.fixture
+def page(address: str, tmp_path: Path) -> Iterator[Page]:
+    made = Page(address, tmp_path)
+    yield made
+    made.driver.quit()
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of "rgb(...)", as WCAG defines it."""
+    values = [float(v) / 255 for v in re.findall(r"[\d.]+", colour)[:3]]
+    linear = [v / 12.92 if v <= 0.03928 else ((v + 0.055) / 1.055) ** 2.4 for v in values]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+BOX = "const b = arguments[0].getBoundingClientRect(); return [b.x, b.y, b.width, b.height].map(Math.round)"
+CONTRASTS = """
+const colourOf = (e) => { for (; e; e = e.parentElement) { const c = getComputedStyle(e).backgroundColor;
+  if (!/rgba?\\(0, 0, 0, 0\\)|transparent/.test(c)) return c; } return 'rgb(255, 255, 255)'; };
+return [...document.querySelectorAll(arguments[0])].filter((e) => e.offsetParent && e.textContent.trim() && !e.disabled)
+  .map((e) => [e.className + ' ' + e.textContent.trim().slice(0, 30), getComputedStyle(e).color, colourOf(e)]);
+"""
+TEXTS = (
+    ".dq-bar p, .dq-bar span, .dq-bar button, .dq-answer p, .dq-answer li, .dq-chip, .dq-mark, .dq-panel th, "
+    ".dq-panel td, .dq-fine, .dq-agree, .dq-say, .dq-source, .dq-urgency strong, .dq-quality, .dq-quiet, "
+    ".dq-suggest, .dq-switch span, #dq-send, #dq-context span, #dq-foot button, #dq-tabs button[role=tab]"
+)
+
+
+def weak_contrasts(page: Page) -> list[str]:
+    weak = []
+    for name, ink, ground in page.js(CONTRASTS, TEXTS):
+        high, low = sorted((luminance(ink), luminance(ground)), reverse=True)
+        if (high + 0.05) / (low + 0.05) < 4.5:
+            weak.append(f"{name}: {ink} on {ground}")
+    return weak
+
+
+# --- the consultation -------------------------------------------------------------------
+
+
+def test_a_lesion_goes_in_and_a_reasoned_and_sourced_answer_comes_out(page: Page, image: Path, uploads: Path) -> None:
+    page.shot("1-empty-light")
+    page.upload(image)
+    assert "58" in page.one("#dq-differential").text
+    page.ask("What is this, and what speaks against a nevus?", finish=False)
+    page.until(lambda: page.one("#dq-stop").is_displayed(), "stop is where send was")
+    page.until(lambda: page.all(".dq-steps li"), "the reasoning streams")
+    page.shot("2-streaming-light")
+    page.finished()
+    page.shot("3-answer-light")
+    assert page.one(".dq-headline").text.endswith("Melanoma")
+    assert len(page.all(".dq-steps li")) == 4
+    assert "Suspected melanoma" in page.one("#dq-urgency").text
+    assert page.one("#dq-evidence-title").text == "Evidence 3 facts, 3 cited"
+    assert not [p for p in uploads.rglob("*") if p.is_file()], "an image stayed on the server"
+    assert not page.errors()
+
+
+def test_the_patients_file_name_is_not_sent(page: Page, image: Path) -> None:
+    page.upload(image)
+    assert "Jane" not in "".join(page.requests()) + page.driver.page_source
+
+
+def test_no_request_leaves_the_machine(page: Page, image: Path) -> None:
+    page.upload(image)
+    page.ask("Why?")
+    hosts = {urlsplit(u).hostname for u in page.requests() if urlsplit(u).scheme in {"http", "https", "ws", "wss"}}
+    assert hosts == {"127.0.0.1"}
+
+
+def test_stop_keeps_what_was_written(page: Page, image: Path) -> None:
+    page.upload(image)
+    page.ask("Why?", finish=False)
+    page.until(lambda: page.all(".dq-steps li"))
+    page.one("#dq-stop").click()
+    page.finished()
+    assert "Stopped by you" in page.one(".dq-cut").text
+    assert not page.all(".dq-headline")
+
+
+def test_a_citation_opens_with_the_keyboard_and_closes_with_escape(page: Page, image: Path) -> None:
+    page.upload(image)
+    page.ask("Why?")
+    chip = page.one(".dq-answer .dq-steps .dq-chip")
+    page.js("arguments[0].focus()", chip)
+    chip.send_keys(Keys.ENTER)
+    card = page.one(".dq-card:popover-open")
+    assert "row 12" in card.text
+    assert "CC BY 4.0" in card.text
+    assert "names a measured finding" in card.text
+    page.shot("4-card-light")
+    page.driver.switch_to.active_element.send_keys(Keys.ESCAPE)
+    page.until(lambda: not page.all(".dq-card:popover-open"), "closed")
+    assert page.driver.switch_to.active_element == chip
+
+
+def test_an_open_card_and_folded_reasoning_survive_an_update(page: Page, image: Path) -> None:
+    page.upload(image)
+    page.ask("Why?", finish=False)
+    page.until(lambda: page.all(".dq-steps .dq-chip"))
+    page.js("arguments[0].click()", page.one(".dq-steps .dq-chip"))
+    page.one(".dq-card:popover-open")
+    page.js("arguments[0].open = false", page.one(".dq-reasoning"))
+    page.finished()
+    assert page.all(".dq-card:popover-open")
+    assert not page.all(".dq-reasoning[open]")
+
+
+def test_the_whole_way_is_possible_with_the_keyboard_alone(page: Page) -> None:
+    def press_until(css: str, limit: int = 60) -> WebElement:
+        for _ in range(limit):
+            page.driver.switch_to.active_element.send_keys(Keys.TAB)
+            if page.js("return document.activeElement.matches(arguments[0])", css):
+                found: WebElement = page.driver.switch_to.active_element
+                return found
+        raise AssertionError(f"{css} is not reached with the Tab key")
+
+    press_until(".dq-example").send_keys(Keys.ENTER)
+    page.one(".dq-outline")
+    press_until("#dq-question textarea").send_keys("Why?" + Keys.ENTER)
+    page.finished()
+    assert page.js("return getComputedStyle(document.activeElement).outlineStyle") != "none"
+    press_until(".dq-chip").send_keys(Keys.ENTER)
+    page.one(".dq-card:popover-open")
+
+
+def test_a_follow_up_a_suggestion_and_a_retry(page: Page, image: Path) -> None:
+    page.upload(image)
+    page.one(".dq-suggest").click()
+    page.until(lambda: page.all(".dq-answer"))
+    page.finished()
+    page.one(".dq-suggest").click()
+    page.until(lambda: len(page.all(".dq-answer")) == 2)
+    page.finished()
+    assert len(page.all(".dq-reasoning[open]")) == 0, "older reasoning is folded"
+    page.one('[data-event="retry"]').click()
+    page.finished()
+    assert len(page.all(".dq-answer")) == 2
+    page.shot("5-follow-up-light")
+
+
+def test_the_image_check_and_the_layers(page: Page, image: Path) -> None:
+    page.upload(image)
+    page.ask("Why?")
+    page.one('[data-event="imagecheck"]').click()
+    page.until(lambda: "it depends on the image" in page.one(".dq-checks").text)
+    page.js("arguments[0].click()", page.one('input[value="heatmap"]'))
+    page.one(".dq-heat")
+    page.shot("6-heatmap-light")
+    page.js("arguments[0].click()", page.one('input[value="plain"]'))
+    page.until(lambda: not page.all(".dq-heat, .dq-outline"))
+
+
+def test_several_images_are_one_case(page: Page, image: Path) -> None:
+    second = image.with_name("second.png")
+    second.write_bytes(fakes.png(fakes.picture(500, 500, seed=3)))
+    page.upload(image, second)
+    page.until(lambda: len(page.all(".dq-thumbs button")) == 2)
+    page.js(
+        "arguments[0].value = 'dermoscopy'; arguments[0].dispatchEvent(new Event('change', {bubbles: true}))",
+        page.one('select[data-event="view"]'),
+    )
+    page.one('option[value="dermoscopy"][selected]')
+    page.ask("Why?")
+    assert "20 % larger" in page.one(".dq-notes").text
+    page.shot("7-two-images-light")
+    shown, outline = (page.js(BOX, page.one(css)) for css in (".dq-frame > img", ".dq-outline"))
+    assert shown == outline, "the outline does not lie on the image"
+    assert page.js("return getComputedStyle(arguments[0]).objectFit", page.one(".dq-frame > img")) == "contain"
+
+
+def test_pasting_and_dropping_bring_an_image_in(page: Page, image: Path) -> None:
+    code = base64.b64encode(image.read_bytes()).decode()
+    page.js(
+        """const bytes = Uint8Array.from(atob(arguments[0]), (c) => c.charCodeAt(0)), box = new DataTransfer();
+        box.items.add(new File([bytes], 'x.png', {type: 'image/png'}));
+        document.dispatchEvent(new ClipboardEvent('paste', {clipboardData: box, bubbles: true}));""",
+        code,
+    )
+    page.one(".dq-outline")
+    page.js(
+        """const bytes = Uint8Array.from(atob(arguments[0]), (c) => c.charCodeAt(0)), box = new DataTransfer();
+        box.items.add(new File([bytes], 'x.png', {type: 'image/png'}));
+        document.body.dispatchEvent(new DragEvent('drop', {dataTransfer: box, bubbles: true, cancelable: true}));""",
+        code,
+    )
+    page.until(lambda: len(page.all(".dq-thumbs button")) == 2)
+
+
+def test_a_file_that_is_no_image_is_refused_in_its_place(page: Page, tmp_path: Path) -> None:
+    path = tmp_path / "notes.png"
+    path.write_bytes(b"no image")
+    page.one("#dq-pick").send_keys(str(path))
+    page.until(lambda: "This file is not an image." in page.one("#dq-viewer .dq-error").text)
+    empty = tmp_path / "empty.png"
+    empty.touch()
+    page.one("#dq-pick").send_keys(str(empty))
+    page.until(lambda: "This file is empty." in page.one("#dq-viewer").text)
+    page.shot("8-refused-light")
+
+
+def test_a_wrong_age_is_named_and_a_right_one_is_taken(page: Page, image: Path) -> None:
+    page.upload(image)
+    field = page.one("#dq-context input[type=text], #dq-context textarea")
+    field.send_keys("abc")
+    page.one("#dq-question textarea").send_keys("Why?" + Keys.ENTER)
+    page.until(lambda: "not a whole number of years" in page.one("#dq-viewer .dq-error").text)
+    field.send_keys(Keys.CONTROL, "a")
+    field.send_keys("54")
+    page.one("#dq-send").click()
+    page.until(lambda: page.all(".dq-answer"))
+    page.finished()
+
+
+def test_the_report_is_downloaded_as_markdown_and_pdf(page: Page, image: Path) -> None:
+    page.upload(image)
+    assert not page.one("#dq-pdf").is_enabled()
+    page.ask("Why?")
+    page.one("#dq-markdown").click()
+    text = page.until(lambda: next(page.downloads.glob("dermiq-report-*.md"), None)).read_text(encoding="utf-8")
+    assert "Not a medical device" in text
+    assert "data:image" not in text
+    page.one("#dq-pdf").click()
+    pdf = page.until(lambda: next(page.downloads.glob("dermiq-report-*.pdf"), None))
+    page.until(lambda: pdf.read_bytes().startswith(b"%PDF"))
+
+
+def test_a_new_case_leaves_nothing_on_the_page(page: Page, image: Path) -> None:
+    page.upload(image)
+    page.ask("a question of mine")
+    page.one("#dq-new").click()
+    page.one(".dq-example")
+    assert "a question of mine" not in page.driver.page_source
+    assert "Urgency: named here" in page.one("#dq-urgency").text
+
+
+def test_two_visitors_do_not_see_each_other(page: Page, address: str, image: Path, tmp_path: Path) -> None:
+    page.upload(image)
+    page.ask("a question of mine")
+    other = Page(address, tmp_path)
+    try:
+        assert "a question of mine" not in other.driver.page_source
+        assert not other.all(".dq-outline")
+    finally:
+        other.driver.quit()
+
+
+def test_what_is_written_stays_text(page: Page, image: Path) -> None:
+    page.upload(image)
+    page.ask("<img src=x onerror='window.broken=1'><script>window.broken=1</script>")
+    assert "<script>" in page.one(".dq-user p").text
+    assert page.js("return window.broken === undefined")
+    assert not page.all(".dq-user img")
+
+
+def test_the_about_tab_opens_from_the_bar(page: Page) -> None:
+    page.one(".dq-link").click()
+    page.until(lambda: "What this is for" in page.one(".dq-about").text)
+    page.shot("9-about-light")
+
+
+# --- widths, colours, states ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("width", [320, 390, 768, 1000, 1920])
+def test_no_width_scrolls_sideways(address: str, image: Path, tmp_path: Path, width: int) -> None:
+    page = Page(address, tmp_path, width=width, height=844)
+    try:
+        page.upload(image)
+        page.ask("Why?")
+        page.shot(f"width-{width}")
+        assert page.js("return document.documentElement.scrollWidth") <= width
+        wide = page.js(
+            "return [...document.querySelectorAll('.dq-panel, .dq-chat, #dq-context, #dq-foot, .dq-bar')]"
+            ".filter((e) => e.scrollWidth > e.clientWidth + 2 || e.getBoundingClientRect().right > innerWidth + 1)"
+            ".map((e) => e.id || e.className)"
+        )
+        assert not wide, "these overflow"
+    finally:
+        page.driver.quit()
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_every_text_has_enough_contrast(address: str, image: Path, tmp_path: Path, dark: bool) -> None:
+    page = Page(address, tmp_path, dark=dark)
+    try:
+        page.shot(f"1-empty-{'dark' if dark else 'light'}")
+        page.upload(image)
+        page.ask("Why?")
+        time.sleep(0.4)  # colours change over a moment
+        page.shot(f"3-answer-{'dark' if dark else 'light'}")
+        ground = luminance(page.js("return getComputedStyle(document.body).backgroundColor"))
+        assert ground < 0.1 if dark else ground > 0.8
+        assert not weak_contrasts(page)
+    finally:
+        page.driver.quit()
+
+
+def test_motion_stops_where_it_is_not_wanted(page: Page, image: Path) -> None:
+    features = {"features": [{"name": "prefers-reduced-motion", "value": "reduce"}]}
+    page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", features)
+    page.upload(image)
+    page.ask("Why?", finish=False)
+    assert page.js("return getComputedStyle(arguments[0]).animationName", page.one(".dq-pulse")) == "none"
+    page.finished()
+
+
+def test_every_control_has_a_name(page: Page, image: Path) -> None:
+    page.upload(image)
+    page.ask("Why?")
+    nameless = page.js(
+        "return [...document.querySelectorAll('button, select, input, textarea, img, [role=img], [role=dialog]')]"
+        ".filter((e) => e.offsetParent && !(e.getAttribute('aria-label') || e.textContent.trim() || e.labels?.length"
+        " || e.hasAttribute('alt') || e.title)).map((e) => e.outerHTML.slice(0, 120))"
+    )
+    assert not nameless
+    assert page.js("return document.documentElement.lang") == "en"
+
+
+def test_an_abstention_and_a_disagreement_are_shown_as_such(uploads: Path, image: Path, tmp_path: Path) -> None:
+    with served(uploads, abstain=True, disagree=True) as address:
+        page = Page(address, tmp_path)
+        try:
+            page.upload(image)
+            page.ask("Why?")
+            assert "No reading." in page.one(".dq-abstain").text
+            page.shot("10-abstention-light")
+            page.one('[data-event="insist"]').click()
+            page.one(".dq-headline")
+            page.finished()
+            assert "Read with caution." in page.one(".dq-abstain").text
+            assert "Readers disagree" in page.one(".dq-agree").text
+            page.shot("11-insisted-light")
+        finally:
+            page.driver.quit()
+
+
+def test_the_page_is_up_before_the_model_and_says_when_it_is_ready(uploads: Path, image: Path, tmp_path: Path) -> None:
+    with served(uploads, loading=12) as address:
+        page = Page(address, tmp_path)
+        try:
+            assert "loading the language model" in page.one(".dq-status").text
+            page.one(".dq-example").click()
+            page.one(".dq-figure")
+            page.ask("Why?", finish=False)
+            page.until(lambda: "not ready yet" in page.one(".dq-progress").text)
+            page.shot("12-loading-light")
+            page.finished()
+            page.until(lambda: page.one(".dq-status").text == "ready")
+            assert page.one(".dq-headline")
+        finally:
+            page.driver.quit()
