@@ -107,6 +107,25 @@ def test_only_answers_are_learned(tmp_path: Path) -> None:
     assert sequence.ids.count(tokens.image_id) == 4
 
 
+def test_scores_equal_the_plain_forward(tmp_path: Path) -> None:
+    """What candidates share is read once; their likelihoods are those of whole sequences."""
+    model, processor = assemble(save_tiny_base(tmp_path), tower=None, image_size=64)
+    trainee = nano.Trainee(model, nano.Tokens(processor, 4))
+    trainee.renew_prefix()
+    model.eval()
+    messages = nano.differential_messages(nano.PatientContext())
+    rows = [
+        trainee.tokens.sequence([*messages, nano.assistant_message("<answer>" + candidate)])
+        for candidate in nano.answer_candidates().values()
+    ]
+    features = torch.randn(1, 4, 1280)
+    with torch.no_grad():
+        logits, targets, owner = trainee.learned(rows, features.expand(len(rows), -1, -1))
+    chosen = logits.log_softmax(-1).gather(1, targets[:, None])[:, 0]
+    whole = torch.zeros(len(rows)).index_add_(0, owner, chosen)
+    torch.testing.assert_close(whole - whole[0], trainee.scores(rows, features) - trainee.scores(rows, features)[0])
+
+
 def test_sequence_equals_the_whole_template(tmp_path: Path) -> None:
     """Cut in pieces for the mask, the tokens are still those of the template in one go."""
     _, processor = assemble(save_tiny_base(tmp_path), tower=None, image_size=64)

@@ -64,7 +64,7 @@ class Config:
     views: int = 3  # of each: one plain, the others augmented
     align_steps: int = 1500
     differential_steps: int = 60
-    mixed_steps: int = 120
+    mixed_steps: int = 90
     differential_batch: int = 12
     reasoning_batch: int = 3
     mixed_differential_batch: int = 3
@@ -215,6 +215,44 @@ class Trainee:
         owner = torch.arange(len(rows))[:, None].expand_as(learned)[learned]
         return self.head(hidden[:, :-1][learned[:, 1:]]), ids[learned], owner  # predicted one position earlier
 
+    @torch.no_grad()
+    def scores(self, rows: Sequence[TokenRow], features: Tensor) -> Tensor:
+        """Log-likelihood (B,) of the learned tokens of rows that differ at their ends alone; features (1, cells, 1280).
+
+        What the rows share is read once, with the image; the ends go on from its cache.
+        """
+        shared = min(len(row.ids) for row in rows)
+        shared = next((i for i in range(shared) if len({row.ids[i] for row in rows}) > 1), shared)
+        ids = torch.tensor([rows[0].ids[:shared]])
+        embedded = self.language.get_input_embeddings()(ids)
+        visual = self.projector(features.float()).flatten(0, 1)
+        embedded = embedded.masked_scatter((ids == self.tokens.image_id).unsqueeze(-1), visual)
+        cache = DynamicCache()
+        for index, (keys, values) in enumerate(self.prefix):
+            cache.update(keys, values, index)
+        start = len(self.tokens.system_ids) + shared
+        before = self.language(inputs_embeds=embedded, past_key_values=cache, use_cache=True).last_hidden_state[:, -1:]
+        cache.batch_repeat_interleave(len(rows))
+        length = max(len(row.ids) for row in rows) - shared
+        ends = torch.zeros(len(rows), length, dtype=torch.long)
+        learned = torch.zeros(len(rows), length, dtype=torch.bool)
+        mask = torch.ones(len(rows), start + length, dtype=torch.long)
+        for number, row in enumerate(rows):
+            size = len(row.ids) - shared
+            ends[number, :size] = torch.tensor(row.ids[shared:])
+            learned[number, :size] = torch.tensor(row.learned[shared:])
+            mask[number, start + size :] = 0
+        after = self.language(
+            input_ids=ends,
+            attention_mask=mask,
+            position_ids=torch.arange(start, start + length).expand(len(rows), -1),
+            past_key_values=cache,
+            use_cache=True,
+        ).last_hidden_state
+        hidden = torch.cat([before.expand(len(rows), -1, -1), after[:, :-1]], dim=1)  # predicts `ends`
+        logs = self.head(hidden).log_softmax(-1).gather(2, ends.unsqueeze(-1)).squeeze(-1)
+        return (logs * learned).sum(1)
+
     def loss(self, rows: Sequence[TokenRow], features: Tensor) -> Tensor:
         """Mean cross-entropy of the learned tokens."""
         logits, targets, _ = self.learned(rows, features)
@@ -328,9 +366,7 @@ def likelihoods(trainee: Trainee, examples: Sequence[Example], *, told: bool = F
             trainee.tokens.sequence([*messages, assistant_message(ANSWER_PREFILL + candidate)])
             for candidate in answer_candidates().values()
         ]
-        logits, targets, owner = trainee.learned(rows, example.features[:1].expand(len(rows), -1, -1))
-        chosen = logits.log_softmax(-1).gather(1, targets[:, None])[:, 0]
-        totals.append(torch.zeros(len(rows)).index_add_(0, owner, chosen))
+        totals.append(trainee.scores(rows, example.features[:1]))
     return torch.stack(totals)
 
 
