@@ -32,6 +32,7 @@ class PromptEncoder:
         self.tokenizer = processor.tokenizer
         self.image_token_id = image_token_id
         added = self.tokenizer.added_tokens_decoder.values()
+        self._takes_system = takes_system_turn(processor)
         self._control = sorted((t.content for t in added if t.special), key=len, reverse=True)
 
     def encode(self, messages: Sequence[Message], images: Sequence[np.ndarray], *, prefill: str = "") -> Prompt:
@@ -55,6 +56,8 @@ class PromptEncoder:
     def _with_images(self, messages: Sequence[Message], images: Sequence[np.ndarray]) -> list[dict[str, Any]]:
         """Contents as lists of parts; the images put where they belong, at the first user message if nowhere else."""
         conversation = [{"role": m["role"], "content": self._parts(m["content"])} for m in messages]
+        if not self._takes_system:
+            conversation = folded(conversation)
         slots = [part for m in conversation for part in m["content"] if part["type"] == "image"]
         if not slots and images:
             first = next((m for m in conversation if m["role"] == "user"), None)
@@ -84,6 +87,30 @@ class PromptEncoder:
             if token in text:
                 text = text.replace(token, f"{token[0]} {token[1:]}")
         return text
+
+
+def takes_system_turn(processor: Any) -> bool:
+    """Whether the chat template writes a system turn; some refuse it, some drop it silently."""
+    from jinja2 import TemplateError
+
+    probe = "the system turn"
+    turns = [
+        {"role": role, "content": [{"type": "text", "text": text}]} for role, text in (("system", probe), ("user", "x"))
+    ]
+    try:
+        return probe in processor.apply_chat_template(turns, tokenize=False)
+    except (TemplateError, ValueError, TypeError):
+        return False
+
+
+def folded(conversation: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same conversation with its system turn at the head of the first user turn's text, after the images."""
+    if not conversation or conversation[0]["role"] != "system":
+        return conversation
+    system, first, *rest = conversation
+    images = [part for part in first["content"] if part["type"] == "image"]
+    texts = [part["text"] for m in (system, first) for part in m["content"] if part["type"] == "text"]
+    return [{"role": first["role"], "content": [*images, {"type": "text", "text": "\n".join(texts)}]}, *rest]
 
 
 class TextWriter:
