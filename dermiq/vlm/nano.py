@@ -237,8 +237,12 @@ def save_nano_parts(model: Any, folder: Path, *, image_size: int, **settings: An
     for adapter in adapters.values():
         adapter.base_model_name_or_path = "SmolLM2-135M-Instruct"
     if adapters:
+        card = folder / "README.md"  # written by hand; PEFT would put its template in its place
+        kept = card.read_bytes() if card.is_file() else None
         model.save_pretrained(str(folder), save_embedding_layers=False)
-        (folder / "README.md").unlink(missing_ok=True)  # PEFT's template; the model card is written by hand
+        card.unlink(missing_ok=True)
+        if kept is not None:
+            card.write_bytes(kept)
     inner = model.get_base_model() if adapters else model
     state = inner.model.multi_modal_projector.state_dict()
     save_file(
