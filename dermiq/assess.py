@@ -55,6 +55,7 @@ from dermiq.vlm.prompts import (
 
 FACTS_FIRST, FACTS_LATER = 4, 3  # facts in the prompt of a first and of a later question
 MAX_NEW_TOKENS = 360
+COMPARED = ("asymmetry", "border_irregularity", "colour_count", "colour_variegation")  # between images
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,9 +78,17 @@ class Thread:
     lesions: tuple[Lesion, ...]
     readings: tuple[SpecialistReading, ...]
     session: Session
-    messages: list[Message] = field(default_factory=list)
+    messages: list[Message] = field(default_factory=list)  # system, then user and assistant in turns
     evidence: Evidence = field(default_factory=Evidence)
+    known: list[int] = field(default_factory=list)  # facts in `evidence` after each turn
     opinions: tuple[Differential, ...] = ()
+
+    def rewind(self, turns: int) -> None:
+        """Forgets what came after the first `turns` turns: a retried question replaces its earlier attempt."""
+        if turns <= len(self.known):  # also what an attempt left that ended before its text began
+            self.messages = self.messages[: 1 + 2 * turns] if turns else []
+            self.known = self.known[:turns]
+            self.evidence = Evidence(self.evidence.items[: self.known[-1] if turns else 0])
 
 
 def assess(case: Case, readers: Readers, *, thread: Thread | None, stop: threading.Event) -> Iterator[Event]:
@@ -90,6 +99,7 @@ def assess(case: Case, readers: Readers, *, thread: Thread | None, stop: threadi
     """
     started = time.perf_counter()
     thread = thread or open_thread(case, readers)
+    thread.rewind(len(case.history) // 2)
     findings = all_findings(thread.readings)
     specialist = differential(fuse_readings(thread.readings), readers.graph, "specialist")
     abstention = shared_abstention(thread, readers.specialist)
@@ -131,9 +141,11 @@ def assess(case: Case, readers: Readers, *, thread: Thread | None, stop: threadi
             yield TextDelta(delta)
     finally:  # also where the visitor closes the page: turns keep alternating
         thread.messages.append(assistant_message(text))
+        thread.known.append(len(thread.evidence.items))
 
     parsed = parse(text) if first else replace(parse(""), prose=text.strip(), problems=())
-    claims = check_claims(readers.graph, text, findings=findings, diagnosis=specialist.top.diagnosis.id)
+    judged = check_claims(readers.graph, text, findings=findings, diagnosis=specialist.top.diagnosis.id)
+    claims = tuple(claim for claim in judged if is_statement(claim.text, parsed.answer))
     checks = self_checks(parsed, claims, (specialist, vlm), reasoned=first)
     if first and readers.votes > 1 and not stop.is_set():
         checks = (*checks, vote(thread, readers))
@@ -230,19 +242,16 @@ def compare_images(lesions: Sequence[Lesion], readings: Sequence[SpecialistReadi
     """What differs between each later image and the first, in words. Sizes are not compared: no scale is known."""
     notes = []
     base = {finding.code: finding for finding in readings[0].findings}
-    for number, reading in enumerate(readings[1:], start=2):
+    for number, (lesion, reading) in enumerate(zip(lesions[1:], readings[1:], strict=True), start=2):
         changed = [
             f"{finding.text} (image 1: {base[finding.code].text})"
             for finding in reading.findings
-            if finding.code in ("asymmetry", "border_irregularity", "colour_count", "colour_variegation")
-            and finding.code in base
-            and finding.text != base[finding.code].text
+            if finding.code in COMPARED and finding.code in base and finding.text != base[finding.code].text
         ]
         top, first = (max(r.probabilities, key=lambda code: r.probabilities[code]) for r in (reading, readings[0]))
         if top != first:
             changed.append(f"read as {CLASS_NAMES[top]} (image 1: {CLASS_NAMES[first]})")
-        taken = lesions[number - 1].taken
-        label = f"Image {number}" + (f" ({taken})" if taken else "")
+        label = f"Image {number}" + (f" ({lesion.taken})" if lesion.taken else "")
         notes.append(f"{label}: " + ("; ".join(changed) if changed else "no measured difference from image 1") + ".")
     return tuple(notes)
 
@@ -268,6 +277,12 @@ def vote(thread: Thread, readers: Readers) -> SelfCheck:
     return SelfCheck("votes_agree", result.winner == answered if winner else None, message)
 
 
+def is_statement(sentence: str, answer: str) -> bool:
+    """Whether a sentence says something: neither the bare answer nor a step's bare heading."""
+    words = sentence.strip().rstrip(".:").lower()
+    return words not in ("", answer.lower(), "findings", "differential", "knowledge", "conclusion")
+
+
 def text_of(message: Mapping[str, Any]) -> str:
     return "".join(part.get("text", "") for part in message["content"])
 
@@ -290,5 +305,6 @@ def blanked(case: Case, readers: Readers, vlm: Differential) -> SelfCheck:
         "image_matters",
         matters,
         f"The answer {verb} on the image: {before.diagnosis.name} has {percent(before.probability)} with it and "
-        f"{percent(after)} with the image blanked (then first: {other.top.diagnosis.name}, {percent(other.top.probability)}).",
+        f"{percent(after)} with the image blanked (then first: {other.top.diagnosis.name}, "
+        f"{percent(other.top.probability)}).",
     )

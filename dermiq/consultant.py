@@ -20,6 +20,7 @@ import torch
 from dermiq import __version__
 from dermiq.assess import Readers, Thread, assess, blanked, open_thread, vlm_differential
 from dermiq.errors import DermIQError, InputError, ModelError
+from dermiq.judge import percent
 from dermiq.knowledge import Graph, warm
 from dermiq.lesion import assess_quality, read_lesion
 from dermiq.settings import Settings
@@ -29,6 +30,14 @@ from dermiq.vlm.load import load_vlm
 from dermiq.vlm.nano import WEIGHTS
 
 MAX_THREADS = 16  # cases kept at once; the one that rested longest goes first (a cache takes tens of MB)
+STAGES = {
+    "waiting": "waiting for another process that fetches the language model",
+    "downloading": "downloading the language model, {}",
+    "checking": "checking the language model's download",
+    "converting": "converting the language model, once, {}",
+    "loading": "loading the language model",
+    "ready": "loading the language model",  # it is fetched, but not loaded yet
+}
 log = logging.getLogger(__name__)
 
 
@@ -89,7 +98,7 @@ class LocalConsultant:
             self._loaded.set()
 
     def _progress(self, what: str, share: float) -> None:
-        self._status = f"{what} ({share:.0%})"
+        self._status = STAGES.get(what, what).format(percent(share))
 
     def ready(self) -> bool:
         return self._readers is not None
@@ -137,7 +146,7 @@ class LocalConsultant:
         with self._lock:
             thread = self._threads.get(session_id)
         same = thread is not None and len(thread.lesions) == len(case.lesions)
-        same = same and all(a is b for a, b in zip(thread.lesions, case.lesions, strict=True))  # type: ignore[union-attr]
+        same = same and all(a.pixels is b.pixels for a, b in zip(thread.lesions, case.lesions, strict=True))  # type: ignore[union-attr]
         if thread is None or not same or not case.history:
             thread = open_thread(case, readers)
         with self._lock:

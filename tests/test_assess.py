@@ -87,6 +87,19 @@ def test_follow_up_goes_on_without_reading_the_image_again(readers: Readers, les
     assert [message["role"] for message in thread.messages] == ["system", "user", "assistant", "user", "assistant"]
 
 
+def test_a_retried_question_replaces_its_first_attempt(readers: Readers, lesions: tuple[Lesion, ...]) -> None:
+    case = Case(lesions[:1])
+    thread = open_thread(case, readers)
+    first = run(case, readers, thread=thread)[-1].answer
+    again = replace(case, question="Why?", history=(Turn("user", case.question), Turn("assistant", first.text)))
+    before = run(again, readers, thread=thread)[-1].answer
+    after = run(again, readers, thread=thread)[-1].answer
+    assert after.evidence == before.evidence
+    assert len(thread.messages) == 5
+    run(case, readers, thread=thread)
+    assert len(thread.messages) == 3
+
+
 def test_closing_the_stream_keeps_turns_alternating(readers: Readers, lesions: tuple[Lesion, ...]) -> None:
     case = Case(lesions[:1])
     thread = open_thread(case, readers)
