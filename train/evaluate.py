@@ -196,7 +196,9 @@ def by_group(table: pd.DataFrame, of: Callable[[np.ndarray], Mapping[str, float 
     if "sex" in table:
         columns["sex"] = table["sex"].where(table["sex"].isin(["female", "male"]))
     if "age" in table:
-        bands = pd.cut(table["age"], [0, 30, 45, 60, 75, 120], right=False)
+        edges = [0, 30, 45, 60, 75, 120]
+        names = ["under 30", "30 to 44", "45 to 59", "60 to 74", "from 75"]
+        bands = pd.cut(table["age"], edges, right=False, labels=names)
         columns["age"] = bands.astype(str).where(bands.notna())
     if "skin_type" in table and table["skin_type"].notna().any():
         columns["skin_type"] = table["skin_type"].map(lambda v: f"{v:.0f}" if v == v else None)
