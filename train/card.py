@@ -1,5 +1,7 @@
 """Writes the measured figures into the model cards, between two markers; a test fails when they go stale.
 
+    python -m dermiq.specialist.benchmark > dermiq/weights/specialist/speed.json
+    python -m dermiq.vlm.benchmark > dermiq/weights/nano/speed.json
 python -m train.card           # after train.evaluate ... --metrics dermiq/weights/<part>/metrics_<what>.json
 python -m train.card --check   # exit status 1 where a card does not show the committed figures
 """
@@ -77,6 +79,30 @@ def figures_of(metrics: dict[str, Any], title: str) -> str:
     return "\n\n".join(parts)
 
 
+SPEEDS = {
+    "reading_s": "one image, whole reading",
+    "looks_s": "of it, the network's two looks",
+    "looks_ratio": "... against the same without folded batch norms (ratio)",
+    "first_s": "first token",
+    "first_token_ratio": "... against plain `generate` (ratio)",
+    "rate": "tokens a second",
+    "rate_ratio": "... against plain `generate` (ratio)",
+    "follow_up_first_s": "follow-up question, first token",
+    "follow_up_against_cold": "... against the same conversation read cold (ratio)",
+    "differential_s": "differential by likelihood, after the first question",
+}
+
+
+def speeds_of(speed: dict[str, Any]) -> str:
+    """The benchmark's medians, as it printed them."""
+    rows = [["speed", "value"]]
+    for key, name in SPEEDS.items():
+        if key in speed:
+            unit = " s" if key.endswith("_s") else ""
+            rows.append([name, f"{speed[key]:.2f}{unit}"])
+    return f"### Speed, {speed['threads']} CPU threads, medians of one run\n\n{table(rows)}"
+
+
 def confusions(matrix: list[list[int]], *, count: int = 4) -> str:
     """What it gets wrong most, in words."""
     pairs = [
@@ -100,6 +126,9 @@ def rendered(card: Path) -> str:
         for name, title in TITLES.items()
         if (card.parent / name).is_file()
     ]
+    speed = card.parent / "speed.json"
+    if speed.is_file():
+        sections.append(speeds_of(json.loads(speed.read_text(encoding="utf-8"))))
     before, rest = text.split(BEGIN)
     after = rest.split(END)[1]
     return before + BEGIN + "\n\n" + "\n\n".join(sections) + "\n\n" + END + after
