@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import math
+import re
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,6 +25,7 @@ from dermiq.types import (
     AnswerDone,
     Candidate,
     Case,
+    Claim,
     ClaimsChecked,
     Diagnosis,
     Differential,
@@ -55,6 +57,7 @@ from dermiq.vlm.prompts import (
 
 FACTS_FIRST, FACTS_LATER = 4, 3  # facts in the prompt of a first and of a later question
 MAX_NEW_TOKENS = 360
+STEP_HEADING = re.compile(r"^\s*(?:\d[.)]\s*)?(?:findings|differential|knowledge|conclusion):\s*", re.I)
 COMPARED = ("asymmetry", "border_irregularity", "colour_count", "colour_variegation")  # between images
 
 
@@ -145,7 +148,7 @@ def assess(case: Case, readers: Readers, *, thread: Thread | None, stop: threadi
 
     parsed = parse(text) if first else replace(parse(""), prose=text.strip(), problems=())
     judged = check_claims(readers.graph, text, findings=findings, diagnosis=specialist.top.diagnosis.id)
-    claims = tuple(claim for claim in judged if is_statement(claim.text, parsed.answer))
+    claims = statements(judged, parsed.answer)
     checks = self_checks(parsed, claims, (specialist, vlm), reasoned=first)
     if first and readers.votes > 1 and not stop.is_set():
         checks = (*checks, vote(thread, readers))
@@ -277,10 +280,10 @@ def vote(thread: Thread, readers: Readers) -> SelfCheck:
     return SelfCheck("votes_agree", result.winner == answered if winner else None, message)
 
 
-def is_statement(sentence: str, answer: str) -> bool:
-    """Whether a sentence says something: neither the bare answer nor a step's bare heading."""
-    words = sentence.strip().rstrip(".:").lower()
-    return words not in ("", answer.lower(), "findings", "differential", "knowledge", "conclusion")
+def statements(claims: Sequence[Claim], answer: str) -> tuple[Claim, ...]:
+    """The claims without the headings of the steps, and without those that are a bare heading or the bare answer."""
+    plain = [replace(claim, text=STEP_HEADING.sub("", claim.text).strip()) for claim in claims]
+    return tuple(claim for claim in plain if claim.text.rstrip(".:").lower() not in ("", answer.lower()))
 
 
 def text_of(message: Mapping[str, Any]) -> str:

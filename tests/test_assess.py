@@ -9,7 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dermiq.assess import Readers, assess, blanked, compare_images, open_thread, renumbered, vlm_differential
+from dermiq.assess import (
+    Readers,
+    assess,
+    blanked,
+    compare_images,
+    open_thread,
+    renumbered,
+    statements,
+    vlm_differential,
+)
 from dermiq.consultant import LocalConsultant
 from dermiq.errors import InputError, ModelError
 from dermiq.knowledge import Graph
@@ -20,6 +29,7 @@ from dermiq.types import (
     CLASSES,
     AnswerDone,
     Case,
+    Claim,
     ClaimsChecked,
     DifferentialRead,
     EvidenceFound,
@@ -98,6 +108,12 @@ def test_a_retried_question_replaces_its_first_attempt(readers: Readers, lesions
     assert len(thread.messages) == 5
     run(case, readers, thread=thread)
     assert len(thread.messages) == 3
+
+
+def test_claims_are_sentences_without_headings() -> None:
+    said = ("Findings: It is symmetric.", "melanoma", "Knowledge:", "4. Conclusion: This fits a nevus.", "Likely.")
+    claims = statements([Claim(text, "not_covered") for text in said], "melanoma")
+    assert [claim.text for claim in claims] == ["It is symmetric.", "This fits a nevus.", "Likely."]
 
 
 def test_closing_the_stream_keeps_turns_alternating(readers: Readers, lesions: tuple[Lesion, ...]) -> None:
