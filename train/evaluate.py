@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -83,9 +84,17 @@ def dice(found: np.ndarray, mask_path: str) -> float | None:
     return float(2 * (found & truth).sum() / both) if both else None
 
 
+def progress(done: int, total: int, started: float) -> None:
+    """Every 50 images a line on standard error, with the time that is left."""
+    if done % 50 == 0:
+        left = (time.perf_counter() - started) / done * (total - done)
+        print(f"{done} of {total} images, about {left / 60:.0f} min left", file=sys.stderr, flush=True)
+
+
 def run_specialist(table: pd.DataFrame) -> pd.DataFrame:
     specialist = Specialist.load()
     rows: list[dict[str, Any]] = []
+    begun = time.perf_counter()
     for row in table.itertuples(index=False):
         lesion = lesion_of(str(row.image))
         started = time.perf_counter()
@@ -104,6 +113,7 @@ def run_specialist(table: pd.DataFrame) -> pd.DataFrame:
                 "seconds": seconds,
             }
         )
+        progress(len(rows), len(table), begun)
     return pd.DataFrame(rows)
 
 
@@ -116,6 +126,7 @@ def run_vlm(table: pd.DataFrame, settings: Settings, *, generate: int, votes: in
     consultant.readers()
     written = set(np.random.default_rng(0).permutation(len(table))[:generate].tolist())
     rows: list[dict[str, Any]] = []
+    begun = time.perf_counter()
     for number, row in enumerate(table.itertuples(index=False)):
         case = Case((lesion_of(str(row.image)),), context=context_of(row) if told else PatientContext())
         line: dict[str, Any] = {"image_id": row.image_id}
@@ -136,6 +147,7 @@ def run_vlm(table: pd.DataFrame, settings: Settings, *, generate: int, votes: in
                     "claims": len(event.answer.claims),
                 }
         rows.append(line)
+        progress(len(rows), len(table), begun)
     return pd.DataFrame(rows)
 
 
