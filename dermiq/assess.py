@@ -85,6 +85,7 @@ class Thread:
     evidence: Evidence = field(default_factory=Evidence)
     known: list[int] = field(default_factory=list)  # facts in `evidence` after each turn
     opinions: tuple[Differential, ...] = ()
+    answer_code: str | None = None  # of the first answer
 
     def rewind(self, turns: int) -> None:
         """Forgets what came after the first `turns` turns: a retried question replaces its earlier attempt."""
@@ -149,7 +150,9 @@ def assess(case: Case, readers: Readers, *, thread: Thread | None, stop: threadi
     parsed = parse(text) if first else replace(parse(""), prose=text.strip(), problems=())
     judged = check_claims(readers.graph, text, findings=findings, diagnosis=specialist.top.diagnosis.id)
     claims = statements(judged, parsed.answer)
-    checks = self_checks(parsed, claims, (specialist, vlm), reasoned=first)
+    if first:
+        thread.answer_code = parsed.answer_code
+    checks = self_checks(parsed, claims, (specialist, vlm), reasoned=first, earlier=thread.answer_code)
     if first and readers.votes > 1 and not stop.is_set():
         checks = (*checks, vote(thread, readers))
     yield ClaimsChecked(claims, checks)

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from dermiq.types import CLASS_NAMES, Claim, Differential, ParsedText, SelfCheck
+from dermiq.vlm.parse import class_of
+
+FAVOURED = re.compile(
+    r"(?:\bfits|most likely|looks (?:most )?like|favou?rs?)\s+([^.;:]{3,60}?)(?:\s+best|[.;:,]|$)", re.I
+)
 
 
 def percent(share: float) -> str:
@@ -13,16 +19,23 @@ def percent(share: float) -> str:
 
 
 def self_checks(
-    parsed: ParsedText, claims: Sequence[Claim], readers: tuple[Differential, Differential], *, reasoned: bool
+    parsed: ParsedText,
+    claims: Sequence[Claim],
+    readers: tuple[Differential, Differential],
+    *,
+    reasoned: bool,
+    earlier: str | None = None,
 ) -> tuple[SelfCheck, ...]:
     """Do the readers agree, does the reasoning lead to the answer, do the claimed findings agree with the measured.
 
-    `readers` are the specialist's differential and the VLM's. Without `reasoned` (a follow-up in prose) the questions
-    on reasoning and answer are left out.
+    `readers` are the specialist's differential and the VLM's. Without `reasoned` (a follow-up in prose) it is asked
+    instead whether the text still holds the class that was answered `earlier`.
     """
     checks = [readers_agree(*readers)]
     if reasoned:
         checks += [reasoning_matches_answer(parsed), answer_matches_likelihood(parsed, readers[1])]
+    elif earlier is not None:
+        checks.append(follow_up_matches_answer(parsed.prose, earlier))
     checks.append(findings_match(claims))
     return tuple(checks)
 
@@ -67,6 +80,18 @@ def answer_matches_likelihood(parsed: ParsedText, vlm: Differential) -> SelfChec
         f"The model wrote {CLASS_NAMES[parsed.answer_code]}, although before it reasoned it gave "
         f"{vlm.top.diagnosis.name} the highest likelihood ({percent(vlm.top.probability)}).",
     )
+
+
+def follow_up_matches_answer(prose: str, earlier: str) -> SelfCheck:
+    """Whether a later text still favours the class that was answered first."""
+    code = "follow_up_matches_answer"
+    favoured = {named for phrase in FAVOURED.findall(prose) if (named := class_of(phrase)) is not None}
+    if not favoured:
+        return SelfCheck(code, None, "The text does not say which diagnosis it favours.")
+    if favoured == {earlier}:
+        return SelfCheck(code, True, f"The text keeps to the earlier answer, {CLASS_NAMES[earlier]}.")
+    other = " and ".join(CLASS_NAMES[c] for c in sorted(favoured - {earlier}))
+    return SelfCheck(code, False, f"The text favours {other}, but the earlier answer was {CLASS_NAMES[earlier]}.")
 
 
 def findings_match(claims: Sequence[Claim]) -> SelfCheck:

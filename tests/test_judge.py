@@ -1,6 +1,15 @@
 """The questions that an answer asks of itself."""
 
-from dermiq.judge import answer_matches_likelihood, findings_match, readers_agree, reasoning_matches_answer, self_checks
+import pytest
+
+from dermiq.judge import (
+    answer_matches_likelihood,
+    findings_match,
+    follow_up_matches_answer,
+    readers_agree,
+    reasoning_matches_answer,
+    self_checks,
+)
 from dermiq.types import CLASS_NAMES, CLASSES, Candidate, Claim, Diagnosis, Differential, Reader
 from dermiq.vlm.parse import parse
 
@@ -44,6 +53,22 @@ def test_findings_are_judged_only_where_they_were_measured() -> None:
     assert findings_match([right, other]).passed is True
     assert findings_match([right, wrong]).passed is False
     assert "The border is smooth." in findings_match([right, wrong]).message
+
+
+@pytest.mark.parametrize(
+    ("prose", "passed"),
+    [
+        ("Dermoscopy of nevi shows a network [F5]. The image fits melanoma best.", True),
+        ("The image fits melanocytic nevus best.", False),
+        ("Most likely melanocytic nevus [F1].", False),
+        ("ABCDE: an asymmetric shape speaks for melanoma rather than a harmless mole [F6].", None),
+        ("", None),
+    ],
+)
+def test_a_follow_up_that_changes_its_mind_is_said(prose: str, passed: bool | None) -> None:
+    check = follow_up_matches_answer(prose, "mel")
+    assert check.passed is passed
+    assert passed is not False or "melanocytic nevus, but the earlier answer was melanoma" in check.message
 
 
 def test_a_follow_up_is_not_asked_for_reasoning() -> None:
