@@ -20,6 +20,7 @@ from tests import fakes
 from tests.page import served
 
 webdriver = pytest.importorskip("selenium.webdriver")
+from selenium.common.exceptions import StaleElementReferenceException  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402 - after the check that it is installed
 from selenium.webdriver.common.keys import Keys  # noqa: E402
 from selenium.webdriver.remote.webelement import WebElement  # noqa: E402
@@ -79,7 +80,16 @@ class Page:
         return self.until(lambda: next(iter(self.all(css)), None), css)
 
     def until(self, condition, said: str = ""):  # type: ignore[no-untyped-def]
-        return WebDriverWait(self.driver, SECONDS, 0.1).until(lambda _: condition(), said)
+        # The page replaces its parts while an answer streams: an element that went stale is looked up again.
+        wait = WebDriverWait(self.driver, SECONDS, 0.1, ignored_exceptions=[StaleElementReferenceException])
+        return wait.until(lambda _: condition(), said)
+
+    def click(self, css: str) -> None:
+        self.until(lambda: (self.one(css).click(), True), f"{css} can be clicked")
+
+    def text(self, css: str) -> str:
+        said: str = self.until(lambda: (self.one(css).text,), css)[0]
+        return said
 
     def js(self, code: str, *arguments: object):  # type: ignore[no-untyped-def]
         return self.driver.execute_script(code, *arguments)
@@ -176,17 +186,17 @@ def weak_contrasts(page: Page) -> list[str]:
 def test_a_lesion_goes_in_and_a_reasoned_and_sourced_answer_comes_out(page: Page, image: Path, uploads: Path) -> None:
     page.shot("1-empty-light")
     page.upload(image)
-    assert "58" in page.one("#dq-differential").text
+    assert "58" in page.text("#dq-differential")
     page.ask("What is this, and what speaks against a nevus?", finish=False)
     page.until(lambda: page.one("#dq-stop").is_displayed(), "stop is where send was")
     page.until(lambda: page.all(".dq-steps li"), "the reasoning streams")
     page.shot("2-streaming-light")
     page.finished()
     page.shot("3-answer-light")
-    assert page.one(".dq-headline").text.endswith("Melanoma")
+    assert page.text(".dq-headline").endswith("Melanoma")
     assert len(page.all(".dq-steps li")) == 4
-    assert "Suspected melanoma" in page.one("#dq-urgency").text
-    assert page.one("#dq-evidence-title").text == "Evidence 3 facts, 3 cited"
+    assert "Suspected melanoma" in page.text("#dq-urgency")
+    assert page.text("#dq-evidence-title") == "Evidence 3 facts, 3 cited"
     assert not [p for p in uploads.rglob("*") if p.is_file()], "an image stayed on the server"
     assert not page.errors()
 
@@ -207,9 +217,9 @@ def test_stop_keeps_what_was_written(page: Page, image: Path) -> None:
     page.upload(image)
     page.ask("Why?", finish=False)
     page.until(lambda: page.all(".dq-steps li"))
-    page.one("#dq-stop").click()
+    page.click("#dq-stop")
     page.finished()
-    assert "Stopped by you" in page.one(".dq-cut").text
+    assert "Stopped by you" in page.text(".dq-cut")
     assert not page.all(".dq-headline")
 
 
@@ -261,14 +271,14 @@ def test_the_whole_way_is_possible_with_the_keyboard_alone(page: Page) -> None:
 
 def test_a_follow_up_a_suggestion_and_a_retry(page: Page, image: Path) -> None:
     page.upload(image)
-    page.one(".dq-suggest").click()
+    page.click(".dq-suggest")
     page.until(lambda: page.all(".dq-answer"))
     page.finished()
-    page.one(".dq-suggest").click()
+    page.click(".dq-suggest")
     page.until(lambda: len(page.all(".dq-answer")) == 2)
     page.finished()
     assert len(page.all(".dq-reasoning[open]")) == 0, "older reasoning is folded"
-    page.one('[data-event="retry"]').click()
+    page.click('[data-event="retry"]')
     page.finished()
     assert len(page.all(".dq-answer")) == 2
     page.shot("5-follow-up-light")
@@ -277,8 +287,8 @@ def test_a_follow_up_a_suggestion_and_a_retry(page: Page, image: Path) -> None:
 def test_the_image_check_and_the_layers(page: Page, image: Path) -> None:
     page.upload(image)
     page.ask("Why?")
-    page.one('[data-event="imagecheck"]').click()
-    page.until(lambda: "it depends on the image" in page.one(".dq-checks").text)
+    page.click('[data-event="imagecheck"]')
+    page.until(lambda: "it depends on the image" in page.text(".dq-checks"))
     page.js("arguments[0].click()", page.one('input[value="heatmap"]'))
     page.one(".dq-heat")
     page.shot("6-heatmap-light")
@@ -297,7 +307,7 @@ def test_several_images_are_one_case(page: Page, image: Path) -> None:
     )
     page.one('option[value="dermoscopy"][selected]')
     page.ask("Why?")
-    assert "20 % larger" in page.one(".dq-notes").text
+    assert "20 % larger" in page.text(".dq-notes")
     page.shot("7-two-images-light")
     shown, outline = (page.js(BOX, page.one(css)) for css in (".dq-frame > img", ".dq-outline"))
     assert shown == outline, "the outline does not lie on the image"
@@ -326,11 +336,11 @@ def test_a_file_that_is_no_image_is_refused_in_its_place(page: Page, tmp_path: P
     path = tmp_path / "notes.png"
     path.write_bytes(b"no image")
     page.one("#dq-pick").send_keys(str(path))
-    page.until(lambda: "This file is not an image." in page.one("#dq-viewer .dq-error").text)
+    page.until(lambda: "This file is not an image." in page.text("#dq-viewer .dq-error"))
     empty = tmp_path / "empty.png"
     empty.touch()
     page.one("#dq-pick").send_keys(str(empty))
-    page.until(lambda: "This file is empty." in page.one("#dq-viewer").text)
+    page.until(lambda: "This file is empty." in page.text("#dq-viewer"))
     page.shot("8-refused-light")
 
 
@@ -339,10 +349,10 @@ def test_a_wrong_age_is_named_and_a_right_one_is_taken(page: Page, image: Path) 
     field = page.one("#dq-context input[type=text], #dq-context textarea")
     field.send_keys("abc")
     page.one("#dq-question textarea").send_keys("Why?" + Keys.ENTER)
-    page.until(lambda: "not a whole number of years" in page.one("#dq-viewer .dq-error").text)
+    page.until(lambda: "not a whole number of years" in page.text("#dq-viewer .dq-error"))
     field.send_keys(Keys.CONTROL, "a")
     field.send_keys("54")
-    page.one("#dq-send").click()
+    page.click("#dq-send")
     page.until(lambda: page.all(".dq-answer"))
     page.finished()
 
@@ -351,11 +361,11 @@ def test_the_report_is_downloaded_as_markdown_and_pdf(page: Page, image: Path) -
     page.upload(image)
     assert not page.one("#dq-pdf").is_enabled()
     page.ask("Why?")
-    page.one("#dq-markdown").click()
+    page.click("#dq-markdown")
     text = page.until(lambda: next(page.downloads.glob("dermiq-report-*.md"), None)).read_text(encoding="utf-8")
     assert "Not a medical device" in text
     assert "data:image" not in text
-    page.one("#dq-pdf").click()
+    page.click("#dq-pdf")
     pdf = page.until(lambda: next(page.downloads.glob("dermiq-report-*.pdf"), None))
     page.until(lambda: pdf.read_bytes().startswith(b"%PDF"))
 
@@ -363,10 +373,10 @@ def test_the_report_is_downloaded_as_markdown_and_pdf(page: Page, image: Path) -
 def test_a_new_case_leaves_nothing_on_the_page(page: Page, image: Path) -> None:
     page.upload(image)
     page.ask("a question of mine")
-    page.one("#dq-new").click()
+    page.click("#dq-new")
     page.one(".dq-example")
     assert "a question of mine" not in page.driver.page_source
-    assert "Urgency: named here" in page.one("#dq-urgency").text
+    assert "Urgency: named here" in page.text("#dq-urgency")
 
 
 def test_two_visitors_do_not_see_each_other(page: Page, address: str, image: Path, tmp_path: Path) -> None:
@@ -383,14 +393,14 @@ def test_two_visitors_do_not_see_each_other(page: Page, address: str, image: Pat
 def test_what_is_written_stays_text(page: Page, image: Path) -> None:
     page.upload(image)
     page.ask("<img src=x onerror='window.broken=1'><script>window.broken=1</script>")
-    assert "<script>" in page.one(".dq-user p").text
+    assert "<script>" in page.text(".dq-user p")
     assert page.js("return window.broken === undefined")
     assert not page.all(".dq-user img")
 
 
 def test_the_about_tab_opens_from_the_bar(page: Page) -> None:
-    page.one(".dq-link").click()
-    page.until(lambda: "What this is for" in page.one(".dq-about").text)
+    page.click(".dq-link")
+    page.until(lambda: "What this is for" in page.text(".dq-about"))
     page.shot("9-about-light")
 
 
@@ -458,13 +468,13 @@ def test_an_abstention_and_a_disagreement_are_shown_as_such(uploads: Path, image
         try:
             page.upload(image)
             page.ask("Why?")
-            assert "No reading." in page.one(".dq-abstain").text
+            assert "No reading." in page.text(".dq-abstain")
             page.shot("10-abstention-light")
-            page.one('[data-event="insist"]').click()
+            page.click('[data-event="insist"]')
             page.one(".dq-headline")
             page.finished()
-            assert "Read with caution." in page.one(".dq-abstain").text
-            assert "Readers disagree" in page.one(".dq-agree").text
+            assert "Read with caution." in page.text(".dq-abstain")
+            assert "Readers disagree" in page.text(".dq-agree")
             page.shot("11-insisted-light")
         finally:
             page.driver.quit()
@@ -474,14 +484,14 @@ def test_the_page_is_up_before_the_model_and_says_when_it_is_ready(uploads: Path
     with served(uploads, loading=12) as address:
         page = Page(address, tmp_path)
         try:
-            assert "loading the language model" in page.one(".dq-status").text
-            page.one(".dq-example").click()
+            assert "loading the language model" in page.text(".dq-status")
+            page.click(".dq-example")
             page.one(".dq-figure")
             page.ask("Why?", finish=False)
-            page.until(lambda: "not ready yet" in page.one(".dq-progress").text)
+            page.until(lambda: "not ready yet" in page.text(".dq-progress"))
             page.shot("12-loading-light")
             page.finished()
-            page.until(lambda: page.one(".dq-status").text == "ready")
+            page.until(lambda: page.text(".dq-status") == "ready")
             assert page.one(".dq-headline")
         finally:
             page.driver.quit()

@@ -65,7 +65,7 @@ def test_a_clinician_uploads_a_lesion_and_reads_the_answer(
         page.one(".dq-ready")
         page.upload(melanoma)
         page.ask("What is this lesion, and why?")
-        text = page.one(".dq-chat").text
+        text = page.text(".dq-chat")
         for step in ("Findings", "Differential", "Knowledge", "Conclusion"):
             assert step in text
         assert page.all(".dq-chat .dq-chip"), "the answer cites no fact"
