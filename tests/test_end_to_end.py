@@ -55,7 +55,9 @@ def melanoma(real_data: Path) -> Path:
 
 
 @pytest.mark.browser
-@pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="chromium and chromium-driver are not installed")
+@pytest.mark.skipif(
+    not ((CHROMIUM and DRIVER) or os.environ.get("CI")), reason="chromium and chromium-driver are not installed"
+)
 def test_a_clinician_uploads_a_lesion_and_reads_the_answer(
     app: str, melanoma: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
