@@ -241,7 +241,7 @@ class Familiarity:
 
 
 def fold_batch_norm(net: SpecialistNet) -> None:
-    """Folds each batch norm of the tower into its convolution: the same function with fewer modules (no faster here)."""
+    """Folds each batch norm of the tower into its convolution: the same function, fewer modules (no faster here)."""
     for module in list(net.tower.modules()):
         if isinstance(module, torch.nn.Sequential) and isinstance(module[-1], torch.nn.BatchNorm2d):
             convolution, norm = module[-2].eval(), module[-1].eval()
