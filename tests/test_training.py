@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
+from dermiq.errors import ModelError
+from dermiq.judge import follow_up_matches_answer
 from dermiq.knowledge import Graph, retrieve
 from dermiq.lesion import default_reference, measure_findings
 from dermiq.lesion.drawn import drawn_examples
@@ -88,6 +92,24 @@ def test_nano_trains_projector_and_lora_alone(
     settings = json.loads((tmp_path / "weights" / "config.json").read_text())
     assert settings["temperature"] > 0
     assert str(tmp_path) not in json.dumps(settings)
+    second = replace(config, out=str(tmp_path / "second"), init=config.weights, mixed_steps=0, differential_steps=1)
+    shipped = load_file(tmp_path / "weights" / "adapter_model.safetensors")
+    nano.train(second)
+    moved = load_file(tmp_path / "weights" / "adapter_model.safetensors")
+    assert shipped.keys() == moved.keys()
+    for key, value in shipped.items():  # one step from where the first run ended, not from new random LoRA
+        assert (moved[key] - value).abs().max() < 1e-3
+    with pytest.raises(ModelError, match="no Nano parts"):
+        nano.train(replace(second, init=str(tmp_path), out=str(tmp_path / "third")))
+
+
+def test_a_doubted_answer_is_kept() -> None:
+    """A question about another diagnosis ends with the first answer, whatever the facts at hand are about."""
+    rng = random.Random(0)
+    for other in ("melanocytic nevus", "basal cell carcinoma"):
+        for form in texts.WHY_NOT:
+            text = texts.follow_up_text(form.format(other=other), "mel", Evidence(), rng)
+            assert follow_up_matches_answer(text, "mel").passed
 
 
 def test_only_answers_are_learned(tmp_path: Path) -> None:

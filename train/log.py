@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 
-def append(path: Path, line: Mapping[str, float]) -> None:
-    """Adds one line, floats to four decimals."""
-    rounded = {key: round(value, 4) for key, value in line.items()}
+def append(path: Path, line: Mapping[str, float | None]) -> None:
+    """Adds one line, floats to four decimals; None for what could not be judged."""
+    rounded = {key: value if value is None else round(value, 4) for key, value in line.items()}
     with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(rounded) + "\n")

