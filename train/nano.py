@@ -48,7 +48,7 @@ from dermiq.vlm.prompts import (
     system_message,
 )
 from train import texts
-from train.calibrate import STRENGTHS, best_temperature, drawn_shares, merit
+from train.calibrate import STRENGTHS, careful_temperature, drawn_shares, merit
 from train.data import data_folder, read_table
 from train.log import append
 from train.metrics import balanced_accuracy, macro_f1
@@ -450,7 +450,7 @@ def finish(trainee: Trainee, held_out: Sequence[Example], shares: Tensor, config
         print(f"val, tau {tau}: balanced accuracy {recall:.4f}, macro-F1 {f1:.4f}", flush=True)
         trials.append((merit(recall, f1), offsets - offsets.mean()))
     offsets = max(trials, key=lambda trial: trial[0])[1]
-    temperature = best_temperature(logs + offsets, labels)
+    temperature = careful_temperature(logs + offsets, labels)
     print(f"val: temperature {temperature:.3f}", flush=True)
     save_nano_parts(
         trainee.model,
