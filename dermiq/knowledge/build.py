@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 COVERAGE = (
     "has_dermoscopic_feature",
     "has_sign",
+    "has_symptom",
     "look_alike",
     "behaves_as",
     "risk_level",
@@ -29,6 +30,7 @@ COVERAGE = (
     "risk_factor",
     "diagnosed_by",
     "treated_by",
+    "red_flag",
     "refer_if",
     "coded_as",
 )

@@ -229,7 +229,7 @@ def _behaviour(graph: Graph, said: Relation) -> _Decision:
     facts = graph.facts(said.subject, "behaves_as")
     if not facts:
         facts = graph.facts(said.subject, "behaves_as", family=True)
-    kinds = {fact.object for fact in facts}
+    kinds = {fact.object for fact in facts if fact.polarity == "present"}
     if len(kinds) != 1:
         return _Decision("not_covered")
     same = said.object in kinds
@@ -257,18 +257,21 @@ def _referral(graph: Graph, said: Relation) -> _Decision:
 
 
 def _plain(graph: Graph, said: Relation) -> _Decision:
-    """Sites, risk factors, treatments, tests, red flags: stated or not, nothing between."""
-    found = [
+    """Sites, risk factors, treatments, tests, red flags: stated, denied ("not treated by"), or not known."""
+    found = [fact for fact in graph.facts(said.subject, said.relation, family=True) if fact.object == said.object]
+    present = [fact for fact in found if fact.polarity == "present"]
+    own_present = [fact for fact in present if fact.subject == said.subject]
+    own_absent = [
         fact
-        for fact in graph.facts(said.subject, said.relation, family=True)
-        if fact.object == said.object and fact.polarity == "present"
+        for fact in found
+        if fact.polarity == "absent" and fact.subject == said.subject and not graph.numbers(fact.id).qualifier
     ]
-    if not found:
-        return _Decision("not_covered")
-    if said.holds:
-        return _Decision("supported", tuple(_best(found)))
-    own = [fact for fact in found if fact.subject == said.subject]
-    return _Decision("contradicted", tuple(_best(own))) if own and not said.weak else _Decision("not_covered")
+    if own_present and own_absent:
+        return _Decision("not_covered", note="the sources disagree")
+    agreeing, opposed = (present, own_absent) if said.holds else (own_absent, own_present)
+    if agreeing and not (said.holds and own_absent):
+        return _Decision("supported", tuple(_best(agreeing)))
+    return _Decision("contradicted", tuple(_best(opposed))) if opposed and not said.weak else _Decision("not_covered")
 
 
 # --- a whole answer -------------------------------------------------------------------------
