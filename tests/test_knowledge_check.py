@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
@@ -179,11 +178,3 @@ def test_scores_are_none_where_nothing_can_be_judged(
     assert scores.accuracy == accuracy
     assert (scores.relevance is not None) == relevant
     assert (scores.completeness is not None) == complete
-
-
-def test_ten_sentences_are_fast() -> None:
-    text = " ".join(sentence for _, sentence in ROWS[:10])
-    check_claims(GRAPH, text)
-    start = time.perf_counter()
-    check_claims(GRAPH, text, findings=FINDINGS)
-    assert time.perf_counter() - start < 0.15

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 import dermiq.knowledge
@@ -92,9 +90,3 @@ def test_families_and_ancestors_mirror_each_other() -> None:
     melanoma = GRAPH.class_node("mel")
     assert "dermiq:lentigo-maligna" in GRAPH.family(melanoma)
     assert melanoma in GRAPH.ancestors("dermiq:lentigo-maligna")
-
-
-def test_loading_is_cheap() -> None:
-    start = time.perf_counter()
-    Graph.load()
-    assert time.perf_counter() - start < 1.0

@@ -14,7 +14,7 @@ from dermiq.types import CLASSES, Fact, Finding, PatientContext
 
 FEATURES = ("has_dermoscopic_feature", "has_sign")
 BASE = {
-    "has_sign": 0.75,
+    "has_sign": 0.6,  # most are felt or seen with the eye: less to the point than what the image can show
     "has_dermoscopic_feature": 0.7,
     "look_alike": 0.4,
     "refer_if": 0.5,
