@@ -11,7 +11,16 @@ from pathlib import Path
 import networkx as nx
 
 from dermiq.errors import KnowledgeError
-from dermiq.knowledge.schema import KINDS, LITERAL_RELATIONS, Edge, Node, Tables, check_tables, read_tables
+from dermiq.knowledge.schema import (
+    KINDS,
+    LITERAL_RELATIONS,
+    Edge,
+    Node,
+    Tables,
+    check_tables,
+    only_licence,
+    read_tables,
+)
 from dermiq.knowledge.text import words
 from dermiq.types import CLASSES, Diagnosis, Fact, Source
 
@@ -61,7 +70,7 @@ class Graph:
 
     @classmethod
     def load(cls, folder: Path | None = None, *, licence: str | None = None) -> Graph:
-        """Read `kg_data`. `licence="open"` leaves out what may not be used freely."""
+        """Read `kg_data`; `licence="open"` leaves out what may not be used freely (see `schema.only_licence`)."""
         tables = read_tables(folder or FOLDER)
         return cls(tables if licence is None else only_licence(tables, licence))
 
@@ -189,17 +198,3 @@ class Graph:
     def is_pitfall(self, fact: Fact) -> bool:
         """Whether the fact says that a sign of something else can also occur here."""
         return self._numbers[fact.id].qualifier == "mimic"
-
-
-def only_licence(tables: Tables, licence: str) -> Tables:
-    """The tables without sources of another licence class. KnowledgeError for an unknown class."""
-    order = ("open", "non-commercial", "research")
-    if licence not in order:
-        raise KnowledgeError(f"There is no licence class {licence!r}; choose one of {', '.join(order)}.")
-    allowed = set(order[: order.index(licence) + 1])
-    kept = {source.id for source in tables.sources if source.licence_class in allowed}
-    return Tables(
-        nodes=tables.nodes,
-        edges=tuple(edge for edge in tables.edges if edge.source in kept),
-        sources=tuple(source for source in tables.sources if source.id in kept),
-    )

@@ -49,6 +49,8 @@ LITERAL_RELATIONS = frozenset({"coded_as", "risk_level"})
 """Relations whose object is a literal, not a node."""
 
 LICENCE_CLASSES = ("open", "non-commercial", "research")
+"""From the freest on; each layer of the graph may be used together with those before it."""
+
 EVIDENCE_TYPES = ("curated", "label", "reader study", "derived statistic", "ontology", "guideline")
 CODE_SYSTEMS = ("doid", "icd10cm", "mesh", "sctid", "umls")
 
@@ -211,6 +213,31 @@ def read_tables(folder: Path) -> Tables:
         edges=_parse(folder / "edges.tsv", _edge),
         sources=_parse(folder / "sources.tsv", _source),
     )
+
+
+# --- licences ---------------------------------------------------------------------------
+
+
+def only_licence(tables: Tables, licence: str) -> Tables:
+    """The tables as they are where no source is less free than `licence`, one of `LICENCE_CLASSES`.
+
+    Edges of other sources go, and with them the nodes that only they spoke of and the sources that nothing
+    cites any more. KnowledgeError for an unknown class.
+    """
+    if licence not in LICENCE_CLASSES:
+        raise KnowledgeError(f"There is no licence class {licence!r}; choose one of {', '.join(LICENCE_CLASSES)}.")
+    allowed = LICENCE_CLASSES[: LICENCE_CLASSES.index(licence) + 1]
+    free = {source.id for source in tables.sources if source.licence_class in allowed}
+    edges = tuple(edge for edge in tables.edges if edge.source in free)
+    orphans = _touched(tables.edges) - _touched(edges)
+    nodes = tuple(node for node in tables.nodes if node.source in free and node.id not in orphans)
+    cited = {edge.source for edge in edges} | {node.source for node in nodes}
+    return Tables(nodes=nodes, edges=edges, sources=tuple(source for source in tables.sources if source.id in cited))
+
+
+def _touched(edges: Iterable[Edge]) -> set[str]:
+    """What any of the edges starts or ends at."""
+    return {end for edge in edges for end in (edge.subject, edge.object)}
 
 
 # --- judgement --------------------------------------------------------------------------
