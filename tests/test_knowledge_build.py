@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dermiq.errors import KnowledgeError
-from dermiq.knowledge import atlas, build
+from dermiq.knowledge import assemble, atlas, build
 from dermiq.knowledge.graph import FOLDER, Graph
 from dermiq.knowledge.schema import (
     LICENCE_CLASSES,
@@ -40,11 +40,12 @@ def test_rebuilding_gives_the_committed_tables(sources: Path, tmp_path: Path) ->
 
 
 def test_an_open_build_is_one_that_never_saw_the_other_layers(sources: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    curated = FOLDER / "curated"
-    free = build.build(sources, curated=curated, licence="open")
+    curated, derived = FOLDER / "curated", FOLDER / "derived"
+    free = build.build(sources, curated=curated, derived=derived, licence="open")
     monkeypatch.setattr(atlas, "_add_features", lambda *_: None)
     monkeypatch.setattr(atlas, "_add_sites", lambda *_: None)
-    bare = build.build(sources, curated=curated)
+    monkeypatch.setattr(assemble, "add_derived", lambda _: None)
+    bare = build.build(sources, curated=curated, derived=derived)
     assert not set(free.edges) ^ set(bare.edges)
     assert free.sources == bare.sources
     assert set(map(repr, free.nodes)) <= set(map(repr, bare.nodes)), "no name that only the atlas brought"
@@ -76,7 +77,7 @@ def test_the_committed_tables_are_sound() -> None:
     assert problems(TABLES) == []
 
 
-def _edge(**change: str) -> Tables:
+def _edge(**change: str | float) -> Tables:
     return replace(TABLES, edges=(replace(TABLES.edges[0], **change), *TABLES.edges[1:]))
 
 
@@ -95,6 +96,7 @@ def _circle() -> Tables:
         (_edge(source="hearsay", locator=""), "does not say where"),
         (_edge(polarity="maybe"), "polarity"),
         (_edge(text=""), "no sentence"),
+        (_edge(likelihood_ratio=2.0, low=2.5, high=3.0), "inside its interval"),
         (_edge(evidence_type="rumour"), "evidence type"),
         (replace(TABLES, edges=(*TABLES.edges, TABLES.edges[0])), "2 times"),
         (replace(TABLES, nodes=(*TABLES.nodes, TABLES.nodes[0])), "2 times"),

@@ -41,14 +41,14 @@ def sources_folder() -> Path:
     return Path(named) if named else ROOT.parent / "shared" / "kg_sources"
 
 
-def build(sources: Path, *, curated: Path, licence: str = LICENCE_CLASSES[-1]) -> Tables:
+def build(sources: Path, *, curated: Path, derived: Path, licence: str = LICENCE_CLASSES[-1]) -> Tables:
     """Assemble and judge the tables, with sources as free as `licence`.
 
     KnowledgeError where they contradict the schema.
     """
     if not sources.is_dir():
         raise KnowledgeError(f"There is no sources folder at {sources}; name it with --sources or DERMIQ_KG_SOURCES.")
-    tables = only_licence(Assembler(sources, curated).tables(), licence)
+    tables = only_licence(Assembler(sources, curated, derived).tables(), licence)
     check_tables(tables)
     return tables
 
@@ -107,12 +107,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--sources", type=Path, default=None, help="folder of source extracts")
     parser.add_argument("--out", type=Path, default=ROOT / "kg_data", help="where nodes, edges and sources go")
     parser.add_argument("--curated", type=Path, default=ROOT / "kg_data" / "curated", help="tables read by hand")
+    parser.add_argument("--derived", type=Path, default=ROOT / "kg_data" / "derived", help="tables counted by us")
     parser.add_argument(
         "--licence", choices=LICENCE_CLASSES, default=LICENCE_CLASSES[-1], help="the least free class to let in"
     )
     options = parser.parse_args(arguments)
     try:
-        tables = build(options.sources or sources_folder(), curated=options.curated, licence=options.licence)
+        tables = build(
+            options.sources or sources_folder(),
+            curated=options.curated,
+            derived=options.derived,
+            licence=options.licence,
+        )
     except KnowledgeError as error:
         print(f"{error}\n{error.detail}".rstrip(), file=sys.stderr)
         return 1

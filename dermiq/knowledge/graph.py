@@ -86,7 +86,7 @@ class Graph:
             polarity="absent" if edge.polarity == "absent" else "present",
             evidence_type=edge.evidence_type,
             n=edge.n,
-            weight=edge.lift if edge.lift is not None else edge.probability,
+            weight=_weight(edge),
         )
         self._facts[edge.id] = fact
         self._numbers[edge.id] = Numbers(edge.qualifier, edge.probability, edge.lift, edge.checked)
@@ -115,9 +115,14 @@ class Graph:
 
     @cached_property
     def names(self) -> dict[tuple[str, ...], str]:
-        """Compared words -> node id. Names win over synonyms, and kinds in the order of `KINDS`."""
+        """Compared words -> node id. Names win over synonyms, and kinds in the order of `KINDS`.
+
+        Measured findings have no names here: "contrast" in a sentence is rarely the one that was measured.
+        """
         found: dict[tuple[str, ...], str] = {}
         for kind in KINDS:
+            if kind == "Finding":
+                continue
             group = [node for node in self.nodes if node.kind == kind]
             group.sort(key=lambda node: (node.tier == 0, node.tier))
             for node in group:
@@ -198,3 +203,9 @@ class Graph:
     def is_pitfall(self, fact: Fact) -> bool:
         """Whether the fact says that a sign of something else can also occur here."""
         return self._numbers[fact.id].qualifier == "mimic"
+
+
+def _weight(edge: Edge) -> float | None:
+    """The number that says most of the edge, if it has any."""
+    numbers = (edge.lift, edge.likelihood_ratio, edge.probability)
+    return next((number for number in numbers if number is not None), None)

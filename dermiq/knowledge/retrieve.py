@@ -178,7 +178,12 @@ def _case_nodes(graph: Graph, asked: Question, differential: Sequence[str]) -> l
 
 
 def _tellable(graph: Graph, fact: Fact) -> bool:
-    """Leave out the scaffolding: groups that only hold the hierarchy together."""
+    """Leave out the scaffolding, groups that only hold the hierarchy together, and what we counted ourselves.
+
+    The page shows those ratios beside each measured finding; in a prompt they would crowd out everything else.
+    """
+    if fact.relation == "likelihood_ratio_for":
+        return False
     if fact.relation != "is_a":
         return True
     return graph.node(fact.object).tier > 0 and fact.object != CLASS_NODES["akiec"]

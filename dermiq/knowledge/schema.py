@@ -28,6 +28,7 @@ KINDS = (
     "RedFlag",
     "Behaviour",
     "ReferralRule",
+    "Finding",
 )
 RELATIONS = (
     "is_a",
@@ -44,6 +45,7 @@ RELATIONS = (
     "treated_by",
     "red_flag",
     "refer_if",
+    "likelihood_ratio_for",
 )
 LITERAL_RELATIONS = frozenset({"coded_as", "risk_level"})
 """Relations whose object is a literal, not a node."""
@@ -70,7 +72,11 @@ class Node:
 
 @dataclass(frozen=True)
 class Edge:
-    """One fact as it is stored. `probability` is a share of cases, `lift` that share over the average one."""
+    """One fact as it is stored.
+
+    `probability` is a share of cases, `lift` that share over the average one. `likelihood_ratio` is that share over
+    the share among all other cases, with its 95 % interval from `low` to `high`.
+    """
 
     id: str
     subject: str
@@ -85,6 +91,9 @@ class Edge:
     n: int | None = None
     probability: float | None = None
     lift: float | None = None
+    likelihood_ratio: float | None = None
+    low: float | None = None
+    high: float | None = None
     checked: str = ""  # who and when
 
 
@@ -197,7 +206,7 @@ def _edge(row: dict[str, str]) -> Edge:
     numbers: dict[str, Any] = {
         "n": int(row["n"]) if row["n"] else None,
         "probability": _number(row["probability"]),
-        "lift": _number(row["lift"]),
+        **{name: _number(row[name]) for name in ("lift", "likelihood_ratio", "low", "high")},
     }
     return Edge(**{**row, **numbers})
 
@@ -294,6 +303,9 @@ def _edge_problems(edge: Edge, *, nodes: set[str], sources: Mapping[str, Source]
         found.append(f"Edge {edge.id} has the polarity {edge.polarity!r}; present or absent would be right.")
     if edge.evidence_type not in EVIDENCE_TYPES:
         found.append(f"Edge {edge.id} has the unknown evidence type {edge.evidence_type!r}.")
+    ratio = (edge.low, edge.likelihood_ratio, edge.high)
+    if any(value is not None for value in ratio) and not 0 < (ratio[0] or 0) < (ratio[1] or 0) < (ratio[2] or 0):
+        found.append(f"Edge {edge.id} has a likelihood ratio that does not lie inside its interval.")
     if not edge.text.endswith("."):
         found.append(f"Edge {edge.id} has no sentence.")
     return found
