@@ -140,7 +140,8 @@ def _write(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) ->
         writer.writerows(rows)
 
 
-def _cell(value: Any) -> str:
+def cell(value: Any) -> str:
+    """A value as a table holds it."""
     if value is None:
         return ""
     if isinstance(value, float):
@@ -165,7 +166,7 @@ def write_tables(tables: Tables, folder: Path) -> None:
     )
     for name, record, records in named:
         columns = _columns(record)
-        rows = [[_cell(getattr(item, column)) for column in columns] for item in records]
+        rows = [[cell(getattr(item, column)) for column in columns] for item in records]
         _write(folder / f"{name}.tsv", columns, rows)
 
 
