@@ -9,21 +9,63 @@ from pathlib import Path
 import pytest
 
 from dermiq.errors import KnowledgeError
-from dermiq.knowledge import build
+from dermiq.knowledge import assemble, atlas, build
 from dermiq.knowledge.graph import FOLDER, Graph
-from dermiq.knowledge.schema import Tables, check_tables, problems, read_tables, write_tables
+from dermiq.knowledge.schema import (
+    LICENCE_CLASSES,
+    Tables,
+    check_tables,
+    only_licence,
+    problems,
+    read_tables,
+    write_tables,
+)
 
 TABLES = read_tables(FOLDER)
 
 
-def test_rebuilding_gives_the_committed_tables(tmp_path: Path) -> None:
-    sources = build.sources_folder()
-    if not sources.is_dir():
-        assert not os.environ.get("CI"), f"our own CI has the sources folder, but {sources} is missing"
-        pytest.skip(f"the sources folder {sources} is not on this machine; set DERMIQ_KG_SOURCES to compare")
+@pytest.fixture
+def sources() -> Path:
+    folder = build.sources_folder()
+    if not folder.is_dir():
+        assert not os.environ.get("CI"), f"our own CI has the sources folder, but {folder} is missing"
+        pytest.skip(f"the sources folder {folder} is not on this machine; set DERMIQ_KG_SOURCES to compare")
+    return folder
+
+
+def test_rebuilding_gives_the_committed_tables(sources: Path, tmp_path: Path) -> None:
     assert build.main(["--sources", str(sources), "--out", str(tmp_path)]) == 0
     for name in ("nodes.tsv", "edges.tsv", "sources.tsv"):
         assert (tmp_path / name).read_bytes() == (FOLDER / name).read_bytes(), f"{name} is stale: build it again"
+
+
+def test_an_open_build_is_one_that_never_saw_the_other_layers(sources: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    curated, derived = FOLDER / "curated", FOLDER / "derived"
+    free = build.build(sources, curated=curated, derived=derived, licence="open")
+    monkeypatch.setattr(atlas, "_add_features", lambda *_: None)
+    monkeypatch.setattr(atlas, "_add_sites", lambda *_: None)
+    monkeypatch.setattr(assemble, "add_derived", lambda _: None)
+    bare = build.build(sources, curated=curated, derived=derived)
+    assert not set(free.edges) ^ set(bare.edges)
+    assert free.sources == bare.sources
+    assert set(map(repr, free.nodes)) <= set(map(repr, bare.nodes)), "no name that only the atlas brought"
+
+
+def test_an_open_build_names_nothing_of_the_other_layers() -> None:
+    free = only_licence(TABLES, "open")
+    gone = {source.id for source in TABLES.sources} - {source.id for source in free.sources}
+    assert "derm7pt" in gone
+    assert not any(record.source in gone for record in (*free.nodes, *free.edges))
+    assert {source.id for source in free.sources} == {record.source for record in (*free.nodes, *free.edges)}
+    only_theirs = {edge.object for edge in TABLES.edges if edge.source in gone} - {
+        end for edge in free.edges for end in (edge.subject, edge.object)
+    }
+    assert "bodysite:arms" in only_theirs
+    assert not only_theirs & {node.id for node in free.nodes}
+
+
+def test_everything_is_kept_where_every_licence_is_welcome() -> None:
+    assert only_licence(TABLES, LICENCE_CLASSES[-1]) == TABLES
 
 
 def test_written_tables_read_back_the_same(tmp_path: Path) -> None:
@@ -35,7 +77,7 @@ def test_the_committed_tables_are_sound() -> None:
     assert problems(TABLES) == []
 
 
-def _edge(**change: str) -> Tables:
+def _edge(**change: str | float) -> Tables:
     return replace(TABLES, edges=(replace(TABLES.edges[0], **change), *TABLES.edges[1:]))
 
 
@@ -54,6 +96,7 @@ def _circle() -> Tables:
         (_edge(source="hearsay", locator=""), "does not say where"),
         (_edge(polarity="maybe"), "polarity"),
         (_edge(text=""), "no sentence"),
+        (_edge(likelihood_ratio=2.0, low=2.5, high=3.0), "inside its interval"),
         (_edge(evidence_type="rumour"), "evidence type"),
         (replace(TABLES, edges=(*TABLES.edges, TABLES.edges[0])), "2 times"),
         (replace(TABLES, nodes=(*TABLES.nodes, TABLES.nodes[0])), "2 times"),

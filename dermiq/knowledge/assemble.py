@@ -2,7 +2,8 @@
 
 `kg_data/curated/conditions.tsv` says which conditions there are and how each source names them,
 `features.tsv` does the same for dermoscopic features and signs, `facts.tsv` holds facts read by hand,
-`sources.tsv` what is cited. Knows the files' formats; writes nothing.
+`sources.tsv` what is cited. `kg_data/derived/` holds what was counted on our own training split.
+Knows the files' formats; writes nothing.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 from dermiq.errors import KnowledgeError
 from dermiq.knowledge import sentences
 from dermiq.knowledge.atlas import add_atlas
+from dermiq.knowledge.derived import add_derived
 from dermiq.knowledge.rules import add_referral
 from dermiq.knowledge.schema import CODE_SYSTEMS, Edge, Node, Tables, edge_id, read_rows
 from dermiq.types import Source
@@ -50,9 +52,10 @@ class Condition:
 class Assembler:
     """Collects nodes, edges and sources; `tables()` gives them in a fixed order."""
 
-    def __init__(self, sources: Path, curated: Path) -> None:
+    def __init__(self, sources: Path, curated: Path, derived: Path) -> None:
         self.folder = sources
         self.curated = curated
+        self.derived = derived
         self.nodes: dict[str, Node] = {}
         self.edges: dict[str, Edge] = {}
         self.sources: dict[str, Source] = {}
@@ -76,6 +79,7 @@ class Assembler:
         self._add_curated_facts()
         add_referral(self)
         add_atlas(self)
+        add_derived(self)
         used = {edge.source for edge in self.edges.values()} | {node.source for node in self.nodes.values()}
         return Tables(
             nodes=tuple(sorted(self.nodes.values(), key=lambda node: (node.kind, node.id))),
@@ -107,9 +111,10 @@ class Assembler:
     # --- nodes --------------------------------------------------------------------------
 
     def _load_sources(self) -> None:
-        for _, row in read_rows(self.curated / "sources.tsv"):
-            values: dict[str, Any] = row
-            self.sources[row["id"]] = Source(**values)
+        for folder in (self.curated, self.derived):
+            for _, row in read_rows(folder / "sources.tsv"):
+                values: dict[str, Any] = row
+                self.sources[row["id"]] = Source(**values)
 
     def _add_condition_nodes(self) -> None:
         for condition in self.conditions:

@@ -35,6 +35,7 @@ SITES = {
 def add_atlas(assembler: Assembler) -> None:
     by_label = {condition.row["derm7pt"]: condition for condition in assembler.conditions if condition.row["derm7pt"]}
     _add_features(assembler, by_label)
+    _name_sites(assembler)
     _add_sites(assembler, by_label)
 
 
@@ -117,6 +118,14 @@ def _add_share(
         _edge(assembler, condition, "has_dermoscopic_feature", feature["id"], text=text, **numbers)
 
 
+def _name_sites(assembler: Assembler) -> None:
+    """Sites that are already known get our own synonyms, so that these do not depend on what the atlas counted."""
+    known = {node.name for node in assembler.nodes.values() if node.kind == "BodySite"}
+    for spec in SITE_NODES.values():
+        if spec.removeprefix("BodySite=").split("|")[0] in known:
+            assembler.curated_node(spec)
+
+
 def _add_sites(assembler: Assembler, by_label: dict[str, Condition]) -> None:
     rows = [
         (number, row) for number, row in assembler.rows("derm7pt_site_management.tsv") if row["field"] == "location"
@@ -140,7 +149,7 @@ def _add_sites(assembler: Assembler, by_label: dict[str, Condition]) -> None:
             assembler,
             condition,
             "located_at",
-            site_node(assembler, row["value"]),
+            assembler.curated_node(SITE_NODES[row["value"]]),
             text=sentences.atlas_site(condition.plural, where, share=share, lift=lift),
             locator=f"derm7pt_site_management.tsv row {number}",
             n=total,
@@ -160,10 +169,6 @@ SITE_NODES = {
     "lower limbs": "BodySite=legs|lower limbs|leg|lower limb|lower legs|lower leg|thigh|thighs",
     "upper limbs": "BodySite=arms|upper limbs|arm|upper limb|forearm|forearms",
 }
-
-
-def site_node(assembler: Assembler, value: str) -> str:
-    return assembler.curated_node(SITE_NODES[value])
 
 
 def _edge(assembler: Assembler, condition: Condition, relation: str, target: str, **rest: Any) -> None:

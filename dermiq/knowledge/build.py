@@ -1,6 +1,7 @@
 """Build `kg_data/` from the sources folder and the curated tables, judge it and print what it holds.
 
     python -m dermiq.knowledge.build --sources ../shared/kg_sources --out kg_data
+    python -m dermiq.knowledge.build --licence open --out FOLDER    # only what may be used freely
 
 The sources folder may also be named by the environment variable DERMIQ_KG_SOURCES.
 """
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from dermiq.errors import KnowledgeError
 from dermiq.knowledge.assemble import Assembler
-from dermiq.knowledge.schema import Tables, check_tables, write_tables
+from dermiq.knowledge.schema import LICENCE_CLASSES, Tables, check_tables, only_licence, write_tables
 
 ROOT = Path(__file__).resolve().parents[2]
 COVERAGE = (
@@ -42,11 +43,14 @@ def sources_folder() -> Path:
     return Path(named) if named else ROOT.parent / "shared" / "kg_sources"
 
 
-def build(sources: Path, *, curated: Path) -> Tables:
-    """Assemble and judge the tables; KnowledgeError where they contradict the schema."""
+def build(sources: Path, *, curated: Path, derived: Path, licence: str = LICENCE_CLASSES[-1]) -> Tables:
+    """Assemble and judge the tables, with sources as free as `licence`.
+
+    KnowledgeError where they contradict the schema.
+    """
     if not sources.is_dir():
         raise KnowledgeError(f"There is no sources folder at {sources}; name it with --sources or DERMIQ_KG_SOURCES.")
-    tables = Assembler(sources, curated).tables()
+    tables = only_licence(Assembler(sources, curated, derived).tables(), licence)
     check_tables(tables)
     return tables
 
@@ -105,9 +109,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--sources", type=Path, default=None, help="folder of source extracts")
     parser.add_argument("--out", type=Path, default=ROOT / "kg_data", help="where nodes, edges and sources go")
     parser.add_argument("--curated", type=Path, default=ROOT / "kg_data" / "curated", help="tables read by hand")
+    parser.add_argument("--derived", type=Path, default=ROOT / "kg_data" / "derived", help="tables counted by us")
+    parser.add_argument(
+        "--licence", choices=LICENCE_CLASSES, default=LICENCE_CLASSES[-1], help="the least free class to let in"
+    )
     options = parser.parse_args(arguments)
     try:
-        tables = build(options.sources or sources_folder(), curated=options.curated)
+        tables = build(
+            options.sources or sources_folder(),
+            curated=options.curated,
+            derived=options.derived,
+            licence=options.licence,
+        )
     except KnowledgeError as error:
         print(f"{error}\n{error.detail}".rstrip(), file=sys.stderr)
         return 1

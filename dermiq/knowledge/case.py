@@ -9,10 +9,9 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from dermiq.knowledge.graph import CLASS_NODES, Graph
+from dermiq.knowledge.graph import CLASS_NODES, FEATURES, Graph
 from dermiq.types import CLASSES, Fact, Finding, PatientContext
 
-FEATURES = ("has_dermoscopic_feature", "has_sign")
 BASE = {
     "has_sign": 0.6,  # most are felt or seen with the eye: less to the point than what the image can show
     "has_dermoscopic_feature": 0.7,
@@ -159,13 +158,7 @@ def _specificity(graph: Graph, fact: Fact) -> float:
     """A sign that few conditions have says more than one that many have."""
     if fact.relation not in FEATURES or fact.polarity == "absent":
         return 0.0
-    shown = {
-        other.subject
-        for other in graph.facts_about(fact.object)
-        if other.relation in FEATURES and other.polarity == "present" and not graph.is_pitfall(other)
-    }
-    groups = {graph.class_code(key) or key for key in shown}
-    return 0.3 / max(len(groups), 1) + FIRST / (1 + _place(graph, fact))
+    return 0.3 / max(graph.showing(fact.object), 1) + FIRST / (1 + _place(graph, fact))
 
 
 def _place(graph: Graph, fact: Fact) -> int:

@@ -1,4 +1,4 @@
-"""`python -m dermiq knowledge` and `python -m dermiq check`: the JSON that other tools read."""
+"""`python -m dermiq knowledge` and `python -m dermiq check`: the JSON that other tools read, and whole exports."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from typing import Any
 from dermiq.errors import DermIQError, InputError
 from dermiq.knowledge import embed
 from dermiq.knowledge.check import check_claims, score_answer
+from dermiq.knowledge.export import FORMATS, export
 from dermiq.knowledge.graph import Graph
 from dermiq.knowledge.link import link
 from dermiq.knowledge.retrieve import retrieve
+from dermiq.knowledge.schema import LICENCE_CLASSES
 
 Row = dict[str, Any]
 MARKS = {"supported": "+", "contradicted": "!", "not_covered": "?"}
@@ -23,11 +25,13 @@ MARKS = {"supported": "+", "contradicted": "!", "not_covered": "?"}
 
 def add_parsers(subparsers: Any) -> None:
     """Add the two commands; each sets `run(args) -> int`."""
-    knowledge = subparsers.add_parser("knowledge", help="facts for a question")
+    knowledge = subparsers.add_parser("knowledge", help="facts for a question, or the whole graph as a file")
     knowledge.add_argument("text", nargs="?", metavar="QUESTION", help="the question")
     knowledge.add_argument("--differential", default="", help="class codes or ids, best first, with commas between")
     knowledge.add_argument("-k", type=int, default=6, help="how many facts")
     knowledge.add_argument("--no-embeddings", action="store_true", help="search by words and names alone")
+    knowledge.add_argument("--export", choices=FORMATS, default=None, help="write the whole graph to --out")
+    knowledge.add_argument("--out", type=Path, default=None, help="file of the export; a folder for tsv")
     knowledge.set_defaults(run=run_knowledge)
     check = subparsers.add_parser("check", help="sentences against the graph")
     check.add_argument("text", nargs="?", metavar="TEXT", help="the text")
@@ -36,10 +40,13 @@ def add_parsers(subparsers: Any) -> None:
     for parser in (knowledge, check):
         parser.add_argument("--json", action="store_true", help="print JSON")
         parser.add_argument("--file", type=Path, default=None, help="JSONL with text and, optionally, diagnosis and id")
+        parser.add_argument("--licence", choices=LICENCE_CLASSES, default=None, help="the least free class to let in")
         parser.add_argument("--kg", type=Path, default=None, help="folder of the graph's tables")
 
 
 def run_knowledge(args: argparse.Namespace) -> int:
+    if args.export is not None:
+        return _run_export(args)
     semantic = not args.no_embeddings
     differential = [part.strip() for part in args.differential.split(",") if part.strip()]
     if semantic and not embed.available():
@@ -50,6 +57,19 @@ def run_knowledge(args: argparse.Namespace) -> int:
         return knowledge_row(graph, row["text"], differential=[*named, *differential], k=args.k, semantic=semantic)
 
     return _run(args, answer, _show_knowledge)
+
+
+def _run_export(args: argparse.Namespace) -> int:
+    try:
+        if args.out is None:
+            raise InputError("Say where the export goes with --out.")
+        tables = Graph.load(args.kg, licence=args.licence).tables
+        export(tables, args.export, args.out)
+    except DermIQError as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(f"{len(tables.nodes)} nodes, {len(tables.edges)} edges, {len(tables.sources)} sources -> {args.out}")
+    return 0
 
 
 def run_check(args: argparse.Namespace) -> int:
@@ -101,7 +121,7 @@ def check_row(graph: Graph, text: str, *, diagnosis: str | None) -> Row:
 
 def _run(args: argparse.Namespace, answer: Callable[[Graph, Row], Row], show: Callable[[Graph, Row], None]) -> int:
     try:
-        graph = Graph.load(args.kg)
+        graph = Graph.load(args.kg, licence=args.licence)
         if args.file is not None:
             for row in _rows(args.file):
                 result = {"id": row["id"], **answer(graph, row)} if "id" in row else answer(graph, row)

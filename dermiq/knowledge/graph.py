@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import networkx as nx
-
 from dermiq.errors import KnowledgeError
-from dermiq.knowledge.schema import KINDS, LITERAL_RELATIONS, Edge, Node, Tables, check_tables, read_tables
+from dermiq.knowledge.schema import (
+    KINDS,
+    LITERAL_RELATIONS,
+    Edge,
+    Node,
+    Tables,
+    check_tables,
+    only_licence,
+    read_tables,
+)
 from dermiq.knowledge.text import words
 from dermiq.types import CLASSES, Diagnosis, Fact, Source
 
@@ -26,6 +33,9 @@ CLASS_NODES = {
     "vasc": "dermiq:vasc",
 }
 """The one canonical node of each class. Three classes are groups; their facts stand at their members."""
+
+FEATURES = ("has_dermoscopic_feature", "has_sign")
+"""Relations from a condition to what can be seen of it."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +59,6 @@ class Graph:
         missing = [key for key in CLASS_NODES.values() if key not in self._nodes]
         if missing:
             raise KnowledgeError(f"The graph lacks the nodes of these classes: {', '.join(missing)}; build it again.")
-        self.net = nx.MultiDiGraph()
-        self.net.add_nodes_from(self._nodes)
         self._facts: dict[str, Fact] = {}
         self._numbers: dict[str, Numbers] = {}
         self._from: dict[str, list[Fact]] = defaultdict(list)
@@ -58,10 +66,11 @@ class Graph:
         for edge in tables.edges:
             self._add(edge)
         self._families: dict[str, tuple[str, ...]] = {}
+        self._showing: dict[str, int] = {}
 
     @classmethod
     def load(cls, folder: Path | None = None, *, licence: str | None = None) -> Graph:
-        """Read `kg_data`. `licence="open"` leaves out what may not be used freely."""
+        """Read `kg_data`; `licence="open"` leaves out what may not be used freely (see `schema.only_licence`)."""
         tables = read_tables(folder or FOLDER)
         return cls(tables if licence is None else only_licence(tables, licence))
 
@@ -77,14 +86,13 @@ class Graph:
             polarity="absent" if edge.polarity == "absent" else "present",
             evidence_type=edge.evidence_type,
             n=edge.n,
-            weight=edge.lift if edge.lift is not None else edge.probability,
+            weight=_weight(edge),
         )
         self._facts[edge.id] = fact
         self._numbers[edge.id] = Numbers(edge.qualifier, edge.probability, edge.lift, edge.checked)
         self._from[edge.subject].append(fact)
         if edge.relation not in LITERAL_RELATIONS:
             self._to[edge.object].append(fact)
-            self.net.add_edge(edge.subject, edge.object, key=edge.id, relation=edge.relation)
 
     # --- nodes --------------------------------------------------------------------------
 
@@ -106,9 +114,14 @@ class Graph:
 
     @cached_property
     def names(self) -> dict[tuple[str, ...], str]:
-        """Compared words -> node id. Names win over synonyms, and kinds in the order of `KINDS`."""
+        """Compared words -> node id. Names win over synonyms, and kinds in the order of `KINDS`.
+
+        Measured findings have no names here: "contrast" in a sentence is rarely the one that was measured.
+        """
         found: dict[tuple[str, ...], str] = {}
         for kind in KINDS:
+            if kind == "Finding":
+                continue
             group = [node for node in self.nodes if node.kind == kind]
             group.sort(key=lambda node: (node.tier == 0, node.tier))
             for node in group:
@@ -142,25 +155,14 @@ class Graph:
     def family(self, node_id: str) -> tuple[str, ...]:
         """The node and everything below it: its facts may be said of the node as "some forms of it"."""
         if node_id not in self._families:
-            found, waiting = [node_id], [node_id]
-            while waiting:
-                for fact in self._to[waiting.pop(0)]:
-                    if fact.relation == "is_a" and fact.subject not in found:
-                        found.append(fact.subject)
-                        waiting.append(fact.subject)
-            self._families[node_id] = tuple(found)
+            self._families[node_id] = _reached(
+                node_id, lambda key: (fact.subject for fact in self._to[key] if fact.relation == "is_a")
+            )
         return self._families[node_id]
 
     def ancestors(self, node_id: str) -> tuple[str, ...]:
         """Everything above the node, nearest first."""
-        found: list[str] = []
-        waiting = [node_id]
-        while waiting:
-            for fact in self._from[waiting.pop(0)]:
-                if fact.relation == "is_a" and fact.object not in found:
-                    found.append(fact.object)
-                    waiting.append(fact.object)
-        return tuple(found)
+        return _reached(node_id, lambda key: (fact.object for fact in self._from[key] if fact.relation == "is_a"))[1:]
 
     # --- facts ------------------------------------------------------------------------------
 
@@ -183,6 +185,17 @@ class Graph:
         """The facts that start or end at a node."""
         return (*self._from[node_id], *self._to[node_id])
 
+    def showing(self, feature_id: str) -> int:
+        """How many classes, or conditions of no class, are known to show a feature."""
+        if feature_id not in self._showing:
+            shown = {
+                fact.subject
+                for fact in self._to[feature_id]
+                if fact.relation in FEATURES and fact.polarity == "present" and not self.is_pitfall(fact)
+            }
+            self._showing[feature_id] = len({self.class_code(key) or key for key in shown})
+        return self._showing[feature_id]
+
     def numbers(self, fact_id: str) -> Numbers:
         return self._numbers[fact_id]
 
@@ -191,15 +204,19 @@ class Graph:
         return self._numbers[fact.id].qualifier == "mimic"
 
 
-def only_licence(tables: Tables, licence: str) -> Tables:
-    """The tables without sources of another licence class. KnowledgeError for an unknown class."""
-    order = ("open", "non-commercial", "research")
-    if licence not in order:
-        raise KnowledgeError(f"There is no licence class {licence!r}; choose one of {', '.join(order)}.")
-    allowed = set(order[: order.index(licence) + 1])
-    kept = {source.id for source in tables.sources if source.licence_class in allowed}
-    return Tables(
-        nodes=tables.nodes,
-        edges=tuple(edge for edge in tables.edges if edge.source in kept),
-        sources=tuple(source for source in tables.sources if source.id in kept),
-    )
+def _reached(start: str, steps: Callable[[str], Iterable[str]]) -> tuple[str, ...]:
+    """The start and everything that steps lead to, nearest first, each once."""
+    found = {start: None}
+    waiting = deque(found)
+    while waiting:
+        for key in steps(waiting.popleft()):
+            if key not in found:
+                found[key] = None
+                waiting.append(key)
+    return tuple(found)
+
+
+def _weight(edge: Edge) -> float | None:
+    """The number that says most of the edge, if it has any."""
+    numbers = (edge.lift, edge.likelihood_ratio, edge.probability)
+    return next((number for number in numbers if number is not None), None)

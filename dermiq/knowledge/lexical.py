@@ -6,6 +6,8 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
+import numpy as np
+
 from dermiq.knowledge.text import word_set, words
 
 SATURATION = 1.2  # k1: how soon a repeated word stops counting
@@ -24,25 +26,39 @@ class BM25:
         counts = [Counter(word for word in words(text) if word not in FREQUENT) for text in texts]
         lengths = [sum(count.values()) for count in counts]
         mean = sum(lengths) / max(len(lengths), 1) or 1.0
-        self._postings: dict[str, list[tuple[int, float]]] = defaultdict(list)
+        documents: dict[str, list[int]] = defaultdict(list)
+        weights: dict[str, list[float]] = defaultdict(list)
         for document, count in enumerate(counts):
             norm = SATURATION * (1 - LENGTH + LENGTH * lengths[document] / mean)
             for word, times in count.items():
-                self._postings[word].append((document, times * (SATURATION + 1) / (times + norm)))
-        self._idf = {
-            word: math.log(1 + (len(texts) - len(found) + 0.5) / (len(found) + 0.5))
-            for word, found in self._postings.items()
+                documents[word].append(document)
+                weights[word].append(times * (SATURATION + 1) / (times + norm))
+        self._size = len(texts)
+        self._postings = {word: np.array(found, dtype=np.int32) for word, found in documents.items()}
+        self._weights = {
+            word: math.log(1 + (len(texts) - len(found) + 0.5) / (len(found) + 0.5)) * np.array(weights[word])
+            for word, found in documents.items()
         }
 
-    def scores(self, question: str) -> dict[int, float]:
-        """Document number -> score; documents without a common word are left out."""
-        scores: dict[int, float] = defaultdict(float)
-        for word in set(words(question)) - FREQUENT:
-            for document, weight in self._postings.get(word, ()):
-                scores[document] += self._idf[word] * weight
-        return dict(scores)
+    def best(self, question: str, count: int) -> list[int]:
+        """At most `count` document numbers, best first; documents without a common word are left out."""
+        scores = np.zeros(self._size)
+        for word in sorted(set(words(question)) & self._postings.keys()):
+            scores[self._postings[word]] += self._weights[word]
+        found = np.flatnonzero(scores)
+        return [int(found[place]) for place in largest(scores[found], count)]
 
     def known_share(self, question: str) -> float:
         """The share of the question's words that occur in any text; 0 for a question without words."""
         asked = set(words(question)) - FREQUENT
-        return len(asked & self._idf.keys()) / len(asked) if asked else 0.0
+        return len(asked & self._postings.keys()) / len(asked) if asked else 0.0
+
+
+def largest(scores: np.ndarray, count: int) -> list[int]:
+    """The places of the `count` largest of (n,) scores, largest first, equal ones in order; without sorting all."""
+    if len(scores) > count:
+        least = np.partition(scores, -count)[-count]
+        places = np.flatnonzero(scores >= least)
+    else:
+        places = np.arange(len(scores))
+    return [int(place) for place in places[np.argsort(-scores[places], kind="stable")][:count]]

@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -19,7 +20,7 @@ import numpy as np
 from dermiq.knowledge import embed
 from dermiq.knowledge.case import BASE, Worth, case_worth, diagnosis_nodes
 from dermiq.knowledge.graph import CLASS_NODES, Graph
-from dermiq.knowledge.lexical import BM25
+from dermiq.knowledge.lexical import BM25, largest
 from dermiq.knowledge.link import Mention, link
 from dermiq.types import Evidence, EvidenceItem, Fact, Finding, PatientContext
 
@@ -83,13 +84,11 @@ class Shelf:
         self.at = {fact.id: number for number, fact in enumerate(self.facts)}
         self.words = BM25([_searched(graph, fact) for fact in self.facts])
         self.roots = {fact.id: _root(graph, fact) for fact in self.facts}
-        self._vectors: np.ndarray | None = None
 
+    @cached_property
     def vectors(self) -> np.ndarray:
         """(facts, 384), read from the cache or made on first use."""
-        if self._vectors is None:
-            self._vectors = embed.encode_cached([fact.text for fact in self.facts])
-        return self._vectors
+        return embed.encode_cached([fact.text for fact in self.facts])
 
 
 _SHELVES: WeakKeyDictionary[Graph, Shelf] = WeakKeyDictionary()
@@ -105,7 +104,7 @@ def warm(graph: Graph) -> bool:
     """Do now what the first question would wait for. Says whether meaning is searched too."""
     shelf = shelf_of(graph)
     if embed.available():
-        shelf.vectors()
+        _ = shelf.vectors
         embed.encode(["warm"])
         return True
     return False
@@ -178,7 +177,12 @@ def _case_nodes(graph: Graph, asked: Question, differential: Sequence[str]) -> l
 
 
 def _tellable(graph: Graph, fact: Fact) -> bool:
-    """Leave out the scaffolding: groups that only hold the hierarchy together."""
+    """Leave out the scaffolding, groups that only hold the hierarchy together, and what we counted ourselves.
+
+    The page shows those ratios beside each measured finding; in a prompt they would crowd out everything else.
+    """
+    if fact.relation == "likelihood_ratio_for":
+        return False
     if fact.relation != "is_a":
         return True
     return graph.node(fact.object).tier > 0 and fact.object != CLASS_NODES["akiec"]
@@ -212,7 +216,7 @@ def _by_words(shelf: Shelf, asked: Question) -> list[int]:
     if not asked.mentions and shelf.words.known_share(asked.text) < MIN_KNOWN:
         return []
     names = " ".join(mention.name for mention in asked.mentions)
-    return _best(shelf.words.scores(f"{asked.text} {names}"))
+    return shelf.words.best(f"{asked.text} {names}", DEPTH)
 
 
 def _by_names(graph: Graph, shelf: Shelf, asked: Question) -> list[int]:
@@ -242,9 +246,8 @@ def _by_case(shelf: Shelf, case: Mapping[str, Worth], asked: Question) -> list[i
 
 
 def _by_meaning(shelf: Shelf, question: str) -> list[int]:
-    cosines = shelf.vectors() @ embed.encode([question])[0]
-    order = np.argsort(-cosines, kind="stable")[:DEPTH]
-    return [int(number) for number in order if cosines[number] >= MIN_COSINE]
+    cosines = shelf.vectors @ embed.encode([question])[0]
+    return [number for number in largest(cosines, DEPTH) if cosines[number] >= MIN_COSINE]
 
 
 def _about_the_case(

@@ -28,6 +28,7 @@ KINDS = (
     "RedFlag",
     "Behaviour",
     "ReferralRule",
+    "Finding",
 )
 RELATIONS = (
     "is_a",
@@ -44,11 +45,14 @@ RELATIONS = (
     "treated_by",
     "red_flag",
     "refer_if",
+    "likelihood_ratio_for",
 )
 LITERAL_RELATIONS = frozenset({"coded_as", "risk_level"})
 """Relations whose object is a literal, not a node."""
 
 LICENCE_CLASSES = ("open", "non-commercial", "research")
+"""From the freest on; each layer of the graph may be used together with those before it."""
+
 EVIDENCE_TYPES = ("curated", "label", "reader study", "derived statistic", "ontology", "guideline")
 CODE_SYSTEMS = ("doid", "icd10cm", "mesh", "sctid", "umls")
 
@@ -68,7 +72,11 @@ class Node:
 
 @dataclass(frozen=True)
 class Edge:
-    """One fact as it is stored. `probability` is a share of cases, `lift` that share over the average one."""
+    """One fact as it is stored.
+
+    `probability` is a share of cases, `lift` that share over the average one. `likelihood_ratio` is that share over
+    the share among all other cases, with its 95 % interval from `low` to `high`.
+    """
 
     id: str
     subject: str
@@ -83,6 +91,9 @@ class Edge:
     n: int | None = None
     probability: float | None = None
     lift: float | None = None
+    likelihood_ratio: float | None = None
+    low: float | None = None
+    high: float | None = None
     checked: str = ""  # who and when
 
 
@@ -129,7 +140,8 @@ def _write(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) ->
         writer.writerows(rows)
 
 
-def _cell(value: Any) -> str:
+def cell(value: Any) -> str:
+    """A value as a table holds it."""
     if value is None:
         return ""
     if isinstance(value, float):
@@ -154,7 +166,7 @@ def write_tables(tables: Tables, folder: Path) -> None:
     )
     for name, record, records in named:
         columns = _columns(record)
-        rows = [[_cell(getattr(item, column)) for column in columns] for item in records]
+        rows = [[cell(getattr(item, column)) for column in columns] for item in records]
         _write(folder / f"{name}.tsv", columns, rows)
 
 
@@ -195,7 +207,7 @@ def _edge(row: dict[str, str]) -> Edge:
     numbers: dict[str, Any] = {
         "n": int(row["n"]) if row["n"] else None,
         "probability": _number(row["probability"]),
-        "lift": _number(row["lift"]),
+        **{name: _number(row[name]) for name in ("lift", "likelihood_ratio", "low", "high")},
     }
     return Edge(**{**row, **numbers})
 
@@ -211,6 +223,31 @@ def read_tables(folder: Path) -> Tables:
         edges=_parse(folder / "edges.tsv", _edge),
         sources=_parse(folder / "sources.tsv", _source),
     )
+
+
+# --- licences ---------------------------------------------------------------------------
+
+
+def only_licence(tables: Tables, licence: str) -> Tables:
+    """The tables as they are where no source is less free than `licence`, one of `LICENCE_CLASSES`.
+
+    Edges of other sources go, and with them the nodes that only they spoke of and the sources that nothing
+    cites any more. KnowledgeError for an unknown class.
+    """
+    if licence not in LICENCE_CLASSES:
+        raise KnowledgeError(f"There is no licence class {licence!r}; choose one of {', '.join(LICENCE_CLASSES)}.")
+    allowed = LICENCE_CLASSES[: LICENCE_CLASSES.index(licence) + 1]
+    free = {source.id for source in tables.sources if source.licence_class in allowed}
+    edges = tuple(edge for edge in tables.edges if edge.source in free)
+    orphans = _touched(tables.edges) - _touched(edges)
+    nodes = tuple(node for node in tables.nodes if node.source in free and node.id not in orphans)
+    cited = {edge.source for edge in edges} | {node.source for node in nodes}
+    return Tables(nodes=nodes, edges=edges, sources=tuple(source for source in tables.sources if source.id in cited))
+
+
+def _touched(edges: Iterable[Edge]) -> set[str]:
+    """What any of the edges starts or ends at."""
+    return {end for edge in edges for end in (edge.subject, edge.object)}
 
 
 # --- judgement --------------------------------------------------------------------------
@@ -267,6 +304,9 @@ def _edge_problems(edge: Edge, *, nodes: set[str], sources: Mapping[str, Source]
         found.append(f"Edge {edge.id} has the polarity {edge.polarity!r}; present or absent would be right.")
     if edge.evidence_type not in EVIDENCE_TYPES:
         found.append(f"Edge {edge.id} has the unknown evidence type {edge.evidence_type!r}.")
+    ratio = (edge.low, edge.likelihood_ratio, edge.high)
+    if any(value is not None for value in ratio) and not 0 < (ratio[0] or 0) < (ratio[1] or 0) < (ratio[2] or 0):
+        found.append(f"Edge {edge.id} has a likelihood ratio that does not lie inside its interval.")
     if not edge.text.endswith("."):
         found.append(f"Edge {edge.id} has no sentence.")
     return found

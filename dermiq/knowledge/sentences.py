@@ -87,6 +87,29 @@ def atlas_site(plural: str, site: str, *, share: float, lift: float) -> str:
     return f"In the Derm7pt atlas, {percent(share)} of {plural} lay {site}, {lift:.1f} times the average."
 
 
+def likelihood(
+    statement: str,
+    plural: str,
+    *,
+    ratio: float,
+    interval: tuple[float, float],
+    shown: tuple[int, int],
+    others: tuple[int, int],
+) -> str:
+    """`shown` and `others`: lesions with the finding and all lesions, of the diagnosis and of the other six classes."""
+    low, high = (times(value) for value in interval)
+    return (
+        f"Among {shown[1] + others[1]:,} training lesions, {statement} was {times(ratio)} times as common in "
+        f"{plural} as in the other six diagnoses (95 % interval {low} to {high}; "
+        f"{shown[0]:,} of {shown[1]:,} against {others[0]:,} of {others[1]:,})."
+    )
+
+
+def times(ratio: float) -> str:
+    """'2.1', '0.37': a digit more below 1, where it says as much."""
+    return f"{ratio:.1f}" if ratio >= 1 else f"{ratio:.2f}"
+
+
 def look_alike(condition: str, other: str, *, both: int, cases: int) -> str:
     often = "easily" if both / cases >= 0.1 else "sometimes"
     return f"{capital(condition)} is {often} confused with {other}: readers named both in {both} of {cases} cases."

@@ -26,9 +26,14 @@ class FindingDistribution:
 
     quantiles: tuple[float, ...]  # 101 values, 0th to 100th percentile of benign lesions
     edges: tuple[float, ...]  # ascending; bin i holds edges[i-1] <= value < edges[i]
-    bin_n: tuple[int, ...]  # lesions a bin, all classes, len(edges) + 1
+    counts: Mapping[str, tuple[int, ...]]  # class -> lesions a bin, len(edges) + 1
     ratios: Mapping[str, tuple[float, ...]]  # class -> LR a bin
     intervals: Mapping[str, tuple[tuple[float, float], ...]]  # class -> 95 % interval a bin
+
+    @property
+    def bin_n(self) -> tuple[int, ...]:
+        """Lesions a bin, all classes."""
+        return tuple(sum(column) for column in zip(*self.counts.values(), strict=True))
 
     def bin(self, value: float) -> int:
         return int(np.searchsorted(self.edges, value, side="right"))
@@ -80,7 +85,7 @@ class FindingsReference:
                 code: {
                     "quantiles": list(found.quantiles),
                     "edges": list(found.edges),
-                    "bin_n": list(found.bin_n),
+                    "counts": {name: list(values) for name, values in found.counts.items()},
                     "ratios": {name: list(values) for name, values in found.ratios.items()},
                     "intervals": {name: [list(pair) for pair in pairs] for name, pairs in found.intervals.items()},
                 }
@@ -94,7 +99,7 @@ class FindingsReference:
             code: FindingDistribution(
                 quantiles=tuple(entry["quantiles"]),
                 edges=tuple(entry["edges"]),
-                bin_n=tuple(entry["bin_n"]),
+                counts={name: tuple(values) for name, values in entry["counts"].items()},
                 ratios={name: tuple(values) for name, values in entry["ratios"].items()},
                 intervals={
                     name: tuple((low, high) for low, high in pairs) for name, pairs in entry["intervals"].items()
