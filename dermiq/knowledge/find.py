@@ -47,8 +47,8 @@ _NAMES: WeakKeyDictionary[Graph, tuple[_Name, ...]] = WeakKeyDictionary()
 
 
 def find(graph: Graph, typed: str) -> Found:
-    """The condition that was typed, by whole name, by linking, or because only one begins like this."""
-    whole = graph.find(typed)
+    """The condition that was typed, by id, by whole name, by linking, or because only one begins like this."""
+    whole = graph.node(typed) if typed in graph else graph.find(typed)
     if whole is not None and whole.kind == "Disease":
         return Found(condition=whole)
     named = [graph.node(mention.id) for mention in link(graph, typed)]
