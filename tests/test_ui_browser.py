@@ -162,7 +162,7 @@ def _name(key: str) -> str:
 def test_the_drawing_is_well_formed_in_the_pages_colours_and_holds_every_name() -> None:
     html = evidence_graph(_evidence().items, _name)
     svg = html[html.index("<svg") : html.index("</svg>") + 6]
-    text = " ".join(ElementTree.fromstring(svg).itertext())
+    text = " ".join(" ".join(ElementTree.fromstring(svg).itertext()).split())
     assert "redpox" in text
     assert "$cream$ & <b>rest" in text  # neither mathematics nor markup
     assert "stroke-dasharray" in svg  # what is absent

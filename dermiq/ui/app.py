@@ -388,7 +388,9 @@ def _knowledge_tab(library: browser.Library) -> None:
         [first, second],
         outputs,
         **QUICK,
-    )
+    ).then(
+        lambda: str(browser.suggestions("first", ())), None, [suggestions], **QUICK
+    )  # some still came from the typing
     for key, field in (("first", first), ("second", second)):
         typed = partial(library.suggestions, key)
         field.input(lambda text, s=typed: str(s(text)), [field], [suggestions], trigger_mode="always_last", **QUICK)

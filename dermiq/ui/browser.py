@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 MAX_TYPED = 120  # characters
 FEW = 5  # facts of one kind before the rest is folded
-FEW_IN_CELL = 2
+FEW_IN_CELL = 1
 FEW_NAMES = 8
 CODES = (
     ("icd10cm", "ICD-10"),
@@ -333,9 +333,10 @@ def _step(node: Node) -> Markup:
 def _rivals(graph: Graph, made: Card) -> Markup:
     """Buttons that compare this condition with what it is most often confused with."""
     own = [h.fact for topic in made.topics for h in topic.facts if h.fact.relation == "look_alike"]
-    own.sort(key=lambda fact: -(graph.numbers(fact.id).probability or 0.0))
-    ids = dict.fromkeys(fact.object if fact.subject in graph.family(made.node.id) else fact.subject for fact in own)
-    rivals = [graph.node(key) for key in ids if key not in graph.family(made.node.id)][:FEW]
+    family = graph.family(made.node.id)
+    own.sort(key=lambda fact: (fact.subject not in family, -(graph.numbers(fact.id).probability or 0.0)))
+    ids = dict.fromkeys(fact.object if fact.subject in family else fact.subject for fact in own)
+    rivals = [graph.node(key) for key in ids if key not in family][:FEW]
     if not rivals:
         return Markup("")
     buttons = join(
@@ -428,10 +429,10 @@ def _table(graph: Graph, points: Sequence[Point], title: str, empty: str, sides:
     left, right = sides
     rows = join(
         fill(
-            '<tr><th scope="row">{name}<small>{topic}</small></th><td data-side="{l}">{a}</td>'
+            '<tr><th scope="row">{name} <small>{topic}</small></th><td data-side="{l}">{a}</td>'
             '<td data-side="{r}">{b}</td></tr>',
-            name=point.name,
-            topic=topic_of(point.relation),
+            name=_capital(point.name),
+            topic=topic_of(point.relation) if point.object else "",
             l=left.name,
             r=right.name,
             a=fact_list(graph, point.left, few=FEW_IN_CELL),

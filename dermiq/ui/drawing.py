@@ -25,12 +25,11 @@ from dermiq.ui.markup import fill
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-WIDTH = 4.5  # inches; the page scales it to the panel
-ROW = 0.46  # inches a node
-FONT, SMALL = 9.0, 7.5  # points
-WRAP = 21  # characters a line
-LEFT, RIGHT = 0.20, 0.80  # where the columns stand, as a share of the width
-LABEL = 0.55  # where on its line a number stands, from left to right
+WIDTH, ROW = 252.0, 47.0  # points; the page scales the drawing to the panel
+BOX = 98.0  # points, the width of a node
+LEFT, RIGHT = 50.0, 202.0  # points, where the two columns stand
+FONT, SMALL, LEADING = 9.0, 8.0, 10.5  # points
+WRAP = 19  # characters a line
 INK, MUTED, LINE, GROUND, ACCENT, SOFT = "#010101", "#020202", "#030303", "#040404", "#050505", "#060606"
 COLOURS = {INK: "ink", MUTED: "muted", LINE: "muted", GROUND: "surface", ACCENT: "accent", SOFT: "accent-soft"}
 """Colours that stand for the page's own, and are put in their place when the drawing is done."""
@@ -82,13 +81,13 @@ def draw(lines: tuple[Line, ...]) -> str:
     net = nx.MultiDiGraph()
     for line in lines:
         net.add_edge(("subject", line.subject), ("object", line.object), line=line)
-    places = _places(net)
     rows = max(sum(side == kind for side, _ in net) for kind in ("subject", "object"))
+    places = _places(net, ROW * rows)
     with _SETTINGS, matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "dermiq"}):
-        figure = Figure(figsize=(WIDTH, ROW * rows + 0.1))
+        figure = Figure(figsize=(WIDTH / 72, ROW * rows / 72))
         FigureCanvasAgg(figure)
         axes = figure.add_axes((0, 0, 1, 1))
-        axes.set(xlim=(0, 1), ylim=(0, 1))
+        axes.set(xlim=(0, WIDTH), ylim=(0, ROW * rows))
         axes.set_axis_off()
         _draw_lines(axes, net, places)
         _draw_nodes(axes, net, places)
@@ -97,58 +96,57 @@ def draw(lines: tuple[Line, ...]) -> str:
     return _own_colours(out.getvalue())
 
 
-def _places(net: nx.MultiDiGraph) -> dict[tuple[str, str], tuple[float, float]]:
-    """Node -> (x, y), 0 to 1. What is said stands near the conditions of which it is said."""
+Node = tuple[str, str]  # side and name
+Places = dict[Node, tuple[float, float]]  # points, from the lower left
+
+
+def _places(net: nx.MultiDiGraph, height: float) -> Places:
+    """What is said stands near the conditions of which it is said."""
     subjects = [node for node in net if node[0] == "subject"]
-    height = {node: 1 - (place + 0.5) / len(subjects) for place, node in enumerate(subjects)}
+    left = {node: (LEFT, height * (1 - (i + 0.5) / len(subjects))) for i, node in enumerate(subjects)}
     objects = [node for node in net if node[0] == "object"]
-    objects.sort(key=lambda node: -sum(height[s] for s in net.predecessors(node)) / net.in_degree(node))
-    right = {node: (RIGHT, 1 - (place + 0.5) / len(objects)) for place, node in enumerate(objects)}
-    return {node: (LEFT, y) for node, y in height.items()} | right
+    objects.sort(key=lambda node: -sum(left[s][1] for s in net.predecessors(node)) / net.in_degree(node))
+    return left | {node: (RIGHT, height * (1 - (i + 0.5) / len(objects))) for i, node in enumerate(objects)}
 
 
-def _draw_lines(axes: Axes, net: nx.MultiDiGraph, places: dict[tuple[str, str], tuple[float, float]]) -> None:
-    """One line a pair, with the numbers of all its facts; behind the nodes."""
+def _draw_lines(axes: Axes, net: nx.MultiDiGraph, places: Places) -> None:
+    """One line a pair, with the numbers of all its facts."""
     for subject, target in dict.fromkeys((s, t) for s, t, _ in net.edges):
         facts = [data["line"] for data in net[subject][target].values()]
-        (x0, y0), (x1, y1) = places[subject], places[target]
+        x, y = zip(places[subject], places[target], strict=True)
         style = "--" if all(line.absent for line in facts) else "-"
-        axes.plot((x0, x1), (y0, y1), style, color=LINE, linewidth=1.1, zorder=1, clip_on=False)
+        axes.plot((x[0] + BOX / 2, x[1] - BOX / 2), y, style, color=LINE, linewidth=1.1, clip_on=False)
         axes.text(
-            x0 + LABEL * (x1 - x0),
-            y0 + LABEL * (y1 - y0),
+            sum(x) / 2,
+            sum(y) / 2,
             ", ".join(str(line.number) for line in facts),
             ha="center",
             va="center",
             fontsize=FONT,
             color=ACCENT,
-            zorder=3,
             bbox={"boxstyle": "round,pad=0.22", "facecolor": SOFT, "edgecolor": "none"},
         )
 
 
-def _draw_nodes(axes: Axes, net: nx.MultiDiGraph, places: dict[tuple[str, str], tuple[float, float]]) -> None:
+def _draw_nodes(axes: Axes, net: nx.MultiDiGraph, places: Places) -> None:
+    """A box with the name, and under what is said, what kind of thing it is."""
+    from matplotlib.patches import FancyBboxPatch
+
     for node, (x, y) in places.items():
-        side, name = node
         topics = dict.fromkeys(data["line"].topic for _, _, data in net.in_edges(node, data=True))
-        said = [*textwrap.wrap(name, WRAP), *topics]
-        axes.text(
-            x,
-            y,
-            "\n".join(said),
-            ha="center",
-            va="center",
-            fontsize=FONT if side == "subject" else SMALL + 0.5,
-            color=INK,
-            parse_math=False,  # a dollar sign in a name is a dollar sign
-            linespacing=1.15,
-            zorder=2,
-            bbox={
-                "boxstyle": "round,pad=0.35",
-                "facecolor": GROUND,
-                "edgecolor": ACCENT if side == "subject" else LINE,
-            },
+        said = [(line, FONT, INK) for line in textwrap.wrap(node[1], WRAP, max_lines=3, placeholder=" …")]
+        said += [(", ".join(topics), SMALL, MUTED)] if topics else []
+        height = LEADING * len(said) + 3
+        edge = ACCENT if node[0] == "subject" else LINE
+        corner = (x - BOX / 2, y - height / 2)
+        style = "round,pad=0,rounding_size=3"
+        axes.add_patch(
+            FancyBboxPatch(corner, BOX, height, boxstyle=style, facecolor=GROUND, edgecolor=edge, clip_on=False)
         )
+        for place, (text, size, colour) in enumerate(said):
+            level = y + LEADING * ((len(said) - 1) / 2 - place)
+            # A dollar sign in a name is a dollar sign: no mathematics.
+            axes.text(x, level, text, ha="center", va="center", fontsize=size, color=colour, parse_math=False)
 
 
 def _own_colours(svg: str) -> str:
