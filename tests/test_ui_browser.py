@@ -132,6 +132,13 @@ def test_contradictions_come_first_and_silence_is_named() -> None:
     assert "The graph says nothing about crust for bluepox." in said
 
 
+def test_what_is_lacked_a_pitfall_or_a_subtypes_is_named_as_such() -> None:
+    said = _text(browser.comparison_page(GRAPH, compare(GRAPH, "c:red", "c:silent")))
+    assert "spot (pitfall), crust (a subtype)" in said
+    said = _text(browser.comparison_page(GRAPH, compare(GRAPH, "c:blue", "c:silent")))
+    assert "no or rarely ring, no or rarely spot" in said
+
+
 def test_a_comparison_with_an_empty_condition_has_words_for_every_part() -> None:
     said = _text(browser.comparison_page(GRAPH, compare(GRAPH, "c:silent", "c:blue")))
     assert "No fact on silentpox contradicts one on bluepox." in said

@@ -244,7 +244,8 @@ def fact_row(graph: Graph, held: Held) -> Markup:
     """The sentence, whose fact it is, whether it says absent, the source, and how it was established."""
     fact = held.fact
     numbers = graph.numbers(fact.id)
-    tags = [fill('<span class="dq-tag dq-tag-absent">absent</span>')] if fact.polarity == "absent" else []
+    lacks = "absent or rare" if numbers.probability else "absent"
+    tags = [fill('<span class="dq-tag dq-tag-absent">{l}</span>', l=lacks)] if fact.polarity == "absent" else []
     if held.standing != "own":
         of = "inherited from" if held.standing == "inherited" else "subtype:"
         tags.append(fill('<span class="dq-tag">{of} {name}</span>', of=of, name=graph.node(held.holder).name))
@@ -476,7 +477,7 @@ def _only(graph: Graph, points: Sequence[Point], node: Node, other: Node, silent
         by_topic[topic_of(point.relation)].append(point)
     topics = join(
         _folded(
-            f"{title}: {', '.join(point.name for point in found)}",
+            f"{title}: {', '.join(_in_short(graph, point) for point in found)}",
             join(
                 [
                     fill('<p class="dq-fine">{s}</p>', s=_nothing(title, found, other, silent)),
@@ -488,6 +489,17 @@ def _only(graph: Graph, points: Sequence[Point], node: Node, other: Node, silent
     )
     nothing = fill('<p class="dq-placeholder">Nothing is stated of {n} alone.</p>', n=node.name)
     return fill("<div><h4>Only {n} <small>{c}</small></h4>{t}</div>", n=node.name, c=len(points), t=topics or nothing)
+
+
+def _in_short(graph: Graph, point: Point) -> str:
+    """The feature's name, and that it is lacked, a pitfall or a subtype's where that is all that is stated."""
+    facts = (*point.left, *point.right)
+    name = point.name
+    if all(h.fact.polarity == "absent" for h in facts):
+        name = f"no or rarely {name}"
+    elif all(graph.is_pitfall(h.fact) for h in facts):
+        name = f"{name} (pitfall)"
+    return f"{name} (a subtype)" if all(h.standing == "subtype" for h in facts) else name
 
 
 def _nothing(title: str, points: Sequence[Point], other: Node, silent: Sequence[str]) -> str:

@@ -65,7 +65,7 @@ def evidence_graph(items: Sequence[EvidenceItem], name: Callable[[str], str]) ->
     return fill(
         '<figure class="dq-graph"><div role="img" aria-label="Graph of the facts {numbers}. The list of facts says '
         'the same in words.">{svg}</div><figcaption class="dq-fine">Numbers are those of the list. '
-        "A dashed line: absent.</figcaption></figure>",
+        "A dashed line: absent or rare.</figcaption></figure>",
         numbers=numbers,
         svg=Markup(draw(lines)),
     )
