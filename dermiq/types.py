@@ -30,6 +30,7 @@ View = Literal["dermoscopy", "close-up", "overview", "unknown"]
 Reader = Literal["specialist", "vlm"]
 Verdict = Literal["supported", "contradicted", "not_covered"]
 UrgencyLevel = Literal["urgent", "soon", "routine", "none"]
+Origin = Literal["question", "differential", "patient", "findings"]
 
 
 # --- what goes in -----------------------------------------------------------------------
@@ -189,13 +190,22 @@ class Fact:
 
 
 @dataclass(frozen=True)
+class Reason:
+    """One thing that brought a fact up: something in the question, differential, patient or findings."""
+
+    origin: Origin
+    text: str
+
+
+@dataclass(frozen=True)
 class EvidenceItem:
     """A fact chosen for this case: the number it is cited by, its score and the reason."""
 
     number: int  # cited as [F<number>]
     fact: Fact
     score: float
-    reason: str
+    reason: str  # the one that counts most, in a few words
+    reasons: tuple[Reason, ...] = ()  # all of them, by origin
 
 
 @dataclass(frozen=True)

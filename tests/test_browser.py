@@ -102,6 +102,10 @@ class Page:
         self.one("#dq-pick").send_keys("\n".join(map(str, paths)))
         self.until(lambda: self.all(".dq-outline"), f"{count} image(s) read")
 
+    def open_tab(self, name: str) -> None:
+        tab = self.until(lambda: next((t for t in self.all("#dq-tabs button[role=tab]") if t.text == name), None), name)
+        tab.click()
+
     def ask(self, question: str, *, finish: bool = True) -> None:
         before = len(self.all(".dq-answer"))
         self.one("#dq-question textarea").send_keys(question + Keys.ENTER)
@@ -170,7 +174,9 @@ return [...document.querySelectorAll(arguments[0])].filter((e) => e.offsetParent
 TEXTS = (
     ".dq-bar p, .dq-bar span, .dq-bar button, .dq-answer p, .dq-answer li, .dq-chip, .dq-mark, .dq-panel th, "
     ".dq-panel td, .dq-fine, .dq-agree, .dq-say, .dq-source, .dq-urgency strong, .dq-quality, .dq-quiet, "
-    ".dq-suggest, .dq-switch span, #dq-send, #dq-context span, #dq-foot button, #dq-tabs button[role=tab]"
+    ".dq-suggest, .dq-switch span, #dq-send, #dq-context span, #dq-foot button, #dq-tabs button[role=tab], "
+    "#dq-knowledge p, #dq-knowledge button, #dq-knowledge summary, #dq-knowledge small, #dq-knowledge th, "
+    ".dq-tag, .dq-why dt, .dq-why dd, .dq-codes dt"
 )
 
 
@@ -405,6 +411,59 @@ def test_the_about_tab_opens_from_the_bar(page: Page) -> None:
     page.click(".dq-link")
     page.until(lambda: "What this is for" in page.text(".dq-about"))
     page.shot("9-about-light")
+
+
+def test_a_condition_is_looked_up_and_compared_by_keyboard(page: Page) -> None:
+    page.open_tab("Knowledge")
+    first = page.one("#dq-first textarea, #dq-first input")
+    first.send_keys("rodent")
+    page.until(lambda: "basal cell carcinoma" in page.text("#dq-meant .dq-suggest"), "suggestions follow the typing")
+    first.send_keys(Keys.ENTER)
+    page.until(lambda: page.text(".dq-know h2") == "Basal cell carcinoma")
+    page.until(lambda: not page.all("#dq-meant button"), "suggestions go when they have served")
+    assert page.one("#dq-knowledge .dq-source a").get_attribute("href").startswith("http")
+    page.shot("13-card-light")
+    page.one(".dq-place button").send_keys(Keys.ENTER)
+    page.until(lambda: page.text(".dq-know h2") != "Basal cell carcinoma", "the hierarchy leads on")
+    field = page.one("#dq-first textarea, #dq-first input")
+    field.send_keys(Keys.CONTROL, "a")
+    field.send_keys("melenoma")
+    page.one("#dq-second textarea, #dq-second input").send_keys("mole" + Keys.ENTER)
+    page.until(lambda: page.text(".dq-compare h2") == "melanoma against melanocytic nevus")
+    assert "They contradict each other" in page.text("#dq-knowledge")
+    page.shot("14-compare-light")
+    assert not page.errors()
+
+
+def test_an_unknown_condition_shows_the_way_on(page: Page) -> None:
+    page.open_tab("Knowledge")
+    page.one("#dq-first textarea, #dq-first input").send_keys("purple elephants" + Keys.ENTER)
+    page.until(lambda: "knows no condition called “purple elephants”" in page.text("#dq-knowledge"))
+    page.click("#dq-knowledge .dq-suggest")
+    page.one(".dq-know .dq-topic")
+
+
+@pytest.mark.parametrize(("width", "dark"), [(390, False), (390, True), (1400, True)])
+def test_knowledge_and_drawn_evidence_are_legible_everywhere(
+    address: str, image: Path, tmp_path: Path, width: int, dark: bool
+) -> None:
+    page = Page(address, tmp_path, width=width, dark=dark)
+    name = f"{width}-{'dark' if dark else 'light'}"
+    try:
+        page.upload(image)
+        page.ask("Why?")
+        page.js("document.querySelectorAll('.dq-drawn, .dq-why').forEach((e) => (e.open = true))")
+        page.shot(f"15-evidence-{name}")
+        assert not weak_contrasts(page)
+        page.open_tab("Knowledge")
+        for key, said in (("first", "melanoma"), ("second", "nevus")):
+            page.one(f"#dq-{key} textarea, #dq-{key} input").send_keys(said + Keys.ENTER)
+            page.one(".dq-know" if key == "first" else ".dq-compare")
+            page.shot(f"16-{key}-{name}")
+            assert not weak_contrasts(page)
+            assert page.js("return document.documentElement.scrollWidth") <= width
+    finally:
+        page.driver.quit()
 
 
 # --- widths, colours, states ------------------------------------------------------------

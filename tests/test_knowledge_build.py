@@ -60,7 +60,7 @@ def test_an_open_build_names_nothing_of_the_other_layers() -> None:
     only_theirs = {edge.object for edge in TABLES.edges if edge.source in gone} - {
         end for edge in free.edges for end in (edge.subject, edge.object)
     }
-    assert "bodysite:arms" in only_theirs
+    assert "dsc:diffuse-regular-pigment" in only_theirs
     assert not only_theirs & {node.id for node in free.nodes}
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from dermiq.knowledge import Graph, embed, retrieve
+from dermiq.knowledge.case import case_worth
 from dermiq.types import CLASSES, Evidence, Finding, PatientContext
 
 GRAPH = Graph.load()
@@ -66,6 +67,41 @@ def test_patient_and_measurements_change_the_choice() -> None:
     reasons = [item.reason for item in evidence.items]
     assert any("fits what was told" in reason for reason in reasons)
     assert any("fits what was measured" in reason for reason in reasons)
+
+
+def test_every_reason_is_told_with_where_it_comes_from() -> None:
+    told = PatientContext(site="face")
+    finding = Finding("asymmetry", "Asymmetry", 20.0, "%", "asymmetric about both axes", "", percentile=97.0)
+    evidence = retrieve(
+        GRAPH,
+        "Which signs speak for melanoma?",
+        differential=["mel", "nv"],
+        context=told,
+        findings=[finding],
+        k=24,
+        token_budget=1500,
+        semantic=False,
+    )
+    reasons = {(reason.origin, reason.text) for item in evidence.items for reason in item.reasons}
+    assert ("question", "names melanoma") in reasons
+    assert ("findings", "fits what was measured: asymmetric about both axes") in reasons
+    assert ("patient", "fits what was told: face") in reasons
+    assert {"question", "differential"} <= {reason.origin for reason in evidence.items[0].reasons}
+    assert all(item.reasons for item in evidence.items)
+
+
+def test_words_that_brought_a_fact_up_are_named() -> None:
+    (first, *_) = retrieve(GRAPH, "squeezed inwards", semantic=False).items
+    assert [(reason.origin, reason.text) for reason in first.reasons] == [
+        ("question", "shares the words squeezed, inwards")
+    ]
+
+
+def test_the_third_diagnosis_does_not_lead() -> None:
+    nodes = [GRAPH.class_node(code) for code in ("mel", "nv", "df")]
+    worth = case_worth(GRAPH, nodes, context=None, findings=())
+    third = {worth[fact.id].reason for fact in GRAPH.facts(nodes[2])}
+    assert third == {"about dermatofibroma, third in the differential"}
 
 
 def test_the_budget_holds() -> None:

@@ -114,7 +114,9 @@ def test_only_the_ui_room_knows_gradio() -> None:
     assert not [p.name for p in outside if "gradio" in imports(p)]
 
 
-@pytest.mark.parametrize("module", ["consult", "visit", "chat", "panels", "prose", "viewer", "markup", "about"])
+@pytest.mark.parametrize(
+    "module", ["consult", "visit", "chat", "panels", "prose", "viewer", "markup", "about", "browser", "drawing"]
+)
 def test_what_translates_events_knows_neither_gradio_nor_a_model(module: str) -> None:
     assert not imports(ROOT / "dermiq" / "ui" / f"{module}.py") & {"gradio", "torch", "transformers"}
 

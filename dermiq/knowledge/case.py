@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from dermiq.knowledge.graph import CLASS_NODES, FEATURES, Graph
-from dermiq.types import CLASSES, Fact, Finding, PatientContext
+from dermiq.types import CLASSES, Fact, Finding, PatientContext, Reason
 
 BASE = {
     "has_sign": 0.6,  # most are felt or seen with the eye: less to the point than what the image can show
@@ -67,15 +67,18 @@ FINDING_SIGNS = {
     "colour_variegation": "sign:colour",
 }
 FIRST = 0.15  # what being listed first adds
+PLACES = ("which leads the differential", "second in the differential", "third in the differential")
+FIT = {"findings": 0.5, "patient": 0.55}  # what fitting a measurement, or what was told, adds
 ABNORMAL = 80.0  # percentile among benign lesions from which a finding stands out
 
 
 @dataclass(frozen=True)
 class Worth:
-    """What a fact is worth to the case, and why, in words."""
+    """What a fact is worth to the case, and why, in words. `fits`: what of the patient and the findings it fits."""
 
     score: float
     reason: str
+    fits: tuple[Reason, ...] = ()
 
 
 def diagnosis_nodes(graph: Graph, differential: Sequence[str]) -> list[str]:
@@ -99,20 +102,20 @@ def case_worth(
         for fact in graph.facts(node, family=True):
             if graph.node(fact.subject).tier == 0:
                 continue
-            score, reason = _worth(graph, fact, node, rival)
-            fit, why = _fit(graph, fact, context, findings)
-            score = (score * _standing(graph, fact, node) + fit) * shade
+            score, reason = _worth(graph, fact, node, rival, place=PLACES[rank])
+            fits = tuple(_fits(graph, fact, context, findings))
+            score = (score * _standing(graph, fact, node) + (FIT[fits[0].origin] if fits else 0.0)) * shade
             if fact.id not in worth or worth[fact.id].score < score:
-                worth[fact.id] = Worth(score, why or reason)
+                worth[fact.id] = Worth(score, reason, fits)
     return worth
 
 
-def _worth(graph: Graph, fact: Fact, node: str, rival: str | None) -> tuple[float, str]:
+def _worth(graph: Graph, fact: Fact, node: str, rival: str | None, *, place: str) -> tuple[float, str]:
     name = graph.node(node).name
     score = BASE.get(fact.relation, 0.2) + _strength(fact) + _specificity(graph, fact)
     if graph.numbers(fact.id).qualifier.startswith(("major", "minor", "rare", "mimic")):
         score -= 0.3  # one point of a checklist, a rarity or a pitfall says less
-    reason = f"about {name}, which leads the differential" if rival is None else f"about {name}, one of the top two"
+    reason = f"about {name}, {place if rival is None else 'one of the top two'}"
     if rival is None:
         return score, reason
     other = graph.node(rival).name
@@ -183,17 +186,16 @@ def _standing(graph: Graph, fact: Fact, node: str) -> float:
     return 0.95 if is_member else 0.5
 
 
-def _fit(graph: Graph, fact: Fact, context: PatientContext | None, findings: Sequence[Finding]) -> tuple[float, str]:
-    """What the patient and the measurements add."""
+def _fits(graph: Graph, fact: Fact, context: PatientContext | None, findings: Sequence[Finding]) -> Iterator[Reason]:
+    """What of the measurements and of the patient speaks for naming the fact; the first one counts."""
     for finding in findings:
         stands_out = finding.percentile is not None and finding.percentile >= ABNORMAL
         if stands_out and FINDING_SIGNS.get(finding.code) == fact.object:
-            return 0.5, f"fits what was measured: {finding.text}"
+            yield Reason("findings", f"fits what was measured: {finding.text}")
     for told, needles in _told(context):
         qualifier = graph.numbers(fact.id).qualifier
         if any(needle in f"{fact.text} {qualifier}".lower() for needle in needles):
-            return 0.55, f"fits what was told: {told}"
-    return 0.0, ""
+            yield Reason("patient", f"fits what was told: {told}")
 
 
 def _told(context: PatientContext | None) -> Iterator[tuple[str, tuple[str, ...]]]:

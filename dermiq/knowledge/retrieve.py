@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from weakref import WeakKeyDictionary
@@ -18,11 +18,13 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from dermiq.knowledge import embed
+from dermiq.knowledge.card import topic_of
 from dermiq.knowledge.case import BASE, Worth, case_worth, diagnosis_nodes
 from dermiq.knowledge.graph import CLASS_NODES, Graph
-from dermiq.knowledge.lexical import BM25, largest
+from dermiq.knowledge.lexical import BM25, FREQUENT, largest
 from dermiq.knowledge.link import Mention, link
-from dermiq.types import Evidence, EvidenceItem, Fact, Finding, PatientContext
+from dermiq.knowledge.text import tokens, words
+from dermiq.types import Evidence, EvidenceItem, Fact, Finding, PatientContext, Reason
 
 RANK_OFFSET = 20  # the k of reciprocal rank fusion, small because the lists are short
 DEPTH = 60  # facts taken from each ranking
@@ -153,6 +155,7 @@ def retrieve(
                 fact=shelf.facts[number],
                 score=round(scores[number], 4),
                 reason=reasons.of(number, shelf.facts[number]),
+                reasons=tuple(reasons.all_of(number, shelf.facts[number])),
             )
             for place, number in enumerate(chosen, start=1)
         )
@@ -344,16 +347,45 @@ class _Reasons:
         self.near = {name: set(ranking) for name, ranking in rankings.items()}
 
     def of(self, number: int, fact: Fact) -> str:
+        """The one that counts most."""
         worth = self.case.get(fact.id)
-        named = [self.named[key] for key in (fact.subject, fact.object) if key in self.named]
-        if worth and ("separates" in worth.reason or "fits" in worth.reason):
+        if worth and worth.fits:
+            return worth.fits[0].text
+        if worth and "separates" in worth.reason:
             return worth.reason
-        if len(named) == 2 and named[0] != named[1]:
-            return f"you asked about {named[0]} and {named[1]}"
+        named = self._named(fact)
         if named:
-            return f"you asked about {named[0]}"
+            return f"you asked about {' and '.join(named)}"
         if worth:
             return worth.reason
         if number in self.near["words"]:
             return "shares words with the question"
         return "close in meaning to the question"
+
+    def all_of(self, number: int, fact: Fact) -> Iterator[Reason]:
+        """Everything that brought it up, in the order question, differential, patient and findings."""
+        named = self._named(fact)
+        if named:
+            yield Reason("question", f"names {' and '.join(named)}")
+        if fact.relation in self.asked.relations:
+            yield Reason("question", f"asks about {topic_of(fact.relation).lower()}")
+        shared = [] if named else self._shared(number, fact)
+        if shared:
+            yield Reason("question", f"shares the words {', '.join(shared)}")
+        worth = self.case.get(fact.id)
+        if not (named or shared) and (number in self.near.get("meaning", ()) or not worth):
+            yield Reason("question", "is close in meaning")
+        if worth:
+            yield Reason("differential", worth.reason)
+            yield from worth.fits
+
+    def _named(self, fact: Fact) -> list[str]:
+        """Names in the question that the fact is about, each once."""
+        return list(dict.fromkeys(self.named[key] for key in (fact.subject, fact.object) if key in self.named))
+
+    def _shared(self, number: int, fact: Fact) -> list[str]:
+        """Words of the question, as written there, that the fact's own sentence has too."""
+        if number not in self.near["words"]:
+            return []
+        said = set(words(fact.text)) - FREQUENT
+        return list(dict.fromkeys(token.raw.lower() for token in tokens(self.asked.text) if token.word in said))

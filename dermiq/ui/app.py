@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from dermiq import report
 from dermiq.errors import InputError
 from dermiq.settings import Settings
 from dermiq.types import PatientContext
-from dermiq.ui import about, consult
+from dermiq.ui import about, browser, consult
 from dermiq.ui.markup import fill
 from dermiq.ui.protocol import Consultant
 from dermiq.ui.serving import guard
@@ -124,13 +125,16 @@ def create_app(
     consultant: Consultant, settings: Settings, *, examples: Sequence[tuple[str, np.ndarray]] = ()
 ) -> gr.Blocks:
     """The whole page. `examples` are drawings: (title, pixels)."""
-    room = consult.ConsultRoom(consultant, examples)
+    library = browser.Library(settings.kg)
+    room = consult.ConsultRoom(consultant, examples, name=library.name)
     with gr.Blocks(title="DermIQ", analytics_enabled=False, fill_width=True, delete_cache=(600, 1200)) as page:
         visit = gr.State(Visit(), time_to_live=STATE_SECONDS, delete_callback=room.close)
         top = html_part("dq-top", bar(consultant), events=["about"])
         with gr.Tabs(elem_id="dq-tabs") as tabs:
             with gr.Tab("Consult", id="consult"):
                 _consult_tab(room, visit)
+            with gr.Tab("Knowledge", id="knowledge"):
+                _knowledge_tab(library)
             with gr.Tab("About this model", id="about"):
                 _about_tab()
         top.about(lambda: gr.Tabs(selected="about"), outputs=[tabs], **QUICK)
@@ -353,6 +357,63 @@ def _wire_report(room: consult.ConsultRoom, visit: gr.State, parts: Parts, image
 
     parts.markdown.click(lambda v, w: make(v, "md", w), [visit, image], [outbox], **QUICK)
     parts.pdf.click(lambda v, w: make(v, "pdf", w), [visit, image], [outbox], **QUICK)
+
+
+def _knowledge_tab(library: browser.Library) -> None:
+    """Search a condition, read its card, compare two. What is shown follows from the two fields alone."""
+    with gr.Row(elem_id="dq-search"):
+        first, second = (_condition_field(key, label) for key, label in (("first", "Condition"), ("second", COMPARED)))
+        go = gr.Button("Look up", variant="primary", elem_id="dq-look-up", scale=0, min_width=96)
+    suggestions = html_part("dq-meant", browser.suggestions("first", ()), events=["pick"])
+    shown = html_part("dq-knowledge", library.start(), events=["open", "versus"])
+    outputs = [first, second, suggestions, shown]
+
+    def answer(found: browser.Shown) -> list[Any]:
+        return [found.first, found.second, str(browser.suggestions("first", ())), str(found.html)]
+
+    def pick(one: str, other: str, event: gr.EventData) -> list[Any]:
+        data = _data(event)
+        chosen = _text(event)
+        return answer(library.look_up(one, chosen) if data.get("index") == "second" else library.look_up(chosen, other))
+
+    def open_card(event: gr.EventData) -> list[Any]:
+        return answer(library.look_up(_text(event), ""))
+
+    def versus(event: gr.EventData) -> list[Any]:
+        return answer(library.look_up(str(_data(event).get("index")), _text(event)))
+
+    gr.on(
+        [go.click, first.submit, second.submit],
+        lambda one, other: answer(library.look_up(one, other)),
+        [first, second],
+        outputs,
+        **QUICK,
+    ).then(
+        lambda: str(browser.suggestions("first", ())), None, [suggestions], **QUICK
+    )  # some still came from the typing
+    for key, field in (("first", first), ("second", second)):
+        typed = partial(library.suggestions, key)
+        field.input(lambda text, s=typed: str(s(text)), [field], [suggestions], trigger_mode="always_last", **QUICK)
+    suggested: Any = suggestions
+    result: Any = shown
+    suggested.pick(pick, [first, second], outputs, **QUICK)
+    result.open(open_card, None, outputs, **QUICK)
+    result.versus(versus, None, outputs, **QUICK)
+
+
+COMPARED = "Compare with (optional)"
+
+
+def _condition_field(key: str, label: str) -> gr.Textbox:
+    return gr.Textbox(
+        label=label,
+        placeholder="Name, lay word or abbreviation",
+        max_length=browser.MAX_TYPED,
+        lines=1,
+        max_lines=1,
+        elem_id=f"dq-{key}",
+        min_width=220,
+    )
 
 
 def _about_tab() -> None:

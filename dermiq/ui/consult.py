@@ -71,8 +71,16 @@ class Frame:
 class ConsultRoom:
     """One room for all visitors; everything that belongs to one of them is in their `Visit`."""
 
-    def __init__(self, consultant: Consultant, examples: Sequence[tuple[str, np.ndarray]] = ()) -> None:
+    def __init__(
+        self,
+        consultant: Consultant,
+        examples: Sequence[tuple[str, np.ndarray]] = (),
+        *,
+        name: Callable[[str], str] = str,
+    ) -> None:
+        """`name`: what the page calls a node of the graph."""
         self.consultant = consultant
+        self.name = name
         self.drawn = tuple(examples)
         self.examples = tuple(Example(_title(title), data_url(pixels, longest=160)) for title, pixels in self.drawn)
 
@@ -110,6 +118,7 @@ class ConsultRoom:
             cited=cited,
             abstained=shown.abstention is not None,
             reading=shown.phase in {"reading", "writing"},
+            name=self.name,
         )
 
     def frame(self, visit: Visit, *, clear_question: bool = False) -> Frame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from markupsafe import Markup
 
@@ -16,6 +16,7 @@ from dermiq.types import (
     SelfCheck,
     Urgency,
 )
+from dermiq.ui.drawing import evidence_graph
 from dermiq.ui.markup import fill, join, percent, percentile, quantity, ratio
 from dermiq.ui.prose import fact_source
 
@@ -205,22 +206,43 @@ def _finding_row(finding: Finding, leading: str | None) -> Markup:
 # --- evidence ---------------------------------------------------------------------------
 
 
-def evidence_panel(evidence: Evidence | None, cited: Sequence[int], key: str, *, reading: bool = False) -> Markup:
+ORIGINS = {"question": "Question", "differential": "Differential", "patient": "Patient", "findings": "Findings"}
+
+
+def evidence_panel(
+    evidence: Evidence | None,
+    cited: Sequence[int],
+    key: str,
+    *,
+    reading: bool = False,
+    name: Callable[[str], str] = str,
+) -> Markup:
+    """The facts as a list, each with why it was chosen, and those that are cited as a drawn graph.
+
+    `name`: what the page calls a node of the graph.
+    """
     if evidence is None:
         waits = "Searching the knowledge graph." if reading else "Sourced facts chosen for this case appear here."
         return panel("evidence", "Evidence", placeholder(waits))
     if not evidence.items:
         return panel("evidence", "Evidence", placeholder("The knowledge graph holds no fact that fits this case."))
     rows = join(_evidence_row(item, item.number in cited, key) for item in evidence.items)
-    note = f"{len(evidence.items)} facts, {len(set(cited) & {i.number for i in evidence.items})} cited"
-    return panel("evidence", "Evidence", fill('<ol class="dq-evidence">{rows}</ol>', rows=rows), note=note)
+    shown = [item for item in evidence.items if item.number in cited]
+    note = f"{len(evidence.items)} facts, {len(shown)} cited"
+    graph = fill(
+        '<details class="dq-drawn" data-open="no"><summary>{what} as a graph</summary>{graph}</details>',
+        what="Cited facts" if shown else "All facts, none cited so far,",
+        graph=evidence_graph(shown or evidence.items, name),
+    )
+    body = fill('<ol class="dq-evidence">{rows}</ol>{graph}', rows=rows, graph=graph)
+    return panel("evidence", "Evidence", body, note=note)
 
 
 def _evidence_row(item: EvidenceItem, cited: bool, key: str) -> Markup:
     return fill(
         '<li><button type="button" class="dq-chip{cited}" popovertarget="fact-{key}-{n}" '
         'aria-label="Open fact {n}{said}">{n}</button><div><p>{text}</p><p class="dq-source">{source} '
-        '<span class="dq-licence">{licence}</span></p></div></li>',
+        '<span class="dq-licence">{licence}</span></p>{why}</div></li>',
         cited=" dq-cited" if cited else "",
         said=", cited in the answer" if cited else "",
         key=key,
@@ -228,6 +250,18 @@ def _evidence_row(item: EvidenceItem, cited: bool, key: str) -> Markup:
         text=item.fact.text,
         source=item.fact.source.title,
         licence=item.fact.source.licence,
+        why=_why(item),
+    )
+
+
+def _why(item: EvidenceItem) -> Markup:
+    """What in the question, differential, patient or findings brought the fact up."""
+    rows = join(fill("<dt>{o}</dt><dd>{t}</dd>", o=ORIGINS[r.origin], t=r.text) for r in item.reasons)
+    return fill(
+        '<details class="dq-why" data-open="no"><summary>Why this fact<span class="dq-sr">, number {n}</span></summary>'
+        "{body}</details>",
+        n=item.number,
+        body=fill("<dl>{rows}</dl>", rows=rows) if rows else fill("<p>{reason}</p>", reason=item.reason),
     )
 
 
@@ -240,13 +274,14 @@ def panels(
     cited: Sequence[int] = (),
     abstained: bool = False,
     reading: bool = False,
+    name: Callable[[str], str] = str,
 ) -> Markup:
-    """The three panels under the conversation. `reading`: more is on its way."""
+    """The three panels under the conversation. `reading`: more is on its way; `name`: of a node of the graph."""
     leading = leading_code(differentials)
     parts = [
         differential_panel(differentials, abstained=abstained, reading=reading),
         findings_panel(findings, leading, reading=reading),
-        evidence_panel(evidence, cited, key, reading=reading),
+        evidence_panel(evidence, cited, key, reading=reading, name=name),
     ]
     return fill('<div class="dq-panels">{parts}</div>', parts=join(parts))
 

@@ -1,0 +1,157 @@
+"""Facts as a small drawn graph: conditions on the left, what is said of them on the right. Knows no gradio.
+
+The drawing is SVG inside the page, its colours the page's own, so that one drawing is legible in both themes.
+Its text alternative is the list of the same facts, which carry the same numbers.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import textwrap
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import networkx as nx
+from markupsafe import Markup
+
+from dermiq.knowledge.card import topic_of
+from dermiq.types import EvidenceItem
+from dermiq.ui.markup import fill
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+WIDTH, ROW = 252.0, 47.0  # points; the page scales the drawing to the panel
+BOX = 98.0  # points, the width of a node
+LEFT, RIGHT = 50.0, 202.0  # points, where the two columns stand
+FONT, SMALL, LEADING = 9.0, 8.0, 10.5  # points
+WRAP = 19  # characters a line
+INK, MUTED, LINE, GROUND, ACCENT, SOFT = "#010101", "#020202", "#030303", "#040404", "#050505", "#060606"
+COLOURS = {INK: "ink", MUTED: "muted", LINE: "muted", GROUND: "surface", ACCENT: "accent", SOFT: "accent-soft"}
+"""Colours that stand for the page's own, and are put in their place when the drawing is done."""
+
+_NOT_NEEDED = re.compile(r"<metadata>.*?</metadata>|<defs>.*?</defs>| id=\"[^\"]*\"", re.DOTALL)
+_SETTINGS = threading.Lock()  # matplotlib's settings belong to the whole process
+
+
+@dataclass(frozen=True)
+class Line:
+    """One fact as it is drawn. Names, not ids."""
+
+    number: int
+    subject: str
+    topic: str
+    object: str
+    absent: bool
+
+
+def evidence_graph(items: Sequence[EvidenceItem], name: Callable[[str], str]) -> Markup:
+    """The facts drawn, under the numbers that they are cited by. `name`: what the page calls a node."""
+    lines = tuple(
+        Line(
+            number=item.number,
+            subject=name(item.fact.subject),
+            topic=topic_of(item.fact.relation).lower(),
+            object=name(item.fact.object),
+            absent=item.fact.polarity == "absent",
+        )
+        for item in items
+    )
+    numbers = ", ".join(str(line.number) for line in lines)
+    return fill(
+        '<figure class="dq-graph"><div role="img" aria-label="Graph of the facts {numbers}. The list of facts says '
+        'the same in words.">{svg}</div><figcaption class="dq-fine">Numbers are those of the list. '
+        "A dashed line: absent or rare.</figcaption></figure>",
+        numbers=numbers,
+        svg=Markup(draw(lines)),
+    )
+
+
+@lru_cache(maxsize=64)
+def draw(lines: tuple[Line, ...]) -> str:
+    """The SVG; names in it are escaped by matplotlib."""
+    import matplotlib  # here, because it would hold up the page's start by a second
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    net = nx.MultiDiGraph()
+    for line in lines:
+        net.add_edge(("subject", line.subject), ("object", line.object), line=line)
+    rows = max(sum(side == kind for side, _ in net) for kind in ("subject", "object"))
+    places = _places(net, ROW * rows)
+    with _SETTINGS, matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "dermiq"}):
+        figure = Figure(figsize=(WIDTH / 72, ROW * rows / 72))
+        FigureCanvasAgg(figure)
+        axes = figure.add_axes((0, 0, 1, 1))
+        axes.set(xlim=(0, WIDTH), ylim=(0, ROW * rows))
+        axes.set_axis_off()
+        _draw_lines(axes, net, places)
+        _draw_nodes(axes, net, places)
+        out = io.StringIO()
+        figure.savefig(out, format="svg", transparent=True)
+    return _own_colours(out.getvalue())
+
+
+Node = tuple[str, str]  # side and name
+Places = dict[Node, tuple[float, float]]  # points, from the lower left
+
+
+def _places(net: nx.MultiDiGraph, height: float) -> Places:
+    """What is said stands near the conditions of which it is said."""
+    subjects = [node for node in net if node[0] == "subject"]
+    left = {node: (LEFT, height * (1 - (i + 0.5) / len(subjects))) for i, node in enumerate(subjects)}
+    objects = [node for node in net if node[0] == "object"]
+    objects.sort(key=lambda node: -sum(left[s][1] for s in net.predecessors(node)) / net.in_degree(node))
+    return left | {node: (RIGHT, height * (1 - (i + 0.5) / len(objects))) for i, node in enumerate(objects)}
+
+
+def _draw_lines(axes: Axes, net: nx.MultiDiGraph, places: Places) -> None:
+    """One line a pair, with the numbers of all its facts."""
+    for subject, target in dict.fromkeys((s, t) for s, t, _ in net.edges):
+        facts = [data["line"] for data in net[subject][target].values()]
+        x, y = zip(places[subject], places[target], strict=True)
+        style = "--" if all(line.absent for line in facts) else "-"
+        axes.plot((x[0] + BOX / 2, x[1] - BOX / 2), y, style, color=LINE, linewidth=1.1, clip_on=False)
+        axes.text(
+            sum(x) / 2,
+            sum(y) / 2,
+            ", ".join(str(line.number) for line in facts),
+            ha="center",
+            va="center",
+            fontsize=FONT,
+            color=ACCENT,
+            bbox={"boxstyle": "round,pad=0.22", "facecolor": SOFT, "edgecolor": "none"},
+        )
+
+
+def _draw_nodes(axes: Axes, net: nx.MultiDiGraph, places: Places) -> None:
+    """A box with the name, and under what is said, what kind of thing it is."""
+    from matplotlib.patches import FancyBboxPatch
+
+    for node, (x, y) in places.items():
+        topics = dict.fromkeys(data["line"].topic for _, _, data in net.in_edges(node, data=True))
+        said = [(line, FONT, INK) for line in textwrap.wrap(node[1], WRAP, max_lines=3, placeholder=" …")]
+        said += [(", ".join(topics), SMALL, MUTED)] if topics else []
+        height = LEADING * len(said) + 3
+        edge = ACCENT if node[0] == "subject" else LINE
+        corner = (x - BOX / 2, y - height / 2)
+        style = "round,pad=0,rounding_size=3"
+        axes.add_patch(
+            FancyBboxPatch(corner, BOX, height, boxstyle=style, facecolor=GROUND, edgecolor=edge, clip_on=False)
+        )
+        for place, (text, size, colour) in enumerate(said):
+            level = y + LEADING * ((len(said) - 1) / 2 - place)
+            # A dollar sign in a name is a dollar sign: no mathematics.
+            axes.text(x, level, text, ha="center", va="center", fontsize=size, color=colour, parse_math=False)
+
+
+def _own_colours(svg: str) -> str:
+    """The drawing alone, in the page's colours, without ids that another drawing on the page has too."""
+    svg = _NOT_NEEDED.sub("", svg[svg.index("<svg") :])
+    for stands_in, name in COLOURS.items():
+        svg = svg.replace(stands_in, f"var(--dq-{name})")
+    return svg

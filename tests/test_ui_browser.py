@@ -1,0 +1,185 @@
+"""The Knowledge tab and the drawn evidence as HTML: what is said, what is escaped, what an empty state says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from dermiq.knowledge.card import card
+from dermiq.knowledge.compare import compare
+from dermiq.knowledge.find import suggest
+from dermiq.types import Evidence, EvidenceItem, Reason
+from dermiq.ui import browser, panels
+from dermiq.ui.drawing import evidence_graph
+from tests.tiny_graph import EDGES, GRAPH
+
+
+@pytest.fixture
+def library() -> browser.Library:
+    made = browser.Library(None)
+    made.__dict__["graph"] = GRAPH  # what `cached_property` would have read from the folder
+    return made
+
+
+def _card(node_id: str) -> str:
+    return str(browser.card_page(GRAPH, card(GRAPH, node_id)))
+
+
+def _text(html: object) -> str:
+    return " ".join(re.sub(r"<[^>]*>", " ", str(html)).split())
+
+
+# --- the card -------------------------------------------------------------------------------
+
+
+def test_a_card_names_codes_place_and_every_facts_source() -> None:
+    html, said = _card("c:red"), _text(_card("c:red"))
+    assert "Also: scarlet itch, RP" in said
+    assert "ICD-10 Z01, Z02 SNOMED CT 123 MeSH D01 UMLS –" in said
+    assert 'data-event="open" data-text="c:rash"' in html
+    assert "Subtypes: bright redpox" in said
+    assert html.count("page 3") == len(re.findall('class="dq-said"', html))
+    assert "n = 40 · 35 % · 2.4 times the average" in said
+    assert "opened 2026-11-21" in said
+
+
+def test_a_fact_says_whose_it_is_and_that_it_is_absent() -> None:
+    assert "subtype: bright redpox" in _text(_card("c:red"))
+    assert "inherited from rash" in _text(_card("c:bright"))
+    assert "can also occur" in _text(_card("c:red"))
+    assert _card("c:blue").count("dq-tag-absent") == 2
+
+
+def test_a_card_without_facts_says_that_this_is_a_gap() -> None:
+    assert "no fact is stated of it" in _text(_card("c:silent"))
+    assert "That is a gap in the graph, not a statement." in _text(_card("c:blue"))
+
+
+def test_nothing_from_the_graph_becomes_markup() -> None:
+    pages = (
+        _card("c:evil"),
+        _card("c:red"),
+        browser.start(GRAPH),
+        browser.comparison_page(GRAPH, compare(GRAPH, "c:red", "c:evil")),
+        browser.suggestions("first", suggest(GRAPH, "evil")),
+    )
+    for page in pages:
+        assert "<img" not in page
+        assert "<b>" not in page
+        assert "<i>" not in page
+
+
+# --- looking up -------------------------------------------------------------------------------
+
+
+def test_two_names_are_compared_and_the_fields_take_the_names(library: browser.Library) -> None:
+    shown = library.look_up("scarlet itch", "bluepxo")
+    assert (shown.first, shown.second) == ("redpox", "bluepox")
+    assert "redpox against bluepox" in _text(shown.html)
+
+
+def test_a_name_in_the_second_field_alone_is_a_card(library: browser.Library) -> None:
+    assert library.look_up("", "redpox").first == "redpox"
+
+
+def test_an_unknown_word_is_met_with_a_way_on(library: browser.Library) -> None:
+    shown = library.look_up("<b>elephants</b>", "")
+    assert "The graph knows no condition called “&lt;b&gt;elephants" in shown.html
+    assert "Check the spelling" in shown.html
+    assert 'data-text="c:red"' in shown.html
+    assert shown.first == "<b>elephants</b>"
+
+
+def test_an_unknown_second_word_keeps_the_first(library: browser.Library) -> None:
+    shown = library.look_up("redpox", "elephants")
+    assert (shown.first, shown.second) == ("redpox", "elephants")
+    assert "called “elephants”" in shown.html
+
+
+def test_a_sign_leads_to_its_conditions(library: browser.Library) -> None:
+    said = _text(library.look_up("ring", "").html)
+    assert "“ring” is no condition but a sign. The graph speaks of it in 2 conditions:" in said
+    assert "Bluepox shows no ring." in said
+
+
+def test_the_same_condition_twice_is_said(library: browser.Library) -> None:
+    assert "Both names mean redpox." in library.look_up("RP", "redpox").html
+
+
+def test_nothing_typed_shows_what_there_is(library: browser.Library) -> None:
+    assert "Type a condition" in library.look_up(None, " ").html
+    assert "<button" not in library.suggestions("first", "")
+
+
+def test_a_missing_graph_is_said_and_nothing_breaks(tmp_path: Path) -> None:
+    broken = browser.Library(tmp_path)
+    for html in (broken.start(), broken.suggestions("first", "mel"), broken.look_up("melanoma", "").html):
+        assert "build it again" in html
+    assert broken.name("c:red") == "c:red"
+
+
+# --- the comparison ---------------------------------------------------------------------------
+
+
+def test_contradictions_come_first_and_silence_is_named() -> None:
+    said = _text(browser.comparison_page(GRAPH, compare(GRAPH, "c:red", "c:blue")))
+    order = ["Look-alikes", "They contradict each other", "Stated of one; the graph is silent", "They share"]
+    assert [said.index(title) for title in order] == sorted(said.index(title) for title in order)
+    assert "The graph says nothing about symptoms for bluepox, so this separates nothing yet." in said
+    assert "The graph says nothing about crust for bluepox." in said
+
+
+def test_what_is_lacked_a_pitfall_or_a_subtypes_is_named_as_such() -> None:
+    said = _text(browser.comparison_page(GRAPH, compare(GRAPH, "c:red", "c:silent")))
+    assert "spot (pitfall), crust (a subtype)" in said
+    said = _text(browser.comparison_page(GRAPH, compare(GRAPH, "c:blue", "c:silent")))
+    assert "no or rarely ring, no or rarely spot" in said
+
+
+def test_a_comparison_with_an_empty_condition_has_words_for_every_part() -> None:
+    said = _text(browser.comparison_page(GRAPH, compare(GRAPH, "c:silent", "c:blue")))
+    assert "No fact on silentpox contradicts one on bluepox." in said
+    assert "Nothing is stated of silentpox alone." in said
+    assert "The graph states no feature of both." in said
+
+
+def test_a_form_of_the_other_is_said_to_be_one() -> None:
+    said = _text(browser.comparison_page(GRAPH, compare(GRAPH, "c:red", "c:bright")))
+    assert "Bright redpox is a form of redpox" in said
+
+
+# --- evidence ---------------------------------------------------------------------------------
+
+
+def _evidence() -> Evidence:
+    wanted = [edge for edge in EDGES if edge.relation in {"has_sign", "treated_by"}]
+    reasons = (Reason("question", "names <i>redpox</i>"), Reason("patient", "fits what was told: back"))
+    return Evidence(
+        tuple(EvidenceItem(n, GRAPH.fact(e.id), 1.0, "a reason", reasons) for n, e in enumerate(wanted, start=1))
+    )
+
+
+def _name(key: str) -> str:
+    return GRAPH.node(key).name
+
+
+def test_the_drawing_is_well_formed_in_the_pages_colours_and_holds_every_name() -> None:
+    html = evidence_graph(_evidence().items, _name)
+    svg = html[html.index("<svg") : html.index("</svg>") + 6]
+    text = " ".join(" ".join(ElementTree.fromstring(svg).itertext()).split())
+    assert "redpox" in text
+    assert "$cream$ & <b>rest" in text  # neither mathematics nor markup
+    assert "stroke-dasharray" in svg  # what is absent
+    assert not re.search(r"#[0-9a-f]{6}\b| id=|url\(", svg)
+    assert 'aria-label="Graph of the facts 1, 2, 3' in html
+
+
+def test_every_fact_says_why_and_only_cited_ones_are_drawn() -> None:
+    html = panels.evidence_panel(_evidence(), [1, 99], "k", name=_name)
+    assert "Graph of the facts 1. " in html
+    assert html.count("Why this fact") == len(_evidence().items)
+    assert "<dt>Question</dt><dd>names &lt;i&gt;redpox&lt;/i&gt;</dd><dt>Patient</dt>" in html
+    assert "All facts, none cited so far, as a graph" in panels.evidence_panel(_evidence(), [], "k", name=_name)
