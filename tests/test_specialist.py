@@ -11,8 +11,7 @@ from PIL import Image
 from dermiq.errors import ModelError
 from dermiq.lesion.drawn import drawn_examples
 from dermiq.specialist import Specialist, fuse_readings, lesion_window
-from dermiq.specialist.model import SpecialistNet
-from dermiq.specialist.reader import Familiarity, fold_batch_norm
+from dermiq.specialist.reader import Familiarity
 from dermiq.types import CLASSES, Lesion, SpecialistReading
 from dermiq.vlm.tower import PYRAMID_CHANNELS, DermTower, DermTowerConfig
 
@@ -32,20 +31,6 @@ def test_tower_is_a_stock_vision_model(tmp_path: Path) -> None:
     tower.save_pretrained(tmp_path)
     again = AutoModel.from_pretrained(tmp_path).eval()
     torch.testing.assert_close(again(pixels).last_hidden_state, tower(pixels).last_hidden_state)
-
-
-def test_folding_the_batch_norms_changes_nothing() -> None:
-    torch.manual_seed(0)
-    net = SpecialistNet()
-    for module in net.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.running_mean.normal_(0, 0.1)
-            module.running_var.uniform_(0.5, 1.5)
-    pixels = torch.randn(1, 3, 96, 96)
-    before = net.eval()(pixels)
-    fold_batch_norm(net)
-    for left, right in zip(before, net(pixels), strict=True):
-        torch.testing.assert_close(left, right, rtol=1e-3, atol=1e-4)
 
 
 def test_reading_is_complete_and_sums_to_one(specialist: Specialist) -> None:

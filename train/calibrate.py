@@ -1,8 +1,10 @@
 """Makes the shipped specialist from a training run: looks, temperature and familiarity, all chosen on `val`.
 
-    python -m train.calibrate --run runs/specialist
+    python -m train.calibrate --run runs/specialist --near runs/finer
 
-The size, the window and the weight of the second look are those with the least negative log-likelihood on
+The first look is read by the network of `--run`, the second by that of `--near` (the same run where it is left out).
+
+The window and the weight of the second look are those with the least negative log-likelihood on
 HAM10000 `val`; the strength of the logit adjustment (Menon et al. 2021, arXiv 2007.07314: -tau log of each class's
 share in training) is the one whose balanced accuracy and macro-F1 there both come nearest to (or furthest above)
 what the project asks for, 0.75 and 0.70. Of the temperatures (Guo et al. 2017, arXiv 1706.04599) that `val` can't
@@ -27,14 +29,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dermiq.specialist.model import SpecialistNet
-from dermiq.specialist.reader import WEIGHTS, Calibration, Familiarity, Specialist, fold_batch_norm, squash
+from dermiq.specialist.reader import NEAR, WEIGHTS, Calibration, Familiarity, Specialist, squash
 from dermiq.types import CLASSES
 from train.data import data_folder, read_table
 from train.metrics import balanced_accuracy, expected_calibration_error, macro_f1, reliability_bins
 
 WINDOWS = ((1.3, 0.6), (1.5, 0.75), (1.5, 1.0))  # (extents, smallest)
 WEIGHTS_OF_CROP = (0.0, 0.35, 0.5, 0.65, 1.0)
-SIZES = (192, 224)  # px
+IMAGE_SIZE = 192  # px
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)  # tau of the logit adjustment
 
 
@@ -52,24 +54,23 @@ def pixels_of(path: str) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Looks:
-    """What both looks see of N images: logits (N, 7) and features (N, 1280) of the frame and of each window."""
+    """What both looks see of N images."""
 
-    frame: tuple[Tensor, Tensor]
-    windows: tuple[tuple[Tensor, Tensor], ...]  # in the order of WINDOWS
+    frame: Tensor  # logits (N, 7)
+    features: Tensor  # (N, 1280), of the frame
+    windows: Tensor  # logits (N, windows, 7), in the order of WINDOWS
 
 
 def look_at(specialist: Specialist, paths: list[str]) -> Looks:
-    frames, windows = [], []
+    frames, features, windows = [], [], []
     for path in paths:
         pixels = pixels_of(path)
-        logits, features, outline, _ = specialist.look_at_frame(pixels)
-        frames.append((logits, features))
-        windows.append([specialist.look_at_window(pixels, outline, extents=e, smallest=s) for e, s in WINDOWS])
-
-    def stacked(pairs: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-        return torch.stack([logits for logits, _ in pairs]), torch.stack([features for _, features in pairs])
-
-    return Looks(stacked(frames), tuple(stacked([row[i] for row in windows]) for i in range(len(WINDOWS))))
+        logits, seen, outline, _ = specialist.look_at_frame(pixels)
+        frames.append(logits)
+        features.append(seen)
+        near = [specialist.look_at_window(pixels, outline, extents=e, smallest=s) for e, s in WINDOWS]
+        windows.append(torch.stack(near))
+    return Looks(torch.stack(frames), torch.stack(features), torch.stack(windows))
 
 
 def drawn_shares(labels: pd.Series, *, power: float = 0.5) -> Tensor:
@@ -115,28 +116,33 @@ def plain_features(net: SpecialistNet, paths: list[str], size: int) -> Tensor:
     return torch.cat(parts)
 
 
-def calibrate(run: Path, out: Path, data: Path, *, train_limit: int = 3000) -> Calibration:
-    net = load_average(run)
+def shipped(net: SpecialistNet) -> dict[str, Tensor]:
+    """Its tensors in half precision, as they ship; `net` itself is rounded to them."""
     state = {key: value.half() for key, value in net.state_dict().items() if value.dtype.is_floating_point}
-    net.load_state_dict({key: value.float() for key, value in state.items()}, strict=False)  # what will be shipped
-    fold_batch_norm(net)
+    net.load_state_dict({key: value.float() for key, value in state.items()}, strict=False)
+    return state
+
+
+def calibrate(run: Path, near: Path, out: Path, data: Path, *, train_limit: int = 3000) -> Calibration:
+    net, near_net = load_average(run), load_average(near)
+    state = shipped(net)
+    state |= {NEAR + key: value for key, value in shipped(near_net).items() if not key.startswith("decoder.")}
+    specialist = Specialist(net, near_net, Calibration(image_size=IMAGE_SIZE), None, "calibrating")
     val = read_table(data, "ham10000", ["val"])
     labels = torch.tensor([CLASSES.index(c) for c in val["label"]])
-    trials: list[tuple[float, Calibration, Tensor, Tensor]] = []
-    for size in SIZES:
-        kept = run / f"looks_val_{size}.pt"  # the slow part, so that another choice from the same run is quick
-        if not kept.is_file():
-            specialist = Specialist(net, Calibration(image_size=size), None, "calibrating")
-            torch.save(look_at(specialist, list(val["image"])), kept)
-        seen: Looks = torch.load(kept, weights_only=False)
-        for (extents, smallest), near in zip(WINDOWS, seen.windows, strict=True):
-            for weight in WEIGHTS_OF_CROP:
-                logits, features = ((1 - weight) * a + weight * b for a, b in zip(seen.frame, near, strict=True))
-                loss = F.cross_entropy(logits / best_temperature(logits, labels), labels).item()
-                print(f"{size} px, window {extents} >= {smallest}, weight {weight}: loss {loss:.4f}", flush=True)
-                setting = Calibration(image_size=size, window=extents, smallest_window=smallest, crop_weight=weight)
-                trials.append((loss, setting, logits, features))
-    _, chosen, plain, held_out = min(trials, key=lambda trial: trial[0])
+    kept = near / "looks_val.pt"  # the slow part, so that another choice from the same runs is quick
+    if not kept.is_file():
+        torch.save(look_at(specialist, list(val["image"])), kept)
+    seen: Looks = torch.load(kept, weights_only=False)
+    trials: list[tuple[float, Calibration, Tensor]] = []
+    for number, (extents, smallest) in enumerate(WINDOWS):
+        for weight in WEIGHTS_OF_CROP:
+            logits = (1 - weight) * seen.frame + weight * seen.windows[:, number]
+            loss = F.cross_entropy(logits / best_temperature(logits, labels), labels).item()
+            print(f"window {extents} >= {smallest}, weight {weight}: loss {loss:.4f}", flush=True)
+            setting = replace(specialist.calibration, window=extents, smallest_window=smallest, crop_weight=weight)
+            trials.append((loss, setting, logits))
+    _, chosen, plain = min(trials, key=lambda trial: trial[0])
     shares = drawn_shares(read_table(data, "ham10000", ["train"])["label"])
     adjusted: list[tuple[float, Tensor]] = []
     for tau in STRENGTHS:
@@ -160,7 +166,7 @@ def calibrate(run: Path, out: Path, data: Path, *, train_limit: int = 3000) -> C
     counts = torch.bincount(groups, minlength=14)
     keep = counts[groups] >= 8  # a mean of fewer images would sit on them
     features = plain_features(net, list(table["image"]), chosen.image_size)
-    familiarity = Familiarity.fit(features[keep], groups[keep], held_out)
+    familiarity = Familiarity.fit(features[keep], groups[keep], seen.features)
     out.mkdir(parents=True, exist_ok=True)
     tensors = {**state, **{k: v.float() for k, v in familiarity.tensors().items()}}
     save_file({key: value.contiguous() for key, value in tensors.items()}, out / "model.safetensors")
@@ -179,10 +185,11 @@ def calibrate(run: Path, out: Path, data: Path, *, train_limit: int = 3000) -> C
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, default=Path("runs/specialist"))
+    parser.add_argument("--near", type=Path, default=None, help="the run of the second look; default: --run")
     parser.add_argument("--out", type=Path, default=WEIGHTS)
     parser.add_argument("--data", default=None, help="the data folder; default: DERMIQ_DATA")
     options = parser.parse_args()
-    calibrate(options.run, options.out, data_folder(options.data))
+    calibrate(options.run, options.near or options.run, options.out, data_folder(options.data))
 
 
 if __name__ == "__main__":

@@ -81,8 +81,8 @@ def figures_of(metrics: dict[str, Any], title: str) -> str:
 
 SPEEDS = {
     "reading_s": "one image, whole reading",
-    "looks_s": "of it, the network's two looks",
-    "looks_ratio": "... against the same without folded batch norms (ratio)",
+    "looks_s": "of it, the two looks",
+    "looks_ratio": "... against the first look alone (ratio)",
     "first_s": "first token",
     "first_token_ratio": "... against plain `generate` (ratio)",
     "rate": "tokens a second",

@@ -45,7 +45,7 @@ def prepare(table: pd.DataFrame, specialist: Specialist, *, views: int, seed: in
             extents = calibration.window * (1.0 if view == 0 else rng.uniform(0.85, 1.25))
             window = lesion_window(pixels, outline, extents=extents, smallest=calibration.smallest_window)
             copies.append(squash(window if view == 0 else vary(window, rng), size))
-        cells = specialist.net.tower(_layout(torch.stack(copies))).last_hidden_state
+        cells = specialist.near_net.tower(_layout(torch.stack(copies))).last_hidden_state
         examples.append(
             Example(
                 features=cells.half(),

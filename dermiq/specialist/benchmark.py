@@ -1,4 +1,4 @@
-"""How long the specialist takes for one image, with and without folded batch norms, alternating in one run.
+"""How long the specialist takes for one image: the whole reading, both looks, the first look alone, in one run.
 
 python -m dermiq.specialist.benchmark [--rounds 20] [--threads 2]
 """
@@ -6,49 +6,39 @@ python -m dermiq.specialist.benchmark [--rounds 20] [--threads 2]
 from __future__ import annotations
 
 import argparse
-import copy
 import json
 import statistics
 import sys
 import time
+from collections.abc import Callable
 
 import torch
 
 from dermiq.lesion.drawn import drawn_examples
-from dermiq.specialist.model import SpecialistNet
 from dermiq.specialist.reader import Specialist
 from dermiq.types import Lesion
-from dermiq.vlm.tower import DermTowerConfig
 
 
 def measure(*, rounds: int) -> dict[str, float]:
-    """Medians in seconds: the whole reading (both looks, outline, findings, distance) of a 600 x 450 image."""
-    folded = Specialist.load()
-    plain = copy.copy(folded)
-    plain.net = SpecialistNet(
-        DermTowerConfig(image_size=folded.calibration.image_size)
-    ).eval()  # same cost, any weights
-    plain.net.to(memory_format=torch.channels_last)
-    lesion = Lesion(drawn_examples()[1][1])
-    times: dict[str, list[float]] = {"folded": [], "plain": []}
+    """Medians in seconds of a 600 x 450 image: the whole reading (looks, outline, findings, distance), its looks."""
+    specialist, lesion = Specialist.load(), Lesion(drawn_examples()[1][1])
+    timed: dict[str, Callable[[], object]] = {
+        "reading": lambda: specialist.read(lesion),
+        "looks": lambda: specialist.look(lesion.pixels),
+        "first_look": lambda: specialist.look_at_frame(lesion.pixels),
+    }
+    times: dict[str, list[float]] = {name: [] for name in timed}
     for index in range(rounds + 2):  # the first two warm up
-        for name, specialist in (("folded", folded), ("plain", plain)):
+        for name, action in timed.items():
             start = time.perf_counter()
-            specialist.look(lesion.pixels)
+            action()
             if index >= 2:
                 times[name].append(time.perf_counter() - start)
-    whole = []
-    for _ in range(rounds):
-        start = time.perf_counter()
-        folded.read(lesion)
-        whole.append(time.perf_counter() - start)
     medians = {name: statistics.median(values) for name, values in times.items()}
     return {
         "threads": torch.get_num_threads(),
-        "reading_s": round(statistics.median(whole), 4),
-        "looks_s": round(medians["folded"], 4),
-        "looks_plain_s": round(medians["plain"], 4),
-        "looks_ratio": round(medians["folded"] / medians["plain"], 2),
+        **{f"{name}_s": round(value, 4) for name, value in medians.items()},
+        "looks_ratio": round(medians["looks"] / medians["first_look"], 2),
     }
 
 

@@ -52,3 +52,7 @@ class SpecialistNet(nn.Module):
         pyramid = self.tower.pyramid(pixel_values)
         features = pyramid[-1].mean((2, 3))
         return self.classifier(self.dropout(features)), self.decoder(pyramid), features
+
+    def classify(self, pixel_values: Tensor) -> Tensor:
+        """(B, 3, S, S) -> class logits (B, 7), without the outline."""
+        return self.classifier(self.tower.pyramid(pixel_values)[-1].mean((2, 3)))

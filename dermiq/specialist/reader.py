@@ -1,8 +1,8 @@
 """The specialist reads a lesion: probabilities, outline, findings, distance from the training data, heatmap.
 
 Two looks: the whole frame (outline and a first opinion), then a square window around the outline (a
-second opinion nearer to the lesion, whatever camera the visitor has). Both are averaged over mirrored
-copies. Knows neither the graph nor the page.
+second opinion nearer to the lesion, whatever camera the visitor has). Each look has a network of its own,
+so that their errors differ; both are averaged over mirrored copies. Knows neither the graph nor the page.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional as F
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from dermiq.errors import ModelError
 from dermiq.lesion import assess_quality, default_reference, measure_findings
@@ -29,6 +28,7 @@ from dermiq.types import CLASSES, Abstention, Lesion, SpecialistReading
 from dermiq.vlm.tower import PIXEL_MEAN, PIXEL_STD, DermTowerConfig
 
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights" / "specialist"
+NEAR = "near."  # before the names of the second look's tensors, which lack an outline decoder
 FLIPS: tuple[tuple[int, ...], ...] = ((), (2,), (3,), (2, 3))  # axes of (B, 3, S, S) to mirror
 MIN_OUTLINE_SHARE = 0.003  # of the frame; below it there is no lesion to measure
 
@@ -78,13 +78,27 @@ def squash(pixels: np.ndarray, size: int) -> Tensor:
     return (values - PIXEL_MEAN) / PIXEL_STD
 
 
+def mirrored(image: Tensor) -> Tensor:
+    """(3, S, S) -> its four mirrored copies (4, 3, S, S), in the order of FLIPS."""
+    batch = torch.stack([image.flip([axis - 1 for axis in axes]) for axes in FLIPS])
+    return batch.contiguous(memory_format=torch.channels_last)
+
+
 class Specialist:
     """Thread-safe after loading: it keeps no state between images."""
 
-    def __init__(self, net: SpecialistNet, calibration: Calibration, familiarity: Familiarity | None, revision: str):
+    def __init__(
+        self,
+        net: SpecialistNet,
+        near_net: SpecialistNet,
+        calibration: Calibration,
+        familiarity: Familiarity | None,
+        revision: str,
+    ):
         self.calibration = calibration
         self.revision = revision
         self.net = net.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.near_net = near_net.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.familiarity = familiarity
         self.reference = default_reference()
 
@@ -102,12 +116,16 @@ class Specialist:
                 detail=str(error),
             ) from error
         extra = {key: state.pop(key) for key in list(state) if key.startswith("familiarity.")}
-        net = SpecialistNet(DermTowerConfig(image_size=calibration.image_size))
-        missing, unknown = net.load_state_dict({key: value.float() for key, value in state.items()}, strict=False)
-        if unknown or any(not key.endswith("num_batches_tracked") for key in missing):
-            raise ModelError(f"The weights in {folder.name}/model.safetensors are not the specialist's.")
-        fold_batch_norm(net)
-        return cls(net, calibration, Familiarity.from_tensors(extra) if extra else None, revision)
+        near = {key.removeprefix(NEAR): state.pop(key) for key in list(state) if key.startswith(NEAR)}
+        config = DermTowerConfig(image_size=calibration.image_size)
+        nets = []
+        for weights, unneeded in ((state, ("num_batches_tracked",)), (near, ("num_batches_tracked", "decoder."))):
+            net = SpecialistNet(config)
+            missing, unknown = net.load_state_dict({key: value.float() for key, value in weights.items()}, strict=False)
+            if unknown or any(not any(part in key for part in unneeded) for key in missing):
+                raise ModelError(f"The weights in {folder.name}/model.safetensors are not the specialist's.")
+            nets.append(net)
+        return cls(nets[0], nets[1], calibration, Familiarity.from_tensors(extra) if extra else None, revision)
 
     @torch.inference_mode()
     def read(self, lesion: Lesion, *, image_index: int = 0) -> SpecialistReading:
@@ -127,41 +145,31 @@ class Specialist:
 
     @torch.inference_mode()
     def look(self, pixels: np.ndarray) -> tuple[Tensor, np.ndarray, float, Tensor]:
-        """Uncalibrated logits (7,), outline (H, W) bool, its confidence, features (1280,)."""
+        """Uncalibrated logits (7,), outline (H, W) bool, its confidence, features of the first look (1280,)."""
         logits, features, outline, confidence = self.look_at_frame(pixels)
         calibration, weight = self.calibration, self.calibration.crop_weight
-        near, near_features = self.look_at_window(
-            pixels, outline, extents=calibration.window, smallest=calibration.smallest_window
-        )
-        blend = (1 - weight) * features + weight * near_features
-        return (1 - weight) * logits + weight * near, outline, confidence, blend
+        near = self.look_at_window(pixels, outline, extents=calibration.window, smallest=calibration.smallest_window)
+        return (1 - weight) * logits + weight * near, outline, confidence, features
 
     @torch.inference_mode()
     def look_at_frame(self, pixels: np.ndarray) -> tuple[Tensor, Tensor, np.ndarray, float]:
         """The whole frame: logits (7,), features (1280,), outline (H, W) bool and its confidence."""
-        logits, maps, features = self._flipped(squash(pixels, self.calibration.image_size))
+        logits, outlines, features = self.net(mirrored(squash(pixels, self.calibration.image_size)))
+        upright = [outline.flip([axis - 2 for axis in axes]) for outline, axes in zip(outlines, FLIPS, strict=True)]
+        chance = torch.stack(upright).mean(0).sigmoid()[None, None]
         height, width = pixels.shape[:2]
-        probability = F.interpolate(maps.sigmoid()[None, None], size=(height, width), mode="bilinear")[0, 0].numpy()
+        probability = F.interpolate(chance, size=(height, width), mode="bilinear")[0, 0].numpy()
         outline = main_region(probability > 0.5)
         if outline.mean() < MIN_OUTLINE_SHARE:
             outline = np.zeros_like(outline)
-        return logits, features, outline, float(probability[outline].mean()) if outline.any() else 0.0
+        sure = float(probability[outline].mean()) if outline.any() else 0.0
+        return logits.mean(0), features.mean(0), outline, sure
 
     @torch.inference_mode()
-    def look_at_window(
-        self, pixels: np.ndarray, outline: np.ndarray, *, extents: float, smallest: float
-    ) -> tuple[Tensor, Tensor]:
-        """The square around the outline: logits (7,), features (1280,)."""
+    def look_at_window(self, pixels: np.ndarray, outline: np.ndarray, *, extents: float, smallest: float) -> Tensor:
+        """The square around the outline: logits (7,)."""
         window = lesion_window(pixels, outline, extents=extents, smallest=smallest)
-        logits, _, features = self._flipped(squash(window, self.calibration.image_size))
-        return logits, features
-
-    def _flipped(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Means over mirrored copies of logits (7,), outline logits (S/2, S/2), features (1280,)."""
-        batch = torch.stack([image.flip([axis - 1 for axis in axes]) for axes in FLIPS])
-        logits, outlines, features = self.net(batch.contiguous(memory_format=torch.channels_last))
-        upright = [outline.flip([axis - 2 for axis in axes]) for outline, axes in zip(outlines, FLIPS, strict=True)]
-        return logits.mean(0), torch.stack(upright).mean(0), features.mean(0)
+        return self.near_net.classify(mirrored(squash(window, self.calibration.image_size))).mean(0)
 
     @torch.inference_mode()
     def heatmap(self, lesion: Lesion, code: str) -> np.ndarray:
@@ -238,16 +246,6 @@ class Familiarity:
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor]) -> Familiarity:
         return cls(**{key.removeprefix("familiarity."): value.float() for key, value in tensors.items()})
-
-
-def fold_batch_norm(net: SpecialistNet) -> None:
-    """Folds each batch norm of the tower into its convolution: the same function, fewer modules (no faster here)."""
-    for module in list(net.tower.modules()):
-        if isinstance(module, torch.nn.Sequential) and isinstance(module[-1], torch.nn.BatchNorm2d):
-            convolution, norm = module[-2].eval(), module[-1].eval()
-            assert isinstance(convolution, torch.nn.Conv2d)
-            module[-2] = fuse_conv_bn_eval(convolution, norm)
-            module[-1] = torch.nn.Identity()
 
 
 def fuse_readings(readings: Sequence[SpecialistReading]) -> dict[str, float]:

@@ -36,6 +36,7 @@ REPLACED_TOKEN = "<empty_output>"  # a special token that SmolLM2 never saw in c
 LORA_TARGETS = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
 PARTS_FORMAT = 1
+TOWER = "near.tower."  # before the names of the tower's tensors in the specialist's file
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
@@ -218,9 +219,9 @@ def merge_lora(model: nn.Module, folder: Path) -> None:
 
 
 def load_tower(file: Path, *, image_size: int) -> DermTower:
-    """The tower out of a specialist's weights (keys that begin with `tower.`)."""
+    """The tower of a specialist's second look, which sees what Nano sees: the window around the lesion."""
     tower = DermTower(DermTowerConfig(image_size=image_size))
-    state = {k.removeprefix("tower."): v.float() for k, v in load_file(file).items() if k.startswith("tower.")}
+    state = {k.removeprefix(TOWER): v.float() for k, v in load_file(file).items() if k.startswith(TOWER)}
     missing, _ = tower.load_state_dict(state, strict=False)
     missing = [key for key in missing if not key.endswith("num_batches_tracked")]
     if missing:
