@@ -306,7 +306,7 @@ def _card(card_id: str, title: str, body: Markup) -> Markup:
 
 def _fact_card(item: EvidenceItem, sources: Sources) -> Markup:
     fact = item.fact
-    rows = [("Relation", f"{fact.subject} → {fact.relation.replace('_', ' ')} → {fact.object}")]
+    rows = [("Kind of fact", fact.relation.replace("_", " "))]
     if fact.polarity == "absent":
         rows.append(("Says", "that this is absent"))
     rows.append(("Evidence", fact.evidence_type + (f", n = {fact.n}" if fact.n is not None else "")))
