@@ -458,7 +458,7 @@ def finish(trainee: Trainee, held_out: Sequence[Example], shares: Tensor, config
         image_size=size,
         temperature=round(temperature, 4),
         offsets={code: round(value, 4) for code, value in zip(CLASSES, offsets.tolist(), strict=True)},
-        version="0.1",
+        version="0.2",
         training={key: value for key, value in asdict(config).items() if key not in ("out", "init", "data", "weights")},
     )
 

@@ -44,7 +44,7 @@ class Calibration:
     offsets: tuple[float, ...] = (0.0,) * len(CLASSES)  # added to the logits: what rare classes are given
     temperature: float = 1.0
     distance_limit: float = 99.5  # percentile among validation images beyond which no opinion is given
-    version: str = "0.1"
+    version: str = "0.2"
 
 
 def lesion_window(
