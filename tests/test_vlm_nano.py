@@ -46,7 +46,7 @@ def trained(base: Path) -> tuple[Any, Any]:
 def save_weights(model: Any, folder: Path, **settings: Any) -> Path:
     tower = model.get_base_model().model.vision_tower.state_dict()
     (folder / "specialist").mkdir(parents=True)
-    save_file({f"tower.{key}": value for key, value in tower.items()}, folder / "specialist" / "model.safetensors")
+    save_file({f"near.tower.{key}": value for key, value in tower.items()}, folder / "specialist" / "model.safetensors")
     save_nano_parts(model, folder / "nano", image_size=64, **settings)
     return folder
 
@@ -121,7 +121,7 @@ def test_missing_parts_are_named(base: Path, tmp_path: Path, missing: str) -> No
 
 def test_a_foreign_tower_is_refused(base: Path, tmp_path: Path) -> None:
     weights = save_weights(trained(base)[0], tmp_path)
-    save_file({"tower.other": torch.zeros(1)}, weights / "specialist" / "model.safetensors")
+    save_file({"near.tower.other": torch.zeros(1)}, weights / "specialist" / "model.safetensors")
     with pytest.raises(ModelError, match="does not hold the vision tower"):
         load_nano(weights, base=base)
 
