@@ -297,11 +297,11 @@ def _spread(
         best = max(waiting, key=lambda number: (_held(shelf, number, scores[number], said, wanted), -number))
         waiting.discard(best)
         fact = shelf.facts[best]
-        statement = _statement(fact)
-        if statement in statements or tokens_of(fact.text) > left:
+        said_here = statement(fact)
+        if said_here in statements or tokens_of(fact.text) > left:
             continue
         chosen.append(best)
-        statements.add(statement)
+        statements.add(said_here)
         left -= tokens_of(fact.text)
         said.update(_repeats(shelf, fact, wanted))
     return chosen
@@ -321,7 +321,7 @@ def _held(shelf: Shelf, number: int, score: float, said: Counter[tuple[str, str]
     return score
 
 
-def _statement(fact: Fact) -> tuple[str, ...]:
+def statement(fact: Fact) -> tuple[str, ...]:
     """Two facts that say the same, whoever says it; being confused goes both ways."""
     if fact.relation == "look_alike":
         return (fact.relation, *sorted((fact.subject, fact.object)))
