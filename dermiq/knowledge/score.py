@@ -101,8 +101,8 @@ def _share(part: float, whole: float) -> float | None:
 def score_retrieval(graph: Graph, rows: Sequence[Row]) -> Scored:
     """recall@8 and nDCG@8 of three searches, with 95 % intervals over questions (bootstrap, percentiles).
 
-    A found fact counts where it says what a marked one says, whoever says it, and once. BM25 and embeddings alone get the
-    question and the names of its differential, so that "Is a scan needed?" is not lost on them.
+    A found fact counts where it says what a marked one says, whoever says it, and once. BM25 and embeddings alone get
+    the question and the names of its differential, so that "Is a scan needed?" is not lost on them.
     """
     searches: dict[str, Callable[[Row], list[str]]] = {
         "fused": lambda row: _fused(graph, row),
