@@ -24,13 +24,16 @@ CAPITAL_ONLY = word_set(
 
 NEGATIONS = word_set(
     "no not without lack lacks lacked lacking absence absent nor neither never denies deny negative exclude excludes "
-    "excluded cannot isn't aren't doesn't don't didn't wasn't hasn't n't none hardly rarely seldom free"
+    "excluded cannot isn't aren't doesn't don't didn't wasn't hasn't n't none hardly rarely seldom free nothing nobody"
 )
 STOPS = word_set(
     "but however although though while whereas yet because which who that since despite except unless until just "
     "argues argue speaks speak suggests suggest points favours favors supports confirmed confirms clear respond heal"
 )
 """Words that a negation does not reach over. "Absence of comedones argues for rosacea", "will not clear with ..." """
+
+MOVES = word_set("come came coming go goe went going grow grew growing get got bring keep send look hair held hold")
+"""After these "back" is no place: it comes back, grows back."""
 
 PREFIXES = ("a", "an", "ir", "in", "un", "im", "non", "hyper", "hypo")
 ENDINGS = ("ing", "ed", "ive", "al", "ly", "able", "ion", "ic")
@@ -160,6 +163,8 @@ def link(graph: Graph, text: str) -> list[Mention]:
 
 
 def _longest(index: Index, line: list[Token], compared: list[str], at: int) -> tuple[int, str]:
+    if at and compared[at] == "back" and compared[at - 1] in MOVES:
+        return 0, ""
     for size in range(min(index.longest, len(line) - at), 0, -1):
         name = tuple(compared[at : at + size])
         if name in index.names and _written_right(index, name, line[at]):
@@ -190,7 +195,7 @@ def _negated_before(text: str, line: list[Token], first: int, taken: list[tuple[
         if word in STOPS or any(mark in between for mark in ".;:!?"):
             return False
         if word in NEGATIONS and at not in inside:
-            return not (word == "not" and line[at + 1].word == "only")
+            return (word, line[at + 1].word) not in {("not", "only"), ("nothing", "but")}
         if (word, line[at + 1].word) in {("rather", "than"), ("instead", "of")}:
             return True
         steps += at not in inside
