@@ -59,7 +59,13 @@ _TREATS = re.compile(
     r"|need(?:s|ed)?|requir(?:e|es|ed)|choice|excised|option|clears?|cured?|recommended|indicated|preferred)\b",
     re.IGNORECASE,
 )
-_RISKS = re.compile(r"\b(?:risk factors?|related to|linked to|causes?|predispos\w+|risk of|risk for)\b", re.IGNORECASE)
+_RISKS = re.compile(
+    r"\b(?:risks?|caus(?:e|es|ed|ing)|predispos\w+|related to|linked to|associated with|due to|trigger\w*|worsen\w*"
+    r"|aggravat\w+|rais(?:e|es|ed|ing)|increas(?:e|es|ed|ing)|favou?rs?|prone|follows?|(?:comes?|goes|go) with"
+    r"|(?:common\w*|frequent\w*|often|seen|rare\w*|likely|mostly|mainly|typical\w*|usual\w*|occurs?|appears?|found) (?:in|with|after)"
+    r"|affects?|defined by|known for|signs? of|features? of|against)\b",
+    re.IGNORECASE,
+)
 _TESTS = re.compile(
     r"\b(?:diagnos\w+|confirm\w*|settle[sd]?|establish\w*|prove[nds]?|gold standard|made by|need(?:s|ed)?|requir\w+)\b",
     re.IGNORECASE,
@@ -296,8 +302,8 @@ def _connected(kind: str, clause: str, subjects: Sequence[Mention], other: Menti
         return True
     if kind == "Behaviour":
         return any(_copula(clause, subject, other) for subject in subjects) or bool(_AMONG.search(bare))
-    if kind == "RiskFactor" and _RISKS.search(bare):
-        return True
+    if kind == "RiskFactor":
+        return bool(_RISKS.search(bare) or _AGAINST.search(bare))
     if kind == "BodySite":
         return bool(re.search(r"\b(?:on|in|at|around|of|affects?|involv\w+)\b", bare, re.IGNORECASE)) and bool(
             re.search(
