@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import pairwise
 
 from dermiq.knowledge.graph import Graph
+from dermiq.knowledge.lexical import FREQUENT, stem
 from dermiq.knowledge.link import Mention, link
-from dermiq.knowledge.text import words
+from dermiq.knowledge.text import tokens, words
 
 FEATURE_KINDS = frozenset({"DermoscopicFeature", "Sign", "Symptom"})
 MEASURED_SIGNS = frozenset({"sign:asymmetry", "sign:border", "sign:colour", "sign:diameter"})
@@ -62,7 +64,8 @@ _TREATS = re.compile(
 _RISKS = re.compile(
     r"\b(?:risks?|caus(?:e|es|ed|ing)|predispos\w+|related to|linked to|associated with|due to|trigger\w*|worsen\w*"
     r"|aggravat\w+|rais(?:e|es|ed|ing)|increas(?:e|es|ed|ing)|favou?rs?|prone|follows?|(?:comes?|goes|go) with"
-    r"|(?:common\w*|frequent\w*|often|seen|rare\w*|likely|mostly|mainly|typical\w*|usual\w*|occurs?|appears?|found) (?:in|with|after)"
+    r"|(?:common\w*|frequent\w*|often|seen|rare\w*|likely|mostly|mainly|typical\w*|usual\w*|occurs?|appears?|found)"
+    r" (?:in|with|after)"
     r"|affects?|defined by|known for|signs? of|features? of|against)\b",
     re.IGNORECASE,
 )
@@ -149,6 +152,8 @@ _OPEN = re.compile(
     r"|(?:is|was) suspected)\b",
     re.IGNORECASE,
 )
+LOOSE = 8  # words over which the words of one name may be spread
+
 VERBAL = frozenset({"bleed", "bleeds", "bled", "dimple", "dimples", "itch", "itches", "hurts", "ulcerate", "ulcerates"})
 """Names of signs that are verbs: they need no other."""
 
@@ -231,7 +236,7 @@ def _of_clause(graph: Graph, clause: str, named: Sequence[Mention], *, topic: st
         return  # "X can be told from Y by its veil": whose sign it is, is not said
     if kinds and len(kinds) == len(conditions) - 1:
         conditions = []
-    for mention in named:
+    for mention in (*named, *_in_other_order(graph, clause, named, subjects)):
         for subject in subjects:
             other = _in_role(graph, subject, mention, is_subject=mention in conditions[:1])
             if other is None:
@@ -261,6 +266,46 @@ def _of_clause(graph: Graph, clause: str, named: Sequence[Mention], *, topic: st
             )
 
 
+def _in_other_order(
+    graph: Graph, clause: str, named: Sequence[Mention], subjects: Sequence[Mention]
+) -> Iterator[Mention]:
+    """Names of several words that the subjects' facts have, where the clause has the words in another order.
+
+    "The lymph nodes are enlarged" names enlarged lymph nodes. Too loose for a name that the graph does not tie to
+    the subject, so the linker leaves it. With more than one denial it is not clear what is denied.
+    """
+    line = tokens(clause)
+    inside = [any(m.start <= token.start < m.end for m in named) for token in line]
+    stems = [stem(token.word) for token in line]
+    free = {word for word, taken in zip(stems, inside, strict=True) if not taken}
+    denials = len(_DENIES.findall(clause))
+    if denials > 1:
+        return
+    seen = {mention.id for mention in named}
+    for key in dict.fromkeys(fact.object for subject in subjects for fact in graph.facts(subject.id)):
+        if key in seen or key not in graph or graph.node(key).kind not in RELATION_OF_KIND:
+            continue
+        node = graph.node(key)
+        for name in (node.name, *node.synonyms):
+            needed = _stems_of(name)
+            if len(needed) < 2 or not needed <= free:
+                continue
+            places = [stems.index(word) for word in needed]
+            first, last = min(places), max(places)
+            if last - first < LOOSE:
+                start, end = line[first].start, line[last].end
+                around = clause[line[max(first - 3, 0)].start : line[min(last + 3, len(line) - 1)].end]
+                negated = bool(_DENIES.search(around))
+                if negated == bool(denials):
+                    yield Mention(start, end, clause[start:end], key, node.name, negated=negated)
+                break
+
+
+@lru_cache(maxsize=10_000)
+def _stems_of(name: str) -> frozenset[str]:
+    return frozenset(stem(word) for word in words(name) if word not in FREQUENT)
+
+
 def _names_a_feature(graph: Graph, named: Sequence[Mention]) -> bool:
     return any(graph.node(mention.id).kind in FEATURE_KINDS for mention in named)
 
@@ -276,6 +321,8 @@ def _of_rules(graph: Graph, named: Sequence[Mention]) -> Iterator[Mention]:
 def _in_role(graph: Graph, subject: Mention, mention: Mention, *, is_subject: bool) -> Mention | None:
     """The mention as what it is to the subject: cellulitis may be a disease or an alarm. None where it is nothing."""
     if mention.start == subject.start or is_subject:
+        return None
+    if mention.start < subject.end and subject.start < mention.end:
         return None
     roles = [key for key in graph.roles.get(words(mention.text), ()) if key != mention.id]
     roles = [mention.id, *roles]
