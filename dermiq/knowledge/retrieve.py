@@ -356,7 +356,7 @@ def _fitting(
     if "meaning" in rankings:
         rest = _beside_conditions(asked)
         parts = [text for text in _PARTS.split(asked.text) if len(text.split()) >= SHORTEST_PART]
-        whole, *pieces = embed.encode([full, rest, *parts])
+        whole, *pieces = embed.encode([full, *dict.fromkeys((rest, *parts))])
         vectors = shelf.vectors[pool]
         meaning, part = vectors @ whole, (vectors @ np.transpose(pieces)).max(axis=1)
         sounds = rank.sounding((shelf.sounds_like @ np.transpose(pieces)).max(axis=1))
