@@ -34,6 +34,11 @@ _DIGITS = {
     )
 }
 _COUNTED = re.compile(rf"\b(\d+|{'|'.join(_DIGITS)}) (?:or \w+ )?(hours?|days?|weeks?|months?|years?)\b", re.IGNORECASE)
+_NO_EXCEPTION = re.compile(
+    r"(?<!not )\b(?:always|invariably|without exception|exclusively|(?:all|every) (?:patients?|cases?|people|lesions?)"
+    r"|in (?:all|every)|guarantee[sd]?)\b",
+    re.IGNORECASE,
+)
 NOT_MEASURED = "the graph knows the sign, but whether this lesion shows it was not measured"
 KEY_GROUPS = (
     frozenset({"has_dermoscopic_feature", "has_sign"}),
@@ -94,7 +99,8 @@ def _judge(graph: Graph, sentence: str, reading: Reading, findings: Sequence[Fin
     right = [decision for decision in decisions if decision.verdict == "supported"]
     open_ones = [decision for decision in decisions if decision.verdict == "not_covered"]
     unknown_number = bool(right) and not _told(right, rest)
-    if (right or judged) and not open_ones and not unknown_number:
+    too_much = bool(right) and _says_more(right, rest)
+    if (right or judged) and not (open_ones or unknown_number or too_much):
         return Claim(
             text=sentence,
             verdict="supported",
@@ -104,6 +110,7 @@ def _judge(graph: Graph, sentence: str, reading: Reading, findings: Sequence[Fin
         )
     note = next((decision.note for decision in open_ones if decision.note), "")
     note = note or ("the graph does not give this number" if unknown_number else "")
+    note = note or ("the graph does not say that much" if too_much else "")
     return Claim(text=sentence, verdict="not_covered", note=note or _silence(reading))
 
 
@@ -127,6 +134,12 @@ def _is_plural(name: str) -> bool:
 
 def _quoted(quote: Quote) -> _Decision:
     return _Decision("supported" if quote.exact else "contradicted", (quote.fact,))
+
+
+def _says_more(decisions: Sequence[_Decision], rest: str) -> bool:
+    """Whether the sentence leaves no exception where the deciding facts do: "melanoma always itches"."""
+    told = " ".join(fact.text for decision in decisions for fact in decision.facts)
+    return bool(_NO_EXCEPTION.search(rest)) and not _NO_EXCEPTION.search(told)
 
 
 def _told(decisions: Sequence[_Decision], rest: str) -> bool:
@@ -238,8 +251,14 @@ def _is_rare(graph: Graph, fact: Fact) -> bool:
 
 
 def _applies(graph: Graph, fact: Fact, said: Relation) -> bool:
-    """Whether a fact that holds under a condition ("in pregnancy") can judge the sentence: it must name it too."""
-    return set(words(graph.numbers(fact.id).qualifier)) - FREQUENT <= set(words(said.clause))
+    """Whether a fact that holds under a condition ("in pregnancy") can judge the sentence: it must name it too.
+
+    A condition that is itself denied ("no suspicion of melanoma") is not met by naming it.
+    """
+    condition = words(graph.numbers(fact.id).qualifier)
+    if condition and condition[0] in ("no", "not", "unless"):
+        return False
+    return set(condition) - FREQUENT <= set(words(said.clause))
 
 
 def _denied(said: Relation, own_shown: list[Fact], pitfalls: list[Fact], lacked: list[Fact]) -> _Decision:
@@ -342,6 +361,9 @@ def _plain(graph: Graph, said: Relation) -> _Decision:
         for fact in found
         if fact.polarity == "absent" and fact.subject == said.subject and _applies(graph, fact, said)
     ]
+    on_condition = [fact for fact in own_absent if graph.numbers(fact.id).qualifier]
+    if on_condition:  # "in pregnancy": it was named, so it decides
+        present, own_present, own_absent = [], [], on_condition
     if own_present and own_absent:
         return _Decision("not_covered", note="the sources disagree")
     agreeing, opposed = (present, own_absent) if said.holds else (own_absent, own_present)
