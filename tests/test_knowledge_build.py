@@ -128,3 +128,25 @@ def test_a_damaged_line_is_named(tmp_path: Path) -> None:
 
 def test_the_coverage_table_in_the_readme_is_fresh() -> None:
     assert build.coverage(TABLES) in (FOLDER / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_statement_in_the_same_words_is_kept_once_and_first_line_comes_first() -> None:
+    free = {source.id: source.licence_class for source in TABLES.sources}
+    said = [(e.subject, e.relation, e.object, e.polarity, e.qualifier, e.text, free[e.source]) for e in TABLES.edges]
+    assert len(said) == len(set(said))
+    psoriasis = [edge for edge in TABLES.edges if edge.subject == "MONDO:0005083" and edge.relation == "treated_by"]
+    assert all(edge.text.startswith("First line") for edge in psoriasis[:2])
+    assert not any(edge.text.startswith("First line") for edge in psoriasis[2:])
+
+
+def test_what_happens_rarely_is_not_stored_as_absent() -> None:
+    """Risk factors apart: a group that rarely gets it is not at risk."""
+    rarely = [edge for edge in TABLES.edges if edge.polarity == "absent" and edge.qualifier == "rare"]
+    rarely += [
+        edge
+        for edge in TABLES.edges
+        if edge.polarity == "absent"
+        and edge.relation in ("has_sign", "has_symptom", "located_at")
+        and " rarely " in edge.text
+    ]
+    assert rarely == []

@@ -178,3 +178,28 @@ def test_scores_are_none_where_nothing_can_be_judged(
     assert scores.accuracy == accuracy
     assert (scores.relevance is not None) == relevant
     assert (scores.completeness is not None) == complete
+
+
+@pytest.mark.parametrize(
+    ("text", "verdict"),
+    [
+        ("Fever is rare in impetigo.", "supported"),
+        ("Impetigo can cause fever.", "supported"),
+        ("Fever is a typical symptom of impetigo.", "contradicted"),
+        ("A biopsy is rarely needed in psoriasis.", "supported"),
+        ("Tinea pedis can lead to cellulitis.", "supported"),
+        ("Phototherapy raises the risk of basal cell carcinoma.", "supported"),
+        ("Psoriasis is treated with phototherapy.", "supported"),
+        ("Melanoma is coded C43 in ICD-10-CM.", "supported"),
+        ("The ICD-10-CM code of melanoma is L63.", "contradicted"),
+        ("Dermatologists rate acne as a condition of high risk.", "contradicted"),
+        ("The lymph nodes are often enlarged in tinea capitis.", "supported"),
+        ("Melanoma always itches.", "not_covered"),
+        ("Melanoma is usually treated with topical imiquimod.", "not_covered"),
+        ("Rosacea spares the skin around the eyes.", "supported"),
+        ("There is no role for wide excision in melanoma.", "contradicted"),
+        ("Topical retinoids for acne are safe in pregnancy.", "contradicted"),
+    ],
+)
+def test_how_often_in_which_role_and_in_other_words(text: str, verdict: str) -> None:
+    assert check_claims(GRAPH, text)[0].verdict == verdict

@@ -7,6 +7,7 @@ import pytest
 import dermiq.knowledge
 from dermiq.errors import KnowledgeError
 from dermiq.knowledge import Graph
+from dermiq.knowledge.text import words
 from dermiq.types import CLASS_NAMES, CLASSES
 
 GRAPH = Graph.load()
@@ -91,3 +92,18 @@ def test_families_and_ancestors_mirror_each_other() -> None:
     melanoma = GRAPH.class_node("mel")
     assert "dermiq:lentigo-maligna" in GRAPH.family(melanoma)
     assert melanoma in GRAPH.ancestors("dermiq:lentigo-maligna")
+
+
+def test_a_surface_belongs_to_one_node_of_a_kind() -> None:
+    holders: dict[tuple[str, tuple[str, ...]], set[str]] = {}
+    for node in GRAPH.nodes:
+        for name in filter(None, (node.name, node.plural, *node.synonyms)):
+            holders.setdefault((node.kind, words(name)), set()).add(node.id)
+    assert {key: nodes for key, nodes in holders.items() if len(nodes) > 1} == {}
+
+
+def test_a_surface_leads_to_every_role_and_first_to_the_treatment() -> None:
+    assert GRAPH.roles[words("phototherapy")] == ("treatment:phototherapy", "riskfactor:phototherapy")
+    assert GRAPH.names[words("cellulitis")] == "MONDO:0005230"
+    assert "redflag:cellulitis" in GRAPH.roles[words("cellulitis")]
+    assert GRAPH.find("season") is None

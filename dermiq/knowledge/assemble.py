@@ -33,6 +33,13 @@ BEHAVIOUR_SYNONYMS = {
     "indeterminate": ("premalignant", "precancerous", "a precancer", "precancer", "precancerous lesion"),
 }
 
+FIRST_LINE = re.compile(
+    r"^first line|\bfirst (?:line|choice)\b[^;.]*:|\(first line\)|\btreatment of choice|\bas first-line"
+    r"|\b(?:is|are)\b[^.;]{0,40}\bfirst[- ](?:line|choice|treatment)",
+    re.IGNORECASE,
+)
+"""Says that a treatment is used first: "First line: ...", "... is first line"."""
+
 
 @dataclass(frozen=True)
 class Condition:
@@ -58,6 +65,7 @@ class Assembler:
         self.derived = derived
         self.nodes: dict[str, Node] = {}
         self.edges: dict[str, Edge] = {}
+        self._said: set[tuple[str, ...]] = set()
         self.sources: dict[str, Source] = {}
         self.conditions = _conditions(curated)
         self.features = [row for _, row in read_rows(curated / "features.tsv")]
@@ -90,7 +98,7 @@ class Assembler:
     def add_edge(
         self, subject: str, relation: str, target: str, *, text: str, source: str, locator: str, **rest: Any
     ) -> None:
-        """Add one edge; the same statement from the same source is kept once, as it was read first."""
+        """Add one edge; what one source, or two equally free ones in the same words, state is kept once, the first."""
         polarity = str(rest.pop("polarity", "present"))
         qualifier = str(rest.pop("qualifier", ""))
         key = edge_id(subject, relation, target, polarity=polarity, qualifier=qualifier, source=source)
@@ -106,7 +114,11 @@ class Assembler:
             locator=locator,
             **rest,
         )
-        self.edges.setdefault(key, edge)
+        licence = self.sources[source].licence_class
+        said = (subject, relation, target, polarity, qualifier, text, licence)
+        if said not in self._said:
+            self._said.add(said)
+            self.edges.setdefault(key, edge)
 
     # --- nodes --------------------------------------------------------------------------
 
@@ -423,6 +435,10 @@ def _clean(synonyms: Iterable[str], *, drop: Iterable[str], name: str) -> tuple[
     return tuple(kept.values())
 
 
-def _edge_order(edge: Edge) -> tuple[str, str]:
-    """By subject and relation; within them as the sources list them, which is often by importance."""
-    return edge.subject, edge.relation
+def _edge_order(edge: Edge) -> tuple[str, str, bool]:
+    """By subject and relation, what is used first before the rest; within them as the sources list them.
+
+    Sources often list by importance, but treatments were read from several pages.
+    """
+    used_first = edge.relation == "treated_by" and not edge.qualifier and bool(FIRST_LINE.search(edge.text))
+    return edge.subject, edge.relation, not used_first

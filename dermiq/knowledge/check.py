@@ -11,17 +11,34 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dermiq.knowledge import measured
+from dermiq.knowledge.case import GROUPS
 from dermiq.knowledge.claims import Reading, Relation, read_sentence
 from dermiq.knowledge.graph import Graph
+from dermiq.knowledge.lexical import FREQUENT
 from dermiq.knowledge.link import link
 from dermiq.knowledge.quotes import Quote, quotes, without
-from dermiq.knowledge.text import normal, split_sentences
+from dermiq.knowledge.text import normal, split_sentences, words
 from dermiq.types import Claim, Fact, Finding, Verdict
+
+RARE = ("rare", "limited", "disputed", "less common")
+"""How a qualifier begins that says "not as a rule"."""
 
 FEATURE_RELATIONS = frozenset({"has_dermoscopic_feature", "has_sign", "has_symptom"})
 _RULE = re.compile(r"\b(?:ABCDE?s?|rule|criteri(?:a|on)|stands? for|defined as|checklist)\b")
 _REASONS = re.compile(r"\W*[:,(]|\s*(?:because|given|with (?:its|the)|since|as the|due to)\b", re.IGNORECASE)
 _GENERAL = re.compile(r"\b(?:an?|in|most|many|all|every|common|typical|benign|early)\W*$", re.IGNORECASE)
+_DIGITS = {
+    word: str(number)
+    for number, word in enumerate(
+        ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"], start=1
+    )
+}
+_COUNTED = re.compile(rf"\b(\d+|{'|'.join(_DIGITS)}) (?:or \w+ )?(hours?|days?|weeks?|months?|years?)\b", re.IGNORECASE)
+_NO_EXCEPTION = re.compile(
+    r"(?<!not )\b(?:always|invariably|without exception|exclusively|(?:all|every) (?:patients?|cases?|people|lesions?)"
+    r"|in (?:all|every)|guarantee[sd]?)\b",
+    re.IGNORECASE,
+)
 NOT_MEASURED = "the graph knows the sign, but whether this lesion shows it was not measured"
 KEY_GROUPS = (
     frozenset({"has_dermoscopic_feature", "has_sign"}),
@@ -69,7 +86,6 @@ def _judge(graph: Graph, sentence: str, reading: Reading, findings: Sequence[Fin
     agreed = {item.code for item in judged if item.agrees}
     decisions = [_quoted(quote) for quote in cited]
     decisions += [_decide(graph, relation, measured_codes=agreed) for relation in reading.relations]
-    decisions = [_with_numbers(decision, rest) for decision in decisions]
     wrong = [decision for decision in decisions if decision.verdict == "contradicted"]
     off = [item for item in judged if not item.agrees]
     if wrong or off:
@@ -82,7 +98,9 @@ def _judge(graph: Graph, sentence: str, reading: Reading, findings: Sequence[Fin
         )
     right = [decision for decision in decisions if decision.verdict == "supported"]
     open_ones = [decision for decision in decisions if decision.verdict == "not_covered"]
-    if (right or judged) and not open_ones:
+    unknown_number = bool(right) and not _told(right, rest)
+    too_much = bool(right) and _says_more(right, rest)
+    if (right or judged) and not (open_ones or unknown_number or too_much):
         return Claim(
             text=sentence,
             verdict="supported",
@@ -91,6 +109,8 @@ def _judge(graph: Graph, sentence: str, reading: Reading, findings: Sequence[Fin
             note="; ".join(item.note for item in judged),
         )
     note = next((decision.note for decision in open_ones if decision.note), "")
+    note = note or ("the graph does not give this number" if unknown_number else "")
+    note = note or ("the graph does not say that much" if too_much else "")
     return Claim(text=sentence, verdict="not_covered", note=note or _silence(reading))
 
 
@@ -116,13 +136,26 @@ def _quoted(quote: Quote) -> _Decision:
     return _Decision("supported" if quote.exact else "contradicted", (quote.fact,))
 
 
-def _with_numbers(decision: _Decision, rest: str) -> _Decision:
-    """A share or count that no deciding fact names is not supported by it."""
+def _says_more(decisions: Sequence[_Decision], rest: str) -> bool:
+    """Whether the sentence leaves no exception where the deciding facts do: "melanoma always itches"."""
+    told = " ".join(fact.text for decision in decisions for fact in decision.facts)
+    return bool(_NO_EXCEPTION.search(rest)) and not _NO_EXCEPTION.search(told)
+
+
+def _told(decisions: Sequence[_Decision], rest: str) -> bool:
+    """Whether the deciding facts name every share, count and length of time that the sentence does."""
     numbers = re.findall(r"\d+(?:\.\d+)?(?= ?%| of \d)", rest)
-    told = " ".join(fact.text for fact in decision.facts)
-    if decision.verdict == "supported" and any(not re.search(rf"\b{number}\b", told) for number in numbers):
-        return _Decision("not_covered", note="the graph does not give this number")
-    return decision
+    for word, unit in _COUNTED.findall(rest):
+        numbers.append(f"{word} {unit}")
+    told = " ".join(fact.text for decision in decisions for fact in decision.facts).lower()
+    return all(_names(told, number.lower()) for number in numbers)
+
+
+def _names(told: str, number: str) -> bool:
+    """'two weeks' is told by '2 weeks', '2-week' and 'two weeks'."""
+    amount, _, unit = number.partition(" ")
+    digits = _DIGITS.get(amount, amount)
+    return bool(re.search(rf"\b(?:{amount}|{digits})\b[- ]?{unit.rstrip('s')}", told))
 
 
 def _silence(reading: Reading) -> str:
@@ -149,6 +182,8 @@ def _decide(graph: Graph, relation: Relation, *, measured_codes: set[str]) -> _D
         return _behaviour(graph, relation)
     if relation.relation == "refer_if":
         return _referral(graph, relation)
+    if relation.relation in ("coded_as", "risk_level"):
+        return _literal(graph, relation)
     return _plain(graph, relation)
 
 
@@ -156,14 +191,19 @@ def _feature(graph: Graph, said: Relation, measured_codes: set[str]) -> _Decisio
     near = [fact for fact in graph.facts(said.subject, family=True) if fact.relation in FEATURE_RELATIONS]
     below = set(graph.family(said.object))
     above = {said.object, *graph.ancestors(said.object)}
-    shown = [
-        fact for fact in near if fact.polarity == "present" and fact.object in below and not graph.is_pitfall(fact)
+    present = [fact for fact in near if fact.polarity == "present" and fact.object in below]
+    shown = [fact for fact in present if not graph.is_pitfall(fact) and not _is_rare(graph, fact)]
+    shown = _as_often(said, shown)
+    pitfalls = [fact for fact in present if graph.is_pitfall(fact)]
+    rare = [fact for fact in present if _is_rare(graph, fact)]
+    lacked = [
+        fact for fact in near if fact.polarity == "absent" and fact.object in above and _applies(graph, fact, said)
     ]
-    pitfalls = [fact for fact in near if fact.object in below and graph.is_pitfall(fact)]
-    lacked = [fact for fact in near if fact.polarity == "absent" and fact.object in above]
     own_shown = [fact for fact in shown if fact.subject == said.subject and fact.object == said.object]
     own_lacked = [fact for fact in lacked if fact.subject == said.subject]
-    if said.holds:
+    if rare and not shown and not lacked:
+        decision = _seldom(said, rare)
+    elif said.holds:
         decision = _affirmed(said, shown, pitfalls, own_lacked)
     else:
         decision = _denied(said, own_shown, pitfalls, lacked)
@@ -174,6 +214,8 @@ def _feature(graph: Graph, said: Relation, measured_codes: set[str]) -> _Decisio
 
 
 def _affirmed(said: Relation, shown: list[Fact], pitfalls: list[Fact], own_lacked: list[Fact]) -> _Decision:
+    if shown and own_lacked and all(fact.subject != said.subject for fact in shown):
+        return _Decision("not_covered") if said.weak else _Decision("contradicted", tuple(_best(own_lacked)))
     if shown and own_lacked and all(fact.object != said.object for fact in shown):
         return _Decision("not_covered", note="the sources disagree")
     if shown:
@@ -185,6 +227,38 @@ def _affirmed(said: Relation, shown: list[Fact], pitfalls: list[Fact], own_lacke
     if own_lacked and not said.weak:
         return _Decision("contradicted", tuple(_best(own_lacked)))
     return _Decision("not_covered")
+
+
+def _seldom(said: Relation, rare: list[Fact]) -> _Decision:
+    """Of what happens rarely, "rarely" and "can" are true, "often" is not, and a plain word is left open."""
+    if said.seldom or (said.holds and said.weak):
+        return _Decision("supported", tuple(_best(rare)))
+    if said.holds and said.often:
+        return _Decision("contradicted", tuple(_best(rare)))
+    return _Decision("not_covered", note="the graph knows it as rare")
+
+
+def _as_often(said: Relation, facts: list[Fact]) -> list[Fact]:
+    """What "usually" may rest on: a condition's own facts, unless it is a mere group; a subtype's are not usual."""
+    own = [fact for fact in facts if fact.subject == said.subject]
+    if said.often and said.holds and said.subject not in GROUPS:
+        return own
+    return facts
+
+
+def _is_rare(graph: Graph, fact: Fact) -> bool:
+    return graph.numbers(fact.id).qualifier.startswith(RARE)
+
+
+def _applies(graph: Graph, fact: Fact, said: Relation) -> bool:
+    """Whether a fact that holds under a condition ("in pregnancy") can judge the sentence: it must name it too.
+
+    A condition that is itself denied ("no suspicion of melanoma") is not met by naming it.
+    """
+    condition = words(graph.numbers(fact.id).qualifier)
+    if condition and condition[0] in ("no", "not", "unless"):
+        return False
+    return set(condition) - FREQUENT <= set(words(said.clause))
 
 
 def _denied(said: Relation, own_shown: list[Fact], pitfalls: list[Fact], lacked: list[Fact]) -> _Decision:
@@ -256,16 +330,40 @@ def _referral(graph: Graph, said: Relation) -> _Decision:
     return _Decision("not_covered")
 
 
+def _literal(graph: Graph, said: Relation) -> _Decision:
+    """Codes and levels of risk: another one than the graph's is wrong, unless one code is a part of the other."""
+    system = said.object.rsplit(" ", 1)[0]
+    own = [
+        fact
+        for fact in graph.facts(said.subject, said.relation)
+        if said.relation != "coded_as" or system in fact.object
+    ]
+    same = [fact for fact in own if fact.object == said.object]
+    if same:
+        return _Decision("supported" if said.holds else "contradicted", tuple(same))
+    near = any(fact.object.startswith(said.object) or said.object.startswith(fact.object) for fact in own)
+    if own and not near and said.holds:
+        return _Decision("contradicted", tuple(own[:3]))
+    return _Decision("not_covered")
+
+
 def _plain(graph: Graph, said: Relation) -> _Decision:
     """Sites, risk factors, treatments, tests, red flags: stated, denied ("not treated by"), or not known."""
     found = [fact for fact in graph.facts(said.subject, said.relation, family=True) if fact.object == said.object]
-    present = [fact for fact in found if fact.polarity == "present"]
+    rare = [fact for fact in found if fact.polarity == "present" and _is_rare(graph, fact)]
+    present = [fact for fact in found if fact.polarity == "present" and fact not in rare]
+    if rare and not present:
+        return _seldom(said, rare)
+    present = _as_often(said, present)
     own_present = [fact for fact in present if fact.subject == said.subject]
     own_absent = [
         fact
         for fact in found
-        if fact.polarity == "absent" and fact.subject == said.subject and not graph.numbers(fact.id).qualifier
+        if fact.polarity == "absent" and fact.subject == said.subject and _applies(graph, fact, said)
     ]
+    on_condition = [fact for fact in own_absent if graph.numbers(fact.id).qualifier]
+    if on_condition:  # "in pregnancy": it was named, so it decides
+        present, own_present, own_absent = [], [], on_condition
     if own_present and own_absent:
         return _Decision("not_covered", note="the sources disagree")
     agreeing, opposed = (present, own_absent) if said.holds else (own_absent, own_present)

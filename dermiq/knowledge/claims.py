@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import pairwise
 
 from dermiq.knowledge.graph import Graph
+from dermiq.knowledge.lexical import FREQUENT, stem
 from dermiq.knowledge.link import Mention, link
+from dermiq.knowledge.text import tokens, words
 
 FEATURE_KINDS = frozenset({"DermoscopicFeature", "Sign", "Symptom"})
 MEASURED_SIGNS = frozenset({"sign:asymmetry", "sign:border", "sign:colour", "sign:diameter"})
@@ -58,7 +61,14 @@ _TREATS = re.compile(
     r"|need(?:s|ed)?|requir(?:e|es|ed)|choice|excised|option|clears?|cured?|recommended|indicated|preferred)\b",
     re.IGNORECASE,
 )
-_RISKS = re.compile(r"\b(?:risk factors?|causes?|predispos\w+|risk of|risk for)\b", re.IGNORECASE)
+_RISKS = re.compile(
+    r"\b(?:risks?|caus(?:e|es|ed|ing)|predispos\w+|related to|linked to|associated with|due to|trigger\w*|worsen\w*"
+    r"|aggravat\w+|rais(?:e|es|ed|ing)|increas(?:e|es|ed|ing)|favou?rs?|prone|follows?|(?:comes?|goes|go) with"
+    r"|(?:common\w*|frequent\w*|often|seen|rare\w*|likely|mostly|mainly|typical\w*|usual\w*|occurs?|appears?|found)"
+    r" (?:in|with|after)"
+    r"|affects?|defined by|known for|signs? of|features? of|against)\b",
+    re.IGNORECASE,
+)
 _TESTS = re.compile(
     r"\b(?:diagnos\w+|confirm\w*|settle[sd]?|establish\w*|prove[nds]?|gold standard|made by|need(?:s|ed)?|requir\w+)\b",
     re.IGNORECASE,
@@ -66,15 +76,49 @@ _TESTS = re.compile(
 _LOOKS = re.compile(
     r"\b(?:mimic(?:s|ked|king)?|looks? (?:\w+ )?like|look-?alikes?|resembl\w+|mistaken|confus\w+"
     r"|differential(?: diagnos[ei]s)? (?:of|for|to)"
+    r"|tell(?:ing)?\b.+\bfrom\b"
     r"|similar|imitat\w+|distinguish\w*|differentiat\w+|told (?:apart|from)|tell(?:ing)? (?:apart|from)|overlap\w*)\b",
     re.IGNORECASE,
 )
 _IS = re.compile(
-    r"^\W*(?:is|are|remains?|as|being|was)\b(?:\W+(?:an?|the|usually|always|generally|considered|entirely|completely"
-    r"|typically|often|not|never|by|definition|one|of|most|common|kind|type|form|usual|also|very|clearly"
-    r"|potentially)\b)*\W*$",
+    r"^\W*(?:is|are|remains?|as|being|was|counts?|belongs?)\b(?:\W+(?:as|to|an?|the|usually|always|generally|considered|entirely|completely"
+    r"|typically|often|not|never|by|definition|one|of|most|common|kinds?|types?|forms?|variet(?:y|ies)|variants?|subtypes?|group|called|known|usual|also|very"
+    r"|clearly|potentially|does|do)\b)*\W*$",
     re.IGNORECASE,
 )
+_KIND_OF = re.compile(
+    r"^\W*(?:(?:does|do) not belong to the group (?:called|of)"
+    r"|(?:an?|one of the) (?:forms?|types?|kinds?|variants?|variet(?:y|ies)|subtypes?) of)(?:\W+(?:an?|the))?\W*$",
+    re.IGNORECASE,
+)
+_AMONG = re.compile(
+    r"\b(?:class(?:es|ed|ify|ified)?|count(?:s|ed)?|consider(?:s|ed)?|among|regard(?:s|ed)?)\b", re.IGNORECASE
+)
+_SELDOM = re.compile(
+    r"\b(?:(?:rarely|seldom|hardly)(?! fails?\b)|rare|uncommon(?:ly)?|unusual(?:ly)?|infrequent(?:ly)?"
+    r"|exceptional(?:ly)?"
+    r"|not (?:usually|typically|often|commonly|generally|normally)|tends? (?:not )?to (?:spare|leave))\b",
+    re.IGNORECASE,
+)
+_OFTEN = re.compile(
+    r"\b(?:usual(?:ly)?|typical(?:ly)?|common(?:ly)?|often|frequent(?:ly)?|favou?rite|predilection|most(?:ly)?|mainly"
+    r"|characteristic(?:ally)?|always|regular(?:ly)?|routinely|classic(?:al|ally)?)\b",
+    re.IGNORECASE,
+)
+_SPARES = re.compile(r"\bspar(?:e|es|ed|ing)\b|\bleav(?:e|es|ing)\b.*\balone\b", re.IGNORECASE)
+_DENIES = re.compile(
+    r"\b(?:no|not|never|cannot|nothing|nobody|neither|nor|wrong|rarely|seldom|hardly)\b(?! only\b)|n't\b", re.IGNORECASE
+)
+_MEANS = re.compile(r"\b(?:on|under|through|by|with|in|at)\s+(?:the\s+|an?\s+)?$", re.IGNORECASE)
+_IS_NOT_IT = re.compile(
+    r"\b(?:is|are|be)\s+(?:not|never|hardly(?: ever)?|rarely|seldom)\s+(?:an?\s+|the\s+)?$", re.IGNORECASE
+)
+_ICD = re.compile(r"\b([A-Z]\d{2}(?:\.\d{1,2})?)\b")
+_SNOMED = re.compile(r"\b(\d{6,9})\b")
+_LEVEL = re.compile(
+    r"\b(low|medium|high)(?:[- ]risk\b)|\brisk\w*\b.*?\b(?:is|answer|as|of)\W+(low|medium|high)\b", re.IGNORECASE
+)
+_RATERS = re.compile(r"\b(?:dermatologists?|specialists?|doctors?|readers?|rate[sd]?)\b", re.IGNORECASE)
 _WEAK = re.compile(
     r"\b(?:can|may|might|could|sometimes|occasionally|rarely|possible|possibly|some|also"
     r"|not (?:always|all|every|necessarily|invariably)|need not)\b",
@@ -104,22 +148,29 @@ _NEGATION = re.compile(
     re.IGNORECASE,
 )
 _OPEN = re.compile(
-    r"\?\W*$|\b(?:whether|unclear|uncertain|unknown|some say|it is said|some believe|allegedly|(?:is|was) suspected)\b",
+    r"\?\W*$|\b(?:(?<!, )whether|unclear|uncertain|unknown|some say|it is said|some believe|allegedly"
+    r"|(?:is|was) suspected)\b",
     re.IGNORECASE,
 )
+LOOSE = 8  # words over which the words of one name may be spread
+
 VERBAL = frozenset({"bleed", "bleeds", "bled", "dimple", "dimples", "itch", "itches", "hurts", "ulcerate", "ulcerates"})
 """Names of signs that are verbs: they need no other."""
 
 _REFER = re.compile(
-    r"\b(?:refer(?:s|red|ral)?|suspected[- ]cancer pathway|(?:two|2)[- ]weeks?|within (?:two|2) weeks|urgent(?:ly)?)\b",
+    r"\b(?:refer(?:s|red|ral)?|appointment|suspected[- ]cancer pathway"
+    r"|(?:two|2)[- ]weeks?|within (?:two|2) weeks|urgent(?:ly)?)\b",
     re.IGNORECASE,
 )
 _URGENT = re.compile(
     r"\b(?:urgent(?:ly)?|two[- ]weeks?|2[- ]weeks?|suspected[- ]cancer|immediate(?:ly)?)\b", re.IGNORECASE
 )
-_CONDITION = re.compile(r"\b(?:only|unless|if|when|where|can|may|might|could|sometimes)\b", re.IGNORECASE)
+_CONDITION = re.compile(
+    r"\b(?:only (?:if|when|where|after)|unless|if|when|where|can|may|might|could|sometimes)\b", re.IGNORECASE
+)
 _ROUTINE = re.compile(
-    r"\b(?:routine(?:ly)?|non-?urgent|no (?:urgent )?referral|not (?:\w+ )?(?:urgent\w*|referred|refer))\b",
+    r"\b(?:routine(?:ly)?|no (?:hurry|rush)|non-?urgent"
+    r"|no (?:urgent )?referral|not (?:\w+ )?(?:urgent\w*|referred|refer))\b",
     re.IGNORECASE,
 )
 
@@ -134,6 +185,9 @@ class Relation:
     holds: bool
     weak: bool  # "can", "sometimes"
     about_case: bool  # says that this very lesion shows it
+    often: bool = False  # "typically", "often"
+    seldom: bool = False  # "rarely", "not usually"
+    clause: str = ""  # where it is said
 
 
 @dataclass(frozen=True)
@@ -169,29 +223,120 @@ def _of_clause(graph: Graph, clause: str, named: Sequence[Mention], *, topic: st
     if not conditions and topic and pronoun:
         subjects = [Mention(0, pronoun.end(), pronoun.group(), topic, graph.node(topic).name)]
     if not subjects:
+        subjects = list(_of_rules(graph, named))
+    if not subjects:
         return
     yield from _look_alikes(graph, clause, conditions)
-    yield from _kinds(graph, clause, conditions)
+    kinds = list(_kinds(clause, conditions))
+    yield from kinds
     yield from _referral(clause, subjects)
-    others = [mention for mention in named if graph.node(mention.id).kind in RELATION_OF_KIND]
+    yield from _coded(clause, subjects[0])
+    yield from _risk(clause, subjects[0])
     if _LOOKS.search(clause) and len(conditions) > 1:
         return  # "X can be told from Y by its veil": whose sign it is, is not said
-    for other in others:
-        kind = graph.node(other.id).kind
-        if not _connected(kind, clause, subjects, other):
-            continue
+    if kinds and len(kinds) == len(conditions) - 1:
+        conditions = []
+    for mention in (*named, *_in_other_order(graph, clause, named, subjects)):
         for subject in subjects:
+            other = _in_role(graph, subject, mention, is_subject=mention in conditions[:1])
+            if other is None:
+                continue
+            kind = graph.node(other.id).kind
+            if kind not in FEATURE_KINDS and _IS_NOT_IT.search(clause[: subject.start]):
+                continue  # "two red legs are hardly ever cellulitis" does not deny the legs
+            if kind == "Test" and _MEANS.search(clause[: other.start]) and _names_a_feature(graph, named):
+                continue  # "under the dermatoscope": how the feature is seen, not how the diagnosis is made
+            known = _is_known(graph, subject.id, other.id)
+            if not (known and kind != "Behaviour") and not _connected(kind, clause, subjects, other):
+                continue
             is_it = subject.text.strip().lower() in ("it", "its") and kind in FEATURE_KINDS
             if is_it and other.id in MEASURED_SIGNS:
                 continue  # "it is asymmetric" is said of the lesion, and judged against the measurement
+            bare = _without(clause, (subject, other))
             yield Relation(
                 subject=subject.id,
                 relation=RELATION_OF_KIND[kind],
                 object=other.id,
                 holds=_holds(kind, clause, subject, other, subjects=subjects),
-                weak=bool(_WEAK.search(_without(clause, (subject, other)))),
+                weak=bool(_WEAK.search(bare)),
                 about_case=is_it or (kind in FEATURE_KINDS and bool(_CASE.search(clause))),
+                often=bool(_OFTEN.search(bare)),
+                seldom=bool(_SELDOM.search(bare)),
+                clause=clause,
             )
+
+
+def _in_other_order(
+    graph: Graph, clause: str, named: Sequence[Mention], subjects: Sequence[Mention]
+) -> Iterator[Mention]:
+    """Names of several words that the subjects' facts have, where the clause has the words in another order.
+
+    "The lymph nodes are enlarged" names enlarged lymph nodes. Too loose for a name that the graph does not tie to
+    the subject, so the linker leaves it. With more than one denial it is not clear what is denied.
+    """
+    line = tokens(clause)
+    inside = [any(m.start <= token.start < m.end for m in named) for token in line]
+    stems = [stem(token.word) for token in line]
+    free = {word for word, taken in zip(stems, inside, strict=True) if not taken}
+    denials = len(_DENIES.findall(clause))
+    if denials > 1:
+        return
+    seen = {mention.id for mention in named}
+    for key in dict.fromkeys(fact.object for subject in subjects for fact in graph.facts(subject.id)):
+        if key in seen or key not in graph or graph.node(key).kind not in RELATION_OF_KIND:
+            continue
+        node = graph.node(key)
+        for name in (node.name, *node.synonyms):
+            needed = _stems_of(name)
+            if len(needed) < 2 or not needed <= free:
+                continue
+            places = [stems.index(word) for word in needed]
+            first, last = min(places), max(places)
+            if last - first < LOOSE:
+                start, end = line[first].start, line[last].end
+                around = clause[line[max(first - 3, 0)].start : line[min(last + 3, len(line) - 1)].end]
+                negated = bool(_DENIES.search(around))
+                if negated == bool(denials):
+                    yield Mention(start, end, clause[start:end], key, node.name, negated=negated)
+                break
+
+
+@lru_cache(maxsize=10_000)
+def _stems_of(name: str) -> frozenset[str]:
+    return frozenset(stem(word) for word in words(name) if word not in FREQUENT)
+
+
+def _names_a_feature(graph: Graph, named: Sequence[Mention]) -> bool:
+    return any(graph.node(mention.id).kind in FEATURE_KINDS for mention in named)
+
+
+def _of_rules(graph: Graph, named: Sequence[Mention]) -> Iterator[Mention]:
+    """The condition of a referral rule that is named: "suspected keratoacanthoma"."""
+    for mention in named:
+        if graph.node(mention.id).kind == "ReferralRule":
+            for key in sorted({fact.subject for fact in graph.facts_about(mention.id)}):
+                yield replace(mention, id=key, name=graph.node(key).name)
+
+
+def _in_role(graph: Graph, subject: Mention, mention: Mention, *, is_subject: bool) -> Mention | None:
+    """The mention as what it is to the subject: cellulitis may be a disease or an alarm. None where it is nothing."""
+    if mention.start == subject.start or is_subject:
+        return None
+    if mention.start < subject.end and subject.start < mention.end:
+        return None
+    roles = [key for key in graph.roles.get(words(mention.text), ()) if key != mention.id]
+    roles = [mention.id, *roles]
+    fitting = [key for key in roles if graph.node(key).kind in RELATION_OF_KIND]
+    known = next((key for key in fitting if _is_known(graph, subject.id, key)), None)
+    if known is None and graph.node(mention.id).kind == "Disease":
+        return None
+    key = known or (mention.id if mention.id in fitting else None)
+    return replace(mention, id=key, name=graph.node(key).name) if key else None
+
+
+def _is_known(graph: Graph, subject: str, other: str) -> bool:
+    """Whether the graph says anything of the two, for or against: then a sentence that names both speaks of that."""
+    return any(fact.object == other for fact in graph.facts(subject))
 
 
 def _connected(kind: str, clause: str, subjects: Sequence[Mention], other: Mention) -> bool:
@@ -203,9 +348,9 @@ def _connected(kind: str, clause: str, subjects: Sequence[Mention], other: Menti
     if kind == "RedFlag" or (kind in FEATURE_KINDS and other.text.lower() in VERBAL):
         return True
     if kind == "Behaviour":
-        return any(_copula(clause, subject, other) for subject in subjects)
-    if kind == "RiskFactor" and _RISKS.search(bare):
-        return True
+        return any(_copula(clause, subject, other) for subject in subjects) or bool(_AMONG.search(bare))
+    if kind == "RiskFactor":
+        return bool(_RISKS.search(bare) or _AGAINST.search(bare))
     if kind == "BodySite":
         return bool(re.search(r"\b(?:on|in|at|around|of|affects?|involv\w+)\b", bare, re.IGNORECASE)) and bool(
             re.search(
@@ -218,6 +363,10 @@ def _connected(kind: str, clause: str, subjects: Sequence[Mention], other: Menti
 
 
 def _holds(kind: str, clause: str, subject: Mention, other: Mention, *, subjects: Sequence[Mention]) -> bool:
+    if kind == "BodySite" and _SPARES.search(clause):
+        return len(_NEGATION.findall(clause)) == 1
+    bare = _without(clause, (subject, other))
+    denials = len(_DENIES.findall(bare))
     holds = not other.negated
     if kind in FEATURE_KINDS or kind == "RiskFactor":
         if _is_against(clause, subject, other, subjects):
@@ -226,10 +375,13 @@ def _holds(kind: str, clause: str, subject: Mention, other: Mention, *, subjects
                 r"\b(?:not|n't|never) (?:\w+ )?(?:speak|argue|count|point|exclude|rule)", clause, re.IGNORECASE
             ):
                 holds = not holds
-        elif subject.negated and not (other.negated and len(_NEGATION.findall(clause)) == 1):
-            holds = not holds  # one "not" that stands by both counts once
+            return holds
+        if subject.negated and not (other.negated and len(_NEGATION.findall(clause)) == 1):
+            return not holds  # one "not" that stands by both counts once
     elif subject.negated and other.start < subject.start:
-        holds = False
+        return False
+    if holds and denials == 1 and _DENIES.search(_between(clause, subject, other)):
+        return False
     return holds
 
 
@@ -263,7 +415,7 @@ def _look_alikes(graph: Graph, clause: str, conditions: Sequence[Mention]) -> It
     match = _LOOKS.search(clause)
     if match is None or len(conditions) < 2:
         return
-    denied = bool(re.search(r"\b(?:not|never|cannot|no|hardly|rarely|n't)\b", clause, re.IGNORECASE))
+    denied = bool(re.search(r"\b(?:not|never|cannot|no|nobody|nothing|hardly|rarely|n't)\b", clause, re.IGNORECASE))
     if re.search(r"\b(?:distinguish|differentiat|apart)", match.group(), re.IGNORECASE):
         denied = False
     first = conditions[0]
@@ -272,13 +424,33 @@ def _look_alikes(graph: Graph, clause: str, conditions: Sequence[Mention]) -> It
             yield Relation(first.id, "look_alike", second.id, holds=not denied, weak=False, about_case=False)
 
 
-def _kinds(graph: Graph, clause: str, conditions: Sequence[Mention]) -> Iterator[Relation]:
+def _kinds(clause: str, conditions: Sequence[Mention]) -> Iterator[Relation]:
     """'Lentigo maligna is a form of melanoma'."""
     for first, second in pairwise(conditions):
         between = clause[first.end : second.start]
-        if first.id != second.id and _IS.search(between) and not _RANKED.search(between):
-            denied = bool(re.search(r"\b(?:not|never)\b", clause[first.end : second.start], re.IGNORECASE))
+        stated = _IS.search(between) or _KIND_OF.search(between)
+        if first.id != second.id and stated and not _RANKED.search(between):
+            denied = bool(re.search(r"\b(?:not|never|wrong|incorrect)\b", clause[: second.start], re.IGNORECASE))
             yield Relation(first.id, "is_a", second.id, holds=not denied, weak=False, about_case=False)
+
+
+def _coded(clause: str, subject: Mention) -> Iterator[Relation]:
+    """'B07.8 is the ICD-10-CM code of a common wart'."""
+    pattern, system = (_SNOMED, "SNOMED CT") if "SNOMED" in clause else (_ICD, "ICD-10-CM")
+    if not re.search(r"\b(?:SNOMED|ICD|code[ds]?)\b", clause):
+        return
+    for code in pattern.findall(clause):
+        denied = bool(_DENIES.search(clause))
+        yield Relation(subject.id, "coded_as", f"{system} {code}", holds=not denied, weak=False, about_case=False)
+
+
+def _risk(clause: str, subject: Mention) -> Iterator[Relation]:
+    """'Dermatologists see it as a condition of low risk'."""
+    bare = _without(clause, (subject,))
+    level = _LEVEL.search(bare)
+    if level and _RATERS.search(bare):
+        word = next(filter(None, level.groups())).lower()
+        yield Relation(subject.id, "risk_level", word, holds=not _DENIES.search(bare), weak=False, about_case=False)
 
 
 def _referral(clause: str, subjects: Sequence[Mention]) -> Iterator[Relation]:
@@ -286,7 +458,7 @@ def _referral(clause: str, subjects: Sequence[Mention]) -> Iterator[Relation]:
     if not _REFER.search(bare):
         return
     level = "routine" if _ROUTINE.search(bare) else "urgent" if _URGENT.search(bare) else None
-    if level and not re.search(r"\b(?:no|not|never|n't)\b", bare, re.IGNORECASE):
+    if level and not re.search(r"\b(?:no|not|never|n't)\b", _ROUTINE.sub(" ", bare), re.IGNORECASE):
         yield Relation(
             subjects[0].id, "refer_if", level, holds=True, weak=bool(_CONDITION.search(bare)), about_case=False
         )

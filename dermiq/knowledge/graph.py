@@ -10,7 +10,6 @@ from pathlib import Path
 
 from dermiq.errors import KnowledgeError
 from dermiq.knowledge.schema import (
-    KINDS,
     LITERAL_RELATIONS,
     Edge,
     Node,
@@ -36,6 +35,24 @@ CLASS_NODES = {
 
 FEATURES = ("has_dermoscopic_feature", "has_sign")
 """Relations from a condition to what can be seen of it."""
+
+NAMING_ORDER = (
+    "Disease",
+    "DermoscopicFeature",
+    "Sign",
+    "Symptom",
+    "BodySite",
+    "Treatment",
+    "Test",
+    "RiskFactor",
+    "RedFlag",
+    "Behaviour",
+    "ReferralRule",
+)
+"""Whose name a surface is first of all: "phototherapy" is a treatment before it is a risk.
+
+Measured findings have no names: "contrast" in a sentence is rarely the one that was measured.
+"""
 
 
 @dataclass(frozen=True)
@@ -113,25 +130,26 @@ class Graph:
         return self._nodes[self.names[key]] if key in self.names else None
 
     @cached_property
-    def names(self) -> dict[tuple[str, ...], str]:
-        """Compared words -> node id. Names win over synonyms, and kinds in the order of `KINDS`.
+    def roles(self) -> dict[tuple[str, ...], tuple[str, ...]]:
+        """Compared words -> the nodes of that name, at most one a kind, in the order of `NAMING_ORDER`.
 
-        Measured findings have no names here: "contrast" in a sentence is rarely the one that was measured.
+        Within a kind a name wins over a synonym, and what is fully described over what only holds the hierarchy.
         """
-        found: dict[tuple[str, ...], str] = {}
-        for kind in KINDS:
-            if kind == "Finding":
-                continue
+        found: dict[tuple[str, ...], dict[str, str]] = {}
+        for kind in NAMING_ORDER:
             group = [node for node in self.nodes if node.kind == kind]
             group.sort(key=lambda node: (node.tier == 0, node.tier))
-            for node in group:
-                for name in (node.name, node.plural):
-                    found.setdefault(words(name), node.id)
-            for node in group:
-                for name in node.synonyms:
-                    found.setdefault(words(name), node.id)
+            named = [(name, node.id) for node in group for name in (node.name, node.plural)]
+            named += [(name, node.id) for node in group for name in node.synonyms]
+            for name, node_id in named:
+                found.setdefault(words(name), {}).setdefault(kind, node_id)
         found.pop((), None)
-        return found
+        return {key: tuple(nodes.values()) for key, nodes in found.items()}
+
+    @cached_property
+    def names(self) -> dict[tuple[str, ...], str]:
+        """Compared words -> the node that is meant unless something speaks for another of its `roles`."""
+        return {key: nodes[0] for key, nodes in self.roles.items()}
 
     def class_node(self, code: str) -> str:
         """The node id of one of `types.CLASSES`; KeyError for anything else."""

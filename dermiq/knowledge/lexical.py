@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dermiq.knowledge.text import word_set, words
+from dermiq.knowledge.text import word_set
+from dermiq.knowledge.text import words as whole_words
 
 SATURATION = 1.2  # k1: how soon a repeated word stops counting
 LENGTH = 0.6  # b: how much a long text is held against it
@@ -17,6 +18,36 @@ FREQUENT = word_set(
     "when where do does did can could may might should would there here from as than then my me i you we they he she "
     "its has have had not no lesion"
 )
+_ENDINGS = (
+    "ations",
+    "ation",
+    "ments",
+    "ment",
+    "ings",
+    "ing",
+    "ally",
+    "ives",
+    "ive",
+    "ions",
+    "ion",
+    "als",
+    "al",
+    "ed",
+    "ly",
+)
+
+
+def stem(word: str) -> str:
+    """'treatment', 'treated' -> 'treat', 'referral' -> 'refer': without one ending, at least four letters."""
+    for ending in (*_ENDINGS, "e"):
+        if word.endswith(ending) and len(word) - len(ending) >= 4:
+            short = word[: -len(ending)]
+            return short[:-1] if short[-1] == short[-2] and short[-1] in "rlnpt" else short
+    return word
+
+
+def words(text: str) -> tuple[str, ...]:
+    return tuple(stem(word) if word not in FREQUENT else word for word in whole_words(text))
 
 
 class BM25:
@@ -42,11 +73,16 @@ class BM25:
 
     def best(self, question: str, count: int) -> list[int]:
         """At most `count` document numbers, best first; documents without a common word are left out."""
+        scores = self.scores(question)
+        found = np.flatnonzero(scores)
+        return [int(found[place]) for place in largest(scores[found], count)]
+
+    def scores(self, question: str) -> np.ndarray:
+        """(texts,) how well each fits; 0 without a common word."""
         scores = np.zeros(self._size)
         for word in sorted(set(words(question)) & self._postings.keys()):
             scores[self._postings[word]] += self._weights[word]
-        found = np.flatnonzero(scores)
-        return [int(found[place]) for place in largest(scores[found], count)]
+        return scores
 
     def known_share(self, question: str) -> float:
         """The share of the question's words that occur in any text; 0 for a question without words."""

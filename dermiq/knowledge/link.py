@@ -23,14 +23,23 @@ CAPITAL_ONLY = word_set(
 """Short names that count only when written in capitals, because they are also words or units."""
 
 NEGATIONS = word_set(
-    "no not without lack lacks lacking absence absent nor neither never denies deny negative exclude excludes "
-    "excluded cannot isn't aren't doesn't don't didn't wasn't hasn't n't none hardly rarely seldom free"
+    "no not without lack lacks lacked lacking absence absent nor neither never denies deny negative exclude excludes "
+    "excluded cannot isn't aren't doesn't don't didn't wasn't hasn't n't none hardly rarely seldom free nothing nobody"
 )
-STOPS = word_set("but however although though while whereas yet because which who that since despite except")
+STOPS = word_set(
+    "but however although though while whereas yet because which who that since despite except unless until just "
+    "argues argue speaks speak suggests suggest points favours favors supports confirmed confirms clear respond heal"
+)
+"""Words that a negation does not reach over. "Absence of comedones argues for rosacea", "will not clear with ..." """
+
+MOVES = word_set("come came coming go goe went going grow grew growing get got bring keep send look hair held hold")
+"""After these "back" is no place: it comes back, grows back."""
+
 PREFIXES = ("a", "an", "ir", "in", "un", "im", "non", "hyper", "hypo")
 ENDINGS = ("ing", "ed", "ive", "al", "ly", "able", "ion", "ic")
 AFTER = (
     ("absent",),
+    ("none",),
     ("missing",),
     ("lacking",),
     ("excluded",),
@@ -83,16 +92,17 @@ class Index:
         self._gaps: dict[tuple[str, ...], list[tuple[str, ...]]] = defaultdict(list)
         for name in self.names:
             for at, word in enumerate(name):
-                if len(name) > 1 and 3 <= len(word) < MIN_FUZZY:
+                if len(name) > 1 and 3 <= len(word) <= MIN_FUZZY:
                     self._gaps[(*name[:at], "", *name[at + 1 :])].append(name)
 
-    def repair(self, word: str) -> str:
-        """The word of the graph that was meant, or the word itself."""
+    def repair(self, word: str, raw: str) -> str:
+        """The word of the graph that was meant, or the word itself; `raw` as it was written ("dermatits")."""
         if len(word) < MIN_FUZZY or word in self.vocabulary or not word.isalpha():
             return word
-        if word not in self._repaired:
-            self._repaired[word] = self._nearest(word)
-        return self._repaired[word]
+        if raw not in self._repaired:
+            nearest = self._nearest(word)
+            self._repaired[raw] = self._nearest(raw.lower()) if nearest == word else nearest
+        return self._repaired[raw] if self._repaired[raw] in self.vocabulary else word
 
     def with_gap(self, compared: tuple[str, ...]) -> tuple[str, ...] | None:
         """The name that these words are, but for one slip in one short word ("basal cel carcinoma")."""
@@ -130,7 +140,7 @@ def link(graph: Graph, text: str) -> list[Mention]:
     """Every name of the graph in the text, in order, without overlaps."""
     index = index_of(graph)
     line = tokens(text)
-    compared = [index.repair(token.word) for token in line]
+    compared = [index.repair(token.word, token.raw) for token in line]
     spans: list[tuple[int, int, str]] = []
     at = 0
     while at < len(line):
@@ -153,6 +163,8 @@ def link(graph: Graph, text: str) -> list[Mention]:
 
 
 def _longest(index: Index, line: list[Token], compared: list[str], at: int) -> tuple[int, str]:
+    if at and compared[at] == "back" and compared[at - 1] in MOVES:
+        return 0, ""
     for size in range(min(index.longest, len(line) - at), 0, -1):
         name = tuple(compared[at : at + size])
         if name in index.names and _written_right(index, name, line[at]):
@@ -170,7 +182,7 @@ def _written_right(index: Index, name: tuple[str, ...], token: Token) -> bool:
 
 
 def _is_negated(text: str, line: list[Token], first: int, last: int, taken: list[tuple[int, int]]) -> bool:
-    return _negated_before(text, line, first, taken) or _negated_after(text, line, last)
+    return _negated_before(text, line, first, taken) or _negated_after(text, line, last, taken)
 
 
 def _negated_before(text: str, line: list[Token], first: int, taken: list[tuple[int, int]]) -> bool:
@@ -182,8 +194,8 @@ def _negated_before(text: str, line: list[Token], first: int, taken: list[tuple[
         word = line[at].raw.lower().replace("’", "'")
         if word in STOPS or any(mark in between for mark in ".;:!?"):
             return False
-        if word in NEGATIONS:
-            return not (word == "not" and line[at + 1].word == "only")
+        if word in NEGATIONS and at not in inside:
+            return (word, line[at + 1].word) not in {("not", "only"), ("nothing", "but")}
         if (word, line[at + 1].word) in {("rather", "than"), ("instead", "of")}:
             return True
         steps += at not in inside
@@ -192,14 +204,18 @@ def _negated_before(text: str, line: list[Token], first: int, taken: list[tuple[
     return False
 
 
-def _negated_after(text: str, line: list[Token], last: int) -> bool:
+def _negated_after(text: str, line: list[Token], last: int, taken: list[tuple[int, int]]) -> bool:
+    """Whether "scaling absent" or "fever no" is said: up to the next comma, and not "biopsy excluded melanoma"."""
+    if last < len(line) and line[last].raw.lower() == "no":
+        return last + 1 == len(line) or any(mark in text[line[last].end : line[last + 1].start] for mark in ".,;")
+    starts = {start for start, _ in taken}
     for at in range(last, min(last + 6, len(line))):
         between = text[line[at - 1].end : line[at].start]
-        if line[at].raw.lower() in STOPS or any(mark in between for mark in ".;:!?"):
+        if line[at].raw.lower() in STOPS or any(mark in between for mark in ".,;:!?"):
             return False
         for phrase in AFTER:
             if tuple(token.raw.lower() for token in line[at : at + len(phrase)]) == phrase:
-                return True
+                return at + len(phrase) not in starts
     return False
 
 

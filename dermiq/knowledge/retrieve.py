@@ -1,8 +1,9 @@
 """The facts for one question, one differential and one patient. Knows neither model nor page.
 
-Four rankings are fused by reciprocal rank: words (BM25), names (linked entities and their
-neighbourhood), meaning (embeddings) and the case (what separates the top two diagnoses). The result
-is spread over relations and kept within a budget of tokens.
+A question that asks for something ("How is it treated?") is answered by what fits it best (`rank`). An open one
+("What is this, and why?") is answered from the case: four rankings are fused by reciprocal rank, words (BM25), names
+(linked entities and their neighbourhood), meaning (embeddings) and the case (what separates the top two diagnoses),
+and spread over relations. Both are kept within a budget of tokens.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from dermiq.knowledge import embed
+from dermiq.knowledge import embed, rank
 from dermiq.knowledge.card import topic_of
 from dermiq.knowledge.case import BASE, Worth, case_worth, diagnosis_nodes
 from dermiq.knowledge.graph import CLASS_NODES, Graph
 from dermiq.knowledge.lexical import BM25, FREQUENT, largest
 from dermiq.knowledge.link import Mention, link
-from dermiq.knowledge.text import tokens, words
+from dermiq.knowledge.text import tokens, word_set, words
 from dermiq.types import Evidence, EvidenceItem, Fact, Finding, PatientContext, Reason
 
 RANK_OFFSET = 20  # the k of reciprocal rank fusion, small because the lists are short
@@ -68,12 +69,28 @@ CONTRAST = re.compile(
 )
 
 
+SPOKEN = 4  # conditions of a question and its differential that facts are looked for
+SHORTEST_PART = 3  # words
+_PARTS = re.compile(
+    r"[?:;,.]|\band (?=(?:what|how|who|whom|is|can|does|do|may|should|which|when|where|in)\b)| - ", re.IGNORECASE
+)
+"""Where a question that asks for several things falls into parts."""
+
+OPEN_WORDS = FREQUENT | word_set(
+    "tell told look like see think expect say mean show case spot image picture diagnosis sign feature apart "
+    "distinguish difference different differ rather than instead between versus vs against first second two one "
+    "other so more most please about speak likely"
+)
+"""Words of questions that ask for nothing but the case."""
+
+
 @dataclass(frozen=True)
 class Question:
     """What was asked, and what the graph makes of it."""
 
     text: str
     mentions: tuple[Mention, ...]
+    conditions: frozenset[str]  # node ids of the conditions among them
     relations: frozenset[str]
     contrast: bool  # asks what tells one thing from another
 
@@ -86,6 +103,11 @@ class Shelf:
         self.at = {fact.id: number for number, fact in enumerate(self.facts)}
         self.words = BM25([_searched(graph, fact) for fact in self.facts])
         self.roots = {fact.id: _root(graph, fact) for fact in self.facts}
+
+    @cached_property
+    def sounds_like(self) -> np.ndarray:
+        """(prototypes, 384): what questions about each relation sound like."""
+        return embed.encode_cached(rank.PROTOTYPES)
 
     @cached_property
     def vectors(self) -> np.ndarray:
@@ -106,7 +128,7 @@ def warm(graph: Graph) -> bool:
     """Do now what the first question would wait for. Says whether meaning is searched too."""
     shelf = shelf_of(graph)
     if embed.available():
-        _ = shelf.vectors
+        _ = shelf.vectors, shelf.sounds_like
         embed.encode(["warm"])
         return True
     return False
@@ -140,13 +162,16 @@ def retrieve(
         rankings["meaning"] = _by_meaning(shelf, question)
     if nodes:
         rankings = _about_the_case(graph, shelf, rankings, nodes=nodes, asked=asked)
-    scores = _fused(rankings, vague=bool(nodes) and (asked.contrast or not asked.mentions))
-    for number in scores:
-        if asked.relations and shelf.facts[number].relation not in asked.relations:
-            scores[number] /= 1 + WANTED
-    chosen = _spread(
-        shelf, scores, wanted=asked.relations - (SHOWN if nodes else frozenset()), k=k, token_budget=token_budget
-    )
+    if _is_open(asked, nodes):
+        scores = _fused(rankings, vague=bool(nodes) and (asked.contrast or not asked.mentions))
+        for number in scores:
+            if asked.relations and shelf.facts[number].relation not in asked.relations:
+                scores[number] /= 1 + WANTED
+        costs, wanted = REPEAT, asked.relations - (SHOWN if nodes else frozenset())
+    else:
+        scores = _fitting(graph, shelf, asked, diagnosis_nodes(graph, differential), rankings)
+        costs, wanted = {}, frozenset()
+    chosen = _spread(shelf, scores, costs=costs, wanted=wanted, k=k, token_budget=token_budget)
     reasons = _Reasons(graph, asked, case, rankings)
     return Evidence(
         tuple(
@@ -165,7 +190,14 @@ def retrieve(
 def understand(graph: Graph, question: str) -> Question:
     low = question.lower()
     relations = {name for pattern, names in INTENTS if re.search(pattern, low) for name in names}
-    return Question(question, tuple(link(graph, question)), frozenset(relations), contrast=bool(CONTRAST.search(low)))
+    mentions = tuple(link(graph, question))
+    return Question(
+        question,
+        mentions,
+        conditions=frozenset(m.id for m in mentions if graph.node(m.id).kind == "Disease"),
+        relations=frozenset(relations),
+        contrast=bool(CONTRAST.search(low)),
+    )
 
 
 def _case_nodes(graph: Graph, asked: Question, differential: Sequence[str]) -> list[str]:
@@ -173,7 +205,7 @@ def _case_nodes(graph: Graph, asked: Question, differential: Sequence[str]) -> l
     nodes = diagnosis_nodes(graph, differential)
     if not asked.contrast:
         return nodes
-    named = list(dict.fromkeys(m.id for m in asked.mentions if graph.node(m.id).kind == "Disease"))
+    named = list(dict.fromkeys(m.id for m in asked.mentions if m.id in asked.conditions))
     if len(named) >= 2 or not nodes:
         return [*named, *(node for node in nodes if node not in named)]
     return [nodes[0], *(node for node in (*named, *nodes[1:]) if node != nodes[0])]
@@ -276,32 +308,96 @@ def _fused(rankings: Mapping[str, Sequence[int]], *, vague: bool) -> dict[int, f
     most = sum(weights[name] for name, ranking in rankings.items() if ranking) / (RANK_OFFSET + 1)
     scores: dict[int, float] = {}
     for name, ranking in rankings.items():
-        for rank, number in enumerate(ranking, start=1):
-            scores[number] = scores.get(number, 0.0) + weights[name] / (RANK_OFFSET + rank) / most
+        for place, number in enumerate(ranking, start=1):
+            scores[number] = scores.get(number, 0.0) + weights[name] / (RANK_OFFSET + place) / most
     return scores
+
+
+# --- a question that asks for something ---------------------------------------------------
+
+
+def _is_open(asked: Question, nodes: Sequence[str]) -> bool:
+    """Whether nothing but the case says which facts are meant: "What is this?", "Is it urgent?"."""
+    if not nodes:
+        return False
+    left = _beside_conditions(asked).lower()
+    for pattern, _ in INTENTS:
+        left = re.sub(pattern + r"\w*", " ", left)
+    return not (set(words(left)) - OPEN_WORDS)
+
+
+def _beside_conditions(asked: Question) -> str:
+    """The question without the conditions that it names."""
+    text = asked.text
+    for mention in reversed(asked.mentions):
+        if mention.id in asked.conditions:
+            text = f"{text[: mention.start]} {text[mention.end :]}"
+    return text
+
+
+def _fitting(
+    graph: Graph, shelf: Shelf, asked: Question, nodes: Sequence[str], rankings: Mapping[str, Sequence[int]]
+) -> dict[int, float]:
+    """Fact number -> how well it fits the question, in (0, 1], of what is near the conditions or was found at all."""
+    named = [mention.id for mention in asked.mentions if mention.id in asked.conditions]
+    conditions = list(dict.fromkeys((*nodes, *named)))[:SPOKEN]
+    near = [rank.standing(graph, key) for key in conditions]
+    about = {fact.id for keys in near for key in keys for fact in graph.facts_about(key)}
+    about |= {
+        fact.id for mention in asked.mentions for key in graph.family(mention.id) for fact in graph.facts_about(key)
+    }
+    full = " ".join((asked.text, *(graph.node(key).name for key in conditions)))
+    found = {shelf.at[key] for key in about if key in shelf.at}.union(*rankings.values())
+    if not found:
+        return {}
+    pool = sorted(found)
+    meaning = part = np.zeros(len(pool))
+    sounds: Mapping[str, float] = {}
+    if "meaning" in rankings:
+        rest = _beside_conditions(asked)
+        parts = [text for text in _PARTS.split(asked.text) if len(text.split()) >= SHORTEST_PART]
+        whole, *pieces = embed.encode([full, *dict.fromkeys((rest, *parts))])
+        vectors = shelf.vectors[pool]
+        meaning, part = vectors @ whole, (vectors @ np.transpose(pieces)).max(axis=1)
+        sounds = rank.sounding((shelf.sounds_like @ np.transpose(pieces)).max(axis=1))
+    searched = rank.Searched(meaning, part, shelf.words.scores(full)[pool])
+    table = rank.features(
+        [shelf.facts[number] for number in pool], searched, near, asked=asked.relations, sounds=sounds
+    )
+    scores = rank.scores(table, semantic="meaning" in rankings)
+    return dict(zip(pool, map(float, scores), strict=True))
 
 
 # --- choice ---------------------------------------------------------------------------------
 
 
 def _spread(
-    shelf: Shelf, scores: Mapping[int, float], *, wanted: frozenset[str], k: int, token_budget: int
+    shelf: Shelf,
+    scores: Mapping[int, float],
+    *,
+    costs: Mapping[str, float],
+    wanted: frozenset[str],
+    k: int,
+    token_budget: int,
 ) -> list[int]:
-    """Greedy: the best fact next, each repetition of relation, condition or feature held against it."""
+    """Greedy: the best fact next, each repetition of relation, condition or feature held against it.
+
+    `costs`: what a repetition leaves of a score, by kind; 1 for a kind that is not there.
+    """
     chosen: list[int] = []
     said: Counter[tuple[str, str]] = Counter()
     statements: set[tuple[str, ...]] = set()
     left = token_budget
     waiting = set(scores)
     while waiting and len(chosen) < k:
-        best = max(waiting, key=lambda number: (_held(shelf, number, scores[number], said, wanted), -number))
+        best = max(waiting, key=lambda number: (_held(shelf, number, scores[number], said, costs, wanted), -number))
         waiting.discard(best)
         fact = shelf.facts[best]
-        statement = _statement(fact)
-        if statement in statements or tokens_of(fact.text) > left:
+        said_here = statement(fact)
+        if said_here in statements or tokens_of(fact.text) > left:
             continue
         chosen.append(best)
-        statements.add(statement)
+        statements.add(said_here)
         left -= tokens_of(fact.text)
         said.update(_repeats(shelf, fact, wanted))
     return chosen
@@ -315,13 +411,20 @@ def _repeats(shelf: Shelf, fact: Fact, wanted: frozenset[str]) -> Iterable[tuple
         yield "relation", fact.relation
 
 
-def _held(shelf: Shelf, number: int, score: float, said: Counter[tuple[str, str]], wanted: frozenset[str]) -> float:
+def _held(
+    shelf: Shelf,
+    number: int,
+    score: float,
+    said: Counter[tuple[str, str]],
+    costs: Mapping[str, float],
+    wanted: frozenset[str],
+) -> float:
     for kind, key in _repeats(shelf, shelf.facts[number], wanted):
-        score *= REPEAT[kind] ** said[(kind, key)]
+        score *= costs.get(kind, 1.0) ** said[(kind, key)]
     return score
 
 
-def _statement(fact: Fact) -> tuple[str, ...]:
+def statement(fact: Fact) -> tuple[str, ...]:
     """Two facts that say the same, whoever says it; being confused goes both ways."""
     if fact.relation == "look_alike":
         return (fact.relation, *sorted((fact.subject, fact.object)))

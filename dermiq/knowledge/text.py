@@ -68,6 +68,8 @@ def normal(word: str) -> str:
         return _PLURALS[low]
     if len(low) > 3 and low.endswith("ies"):
         return low[:-3] + "y"
+    if low.endswith(("tches", "shes", "xes", "sses")):
+        return low[:-2]
     if len(low) > 3 and low.endswith("s") and not low.endswith(_KEEP_S):
         return low[:-1]
     return low

@@ -1,0 +1,315 @@
+"""How well names are linked, facts retrieved and sentences judged, on the sets in `tests/judged`.
+
+    python -m dermiq.knowledge.score claims|retrieval|linking [--part dev|test|all] [--show-errors] [--out FILE.json]
+
+The sets were written by people who did not see the code. Their part `dev` may be looked at when the code is
+improved; `test` is only scored, so --show-errors refuses it. --out adds the figures to a JSON file, under the name of
+the set and the part, with the hash of the set and of the graph's tables that they were measured on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import math
+import re
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dermiq.errors import DermIQError, InputError
+from dermiq.knowledge import embed
+from dermiq.knowledge.check import check_claims
+from dermiq.knowledge.graph import FOLDER, Graph
+from dermiq.knowledge.lexical import largest
+from dermiq.knowledge.link import link
+from dermiq.knowledge.retrieve import retrieve, shelf_of, statement
+from dermiq.knowledge.schema import read_rows
+from dermiq.types import PatientContext
+
+SETS = Path(__file__).resolve().parents[2] / "tests" / "judged"
+FILES = {"claims": "claims.tsv", "retrieval": "questions.tsv", "linking": "mentions.tsv"}
+PARTS = ("dev", "test", "all")
+VERDICTS = ("supported", "contradicted", "not_covered")
+DEPTH = 8  # facts that a question gets
+BUDGET = 80 * DEPTH  # tokens, as the command line gives them: the sets ask which facts come first, not how short
+RESAMPLES = 2000
+SEED = 7
+OTHER_SENSE = "other sense of a listed word"
+Row = dict[str, str]
+Figures = dict[str, Any]
+Scored = tuple[Figures, list[str]]
+"""The figures, and one line an error."""
+
+
+def read_set(name: str, part: str, folder: Path = SETS) -> list[Row]:
+    """The rows of one set that belong to a part. KnowledgeError where the file is missing."""
+    rows = [row for _, row in read_rows(folder / FILES[name])]
+    return [row for row in rows if part in ("all", row["part"])]
+
+
+# --- claims -----------------------------------------------------------------------------
+
+
+def verdict_of(graph: Graph, sentence: str) -> str:
+    """One verdict for a row: contradicted where any part is, supported where every part is."""
+    found = {claim.verdict for claim in check_claims(graph, sentence)}
+    if "contradicted" in found:
+        return "contradicted"
+    return "supported" if found == {"supported"} else "not_covered"
+
+
+def score_claims(graph: Graph, rows: Sequence[Row]) -> Scored:
+    """Precision and recall of two verdicts, overall and by origin, and how often which was taken for which."""
+    given = [verdict_of(graph, row["sentence"]) for row in rows]
+    figures: Figures = {"all": _verdict_figures(rows, given)}
+    for origin in sorted({row["origin"] for row in rows}):
+        chosen = [place for place, row in enumerate(rows) if row["origin"] == origin]
+        figures[origin] = _verdict_figures([rows[place] for place in chosen], [given[place] for place in chosen])
+    errors = [
+        f"{row['id']} {row['label']} -> {verdict}: {row['sentence']} [{row['edges']}] {row['note']}"
+        for row, verdict in zip(rows, given, strict=True)
+        if verdict != row["label"]
+    ]
+    return figures, errors
+
+
+def _verdict_figures(rows: Sequence[Row], given: Sequence[str]) -> Figures:
+    pairs = Counter((row["label"], verdict) for row, verdict in zip(rows, given, strict=True))
+    figures: Figures = {"n": len(rows)}
+    for verdict in VERDICTS[:2]:
+        hits = pairs[verdict, verdict]
+        said = sum(count for (_, other), count in pairs.items() if other == verdict)
+        true = sum(count for (label, _), count in pairs.items() if label == verdict)
+        figures[verdict] = {"precision": _share(hits, said), "recall": _share(hits, true)}
+    figures["confusion"] = {label: {verdict: pairs[label, verdict] for verdict in VERDICTS} for label in VERDICTS}
+    return figures
+
+
+def _share(part: float, whole: float) -> float | None:
+    return round(part / whole, 3) if whole else None
+
+
+# --- retrieval --------------------------------------------------------------------------
+
+
+def score_retrieval(graph: Graph, rows: Sequence[Row]) -> Scored:
+    """recall@8 and nDCG@8 of three searches, with 95 % intervals over questions (bootstrap, percentiles).
+
+    A found fact counts where it says what a marked one says, whoever says it, and once. BM25 and embeddings alone get
+    the question and the names of its differential, so that "Is a scan needed?" is not lost on them.
+    """
+    searches: dict[str, Callable[[Row], list[str]]] = {
+        "fused": lambda row: _fused(graph, row),
+        "BM25 alone": lambda row: _lexical(graph, row),
+    }
+    if embed.available():
+        searches["embeddings alone"] = lambda row: _semantic(graph, row)
+    figures: Figures = {"n": len(rows), "embeddings": embed.available()}
+    errors: list[str] = []
+    for name, search in searches.items():
+        found = [search(row) for row in rows]
+        scores = np.array([gains(graph, row["facts"].split("|"), keys) for row, keys in zip(rows, found, strict=True)])
+        recall, ndcg = scores[:, 0], scores[:, 1]
+        figures[name] = {"recall@8": _with_interval(recall), "nDCG@8": _with_interval(ndcg)}
+        if name == "fused":
+            errors = [
+                _missed(graph, row, keys, score)
+                for row, keys, score in zip(rows, found, recall, strict=True)
+                if score < 1
+            ]
+    return figures, errors
+
+
+def gains(graph: Graph, marked: Sequence[str], found: Sequence[str]) -> tuple[float, float]:
+    """(recall, nDCG) of at most `DEPTH` found fact ids; nDCG with a gain of 0 or 1, ideal over the marked facts."""
+    wanted = {statement(graph.fact(key)) for key in marked}
+    said = [statement(graph.fact(key)) for key in found[:DEPTH]]
+    hits = [key in wanted and key not in said[:place] for place, key in enumerate(said)]
+    gain = sum(hit / math.log2(place + 2) for place, hit in enumerate(hits))
+    ideal = sum(1 / math.log2(place + 2) for place in range(min(len(wanted), DEPTH)))
+    return sum(hits) / len(wanted), gain / ideal
+
+
+def _with_interval(scores: np.ndarray) -> Figures:
+    """Mean of (n,) scores and the interval of the mean over resampled questions."""
+    chosen = np.random.default_rng(SEED).integers(0, len(scores), (RESAMPLES, len(scores)))
+    low, high = np.percentile(scores[chosen].mean(axis=1), (2.5, 97.5))
+    return {"mean": round(float(scores.mean()), 3), "low": round(float(low), 3), "high": round(float(high), 3)}
+
+
+def _differential(row: Row) -> list[str]:
+    return [key for key in row["differential"].split("|") if key]
+
+
+def _context(row: Row) -> PatientContext | None:
+    """Ages in months are told as parts of a year; a `PatientContext` holds whole years."""
+    if not row["context"]:
+        return None
+    told = json.loads(row["context"])
+    age = told.get("age")
+    return PatientContext(
+        age=None if age is None else int(age),
+        sex=told.get("sex"),
+        site=told.get("site"),
+        symptoms=tuple(told.get("symptoms", ())),
+    )
+
+
+def _fused(graph: Graph, row: Row) -> list[str]:
+    evidence = retrieve(
+        graph, row["question"], differential=_differential(row), context=_context(row), k=DEPTH, token_budget=BUDGET
+    )
+    return [item.fact.id for item in evidence.items]
+
+
+def _asked(graph: Graph, row: Row) -> str:
+    known = [graph.diagnosis(key) for key in _differential(row)]
+    return " ".join([row["question"], *(found.name for found in known if found)])
+
+
+def _lexical(graph: Graph, row: Row) -> list[str]:
+    shelf = shelf_of(graph)
+    return [shelf.facts[number].id for number in shelf.words.best(_asked(graph, row), DEPTH)]
+
+
+def _semantic(graph: Graph, row: Row) -> list[str]:
+    shelf = shelf_of(graph)
+    cosines = shelf.vectors @ embed.encode([_asked(graph, row)])[0]
+    return [shelf.facts[number].id for number in largest(cosines, DEPTH)]
+
+
+def _missed(graph: Graph, row: Row, keys: Sequence[str], score: float) -> str:
+    wanted = {statement(graph.fact(key)): graph.fact(key) for key in row["facts"].split("|")}
+    lines = [f"{row['id']} {score:.2f} {row['question']} [{row['differential']}] {row['note']}"]
+    for key in keys:
+        fact = graph.fact(key)
+        hit = wanted.pop(statement(fact), None)
+        lines.append(f"    {'+' if hit else ' '} {fact.id} {fact.relation}: {fact.text}")
+    lines += [f"    - {fact.id} {fact.relation}: {fact.text}" for fact in wanted.values()]
+    return "\n".join(lines)
+
+
+# --- linking ----------------------------------------------------------------------------
+
+
+def score_linking(graph: Graph, rows: Sequence[Row]) -> Scored:
+    """Span and id together; negation among the links that are right; false links on texts that name nothing."""
+    hits = found_in_all = marked_in_all = right_negation = 0
+    silent: dict[str, Counter[str]] = defaultdict(Counter)
+    errors = []
+    for row in rows:
+        marked = spans_of(row)
+        found = {(mention.start, mention.end): mention for mention in link(graph, row["text"])}
+        right = {span for span, (ids, _) in marked.items() if span in found and found[span].id in ids}
+        hits += len(right)
+        found_in_all += len(found)
+        marked_in_all += len(marked)
+        right_negation += sum(found[span].negated == marked[span][1] for span in right)
+        if not marked:
+            kind = "other sense" if OTHER_SENSE in row["note"] else "names nothing"
+            silent[kind] += Counter(texts=1, texts_with_false_links=bool(found), false_links=len(found))
+        wrong = [f"+{row['text'][m.start : m.end]}={m.id}" for s, m in sorted(found.items()) if s not in right]
+        wrong += [f"-{row['text'][s[0] : s[1]]}={'/'.join(ids)}" for s, (ids, _) in marked.items() if s not in right]
+        wrong += [f"not {found[s].text}: {found[s].negated}" for s in right if found[s].negated != marked[s][1]]
+        if wrong:
+            errors.append(f"{row['id']} {row['text']}  ==> {' '.join(wrong)}")
+    figures: Figures = {
+        "n": len(rows),
+        "mentions": marked_in_all,
+        "precision": _share(hits, found_in_all),
+        "recall": _share(hits, marked_in_all),
+        "F1": _share(2 * hits, found_in_all + marked_in_all),
+        "negation": _share(right_negation, hits),
+    }
+    figures |= {kind: dict(counts) for kind, counts in sorted(silent.items())}
+    return figures, errors
+
+
+def spans_of(row: Row) -> dict[tuple[int, int], tuple[set[str], bool]]:
+    """(start, end) -> the ids that are right there, and whether the name is negated.
+
+    Marks follow the text's order, so a word that is there twice is looked for behind the mark before it.
+    InputError for a mark that the text does not hold.
+    """
+    others: dict[str, set[str]] = defaultdict(set)
+    for text, key in re.findall(r"also right: ([^;]+?) = ([^;\s]+)", row["note"]):
+        others[text].add(key)
+    spans: dict[tuple[int, int], tuple[set[str], bool]] = {}
+    after = 0
+    for mark in json.loads(row["mentions"]):
+        start = row["text"].find(mark["text"], after)
+        if start < 0:
+            raise InputError(f"{row['id']}: {mark['text']!r} is not in the text behind the mark before it.")
+        after = start + len(mark["text"])
+        spans[start, after] = ({mark["id"], *others[mark["text"]]}, mark["negated"])
+    return spans
+
+
+# --- the command ------------------------------------------------------------------------
+
+SCORERS: dict[str, Callable[[Graph, Sequence[Row]], Scored]] = {
+    "claims": score_claims,
+    "retrieval": score_retrieval,
+    "linking": score_linking,
+}
+
+
+def digest(paths: Iterable[Path]) -> str:
+    """One hash of several files' contents."""
+    return hashlib.sha256(b"\0".join(path.read_bytes() for path in paths)).hexdigest()[:16]
+
+
+def measured_on(name: str) -> dict[str, str]:
+    """Which set and which tables figures are of."""
+    tables = (FOLDER / f"{table}.tsv" for table in ("nodes", "edges", "sources"))
+    return {"set": digest([SETS / FILES[name]]), "tables": digest(tables)}
+
+
+def lines_of(figures: Mapping[str, Any], *, indent: str = "") -> list[str]:
+    """Figures as a reader sees them, one group a line."""
+    lines = []
+    for name, value in figures.items():
+        if isinstance(value, Mapping) and any(isinstance(inner, Mapping) for inner in value.values()):
+            lines += [f"{indent}{name}", *lines_of(value, indent=indent + "  ")]
+        elif isinstance(value, Mapping):
+            lines.append(f"{indent}{name:<17}" + "  ".join(f"{key} {number}" for key, number in value.items()))
+        else:
+            lines.append(f"{indent}{name:<17}{value}")
+    return lines
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Score the graph's code on the labelled sets.")
+    parser.add_argument("set", choices=tuple(SCORERS), help="which set")
+    parser.add_argument("--part", choices=PARTS, default="all", help="which rows")
+    parser.add_argument("--show-errors", action="store_true", help="print every row that went wrong; dev only")
+    parser.add_argument("--out", type=Path, default=None, help="JSON that the figures are added to")
+    options = parser.parse_args(arguments)
+    if options.show_errors and options.part != "dev":
+        print("Errors are shown of the part dev alone: the part test is never looked at.", file=sys.stderr)
+        return 2
+    try:
+        figures, errors = SCORERS[options.set](Graph.load(), read_set(options.set, options.part))
+    except DermIQError as error:
+        print(error, file=sys.stderr)
+        return 2
+    print("\n".join([*(errors if options.show_errors else []), *lines_of(figures)]))
+    if options.out is not None:
+        _add_to(options.out, options.set, options.part, figures)
+    return 0
+
+
+def _add_to(path: Path, name: str, part: str, figures: Figures) -> None:
+    held = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    held.setdefault(name, {})[part] = {**figures, "measured on": measured_on(name)}
+    path.write_text(json.dumps(held, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
