@@ -12,7 +12,8 @@ import pytest
 from dermiq.knowledge.cli import add_parsers
 
 
-def _run(*words: str) -> int:
+def run_cli(*words: str) -> int:
+    """What `python -m dermiq` does with these words; gives the exit status."""
     parser = argparse.ArgumentParser()
     add_parsers(parser.add_subparsers(required=True))
     args = parser.parse_args(words)
@@ -25,7 +26,7 @@ def _printed(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
 
 
 def test_knowledge_prints_the_agreed_fields(capsys: pytest.CaptureFixture[str]) -> None:
-    assert _run("knowledge", "Is it a BCC?", "--json", "--no-embeddings") == 0
+    assert run_cli("knowledge", "Is it a BCC?", "--json", "--no-embeddings") == 0
     (row,) = _printed(capsys)
     assert set(row) == {"entities", "facts"}
     assert row["entities"] == [
@@ -35,7 +36,7 @@ def test_knowledge_prints_the_agreed_fields(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_check_prints_the_agreed_fields(capsys: pytest.CaptureFixture[str]) -> None:
-    assert _run("check", "It is malignant. It is benign. Rain is wet.", "--diagnosis", "mel", "--json") == 0
+    assert run_cli("check", "It is malignant. It is benign. Rain is wet.", "--diagnosis", "mel", "--json") == 0
     (row,) = _printed(capsys)
     assert set(row) == {"claims", "accuracy", "relevance", "completeness"}
     assert [claim["verdict"] for claim in row["claims"]] == ["supported", "contradicted", "not_covered"]
@@ -51,7 +52,7 @@ def test_a_file_gives_one_line_a_row(
     rows = [{"id": 7, "text": "Melanoma is malignant.", "diagnosis": "mel"}, {"text": "Is a nevus benign?"}]
     path.write_text("\n".join(json.dumps(row) for row in rows) + "\n\n", encoding="utf-8")
     extra = ["--no-embeddings"] if command == "knowledge" else []
-    assert _run(command, "--file", str(path), *extra) == 0
+    assert run_cli(command, "--file", str(path), *extra) == 0
     first, second = _printed(capsys)
     assert first["id"] == 7
     assert "id" not in second
@@ -69,7 +70,7 @@ def test_a_file_gives_one_line_a_row(
     ],
 )
 def test_what_is_wrong_is_one_sentence(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert _run(*words) == 2
+    assert run_cli(*words) == 2
     assert message in capsys.readouterr().err
 
 
@@ -77,12 +78,12 @@ def test_what_is_wrong_is_one_sentence(words: list[str], message: str, capsys: p
 def test_a_bad_row_is_named(line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text(line, encoding="utf-8")
-    assert _run("check", "--file", str(path)) == 2
+    assert run_cli("check", "--file", str(path)) == 2
     assert "line 1" in capsys.readouterr().err
 
 
 def test_people_can_read_it_too(capsys: pytest.CaptureFixture[str]) -> None:
-    assert _run("knowledge", "How is a dermatofibroma treated?", "--no-embeddings") == 0
+    assert run_cli("knowledge", "How is a dermatofibroma treated?", "--no-embeddings") == 0
     assert "[1]" in capsys.readouterr().out
-    assert _run("check", "Melanoma is benign.") == 0
+    assert run_cli("check", "Melanoma is benign.") == 0
     assert capsys.readouterr().out.startswith("! Melanoma is benign.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from dataclasses import fields
 from pathlib import Path
@@ -12,11 +11,11 @@ import networkx as nx
 import pytest
 
 from dermiq.errors import InputError
-from dermiq.knowledge.cli import add_parsers
 from dermiq.knowledge.export import export
 from dermiq.knowledge.graph import FOLDER
 from dermiq.knowledge.schema import LITERAL_RELATIONS, Edge, Node, only_licence, read_tables
 from dermiq.types import Source
+from tests.test_knowledge_cli import run_cli
 
 TABLES = read_tables(FOLDER)
 NUMBERS = ("n", "probability", "lift", "likelihood_ratio", "low", "high")
@@ -130,20 +129,12 @@ def test_tsv_reads_back_the_same(tmp_path: Path) -> None:
     _same(TABLES.sources, back.sources)
 
 
-def _run(*words: str) -> int:
-    parser = argparse.ArgumentParser()
-    add_parsers(parser.add_subparsers(required=True))
-    args = parser.parse_args(words)
-    code: int = args.run(args)
-    return code
-
-
 @pytest.mark.parametrize("form", ["graphml", "jsonld", "tsv"])
 def test_the_command_exports_what_a_licence_allows(
     form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "new" / "kg"
-    assert _run("knowledge", "--export", form, "--out", str(out), "--licence", "open") == 0
+    assert run_cli("knowledge", "--export", form, "--out", str(out), "--licence", "open") == 0
     free = only_licence(TABLES, "open")
     assert f"{len(free.nodes)} nodes, {len(free.edges)} edges" in capsys.readouterr().out
     files = out.iterdir() if out.is_dir() else [out]
@@ -154,10 +145,10 @@ def test_the_command_exports_what_a_licence_allows(
 
 
 def test_what_is_wrong_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert _run("knowledge", "--export", "jsonld") == 2
+    assert run_cli("knowledge", "--export", "jsonld") == 2
     assert "--out" in capsys.readouterr().err
     (tmp_path / "file").write_text("", encoding="utf-8")
-    assert _run("knowledge", "--export", "jsonld", "--out", str(tmp_path / "file" / "kg")) == 2
+    assert run_cli("knowledge", "--export", "jsonld", "--out", str(tmp_path / "file" / "kg")) == 2
     assert "cannot be written" in capsys.readouterr().err
     with pytest.raises(InputError, match="no format 'turtle'"):
         export(TABLES, "turtle", tmp_path / "kg.ttl")
