@@ -13,7 +13,13 @@ from dermiq.lesion.drawn import drawn_examples
 from dermiq.specialist import Specialist, fuse_readings, lesion_window
 from dermiq.specialist.reader import Familiarity
 from dermiq.types import CLASSES, Lesion, SpecialistReading
-from dermiq.vlm.tower import PYRAMID_CHANNELS, DermTower, DermTowerConfig
+from dermiq.vlm.tower import (
+    PYRAMID_CHANNELS,
+    DermTower,
+    DermTowerConfig,
+    DermTowerPair,
+    DermTowerPairConfig,
+)
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +37,19 @@ def test_tower_is_a_stock_vision_model(tmp_path: Path) -> None:
     tower.save_pretrained(tmp_path)
     again = AutoModel.from_pretrained(tmp_path).eval()
     torch.testing.assert_close(again(pixels).last_hidden_state, tower(pixels).last_hidden_state)
+
+
+def test_tower_pair_is_a_stock_vision_model(tmp_path: Path) -> None:
+    from transformers import AutoModel
+
+    pair = DermTowerPair(DermTowerPairConfig(image_size=64)).eval()
+    pixels = torch.randn(2, 3, 64, 64)
+    cells = pair(pixels).last_hidden_state
+    assert cells.shape == (2, 4, 2560)
+    upright = pair(pixels.flip(3)).last_hidden_state.unflatten(1, (2, 2)).flip(2).flatten(1, 2)
+    torch.testing.assert_close(upright, cells, msg="a mirrored image gives mirrored cells")
+    pair.save_pretrained(tmp_path)
+    torch.testing.assert_close(AutoModel.from_pretrained(tmp_path).eval()(pixels).last_hidden_state, cells)
 
 
 def test_reading_is_complete_and_sums_to_one(specialist: Specialist) -> None:

@@ -19,12 +19,14 @@ from dermiq.lesion import default_reference, measure_findings
 from dermiq.lesion.drawn import drawn_examples
 from dermiq.specialist import Specialist
 from dermiq.specialist.model import SpecialistNet
+from dermiq.specialist.reader import mirrored, squash
 from dermiq.types import CLASSES, Evidence, Lesion
 from dermiq.vlm.nano import assemble
 from dermiq.vlm.parse import parse
 from tests.tiny import save_tiny_base
 from train import nano, specialist, texts
 from train.data import read_table
+from train.nano_examples import Teacher, towers_of
 
 
 @pytest.fixture
@@ -140,12 +142,44 @@ def test_scores_equal_the_plain_forward(tmp_path: Path) -> None:
         trainee.tokens.sequence([*messages, nano.assistant_message("<answer>" + candidate)])
         for candidate in nano.answer_candidates().values()
     ]
-    features = torch.randn(1, 4, 1280)
+    features = torch.randn(1, 4, 2560)
     with torch.no_grad():
         logits, targets, owner = trainee.learned(rows, features.expand(len(rows), -1, -1))
     chosen = logits.log_softmax(-1).gather(1, targets[:, None])[:, 0]
     whole = torch.zeros(len(rows)).index_add_(0, owner, chosen)
     torch.testing.assert_close(whole - whole[0], trainee.scores(rows, features) - trainee.scores(rows, features)[0])
+
+
+def test_distillation_is_the_kl_between_answers(tmp_path: Path) -> None:
+    """Over answers drawn as they are taught, the token-wise loss is the KL between distributions over answers."""
+    model, processor = assemble(save_tiny_base(tmp_path), tower=None, image_size=64)
+    trainee = nano.Trainee(model, nano.Tokens(processor, 4))
+    trainee.renew_prefix()
+    model.eval()
+    messages = nano.differential_messages(nano.PatientContext())
+    rows = [
+        trainee.tokens.sequence([*messages, nano.assistant_message(nano.ANSWER_PREFILL + candidate)])
+        for candidate in nano.answer_candidates().values()
+    ]
+    features, taught = torch.randn(1, 4, 2560), torch.tensor([[0.3, 0.1, 0.05, 0.05, 0.2, 0.25, 0.05]])
+    with torch.no_grad():
+        losses = torch.stack([trainee.distillation_loss([rows], [drawn], taught, features) for drawn in range(7)])
+        logits, targets, owner = trainee.learned(rows, features.expand(len(rows), -1, -1))
+    chosen = logits.log_softmax(-1).gather(1, targets[:, None])[:, 0]
+    whole = torch.zeros(len(rows)).index_add_(0, owner, chosen)
+    torch.testing.assert_close((taught[0] * losses).sum(), (taught[0] * (taught[0].log() - whole)).sum())
+
+
+def test_the_teacher_is_the_specialist_on_the_window() -> None:
+    """Its probabilities for cells over mirrored copies are the calibrated mean of both networks' logits."""
+    reader = Specialist.load()
+    window = squash(drawn_examples()[1][1], reader.calibration.image_size)
+    copies = mirrored(window)
+    with torch.no_grad():
+        cells = towers_of(reader)(window[None]).last_hidden_state
+        logits = (reader.net.classify(copies).mean(0) + reader.near_net.classify(copies).mean(0)) / 2
+    logits = (logits + torch.tensor(reader.calibration.offsets)) / reader.calibration.temperature
+    torch.testing.assert_close(Teacher(reader)(cells)[0], logits.softmax(0), atol=1e-4, rtol=1e-3)
 
 
 def test_sequence_equals_the_whole_template(tmp_path: Path) -> None:

@@ -46,7 +46,9 @@ def trained(base: Path) -> tuple[Any, Any]:
 def save_weights(model: Any, folder: Path, **settings: Any) -> Path:
     tower = model.get_base_model().model.vision_tower.state_dict()
     (folder / "specialist").mkdir(parents=True)
-    save_file({f"near.tower.{key}": value for key, value in tower.items()}, folder / "specialist" / "model.safetensors")
+    theirs = {own: name for name, own in nano.TOWERS.items()}
+    renamed = {theirs[f"{key.split('.')[0]}."] + key.split(".", 1)[1]: value for key, value in tower.items()}
+    save_file(renamed, folder / "specialist" / "model.safetensors")
     save_nano_parts(model, folder / "nano", image_size=64, **settings)
     return folder
 

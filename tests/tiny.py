@@ -169,12 +169,12 @@ def _llava(layers: int) -> tuple[Any, Any]:
 
 
 def _nano(layers: int) -> tuple[Any, Any]:
-    """LLaVA around the specialist's tower (3.4 M parameters), as DermIQ-Nano is built."""
-    from dermiq.vlm.tower import PIXEL_MEAN, PIXEL_STD, DermTowerConfig
+    """LLaVA around the specialist's towers (6.8 M parameters), as DermIQ-Nano is built."""
+    from dermiq.vlm.tower import PIXEL_MEAN, PIXEL_STD, DermTowerPairConfig
 
     tokenizer = tokenizer_for("llava")
     config = LlavaConfig(
-        vision_config=DermTowerConfig(image_size=64),
+        vision_config=DermTowerPairConfig(image_size=64),
         text_config=LlamaConfig(**_text(layers, tokenizer), tie_word_embeddings=True),
         image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
         vision_feature_layer=-1,

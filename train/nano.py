@@ -1,14 +1,15 @@
-"""Trains DermIQ-Nano: a projector and LoRA that let SmolLM2 read the specialist's tower and write the agreed form.
+"""Trains DermIQ-Nano: a projector and LoRA that let SmolLM2 read the specialist's towers and write the agreed form.
 
     python -m train.nano --out runs/nano            # about forty minutes on two cores
     python -m train.nano --out runs/nano --resume   # goes on after a stop or a crash
 
 Three stages, all on `train`:
-1. features: the frozen tower's cells for each lesion window, plain and augmented, kept in memory;
+1. features: the frozen towers' cells for each lesion window, plain and augmented, kept in memory;
 2. align: the projector alone learns to put each image near the word embeddings of its diagnosis (a cheap
    stand-in for LLaVA's caption stage, arXiv 2304.08485: our data has labels, not captions);
-3. sft: projector and LoRA together. First the diagnosis at once, then reasoning and follow-ups mixed with it.
-   Targets are `train.texts`; the loss is on answers only. The system turn is the same everywhere: its cache
+3. sft: projector and LoRA together. First the diagnosis at once, distilled from the specialist's probabilities
+   (Hinton et al. 2015, arXiv 1503.02531) of images and of mixtures of images, then reasoning and follow-ups mixed
+   with it. Texts are `train.texts`; the loss is on answers only. The system turn is the same everywhere: its cache
    is computed once every few steps and held constant within them.
 Offsets and temperature of the likelihood differential are fitted on `val`; the parts go to `dermiq/weights/nano`.
 """
@@ -48,11 +49,11 @@ from dermiq.vlm.prompts import (
     system_message,
 )
 from train import texts
-from train.calibrate import STRENGTHS, careful_temperature, drawn_shares, merit
+from train.calibrate import STRENGTHS, best_temperature, careful_temperature, drawn_shares, merit
 from train.data import data_folder, read_table
 from train.log import append
 from train.metrics import balanced_accuracy, macro_f1
-from train.nano_examples import Example, batches, choose_rows, class_weights, pick_views, prepare
+from train.nano_examples import Example, Teacher, batches, choose_rows, class_weights, mix, pick_views, prepare
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ class Config:
     differential_batch: int = 12
     reasoning_batch: int = 3
     mixed_differential_batch: int = 3
+    differential_weight: float = 0.3  # of the differential's loss (a sum over tokens) beside the reasoning's (a mean)
     follow_up_share: float = 0.5  # of reasoning examples that go on with a second question
     told_share: float = 0.7  # of examples whose patient context is told
     learning_rate: float = 6e-4
@@ -87,14 +89,20 @@ class Config:
 
 
 def align(
-    projector: torch.nn.Module, examples: Sequence[Example], embeddings: Tensor, names: Tensor, config: Config
+    projector: torch.nn.Module,
+    examples: Sequence[Example],
+    teacher: Teacher,
+    embeddings: Tensor,
+    names: Tensor,
+    config: Config,
 ) -> float:
-    """Moves the mean projected cell towards its diagnosis' word embedding. Returns the last mean accuracy.
+    """Moves the mean projected cell towards its diagnosis' word embedding. Returns how often that is the teacher's.
 
     `embeddings` (V, 576) give the length that a visual token should have, `names` (7, 576) the directions.
     """
     generator = torch.Generator().manual_seed(config.seed)
-    features = torch.stack([e.features for e in examples])  # (N, views, cells, 1280)
+    rng = random.Random(config.seed)
+    features = torch.stack([e.features for e in examples])  # (N, views, cells, 2560)
     labels = torch.tensor([CLASSES.index(e.label) for e in examples])
     weights = class_weights(labels)
     directions = F.normalize(names - names.mean(0), dim=1)
@@ -105,15 +113,17 @@ def align(
     for _ in range(config.align_steps):
         rows = torch.multinomial(weights, 48, replacement=True, generator=generator)
         views = torch.randint(features.shape[1], (48,), generator=generator)
-        tokens = projector(features[rows, views].float())  # (B, cells, 576)
+        cells = mix(features[rows, views].float(), rng)
+        taught = teacher(cells)
+        tokens = projector(cells)  # (B, cells, 576)
         logits = tokens.mean(1) @ directions.T / (0.15 * length)
         size = (tokens.norm(dim=-1) / length - 1.0).square().mean()
-        loss = F.cross_entropy(logits, labels[rows], label_smoothing=0.05) + 0.2 * size
+        loss = F.cross_entropy(logits, taught) + 0.2 * size
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         schedule.step()
-        recent = 0.99 * recent + 0.01 * (logits.argmax(1) == labels[rows]).float().mean().item()
+        recent = 0.99 * recent + 0.01 * (logits.argmax(1) == taught.argmax(1)).float().mean().item()
     return recent
 
 
@@ -192,7 +202,7 @@ class Trainee:
     def learned(self, rows: Sequence[TokenRow], features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Logits (n, V) of all learned tokens, those tokens (n,), and the row that each is of (n,).
 
-        `features` (B, cells, 1280). The rows go on from the cached system turn, padded at the right.
+        `features` (B, cells, 2560). The rows go on from the cached system turn, padded at the right.
         """
         length, start = max(len(row.ids) for row in rows), len(self.tokens.system_ids)
         ids = torch.zeros(len(rows), length, dtype=torch.long)
@@ -219,7 +229,7 @@ class Trainee:
 
     @torch.no_grad()
     def scores(self, rows: Sequence[TokenRow], features: Tensor) -> Tensor:
-        """Log-likelihood (B,) of the learned tokens of rows that differ at their ends alone; features (1, cells, 1280).
+        """Log-likelihood (B,) of the learned tokens of rows that differ at their ends alone; features (1, cells, 2560).
 
         What the rows share is read once, with the image; the ends go on from its cache.
         """
@@ -260,11 +270,51 @@ class Trainee:
         logits, targets, _ = self.learned(rows, features)
         return F.cross_entropy(logits, targets)
 
+    def distillation_loss(
+        self, answers: Sequence[Sequence[TokenRow]], drawn: Sequence[int], taught: Tensor, features: Tensor
+    ) -> Tensor:
+        """Mean over cases of KL(taught || model) along one answer each, in nats.
 
-def differential_example(example: Example, config: Config, rng: random.Random) -> list[dict]:
+        `answers` are one row a class and case, `drawn` the row of each case that is read, `taught` (B, 7). At each
+        token of the drawn answer the target is the taught share of every token with which an answer goes on there, so
+        that, with answers drawn as they are taught, its mean is the KL between both distributions over answers.
+        """
+        logits = self.learned([rows[d] for rows, d in zip(answers, drawn, strict=True)], features)[0]
+        places = [going_on(rows, d, shares) for rows, d, shares in zip(answers, drawn, taught.tolist(), strict=True)]
+        tokens = torch.tensor([line for tokens, _ in places for line in tokens])  # (n, 7)
+        shares = torch.tensor([line for _, shares in places for line in shares])
+        targets = torch.zeros_like(logits).scatter_add_(1, tokens, shares)  # answers that go on alike count together
+        return F.kl_div(logits.log_softmax(1), targets, reduction="sum") / len(answers)
+
+
+def going_on(
+    rows: Sequence[TokenRow], drawn: int, shares: Sequence[float]
+) -> tuple[list[list[int]], list[list[float]]]:
+    """At each learned token of `rows[drawn]`: the tokens with which the rows go on there, and their shares of 1.
+
+    A row that has left the drawn one before has no share.
+    """
+    ids = rows[drawn].ids
+    tokens, weights = [], []
+    for place, learned in enumerate(rows[drawn].learned):
+        if not learned:
+            continue
+        here = [
+            share if len(row.ids) > place and row.ids[:place] == ids[:place] else 0.0
+            for row, share in zip(rows, shares, strict=True)
+        ]
+        tokens.append([row.ids[place] if weight else 0 for row, weight in zip(rows, here, strict=True)])
+        weights.append([weight / sum(here) for weight in here])
+    return tokens, weights
+
+
+def differential_rows(example: Example, tokens: Tokens, config: Config, rng: random.Random) -> list[TokenRow]:
+    """The question for the diagnosis at once with each class as its answer."""
     context = example.context if rng.random() < config.told_share else PatientContext()
-    answer = f"{ANSWER_PREFILL}{CLASS_NAMES[example.label]}</answer>"
-    return [*differential_messages(context), assistant_message(answer)]
+    asked = differential_messages(context)
+    return [
+        tokens.sequence([*asked, assistant_message(ANSWER_PREFILL + answer)]) for answer in answer_candidates().values()
+    ]
 
 
 def reasoning_example(example: Example, graph: Graph, config: Config, rng: random.Random) -> list[dict]:
@@ -296,7 +346,14 @@ def reasoning_example(example: Example, graph: Graph, config: Config, rng: rando
 
 
 def sft(
-    trainee: Trainee, examples: Sequence[Example], graph: Graph, config: Config, out: Path, *, resume: bool
+    trainee: Trainee,
+    examples: Sequence[Example],
+    teacher: Teacher,
+    graph: Graph,
+    config: Config,
+    out: Path,
+    *,
+    resume: bool,
 ) -> None:
     trainable = [p for p in trainee.model.parameters() if p.requires_grad]
     projector = {id(p) for p in trainee.projector.parameters()}
@@ -327,13 +384,15 @@ def sft(
         if (step - done) % config.prefix_every == 0:
             trainee.renew_prefix()
         chosen = next(short if step < config.differential_steps else mixed)
-        sequences = [trainee.tokens.sequence(differential_example(e, config, rng)) for e in chosen]
-        loss = trainee.loss(sequences, pick_views(chosen, rng))
+        answers = [differential_rows(e, trainee.tokens, config, rng) for e in chosen]
+        cells = mix(pick_views(chosen, rng).float(), rng)
+        taught = teacher(cells)
+        loss = trainee.distillation_loss(answers, torch.multinomial(taught, 1)[:, 0].tolist(), taught, cells)
         line = {"step": step + 1, "differential_loss": loss.item()}
         if step < config.differential_steps:
             loss.backward()
         else:
-            (0.5 * loss).backward()
+            (config.differential_weight * loss).backward()
             chosen = next(reasoning)
             sequences = [trainee.tokens.sequence(reasoning_example(e, graph, config, rng)) for e in chosen]
             loss = trainee.loss(sequences, pick_views(chosen, rng))
@@ -377,12 +436,19 @@ def load_parts(trainee: Trainee, folder: Path) -> None:
     from peft import set_peft_model_state_dict
 
     try:
-        trainee.projector.load_state_dict(load_file(folder / "projector.safetensors"))
+        trainee.projector.load_state_dict(widened(load_file(folder / "projector.safetensors"), trainee.projector))
         found: Any = set_peft_model_state_dict(trainee.model, load_file(folder / "adapter_model.safetensors"))
     except (OSError, RuntimeError) as error:
         raise ModelError(f"{folder} holds no Nano parts of this shape and LoRA rank.", detail=str(error)) from error
     if found.unexpected_keys:
         raise ModelError(f"{folder} holds no Nano parts of this shape: it has {found.unexpected_keys[0]} besides.")
+
+
+def widened(state: dict[str, Tensor], projector: Any) -> dict[str, Tensor]:
+    """A projector of the near tower alone reads both towers when the far one's columns start at zero."""
+    weight = state["linear_1.weight"]
+    missing = projector.linear_1.in_features - weight.shape[1]
+    return state | {"linear_1.weight": F.pad(weight, (missing, 0))} if missing == weight.shape[1] else state
 
 
 def name_embeddings(tokenizer: object, embeddings: Tensor) -> Tensor:
@@ -405,6 +471,7 @@ def train(config: Config, *, resume: bool = False) -> None:
     out.mkdir(parents=True, exist_ok=True)
     (out / "config.json").write_text(json.dumps(asdict(config), indent=1))
     specialist, graph = Specialist.load(), Graph.load()
+    teacher = Teacher(specialist)
     table = pd.concat([read_table(folder, name, ["train"]) for name in ("ham10000", "pad_ufes_20")])
     cache = out / "examples.pt"
     if cache.is_file():
@@ -431,10 +498,11 @@ def train(config: Config, *, resume: bool = False) -> None:
     if aligned.is_file():
         trainee.projector.load_state_dict(load_file(aligned))
     else:
-        accuracy = align(trainee.projector, examples, embeddings, name_embeddings(tokens.tokenizer, embeddings), config)
+        names = name_embeddings(tokens.tokenizer, embeddings)
+        accuracy = align(trainee.projector, examples, teacher, embeddings, names, config)
         save_file(trainee.projector.state_dict(), aligned)
-        print(f"aligned: {accuracy:.3f} of the last batches nearest to their diagnosis", flush=True)
-    sft(trainee, examples, graph, config, out, resume=resume)
+        print(f"aligned: {accuracy:.3f} of the last batches nearest to the teacher's diagnosis", flush=True)
+    sft(trainee, examples, teacher, graph, config, out, resume=resume)
     finish(trainee, held_out, drawn_shares(pd.Series([e.label for e in examples])), config, size)
 
 
@@ -442,9 +510,10 @@ def finish(trainee: Trainee, held_out: Sequence[Example], shares: Tensor, config
     """Fits offsets and temperature on `val`, as `train.calibrate` does, and writes the parts that ship."""
     logs = likelihoods(trainee, held_out)
     labels = torch.tensor([CLASSES.index(e.label) for e in held_out])
+    scale = best_temperature(logs, labels)  # likelihoods are surer than they should be; the offsets are not
     trials = []
     for tau in STRENGTHS:
-        offsets = -tau * shares.log()
+        offsets = -tau * scale * shares.log()
         answers = (logs + offsets).argmax(1).numpy()
         recall, f1 = balanced_accuracy(labels.numpy(), answers), macro_f1(labels.numpy(), answers)
         print(f"val, tau {tau}: balanced accuracy {recall:.4f}, macro-F1 {f1:.4f}", flush=True)
@@ -458,7 +527,7 @@ def finish(trainee: Trainee, held_out: Sequence[Example], shares: Tensor, config
         image_size=size,
         temperature=round(temperature, 4),
         offsets={code: round(value, 4) for code, value in zip(CLASSES, offsets.tolist(), strict=True)},
-        version="0.2",
+        version="0.3",
         training={key: value for key, value in asdict(config).items() if key not in ("out", "init", "data", "weights")},
     )
 

@@ -1,4 +1,4 @@
-"""The images of Nano's training, as the frozen tower sees them, with what is known and measured of each."""
+"""The images of Nano's training, as the frozen towers see them, with what is known and measured of each."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from dermiq.lesion import default_reference, measure_findings
 from dermiq.lesion.frame import main_region
 from dermiq.specialist.reader import Specialist, lesion_window, squash
 from dermiq.types import CLASSES, Finding, PatientContext
+from dermiq.vlm.tower import DermTowerPair, DermTowerPairConfig
 from train.calibrate import pixels_of
 
 
@@ -23,7 +24,7 @@ from train.calibrate import pixels_of
 class Example:
     """One training image: features of its views, and what is known and measured of it."""
 
-    features: Tensor  # (views, cells, 1280) half
+    features: Tensor  # (views, cells, 2560) half
     label: str
     context: PatientContext
     findings: tuple[Finding, ...]
@@ -32,9 +33,12 @@ class Example:
 
 @torch.inference_mode()
 def prepare(table: pd.DataFrame, specialist: Specialist, *, views: int, seed: int, measured: int = 0) -> list[Example]:
-    """Outline by the specialist, tower cells of the lesion window and of varied copies, findings of `measured` rows."""
+    """Outline by the specialist, cells of the lesion window and of varied copies, findings of `measured` rows.
+
+    A single view is read as a consultation reads it, over mirrored copies; several are read once each.
+    """
     rng, size, calibration = np.random.default_rng(seed), specialist.calibration.image_size, specialist.calibration
-    reference, examples = default_reference(), []
+    reference, examples, towers = default_reference(), [], towers_of(specialist)
     for number, row in enumerate(table.sample(frac=1, random_state=seed).itertuples(index=False)):
         pixels = pixels_of(str(row.image))
         logits, maps, _ = specialist.net(_layout(squash(pixels, size)[None]))
@@ -45,7 +49,8 @@ def prepare(table: pd.DataFrame, specialist: Specialist, *, views: int, seed: in
             extents = calibration.window * (1.0 if view == 0 else rng.uniform(0.85, 1.25))
             window = lesion_window(pixels, outline, extents=extents, smallest=calibration.smallest_window)
             copies.append(squash(window if view == 0 else vary(window, rng), size))
-        cells = specialist.near_net.tower(_layout(torch.stack(copies))).last_hidden_state
+        batch = _layout(torch.stack(copies))
+        cells = towers(batch).last_hidden_state if views == 1 else towers.maps(batch).flatten(2).transpose(1, 2)
         examples.append(
             Example(
                 features=cells.half(),
@@ -58,6 +63,42 @@ def prepare(table: pd.DataFrame, specialist: Specialist, *, views: int, seed: in
             )
         )
     return examples
+
+
+def towers_of(specialist: Specialist) -> DermTowerPair:
+    """The towers of both looks, as DermIQ-Nano has them."""
+    pair = DermTowerPair(DermTowerPairConfig(image_size=specialist.calibration.image_size))
+    pair.far, pair.near = specialist.net.tower, specialist.near_net.tower
+    return pair.eval()
+
+
+class Teacher:
+    """The specialist's calibrated probabilities for cells of one window, read by both networks' heads.
+
+    The heads are linear over mean cells, so that this holds for mixed cells too.
+    """
+
+    def __init__(self, specialist: Specialist) -> None:
+        heads = [specialist.net.classifier, specialist.near_net.classifier]
+        self.weight = torch.cat([head.weight for head in heads], dim=1).detach() / 2
+        self.bias = sum(head.bias for head in heads).detach() / 2 + torch.tensor(specialist.calibration.offsets)
+        self.temperature = specialist.calibration.temperature
+
+    def __call__(self, features: Tensor) -> Tensor:
+        """(B, cells, 2560) -> (B, 7)."""
+        logits = features.float().mean(1) @ self.weight.T + self.bias
+        return (logits / self.temperature).softmax(1)
+
+
+def mix(features: Tensor, rng: random.Random, *, share: float = 0.6) -> Tensor:
+    """Some images' cells (B, cells, C) mixed in any proportion with those of another image of the batch.
+
+    The towers know their training images by heart; between them lie the doubtful cases from which a student learns
+    its teacher's function (Beyer et al. 2022, arXiv 2106.05237).
+    """
+    kept = torch.tensor([rng.random() if rng.random() < share else 1.0 for _ in range(len(features))])
+    kept = kept.to(features.dtype).view(-1, 1, 1)
+    return kept * features + (1 - kept) * features.roll(1, 0)
 
 
 def _layout(batch: Tensor) -> Tensor:

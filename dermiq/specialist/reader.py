@@ -25,11 +25,10 @@ from dermiq.lesion import assess_quality, default_reference, measure_findings
 from dermiq.lesion.frame import main_region
 from dermiq.specialist.model import SpecialistNet
 from dermiq.types import CLASSES, Abstention, Lesion, SpecialistReading
-from dermiq.vlm.tower import PIXEL_MEAN, PIXEL_STD, DermTowerConfig
+from dermiq.vlm.tower import FLIPS, PIXEL_MEAN, PIXEL_STD, DermTowerConfig
 
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights" / "specialist"
 NEAR = "near."  # before the names of the second look's tensors, which lack an outline decoder
-FLIPS: tuple[tuple[int, ...], ...] = ((), (2,), (3,), (2, 3))  # axes of (B, 3, S, S) to mirror
 MIN_OUTLINE_SHARE = 0.003  # of the frame; below it there is no lesion to measure
 
 

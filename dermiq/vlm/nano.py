@@ -1,4 +1,4 @@
-"""DermIQ-Nano: the specialist's tower, a projector and SmolLM2, as a stock `LlavaForConditionalGeneration`.
+"""DermIQ-Nano: the specialist's towers, a projector and SmolLM2, as a stock `LlavaForConditionalGeneration`.
 
 `assemble` builds it, `load_nano` fills it with the shipped parts, `save_nano_parts` writes those parts after a
 training. Everything written for LLaVA runs on the result: processor, chat template, TRL, PEFT, `save_pretrained`.
@@ -29,14 +29,14 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 
 from dermiq.errors import ModelError
 from dermiq.vlm.base import GGUF_SHA256, WHEEL, ensure_base
-from dermiq.vlm.tower import PIXEL_MEAN, PIXEL_STD, DermTower, DermTowerConfig
+from dermiq.vlm.tower import PIXEL_MEAN, PIXEL_STD, DermTowerPair, DermTowerPairConfig
 
 IMAGE_TOKEN = "<image>"
 REPLACED_TOKEN = "<empty_output>"  # a special token that SmolLM2 never saw in chat: its row becomes IMAGE_TOKEN's
 LORA_TARGETS = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
 PARTS_FORMAT = 1
-TOWER = "near.tower."  # before the names of the tower's tensors in the specialist's file
+TOWERS = {"tower.": "far.", "near.tower.": "near."}  # prefixes in the specialist's file, and in the pair
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
@@ -55,7 +55,7 @@ CHAT_TEMPLATE = (
 def assemble(
     base: Path,
     *,
-    tower: DermTower | None,
+    tower: DermTowerPair | None,
     image_size: int,
     projector_state: Mapping[str, torch.Tensor] | None = None,
     lora_rank: int | None = None,
@@ -67,7 +67,7 @@ def assemble(
     if image_size % 32:
         raise ModelError(f"The image size must be a multiple of 32 pixels, not {image_size}.")
     processor = build_processor(base, image_size)
-    tower = tower if tower is not None else DermTower(DermTowerConfig(image_size=image_size))
+    tower = tower if tower is not None else DermTowerPair(DermTowerPairConfig(image_size=image_size))
     language = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     model = _empty_llava(tower, language, image_size, processor.image_token_id)
     if projector_state is not None:
@@ -80,7 +80,9 @@ def assemble(
     return model, processor
 
 
-def _empty_llava(tower: DermTower, language: Any, image_size: int, image_token: int) -> LlavaForConditionalGeneration:
+def _empty_llava(
+    tower: DermTowerPair, language: Any, image_size: int, image_token: int
+) -> LlavaForConditionalGeneration:
     """Stock LLaVA around the two halves, which are moved in rather than copied."""
     config = LlavaConfig(
         vision_config=tower.config,
@@ -218,17 +220,22 @@ def merge_lora(model: nn.Module, folder: Path) -> None:
         )
 
 
-def load_tower(file: Path, *, image_size: int) -> DermTower:
-    """The tower of a specialist's second look, which sees what Nano sees: the window around the lesion."""
-    tower = DermTower(DermTowerConfig(image_size=image_size))
-    state = {k.removeprefix(TOWER): v.float() for k, v in load_file(file).items() if k.startswith(TOWER)}
+def load_tower(file: Path, *, image_size: int) -> DermTowerPair:
+    """The towers of both looks of a specialist, for the window around the lesion, which is what Nano sees."""
+    tower = DermTowerPair(DermTowerPairConfig(image_size=image_size))
+    state = {
+        own + key.removeprefix(theirs): value.float()
+        for key, value in load_file(file).items()
+        for theirs, own in TOWERS.items()
+        if key.startswith(theirs)
+    }
     missing, _ = tower.load_state_dict(state, strict=False)
     missing = [key for key in missing if not key.endswith("num_batches_tracked")]
     if missing:
         raise ModelError(
-            f"{file} does not hold the vision tower ({len(missing)} tensors are missing, such as {missing[0]})."
+            f"{file} does not hold the vision towers ({len(missing)} tensors are missing, such as {missing[0]})."
         )
-    return tower.eval()
+    return tower.eval().to(memory_format=torch.channels_last)
 
 
 def save_nano_parts(model: Any, folder: Path, *, image_size: int, **settings: Any) -> None:
@@ -254,5 +261,5 @@ def save_nano_parts(model: Any, folder: Path, *, image_size: int, **settings: An
 
 
 def is_nano(config: Any) -> bool:
-    """Whether `config` is of a LLaVA around the specialist's tower."""
-    return getattr(getattr(config, "vision_config", None), "model_type", "") == DermTowerConfig.model_type
+    """Whether `config` is of a LLaVA around the specialist's towers."""
+    return getattr(getattr(config, "vision_config", None), "model_type", "") == DermTowerPairConfig.model_type

@@ -28,6 +28,7 @@ STAGES = (
     (6, 320, 1, 1, 3),
 )
 PYRAMID_CHANNELS = (16, 24, 40, 112, 1280)
+FLIPS: tuple[tuple[int, ...], ...] = ((), (2,), (3,), (2, 3))  # axes of (B, C, H, W) to mirror
 """Channels of the feature maps at strides 2, 4, 8, 16 and 32."""
 PIXEL_MEAN, PIXEL_STD = 127.0, 128.0  # of values 0 to 255, the pretrained network's own
 
@@ -135,11 +136,55 @@ class DermTower(PreTrainedModel):
 
     def forward(self, pixel_values: Tensor, **kwargs: Any) -> BaseModelOutputWithPooling:
         """(B, 3, S, S) -> last_hidden_state (B, (S/32)^2, 1280), pooled (B, 1280)."""
-        tokens = self.pyramid(pixel_values)[-1].flatten(2).transpose(1, 2)
-        return BaseModelOutputWithPooling(
-            last_hidden_state=tokens, pooler_output=tokens.mean(1), hidden_states=(tokens,)
-        )
+        return _as_output(self.pyramid(pixel_values)[-1])
+
+
+class DermTowerPairConfig(PretrainedConfig):
+    model_type = "derm_tower_pair"
+
+    def __init__(self, image_size: int = 192, patch_size: int = 32, hidden_size: int = 2560, **kwargs: Any) -> None:
+        self.image_size = image_size
+        self.patch_size = patch_size
+        self.hidden_size = hidden_size  # both towers' channels, one after the other
+        super().__init__(**kwargs)
+
+
+class DermTowerPair(PreTrainedModel):
+    """Both of the specialist's towers on one image: DermIQ-Nano's vision tower.
+
+    The cells are averaged over four mirrored copies, each mirrored back, so that a linear head over their mean gives
+    the mean of its logits over the copies.
+    """
+
+    config_class = DermTowerPairConfig
+    base_model_prefix = "tower"
+    main_input_name = "pixel_values"
+    input_modalities = "image"
+    _no_split_modules = ["InvertedResidual"]  # noqa: RUF012  the base class declares a list
+
+    def __init__(self, config: DermTowerPairConfig) -> None:
+        super().__init__(config)
+        single = DermTowerConfig(image_size=config.image_size)
+        self.far, self.near = DermTower(single), DermTower(single)
+        self.post_init()
+
+    def maps(self, pixel_values: Tensor) -> Tensor:
+        """(B, 3, S, S) -> (B, 2560, S/32, S/32), each image as it is."""
+        return torch.cat([tower.pyramid(pixel_values)[-1] for tower in (self.far, self.near)], dim=1)
+
+    def forward(self, pixel_values: Tensor, **kwargs: Any) -> BaseModelOutputWithPooling:
+        """(B, 3, S, S) -> last_hidden_state (B, (S/32)^2, 2560), pooled (B, 2560)."""
+        copies = self.maps(torch.cat([pixel_values.flip(axes) for axes in FLIPS])).chunk(len(FLIPS))
+        upright = torch.stack([copy.flip(axes) for copy, axes in zip(copies, FLIPS, strict=True)]).mean(0)
+        return _as_output(upright)
+
+
+def _as_output(maps: Tensor) -> BaseModelOutputWithPooling:
+    tokens = maps.flatten(2).transpose(1, 2)
+    return BaseModelOutputWithPooling(last_hidden_state=tokens, pooler_output=tokens.mean(1), hidden_states=(tokens,))
 
 
 AutoConfig.register("derm_tower", DermTowerConfig, exist_ok=True)
 AutoModel.register(DermTowerConfig, DermTower, exist_ok=True)
+AutoConfig.register("derm_tower_pair", DermTowerPairConfig, exist_ok=True)
+AutoModel.register(DermTowerPairConfig, DermTowerPair, exist_ok=True)
