@@ -314,13 +314,13 @@ class ExpertJudge:
             device = "cuda" if torch.cuda.is_available() else "cpu"
             try:
                 tokenizer = AutoTokenizer.from_pretrained(self.name)
-                model = AutoModelForCausalLM.from_pretrained(self.name, dtype="auto").to(device).eval()
+                model: Any = AutoModelForCausalLM.from_pretrained(self.name, dtype="auto")
             except (OSError, ValueError) as error:
                 raise ModelError(f"The expert model {self.name!r} cannot be loaded.", detail=str(error)) from error
             yes, no = (tokenizer(word, add_special_tokens=False)["input_ids"][0] for word in (" yes", " no"))
             if yes == no:
                 raise ModelError(f"The tokenizer of {self.name!r} starts ' yes' and ' no' alike: choose another model.")
-            self._loaded = (tokenizer, model, yes, no)
+            self._loaded = (tokenizer, model.to(device).eval(), yes, no)
         return self._loaded
 
 
