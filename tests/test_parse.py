@@ -54,3 +54,10 @@ def test_headings(heading: str) -> None:
 def test_denied_diagnoses_are_not_conclusions() -> None:
     assert [code for _, code in class_mentions("Not a melanoma; this is a solar lentigo.")] == ["bkl"]
     assert class_of("seborrheic keratosis rather than melanoma") == "bkl"
+
+
+@pytest.mark.parametrize("stumble", ["*", "# ", "* \n", "1. ", "step "])
+def test_a_stumbling_model_costs_no_minutes(stumble: str) -> None:
+    """Patterns whose work grows with the square of the text hung here for hours."""
+    parsed = parse(f"<think>{stumble * 50_000}\n1. Findings: dark spot</think><answer>mole</answer>")
+    assert (parsed.findings, parsed.answer_code) == ("dark spot", "nv")

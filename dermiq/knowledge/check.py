@@ -73,14 +73,14 @@ def check_claims(
     topic = known.id if known else None
     claims = []
     for sentence in split_sentences(text):
-        reading = read_sentence(graph, without(sentence, quotes(graph, sentence)), topic=topic)
-        claims.append(_judge(graph, sentence, reading, findings))
+        cited = quotes(graph, sentence)
+        reading = read_sentence(graph, without(sentence, cited), topic=topic)
+        claims.append(_judge(graph, sentence, cited, reading, findings))
         topic = next((m.id for m in link(graph, sentence) if graph.node(m.id).kind == "Disease"), topic)
     return tuple(claims)
 
 
-def _judge(graph: Graph, sentence: str, reading: Reading, findings: Sequence[Finding]) -> Claim:
-    cited = quotes(graph, sentence)
+def _judge(graph: Graph, sentence: str, cited: list[Quote], reading: Reading, findings: Sequence[Finding]) -> Claim:
     rest = without(sentence, cited)
     judged = measured.judge(_of_this_lesion(graph, rest), findings)
     agreed = {item.code for item in judged if item.agrees}

@@ -17,6 +17,7 @@ from dermiq.knowledge.text import Token, tokens, word_set
 MIN_FUZZY = 6  # letters; shorter words must be written right
 SURE_FUZZY = 9  # from here two slips are forgiven
 WINDOW = 6  # words that a negation reaches over
+REMEMBERED = 512  # texts whose names are kept
 CAPITAL_ONLY = word_set(
     "mm nm lm is ka pg lp ks nv mis iec ie am i df ssm lmm pih lplk alm blk vasc bkl cmn pak mcc dn uv men"
 )
@@ -56,6 +57,7 @@ AFTER = (
     ("unusual",),
     ("uncommon",),
 )
+LONGEST_AFTER = max(len(phrase) for phrase in AFTER)
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,7 @@ class Index:
                 for key in _deletes(word, 2 if len(word) >= SURE_FUZZY else 1):
                     self._deletes[key].add(word)
         self._repaired: dict[str, str] = {}
+        self.remembered: dict[str, tuple[Mention, ...]] = {}
         self._gaps: dict[tuple[str, ...], list[tuple[str, ...]]] = defaultdict(list)
         for name in self.names:
             for at, word in enumerate(name):
@@ -104,10 +107,14 @@ class Index:
             self._repaired[raw] = self._nearest(raw.lower()) if nearest == word else nearest
         return self._repaired[raw] if self._repaired[raw] in self.vocabulary else word
 
+    def may_be_slip(self, word: str) -> bool:
+        """Whether it is a short word that no name has: one letter of it may be wrong."""
+        return 3 <= len(word) <= MIN_FUZZY and word not in self.vocabulary
+
     def with_gap(self, compared: tuple[str, ...]) -> tuple[str, ...] | None:
         """The name that these words are, but for one slip in one short word ("basal cel carcinoma")."""
         for at, word in enumerate(compared):
-            if word in self.vocabulary or not 3 <= len(word) <= MIN_FUZZY:
+            if not self.may_be_slip(word):
                 continue
             for name in self._gaps.get((*compared[:at], "", *compared[at + 1 :]), ()):
                 if word[0] == name[at][0] and _distance(word, name[at]) == 1:
@@ -139,12 +146,23 @@ def index_of(graph: Graph) -> Index:
 def link(graph: Graph, text: str) -> list[Mention]:
     """Every name of the graph in the text, in order, without overlaps."""
     index = index_of(graph)
+    mentions = index.remembered.get(text)  # a check asks for one sentence several times, a group of answers too
+    if mentions is None:
+        mentions = tuple(_find(graph, index, text))
+        if len(index.remembered) >= REMEMBERED:
+            index.remembered.clear()
+        index.remembered[text] = mentions
+    return list(mentions)
+
+
+def _find(graph: Graph, index: Index, text: str) -> list[Mention]:
     line = tokens(text)
     compared = [index.repair(token.word, token.raw) for token in line]
+    slips = [index.may_be_slip(word) for word in compared]
     spans: list[tuple[int, int, str]] = []
     at = 0
     while at < len(line):
-        size, node_id = _longest(index, line, compared, at)
+        size, node_id = _longest(index, line, compared, slips, at)
         if size:
             spans.append((at, at + size, node_id))
         at += max(size, 1)
@@ -162,14 +180,14 @@ def link(graph: Graph, text: str) -> list[Mention]:
     ]
 
 
-def _longest(index: Index, line: list[Token], compared: list[str], at: int) -> tuple[int, str]:
+def _longest(index: Index, line: list[Token], compared: list[str], slips: list[bool], at: int) -> tuple[int, str]:
     if at and compared[at] == "back" and compared[at - 1] in MOVES:
         return 0, ""
     for size in range(min(index.longest, len(line) - at), 0, -1):
         name = tuple(compared[at : at + size])
         if name in index.names and _written_right(index, name, line[at]):
             return size, index.names[name]
-        repaired = index.with_gap(name) if size > 1 else None
+        repaired = index.with_gap(name) if size > 1 and any(slips[at : at + size]) else None
         if repaired:
             return size, index.names[repaired]
     return 0, ""
@@ -213,8 +231,9 @@ def _negated_after(text: str, line: list[Token], last: int, taken: list[tuple[in
         between = text[line[at - 1].end : line[at].start]
         if line[at].raw.lower() in STOPS or any(mark in between for mark in ".,;:!?"):
             return False
+        following = tuple(token.raw.lower() for token in line[at : at + LONGEST_AFTER])
         for phrase in AFTER:
-            if tuple(token.raw.lower() for token in line[at : at + len(phrase)]) == phrase:
+            if following[: len(phrase)] == phrase:
                 return at + len(phrase) not in starts
     return False
 

@@ -65,9 +65,10 @@ _NEGATION = re.compile(
     r"[^.;,]{0,30}$",
     re.I,
 )
-_SECTIONS = ("findings", "differential", "knowledge", "conclusion")
+SECTIONS = ("findings", "differential", "knowledge", "conclusion")
 _HEADING = re.compile(
-    r"^[\s#>*\-]*(?:step\s*)?(?:\d[.):]?\s*)?\**\s*(findings|differential(?: diagnosis)?|knowledge|conclusion)\b"
+    r"^[ \t#>*\-]{0,16}(?:step[ \t]{0,4})?(?:\d[.):]?[ \t]{0,4})?\*{0,3}[ \t]{0,4}"
+    r"(findings|differential(?: diagnosis)?|knowledge|conclusion)\b"
     r"\s*\**\s*[:.\-]*\**\s*",
     re.I | re.M,
 )
@@ -75,6 +76,12 @@ _THINK = re.compile(r"<think(?:ing)?>(.*?)(</think(?:ing)?>|(?=<answer>)|\Z)", r
 _ANSWER = re.compile(r"<answer>(.*?)(</answer>|\n|\Z)", re.I | re.S)
 _PLAIN_ANSWER = re.compile(r"(?:final answer|answer|diagnosis)\s*(?:is|:)\s*\**\s*([^\n.]+)", re.I)
 _CITATION = re.compile(r"\[F(\d+)\]")
+
+NO_THINK = "no <think> block"
+OPEN_THINK = "the <think> block is not closed"
+OPEN_ANSWER = "the <answer> tag is not closed"
+BARE_ANSWER = "the answer has no <answer> tag"
+NO_ANSWER = "no answer"
 
 
 def class_mentions(text: str) -> list[tuple[int, str]]:
@@ -98,11 +105,11 @@ def parse(text: str) -> ParsedText:
     think = _THINK.search(text)
     reasoning = think.group(1).strip() if think else ""
     if not think:
-        problems.append("no <think> block")
+        problems.append(NO_THINK)
     elif not think.group(2):
-        problems.append("the <think> block is not closed")
+        problems.append(OPEN_THINK)
     sections = _split(reasoning)
-    problems += [f"no {name} step" for name in _SECTIONS if think and not sections[name]]
+    problems += [f"no {name} step" for name in SECTIONS if think and not sections[name]]
     rest = text[think.end() :] if think else text
     answer, prose = _answer(rest, problems)
     code = class_of(answer) if answer else None
@@ -124,7 +131,7 @@ def parse(text: str) -> ParsedText:
 def _split(reasoning: str) -> dict[str, str]:
     """The four steps by their headings."""
     marks = list(_HEADING.finditer(reasoning))
-    sections = dict.fromkeys(_SECTIONS, "")
+    sections = dict.fromkeys(SECTIONS, "")
     ends = [mark.start() for mark in marks[1:]] + [len(reasoning)]
     for mark, end in zip(marks, ends, strict=False):  # no marks: one end too many
         name = mark.group(1).lower().split()[0]
@@ -137,11 +144,11 @@ def _answer(rest: str, problems: list[str]) -> tuple[str, str]:
     tagged = _ANSWER.search(rest)
     if tagged:
         if not tagged.group(2).startswith("</"):
-            problems.append("the <answer> tag is not closed")
+            problems.append(OPEN_ANSWER)
         return tagged.group(1).strip(), (rest[: tagged.start()] + rest[tagged.end() :]).strip()
     plain = _PLAIN_ANSWER.search(rest)
     if plain:
-        problems.append("the answer has no <answer> tag")
+        problems.append(BARE_ANSWER)
         return plain.group(1).strip(" *"), rest.strip()
-    problems.append("no answer")
+    problems.append(NO_ANSWER)
     return "", rest.strip()
