@@ -76,7 +76,7 @@ class Assembler:
         self.edges: dict[str, Edge] = {}
         self._said: set[tuple[str, ...]] = set()
         self.sources: dict[str, Source] = {}
-        self.conditions = _conditions(curated)
+        self.conditions = read_conditions(curated)
         self.features = [row for _, row in read_rows(curated / "features.tsv")]
         self._mondo = {row["mondo_id"]: (number, row) for number, row in self.rows("mondo_skin.tsv")}
 
@@ -396,7 +396,7 @@ def slug(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
-def _conditions(curated: Path) -> list[Condition]:
+def read_conditions(curated: Path) -> list[Condition]:
     return [
         Condition(
             id=row["id"],
