@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,12 +12,14 @@ import pytest
 from dermiq.errors import KnowledgeError
 from dermiq.knowledge import assemble, atlas, build
 from dermiq.knowledge.graph import FOLDER, Graph
+from dermiq.knowledge.readers import LEVELS, by_label, left_out
 from dermiq.knowledge.schema import (
     LICENCE_CLASSES,
     Tables,
     check_tables,
     only_licence,
     problems,
+    read_rows,
     read_tables,
     write_tables,
 )
@@ -126,8 +129,62 @@ def test_a_damaged_line_is_named(tmp_path: Path) -> None:
         Graph.load(tmp_path)
 
 
-def test_the_coverage_table_in_the_readme_is_fresh() -> None:
-    assert build.coverage(TABLES) in (FOLDER / "README.md").read_text(encoding="utf-8")
+def test_the_coverage_tables_in_the_readme_are_fresh() -> None:
+    said = (FOLDER / "README.md").read_text(encoding="utf-8")
+    assert build.coverage(TABLES) in said
+    assert build.reader_coverage(TABLES, FOLDER / "curated") in said
+
+
+def test_each_label_of_the_reader_study_is_mapped_or_left_out(sources: Path) -> None:
+    risks = [row for _, row in read_rows(sources / "condition_risk.tsv")]
+    meant = by_label(assemble.read_conditions(FOLDER / "curated"))
+    left = left_out(FOLDER / "curated")
+    assert {row["condition"] for row in risks} == {*meant, *left}
+    levels = {(e.subject, e.object) for e in TABLES.edges if e.relation == "risk_level"}
+    for row in risks:
+        if row["condition"] in meant:
+            assert (meant[row["condition"]].id, LEVELS[int(row["risk"])]) in levels
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "words"),
+    [
+        ("left_out.tsv", "Healthy\t", "Nonesuch\t", "neither conditions.tsv nor left_out.tsv"),
+        ("left_out.tsv", "Healthy\t", "Healthy\tnames no condition\nNonesuch\t", "none of condition_risk.tsv"),
+        ("left_out.tsv", "Healthy\t", "Healthy\tnames no condition\nPsoriasis\t", "both mapped and left out"),
+        ("conditions.tsv", "\tRosacea\t", "\tPsoriasis\t", "to two conditions"),
+    ],
+)
+def test_a_label_that_is_not_decided_once_is_an_error(
+    sources: Path, tmp_path: Path, name: str, old: str, new: str, words: str
+) -> None:
+    curated = tmp_path / "curated"
+    shutil.copytree(FOLDER / "curated", curated)
+    text = (curated / name).read_text(encoding="utf-8")
+    assert text.count(old) == 1
+    (curated / name).write_text(text.replace(old, new), encoding="utf-8")
+    with pytest.raises(KnowledgeError, match=words):
+        build.build(sources, curated=curated, derived=FOLDER / "derived")
+
+
+def test_a_condition_may_refuse_all_that_mondo_adds() -> None:
+    nodes = {node.id: node for node in TABLES.nodes}
+    above = {
+        node.id: {e.object for e in TABLES.edges if e.subject == node.id and e.relation == "is_a"}
+        for node in TABLES.nodes
+    }
+    for condition in assemble.read_conditions(FOLDER / "curated"):
+        if assemble.ALL in condition.many("drop_synonyms"):
+            assert set(nodes[condition.id].synonyms) <= set(condition.many("synonyms"))
+        if assemble.ALL in condition.many("drop_parents"):
+            assert above[condition.id] == set(condition.many("parents"))
+
+
+def test_codes_come_from_the_disease_ontology_where_the_table_names_its_term() -> None:
+    leprosy = next(node for node in TABLES.nodes if node.id == "dermiq:leprosy")
+    assert leprosy.source == "do"
+    assert leprosy.codes["doid"] == "DOID:1024"
+    assert leprosy.codes["mesh"] == "D007918"
 
 
 def test_a_statement_in_the_same_words_is_kept_once_and_first_line_comes_first() -> None:

@@ -102,6 +102,17 @@ def test_a_surface_belongs_to_one_node_of_a_kind() -> None:
     assert {key: nodes for key, nodes in holders.items() if len(nodes) > 1} == {}
 
 
+def test_a_condition_takes_no_name_from_a_sign() -> None:
+    """Two words apart, which mean the condition in a sentence as often as the sign."""
+    shared = {
+        key
+        for key, nodes in GRAPH.roles.items()
+        if GRAPH.node(nodes[0]).kind == "Disease"
+        and any(GRAPH.node(other).kind in ("Sign", "Symptom", "DermoscopicFeature") for other in nodes[1:])
+    }
+    assert shared == {("scar",), ("alopecia",)}
+
+
 def test_a_surface_leads_to_every_role_and_first_to_the_treatment() -> None:
     assert GRAPH.roles[words("phototherapy")] == ("treatment:phototherapy", "riskfactor:phototherapy")
     assert GRAPH.names[words("cellulitis")] == "MONDO:0005230"

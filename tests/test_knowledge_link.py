@@ -27,6 +27,9 @@ GRAPH = Graph.load()
         ("6 mm in size, nm unknown, the lm", []),
         ("regular streaks", ["regular streaks"]),
         ("the weather is fine", []),
+        ("ten of them stay calm and eat carp", []),
+        ("heat rash, stretch marks or a port-wine stain?", ["miliaria", "striae distensae", "capillary malformation"]),
+        ("angioedema without hives", ["angioedema", "urticaria"]),
     ],
 )
 def test_names_are_found_longest_first(text: str, names: list[str]) -> None:

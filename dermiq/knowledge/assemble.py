@@ -9,9 +9,11 @@ Knows the files' formats; writes nothing.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +21,19 @@ from dermiq.errors import KnowledgeError
 from dermiq.knowledge import sentences
 from dermiq.knowledge.atlas import add_atlas
 from dermiq.knowledge.derived import add_derived
+from dermiq.knowledge.readers import add_readers
 from dermiq.knowledge.rules import add_referral
 from dermiq.knowledge.schema import CODE_SYSTEMS, Edge, Node, Tables, edge_id, read_rows
 from dermiq.types import Source
 
 NO_BACKBONE = frozenset({"MONDO:0100118", "MONDO:0000653", "MONDO:0000652", "MONDO:0021154"})
 """Parents left out: "hereditary" groups that MONDO puts over everyday tumours, and near-duplicates of others."""
+
+ALL = "*"
+"""In `drop_synonyms` or `drop_parents`: none of MONDO's, only our own."""
+
+DO_SYSTEMS = {"MESH": "mesh", "SNOMEDCT_US": "sctid", "UMLS_CUI": "umls", "ICD10CM": "icd10cm"}
+"""How the Disease Ontology names the code systems that a node keeps."""
 
 BEHAVIOURS = {"Benign": "benign", "Indeterminate": "indeterminate", "Malignant": "malignant"}
 BEHAVIOUR_SYNONYMS = {
@@ -67,7 +76,7 @@ class Assembler:
         self.edges: dict[str, Edge] = {}
         self._said: set[tuple[str, ...]] = set()
         self.sources: dict[str, Source] = {}
-        self.conditions = _conditions(curated)
+        self.conditions = read_conditions(curated)
         self.features = [row for _, row in read_rows(curated / "features.tsv")]
         self._mondo = {row["mondo_id"]: (number, row) for number, row in self.rows("mondo_skin.tsv")}
 
@@ -81,8 +90,7 @@ class Assembler:
         self._add_hierarchy()
         self._add_codes()
         self._add_behaviour()
-        self._add_risk()
-        self._add_look_alikes()
+        add_readers(self)
         self._add_literature()
         self._add_curated_facts()
         add_referral(self)
@@ -130,25 +138,50 @@ class Assembler:
 
     def _add_condition_nodes(self) -> None:
         for condition in self.conditions:
-            _, mondo = self._mondo.get(condition.id, (0, {}))
-            synonyms = condition.many("synonyms")
-            for key in (condition.id, *condition.many("merge")):
-                _, row = self._mondo.get(key, (0, {"synonyms": "", "name": ""}))
-                synonyms += [row["name"], *row["synonyms"].split("|")]
-            codes = {system: mondo.get(system, "") for system in CODE_SYSTEMS}
-            if condition.row["icd10"]:
-                codes["icd10cm"] = condition.row["icd10"]
+            codes, source = self._codes_of(condition)
             self.nodes[condition.id] = Node(
                 id=condition.id,
                 kind="Disease",
                 name=condition.name,
                 plural=condition.plural,
-                synonyms=_clean(synonyms, drop=condition.many("drop_synonyms"), name=condition.name),
+                synonyms=self._synonyms(condition),
                 class_code=condition.class_code,
                 tier=condition.tier,
                 codes={system: _bare(code) for system, code in codes.items() if code},
-                source="mondo" if mondo else "curated",
+                source=source,
             )
+
+    def _codes_of(self, condition: Condition) -> tuple[dict[str, str], str]:
+        """Codes by system, and whose they are: MONDO's term, the Disease Ontology's or our table's."""
+        codes, source = {}, "curated"
+        if condition.id in self._mondo:
+            codes, source = {system: self._mondo[condition.id][1][system] for system in CODE_SYSTEMS}, "mondo"
+        elif condition.row["doid"]:
+            codes, source = self._disease_ontology[condition.row["doid"]], "do"
+        if condition.row["icd10"]:
+            codes = codes | {"icd10cm": condition.row["icd10"]}
+        return codes, source
+
+    @cached_property
+    def _disease_ontology(self) -> dict[str, dict[str, str]]:
+        """DOID -> codes by system, the first of each."""
+        found: dict[str, dict[str, str]] = {}
+        with (self.folder / "do_skin_terms.jsonl").open(encoding="utf-8") as lines:
+            for term in map(json.loads, lines):
+                if "id" in term:
+                    codes = {DO_SYSTEMS.get(code.split(":")[0], ""): code for code in reversed(term["xrefs"])}
+                    found[term["id"]] = {system: code for system, code in codes.items() if system} | {
+                        "doid": term["id"]
+                    }
+        return found
+
+    def _synonyms(self, condition: Condition) -> tuple[str, ...]:
+        """Our table's and, unless it drops all of them, MONDO's."""
+        synonyms, drop = condition.many("synonyms"), condition.many("drop_synonyms")
+        for key in () if ALL in drop else (condition.id, *condition.many("merge")):
+            _, row = self._mondo.get(key, (0, {"synonyms": "", "name": ""}))
+            synonyms += [row["name"], *row["synonyms"].split("|")]
+        return _clean(synonyms, drop=drop, name=condition.name)
 
     def _add_feature_nodes(self) -> None:
         for row in self.features:
@@ -175,7 +208,8 @@ class Assembler:
                 self._is_a(condition.id, parent, source="curated", locator=f"conditions.tsv: {condition.id}")
                 waiting.append(parent)
             dropped = set(condition.many("drop_parents")) | NO_BACKBONE
-            waiting += self._mondo_parents(condition.id, dropped=dropped, merged=merged)
+            if ALL not in dropped:
+                waiting += self._mondo_parents(condition.id, dropped=dropped, merged=merged)
         seen = {condition.id for condition in self.conditions}
         while waiting:
             key = waiting.pop(0)
@@ -211,7 +245,7 @@ class Assembler:
             self.nodes[child].name,
             upper.name,
             parent_plural=upper.plural,
-            is_group=parent in ("dermiq:bkl", "dermiq:vasc"),
+            is_group=parent in ("dermiq:bkl", "dermiq:vasc") or (upper.tier == 0 and upper.source == "curated"),
         )
         self.add_edge(child, "is_a", parent, text=text, source=source, locator=locator, evidence_type="ontology")
 
@@ -261,47 +295,6 @@ class Assembler:
                 source="isic-diagnosis",
                 locator=f"row {number}: {row['path']}",
                 evidence_type="ontology",
-            )
-
-    def _by_reader_label(self) -> dict[str, Condition]:
-        return {condition.row["reader"]: condition for condition in self.conditions if condition.row["reader"]}
-
-    def _add_risk(self) -> None:
-        readers = self._by_reader_label()
-        for number, row in self.rows("condition_risk.tsv"):
-            condition = readers.get(row["condition"])
-            if condition is None:
-                continue
-            level = int(row["risk"])
-            self.add_edge(
-                condition.id,
-                "risk_level",
-                ("low", "medium", "high")[level],
-                text=sentences.risk(condition.name, level),
-                source="reader-study",
-                locator=f"condition_risk.tsv row {number}",
-                evidence_type="label",
-            )
-
-    def _add_look_alikes(self) -> None:
-        readers = self._by_reader_label()
-        for number, row in self.rows("differential_dx.tsv"):
-            first, second = readers.get(row["condition_a"]), readers.get(row["condition_b"])
-            both = int(row["n_cases_same_reader"])
-            share = float(row["p_b_given_a"])
-            if first is None or second is None or both < 3 or share < 0.03:
-                continue
-            cases = int(row["n_cases_a"])
-            self.add_edge(
-                first.id,
-                "look_alike",
-                second.id,
-                text=sentences.look_alike(first.name, second.name, both=both, cases=cases),
-                source="reader-study",
-                locator=f"differential_dx.tsv row {number}",
-                evidence_type="reader study",
-                n=cases,
-                probability=share,
             )
 
     # --- literature and facts read by hand -------------------------------------------------
@@ -403,7 +396,7 @@ def slug(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
-def _conditions(curated: Path) -> list[Condition]:
+def read_conditions(curated: Path) -> list[Condition]:
     return [
         Condition(
             id=row["id"],

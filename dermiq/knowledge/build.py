@@ -16,8 +16,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from dermiq.errors import KnowledgeError
-from dermiq.knowledge.assemble import Assembler
-from dermiq.knowledge.schema import LICENCE_CLASSES, Tables, check_tables, only_licence, write_tables
+from dermiq.knowledge.assemble import Assembler, read_conditions
+from dermiq.knowledge.readers import SOURCE, by_label, left_out
+from dermiq.knowledge.schema import CODE_SYSTEMS, LICENCE_CLASSES, Tables, check_tables, only_licence, write_tables
 
 ROOT = Path(__file__).resolve().parents[2]
 COVERAGE = (
@@ -35,6 +36,14 @@ COVERAGE = (
     "refer_if",
     "coded_as",
 )
+
+CODE_NAMES = {
+    "doid": "the Disease Ontology",
+    "icd10cm": "ICD-10-CM",
+    "mesh": "MeSH",
+    "sctid": "SNOMED CT",
+    "umls": "UMLS",
+}
 
 
 def sources_folder() -> Path:
@@ -55,8 +64,8 @@ def build(sources: Path, *, curated: Path, derived: Path, licence: str = LICENCE
     return tables
 
 
-def report(tables: Tables) -> str:
-    """What the graph holds, in words and a table."""
+def report(tables: Tables, curated: Path) -> str:
+    """What the graph holds, in words and two tables, and which labels of the reader study it leaves out."""
     licences = {source.id: source.licence_class for source in tables.sources}
     parts = [
         f"{len(tables.nodes)} nodes, {len(tables.edges)} edges, {len(tables.sources)} sources",
@@ -66,6 +75,9 @@ def report(tables: Tables) -> str:
         "licence   " + _counts(licences[edge.source] for edge in tables.edges),
         "",
         coverage(tables),
+        "",
+        reader_coverage(tables, curated),
+        *(f"left out: {label} ({reason})" for label, reason in left_out(curated).items()),
     ]
     return "\n".join(parts)
 
@@ -92,6 +104,30 @@ def coverage(tables: Tables) -> str:
             numbers = " | ".join(str(found[name]) for name in COVERAGE)
             lines.append(f"| {node.name} | {node.class_code or '-'} | {numbers} |")
     return "\n".join(lines)
+
+
+def reader_coverage(tables: Tables, curated: Path) -> str:
+    """How many labels of the reader study have what, as a Markdown table; each label counts as its condition's node."""
+    nodes = {node.id: node for node in tables.nodes}
+    meant = {label: nodes[condition.id] for label, condition in by_label(read_conditions(curated)).items()}
+    total = len(meant) + len(left_out(curated))
+    compared = {edge.subject for edge in tables.edges if edge.source == SOURCE and edge.relation == "look_alike"}
+    started = {relation: {e.subject for e in tables.edges if e.relation == relation} for relation in COVERAGE}
+    placed = {edge.subject for edge in tables.edges if edge.relation == "is_a"}
+    found = {
+        "that a condition stands for": len(meant),
+        "with a condition above it": sum(node.id in placed for node in meant.values()),
+        "with a risk level": sum(node.id in started["risk_level"] for node in meant.values()),
+        "with look-alikes that readers named": sum(node.id in compared for node in meant.values()),
+        "with a code of any system": sum(bool(node.codes) for node in meant.values()),
+        **{f"with a code of {CODE_NAMES[key]}": sum(key in n.codes for n in meant.values()) for key in CODE_SYSTEMS},
+        **{
+            f"with {name.replace('has_', '').replace('_', ' ')}": sum(n.id in started[name] for n in meant.values())
+            for name in ("has_sign", "diagnosed_by", "treated_by", "red_flag", "refer_if")
+        },
+    }
+    lines = [f"| labels of the reader study | of {total} |", "|---|---:|"]
+    return "\n".join(lines + [f"| {name} | {count} |" for name, count in found.items()])
 
 
 def _below(key: str, children: dict[str, set[str]]) -> set[str]:
@@ -125,7 +161,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{error}\n{error.detail}".rstrip(), file=sys.stderr)
         return 1
     write_tables(tables, options.out)
-    print(report(tables))
+    print(report(tables, options.curated))
     return 0
 
 
