@@ -1,8 +1,8 @@
 """How much memory is free, and how much a chunk of completions takes.
 
-The estimate counts what the backward pass of a decoder layer keeps, in numbers of width: hidden D, attention A (all heads),
-keys K (key heads), mlp I. A token of a completion keeps about 8 D + 6 A + 4 I; a token of the prompt or completion that is
-attended to keeps 2 K + 2 A (keys and values, joined and repeated for each head). `train.group_loss` multiplies by rows.
+The estimate counts what the backward pass of a decoder layer keeps, in numbers of width: hidden D, attention A (all
+heads), keys K (key heads), mlp I. A token of a completion keeps about 8 D + 6 A + 4 I; a token of the prompt or
+completion that is attended to keeps 2 K + 2 A (keys and values, joined and repeated for each head).
 """
 
 from __future__ import annotations

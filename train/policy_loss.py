@@ -5,8 +5,8 @@
     kl    = exp(reference - logp) - (reference - logp) - 1
 
 Clipping is PPO's (Schulman et al. 2017, arXiv 1707.06347) with the two bounds of DAPO (arXiv 2503.14476); `kl` is the
-estimator k3 of Schulman's note "Approximating KL Divergence", as in GRPO (arXiv 2402.03300). The step's loss is the sum of
-weight * loss over its tokens; every function here looks at one token at a time, so a loss can be summed in any order
+estimator k3 of Schulman's note "Approximating KL Divergence", as in GRPO (arXiv 2402.03300). The step's loss is the sum
+of weight * loss over its tokens; every function here looks at one token at a time, so a loss can be summed in any order
 and in any pieces. Knows no model.
 """
 

@@ -81,7 +81,9 @@ class Policy:
         self._rope_index = getattr(self.backbone, "get_rope_index", None)
         layers = DynamicCache(config=base.config).layers
         if any(type(layer) not in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers):
-            raise ModelError("The shared prefix needs a model whose layers all keep keys and values (no recurrent state).")
+            raise ModelError(
+                "The shared prefix needs a model whose layers all keep keys and values (no recurrent state)."
+            )
         self._windows = [getattr(layer, "sliding_window", None) for layer in layers]
 
     @property
@@ -91,17 +93,16 @@ class Policy:
     def read(self, inputs: Mapping[str, Tensor]) -> Prefix:
         """Prompt and images, once."""
         inputs = self.prompt_inputs(inputs)
-        cache = DynamicCache()
-        cache.layers = [_Recorder() for _ in self._windows]
+        written = [_Recorder() for _ in self._windows]
         with _checkpointing_keeps_cache(self.backbone):
-            hidden = self.backbone(**inputs, past_key_values=cache, use_cache=False).last_hidden_state
-        if any(layer.keys is None for layer in cache.layers):
+            hidden = self.backbone(**inputs, past_key_values=_cache_of(written), use_cache=False).last_hidden_state
+        if not all(layer.is_initialized for layer in written):
             raise ModelError("This model does not keep keys and values here. Turn gradient checkpointing off.")
         length = inputs["input_ids"].shape[1]
         seen = [slice(None if w is None else max(0, length - w + 1), None) for w in self._windows]
         return Prefix(
-            keys=tuple(layer.keys[:, :, part] for layer, part in zip(cache.layers, seen, strict=True)),
-            values=tuple(layer.values[:, :, part] for layer, part in zip(cache.layers, seen, strict=True)),
+            keys=tuple(layer.keys[:, :, part] for layer, part in zip(written, seen, strict=True)),
+            values=tuple(layer.values[:, :, part] for layer, part in zip(written, seen, strict=True)),
             last=hidden[:, -1:],
             length=length,
             next_position=int(inputs["position_ids"].max()) + 1 if "position_ids" in inputs else length,
@@ -122,10 +123,12 @@ class Policy:
         first = prefix.last.expand(rows, -1, -1)
         if count == 1:
             return first
-        cache = DynamicCache()
-        cache.layers = [_Shared(k, v, prefix.length) for k, v in zip(prefix.keys, prefix.values, strict=True)]
-        for layer, window in zip(cache.layers, self._windows, strict=True):
-            layer.is_sliding = window is not None
+        cache = _cache_of(
+            [
+                _Shared(keys, values, prefix.length, window)
+                for keys, values, window in zip(prefix.keys, prefix.values, self._windows, strict=True)
+            ]
+        )
         positions = self.positions(prefix.next_position, rows, count - 1)
         with _checkpointing_keeps_cache(self.backbone):
             output = self.backbone(input_ids=ids[:, :-1], past_key_values=cache, use_cache=False, **positions)
@@ -149,6 +152,9 @@ class Policy:
 class _Recorder(DynamicLayer):
     """Keeps what the prompt writes, with its graph; a replay by gradient checkpointing changes nothing."""
 
+    keys: Tensor
+    values: Tensor
+
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
         if not self.is_initialized:
             self.keys, self.values, self.is_initialized = key_states, value_states, True
@@ -158,9 +164,13 @@ class _Recorder(DynamicLayer):
 class _Shared(DynamicLayer):
     """The prompt's keys and values for every row. What follows is not kept, so a replay sees the same."""
 
-    def __init__(self, keys: Tensor, values: Tensor, length: int) -> None:
+    keys: Tensor
+    values: Tensor
+
+    def __init__(self, keys: Tensor, values: Tensor, length: int, window: int | None) -> None:
         super().__init__()
-        self.keys, self.values, self.length, self.is_initialized = keys, values, length, True
+        self.keys, self.values, self.length = keys, values, length
+        self.is_initialized, self.is_sliding = True, window is not None
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
         rows = len(key_states)
@@ -175,6 +185,12 @@ class _Shared(DynamicLayer):
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         kept = self.keys.shape[-2]
         return kept + query_length, self.length - kept
+
+
+def _cache_of(layers: Sequence[DynamicLayer]) -> DynamicCache:
+    cache = DynamicCache()
+    cache.layers = list(layers)
+    return cache
 
 
 @contextlib.contextmanager
@@ -208,20 +224,30 @@ def _refuse_inexact(model: Any, base: Any) -> None:
             raise ModelError(f"Batch normalisation is in training mode ({name}). Put the vision tower in eval mode.")
         if module.training and getattr(module, "attention_dropout", 0.0):
             raise ModelError(f"Attention dropout is on ({name}). Set attention_dropout to 0 in the configuration.")
-        checkpoint = getattr(module, "_gradient_checkpointing_func", None)
-        if getattr(module, "gradient_checkpointing", False) and checkpoint is not None:
-            if getattr(checkpoint, "keywords", {}).get("use_reentrant", True):
-                raise ModelError("Gradient checkpointing must be set up with use_reentrant=False for the shared prefix.")
+        if getattr(module, "gradient_checkpointing", False) and _is_reentrant(module):
+            raise ModelError("Gradient checkpointing must be set up with use_reentrant=False for the shared prefix.")
+
+
+def _is_reentrant(module: nn.Module) -> bool:
+    """Such a first pass records no graph, so the prompt's keys and values would be constants."""
+    checkpoint = getattr(module, "_gradient_checkpointing_func", None)
+    return checkpoint is not None and getattr(checkpoint, "keywords", {}).get("use_reentrant", True)
 
 
 @contextlib.contextmanager
 def reference(model: Any) -> Iterator[Any]:
     """The frozen model that the adapter started from: the same model with the adapter disabled."""
     if not hasattr(model, "peft_config"):
-        raise ModelError("A reference without an adapter needs a frozen copy of the model. Train with LoRA, or set beta=0.")
-    outside = [n for n, p in model.named_parameters() if p.requires_grad and "lora_" not in n and "modules_to_save" not in n]
+        raise ModelError(
+            "A reference without an adapter needs a frozen copy of the model. Train with LoRA, or set beta=0."
+        )
+    outside = [
+        n for n, p in model.named_parameters() if p.requires_grad and "lora_" not in n and "modules_to_save" not in n
+    ]
     if outside:
-        raise ModelError(f"{outside[0]} trains outside the adapter, so the reference would move. Freeze it or set beta=0.")
+        raise ModelError(
+            f"{outside[0]} trains outside the adapter, so the reference would move. Freeze it or set beta=0."
+        )
     with model.disable_adapter():
         yield model
 
@@ -275,7 +301,9 @@ def _prompts(batch: Mapping[str, Any]) -> list[dict[str, Tensor]]:
             inputs["image_grid_thw"] = grid[own]
             inputs["pixel_values"] = pixels[patches[own.start] : patches[own.stop]]
         elif pixels is not None:
-            inputs["pixel_values"] = pixels[own if len(pixels) == sum(images) and pixels.ndim == 4 else slice(row, row + 1)]
+            inputs["pixel_values"] = pixels[
+                own if len(pixels) == sum(images) and pixels.ndim == 4 else slice(row, row + 1)
+            ]
         for name, cut in (("pixel_attention_mask", slice(row, row + 1)), ("image_sizes", own)):
             if batch.get(name) is not None:
                 inputs[name] = batch[name][cut]
