@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dermiq.errors import ModelError
 from dermiq.vlm.load import VLM
-from tests.tiny import picture, tiny
+from tests.tiny import picture, save_tiny, tiny
 from train import group_loss
 from train.group_loss import accumulate_gradients, log_probabilities
 from train.policy_loss import LossSettings, Targets, token_loss, token_weights
@@ -28,7 +28,7 @@ TARGETS = r".*(language_model|text_model).*\.(q_proj|k_proj|v_proj|o_proj|gate_p
 
 
 def model_with(family: str, *, lora: bool = False, layers: int = 2) -> tuple[Any, Any]:
-    """A tiny model; full training leaves out what the towers of a real run leave out: nothing."""
+    """A tiny model of which everything trains, or a LoRA adapter on its text backbone."""
     model, processor = tiny(family, layers=layers)
     if lora:
         from peft import LoraConfig, get_peft_model
@@ -245,6 +245,58 @@ def test_gradient_checkpointing_is_exact(family: str) -> None:
     accumulate_gradients(model, group, targets, EVERYTHING, chunk=5)
     assert relative_difference(gradients(model), expected) <= 1e-5
     assert len(calls) == 4, "prompt and chunk are each computed twice"
+
+
+@pytest.mark.parametrize("window", [4, 64])
+def test_windows_of_attention_see_the_end_of_the_prompt(window: int) -> None:
+    """Gemma 3, which MedGemma is: every other layer sees only the last `window` tokens."""
+    model = tiny_gemma3(window)
+    group = group_for({"input_ids": torch.randint(40, 300, (1, 11)), "token_type_ids": torch.zeros(1, 11).long()})
+    assert_exact(model, group, targets_for(group, torch.full(group.mask.shape, -5.0)), EVERYTHING, chunk=2, tile=4)
+
+
+def tiny_gemma3(window: int) -> Any:
+    from transformers import Gemma3Config, Gemma3ForConditionalGeneration
+
+    torch.manual_seed(0)
+    text = {
+        "vocab_size": 384,
+        "hidden_size": 64,
+        "intermediate_size": 96,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 16,
+        "sliding_window": window,
+        "layer_types": ["sliding_attention", "full_attention"],
+    }
+    vision = {
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "image_size": 28,
+        "patch_size": 14,
+    }
+    tokens = {"image_token_index": 1, "boi_token_index": 2, "eoi_token_index": 3, "mm_tokens_per_image": 1}
+    return Gemma3ForConditionalGeneration(Gemma3Config(text_config=text, vision_config=vision, **tokens)).eval()
+
+
+def test_a_base_in_four_bits(tmp_path: Any) -> None:
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForImageTextToText, BitsAndBytesConfig
+
+    kept = ["model.vision_tower", "model.multi_modal_projector", "lm_head"]
+    quantised = BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.float32, llm_int8_skip_modules=kept
+    )
+    base = AutoModelForImageTextToText.from_pretrained(
+        save_tiny("llava", tmp_path), dtype=torch.float32, quantization_config=quantised
+    )
+    model = get_peft_model(base, LoraConfig(r=4, lora_alpha=8, target_modules=TARGETS, init_lora_weights=False)).eval()
+    group = group_for(inputs_for(model, tiny("llava")[1]))
+    assert type(base.model.language_model.layers[0].mlp.up_proj.base_layer).__name__ == "Linear4bit"
+    assert_exact(model, group, targets_for(group, torch.full(group.mask.shape, -5.0)), EVERYTHING, chunk=2, tile=4)
 
 
 def test_an_adapter_is_its_own_reference() -> None:

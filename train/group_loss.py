@@ -225,7 +225,11 @@ def _tiles(count: int, size: int) -> Iterator[slice]:
 def _distinct(gradients: Sequence[Tensor | None]) -> list[Tensor | None]:
     """Copies in place of repeats: one tensor may be the gradient of two inputs, and each is added to in place."""
     seen: set[int] = set()
-    return [g.clone() if g is not None and (id(g) in seen or seen.add(id(g))) else g for g in gradients]  # type: ignore[func-returns-value]
+    result = []
+    for gradient in gradients:
+        result.append(gradient.clone() if gradient is not None and id(gradient) in seen else gradient)
+        seen.add(id(gradient))
+    return result
 
 
 def _added(total: Tensor | None, gradient: Tensor | None) -> Tensor | None:
