@@ -6,7 +6,7 @@ A backend knows token ids and tensors. It knows no text, no sampling and no conv
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -30,6 +30,16 @@ class Backend(Protocol):
 
     def continuations(self, last: torch.Tensor, rows: Sequence[Sequence[int]]) -> list[float]:
         """Log-likelihood of each row of tokens after the cached ones, which stay as they are. `last` as above."""
+
+
+def rope_positions(rope_index: Any, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """(3, 1, T) from a model's `get_rope_index`: the model itself would keep them, shared by all that use it."""
+    ids = inputs["input_ids"]
+    if inputs.get("image_grid_thw") is None:
+        return torch.arange(ids.shape[1], device=ids.device).expand(3, 1, -1)
+    wanted = inspect.signature(rope_index).parameters
+    positions, _ = rope_index(**{name: value for name, value in inputs.items() if name in wanted})
+    return positions
 
 
 class PlainBackend:
@@ -59,23 +69,13 @@ class PlainBackend:
             inputs["pixel_values"] = inputs["pixel_values"].to(self.model.dtype)
         self._position_offset = 0
         if self._rope_index is not None:
-            positions = self._positions(inputs)
+            positions = rope_positions(self._rope_index, inputs)
             inputs["position_ids"] = positions
             self._position_offset = int(positions.max()) + 1 - ids.shape[1]
         self._cache, self.length = None, 0
         output = self.model(**inputs, use_cache=True, **({"logits_to_keep": 1} if self._keeps_last else {}))
         self._cache, self.length = output.past_key_values, ids.shape[1]
         return output.logits[0, -1].float()
-
-    def _positions(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
-        """(3, 1, T): computed here, because the model would keep them in itself, shared by all sessions."""
-        assert self._rope_index is not None
-        ids = inputs["input_ids"]
-        if inputs.get("image_grid_thw") is None:
-            return torch.arange(ids.shape[1], device=ids.device).expand(3, 1, -1)
-        wanted = inspect.signature(self._rope_index).parameters
-        positions, _ = self._rope_index(**{name: value for name, value in inputs.items() if name in wanted})
-        return positions
 
     @torch.inference_mode()
     def extend(self, ids: Sequence[int]) -> torch.Tensor:

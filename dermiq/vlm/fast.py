@@ -4,7 +4,8 @@ The library's decoding step spends most of its time outside the matrix products:
 rotary tables, small kernels, Python. Here weights are stored transposed and contiguous (for one row `x @ w_t` is
 faster than `F.linear`), q/k/v and gate/up are one product each, the cache is allocated ahead, rotary angles are
 complex numbers computed once, and grouped query heads are attended to as if they were successive queries. Logits
-equal the plain model's to rounding. Knows no text and no sampling.
+equal the plain model's to rounding. A LoRA adapter in training stays beside its weights, as two thin products. Knows no
+text and no sampling.
 """
 
 from __future__ import annotations
@@ -23,14 +24,80 @@ MAX_POSITIONS = 32_768
 _GROWTH = 512  # tokens by which a full cache grows
 
 
+class Product:
+    """x -> x @ W of linear layers side by side, and the low-rank part of the LoRA adapters that are active on them."""
+
+    def __init__(self, *linears: Any, heads: Sequence[int] = ()) -> None:
+        """`heads` of the linears whose outputs are rotated; their columns are paired for complex numbers."""
+        self.linears, self.heads = linears, (*heads, *[0] * (len(linears) - len(heads)))
+        self.matrix = torch.cat([_paired(w.weight, h) for w, h in self._pairs]).t().contiguous()  # (I, O)
+        self.refresh_adapters()
+
+    @property
+    def _pairs(self) -> list[tuple[Any, int]]:
+        return list(zip(self.linears, self.heads, strict=True))
+
+    def __call__(self, x: Tensor, onto: Tensor | None = None) -> Tensor:
+        """(n, I) -> (n, O), added to `onto`."""
+        y = x.mm(self.matrix) if onto is None else torch.addmm(onto, x, self.matrix)
+        return y if self.low_rank is None else torch.addmm(y, x.mm(self.low_rank[0]), self.low_rank[1])
+
+    @torch.no_grad()
+    def refresh(self) -> None:
+        """Follow weights that were trained. What is shared with the model follows by itself."""
+        start = 0
+        for linear, heads in self._pairs:
+            columns = self.matrix[:, start : start + linear.weight.shape[0]]
+            if linear.weight.data_ptr() != columns.data_ptr():
+                columns.copy_(_paired(linear.weight, heads).t())
+            start += columns.shape[1]
+
+    @torch.no_grad()
+    def refresh_adapters(self) -> None:
+        """Follow an adapter that was trained: (I, R) and (R, O), side by side as the weights are."""
+        found, start = [], 0
+        for linear, heads in self._pairs:
+            found += [(start, a, _paired(b, heads) * scale) for a, b, scale in _low_rank(linear)]
+            start += linear.weight.shape[0]
+        self.low_rank: tuple[Tensor, Tensor] | None = None
+        if not found:
+            return
+        lora_a = torch.cat([a for _, a, _ in found]).t().contiguous()
+        lora_b, rank = lora_a.new_zeros(lora_a.shape[1], start), 0
+        for offset, a, b in found:
+            lora_b[rank : rank + len(a), offset : offset + len(b)] = b.t()
+            rank += len(a)
+        self.low_rank = lora_a, lora_b
+
+
+def _paired(weight: Tensor, heads: int) -> Tensor:
+    """Rows reordered so that the two numbers that rotate together lie side by side (scores do not change)."""
+    if not heads:
+        return weight.detach()
+    dim = weight.shape[0] // heads
+    return weight.detach().view(heads, 2, dim // 2, -1).transpose(1, 2).reshape(weight.shape)
+
+
+def _low_rank(linear: Any) -> list[tuple[Tensor, Tensor, float]]:
+    """A (r, I), B (O, r) and scale of each active LoRA adapter of a layer."""
+    if isinstance(linear, nn.Linear) or linear.disable_adapters:
+        return []
+    names = [name for name in linear.active_adapters if name in linear.lora_A]
+    return [(linear.lora_A[n].weight.detach(), linear.lora_B[n].weight.detach(), linear.scaling[n]) for n in names]
+
+
 @dataclass(frozen=True)
 class _Layer:
     norm_in: Tensor
-    qkv: Tensor  # (D, (H + 2 K) * d), q and k columns paired for complex rotation
-    out: Tensor  # (H * d, D)
+    qkv: Product
+    out: Product
     norm_mlp: Tensor
-    gate_up: Tensor  # (D, 2 * I)
-    down: Tensor  # (I, D)
+    gate_up: Product
+    down: Product
+
+    @property
+    def products(self) -> tuple[Product, ...]:
+        return self.qkv, self.out, self.gate_up, self.down
 
 
 class FastCache:
@@ -89,8 +156,8 @@ class FastDecoder:
             self.angles = self._rotary(text.rotary_emb, min(config.max_position_embeddings, MAX_POSITIONS))
 
     @staticmethod
-    def supports(model: Any) -> bool:
-        """LLaVA around a plain Llama in fp32 on the CPU, not quantised, without biases or adapters."""
+    def supports(model: Any, *, adapters: bool = False) -> bool:
+        """LLaVA around a plain Llama in fp32 on the CPU, not quantised, without biases; plain LoRA with `adapters`."""
         from transformers import LlamaModel, LlavaForConditionalGeneration
 
         if type(model) is not LlavaForConditionalGeneration or type(model.model.language_model) is not LlamaModel:
@@ -100,7 +167,9 @@ class FastDecoder:
         linear = [module for name, module in text.named_modules() if name.endswith("_proj")]
         return (
             all(p.device.type == "cpu" and p.dtype is torch.float32 for p in model.parameters())
-            and all(type(module) is nn.Linear and module.bias is None for module in linear)
+            and all(
+                (_is_linear(module) or (adapters and _is_lora(module))) and module.bias is None for module in linear
+            )
             and type(model.lm_head) is nn.Linear
             and model.lm_head.bias is None
             and config.hidden_act == "silu"
@@ -109,27 +178,32 @@ class FastDecoder:
 
     def _layer(self, layer: Any, *, share: bool) -> _Layer:
         attention, mlp = layer.self_attn, layer.mlp
-        queries = self._paired(attention.q_proj.weight, self.heads)
-        keys = self._paired(attention.k_proj.weight, self.kv_heads)
         gates = mlp.gate_proj.weight.shape[0]
         packed = _Layer(
             norm_in=layer.input_layernorm.weight.detach(),
-            qkv=torch.cat([queries, keys, attention.v_proj.weight]).t().contiguous(),
-            out=attention.o_proj.weight.detach().t().contiguous(),
+            qkv=Product(attention.q_proj, attention.k_proj, attention.v_proj, heads=(self.heads, self.kv_heads)),
+            out=Product(attention.o_proj),
             norm_mlp=layer.post_attention_layernorm.weight.detach(),
-            gate_up=torch.cat([mlp.gate_proj.weight, mlp.up_proj.weight]).t().contiguous(),
-            down=mlp.down_proj.weight.detach().t().contiguous(),
+            gate_up=Product(mlp.gate_proj, mlp.up_proj),
+            down=Product(mlp.down_proj),
         )
         if share:  # rebinding the parameters frees their own storage
-            attention.o_proj.weight.data = packed.out.t()
-            mlp.gate_proj.weight.data = packed.gate_up[:, :gates].t()
-            mlp.up_proj.weight.data = packed.gate_up[:, gates:].t()
-            mlp.down_proj.weight.data = packed.down.t()
+            attention.o_proj.weight.data = packed.out.matrix.t()
+            mlp.gate_proj.weight.data = packed.gate_up.matrix[:, :gates].t()
+            mlp.up_proj.weight.data = packed.gate_up.matrix[:, gates:].t()
+            mlp.down_proj.weight.data = packed.down.matrix.t()
         return packed
 
-    def _paired(self, weight: Tensor, heads: int) -> Tensor:
-        """Rows reordered so that the two numbers that rotate together lie side by side (scores do not change)."""
-        return weight.view(heads, 2, self.dim // 2, -1).transpose(1, 2).reshape(weight.shape)
+    @torch.no_grad()
+    def refresh(self, *, weights: bool) -> None:
+        """Follow a training step: the adapters, and with `weights` what they sit on too."""
+        for layer in self.layers:
+            for product in layer.products:
+                product.refresh_adapters()
+                if weights:
+                    product.refresh()
+        if weights:
+            self.head.copy_(self.model.lm_head.weight.t())
 
     def _rotary(self, rotary: Any, positions: int) -> Tensor:
         """(positions, 1, d / 2) complex: the turn of each pair at each position."""
@@ -172,16 +246,16 @@ class FastDecoder:
         split = rotated * self.dim
         shape = (self.hidden,)
         for index, layer in enumerate(self.layers):
-            qkv = F.rms_norm(x, shape, layer.norm_in, self.eps).mm(layer.qkv)
+            qkv = layer.qkv(F.rms_norm(x, shape, layer.norm_in, self.eps))
             pairs = torch.view_as_complex(qkv[:, :split].view(rows * count, rotated, -1, 2))
             turned = torch.view_as_real(pairs * turn).view(rows, count, rotated, self.dim)
             keys, values = cache.keys[index], cache.values[index]
             keys[:, :, start:end] = turned[:, :, self.heads :].transpose(1, 2)
             values[:, :, start:end] = qkv[:, split:].view(rows, count, self.kv_heads, self.dim).transpose(1, 2)
             attended = self._attend(turned[:, :, : self.heads], keys[:, :, :end], values[:, :, :end], mask)
-            x = torch.addmm(x, attended, layer.out)
-            gate, up = F.rms_norm(x, shape, layer.norm_mlp, self.eps).mm(layer.gate_up).chunk(2, dim=1)
-            x = torch.addmm(x, F.silu(gate).mul_(up), layer.down)
+            x = layer.out(attended, onto=x)
+            gate, up = layer.gate_up(F.rms_norm(x, shape, layer.norm_mlp, self.eps)).chunk(2, dim=1)
+            x = layer.down(F.silu(gate).mul_(up), onto=x)
         cache.length = end
         return F.rms_norm(x, shape, self.norm, self.eps)
 
@@ -206,6 +280,24 @@ class FastDecoder:
     def step(self, ids: Tensor, cache: FastCache) -> Tensor:
         """One token a row, (rows,) -> (rows, V). For rollouts: see `FastCache.expanded` and `FastCache.keep`."""
         return self.logits(self.forward(F.embedding(ids, self.embedding), cache))
+
+
+def _is_linear(module: nn.Module) -> bool:
+    return type(module) is nn.Linear
+
+
+def _is_lora(module: Any) -> bool:
+    """Low-rank matrices beside a plain linear layer, and nothing else: no DoRA, no bias of their own, not merged."""
+    from peft.tuners.lora.layer import Linear as LoraLinear
+
+    return (
+        type(module) is LoraLinear
+        and _is_linear(module.base_layer)
+        and not module.merged_adapters
+        and not module.fan_in_fan_out
+        and not module.lora_variant
+        and not any(module.lora_bias.values())
+    )
 
 
 def _release_file(text: nn.Module) -> None:

@@ -1,0 +1,73 @@
+"""How much memory is free, and how much a chunk of completions takes.
+
+The estimate counts what the backward pass of a decoder layer keeps, in numbers of width: hidden D, attention A (all
+heads), keys K (key heads), mlp I. A token of a completion keeps about 8 D + 6 A + 4 I; a token of the prompt or
+completion that is attended to keeps 2 K + 2 A (keys and values, joined and repeated for each head).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+def free_bytes(device: torch.device) -> int:
+    """What may still be allocated: on CUDA with what torch holds unused, on the CPU within the container's limit."""
+    if device.type == "cuda":
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0]) + unused
+    return min(_available(), _container_rest())
+
+
+def _available() -> int:
+    """Linux's own estimate; elsewhere the free pages."""
+    with contextlib.suppress(OSError, StopIteration):
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        return int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1]) * 1024
+    with contextlib.suppress(ValueError, OSError):
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return 4 * 2**30  # a system that says nothing: assume what any machine that trains has
+
+
+def _container_rest() -> int:
+    """Bytes left under the control group's limit (version 2)."""
+    try:
+        limit = (_CGROUP / "memory.max").read_text(encoding="ascii").strip()
+        used = int((_CGROUP / "memory.current").read_text(encoding="ascii"))
+        return max(0, int(limit) - used)
+    except (OSError, ValueError):  # no such file, or "max"
+        return 2**62
+
+
+def row_bytes(config: Any, *, prompt: int, completion: int, element: int, checkpointed: bool = False) -> int:
+    """Of one completion behind a prompt (tokens), between forward and backward. `config` is the text model's."""
+    hidden, heads = config.hidden_size, config.num_attention_heads
+    size = getattr(config, "head_dim", None) or hidden // heads
+    attention, keys = heads * size, (getattr(config, "num_key_value_heads", None) or heads) * size
+    own = completion * (8 * hidden + 6 * attention + 4 * config.intermediate_size)
+    seen = (prompt + completion) * (2 * keys + 2 * attention)
+    layers = config.num_hidden_layers
+    if checkpointed:  # only the inputs of all layers, and one layer whole
+        return int(element * (layers * completion * hidden + own + seen))
+    return int(element * layers * (own + seen))
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    text = str(error).lower()
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
+        isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
+    )
+
+
+def release() -> None:
+    """Give back what a failed attempt held."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
