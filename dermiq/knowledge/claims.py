@@ -11,6 +11,7 @@ from itertools import pairwise
 from dermiq.knowledge.graph import Graph
 from dermiq.knowledge.lexical import FREQUENT, stem
 from dermiq.knowledge.link import Mention, link
+from dermiq.knowledge.predicates import Stance, stance
 from dermiq.knowledge.text import tokens, words
 
 FEATURE_KINDS = frozenset({"DermoscopicFeature", "Sign", "Symptom"})
@@ -35,7 +36,7 @@ _CLAUSES = re.compile(
 )
 _AGAINST = re.compile(
     r"\b(?:(?:speak|argue|count|point|weigh|tell|is|are|be|evidence)(?:s|ing)?(?: strongly| clearly)? against"
-    r"|unlikely|less likely|(?<!to )(?:rule|rules|ruled|ruling) (?:it )?out|exclud(?:e|es|ing)|atypical (?:of|for))\b",
+    r"|unlikely|less likely|(?<!to )(?:rule|rules|ruled|ruling) (?:it )?out|exclud(?:e|es|ing)|disprov(?:e|es|ing)|refut(?:e|es|ing)|atypical (?:of|for))\b",
     re.IGNORECASE,
 )
 _FOR = re.compile(
@@ -152,6 +153,8 @@ _OPEN = re.compile(
     r"|(?:is|was) suspected)\b",
     re.IGNORECASE,
 )
+UNREAD = "unread"
+"""Relation of a pair of which something is said that no edge could say."""
 LOOSE = 8  # words over which the words of one name may be spread
 
 VERBAL = frozenset({"bleed", "bleeds", "bled", "dimple", "dimples", "itch", "itches", "hurts", "ulcerate", "ulcerates"})
@@ -246,8 +249,9 @@ def _of_clause(graph: Graph, clause: str, named: Sequence[Mention], *, topic: st
                 continue  # "two red legs are hardly ever cellulitis" does not deny the legs
             if kind == "Test" and _MEANS.search(clause[: other.start]) and _names_a_feature(graph, named):
                 continue  # "under the dermatoscope": how the feature is seen, not how the diagnosis is made
-            known = _is_known(graph, subject.id, other.id)
-            if not (known and kind != "Behaviour") and not _connected(kind, clause, subjects, other):
+            said = "says it" if kind == "Behaviour" else _stance(kind, clause, subject, other, named)
+            known = kind != "Behaviour" and _is_known(graph, subject.id, other.id)
+            if not known and not _connected(kind, clause, subjects, other):
                 continue
             is_it = subject.text.strip().lower() in ("it", "its") and kind in FEATURE_KINDS
             if is_it and other.id in MEASURED_SIGNS:
@@ -255,15 +259,28 @@ def _of_clause(graph: Graph, clause: str, named: Sequence[Mention], *, topic: st
             bare = _without(clause, (subject, other))
             yield Relation(
                 subject=subject.id,
-                relation=RELATION_OF_KIND[kind],
+                relation=UNREAD if said == "says something else" else RELATION_OF_KIND[kind],
                 object=other.id,
-                holds=_holds(kind, clause, subject, other, subjects=subjects),
+                holds=_holds(kind, clause, subject, other, subjects=subjects, opposite=said == "says the opposite"),
                 weak=bool(_WEAK.search(bare)),
                 about_case=is_it or (kind in FEATURE_KINDS and bool(_CASE.search(clause))),
                 often=bool(_OFTEN.search(bare)),
                 seldom=bool(_SELDOM.search(bare)),
                 clause=clause,
             )
+
+
+def _stance(kind: str, clause: str, subject: Mention, other: Mention, named: Sequence[Mention]) -> Stance:
+    first, second = sorted((subject, other), key=lambda mention: mention.start)
+    for mention in named:  # blanked, so that the places of the others stay
+        clause = clause[: mention.start] + " " * (mention.end - mention.start) + clause[mention.end :]
+    return stance(
+        kind,
+        before=clause[: first.start],
+        between=clause[first.end : second.start],
+        after=clause[second.end :],
+        condition_first=first is subject,
+    )
 
 
 def _in_other_order(
@@ -362,12 +379,17 @@ def _connected(kind: str, clause: str, subjects: Sequence[Mention], other: Menti
     return bool(_FOR.search(bare) or _AGAINST.search(bare) or _IS.search(_between(clause, subjects[0], other)))
 
 
-def _holds(kind: str, clause: str, subject: Mention, other: Mention, *, subjects: Sequence[Mention]) -> bool:
+def _holds(
+    kind: str, clause: str, subject: Mention, other: Mention, *, subjects: Sequence[Mention], opposite: bool
+) -> bool:
+    """Whether the clause affirms the pair; `opposite` where its predicate says the contrary, which "not" turns back."""
     if kind == "BodySite" and _SPARES.search(clause):
         return len(_NEGATION.findall(clause)) == 1
     bare = _without(clause, (subject, other))
     denials = len(_DENIES.findall(bare))
-    holds = not other.negated
+    holds = other.negated if opposite else not other.negated
+    if opposite:
+        return holds != (denials == 1 and not other.negated)
     if kind in FEATURE_KINDS or kind == "RiskFactor":
         if _is_against(clause, subject, other, subjects):
             holds = not holds

@@ -1,0 +1,190 @@
+"""Text that models wrote, as rows that a person can label (see README.md).
+
+    python -m tests.judged.write_sentences --out FILE.tsv
+
+Asks the embedded base language model clinicians' questions, each condition once without and once with retrieved facts,
+and DermIQ-Nano the questions of a consultation on HAM10000's part `val`. Of the sentences that name at least two things
+of the graph, or one and "it", a seeded draw takes as many of either model as `PARTS` says. Labels, edges and notes are
+left empty for a person; `topic` is the condition that the case is about. Needs `DERMIQ_DATA` and about ten minutes of
+one processor core.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import random
+import re
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from dermiq.consultant import LocalConsultant
+from dermiq.knowledge import Graph, retrieve
+from dermiq.knowledge.link import link
+from dermiq.knowledge.text import split_sentences
+from dermiq.settings import Settings
+from dermiq.types import CLASSES, AnswerDone, Case, Turn
+from dermiq.vlm.base import ensure_base
+from dermiq.vlm.prompts import facts_block
+from train.data import data_folder, read_table
+
+SEED = 11
+PARTS = {"dev": 25, "test": 50}  # rows of each model
+COLUMNS = ("id", "part", "origin", "label", "sentence", "edges", "note", "topic", "findings")
+TEMPERATURE = 0.8  # of every second answer, with facts or without; the others are greedy
+MAX_NEW_TOKENS = 110
+IMAGES_A_CLASS = 2
+CONDITIONS = (
+    "melanoma",
+    "basal cell carcinoma",
+    "squamous cell carcinoma",
+    "actinic keratosis",
+    "Bowen's disease",
+    "seborrheic keratosis",
+    "melanocytic nevus",
+    "dermatofibroma",
+    "cherry angioma",
+    "psoriasis",
+    "atopic dermatitis",
+    "contact dermatitis",
+    "seborrheic dermatitis",
+    "rosacea",
+    "acne",
+    "urticaria",
+    "impetigo",
+    "cellulitis",
+    "herpes zoster",
+    "scabies",
+    "tinea corporis",
+    "tinea pedis",
+    "onychomycosis",
+    "molluscum contagiosum",
+    "vitiligo",
+    "alopecia areata",
+    "lichen planus",
+    "pityriasis rosea",
+    "common wart",
+    "keratoacanthoma",
+)
+OPEN_QUESTIONS = (
+    "What are the typical signs and symptoms of {}?",
+    "How is {} diagnosed and treated?",
+    "What does {} look like, and where on the body does it occur?",
+    "Which conditions can be confused with {}, and how do you tell them apart?",
+    "Who is at risk of {}, and is it benign or malignant?",
+)
+FOLLOW_UPS = (
+    "Which dermoscopic signs speak for this diagnosis, and which against it?",
+    "How is it treated?",
+    "Could it be a melanoma?",
+    "Does it need a biopsy or a referral?",
+    "What else can look like this?",
+    "Where on the body does it usually occur, and who is at risk?",
+)
+ON_THE_CASE = re.compile(r"(?:\d\. )?(?:Differential|Conclusion):|I keep to my answer|This looks most like")
+
+
+@dataclass(frozen=True)
+class Sentence:
+    origin: str
+    text: str
+    topic: str  # name of a condition
+    findings: str = ""  # JSON: code -> [value, words], as measured on the case's image
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="TSV with empty labels")
+    options = parser.parse_args(arguments)
+    graph = Graph.load()
+    rows: list[tuple[str, Sentence]] = []
+    for sentences in (of_the_base_model(graph), of_nano()):
+        rows += drawn([sentence for sentence in sentences if says_something(graph, sentence.text)])
+    with options.out.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_NONE, quotechar=None)
+        writer.writerow(COLUMNS)
+        for number, (part, s) in enumerate(rows, start=1):
+            writer.writerow((f"s{number:03}", part, s.origin, "", s.text, "", "", s.topic, s.findings))
+    return 0
+
+
+def asked_of_the_base_model(graph: Graph) -> Iterator[tuple[str, str]]:
+    """Conditions and questions, of which every second comes with facts as the app gives them."""
+    for number, condition in enumerate(CONDITIONS):
+        alone, grounded = (OPEN_QUESTIONS[(number + shift) % len(OPEN_QUESTIONS)].format(condition) for shift in (0, 2))
+        yield condition, alone
+        yield condition, f"{facts_block(retrieve(graph, grounded, k=4))}\nQuestion: {grounded}"
+
+
+def of_the_base_model(graph: Graph) -> Iterator[Sentence]:
+    folder = ensure_base()
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    torch.manual_seed(SEED)
+    for number, (condition, asked) in enumerate(asked_of_the_base_model(graph)):
+        prompt = tokenizer.apply_chat_template(
+            [{"role": "user", "content": asked}], add_generation_prompt=True, return_tensors="pt", return_dict=True
+        )
+        how = {"do_sample": True, "temperature": TEMPERATURE, "top_p": 0.95} if number % 4 in (1, 2) else {"do_sample": False}
+        with torch.inference_mode():
+            ids = model.generate(**prompt, **how, max_new_tokens=MAX_NEW_TOKENS, pad_token_id=tokenizer.eos_token_id)
+        text = tokenizer.decode(ids[0, prompt["input_ids"].shape[1] :], skip_special_tokens=True)
+        for sentence in whole_sentences(text):
+            yield Sentence("smollm2", sentence, condition)
+
+
+def of_nano() -> Iterator[Sentence]:
+    """The first answer and two follow-ups on each of a few images of every class."""
+    consultant = LocalConsultant(Settings())
+    consultant.load()
+    table = read_table(data_folder(), "ham10000", ["val"])
+    chosen = [
+        path
+        for code in CLASSES
+        for path in table[table["label"] == code].sample(IMAGES_A_CLASS, random_state=SEED)["image"]
+    ]
+    for number, path in enumerate(chosen):
+        lesion = consultant.read_image(Path(path).read_bytes())
+        later = [FOLLOW_UPS[(2 * number + step) % len(FOLLOW_UPS)] for step in range(2)]
+        history: tuple[Turn, ...] = ()
+        for question in (Case.question, *later):
+            case = Case((lesion,), question=question, history=history)
+            events = consultant.assess(case, stop=threading.Event(), session_id=str(number))
+            answer = next(event.answer for event in events if isinstance(event, AnswerDone))
+            history += (Turn("user", question), Turn("assistant", answer.text))
+            measured = {f.code: [round(f.value, 2), f.text] for f in answer.findings}
+            topic = answer.differentials[0].top.diagnosis.name
+            for sentence in whole_sentences(answer.text):
+                yield Sentence("nano", sentence, topic, json.dumps(measured, ensure_ascii=False))
+
+
+def whole_sentences(text: str) -> list[str]:
+    """The sentences that come to their end: an answer that was cut off leaves a piece."""
+    return [sentence for sentence in split_sentences(text) if sentence.endswith(".")]
+
+
+def says_something(graph: Graph, sentence: str) -> bool:
+    """Not a verdict on the case ("this fits melanoma best"), which is no statement of the graph's."""
+    if ON_THE_CASE.match(sentence):
+        return False
+    named = {mention.id for mention in link(graph, sentence)}
+    return len(named) + bool(re.search(r"\b(?:it|its|this|they)\b", sentence, re.IGNORECASE)) >= 2 and bool(named)
+
+
+def drawn(sentences: Sequence[Sentence]) -> list[tuple[str, Sentence]]:
+    """Rows for each part, drawn from the distinct sentences."""
+    distinct = list({re.sub(r"^[\w ]+: | \[F\d+\]", "", s.text): s for s in sentences}.values())
+    random.Random(SEED).shuffle(distinct)
+    parts = [part for part, count in PARTS.items() for _ in range(count)]
+    return list(zip(parts, distinct, strict=False))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
