@@ -126,7 +126,9 @@ _WEAK = re.compile(
     re.IGNORECASE,
 )
 _OVER = re.compile(
-    r"\b(?:over|than|rather than|instead of|unlike|from|versus|vs\.?|compared (?:with|to))(?:\W+(?:an?|the|any))?\W*$",
+    r"\b(?:over|than|rather than|instead of|unlike|versus|vs\.?|compared (?:with|to))(?: (?:of|in|with|for))?"
+    r"(?:\W+(?:an?|the|any))?\W*$"
+    r"|\b(?:apart|told|tell\w*|distinguish\w*|differentiat\w*|separat\w*|set\w*) .*\bfrom(?:\W+(?:an?|the|any))?\W*$",
     re.IGNORECASE,
 )
 _AGAINST_IT = re.compile(r"\bagainst(?:\W+(?:an?|the|any|this being))*\W*$", re.IGNORECASE)
@@ -205,6 +207,7 @@ def read_sentence(graph: Graph, sentence: str, *, topic: str | None) -> Reading:
     """`topic` is what "it" stands for: the diagnosis that was asked about or named before."""
     relations: list[Relation] = []
     mentions: list[Mention] = []
+    own_topic = False  # "it" is what this sentence named, not the lesion
     if _OPEN.search(sentence):
         return Reading((), tuple(link(graph, sentence)))
     for clause in _CLAUSES.split(sentence):
@@ -214,19 +217,21 @@ def read_sentence(graph: Graph, sentence: str, *, topic: str | None) -> Reading:
         mentions += named
         conditions = [mention for mention in named if graph.node(mention.id).kind == "Disease"]
         if conditions:
-            topic = conditions[0].id
-        relations += _of_clause(graph, clause, named, topic=topic)
+            topic, own_topic = conditions[0].id, True
+        relations += _of_clause(graph, clause, named, topic=topic, own_topic=own_topic)
     return Reading(tuple(dict.fromkeys(relations)), tuple(mentions))
 
 
-def _of_clause(graph: Graph, clause: str, named: Sequence[Mention], *, topic: str | None) -> Iterator[Relation]:
+def _of_clause(
+    graph: Graph, clause: str, named: Sequence[Mention], *, topic: str | None, own_topic: bool
+) -> Iterator[Relation]:
     conditions = [mention for mention in named if graph.node(mention.id).kind == "Disease"]
     subjects = [mention for mention in conditions if not _OVER.search(clause[: mention.start])]
     pronoun = _PRONOUN.search(clause) or _VERB_FIRST.search(clause)
     if not conditions and topic and pronoun:
         subjects = [Mention(0, pronoun.end(), pronoun.group(), topic, graph.node(topic).name)]
     if not subjects:
-        subjects = list(_of_rules(graph, named))
+        subjects = list(_inside(graph, named))
     if not subjects:
         return
     yield from _look_alikes(graph, clause, conditions)
@@ -253,7 +258,7 @@ def _of_clause(graph: Graph, clause: str, named: Sequence[Mention], *, topic: st
             known = kind != "Behaviour" and _is_known(graph, subject.id, other.id)
             if not known and not _connected(kind, clause, subjects, other):
                 continue
-            is_it = subject.text.strip().lower() in ("it", "its") and kind in FEATURE_KINDS
+            is_it = not own_topic and subject.text.strip().lower() in ("it", "its") and kind in FEATURE_KINDS
             if is_it and other.id in MEASURED_SIGNS:
                 continue  # "it is asymmetric" is said of the lesion, and judged against the measurement
             bare = _without(clause, (subject, other))
@@ -320,19 +325,22 @@ def _in_other_order(
 
 @lru_cache(maxsize=10_000)
 def _stems_of(name: str) -> frozenset[str]:
-    return frozenset(stem(word) for word in words(name) if word not in FREQUENT)
+    """Without what follows "with": a delta-wing jet is meant where "with contrail" is left out."""
+    return frozenset(stem(word) for word in words(name.split(" with ")[0]) if word == "lesion" or word not in FREQUENT)
 
 
 def _names_a_feature(graph: Graph, named: Sequence[Mention]) -> bool:
     return any(graph.node(mention.id).kind in FEATURE_KINDS for mention in named)
 
 
-def _of_rules(graph: Graph, named: Sequence[Mention]) -> Iterator[Mention]:
-    """The condition of a referral rule that is named: "suspected keratoacanthoma"."""
+def _inside(graph: Graph, named: Sequence[Mention]) -> Iterator[Mention]:
+    """The condition within another name: of a referral rule ("suspected keratoacanthoma"), "a parent with melanoma"."""
     for mention in named:
-        if graph.node(mention.id).kind == "ReferralRule":
-            for key in sorted({fact.subject for fact in graph.facts_about(mention.id)}):
-                yield replace(mention, id=key, name=graph.node(key).name)
+        for key in sorted({fact.subject for fact in graph.facts_about(mention.id)}):
+            node = graph.node(key)
+            is_rule = graph.node(mention.id).kind == "ReferralRule"
+            if is_rule or (node.kind == "Disease" and set(words(node.name)) < set(words(mention.text))):
+                yield Mention(mention.end, mention.end, "", key, node.name, negated=mention.negated and is_rule)
 
 
 def _in_role(graph: Graph, subject: Mention, mention: Mention, *, is_subject: bool) -> Mention | None:
@@ -481,6 +489,5 @@ def _referral(clause: str, subjects: Sequence[Mention]) -> Iterator[Relation]:
         return
     level = "routine" if _ROUTINE.search(bare) else "urgent" if _URGENT.search(bare) else None
     if level and not re.search(r"\b(?:no|not|never|n't)\b", _ROUTINE.sub(" ", bare), re.IGNORECASE):
-        yield Relation(
-            subjects[0].id, "refer_if", level, holds=True, weak=bool(_CONDITION.search(bare)), about_case=False
-        )
+        weak = bool(_CONDITION.search(bare))
+        yield Relation(subjects[0].id, "refer_if", level, holds=True, weak=weak, about_case=False, clause=clause)

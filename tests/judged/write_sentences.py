@@ -2,11 +2,10 @@
 
     python -m tests.judged.write_sentences --out FILE.tsv
 
-Asks the embedded base language model clinicians' questions, each condition once without and once with retrieved facts,
-and DermIQ-Nano the questions of a consultation on HAM10000's part `val`. Of the sentences that name at least two things
-of the graph, or one and "it", a seeded draw takes as many of either model as `PARTS` says. Labels, edges and notes are
-left empty for a person; `topic` is the condition that the case is about. Needs `DERMIQ_DATA` and about ten minutes of
-one processor core.
+Asks the embedded base language model clinicians' questions, some with retrieved facts before them, and DermIQ-Nano the
+questions of a consultation on HAM10000's part `val`. Of the sentences that name at least two things of the graph, or
+one and "it", a seeded draw takes what `PARTS` says. Labels, edges and notes are left empty for a person; `topic` is
+the condition that the case is about. Needs `DERMIQ_DATA` and about ten minutes of one processor core.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ import random
 import re
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,9 +37,10 @@ from train.data import data_folder, read_table
 SEED = 11
 PARTS = {"dev": 25, "test": 50}  # rows of each model
 COLUMNS = ("id", "part", "origin", "label", "sentence", "edges", "note", "topic", "findings")
-TEMPERATURE = 0.8  # of every second answer, with facts or without; the others are greedy
+TEMPERATURE = 0.8
 MAX_NEW_TOKENS = 110
 IMAGES_A_CLASS = 2
+FACTS = 4
 CONDITIONS = (
     "melanoma",
     "basal cell carcinoma",
@@ -88,7 +88,6 @@ FOLLOW_UPS = (
     "What else can look like this?",
     "Where on the body does it usually occur, and who is at risk?",
 )
-ON_THE_CASE = re.compile(r"(?:\d\. )?(?:Differential|Conclusion):|I keep to my answer|This looks most like")
 
 
 @dataclass(frozen=True)
@@ -105,8 +104,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     graph = Graph.load()
     rows: list[tuple[str, Sentence]] = []
-    for sentences in (of_the_base_model(graph), of_nano()):
-        rows += drawn([sentence for sentence in sentences if says_something(graph, sentence.text)])
+    sources = ((of_the_base_model(), PARTS), (of_nano(), PARTS), (of_the_base_model_with_facts(graph), {"test": 11}))
+    for sentences, parts in sources:
+        rows += drawn([sentence for sentence in sentences if says_something(graph, sentence.text)], parts)
     with options.out.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_NONE, quotechar=None)
         writer.writerow(COLUMNS)
@@ -115,33 +115,47 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def asked_of_the_base_model(graph: Graph) -> Iterator[tuple[str, str]]:
-    """Conditions and questions, of which every second comes with facts as the app gives them."""
-    for number, condition in enumerate(CONDITIONS):
-        alone, grounded = (OPEN_QUESTIONS[(number + shift) % len(OPEN_QUESTIONS)].format(condition) for shift in (0, 2))
-        yield condition, alone
-        yield condition, f"{facts_block(retrieve(graph, grounded, k=4))}\nQuestion: {grounded}"
-
-
-def of_the_base_model(graph: Graph) -> Iterator[Sentence]:
-    folder = ensure_base()
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+def of_the_base_model() -> Iterator[Sentence]:
+    """Questions alone; every second answer is sampled, the others are greedy."""
     torch.manual_seed(SEED)
-    for number, (condition, asked) in enumerate(asked_of_the_base_model(graph)):
-        prompt = tokenizer.apply_chat_template(
-            [{"role": "user", "content": asked}], add_generation_prompt=True, return_tensors="pt", return_dict=True
-        )
-        how = {"do_sample": True, "temperature": TEMPERATURE, "top_p": 0.95} if number % 4 in (1, 2) else {"do_sample": False}
-        with torch.inference_mode():
-            ids = model.generate(**prompt, **how, max_new_tokens=MAX_NEW_TOKENS, pad_token_id=tokenizer.eos_token_id)
-        text = tokenizer.decode(ids[0, prompt["input_ids"].shape[1] :], skip_special_tokens=True)
-        for sentence in whole_sentences(text):
+    model = BaseModel()
+    for number, condition in enumerate(CONDITIONS):
+        question = OPEN_QUESTIONS[number % len(OPEN_QUESTIONS)].format(condition)
+        for sentence in whole_sentences(model.answer(question, sampled=number % 2 == 1)):
             yield Sentence("smollm2", sentence, condition)
 
 
+def of_the_base_model_with_facts(graph: Graph) -> Iterator[Sentence]:
+    """Every third condition, with facts before the question as the app gives them; greedy."""
+    model = BaseModel()
+    for number, condition in enumerate(CONDITIONS[::3]):
+        question = OPEN_QUESTIONS[(number + 2) % len(OPEN_QUESTIONS)].format(condition)
+        asked = f"{facts_block(retrieve(graph, question, k=FACTS))}\nQuestion: {question}"
+        for sentence in whole_sentences(model.answer(asked, sampled=False)):
+            yield Sentence("smollm2", sentence, condition)
+
+
+class BaseModel:
+    """SmolLM2-135M-Instruct as it comes, without DermIQ's training."""
+
+    def __init__(self) -> None:
+        folder = ensure_base()
+        self.tokenizer = AutoTokenizer.from_pretrained(folder)
+        self.model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+
+    @torch.inference_mode()
+    def answer(self, question: str, *, sampled: bool) -> str:
+        prompt = self.tokenizer.apply_chat_template(
+            [{"role": "user", "content": question}], add_generation_prompt=True, return_tensors="pt", return_dict=True
+        )
+        how = {"do_sample": True, "temperature": TEMPERATURE, "top_p": 0.95} if sampled else {"do_sample": False}
+        end = self.tokenizer.eos_token_id
+        ids = self.model.generate(**prompt, **how, max_new_tokens=MAX_NEW_TOKENS, pad_token_id=end)
+        return str(self.tokenizer.decode(ids[0, prompt["input_ids"].shape[1] :], skip_special_tokens=True))
+
+
 def of_nano() -> Iterator[Sentence]:
-    """The first answer and two follow-ups on each of a few images of every class."""
+    """The first answer and two later ones on each of a few images of every class."""
     consultant = LocalConsultant(Settings())
     consultant.load()
     table = read_table(data_folder(), "ham10000", ["val"])
@@ -171,18 +185,15 @@ def whole_sentences(text: str) -> list[str]:
 
 
 def says_something(graph: Graph, sentence: str) -> bool:
-    """Not a verdict on the case ("this fits melanoma best"), which is no statement of the graph's."""
-    if ON_THE_CASE.match(sentence):
-        return False
     named = {mention.id for mention in link(graph, sentence)}
     return len(named) + bool(re.search(r"\b(?:it|its|this|they)\b", sentence, re.IGNORECASE)) >= 2 and bool(named)
 
 
-def drawn(sentences: Sequence[Sentence]) -> list[tuple[str, Sentence]]:
-    """Rows for each part, drawn from the distinct sentences."""
-    distinct = list({re.sub(r"^[\w ]+: | \[F\d+\]", "", s.text): s for s in sentences}.values())
+def drawn(sentences: Sequence[Sentence], rows: Mapping[str, int]) -> list[tuple[str, Sentence]]:
+    """As many rows for each part, drawn from the distinct sentences; fewer where there are not so many."""
+    distinct = list({sentence.text: sentence for sentence in sentences}.values())
     random.Random(SEED).shuffle(distinct)
-    parts = [part for part, count in PARTS.items() for _ in range(count)]
+    parts = [part for part, count in rows.items() for _ in range(count)]
     return list(zip(parts, distinct, strict=False))
 
 
