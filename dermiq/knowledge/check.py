@@ -14,6 +14,7 @@ from functools import lru_cache
 from dermiq.knowledge import measured
 from dermiq.knowledge.case import GROUPS
 from dermiq.knowledge.claims import Reading, Relation, read_sentence
+from dermiq.knowledge.coverage import says_beyond
 from dermiq.knowledge.graph import Graph
 from dermiq.knowledge.lexical import FREQUENT, stem
 from dermiq.knowledge.link import link
@@ -108,7 +109,9 @@ def _judge(graph: Graph, sentence: str, reading: Reading, findings: Sequence[Fin
     open_ones = [decision for decision in decisions if decision.verdict == "not_covered"]
     unknown_number = bool(right) and not _told(right, rest)
     too_much = bool(right) and _says_more(right, rest)
-    if (right or judged) and not (open_ones or unknown_number or too_much):
+    beyond = says_beyond(graph, rest, [fact for decision in right for fact in decision.facts]) if right else ""
+    on_the_case = not right and any(graph.node(mention.id).kind == "Disease" for mention in reading.mentions)
+    if (right or judged) and not (open_ones or unknown_number or too_much or beyond or on_the_case):
         return Claim(
             text=sentence,
             verdict="supported",
@@ -119,6 +122,7 @@ def _judge(graph: Graph, sentence: str, reading: Reading, findings: Sequence[Fin
     note = next((decision.note for decision in open_ones if decision.note), "")
     note = note or ("the graph does not give this number" if unknown_number else "")
     note = note or ("the graph does not say that much" if too_much else "")
+    note = note or (f"the graph does not say this: {beyond}" if beyond else "")
     return Claim(text=sentence, verdict="not_covered", note=note or _silence(reading))
 
 

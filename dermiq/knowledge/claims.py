@@ -155,6 +155,7 @@ _OPEN = re.compile(
     r"|(?:is|was) suspected)\b",
     re.IGNORECASE,
 )
+_OF_A_LOOK = re.compile(r"\bdermoscopy of\W+(?:an?\W+|the\W+)?$", re.IGNORECASE)
 UNREAD = "unread"
 """Relation of a pair of which something is said that no edge could say."""
 LOOSE = 8  # words over which the words of one name may be spread
@@ -276,6 +277,8 @@ def _of_clause(
 
 
 def _stance(kind: str, clause: str, subject: Mention, other: Mention, named: Sequence[Mention]) -> Stance:
+    if kind not in FEATURE_KINDS and _OF_A_LOOK.search(clause[: subject.start]):
+        return "says something else"  # it is not the dermoscopy that is treated
     first, second = sorted((subject, other), key=lambda mention: mention.start)
     for mention in named:  # blanked, so that the places of the others stay
         clause = clause[: mention.start] + " " * (mention.end - mention.start) + clause[mention.end :]

@@ -120,3 +120,8 @@ def _cues(kind: str, text: str, *, condition_first: bool) -> Iterator[tuple[int,
         for match in pattern.finditer(text):
             fits = ("condition" if cause else "object") in _CAUSE_SAYS_IT.get(kind, ())
             yield match.end(), "says it" if fits else "says something else"
+
+
+def without_predicates(kind: str, text: str) -> str:
+    """The text without the predicates that say what an edge to an object of `kind` says."""
+    return _WORDS[kind][0].sub(" ", text) if kind in _WORDS else text
