@@ -37,16 +37,20 @@ PROSE = word_set(
 """Words that join statements and make none."""
 
 LIMIT = 4  # words from which on a sentence says more than its facts
+LIMIT_KNOWN = 3  # the same of words that the graph uses elsewhere: they rarely are mere wording
 _PARTS = re.compile(
-    r"[,;:()]|\b(?:and|or|which|that|who|where|because|since|after|before|during|until"
-    r"|of|in|with|from|by|to|on|for)\b",
+    r"[,;:()]|\b(?:and|or|which|that|who|where|because|since|after|before|during|until)\b",
     re.IGNORECASE,
 )
 _GENERIC: WeakKeyDictionary[Graph, frozenset[str]] = WeakKeyDictionary()
+_VOCABULARY: WeakKeyDictionary[Graph, frozenset[str]] = WeakKeyDictionary()
 
 
 def says_beyond(graph: Graph, sentence: str, facts: Iterable[Fact]) -> str:
-    """What the sentence says beyond the facts, as written: many words, or a whole part of it; "" where nothing."""
+    """What the sentence says beyond the facts, as written: many words, or a whole part of it; "" where nothing.
+
+    A word that the graph never uses may be wording ("settles", "calling card"), so alone it is let pass.
+    """
     known, kinds = set(_generic(graph)), set()
     for fact in facts:
         known |= _stems(fact.text)
@@ -58,17 +62,29 @@ def says_beyond(graph: Graph, sentence: str, facts: Iterable[Fact]) -> str:
     plain = re.sub(r"\[F\d+\]", " ", sentence)
     for kind in kinds:
         plain = without_predicates(kind, plain)
-    parts = [[token for token in tokens(part) if _counts(token)] for part in _PARTS.split(plain)]
-    unknown = [[token.raw for token in part if stem(token.word) not in known] for part in parts]
-    for part, rest in zip(parts, unknown, strict=True):
-        if rest and len(rest) == len(part):
-            return " ".join(rest)
-    left = [word for rest in unknown for word in rest]
-    return " ".join(left) if len(left) >= LIMIT else ""
+    vocabulary = _vocabulary(graph)
+    left: list[Token] = []
+    for part in _PARTS.split(plain):
+        counted = [token for token in tokens(part) if token.word not in FREQUENT and len(token.word) > 1]
+        unknown = [token for token in counted if stem(token.word) not in known]
+        if len(unknown) == len(counted) and any(stem(token.word) in vocabulary for token in unknown):
+            return _written(unknown)
+        left += unknown
+    elsewhere = [token for token in left if stem(token.word) in vocabulary]
+    return _written(left) if len(left) >= LIMIT or len(elsewhere) >= LIMIT_KNOWN else ""
 
 
-def _counts(token: Token) -> bool:
-    return token.word not in FREQUENT and len(token.word) > 1
+def _written(line: Iterable[Token]) -> str:
+    return " ".join(token.raw for token in line)
+
+
+def _vocabulary(graph: Graph) -> frozenset[str]:
+    """Stems of every word of the graph's facts and names."""
+    if graph not in _VOCABULARY:
+        texts = [fact.text for fact in graph.all_facts]
+        texts += [" ".join((node.name, *node.synonyms)) for node in graph.nodes]
+        _VOCABULARY[graph] = frozenset(word for text in texts for word in _stems(text))
+    return _VOCABULARY[graph]
 
 
 def _stems(text: str) -> set[str]:
