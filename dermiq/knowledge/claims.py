@@ -156,6 +156,7 @@ _OPEN = re.compile(
     re.IGNORECASE,
 )
 _OF_A_LOOK = re.compile(r"\bdermoscopy of\W+(?:an?\W+|the\W+)?$", re.IGNORECASE)
+_WITHOUT = re.compile(r"\s+without\s+(?:(?:an?|the|any)\s+)?$", re.IGNORECASE)
 UNREAD = "unread"
 """Relation of a pair of which something is said that no edge could say."""
 LOOSE = 8  # words over which the words of one name may be spread
@@ -255,6 +256,8 @@ def _of_clause(
                 continue  # "two red legs are hardly ever cellulitis" does not deny the legs
             if kind == "Test" and _MEANS.search(clause[: other.start]) and _names_a_feature(graph, named):
                 continue  # "under the dermatoscope": how the feature is seen, not how the diagnosis is made
+            if _WITHOUT.match(_between(clause, subject, other)) and clause[other.end :].strip(" ."):
+                continue  # "melanoma without a veil has ...": which melanomas are meant, no statement on the veil
             said = "says it" if kind == "Behaviour" else _stance(kind, clause, subject, other, named)
             known = kind != "Behaviour" and _is_known(graph, subject.id, other.id)
             if not known and not _connected(kind, clause, subjects, other):

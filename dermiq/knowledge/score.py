@@ -33,7 +33,12 @@ from dermiq.knowledge.schema import read_rows
 from dermiq.types import Finding, PatientContext
 
 SETS = Path(__file__).resolve().parents[2] / "tests" / "judged"
-FILES = {"claims": "claims.tsv", "model_text": "model_sentences.tsv", "retrieval": "questions.tsv", "linking": "mentions.tsv"}
+FILES = {
+    "claims": "claims.tsv",
+    "model_text": "model_sentences.tsv",
+    "retrieval": "questions.tsv",
+    "linking": "mentions.tsv",
+}
 PARTS = ("dev", "test", "all")
 VERDICTS = ("supported", "contradicted", "not_covered")
 DEPTH = 8  # facts that a question gets
