@@ -228,17 +228,19 @@ def _feature(graph: Graph, said: Relation, measured_codes: set[str]) -> _Decisio
 
 def _is_narrower(one: Node, other: Node) -> bool:
     """Whether a name of the one is a name of the other with words before it: "purple flat-topped papule"."""
-    heads = {words(name) for name in (other.name, *other.synonyms)}
-    return any(heads & _heads(name) for name in (one.name, *one.synonyms))
+    return not _names((other.name, *other.synonyms)).isdisjoint(_heads((one.name, *one.synonyms)))
 
 
 @lru_cache(maxsize=20_000)
-def _heads(name: str) -> frozenset[tuple[str, ...]]:
+def _names(names: tuple[str, ...]) -> frozenset[tuple[str, ...]]:
+    return frozenset(words(name) for name in names)
+
+
+@lru_cache(maxsize=20_000)
+def _heads(names: tuple[str, ...]) -> frozenset[tuple[str, ...]]:
     """'purple flat-topped papules' -> (flat, topped, papule), (topped, papule), (papule); none that denies itself."""
-    compared = words(name)
-    if any(word in DENYING for word in compared):
-        return frozenset()
-    return frozenset(compared[at:] for at in range(1, len(compared)))
+    compared = [line for line in _names(names) if DENYING.isdisjoint(line)]
+    return frozenset(line[at:] for line in compared for at in range(1, len(line)))
 
 
 def _affirmed(said: Relation, shown: list[Fact], pitfalls: list[Fact], own_lacked: list[Fact]) -> _Decision:

@@ -36,7 +36,8 @@ _CLAUSES = re.compile(
 )
 _AGAINST = re.compile(
     r"\b(?:(?:speak|argue|count|point|weigh|tell|is|are|be|evidence)(?:s|ing)?(?: strongly| clearly)? against"
-    r"|unlikely|less likely|(?<!to )(?:rule|rules|ruled|ruling) (?:it )?out|exclud(?:e|es|ing)|disprov(?:e|es|ing)|refut(?:e|es|ing)|atypical (?:of|for))\b",
+    r"|unlikely|less likely|(?<!to )(?:rule|rules|ruled|ruling) (?:it )?out|exclud(?:e|es|ing)"
+    r"|disprov(?:e|es|ing)|refut(?:e|es|ing)|atypical (?:of|for))\b",
     re.IGNORECASE,
 )
 _FOR = re.compile(

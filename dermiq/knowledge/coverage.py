@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable
+from functools import lru_cache
 from weakref import WeakKeyDictionary
 
 from dermiq.knowledge.graph import Graph
@@ -87,8 +88,9 @@ def _vocabulary(graph: Graph) -> frozenset[str]:
     return _VOCABULARY[graph]
 
 
-def _stems(text: str) -> set[str]:
-    return {stem(word) for word in words(text)}
+@lru_cache(maxsize=20_000)
+def _stems(text: str) -> frozenset[str]:
+    return frozenset(stem(word) for word in words(text))
 
 
 def _generic(graph: Graph) -> frozenset[str]:

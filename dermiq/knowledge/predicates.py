@@ -97,8 +97,8 @@ def stance(kind: str, *, before: str, between: str, after: str, condition_first:
     """What the words before, between and behind a condition and an object of `kind` say of the two.
 
     The predicate stands between the two names, where its last word decides ("is treated by ... and shows"); else
-    before them ("avoid X in Y"); else behind ("in Y, X fails"), where it may belong to a third thing and only says it or
-    the opposite. Other names must have been cut out.
+    before them ("avoid X in Y"); else behind ("in Y, X fails"), where it may belong to a third thing and only says it
+    or the opposite. Other names must have been cut out.
     """
     for text, place, turned in ((between, -1, False), (before, -1, True), (after, 0, True)):
         found = sorted(_cues(kind, text, condition_first=condition_first != turned))

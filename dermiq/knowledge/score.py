@@ -1,6 +1,7 @@
 """How well names are linked, facts retrieved and sentences judged, on the sets in `tests/judged`.
 
-    python -m dermiq.knowledge.score claims|model_text|retrieval|linking [--part dev|test|all] [--show-errors] [--out FILE.json]
+    python -m dermiq.knowledge.score claims|model_text|retrieval|linking [--part dev|test|all] [--show-errors]
+                                     [--out FILE.json]
 
 The sets were written by people who did not see the code. Their part `dev` may be looked at when the code is
 improved; `test` is only scored, so --show-errors refuses it. --out adds the figures to a JSON file, under the name of
