@@ -228,18 +228,18 @@ def _feature(graph: Graph, said: Relation, measured_codes: set[str]) -> _Decisio
 
 def _is_narrower(one: Node, other: Node) -> bool:
     """Whether a name of the one is a name of the other with words before it: "purple flat-topped papule"."""
-    return not _names((other.name, *other.synonyms)).isdisjoint(_heads((one.name, *one.synonyms)))
+    return not _compared((other.name, *other.synonyms)).isdisjoint(_heads((one.name, *one.synonyms)))
 
 
 @lru_cache(maxsize=20_000)
-def _names(names: tuple[str, ...]) -> frozenset[tuple[str, ...]]:
+def _compared(names: tuple[str, ...]) -> frozenset[tuple[str, ...]]:
     return frozenset(words(name) for name in names)
 
 
 @lru_cache(maxsize=20_000)
 def _heads(names: tuple[str, ...]) -> frozenset[tuple[str, ...]]:
     """'purple flat-topped papules' -> (flat, topped, papule), (topped, papule), (papule); none that denies itself."""
-    compared = [line for line in _names(names) if DENYING.isdisjoint(line)]
+    compared = [line for line in _compared(names) if DENYING.isdisjoint(line)]
     return frozenset(line[at:] for line in compared for at in range(1, len(line)))
 
 
