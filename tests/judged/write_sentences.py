@@ -20,6 +20,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -145,10 +146,12 @@ class BaseModel:
 
     @torch.inference_mode()
     def answer(self, question: str, *, sampled: bool) -> str:
-        prompt = self.tokenizer.apply_chat_template(
+        prompt: Any = self.tokenizer.apply_chat_template(
             [{"role": "user", "content": question}], add_generation_prompt=True, return_tensors="pt", return_dict=True
         )
-        how = {"do_sample": True, "temperature": TEMPERATURE, "top_p": 0.95} if sampled else {"do_sample": False}
+        how: dict[str, Any] = (
+            {"do_sample": True, "temperature": TEMPERATURE, "top_p": 0.95} if sampled else {"do_sample": False}
+        )
         end = self.tokenizer.eos_token_id
         ids = self.model.generate(**prompt, **how, max_new_tokens=MAX_NEW_TOKENS, pad_token_id=end)
         return str(self.tokenizer.decode(ids[0, prompt["input_ids"].shape[1] :], skip_special_tokens=True))
