@@ -203,3 +203,60 @@ def test_scores_are_none_where_nothing_can_be_judged(
 )
 def test_how_often_in_which_role_and_in_other_words(text: str, verdict: str) -> None:
     assert check_claims(GRAPH, text)[0].verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("text", "verdict"),
+    [
+        ("Seborrheic keratosis is caused by milia-like cysts.", "not_covered"),
+        ("Arborizing vessels turn into basal cell carcinoma.", "not_covered"),
+        ("Arborizing vessels rule out basal cell carcinoma.", "contradicted"),
+        ("Permethrin is a risk factor for scabies.", "not_covered"),
+        ("Scabies is cured by itching.", "not_covered"),
+        ("Cryotherapy causes actinic keratosis.", "not_covered"),
+        ("Cryotherapy is useless in actinic keratosis.", "contradicted"),
+        ("Cryotherapy is not useless in actinic keratosis.", "supported"),
+        ("Avoid cryotherapy in actinic keratosis.", "contradicted"),
+        ("Topical retinoids worsen acne.", "contradicted"),
+        ("A biopsy is useless in melanoma.", "contradicted"),
+        ("Sun exposure lowers the risk of actinic keratosis.", "contradicted"),
+        ("Sun exposure protects against melanoma.", "contradicted"),
+        ("Sunlight can cause actinic keratosis.", "supported"),
+        ("Melanoma causes fair skin.", "not_covered"),
+        ("The legs cause dermatofibroma.", "not_covered"),
+        ("A blue-white veil increases the risk of melanoma.", "not_covered"),
+        ("Melanoma without a blue-white veil has a good prognosis.", "not_covered"),
+        ("Psoriasis never has silvery scale.", "contradicted"),
+        ("Dermoscopy of pyogenic granuloma is treated by curettage and cautery.", "not_covered"),
+    ],
+)
+def test_two_known_names_are_not_enough(text: str, verdict: str) -> None:
+    assert check_claims(GRAPH, text)[0].verdict == verdict
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Psoriasis has silvery scale and is caused by a bacterium.",
+        "Scabies itches intensely because the mites drink blood.",
+        "Rosacea affects the face and the kidneys.",
+        "Tinea pedis affects the toes, where it destroys the bone.",
+        "Alopecia areata shows exclamation mark hairs after chemotherapy.",
+        "Dermatofibroma is a benign tumour that spreads from chronic infection of the blood.",
+    ],
+)
+def test_what_goes_beyond_the_facts_is_not_supported(text: str) -> None:
+    assert check_claims(GRAPH, text)[0].verdict == "not_covered"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Having a parent with melanoma raises the risk of melanoma.",
+        "Itching from scabies is intense.",
+        "The lesions of lichen planus are flat-topped papules.",
+        "Lichen planus with scarring hair loss needs urgent referral.",
+    ],
+)
+def test_less_or_in_other_places_is_still_supported(text: str) -> None:
+    assert check_claims(GRAPH, text)[0].verdict == "supported"

@@ -9,15 +9,18 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from dermiq.knowledge import measured
 from dermiq.knowledge.case import GROUPS
 from dermiq.knowledge.claims import Reading, Relation, read_sentence
+from dermiq.knowledge.coverage import says_beyond
 from dermiq.knowledge.graph import Graph
-from dermiq.knowledge.lexical import FREQUENT
+from dermiq.knowledge.lexical import FREQUENT, stem
 from dermiq.knowledge.link import link
 from dermiq.knowledge.quotes import Quote, quotes, without
-from dermiq.knowledge.text import normal, split_sentences, words
+from dermiq.knowledge.schema import Node
+from dermiq.knowledge.text import normal, split_sentences, word_set, words
 from dermiq.types import Claim, Fact, Finding, Verdict
 
 RARE = ("rare", "limited", "disputed", "less common")
@@ -39,6 +42,12 @@ _NO_EXCEPTION = re.compile(
     r"|in (?:all|every)|guarantee[sd]?)\b",
     re.IGNORECASE,
 )
+DENYING = word_set(
+    "no not non without negative pseudo absent absence loss lost less free inverse preserved mimic like avoid avoiding "
+    "plus and or behind near around over under between above below beside in on of from with to"
+)
+"""Words before a name that make it something else: a negative network is no network, behind the ear is not the ear."""
+
 NOT_MEASURED = "the graph knows the sign, but whether this lesion shows it was not measured"
 KEY_GROUPS = (
     frozenset({"has_dermoscopic_feature", "has_sign"}),
@@ -100,7 +109,9 @@ def _judge(graph: Graph, sentence: str, cited: list[Quote], reading: Reading, fi
     open_ones = [decision for decision in decisions if decision.verdict == "not_covered"]
     unknown_number = bool(right) and not _told(right, rest)
     too_much = bool(right) and _says_more(right, rest)
-    if (right or judged) and not (open_ones or unknown_number or too_much):
+    beyond = says_beyond(graph, rest, [fact for decision in right for fact in decision.facts]) if right else ""
+    on_the_case = not right and any(graph.node(mention.id).kind == "Disease" for mention in reading.mentions)
+    if (right or judged) and not (open_ones or unknown_number or too_much or beyond or on_the_case):
         return Claim(
             text=sentence,
             verdict="supported",
@@ -111,6 +122,7 @@ def _judge(graph: Graph, sentence: str, cited: list[Quote], reading: Reading, fi
     note = next((decision.note for decision in open_ones if decision.note), "")
     note = note or ("the graph does not give this number" if unknown_number else "")
     note = note or ("the graph does not say that much" if too_much else "")
+    note = note or (f"the graph does not say this: {beyond}" if beyond else "")
     return Claim(text=sentence, verdict="not_covered", note=note or _silence(reading))
 
 
@@ -190,6 +202,7 @@ def _decide(graph: Graph, relation: Relation, *, measured_codes: set[str]) -> _D
 def _feature(graph: Graph, said: Relation, measured_codes: set[str]) -> _Decision:
     near = [fact for fact in graph.facts(said.subject, family=True) if fact.relation in FEATURE_RELATIONS]
     below = set(graph.family(said.object))
+    below |= {fact.object for fact in near if _is_narrower(graph.node(fact.object), graph.node(said.object))}
     above = {said.object, *graph.ancestors(said.object)}
     present = [fact for fact in near if fact.polarity == "present" and fact.object in below]
     shown = [fact for fact in present if not graph.is_pitfall(fact) and not _is_rare(graph, fact)]
@@ -199,7 +212,7 @@ def _feature(graph: Graph, said: Relation, measured_codes: set[str]) -> _Decisio
     lacked = [
         fact for fact in near if fact.polarity == "absent" and fact.object in above and _applies(graph, fact, said)
     ]
-    own_shown = [fact for fact in shown if fact.subject == said.subject and fact.object == said.object]
+    own_shown = [fact for fact in shown if fact.subject == said.subject and (fact.object == said.object or not lacked)]
     own_lacked = [fact for fact in lacked if fact.subject == said.subject]
     if rare and not shown and not lacked:
         decision = _seldom(said, rare)
@@ -211,6 +224,23 @@ def _feature(graph: Graph, said: Relation, measured_codes: set[str]) -> _Decisio
     if decision.verdict == "supported" and unmeasured:
         return _Decision("not_covered", note=NOT_MEASURED)
     return decision
+
+
+def _is_narrower(one: Node, other: Node) -> bool:
+    """Whether a name of the one is a name of the other with words before it: "purple flat-topped papule"."""
+    return not _compared((other.name, *other.synonyms)).isdisjoint(_heads((one.name, *one.synonyms)))
+
+
+@lru_cache(maxsize=20_000)
+def _compared(names: tuple[str, ...]) -> frozenset[tuple[str, ...]]:
+    return frozenset(words(name) for name in names)
+
+
+@lru_cache(maxsize=20_000)
+def _heads(names: tuple[str, ...]) -> frozenset[tuple[str, ...]]:
+    """'purple flat-topped papules' -> (flat, topped, papule), (topped, papule), (papule); none that denies itself."""
+    compared = [line for line in _compared(names) if DENYING.isdisjoint(line)]
+    return frozenset(line[at:] for line in compared for at in range(1, len(line)))
 
 
 def _affirmed(said: Relation, shown: list[Fact], pitfalls: list[Fact], own_lacked: list[Fact]) -> _Decision:
@@ -264,7 +294,7 @@ def _applies(graph: Graph, fact: Fact, said: Relation) -> bool:
 def _denied(said: Relation, own_shown: list[Fact], pitfalls: list[Fact], lacked: list[Fact]) -> _Decision:
     if lacked and not own_shown:
         return _Decision("supported", tuple(_best(lacked)))
-    if own_shown and not lacked and not said.weak:
+    if own_shown and not said.weak and all(fact.subject != said.subject for fact in lacked):
         return _Decision("contradicted", tuple(_best(own_shown)))
     if pitfalls and not said.weak and not lacked:
         return _Decision("not_covered", note="the graph knows it as a pitfall")
@@ -315,19 +345,23 @@ def _behaviour(graph: Graph, said: Relation) -> _Decision:
 
 
 def _referral(graph: Graph, said: Relation) -> _Decision:
-    rules = [
-        fact
-        for fact in graph.facts(said.subject, "refer_if", family=True)
-        if graph.numbers(fact.id).qualifier in ("urgent", "routine")
-    ]
-    own = [fact for fact in rules if fact.subject == said.subject]
+    rules = graph.facts(said.subject, "refer_if")
+    own = [fact for fact in rules if graph.numbers(fact.id).qualifier in ("urgent", "routine")]
     levels = {graph.numbers(fact.id).qualifier for fact in own}
     matching = [fact for fact in own if graph.numbers(fact.id).qualifier == said.object]
+    matching = matching or [fact for fact in rules if _names_condition(graph, fact, said)]
     if matching:
         return _Decision("supported", tuple(_best(matching)))
     if levels and not said.weak and len(levels) == 1:
         return _Decision("contradicted", tuple(_best(own)))
     return _Decision("not_covered")
+
+
+def _names_condition(graph: Graph, fact: Fact, said: Relation) -> bool:
+    """Whether the sentence gives the reason on which a level rests: "urgent if it scars" and "scarring hair loss"."""
+    level, _, condition = graph.numbers(fact.id).qualifier.partition(" if ")
+    reasons = {stem(word) for word in words(condition) if word not in FREQUENT}
+    return level == said.object and bool(reasons & {stem(word) for word in words(said.clause)})
 
 
 def _literal(graph: Graph, said: Relation) -> _Decision:
@@ -349,7 +383,12 @@ def _literal(graph: Graph, said: Relation) -> _Decision:
 
 def _plain(graph: Graph, said: Relation) -> _Decision:
     """Sites, risk factors, treatments, tests, red flags: stated, denied ("not treated by"), or not known."""
-    found = [fact for fact in graph.facts(said.subject, said.relation, family=True) if fact.object == said.object]
+    found = [
+        fact
+        for fact in graph.facts(said.subject, said.relation, family=True)
+        if fact.object == said.object
+        or (fact.polarity == "present" and _is_narrower(graph.node(fact.object), graph.node(said.object)))
+    ]
     rare = [fact for fact in found if fact.polarity == "present" and _is_rare(graph, fact)]
     present = [fact for fact in found if fact.polarity == "present" and fact not in rare]
     if rare and not present:

@@ -11,6 +11,7 @@ from itertools import pairwise
 from dermiq.knowledge.graph import Graph
 from dermiq.knowledge.lexical import FREQUENT, stem
 from dermiq.knowledge.link import Mention, link
+from dermiq.knowledge.predicates import Stance, stance
 from dermiq.knowledge.text import tokens, words
 
 FEATURE_KINDS = frozenset({"DermoscopicFeature", "Sign", "Symptom"})
@@ -35,7 +36,8 @@ _CLAUSES = re.compile(
 )
 _AGAINST = re.compile(
     r"\b(?:(?:speak|argue|count|point|weigh|tell|is|are|be|evidence)(?:s|ing)?(?: strongly| clearly)? against"
-    r"|unlikely|less likely|(?<!to )(?:rule|rules|ruled|ruling) (?:it )?out|exclud(?:e|es|ing)|atypical (?:of|for))\b",
+    r"|unlikely|less likely|(?<!to )(?:rule|rules|ruled|ruling) (?:it )?out|exclud(?:e|es|ing)"
+    r"|disprov(?:e|es|ing)|refut(?:e|es|ing)|atypical (?:of|for))\b",
     re.IGNORECASE,
 )
 _FOR = re.compile(
@@ -125,7 +127,9 @@ _WEAK = re.compile(
     re.IGNORECASE,
 )
 _OVER = re.compile(
-    r"\b(?:over|than|rather than|instead of|unlike|from|versus|vs\.?|compared (?:with|to))(?:\W+(?:an?|the|any))?\W*$",
+    r"\b(?:over|than|rather than|instead of|unlike|versus|vs\.?|compared (?:with|to))(?: (?:of|in|with|for))?"
+    r"(?:\W+(?:an?|the|any))?\W*$"
+    r"|\b(?:apart|told|tell\w*|distinguish\w*|differentiat\w*|separat\w*|set\w*) .*\bfrom(?:\W+(?:an?|the|any))?\W*$",
     re.IGNORECASE,
 )
 _AGAINST_IT = re.compile(r"\bagainst(?:\W+(?:an?|the|any|this being))*\W*$", re.IGNORECASE)
@@ -152,6 +156,10 @@ _OPEN = re.compile(
     r"|(?:is|was) suspected)\b",
     re.IGNORECASE,
 )
+_OF_A_LOOK = re.compile(r"\bdermoscopy of\W+(?:an?\W+|the\W+)?$", re.IGNORECASE)
+_WITHOUT = re.compile(r"\s+without\s+(?:(?:an?|the|any)\s+)?$", re.IGNORECASE)
+UNREAD = "unread"
+"""Relation of a pair of which something is said that no edge could say."""
 LOOSE = 8  # words over which the words of one name may be spread
 
 VERBAL = frozenset({"bleed", "bleeds", "bled", "dimple", "dimples", "itch", "itches", "hurts", "ulcerate", "ulcerates"})
@@ -202,6 +210,7 @@ def read_sentence(graph: Graph, sentence: str, *, topic: str | None) -> Reading:
     """`topic` is what "it" stands for: the diagnosis that was asked about or named before."""
     relations: list[Relation] = []
     mentions: list[Mention] = []
+    own_topic = False  # "it" is what this sentence named, not the lesion
     if _OPEN.search(sentence):
         return Reading((), tuple(link(graph, sentence)))
     for clause in _CLAUSES.split(sentence):
@@ -211,19 +220,21 @@ def read_sentence(graph: Graph, sentence: str, *, topic: str | None) -> Reading:
         mentions += named
         conditions = [mention for mention in named if graph.node(mention.id).kind == "Disease"]
         if conditions:
-            topic = conditions[0].id
-        relations += _of_clause(graph, clause, named, topic=topic)
+            topic, own_topic = conditions[0].id, True
+        relations += _of_clause(graph, clause, named, topic=topic, own_topic=own_topic)
     return Reading(tuple(dict.fromkeys(relations)), tuple(mentions))
 
 
-def _of_clause(graph: Graph, clause: str, named: Sequence[Mention], *, topic: str | None) -> Iterator[Relation]:
+def _of_clause(
+    graph: Graph, clause: str, named: Sequence[Mention], *, topic: str | None, own_topic: bool
+) -> Iterator[Relation]:
     conditions = [mention for mention in named if graph.node(mention.id).kind == "Disease"]
     subjects = [mention for mention in conditions if not _OVER.search(clause[: mention.start])]
     pronoun = _PRONOUN.search(clause) or _VERB_FIRST.search(clause)
     if not conditions and topic and pronoun:
         subjects = [Mention(0, pronoun.end(), pronoun.group(), topic, graph.node(topic).name)]
     if not subjects:
-        subjects = list(_of_rules(graph, named))
+        subjects = list(_inside(graph, named))
     if not subjects:
         return
     yield from _look_alikes(graph, clause, conditions)
@@ -246,24 +257,42 @@ def _of_clause(graph: Graph, clause: str, named: Sequence[Mention], *, topic: st
                 continue  # "two red legs are hardly ever cellulitis" does not deny the legs
             if kind == "Test" and _MEANS.search(clause[: other.start]) and _names_a_feature(graph, named):
                 continue  # "under the dermatoscope": how the feature is seen, not how the diagnosis is made
-            known = _is_known(graph, subject.id, other.id)
-            if not (known and kind != "Behaviour") and not _connected(kind, clause, subjects, other):
+            if _WITHOUT.match(_between(clause, subject, other)) and clause[other.end :].strip(" ."):
+                continue  # "melanoma without a veil has ...": which melanomas are meant, no statement on the veil
+            said = "says it" if kind == "Behaviour" else _stance(kind, clause, subject, other, named)
+            known = kind != "Behaviour" and _is_known(graph, subject.id, other.id)
+            if not known and not _connected(kind, clause, subjects, other):
                 continue
-            is_it = subject.text.strip().lower() in ("it", "its") and kind in FEATURE_KINDS
+            is_it = not own_topic and subject.text.strip().lower() in ("it", "its") and kind in FEATURE_KINDS
             if is_it and other.id in MEASURED_SIGNS:
                 continue  # "it is asymmetric" is said of the lesion, and judged against the measurement
             bare = _without(clause, (subject, other))
             yield Relation(
                 subject=subject.id,
-                relation=RELATION_OF_KIND[kind],
+                relation=UNREAD if said == "says something else" else RELATION_OF_KIND[kind],
                 object=other.id,
-                holds=_holds(kind, clause, subject, other, subjects=subjects),
+                holds=_holds(kind, clause, subject, other, subjects=subjects, opposite=said == "says the opposite"),
                 weak=bool(_WEAK.search(bare)),
                 about_case=is_it or (kind in FEATURE_KINDS and bool(_CASE.search(clause))),
                 often=bool(_OFTEN.search(bare)),
                 seldom=bool(_SELDOM.search(bare)),
                 clause=clause,
             )
+
+
+def _stance(kind: str, clause: str, subject: Mention, other: Mention, named: Sequence[Mention]) -> Stance:
+    if kind not in FEATURE_KINDS and _OF_A_LOOK.search(clause[: subject.start]):
+        return "says something else"  # it is not the dermoscopy that is treated
+    first, second = sorted((subject, other), key=lambda mention: mention.start)
+    for mention in named:  # blanked, so that the places of the others stay
+        clause = clause[: mention.start] + " " * (mention.end - mention.start) + clause[mention.end :]
+    return stance(
+        kind,
+        before=clause[: first.start],
+        between=clause[first.end : second.start],
+        after=clause[second.end :],
+        condition_first=first is subject,
+    )
 
 
 def _in_other_order(
@@ -303,19 +332,22 @@ def _in_other_order(
 
 @lru_cache(maxsize=10_000)
 def _stems_of(name: str) -> frozenset[str]:
-    return frozenset(stem(word) for word in words(name) if word not in FREQUENT)
+    """Without what follows "with": a delta-wing jet is meant where "with contrail" is left out."""
+    return frozenset(stem(word) for word in words(name.split(" with ")[0]) if word == "lesion" or word not in FREQUENT)
 
 
 def _names_a_feature(graph: Graph, named: Sequence[Mention]) -> bool:
     return any(graph.node(mention.id).kind in FEATURE_KINDS for mention in named)
 
 
-def _of_rules(graph: Graph, named: Sequence[Mention]) -> Iterator[Mention]:
-    """The condition of a referral rule that is named: "suspected keratoacanthoma"."""
+def _inside(graph: Graph, named: Sequence[Mention]) -> Iterator[Mention]:
+    """The condition within another name: of a referral rule ("suspected keratoacanthoma"), "a parent with melanoma"."""
     for mention in named:
-        if graph.node(mention.id).kind == "ReferralRule":
-            for key in sorted({fact.subject for fact in graph.facts_about(mention.id)}):
-                yield replace(mention, id=key, name=graph.node(key).name)
+        for key in sorted({fact.subject for fact in graph.facts_about(mention.id)}):
+            node = graph.node(key)
+            is_rule = graph.node(mention.id).kind == "ReferralRule"
+            if is_rule or (node.kind == "Disease" and set(words(node.name)) < set(words(mention.text))):
+                yield Mention(mention.end, mention.end, "", key, node.name, negated=mention.negated and is_rule)
 
 
 def _in_role(graph: Graph, subject: Mention, mention: Mention, *, is_subject: bool) -> Mention | None:
@@ -362,12 +394,17 @@ def _connected(kind: str, clause: str, subjects: Sequence[Mention], other: Menti
     return bool(_FOR.search(bare) or _AGAINST.search(bare) or _IS.search(_between(clause, subjects[0], other)))
 
 
-def _holds(kind: str, clause: str, subject: Mention, other: Mention, *, subjects: Sequence[Mention]) -> bool:
+def _holds(
+    kind: str, clause: str, subject: Mention, other: Mention, *, subjects: Sequence[Mention], opposite: bool
+) -> bool:
+    """Whether the clause affirms the pair; `opposite` where its predicate says the contrary, which "not" turns back."""
     if kind == "BodySite" and _SPARES.search(clause):
         return len(_NEGATION.findall(clause)) == 1
     bare = _without(clause, (subject, other))
     denials = len(_DENIES.findall(bare))
-    holds = not other.negated
+    holds = other.negated if opposite else not other.negated
+    if opposite:
+        return holds != (denials == 1 and not other.negated)
     if kind in FEATURE_KINDS or kind == "RiskFactor":
         if _is_against(clause, subject, other, subjects):
             holds = not holds
@@ -459,6 +496,5 @@ def _referral(clause: str, subjects: Sequence[Mention]) -> Iterator[Relation]:
         return
     level = "routine" if _ROUTINE.search(bare) else "urgent" if _URGENT.search(bare) else None
     if level and not re.search(r"\b(?:no|not|never|n't)\b", _ROUTINE.sub(" ", bare), re.IGNORECASE):
-        yield Relation(
-            subjects[0].id, "refer_if", level, holds=True, weak=bool(_CONDITION.search(bare)), about_case=False
-        )
+        weak = bool(_CONDITION.search(bare))
+        yield Relation(subjects[0].id, "refer_if", level, holds=True, weak=weak, about_case=False, clause=clause)

@@ -1,6 +1,7 @@
 """How well names are linked, facts retrieved and sentences judged, on the sets in `tests/judged`.
 
-    python -m dermiq.knowledge.score claims|retrieval|linking [--part dev|test|all] [--show-errors] [--out FILE.json]
+    python -m dermiq.knowledge.score claims|model_text|retrieval|linking [--part dev|test|all] [--show-errors]
+                                     [--out FILE.json]
 
 The sets were written by people who did not see the code. Their part `dev` may be looked at when the code is
 improved; `test` is only scored, so --show-errors refuses it. --out adds the figures to a JSON file, under the name of
@@ -30,10 +31,15 @@ from dermiq.knowledge.lexical import largest
 from dermiq.knowledge.link import link
 from dermiq.knowledge.retrieve import retrieve, shelf_of, statement
 from dermiq.knowledge.schema import read_rows
-from dermiq.types import PatientContext
+from dermiq.types import Finding, PatientContext
 
 SETS = Path(__file__).resolve().parents[2] / "tests" / "judged"
-FILES = {"claims": "claims.tsv", "retrieval": "questions.tsv", "linking": "mentions.tsv"}
+FILES = {
+    "claims": "claims.tsv",
+    "model_text": "model_sentences.tsv",
+    "retrieval": "questions.tsv",
+    "linking": "mentions.tsv",
+}
 PARTS = ("dev", "test", "all")
 VERDICTS = ("supported", "contradicted", "not_covered")
 DEPTH = 8  # facts that a question gets
@@ -56,9 +62,15 @@ def read_set(name: str, part: str, folder: Path = SETS) -> list[Row]:
 # --- claims -----------------------------------------------------------------------------
 
 
-def verdict_of(graph: Graph, sentence: str) -> str:
-    """One verdict for a row: contradicted where any part is, supported where every part is."""
-    found = {claim.verdict for claim in check_claims(graph, sentence)}
+def verdict_of(graph: Graph, row: Row) -> str:
+    """One verdict for a row: contradicted where any part is, supported where every part is.
+
+    `topic` and `findings` (JSON: code -> [value, words]) are the sentence's case, where it has one.
+    """
+    measured = json.loads(row.get("findings") or "{}")
+    findings = [Finding(code, code, value, "", text, "") for code, (value, text) in measured.items()]
+    claims = check_claims(graph, row["sentence"], findings=findings, diagnosis=row.get("topic") or None)
+    found = {claim.verdict for claim in claims}
     if "contradicted" in found:
         return "contradicted"
     return "supported" if found == {"supported"} else "not_covered"
@@ -66,7 +78,7 @@ def verdict_of(graph: Graph, sentence: str) -> str:
 
 def score_claims(graph: Graph, rows: Sequence[Row]) -> Scored:
     """Precision and recall of two verdicts, overall and by origin, and how often which was taken for which."""
-    given = [verdict_of(graph, row["sentence"]) for row in rows]
+    given = [verdict_of(graph, row) for row in rows]
     figures: Figures = {"all": _verdict_figures(rows, given)}
     for origin in sorted({row["origin"] for row in rows}):
         chosen = [place for place, row in enumerate(rows) if row["origin"] == origin]
@@ -255,6 +267,7 @@ def spans_of(row: Row) -> dict[tuple[int, int], tuple[set[str], bool]]:
 
 SCORERS: dict[str, Callable[[Graph, Sequence[Row]], Scored]] = {
     "claims": score_claims,
+    "model_text": score_claims,
     "retrieval": score_retrieval,
     "linking": score_linking,
 }
