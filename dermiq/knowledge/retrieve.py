@@ -13,7 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cached_property
 from weakref import WeakKeyDictionary, ref
 
 import numpy as np
@@ -97,10 +97,9 @@ class Shelf:
         assert graph is not None
         return embed.encode_cached(_bare(graph, self.facts))
 
-
-@cache
-def _listener() -> Listener:
-    return Listener(embed.encode_cached(TEXTS))
+    @cached_property
+    def listener(self) -> Listener:
+        return Listener(embed.encode_cached(TEXTS))
 
 
 _SHELVES: WeakKeyDictionary[Graph, Shelf] = WeakKeyDictionary()
@@ -116,7 +115,7 @@ def warm(graph: Graph) -> bool:
     """Do now what the first question would wait for. Says whether meaning is searched too."""
     shelf = shelf_of(graph)
     if embed.available():
-        _ = shelf.vectors, shelf.bare, _listener()
+        _ = shelf.vectors, shelf.bare, shelf.listener
         embed.encode(["warm"])
         return True
     return False
@@ -365,7 +364,7 @@ def _fitting(
     meaning = np.zeros(len(pool))
     if meant:
         meaning = (shelf.bare[pool] @ meant.parts.T).max(axis=1)
-        listener = _listener()
+        listener = shelf.listener
         heard = replace(heard, classified=listener.classified(meant.parts), nearest=listener.nearest(meant.parts))
     full = " ".join((asked.text, *(graph.node(key).name for key in conditions)))
     searched = rank.Searched(shelf.words.scores(full)[pool], meaning)
