@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dermiq.knowledge import Graph, embed, retrieve
+from dermiq.knowledge import Graph, embed, rank, retrieve
+from dermiq.knowledge.asked import PHRASINGS, Listener
 from dermiq.knowledge.case import case_worth
 from dermiq.types import CLASSES, Evidence, Finding, PatientContext
 
@@ -132,7 +133,7 @@ def test_meaning_finds_what_words_do_not(monkeypatch: pytest.MonkeyPatch, tmp_pa
     evidence = retrieve(Graph.load(), "glassy marble")
     assert "cherry-red" in _texts(evidence)
     assert evidence.items[0].reason == "close in meaning to the question"
-    assert len(list((tmp_path / "embeddings").glob("*.npy"))) == 2  # the facts, and what questions sound like
+    assert len(list((tmp_path / "embeddings").glob("*.npy"))) == 3  # the facts, whole and bare, and the phrasings
 
 
 def test_a_damaged_cache_is_made_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -155,6 +156,48 @@ def test_without_the_package_words_are_enough(
         embed.available.cache_clear()
     assert "5-fluorouracil" in _texts(evidence)
     assert embed.NOTE in caplog.text
+
+
+def test_a_question_is_heard_as_what_it_is_most_like() -> None:
+    """Phrasings of one relation lie on one axis; a question along it is heard as that relation."""
+    relations = list(PHRASINGS)
+    vectors = np.array(
+        [np.eye(len(relations))[relations.index(key)] for key, texts in PHRASINGS.items() for _ in texts]
+    )
+    listener = Listener(vectors)
+    asked = np.eye(len(relations))[[relations.index("treated_by"), relations.index("located_at")]]
+    for heard in (listener.classified(asked), listener.nearest(asked)):
+        first, second, *others = sorted(heard, key=lambda key: -heard[key])
+        assert {first, second} == {"treated_by", "located_at"}
+        assert heard[second] > heard[others[0]]
+
+
+def _features(text: str, spoken: Sequence[str], *, negated: bool = False) -> dict[str, float]:
+    fact = next(fact for fact in GRAPH.all_facts if fact.text == text)
+    table = rank.features(
+        [fact],
+        rank.Searched(np.ones(1), np.zeros(1)),
+        [rank.spoken_of(GRAPH, key) for key in spoken],
+        rank.Heard(frozenset(), negated),
+    )
+    return dict(zip(rank.WEIGHTS, table[0].tolist(), strict=True))
+
+
+def test_what_joins_two_conditions_is_told_from_what_strays() -> None:
+    scc, ak, bcc = "MONDO:0002529", "MONDO:0005173", "MONDO:0005341"
+    told = (
+        "Squamous cell carcinoma is thicker and more indurated than actinic keratosis, and often tender or ulcerated."
+    )
+    both, other = _features(told, [scc, ak]), _features(told, [ak, bcc])
+    assert (both["joins"], both["strays"]) == (1, 0)
+    assert (other["joins"], other["strays"]) == (0, 1)
+    assert _features(told, [ak])["strays"] == 0  # with one condition every look-alike is one of its own
+
+
+def test_what_is_lacking_counts_where_that_is_asked_for() -> None:
+    text, node = "Dermoscopy of blue nevus shows no streaks.", "MONDO:0006680"
+    assert _features(text, [node], negated=True)["absent"] == 1
+    assert _features(text, [node])["absent"] == 0
 
 
 @pytest.mark.skipif(

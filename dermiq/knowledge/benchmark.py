@@ -108,7 +108,7 @@ def _measure(tables: Tables, *, rounds: int, semantic: bool) -> Timing:
     graph = Graph(tables)
     shelf = shelf_of(graph)
     if semantic:
-        shelf.vectors = _vectors(len(shelf.facts))
+        shelf.vectors = shelf.bare = _vectors(len(shelf.facts))
 
     def ask() -> None:
         for question in QUESTIONS:

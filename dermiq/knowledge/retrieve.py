@@ -12,13 +12,14 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 import numpy as np
 
 from dermiq.knowledge import embed, rank
+from dermiq.knowledge.asked import CONTRAST, INTENTS, NEGATED, TEXTS, Listener
 from dermiq.knowledge.card import topic_of
 from dermiq.knowledge.case import BASE, Worth, case_worth, diagnosis_nodes
 from dermiq.knowledge.graph import CLASS_NODES, Graph
@@ -39,36 +40,6 @@ ASKED_CASE = 3.5  # how much a relation that was asked for counts within the cas
 SHOWN = frozenset({"has_dermoscopic_feature", "has_sign"})  # what the case brings up unasked
 VAGUE = 0.3  # what words and meaning count for when the question names nothing
 WANTED = 0.5  # how much a relation that was asked for adds, as a share
-INTENTS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    (
-        r"\b(treat|manage|therap|remov|excis|first.line|cure|cream|surgery|what to do|what should (?:i|we|one) do)",
-        ("treated_by",),
-    ),
-    (r"\b(refer|urgen|two.week|2.week|pathway|how soon|red flag)", ("refer_if", "red_flag")),
-    (r"\b(look.?alike|differential|confus|mimic|mistak|resembl|similar)", ("look_alike",)),
-    (r"\b(settle|confirm|biops|test|diagnos(?:e|ed|is made)|prove|histolog)", ("diagnosed_by",)),
-    (r"\b(where|site|located|location|body)\b", ("located_at",)),
-    (
-        r"\b(risk factor|cause|who gets|prone|predispos|(?:rais|increas)\w* (?:the )?(?:risk|chance|odds))",
-        ("risk_factor",),
-    ),
-    (r"\b(dangerous|cancer|malignan|benign|harmless|serious|risky|how bad|spread|worr)", ("behaves_as", "risk_level")),
-    (r"\b(code|icd|snomed|coded)\b", ("coded_as",)),
-    (
-        r"\b(dermoscop|dermatoscop|sign|feature|look like|structure|pattern|vessel|see|look for)",
-        ("has_dermoscopic_feature",),
-    ),
-    (r"\b(symptom|itch|bleed|hurt|pain)", ("has_symptom", "has_sign")),
-    (r"\b(why|against|separat|distinguish|tell apart|differ|rather than|instead of)", ("has_dermoscopic_feature",)),
-    (r"\b(type|subtype|form|kind)s? of", ("is_a",)),
-)
-
-
-CONTRAST = re.compile(
-    r"\b(why not|against|separat\w*|distinguish\w*|tell\b.{0,40}\bfrom|tell apart|differ\w*|rather than|versus|vs)\b"
-)
-
-
 SPOKEN = 4  # conditions of a question and its differential that facts are looked for
 SHORTEST_PART = 3  # words
 _PARTS = re.compile(
@@ -93,26 +64,42 @@ class Question:
     conditions: frozenset[str]  # node ids of the conditions among them
     relations: frozenset[str]
     contrast: bool  # asks what tells one thing from another
+    bare: str  # the text with "it" for each condition
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """What a question means, as vectors of length 1."""
+
+    whole: np.ndarray  # (384,)
+    parts: np.ndarray  # (parts, 384), of the bare question and of what it falls into
 
 
 class Shelf:
     """The facts of one graph, ready to be ranked."""
 
     def __init__(self, graph: Graph) -> None:
+        self._graph = ref(graph)  # the shelves are kept only as long as their graphs
         self.facts = [fact for fact in graph.all_facts if _tellable(graph, fact)]
         self.at = {fact.id: number for number, fact in enumerate(self.facts)}
         self.words = BM25([_searched(graph, fact) for fact in self.facts])
         self.roots = {fact.id: _root(graph, fact) for fact in self.facts}
 
     @cached_property
-    def sounds_like(self) -> np.ndarray:
-        """(prototypes, 384): what questions about each relation sound like."""
-        return embed.encode_cached(rank.PROTOTYPES)
-
-    @cached_property
     def vectors(self) -> np.ndarray:
         """(facts, 384), read from the cache or made on first use."""
         return embed.encode_cached([fact.text for fact in self.facts])
+
+    @cached_property
+    def bare(self) -> np.ndarray:
+        """(facts, 384): as `vectors`, of the sentences without the names of their conditions."""
+        graph = self._graph()
+        assert graph is not None
+        return embed.encode_cached(_bare(graph, self.facts))
+
+    @cached_property
+    def listener(self) -> Listener:
+        return Listener(embed.encode_cached(TEXTS))
 
 
 _SHELVES: WeakKeyDictionary[Graph, Shelf] = WeakKeyDictionary()
@@ -128,7 +115,7 @@ def warm(graph: Graph) -> bool:
     """Do now what the first question would wait for. Says whether meaning is searched too."""
     shelf = shelf_of(graph)
     if embed.available():
-        _ = shelf.vectors, shelf.sounds_like
+        _ = shelf.vectors, shelf.bare, shelf.listener
         embed.encode(["warm"])
         return True
     return False
@@ -158,8 +145,9 @@ def retrieve(
         "names": _by_names(graph, shelf, asked),
         "case": _by_case(shelf, case, asked),
     }
-    if semantic and question.strip() and embed.available():
-        rankings["meaning"] = _by_meaning(shelf, question)
+    meant = _embedded(asked) if semantic and question.strip() and embed.available() else None
+    if meant:
+        rankings["meaning"] = _by_meaning(shelf, meant.whole)
     if nodes:
         rankings = _about_the_case(graph, shelf, rankings, nodes=nodes, asked=asked)
     if _is_open(asked, nodes):
@@ -169,7 +157,7 @@ def retrieve(
                 scores[number] /= 1 + WANTED
         costs, wanted = REPEAT, asked.relations - (SHOWN if nodes else frozenset())
     else:
-        scores = _fitting(graph, shelf, asked, diagnosis_nodes(graph, differential), rankings)
+        scores = _fitting(graph, shelf, asked, diagnosis_nodes(graph, differential), rankings, meant)
         costs, wanted = {}, frozenset()
     chosen = _spread(shelf, scores, costs=costs, wanted=wanted, k=k, token_budget=token_budget)
     reasons = _Reasons(graph, asked, case, rankings)
@@ -197,6 +185,7 @@ def understand(graph: Graph, question: str) -> Question:
         conditions=frozenset(m.id for m in mentions if graph.node(m.id).kind == "Disease"),
         relations=frozenset(relations),
         contrast=bool(CONTRAST.search(low)),
+        bare=_replaced(graph, question, mentions, "it"),
     )
 
 
@@ -280,8 +269,8 @@ def _by_case(shelf: Shelf, case: Mapping[str, Worth], asked: Question) -> list[i
     return _best(scores)
 
 
-def _by_meaning(shelf: Shelf, question: str) -> list[int]:
-    cosines = shelf.vectors @ embed.encode([question])[0]
+def _by_meaning(shelf: Shelf, meant: np.ndarray) -> list[int]:
+    cosines = shelf.vectors @ meant
     return [number for number in largest(cosines, DEPTH) if cosines[number] >= MIN_COSINE]
 
 
@@ -320,51 +309,67 @@ def _is_open(asked: Question, nodes: Sequence[str]) -> bool:
     """Whether nothing but the case says which facts are meant: "What is this?", "Is it urgent?"."""
     if not nodes:
         return False
-    left = _beside_conditions(asked).lower()
+    left = asked.bare.lower()
     for pattern, _ in INTENTS:
         left = re.sub(pattern + r"\w*", " ", left)
     return not (set(words(left)) - OPEN_WORDS)
 
 
-def _beside_conditions(asked: Question) -> str:
-    """The question without the conditions that it names."""
-    text = asked.text
-    for mention in reversed(asked.mentions):
-        if mention.id in asked.conditions:
-            text = f"{text[: mention.start]} {text[mention.end :]}"
+def _replaced(graph: Graph, text: str, mentions: Iterable[Mention], word: str) -> str:
+    """The text with a word in place of each condition that it names."""
+    for mention in reversed(tuple(mentions)):
+        if graph.node(mention.id).kind == "Disease":
+            text = f"{text[: mention.start]}{word}{text[mention.end :]}"
     return text
 
 
+def _bare(graph: Graph, facts: Sequence[Fact]) -> list[str]:
+    """The sentences with "it" for the condition that they are about, so that they compare by what they say of it."""
+    patterns: dict[str, re.Pattern[str]] = {}
+    for key in {fact.subject for fact in facts}:
+        node = graph.node(key)
+        names = sorted({node.name, node.plural, *node.synonyms} - {""}, key=lambda name: (-len(name), name))
+        named = "|".join(map(re.escape, names))
+        patterns[key] = re.compile(rf"\b(?:an? |the )?(?:{named})(?:'s|s|es)?\b", re.IGNORECASE)
+    return [patterns[fact.subject].sub("it", fact.text) for fact in facts]
+
+
+def _embedded(asked: Question) -> Embedded:
+    parts = [text for text in _PARTS.split(asked.bare) if len(text.split()) >= SHORTEST_PART]
+    texts = list(dict.fromkeys((asked.bare, *parts)))
+    *found, whole = embed.encode([*texts, asked.text])
+    return Embedded(whole, np.array(found))
+
+
 def _fitting(
-    graph: Graph, shelf: Shelf, asked: Question, nodes: Sequence[str], rankings: Mapping[str, Sequence[int]]
+    graph: Graph,
+    shelf: Shelf,
+    asked: Question,
+    nodes: Sequence[str],
+    rankings: Mapping[str, Sequence[int]],
+    meant: Embedded | None,
 ) -> dict[int, float]:
     """Fact number -> how well it fits the question, in (0, 1], of what is near the conditions or was found at all."""
     named = [mention.id for mention in asked.mentions if mention.id in asked.conditions]
     conditions = list(dict.fromkeys((*nodes, *named)))[:SPOKEN]
-    near = [rank.standing(graph, key) for key in conditions]
-    about = {fact.id for keys in near for key in keys for fact in graph.facts_about(key)}
+    spoken = [rank.spoken_of(graph, key) for key in conditions]
+    about = {fact.id for one in spoken for key in one.near for fact in graph.facts_about(key)}
     about |= {
         fact.id for mention in asked.mentions for key in graph.family(mention.id) for fact in graph.facts_about(key)
     }
-    full = " ".join((asked.text, *(graph.node(key).name for key in conditions)))
-    found = {shelf.at[key] for key in about if key in shelf.at}.union(*rankings.values())
-    if not found:
+    pool = sorted({shelf.at[key] for key in about if key in shelf.at}.union(*rankings.values()))
+    if not pool:
         return {}
-    pool = sorted(found)
-    meaning = part = np.zeros(len(pool))
-    sounds: Mapping[str, float] = {}
-    if "meaning" in rankings:
-        rest = _beside_conditions(asked)
-        parts = [text for text in _PARTS.split(asked.text) if len(text.split()) >= SHORTEST_PART]
-        whole, *pieces = embed.encode([full, *dict.fromkeys((rest, *parts))])
-        vectors = shelf.vectors[pool]
-        meaning, part = vectors @ whole, (vectors @ np.transpose(pieces)).max(axis=1)
-        sounds = rank.sounding((shelf.sounds_like @ np.transpose(pieces)).max(axis=1))
-    searched = rank.Searched(meaning, part, shelf.words.scores(full)[pool])
-    table = rank.features(
-        [shelf.facts[number] for number in pool], searched, near, asked=asked.relations, sounds=sounds
-    )
-    scores = rank.scores(table, semantic="meaning" in rankings)
+    heard = rank.Heard(asked.relations, bool(NEGATED.search(asked.text)))
+    meaning = np.zeros(len(pool))
+    if meant:
+        meaning = (shelf.bare[pool] @ meant.parts.T).max(axis=1)
+        listener = shelf.listener
+        heard = replace(heard, classified=listener.classified(meant.parts), nearest=listener.nearest(meant.parts))
+    full = " ".join((asked.text, *(graph.node(key).name for key in conditions)))
+    searched = rank.Searched(shelf.words.scores(full)[pool], meaning)
+    table = rank.features([shelf.facts[number] for number in pool], searched, spoken, heard)
+    scores = rank.scores(table, semantic=meant is not None)
     return dict(zip(pool, map(float, scores), strict=True))
 
 
