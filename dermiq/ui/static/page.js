@@ -193,10 +193,31 @@ window.dermiq = window.dermiq || (() => {
 
   // --- the whole document -----------------------------------------------------------------
   let opener = null;
+  let left = null; // where in the consultation the visitor was: {from, y}
+
+  // The button that leads on; inside a card, which closes, what had opened it.
+  const leave = (button) => (left = { from: button.closest(".dq-card") ? opener : button, y: scrollY });
+
+  function arrive() {
+    scrollTo(0, 0);
+    const title = document.querySelector("#dq-knowledge h2[tabindex]");
+    if (title) title.focus({ preventScroll: true });
+  }
+
+  function comeBack() {
+    if (!left) return;
+    requestAnimationFrame(() => { // once the tab is shown, the page is as high as it was
+      scrollTo(0, left.y);
+      if (left.from && left.from.isConnected) left.from.focus({ preventScroll: true });
+    });
+  }
+
   const hasFiles = (e) => e.dataTransfer && [...e.dataTransfer.types].includes("Files");
   const mark = (on) => document.querySelectorAll("[data-drop]").forEach((z) => z.classList.toggle("dq-over", on));
 
   document.addEventListener("click", (e) => {
+    const onward = e.target.closest("#dq-chat [data-event=open], #dq-panels :is([data-event=open], [data-event=versus])");
+    if (onward) return leave(onward);
     const target = e.target.closest("[data-pick],[data-camera],[data-copy],[popovertarget]");
     if (!target) return;
     if (target.hasAttribute("popovertarget")) opener = target;
@@ -227,5 +248,5 @@ window.dermiq = window.dermiq || (() => {
   if (document.body) picker("dq-pick", false);
   document.documentElement.lang = "en";
 
-  return { mount, take };
+  return { mount, take, arrive, comeBack };
 })();
