@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from dermiq.knowledge.graph import Graph
 from dermiq.knowledge.schema import Node
 
-READ = "Read from images"
+CLASSED = "The seven lesion classes and their forms"
 REST = "Without an ICD-10 code, or elsewhere in ICD-10"
 BLOCKS: tuple[tuple[str, tuple[tuple[str, str], ...], tuple[str, ...]], ...] = (
     ("Other tumours", (("C00", "D49"),), ("MONDO:0002531",)),
@@ -43,7 +43,7 @@ def shelves(graph: Graph) -> tuple[Shelf, ...]:
     for node in sorted(graph.nodes, key=lambda node: node.name.lower()):
         if node.kind == "Disease" and node.tier > 0:
             found[_shelf(graph, node)].append(node)
-    titles = (READ, *(title for title, _, _ in BLOCKS), REST)
+    titles = (CLASSED, *(title for title, _, _ in BLOCKS), REST)
     return tuple(
         Shelf(
             title,
@@ -57,7 +57,7 @@ def shelves(graph: Graph) -> tuple[Shelf, ...]:
 
 def _shelf(graph: Graph, node: Node) -> str:
     if node.class_code:
-        return READ
+        return CLASSED
     lineage = (node.id, *graph.ancestors(node.id))
     codes = (graph.node(key).codes.get("icd10cm", "") for key in lineage)
     category = next((code[:3] for code in codes if code), "")

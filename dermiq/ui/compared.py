@@ -69,8 +69,8 @@ def _separating(graph: Graph, made: Comparison, sides: tuple[Node, Node], licenc
         loose = [point for point in points if _of_subtypes(point)]
         table = _table(graph, firm, sides, licences) if firm else Markup("")
         rest = _table(graph, loose, sides, licences) if loose else Markup("")
-        also = " more" if firm else ""
-        body = join([table, folded(f"{len(loose)}{also}, of subtypes alone", rest) if loose else ""])
+        title = f"{len(loose)} {'more ' if firm else ''}where one side's facts are of subtypes alone"
+        body = join([table, folded(title, rest) if loose else ""])
     return fill(
         "<section><h3>They contradict each other <small>{n}</small></h3>{body}</section>", n=len(points), body=body
     )

@@ -82,7 +82,7 @@ def _group(graph: Graph, group: Sequence[Held], licences: Licences) -> Markup:
 def _said(graph: Graph, held: Held, where: str) -> Markup:
     """The sentence, whose fact it is, whether it says absent, and what its sentence leaves out of its numbers."""
     fact = held.fact
-    details = [where, *(part for part in _numbers(graph, fact) if not _says(fact.text, part))]
+    details = [f"({where})" if where else "", *(part for part in _numbers(graph, fact) if not _says(fact.text, part))]
     at = " · ".join(part for part in details if part)
     return fill(
         '<p class="dq-said">{text} {tags}{at}</p>',
