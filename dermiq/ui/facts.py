@@ -147,8 +147,7 @@ def card_of(fact: Fact, name: Callable[[str], str], *, closes: str = "") -> Mark
     if condition == fact.subject:
         return Markup("")
     return fill(
-        '<p class="dq-onward"><button type="button" class="dq-link" data-event="open" data-text="{id}"{hide}>'
-        'Card of {condition}</button> <span class="dq-fine">in the Knowledge tab</span></p>',
+        '<button type="button" class="dq-link" data-event="open" data-text="{id}"{hide}>Card of {condition}</button>',
         id=fact.subject,
         hide=fill(' popovertarget="{c}" popovertargetaction="hide"', c=closes) if closes else "",
         condition=condition,

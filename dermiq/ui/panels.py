@@ -255,7 +255,7 @@ def _evidence_row(item: EvidenceItem, cited: bool, key: str, licences: Licences,
     return fill(
         '<li><button type="button" class="dq-chip{cited}" popovertarget="fact-{key}-{n}" '
         'aria-label="Open fact {n}{said}">{n}</button><div><p>{text}</p><p class="dq-source">{source} '
-        "{licence}</p>{why}{card}</div></li>",
+        "{licence} {card}</p>{why}</div></li>",
         cited=" dq-cited" if cited else "",
         said=", cited in the answer" if cited else "",
         key=key,

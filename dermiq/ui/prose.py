@@ -298,6 +298,7 @@ def _card(card_id: str, title: str, body: Markup) -> Markup:
 
 def _fact_card(item: EvidenceItem, sources: Sources) -> Markup:
     fact, card_id = item.fact, f"fact-{sources.key}-{item.number}"
+    card = card_of(fact, sources.name, closes=card_id)
     rows = [("Kind of fact", fact.relation.replace("_", " "))]
     if fact.polarity == "absent":
         rows.append(("Says", "that this is absent"))
@@ -305,11 +306,13 @@ def _fact_card(item: EvidenceItem, sources: Sources) -> Markup:
     rows.append(("Chosen because", item.reason))
     table = join(fill("<dt>{k}</dt><dd>{v}</dd>", k=k, v=v) for k, v in rows)
     body = fill(
-        '<p class="dq-fact-text">{text}</p>{source}<dl>{rows}</dl>{card}',
+        '<p class="dq-fact-text">{text}</p>{source}<dl>{rows}</dl>{onward}',
         text=fact.text,
         source=source_lines([fact]),
         rows=table,
-        card=card_of(fact, sources.name, closes=card_id),
+        onward=fill('<p class="dq-onward">{c} <span class="dq-fine">in the Knowledge tab</span></p>', c=card)
+        if card
+        else "",
     )
     return _card(card_id, f"Fact {item.number}", body)
 

@@ -198,17 +198,28 @@ window.dermiq = window.dermiq || (() => {
   // The button that leads on; inside a card, which closes, what had opened it.
   const leave = (button) => (left = { from: button.closest(".dq-card") ? opener : button, y: scrollY });
 
+  // A tab that comes into view is laid out over several frames: try until it holds, for two seconds at most.
+  function settle(holds, until = performance.now() + 2000) {
+    if (!holds() && performance.now() < until) requestAnimationFrame(() => settle(holds, until));
+  }
+
   function arrive() {
-    scrollTo(0, 0);
-    const title = document.querySelector("#dq-knowledge h2[tabindex]");
-    if (title) title.focus({ preventScroll: true });
+    settle(() => {
+      const title = document.querySelector("#dq-knowledge h2[tabindex]");
+      if (!title || !title.offsetParent) return false;
+      scrollTo(0, 0);
+      title.focus({ preventScroll: true });
+      return document.activeElement === title;
+    });
   }
 
   function comeBack() {
     if (!left) return;
-    requestAnimationFrame(() => { // once the tab is shown, the page is as high as it was
-      scrollTo(0, left.y);
-      if (left.from && left.from.isConnected) left.from.focus({ preventScroll: true });
+    settle(() => {
+      const { from, y } = left;
+      if (from && from.isConnected) from.focus({ preventScroll: true });
+      scrollTo(0, y);
+      return Math.abs(scrollY - y) < 2 && (!from || !from.isConnected || document.activeElement === from);
     });
   }
 
