@@ -547,6 +547,7 @@ def launch_options(settings: Settings) -> dict[str, Any]:
         "footer_links": [],
         "ssr_mode": False,
         "mcp_server": False,
+        "_frontend": False,  # gradio's look at its own page gives up, and ends the app, after 3 s on a busy machine
         "state_session_capacity": 500,
         "app_kwargs": {"middleware": guard(), "docs_url": None, "redoc_url": None, "openapi_url": None},
     }

@@ -138,7 +138,7 @@ def _counts(graph: Graph, full: int, more: int) -> str:
 def _ways(graph: Graph) -> Markup:
     """What can be asked, each with examples that can be tried."""
     known = [word for word in WORDS if (node := graph.find(word)) and node.kind == "Disease"]
-    features = [n.name for n in beginnings(graph, EACH) if (hit := find(graph, n.name).feature) and hit.id == n.id]
+    features = [node.name for node in beginnings(graph, EACH) if graph.find(node.name) == node]
     ways = (
         (
             "Read about one",
