@@ -17,7 +17,10 @@ BLOCKS: tuple[tuple[str, tuple[tuple[str, str], ...], tuple[str, ...]], ...] = (
     ("Psoriasis, lichen and other papulosquamous disorders", (("L40", "L45"),), ()),
     ("Urticaria, erythema and bullous disorders", (("L10", "L14"), ("L49", "L54")), ("MONDO:0006617",)),
     ("Hair, nails and glands", (("L60", "L75"),), ("MONDO:0024481", "MONDO:0002917", "MONDO:0002884")),
-    ("Other disorders of the skin", (("L55", "L59"), ("L76", "L99")), ()),
+    ("Pigment", (("L80", "L81"),), ("MONDO:0019288",)),
+    ("Keratoses, corns and keratodermas", (("L82", "L87"),), ("MONDO:0045011", "MONDO:0019268")),
+    ("Vessels", (("I70", "I99"), ("L95", "L95")), ("MONDO:0019293",)),
+    ("Other disorders of the skin", (("L55", "L59"), ("L76", "L79"), ("L88", "L99")), ("MONDO:0005093",)),
 )
 """Shelf -> first and last category of its ICD-10-CM blocks, and the MONDO terms that stand for it without a code."""
 

@@ -236,6 +236,14 @@ window.dermiq = window.dermiq || (() => {
     else if (target.hasAttribute("data-camera")) camera();
     else copy(target);
   }, true);
+  // What is suggested goes when it has served: looked up, Escape, or the focus elsewhere. Typing brings it back.
+  const served = (yes) => (document.documentElement.dataset.meant = yes ? "served" : "");
+  document.addEventListener("input", (e) => { if (e.target.closest("#dq-search")) served(false); });
+  document.addEventListener("keydown", (e) => {
+    if (e.key === "Enter" ? e.target.closest("#dq-search") : e.key === "Escape") served(true);
+  });
+  document.addEventListener("click", (e) => { if (e.target.closest("#dq-look-up")) served(true); });
+  document.addEventListener("focusin", (e) => { if (!e.target.closest("#dq-search, #dq-meant")) served(true); });
   document.addEventListener("dragover", (e) => { if (hasFiles(e)) { e.preventDefault(); mark(true); } });
   document.addEventListener("dragleave", (e) => { if (!e.relatedTarget) mark(false); });
   document.addEventListener("drop", (e) => {
