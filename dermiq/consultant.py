@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from dermiq import __version__
 from dermiq.assess import Readers, Thread, assess, blanked, open_thread, vlm_differential
 from dermiq.errors import DermIQError, InputError, ModelError
 from dermiq.judge import percent
@@ -76,6 +75,7 @@ class LocalConsultant:
                 progress=self._progress,
             )
             embedded = name == "nano" and self.settings.adapter is None
+            vlm.name = written(vlm.name)
             self._status = "preparing the search for facts"
             warm(graph)
             self._readers = Readers(
@@ -115,9 +115,8 @@ class LocalConsultant:
 
     @property
     def name(self) -> str:
-        """The model as the page writes it."""
-        name = self._readers.vlm.name if self._readers else (self.settings.model or "nano")
-        return name.replace("nano", f"DermIQ-Nano {__version__}", 1) if name.split(" ")[0] == "nano" else name
+        """The model as page, report and JSON write it."""
+        return self._readers.vlm.name if self._readers else written(self.settings.model or "nano")
 
     @property
     def device(self) -> str:
@@ -171,8 +170,22 @@ class LocalConsultant:
             self._threads.pop(session_id, None)
 
 
+def nano_settings() -> dict[str, Any]:
+    """What Nano's training wrote beside its weights; empty where there are none."""
+    path = WEIGHTS / "nano" / "config.json"
+    settings: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return settings
+
+
 def nano_calibration() -> dict[str, Any]:
     """Temperature and offsets of Nano's likelihoods, as its training fitted them on `val`."""
-    path = WEIGHTS / "nano" / "config.json"
-    settings = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    settings = nano_settings()
     return {"temperature": settings.get("temperature", 1.0), "offsets": settings.get("offsets", {})}
+
+
+def written(name: str) -> str:
+    """A model's name for readers: "nano" becomes DermIQ-Nano with its weights' version; others stay as they are."""
+    embedded, *adapter = name.split(" ", 1)
+    if embedded != "nano":
+        return name
+    return " ".join(["DermIQ-Nano", *filter(None, [nano_settings().get("version")]), *adapter])

@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from dermiq.errors import ImageError, ModelError
+from dermiq.knowledge.graph import CLASS_NODES
 from dermiq.settings import Settings
 from dermiq.types import (
     CLASS_NAMES,
@@ -54,9 +55,9 @@ RULES = Source("rules", "Referral rules, an invented list", "https://example.org
 FACTS = (
     Fact(
         "f1",
+        CLASS_NODES["mel"],
+        "has_dermoscopic_feature",
         "feature:streaks",
-        "suggests",
-        "dx:mel",
         "Irregular streaks at the border suggest melanoma.",
         SOURCE,
         "row 12",
@@ -64,18 +65,18 @@ FACTS = (
     ),
     Fact(
         "f2",
+        CLASS_NODES["mel"],
+        "has_dermoscopic_feature",
         "feature:asymmetry",
-        "suggests",
-        "dx:mel",
         "Asymmetry about both axes is seen more often in melanoma than in nevi.",
         SOURCE,
         "row 3",
     ),
     Fact(
         "f3",
+        CLASS_NODES["nv"],
+        "has_dermoscopic_feature",
         "feature:network",
-        "suggests",
-        "dx:nv",
         "A regular pigment network suggests a nevus.",
         SOURCE,
         "row 7",
@@ -84,10 +85,11 @@ FACTS = (
 )
 REASONS = ("names a measured finding of this image", "separates the two leading diagnoses", "speaks for the runner-up")
 EVIDENCE = Evidence(tuple(EvidenceItem(i + 1, f, 0.9 - i / 10, REASONS[i]) for i, f in enumerate(FACTS)))
-REFERRAL = Fact(
-    "u1", "dx:mel", "refer", "urgent", "A lesion that suggests melanoma is referred at once.", RULES, "rule 1.7"
+REFERRALS = tuple(
+    Fact(f"u{n}", CLASS_NODES["mel"], "refer_if", "urgent", text, RULES, f"rule {n}")
+    for n, text in enumerate(("A lesion that suggests melanoma is referred at once.", "So is one that grows."), 7)
 )
-URGENCY = Urgency("urgent", "Suspected melanoma: referral within two weeks is what the rule asks for.", (REFERRAL,))
+URGENCY = Urgency("urgent", "Suspected melanoma: referral within two weeks is what the rule asks for.", REFERRALS)
 
 TEXT = (
     "<think>\n"
@@ -123,7 +125,7 @@ CHECKS = (
 
 
 def differential(reader: str, **probabilities: float) -> Differential:
-    rows = [Candidate(Diagnosis(f"dx:{c}", CLASS_NAMES[c], c), p) for c, p in probabilities.items()]
+    rows = [Candidate(Diagnosis(CLASS_NODES[c], CLASS_NAMES[c], c), p) for c, p in probabilities.items()]
     return Differential(tuple(sorted(rows, key=lambda r: -r.probability)), reader)  # type: ignore[arg-type]
 
 

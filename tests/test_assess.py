@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import json
 import threading
 from dataclasses import replace
 from typing import Any
@@ -19,7 +21,7 @@ from dermiq.assess import (
     statements,
     vlm_differential,
 )
-from dermiq.consultant import LocalConsultant
+from dermiq.consultant import LocalConsultant, written
 from dermiq.errors import InputError, ModelError
 from dermiq.knowledge import Graph
 from dermiq.lesion.drawn import drawn_examples
@@ -40,6 +42,7 @@ from dermiq.types import (
     Turn,
 )
 from dermiq.vlm.load import VLM
+from dermiq.vlm.nano import WEIGHTS
 from tests.tiny import tiny
 
 
@@ -192,6 +195,27 @@ def test_loading_failure_is_a_sentence_for_the_page() -> None:
     assert "no/such-folder-or-model" in consultant.status()
     with pytest.raises(ModelError):
         consultant.readers()
+
+
+def test_the_model_is_named_with_its_weights_version() -> None:
+    version = json.loads((WEIGHTS / "nano" / "config.json").read_text(encoding="utf-8"))["version"]
+    assert LocalConsultant(Settings()).name == f"DermIQ-Nano {version}"
+    assert written("nano + my/adapter") == f"DermIQ-Nano {version} + my/adapter"
+    assert written("some/nano") == "some/nano"
+
+
+def test_the_loaded_models_name_is_the_pages_and_the_answers(
+    readers: Readers, lesions: tuple[Lesion, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vlm = copy.copy(readers.vlm)
+    vlm.name = "nano"
+    monkeypatch.setattr("dermiq.consultant.load_vlm", lambda *_, **__: vlm)
+    consultant = LocalConsultant(Settings())
+    consultant.load()
+    assert consultant.ready(), consultant.status()
+    events = list(consultant.assess(Case(lesions[:1]), stop=threading.Event(), session_id="named"))
+    assert isinstance(events[-1], AnswerDone)
+    assert events[-1].answer.model == consultant.name == written("nano")
 
 
 def test_facts_are_numbered_on(readers: Readers) -> None:

@@ -435,11 +435,45 @@ def test_a_condition_is_looked_up_and_compared_by_keyboard(page: Page) -> None:
     assert not page.errors()
 
 
+def test_the_first_view_of_knowledge_can_be_browsed_with_the_keyboard(page: Page) -> None:
+    page.open_tab("Knowledge")
+    fields, title = (page.js(BOX, page.one(css)) for css in ("#dq-search", ".dq-start h2"))
+    assert 0 < title[1] - (fields[1] + fields[3]) < 40, "no gap under the fields"
+    page.js("arguments[0].scrollIntoView()", page.one(".dq-shelf:last-of-type summary"))
+    more = page.one(".dq-shelf summary")
+    more.send_keys(Keys.ENTER)
+    page.one(".dq-shelf details[open] .dq-names button").send_keys(Keys.ENTER)
+    page.until(lambda: page.all(".dq-know h2"), "the card opens")
+    page.until(lambda: page.js("return document.activeElement.matches('.dq-know h2')"), "and is read from its title")
+    assert page.js("return scrollY") == 0
+    assert not page.errors()
+
+
+def test_the_consultation_leads_to_knowledge_and_back_with_nothing_lost(page: Page, image: Path) -> None:
+    page.upload(image)
+    page.ask("Why?")
+    answered = page.text(".dq-answer")
+    page.one('#dq-differential [data-event="versus"]').send_keys(Keys.ENTER)
+    page.until(lambda: page.text(".dq-compare h2") == "melanoma against melanocytic nevus")
+    page.shot("17-compare-from-consultation-light")
+    page.click('[data-event="back"]')
+    page.until(lambda: page.text(".dq-answer") == answered, "the consultation is as it was")
+    page.until(lambda: page.js("return document.activeElement.dataset.event") == "versus", "focus is where it was")
+    chip = page.one(".dq-answer .dq-steps .dq-chip")
+    chip.send_keys(Keys.ENTER)
+    page.click('.dq-card:popover-open [data-event="open"]')
+    page.until(lambda: page.text(".dq-know h2") == "Melanoma")
+    page.click('[data-event="back"]')
+    page.until(lambda: page.js("return document.activeElement.matches('.dq-steps .dq-chip')"), "the chip has the focus")
+    assert not page.all(".dq-card:popover-open")
+    assert not page.errors()
+
+
 def test_an_unknown_condition_shows_the_way_on(page: Page) -> None:
     page.open_tab("Knowledge")
     page.one("#dq-first textarea, #dq-first input").send_keys("purple elephants" + Keys.ENTER)
     page.until(lambda: "knows no condition called “purple elephants”" in page.text("#dq-knowledge"))
-    page.click("#dq-knowledge .dq-suggest")
+    page.click("#dq-knowledge .dq-shelf .dq-suggest")
     page.one(".dq-know .dq-topic")
 
 
@@ -456,6 +490,11 @@ def test_knowledge_and_drawn_evidence_are_legible_everywhere(
         page.shot(f"15-evidence-{name}")
         assert not weak_contrasts(page)
         page.open_tab("Knowledge")
+        page.one(".dq-start")
+        page.js("document.querySelectorAll('.dq-shelf details').forEach((e) => (e.open = true))")
+        page.shot(f"16-start-{name}")
+        assert not weak_contrasts(page)
+        assert page.js("return document.documentElement.scrollWidth") <= width
         for key, said in (("first", "melanoma"), ("second", "nevus")):
             page.one(f"#dq-{key} textarea, #dq-{key} input").send_keys(said + Keys.ENTER)
             page.one(".dq-know" if key == "first" else ".dq-compare")

@@ -67,6 +67,9 @@ def test_a_file_gives_one_line_a_row(
         (["check", "x", "--diagnosis", "toothache"], "no diagnosis 'toothache'"),
         (["check", "--file", "nowhere.jsonl"], "cannot be read"),
         (["knowledge", "x", "--no-embeddings", "--kg", "nowhere"], "is missing"),
+        (["knowledge", "--compare", "mel", "purple elephants"], "no condition 'purple elephants'"),
+        (["knowledge", "--compare", "mel", "MM"], "Both names mean melanoma"),
+        (["knowledge", "x", "--compare", "mel", "nv"], "leave out the question"),
     ],
 )
 def test_what_is_wrong_is_one_sentence(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -80,6 +83,25 @@ def test_a_bad_row_is_named(line: str, tmp_path: Path, capsys: pytest.CaptureFix
     path.write_text(line, encoding="utf-8")
     assert run_cli("check", "--file", str(path)) == 2
     assert "line 1" in capsys.readouterr().err
+
+
+def test_two_conditions_are_compared_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_cli("knowledge", "--compare", "mel", "mole", "--json") == 0
+    (row,) = _printed(capsys)
+    assert set(row) == {"left", "right", "points", "look_alikes", "silent"}
+    assert (row["left"]["name"], row["right"]["name"]) == ("melanoma", "melanocytic nevus")
+    first = row["points"][0]
+    assert set(first) == {"relation", "feature", "kind", "left", "right"}
+    assert first["kind"] == "opposite"
+    assert set(first["left"][0]) == {"id", "text", "source", "url", "polarity", "standing", "holder"}
+    assert all(point["left"] == [] for point in row["points"] if point["kind"] == "right_only")
+
+
+def test_a_comparison_can_be_read_with_what_separates_first(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_cli("knowledge", "--compare", "melanoma", "melanocytic nevus") == 0
+    said = capsys.readouterr().out
+    assert said.startswith("melanoma against melanocytic nevus\n\nThey contradict each other: ")
+    assert said.index("Melanoma is malignant.") < said.index("Only melanoma") < said.index("They share")
 
 
 def test_people_can_read_it_too(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
-from dermiq.knowledge.card import card
+from dermiq.knowledge.card import Held, card
 from dermiq.knowledge.compare import compare
 from dermiq.knowledge.find import suggest
-from dermiq.types import Evidence, EvidenceItem, Reason
+from dermiq.knowledge.graph import Numbers
+from dermiq.types import Evidence, EvidenceItem, Fact, Reason, Source
 from dermiq.ui import browser, panels
-from dermiq.ui.drawing import evidence_graph
+from dermiq.ui.card import card_page
+from dermiq.ui.compared import comparison_page
+from dermiq.ui.drawing import FONT, Line, draw, evidence_graph
+from dermiq.ui.facts import Licences, fact_list, places
 from tests.tiny_graph import EDGES, GRAPH
 
 
@@ -25,7 +30,7 @@ def library() -> browser.Library:
 
 
 def _card(node_id: str) -> str:
-    return str(browser.card_page(GRAPH, card(GRAPH, node_id)))
+    return str(card_page(GRAPH, card(GRAPH, node_id)))
 
 
 def _text(html: object) -> str:
@@ -41,7 +46,7 @@ def test_a_card_names_codes_place_and_every_facts_source() -> None:
     assert "ICD-10 Z01, Z02 SNOMED CT 123 MeSH D01 UMLS –" in said
     assert 'data-event="open" data-text="c:rash"' in html
     assert "Subtypes: bright redpox" in said
-    assert html.count("page 3") == len(re.findall('class="dq-said"', html))
+    assert html.count("dq-source") == html.count('href="') == html.count("page 3")
     assert "n = 40 · 35 % · 2.4 times the average" in said
     assert "opened 2026-11-21" in said
 
@@ -63,13 +68,61 @@ def test_nothing_from_the_graph_becomes_markup() -> None:
         _card("c:evil"),
         _card("c:red"),
         browser.start(GRAPH),
-        browser.comparison_page(GRAPH, compare(GRAPH, "c:red", "c:evil")),
+        comparison_page(GRAPH, compare(GRAPH, "c:red", "c:evil")),
         browser.suggestions("first", suggest(GRAPH, "evil")),
     )
     for page in pages:
         assert "<img" not in page
         assert "<b>" not in page
         assert "<i>" not in page
+
+
+def _fact(key: str, source: Source, locator: str, text: str = "It is so.") -> Held:
+    fact = Fact(key, "c:red", "has_sign", "f:ring", text, source, locator)
+    return Held(fact, "own", "c:red")
+
+
+@pytest.fixture
+def numberless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Facts that are in no table have no numbers."""
+    monkeypatch.setattr(GRAPH, "numbers", lambda _: Numbers("", None, None, ""))
+
+
+@pytest.mark.usefixtures("numberless")
+def test_neighbours_of_one_source_name_it_once_and_keep_their_places() -> None:
+    one, other = (Source(k, f"Book {k}", f"https://example.org/{k}", "CC BY 4.0", "open") for k in "ab")
+    held = [_fact("1", one, "row 3"), _fact("2", one, "row 4"), _fact("3", other, "row 3"), _fact("4", one, "row 3")]
+    said = _text(fact_list(GRAPH, held, Licences()))
+    assert said.count("Book a") == 2, "the order is kept, so that the source comes back after another"
+    assert "Source of these 2 facts: Book a (opens in a new tab)" in said
+    assert "It is so. (row 3)" in said
+    assert "It is so. (row 4)" in said
+    assert "Book b (opens in a new tab) , row 3" in said
+
+
+def test_a_long_licence_is_spelled_out_once_on_a_page() -> None:
+    licences = Licences()
+    tags = _text([licences.tag("the page keeps its own licence"), licences.tag("CC BY 4.0"), licences.tag("CC BY 4.0")])
+    assert "licence 1" in tags
+    assert tags.count("CC BY 4.0") == 2
+    assert _text(licences.note()) == "Licences of the sources: 1 The page keeps its own licence."
+    assert Licences().note() == ""
+
+
+@pytest.mark.usefixtures("numberless")
+def test_a_number_that_the_sentence_holds_is_not_said_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(GRAPH, "numbers", lambda _: Numbers("", 0.29, 1.5, ""))
+    source = Source("a", "Book", "https://example.org", "CC BY 4.0", "open")
+    held = _fact("1", source, "row 3", "29 % of them lay on the legs, 1.5 times the average.")
+    assert "dq-how" not in fact_list(GRAPH, [held], Licences())
+    bare = _text(fact_list(GRAPH, [_fact("1", source, "row 3", "129 % of 11.5 times.")], Licences()))
+    assert "29 % · 1.5 times the average" in bare
+
+
+def test_places_in_a_source_are_said_in_short() -> None:
+    assert (
+        places(["rules.tsv row 3", "rules.tsv row 4", "abstract", "rules.tsv row 4"]) == "rules.tsv row 3, 4; abstract"
+    )
 
 
 # --- looking up -------------------------------------------------------------------------------
@@ -110,7 +163,7 @@ def test_the_same_condition_twice_is_said(library: browser.Library) -> None:
 
 
 def test_nothing_typed_shows_what_there_is(library: browser.Library) -> None:
-    assert "Type a condition" in library.look_up(None, " ").html
+    assert "What is known here" in library.look_up(None, " ").html
     assert "<button" not in library.suggestions("first", "")
 
 
@@ -125,29 +178,38 @@ def test_a_missing_graph_is_said_and_nothing_breaks(tmp_path: Path) -> None:
 
 
 def test_contradictions_come_first_and_silence_is_named() -> None:
-    said = _text(browser.comparison_page(GRAPH, compare(GRAPH, "c:red", "c:blue")))
-    order = ["Look-alikes", "They contradict each other", "Stated of one; the graph is silent", "They share"]
+    said = _text(comparison_page(GRAPH, compare(GRAPH, "c:red", "c:blue")))
+    order = ["They contradict each other", "Stated of one; the graph is silent", "Taken for each other", "They share"]
     assert [said.index(title) for title in order] == sorted(said.index(title) for title in order)
     assert "The graph says nothing about symptoms for bluepox, so this separates nothing yet." in said
-    assert "The graph says nothing about crust for bluepox." in said
+    assert "Signs (1): crust (a subtype) The graph says nothing about these for bluepox." in said
 
 
 def test_what_is_lacked_a_pitfall_or_a_subtypes_is_named_as_such() -> None:
-    said = _text(browser.comparison_page(GRAPH, compare(GRAPH, "c:red", "c:silent")))
+    said = _text(comparison_page(GRAPH, compare(GRAPH, "c:red", "c:silent")))
     assert "spot (pitfall), crust (a subtype)" in said
-    said = _text(browser.comparison_page(GRAPH, compare(GRAPH, "c:blue", "c:silent")))
+    said = _text(comparison_page(GRAPH, compare(GRAPH, "c:blue", "c:silent")))
     assert "no or rarely ring, no or rarely spot" in said
 
 
 def test_a_comparison_with_an_empty_condition_has_words_for_every_part() -> None:
-    said = _text(browser.comparison_page(GRAPH, compare(GRAPH, "c:silent", "c:blue")))
+    said = _text(comparison_page(GRAPH, compare(GRAPH, "c:silent", "c:blue")))
     assert "No fact on silentpox contradicts one on bluepox." in said
     assert "Nothing is stated of silentpox alone." in said
-    assert "The graph states no feature of both." in said
+    assert "They share" not in said
+
+
+def test_what_is_shared_and_mixed_is_folded_with_its_count() -> None:
+    html = str(comparison_page(GRAPH, compare(GRAPH, "c:red", "c:blue")))
+    for title, count in (("Overlap: sources, subtypes or circumstances differ", 1), ("They share", 2)):
+        assert f'<details data-open="no"><summary><strong>{title}</strong> <small>{count}</small>' in html
+    separating = html[: html.index("Stated of one")]
+    assert "Bluepox shows no ring." in separating
+    assert "<details" not in separating[: separating.index("Bluepox shows no ring.")]
 
 
 def test_a_form_of_the_other_is_said_to_be_one() -> None:
-    said = _text(browser.comparison_page(GRAPH, compare(GRAPH, "c:red", "c:bright")))
+    said = _text(comparison_page(GRAPH, compare(GRAPH, "c:red", "c:bright")))
     assert "Bright redpox is a form of redpox" in said
 
 
@@ -175,6 +237,21 @@ def test_the_drawing_is_well_formed_in_the_pages_colours_and_holds_every_name() 
     assert "stroke-dasharray" in svg  # what is absent
     assert not re.search(r"#[0-9a-f]{6}\b| id=|url\(", svg)
     assert 'aria-label="Graph of the facts 1, 2, 3' in html
+
+
+def test_the_numbers_in_a_drawing_of_many_facts_never_lie_on_each_other() -> None:
+    lines = tuple(Line(n, f"condition {min(n // 9, 2)}", "signs", f"sign {n}", False) for n in range(1, 25))
+    numbers = re.findall(r'<text[^>]* y="([\d.]+)"[^>]*>\d+</text>', draw(lines))
+    heights = sorted(map(float, numbers))
+    assert len(heights) == len(lines)
+    assert min(below - above for above, below in itertools.pairwise(heights)) > FONT
+
+
+def test_evidence_leads_to_the_card_of_its_condition() -> None:
+    html = str(panels.evidence_panel(_evidence(), [1], "k", name=_name))
+    assert 'data-event="open" data-text="c:red">Card of redpox</button>' in html
+    unknown = str(panels.evidence_panel(_evidence(), [1], "k"))
+    assert "Card of" not in unknown
 
 
 def test_every_fact_says_why_and_only_cited_ones_are_drawn() -> None:

@@ -12,12 +12,16 @@ from typing import Any
 
 from dermiq.errors import DermIQError, InputError
 from dermiq.knowledge import embed
+from dermiq.knowledge.card import Held, topic_of
 from dermiq.knowledge.check import check_claims, score_answer
+from dermiq.knowledge.compare import Comparison, Kind, compare
 from dermiq.knowledge.export import FORMATS, export
-from dermiq.knowledge.graph import Graph
+from dermiq.knowledge.find import find
+from dermiq.knowledge.graph import CLASS_NODES, Graph
 from dermiq.knowledge.link import link
 from dermiq.knowledge.retrieve import retrieve
-from dermiq.knowledge.schema import LICENCE_CLASSES
+from dermiq.knowledge.schema import LICENCE_CLASSES, Node
+from dermiq.types import Fact
 
 Row = dict[str, Any]
 MARKS = {"supported": "+", "contradicted": "!", "not_covered": "?"}
@@ -25,11 +29,16 @@ MARKS = {"supported": "+", "contradicted": "!", "not_covered": "?"}
 
 def add_parsers(subparsers: Any) -> None:
     """Add the two commands; each sets `run(args) -> int`."""
-    knowledge = subparsers.add_parser("knowledge", help="facts for a question, or the whole graph as a file")
+    knowledge = subparsers.add_parser(
+        "knowledge", help="facts for a question, two conditions compared, or the whole graph as a file"
+    )
     knowledge.add_argument("text", nargs="?", metavar="QUESTION", help="the question")
     knowledge.add_argument("--differential", default="", help="class codes or ids, best first, with commas between")
     knowledge.add_argument("-k", type=int, default=6, help="how many facts")
     knowledge.add_argument("--no-embeddings", action="store_true", help="search by words and names alone")
+    knowledge.add_argument(
+        "--compare", nargs=2, metavar=("A", "B"), default=None, help="two conditions side by side, by name, id or code"
+    )
     knowledge.add_argument("--export", choices=FORMATS, default=None, help="write the whole graph to --out")
     knowledge.add_argument("--out", type=Path, default=None, help="file of the export; a folder for tsv")
     knowledge.set_defaults(run=run_knowledge)
@@ -47,6 +56,8 @@ def add_parsers(subparsers: Any) -> None:
 def run_knowledge(args: argparse.Namespace) -> int:
     if args.export is not None:
         return _run_export(args)
+    if args.compare is not None:
+        return _run_compare(args)
     semantic = not args.no_embeddings
     differential = [part.strip() for part in args.differential.split(",") if part.strip()]
     if semantic and not embed.available():
@@ -70,6 +81,32 @@ def _run_export(args: argparse.Namespace) -> int:
         return 2
     print(f"{len(tables.nodes)} nodes, {len(tables.edges)} edges, {len(tables.sources)} sources -> {args.out}")
     return 0
+
+
+def _run_compare(args: argparse.Namespace) -> int:
+    try:
+        if args.text or args.file:
+            raise InputError("--compare takes two conditions and nothing else: leave out the question and --file.")
+        graph = Graph.load(args.kg, licence=args.licence)
+        left, right = (condition(graph, typed) for typed in args.compare)
+        made = compare(graph, left.id, right.id)
+    except DermIQError as error:
+        print(error, file=sys.stderr)
+        return 2
+    if args.json:
+        print(json.dumps(comparison_row(graph, made), ensure_ascii=False))
+    else:
+        _show_comparison(graph, made)
+    return 0
+
+
+def condition(graph: Graph, typed: str) -> Node:
+    """The condition of this name, id or class code; InputError, with what may be meant, where there is none."""
+    found = find(graph, CLASS_NODES.get(typed, typed))
+    if found.condition is not None:
+        return found.condition
+    near = ", ".join(hit.node.name for hit in found.suggestions)
+    raise InputError(f"The graph knows no condition {typed!r}." + (f" Did you mean {near}?" if near else ""))
 
 
 def run_check(args: argparse.Namespace) -> int:
@@ -104,6 +141,37 @@ def knowledge_row(graph: Graph, text: str, *, differential: list[str], k: int, s
             for item in evidence.items
         ],
     }
+
+
+def comparison_row(graph: Graph, made: Comparison) -> Row:
+    """What separates two conditions and what they share; an empty side is one of which the graph says nothing."""
+    return {
+        **{side: _named(graph, key) for side, key in (("left", made.left), ("right", made.right))},
+        "points": [
+            {
+                "relation": point.relation,
+                "feature": {"id": point.object, "name": point.name},
+                "kind": point.kind,
+                "left": [_held_row(h) for h in point.left],
+                "right": [_held_row(h) for h in point.right],
+            }
+            for point in made.points
+        ],
+        "look_alikes": [_fact_row(fact) for fact in made.confused],
+        "silent": {side: [topic for topic, silent in made.silent if silent == side] for side in ("left", "right")},
+    }
+
+
+def _named(graph: Graph, key: str) -> Row:
+    return {"id": key, "name": graph.node(key).name}
+
+
+def _held_row(held: Held) -> Row:
+    return {**_fact_row(held.fact), "polarity": held.fact.polarity, "standing": held.standing, "holder": held.holder}
+
+
+def _fact_row(fact: Fact) -> Row:
+    return {"id": fact.id, "text": fact.text, "source": fact.source.title, "url": fact.source.url}
 
 
 def check_row(graph: Graph, text: str, *, diagnosis: str | None) -> Row:
@@ -164,6 +232,31 @@ def _show_knowledge(graph: Graph, result: Row) -> None:
         print(f"[{number}] {fact['text']}\n    {fact['source']} {fact['url']}")
     if not result["facts"]:
         print("The graph has nothing near this question.")
+
+
+def _show_comparison(graph: Graph, made: Comparison) -> None:
+    left, right = (graph.node(key).name for key in (made.left, made.right))
+    titles: dict[Kind, str] = {
+        "opposite": "They contradict each other",
+        "left_only": f"Only {left} (of {right} the graph says nothing here)",
+        "right_only": f"Only {right} (of {left} the graph says nothing here)",
+        "mixed": "Overlap: sources, subtypes or circumstances differ",
+        "shared": "They share",
+    }
+    print(f"{left} against {right}")
+    for kind, title in titles.items():
+        points = made.of(kind)
+        print(f"\n{title}: {len(points)}")
+        for point in points:
+            print(f"  {point.name}" + (f" ({topic_of(point.relation).lower()})" if point.object else ""))
+            for name, side in ((left, point.left), (right, point.right)):
+                for h in side[:1]:
+                    whose = "" if h.standing == "own" else f" ({h.standing}: {graph.node(h.holder).name})"
+                    more = f" (+{len(side) - 1})" if len(side) > 1 else ""
+                    print(f"    {name}: {h.fact.text}{whose} [{h.fact.source.title}]{more}")
+    print(f"\nTaken for each other: {len(made.confused)}")
+    for fact in made.confused[:1]:
+        print(f"  {fact.text} [{fact.source.title}]")
 
 
 def _show_check(graph: Graph, result: Row) -> None:

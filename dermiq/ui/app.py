@@ -132,11 +132,12 @@ def create_app(
         top = html_part("dq-top", bar(consultant), events=["about"])
         with gr.Tabs(elem_id="dq-tabs") as tabs:
             with gr.Tab("Consult", id="consult"):
-                _consult_tab(room, visit)
+                asking = _consult_tab(room, visit)
             with gr.Tab("Knowledge", id="knowledge"):
-                _knowledge_tab(library)
+                knowledge = _knowledge_tab(library)
             with gr.Tab("About this model", id="about"):
                 _about_tab()
+        _wire_between(library, tabs, asking, knowledge)
         top.about(lambda: gr.Tabs(selected="about"), outputs=[tabs], **QUICK)
         _poll(consultant, top)
         _lifetime(page, room, visit)
@@ -147,7 +148,7 @@ QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibil
 SLOW: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": 8}
 
 
-def _consult_tab(room: consult.ConsultRoom, visit: gr.State) -> None:
+def _consult_tab(room: consult.ConsultRoom, visit: gr.State) -> Parts:
     first = room.frame(Visit())
     with gr.Row(elem_id="dq-consult"):
         with gr.Column(elem_id="dq-left", scale=0, min_width=300):
@@ -162,7 +163,7 @@ def _consult_tab(room: consult.ConsultRoom, visit: gr.State) -> None:
             fields = _context_fields()
             new = gr.Button("New case", size="md", elem_id="dq-new")
         with gr.Column(elem_id="dq-right", scale=1, min_width=320):
-            chat = html_part("dq-chat", first.chat, events=["insist", "retry", "imagecheck"])
+            chat = html_part("dq-chat", first.chat, events=["insist", "retry", "imagecheck", "open"])
             with gr.Row(elem_id="dq-ask"):
                 question = gr.Textbox(
                     placeholder="Ask about this lesion",
@@ -178,7 +179,7 @@ def _consult_tab(room: consult.ConsultRoom, visit: gr.State) -> None:
                 send = gr.Button("Send", variant="primary", elem_id="dq-send", scale=0, min_width=88)
                 stop = gr.Button("Stop", variant="stop", elem_id="dq-stop", scale=0, min_width=88, visible=False)
             suggestions = html_part("dq-suggest", first.suggestions, events=["suggest"])
-    panels = html_part("dq-panels", first.panels)
+    panels = html_part("dq-panels", first.panels, events=["open", "versus"])
     with gr.Row(elem_id="dq-foot"):
         urgency = html_part("dq-urgency", first.urgency)
         with gr.Row(elem_id="dq-report"):
@@ -193,6 +194,7 @@ def _consult_tab(room: consult.ConsultRoom, visit: gr.State) -> None:
     _wire_questions(room, visit, parts, fields)
     _wire_report(room, visit, parts, image, outbox)
     new.click(lambda v: [*updates(room.new_case(v)), *EMPTY_CONTEXT], [visit], [*parts.outputs(), *fields], **QUICK)
+    return parts
 
 
 def _context_fields() -> list[gr.components.Component]:
@@ -359,32 +361,74 @@ def _wire_report(room: consult.ConsultRoom, visit: gr.State, parts: Parts, image
     parts.pdf.click(lambda v, w: make(v, "pdf", w), [visit, image], [outbox], **QUICK)
 
 
-def _knowledge_tab(library: browser.Library) -> None:
+@dataclass(frozen=True)
+class Knowledge:
+    """The components of the Knowledge tab: those that a look-up fills, in the order of `outputs`, and the way back."""
+
+    first: gr.Textbox
+    second: gr.Textbox
+    suggestions: gr.HTML
+    result: gr.HTML
+    way_back: gr.HTML
+
+    def outputs(self) -> list[gr.components.Component]:
+        return [self.first, self.second, self.suggestions, self.result]
+
+
+def shown(found: browser.Shown) -> list[Any]:
+    """What was found as the values of `Knowledge.outputs()`."""
+    return [found.first, found.second, str(browser.suggestions("first", ())), str(found.html)]
+
+
+def _opened(library: browser.Library, event: gr.EventData) -> list[Any]:
+    return shown(library.look_up(_text(event), ""))
+
+
+def _compared(library: browser.Library, event: gr.EventData) -> list[Any]:
+    return shown(library.look_up(str(_data(event).get("index")), _text(event)))
+
+
+ARRIVE: dict[str, Any] = {"fn": None, "js": "() => { dermiq.arrive(); }", **QUICK}  # the new page's top, and focus
+RETURN: dict[str, Any] = {"fn": None, "js": "() => { dermiq.comeBack(); }", **QUICK}  # the place that was left
+
+
+def _wire_between(library: browser.Library, tabs: gr.Tabs, asking: Parts, knowledge: Knowledge) -> None:
+    """From the consultation to a card or a comparison, and back to where the visitor was."""
+    chat: Any = asking.chat
+    panels: Any = asking.panels
+    way_back: Any = knowledge.way_back
+    outputs = [tabs, way_back, *knowledge.outputs()]
+
+    def opened(event: gr.EventData) -> list[Any]:
+        return [gr.Tabs(selected="knowledge"), str(browser.WAY_BACK), *_opened(library, event)]
+
+    def compared(event: gr.EventData) -> list[Any]:
+        return [gr.Tabs(selected="knowledge"), str(browser.WAY_BACK), *_compared(library, event)]
+
+    for listen, handler in ((chat.open, opened), (panels.open, opened), (panels.versus, compared)):
+        listen(handler, None, outputs, **QUICK).then(**ARRIVE)
+    way_back.back(lambda: [gr.Tabs(selected="consult"), ""], None, [tabs, way_back], **QUICK).then(**RETURN)
+
+
+def _knowledge_tab(library: browser.Library) -> Knowledge:
     """Search a condition, read its card, compare two. What is shown follows from the two fields alone."""
+    way_back = html_part("dq-way-back", events=["back"])
     with gr.Row(elem_id="dq-search"):
         first, second = (_condition_field(key, label) for key, label in (("first", "Condition"), ("second", COMPARED)))
         go = gr.Button("Look up", variant="primary", elem_id="dq-look-up", scale=0, min_width=96)
     suggestions = html_part("dq-meant", browser.suggestions("first", ()), events=["pick"])
-    shown = html_part("dq-knowledge", library.start(), events=["open", "versus"])
-    outputs = [first, second, suggestions, shown]
-
-    def answer(found: browser.Shown) -> list[Any]:
-        return [found.first, found.second, str(browser.suggestions("first", ())), str(found.html)]
+    result = html_part("dq-knowledge", library.start(), events=["open", "versus"])
+    parts = Knowledge(first, second, suggestions, result, way_back)
+    outputs = parts.outputs()
 
     def pick(one: str, other: str, event: gr.EventData) -> list[Any]:
-        data = _data(event)
         chosen = _text(event)
-        return answer(library.look_up(one, chosen) if data.get("index") == "second" else library.look_up(chosen, other))
-
-    def open_card(event: gr.EventData) -> list[Any]:
-        return answer(library.look_up(_text(event), ""))
-
-    def versus(event: gr.EventData) -> list[Any]:
-        return answer(library.look_up(str(_data(event).get("index")), _text(event)))
+        is_second = _data(event).get("index") == "second"
+        return shown(library.look_up(one, chosen) if is_second else library.look_up(chosen, other))
 
     gr.on(
         [go.click, first.submit, second.submit],
-        lambda one, other: answer(library.look_up(one, other)),
+        lambda one, other: shown(library.look_up(one, other)),
         [first, second],
         outputs,
         **QUICK,
@@ -394,11 +438,19 @@ def _knowledge_tab(library: browser.Library) -> None:
     for key, field in (("first", first), ("second", second)):
         typed = partial(library.suggestions, key)
         field.input(lambda text, s=typed: str(s(text)), [field], [suggestions], trigger_mode="always_last", **QUICK)
-    suggested: Any = suggestions
-    result: Any = shown
-    suggested.pick(pick, [first, second], outputs, **QUICK)
-    result.open(open_card, None, outputs, **QUICK)
-    result.versus(versus, None, outputs, **QUICK)
+    meant: Any = suggestions
+    page: Any = result
+
+    def open_card(event: gr.EventData) -> list[Any]:
+        return _opened(library, event)
+
+    def versus(event: gr.EventData) -> list[Any]:
+        return _compared(library, event)
+
+    meant.pick(pick, [first, second], outputs, **QUICK).then(**ARRIVE)
+    page.open(open_card, None, outputs, **QUICK).then(**ARRIVE)
+    page.versus(versus, None, outputs, **QUICK).then(**ARRIVE)
+    return parts
 
 
 COMPARED = "Compare with (optional)"
@@ -495,6 +547,7 @@ def launch_options(settings: Settings) -> dict[str, Any]:
         "footer_links": [],
         "ssr_mode": False,
         "mcp_server": False,
+        "_frontend": False,  # gradio's look at its own page gives up, and ends the app, after 3 s on a busy machine
         "state_session_capacity": 500,
         "app_kwargs": {"middleware": guard(), "docs_url": None, "redoc_url": None, "openapi_url": None},
     }

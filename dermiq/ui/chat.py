@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from markupsafe import Markup
 
@@ -16,8 +16,8 @@ QUESTIONS = ("What is this lesion, and why?", "What speaks against a nevus?", "W
 FOLLOW_UPS = ("Why not a nevus?", "What would settle it?", "Is it urgent?", "Which finding weighs most?")
 
 
-def chat(exchanges: Sequence[Exchange], *, has_image: bool, reader: str) -> Markup:
-    """All exchanges, the newest open and the older ones' reasoning folded."""
+def chat(exchanges: Sequence[Exchange], *, has_image: bool, reader: str, name: Callable[[str], str] = str) -> Markup:
+    """All exchanges, the newest open and the older ones' reasoning folded. `name`: of a node of the graph."""
     if not exchanges:
         text = (
             "Ask a question about the lesion, or choose one below. Reasoning, sources and checks appear here."
@@ -26,7 +26,7 @@ def chat(exchanges: Sequence[Exchange], *, has_image: bool, reader: str) -> Mark
         )
         return fill('<div class="dq-chat dq-chat-empty"><p class="dq-placeholder">{text}</p></div>', text=text)
     last = len(exchanges) - 1
-    rows = join(_exchange(e, is_last=i == last, reader=reader) for i, e in enumerate(exchanges))
+    rows = join(_exchange(e, is_last=i == last, reader=reader, name=name) for i, e in enumerate(exchanges))
     busy = exchanges[-1].phase in RUNNING
     return fill(
         '<div class="dq-chat" role="log" aria-label="Conversation" aria-live="polite" aria-busy="{busy}">{rows}</div>',
@@ -50,29 +50,30 @@ def suggestions(exchanges: Sequence[Exchange], *, has_image: bool) -> Markup:
     return fill('<div class="dq-suggestions" aria-label="Suggested questions">{b}</div>', b=buttons)
 
 
-def sources_of(exchange: Exchange) -> Sources:
+def sources_of(exchange: Exchange, name: Callable[[str], str] = str) -> Sources:
     return Sources(
         key=exchange.key,
         evidence=exchange.evidence or Evidence(),
         claims=exchange.claims,
         findings=exchange.findings,
         facts=exchange.urgency.facts if exchange.urgency else (),
+        name=name,
     )
 
 
-def _exchange(exchange: Exchange, *, is_last: bool, reader: str) -> Markup:
+def _exchange(exchange: Exchange, *, is_last: bool, reader: str, name: Callable[[str], str]) -> Markup:
     return fill(
         '<article class="dq-turn dq-user"><h3>You</h3><p>{question}</p></article>'
         '<article class="dq-turn dq-answer" data-key="{key}"><h3>{reader}</h3>{body}</article>',
         question=exchange.question,
         key=exchange.key,
         reader=reader,
-        body=_body(exchange, is_last),
+        body=_body(exchange, is_last, name),
     )
 
 
-def _body(exchange: Exchange, is_last: bool) -> Markup:
-    sources = sources_of(exchange)
+def _body(exchange: Exchange, is_last: bool, name: Callable[[str], str]) -> Markup:
+    sources = sources_of(exchange, name)
     parts = split_text(exchange.text)
     done = exchange.phase in {"done", "stopped"}
     pieces = [

@@ -103,7 +103,9 @@ class ConsultRoom:
         )
 
     def chat(self, visit: Visit) -> Markup:
-        return chat_html.chat(visit.exchanges, has_image=bool(visit.lesions), reader=self.consultant.name)
+        return chat_html.chat(
+            visit.exchanges, has_image=bool(visit.lesions), reader=self.consultant.name, name=self.name
+        )
 
     def panels(self, visit: Visit) -> Markup:
         shown = visit.shown

@@ -30,6 +30,7 @@ BOX = 98.0  # points, the width of a node
 LEFT, RIGHT = 50.0, 202.0  # points, where the two columns stand
 FONT, SMALL, LEADING = 9.0, 8.0, 10.5  # points
 WRAP = 19  # characters a line
+ALONE, SHARED = 0.72, 0.55  # where along its line a number stands, by whether its end has other lines
 INK, MUTED, LINE, GROUND, ACCENT, SOFT = "#010101", "#020202", "#030303", "#040404", "#050505", "#060606"
 COLOURS = {INK: "ink", MUTED: "muted", LINE: "muted", GROUND: "surface", ACCENT: "accent", SOFT: "accent-soft"}
 """Colours that stand for the page's own, and are put in their place when the drawing is done."""
@@ -101,24 +102,43 @@ Places = dict[Node, tuple[float, float]]  # points, from the lower left
 
 
 def _places(net: nx.MultiDiGraph, height: float) -> Places:
-    """What is said stands near the conditions of which it is said."""
+    """What is said stands evenly, near the conditions of which it is said; each of those in the middle of its own."""
     subjects = [node for node in net if node[0] == "subject"]
-    left = {node: (LEFT, height * (1 - (i + 0.5) / len(subjects))) for i, node in enumerate(subjects)}
+    order = {node: place for place, node in enumerate(subjects)}
     objects = [node for node in net if node[0] == "object"]
-    objects.sort(key=lambda node: -sum(left[s][1] for s in net.predecessors(node)) / net.in_degree(node))
-    return left | {node: (RIGHT, height * (1 - (i + 0.5) / len(objects))) for i, node in enumerate(objects)}
+    objects.sort(key=lambda node: sum(order[s] for s in net.predecessors(node)) / net.in_degree(node))
+    right = {node: (RIGHT, height * (1 - (i + 0.5) / len(objects))) for i, node in enumerate(objects)}
+    middles = {s: sum(right[t][1] for t in net.successors(s)) / net.out_degree(s) for s in subjects}
+    subjects.sort(key=lambda node: -middles[node])
+    levels = _apart([middles[node] for node in subjects], height)
+    return right | {node: (LEFT, level) for node, level in zip(subjects, levels, strict=True)}
+
+
+def _apart(wanted: Sequence[float], height: float) -> list[float]:
+    """Levels near the wanted ones, which fall, with room for a box between neighbours and at both ends."""
+    gap = height / len(wanted) if len(wanted) * ROW > height else ROW
+    levels: list[float] = []
+    for level in wanted:
+        highest = levels[-1] - gap if levels else height - gap / 2
+        levels.append(min(level, highest))
+    for place in range(len(levels) - 1, -1, -1):
+        lowest = levels[place + 1] + gap if place + 1 < len(levels) else gap / 2
+        levels[place] = max(levels[place], lowest)
+    return levels
 
 
 def _draw_lines(axes: Axes, net: nx.MultiDiGraph, places: Places) -> None:
-    """One line a pair, with the numbers of all its facts."""
+    """One line a pair, with the numbers of all its facts where the lines of a fan lie apart."""
     for subject, target in dict.fromkeys((s, t) for s, t, _ in net.edges):
         facts = [data["line"] for data in net[subject][target].values()]
-        x, y = zip(places[subject], places[target], strict=True)
+        (x0, y0), (x1, y1) = places[subject], places[target]
+        x0, x1 = x0 + BOX / 2, x1 - BOX / 2
+        along = ALONE if len(set(net.predecessors(target))) == 1 else SHARED
         style = "--" if all(line.absent for line in facts) else "-"
-        axes.plot((x[0] + BOX / 2, x[1] - BOX / 2), y, style, color=LINE, linewidth=1.1, clip_on=False)
+        axes.plot((x0, x1), (y0, y1), style, color=LINE, linewidth=1.1, clip_on=False)
         axes.text(
-            sum(x) / 2,
-            sum(y) / 2,
+            x0 + along * (x1 - x0),
+            y0 + along * (y1 - y0),
             ", ".join(str(line.number) for line in facts),
             ha="center",
             va="center",

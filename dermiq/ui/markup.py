@@ -95,3 +95,33 @@ def data_url(pixels: np.ndarray, *, longest: int = 960, form: str = "JPEG") -> s
 def html_id(text: str) -> str:
     """Letters, digits and hyphens only."""
     return "".join(c if c.isascii() and c.isalnum() else "-" for c in text)
+
+
+def capital(text: str) -> str:
+    """The text with a capital first letter; the rest stays as it is."""
+    return text[:1].upper() + text[1:]
+
+
+# --- ways to the Knowledge tab ------------------------------------------------------------
+
+
+def opener(text: str, name: str, *, look: str = "dq-suggest") -> Markup:
+    """A button that looks up `text`, an id or a name, and is called `name`."""
+    return fill(
+        '<button type="button" class="{look}" data-event="open" data-text="{text}">{name}</button>',
+        look=look,
+        text=text,
+        name=name,
+    )
+
+
+def versus(left: str, right: str, name: str, *, look: str = "dq-suggest") -> Markup:
+    """A button that compares two conditions, given by their ids."""
+    return fill(
+        '<button type="button" class="{look}" data-event="versus" data-index="{left}" data-text="{right}">'
+        "{name}</button>",
+        look=look,
+        left=left,
+        right=right,
+        name=name,
+    )

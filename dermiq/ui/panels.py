@@ -17,8 +17,8 @@ from dermiq.types import (
     Urgency,
 )
 from dermiq.ui.drawing import evidence_graph
-from dermiq.ui.markup import fill, join, percent, percentile, quantity, ratio
-from dermiq.ui.prose import fact_source
+from dermiq.ui.facts import Licences, card_of, source_lines
+from dermiq.ui.markup import fill, join, percent, percentile, quantity, ratio, versus
 
 READERS = {"vlm": "Language model", "specialist": "Specialist"}
 
@@ -71,8 +71,20 @@ def differential_panel(
         specialist=READERS["specialist"],
         rows=rows,
     )
-    body = join([agreement_line(differentials), table, fill('<p class="dq-fine">{w}</p>', w=WORDS)])
+    words = fill('<p class="dq-fine">{w}</p>', w=WORDS)
+    body = join([agreement_line(differentials), table, _compare_top_two(differentials), words])
     return panel("differential", "Differential", body, note="calibrated probabilities")
+
+
+def _compare_top_two(differentials: Sequence[Differential]) -> Markup:
+    """A way to what the graph says of the two that stand highest."""
+    ids = {c.diagnosis.code or c.diagnosis.id: c.diagnosis.id for d in differentials for c in d.candidates}
+    top = _ranked(differentials)[:2]
+    if len(top) < 2:
+        return Markup("")
+    (left, one), (right, other) = top
+    button = versus(ids[left], ids[right], f"Compare {one} with {other}", look="dq-link")
+    return fill('<p class="dq-onward">{b} <span class="dq-fine">in the Knowledge tab</span></p>', b=button)
 
 
 def _ranked(differentials: Sequence[Differential]) -> list[tuple[str, str]]:
@@ -226,7 +238,8 @@ def evidence_panel(
         return panel("evidence", "Evidence", placeholder(waits))
     if not evidence.items:
         return panel("evidence", "Evidence", placeholder("The knowledge graph holds no fact that fits this case."))
-    rows = join(_evidence_row(item, item.number in cited, key) for item in evidence.items)
+    licences = Licences()
+    rows = join(_evidence_row(item, item.number in cited, key, licences, name) for item in evidence.items)
     shown = [item for item in evidence.items if item.number in cited]
     note = f"{len(evidence.items)} facts, {len(shown)} cited"
     graph = fill(
@@ -234,23 +247,24 @@ def evidence_panel(
         what="Cited facts" if shown else "All facts, none cited so far,",
         graph=evidence_graph(shown or evidence.items, name),
     )
-    body = fill('<ol class="dq-evidence">{rows}</ol>{graph}', rows=rows, graph=graph)
+    body = fill('<ol class="dq-evidence">{rows}</ol>{graph}{note}', rows=rows, graph=graph, note=licences.note())
     return panel("evidence", "Evidence", body, note=note)
 
 
-def _evidence_row(item: EvidenceItem, cited: bool, key: str) -> Markup:
+def _evidence_row(item: EvidenceItem, cited: bool, key: str, licences: Licences, name: Callable[[str], str]) -> Markup:
     return fill(
         '<li><button type="button" class="dq-chip{cited}" popovertarget="fact-{key}-{n}" '
         'aria-label="Open fact {n}{said}">{n}</button><div><p>{text}</p><p class="dq-source">{source} '
-        '<span class="dq-licence">{licence}</span></p>{why}</div></li>',
+        "{licence} {card}</p>{why}</div></li>",
         cited=" dq-cited" if cited else "",
         said=", cited in the answer" if cited else "",
         key=key,
         n=item.number,
         text=item.fact.text,
         source=item.fact.source.title,
-        licence=item.fact.source.licence,
+        licence=licences.tag(item.fact.source.licence),
         why=_why(item),
+        card=card_of(item.fact, name),
     )
 
 
@@ -305,7 +319,7 @@ def urgency_line(urgency: Urgency | None) -> Markup:
         level=urgency.level,
         word=URGENCY_WORDS[urgency.level],
         text=urgency.text,
-        sources=join(fact_source(f) for f in urgency.facts),
+        sources=source_lines(urgency.facts),
     )
 
 

@@ -6,13 +6,14 @@ The text may still be growing, so every function accepts a text that is cut anyw
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
 from dermiq.types import Claim, Evidence, EvidenceItem, Fact, Finding
-from dermiq.ui.markup import fill, join, link
+from dermiq.ui.facts import card_of, source_lines
+from dermiq.ui.markup import fill, join
 
 CITATION = re.compile(r"\[\s*F\s*\d+(?:\s*[,;]\s*F?\s*\d+)*\s*\]", re.IGNORECASE)
 _BOLD = re.compile(r"\*\*(?=\S)(.+?)(?<=\S)\*\*")
@@ -145,6 +146,7 @@ class Sources:
     claims: tuple[Claim, ...] = ()
     findings: tuple[Finding, ...] = ()
     facts: tuple[Fact, ...] = ()  # further facts that a claim may name: urgency's, for example
+    name: Callable[[str], str] = str  # what the page calls a node of the graph
 
     def item(self, number: int) -> EvidenceItem | None:
         return next((i for i in self.evidence.items if i.number == number), None)
@@ -283,16 +285,6 @@ def cards(sources: Sources) -> Markup:
     return join(facts + claims)
 
 
-def fact_source(fact: Fact) -> Markup:
-    where = f", {fact.locator}" if fact.locator else ""
-    return fill(
-        '<p class="dq-source">{title}{where} <span class="dq-licence">{licence}</span></p>',
-        title=link(fact.source.url, fact.source.title),
-        where=where,
-        licence=fact.source.licence,
-    )
-
-
 def _card(card_id: str, title: str, body: Markup) -> Markup:
     return fill(
         '<div class="dq-card" id="{id}" popover role="dialog" aria-label="{title}"><header><strong>{title}</strong>'
@@ -305,7 +297,8 @@ def _card(card_id: str, title: str, body: Markup) -> Markup:
 
 
 def _fact_card(item: EvidenceItem, sources: Sources) -> Markup:
-    fact = item.fact
+    fact, card_id = item.fact, f"fact-{sources.key}-{item.number}"
+    card = card_of(fact, sources.name, closes=card_id)
     rows = [("Kind of fact", fact.relation.replace("_", " "))]
     if fact.polarity == "absent":
         rows.append(("Says", "that this is absent"))
@@ -313,19 +306,22 @@ def _fact_card(item: EvidenceItem, sources: Sources) -> Markup:
     rows.append(("Chosen because", item.reason))
     table = join(fill("<dt>{k}</dt><dd>{v}</dd>", k=k, v=v) for k, v in rows)
     body = fill(
-        '<p class="dq-fact-text">{text}</p>{source}<dl>{rows}</dl>',
+        '<p class="dq-fact-text">{text}</p>{source}<dl>{rows}</dl>{onward}',
         text=fact.text,
-        source=fact_source(fact),
+        source=source_lines([fact]),
         rows=table,
+        onward=fill('<p class="dq-onward">{c} <span class="dq-fine">in the Knowledge tab</span></p>', c=card)
+        if card
+        else "",
     )
-    return _card(f"fact-{sources.key}-{item.number}", f"Fact {item.number}", body)
+    return _card(card_id, f"Fact {item.number}", body)
 
 
 def _claim_card(index: int, sources: Sources) -> Markup:
     claim = sources.claims[index]
     facts = [(fact_id, sources.fact(fact_id)) for fact_id in claim.fact_ids]
     shown = join(
-        fill('<p class="dq-fact-text">{text}</p>{source}', text=f.text, source=fact_source(f))
+        fill('<p class="dq-fact-text">{text}</p>{source}', text=f.text, source=source_lines([f]))
         if f
         else fill('<p class="dq-fact-text">Fact {id} of the graph</p>', id=fact_id)
         for fact_id, f in facts

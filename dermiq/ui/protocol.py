@@ -16,7 +16,7 @@ class Consultant(Protocol):
 
     @property
     def name(self) -> str:
-        """The model as the page writes it: "DermIQ-Nano 0.1"."""
+        """The model as the page writes it: "DermIQ-Nano 0.2"."""
         ...
 
     @property

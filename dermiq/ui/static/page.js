@@ -193,10 +193,42 @@ window.dermiq = window.dermiq || (() => {
 
   // --- the whole document -----------------------------------------------------------------
   let opener = null;
+  let left = null; // where in the consultation the visitor was: {from, y}
+
+  // The button that leads on; inside a card, which closes, what had opened it.
+  const leave = (button) => (left = { from: button.closest(".dq-card") ? opener : button, y: scrollY });
+
+  // A tab that comes into view is laid out over several frames: try until it holds, for two seconds at most.
+  function settle(holds, until = performance.now() + 2000) {
+    if (!holds() && performance.now() < until) requestAnimationFrame(() => settle(holds, until));
+  }
+
+  function arrive() {
+    settle(() => {
+      const title = document.querySelector("#dq-knowledge h2[tabindex]");
+      if (!title || !title.offsetParent) return false;
+      scrollTo(0, 0);
+      title.focus({ preventScroll: true });
+      return document.activeElement === title;
+    });
+  }
+
+  function comeBack() {
+    if (!left) return;
+    settle(() => {
+      const { from, y } = left;
+      if (from && from.isConnected) from.focus({ preventScroll: true });
+      scrollTo(0, y);
+      return Math.abs(scrollY - y) < 2 && (!from || !from.isConnected || document.activeElement === from);
+    });
+  }
+
   const hasFiles = (e) => e.dataTransfer && [...e.dataTransfer.types].includes("Files");
   const mark = (on) => document.querySelectorAll("[data-drop]").forEach((z) => z.classList.toggle("dq-over", on));
 
   document.addEventListener("click", (e) => {
+    const onward = e.target.closest("#dq-chat [data-event=open], #dq-panels :is([data-event=open], [data-event=versus])");
+    if (onward) return leave(onward);
     const target = e.target.closest("[data-pick],[data-camera],[data-copy],[popovertarget]");
     if (!target) return;
     if (target.hasAttribute("popovertarget")) opener = target;
@@ -204,6 +236,14 @@ window.dermiq = window.dermiq || (() => {
     else if (target.hasAttribute("data-camera")) camera();
     else copy(target);
   }, true);
+  // What is suggested goes when it has served: looked up, Escape, or the focus elsewhere. Typing brings it back.
+  const served = (yes) => (document.documentElement.dataset.meant = yes ? "served" : "");
+  document.addEventListener("input", (e) => { if (e.target.closest("#dq-search")) served(false); });
+  document.addEventListener("keydown", (e) => {
+    if (e.key === "Enter" ? e.target.closest("#dq-search") : e.key === "Escape") served(true);
+  });
+  document.addEventListener("click", (e) => { if (e.target.closest("#dq-look-up")) served(true); });
+  document.addEventListener("focusin", (e) => { if (!e.target.closest("#dq-search, #dq-meant")) served(true); });
   document.addEventListener("dragover", (e) => { if (hasFiles(e)) { e.preventDefault(); mark(true); } });
   document.addEventListener("dragleave", (e) => { if (!e.relatedTarget) mark(false); });
   document.addEventListener("drop", (e) => {
@@ -227,5 +267,5 @@ window.dermiq = window.dermiq || (() => {
   if (document.body) picker("dq-pick", false);
   document.documentElement.lang = "en";
 
-  return { mount, take };
+  return { mount, take, arrive, comeBack };
 })();
