@@ -6,10 +6,15 @@ import re
 from collections.abc import Sequence
 
 from dermiq.types import CLASS_NAMES, Claim, Differential, ParsedText, SelfCheck
-from dermiq.vlm.parse import class_of
+from dermiq.vlm.parse import class_mentions, class_of
 
 FAVOURED = re.compile(
     r"(?:\bfits|most likely|looks (?:most )?like|favou?rs?)\s+([^.;:]{3,60}?)(?:\s+best|[.;:,]|$)", re.I
+)
+ALTERNATIVE = re.compile(
+    r"([^.;:,]{3,60}?)\s+(?:is the main alternative|(?:is|remains) possible|cannot be excluded|should be considered)"
+    r"|(?:\bnext candidate is|\bbetter than|\bfirst, then)\s+([^.;:]{3,90})",
+    re.I,
 )
 
 
@@ -34,6 +39,7 @@ def self_checks(
     checks = [readers_agree(*readers)]
     if reasoned:
         checks += [reasoning_matches_answer(parsed), answer_matches_likelihood(parsed, readers[1])]
+        checks += own_alternative(parsed)
     elif earlier is not None:
         checks.append(follow_up_matches_answer(parsed.prose, earlier))
     checks.append(findings_match(claims))
@@ -80,6 +86,17 @@ def answer_matches_likelihood(parsed: ParsedText, vlm: Differential) -> SelfChec
         f"The model wrote {CLASS_NAMES[parsed.answer_code]}, although before it reasoned it gave "
         f"{vlm.top.diagnosis.name} the highest likelihood ({percent(vlm.top.probability)}).",
     )
+
+
+def own_alternative(parsed: ParsedText) -> list[SelfCheck]:
+    """A failed check where the answered diagnosis is offered as the alternative to itself; nothing otherwise."""
+    if parsed.answer_code is None:
+        return []
+    phrases = ALTERNATIVE.findall("\n".join((parsed.differential, parsed.conclusion, parsed.prose)))
+    if parsed.answer_code not in {code for pair in phrases for _, code in class_mentions(" ".join(pair))}:
+        return []
+    name = CLASS_NAMES[parsed.answer_code]
+    return [SelfCheck("own_alternative", False, f"The text names {name} as the alternative to itself.")]
 
 
 def follow_up_matches_answer(prose: str, earlier: str) -> SelfCheck:

@@ -6,6 +6,7 @@ from dermiq.judge import (
     answer_matches_likelihood,
     findings_match,
     follow_up_matches_answer,
+    own_alternative,
     readers_agree,
     reasoning_matches_answer,
     self_checks,
@@ -43,6 +44,22 @@ def test_answer_against_the_models_own_likelihood() -> None:
     parsed = parse(written("melanoma", "melanoma"))
     assert answer_matches_likelihood(parsed, opinion("mel", "vlm")).passed is True
     assert answer_matches_likelihood(parsed, opinion("nv", "vlm")).passed is False
+
+
+@pytest.mark.parametrize(
+    ("differential", "failed"),
+    [
+        ("Melanoma leads; melanoma is the main alternative, then benign keratosis.", True),
+        ("Melanoma first, then melanoma and benign keratosis.", True),
+        ("Melanoma leads; melanocytic nevus is the main alternative, then benign keratosis.", False),
+        ("Melanoma, since it is asymmetric and melanoma is asymmetric.", False),
+    ],
+)
+def test_no_diagnosis_is_the_alternative_to_itself(differential: str, failed: bool) -> None:
+    text = f"<think>\n2. Differential: {differential}\n4. Conclusion: Melanoma.\n</think>\n<answer>melanoma</answer>"
+    assert bool(own_alternative(parse(text))) is failed
+    assert all(check.passed is False and "melanoma" in check.message for check in own_alternative(parse(text)))
+    assert own_alternative(parse(text + "\nThe next candidate is melanoma."))
 
 
 def test_findings_are_judged_only_where_they_were_measured() -> None:
