@@ -1,6 +1,6 @@
 """Trains DermIQ-Nano: a projector and LoRA that let SmolLM2 read the specialist's towers and write the agreed form.
 
-    python -m train.nano --out runs/nano            # about forty minutes on two cores
+    python -m train.nano --out runs/nano            # about an hour on two cores
     python -m train.nano --out runs/nano --resume   # goes on after a stop or a crash
 
 Three stages, all on `train`:
@@ -66,8 +66,8 @@ class Config:
     measured: int = 1200  # of them, those whose findings are measured, for the reasoning
     views: int = 3  # of each: one plain, the others augmented
     align_steps: int = 1500
-    differential_steps: int = 60
-    mixed_steps: int = 90
+    differential_steps: int = 150
+    mixed_steps: int = 60
     differential_batch: int = 12
     reasoning_batch: int = 3
     mixed_differential_batch: int = 3
