@@ -107,6 +107,11 @@ _OFTEN = re.compile(
     r"|characteristic(?:ally)?|always|regular(?:ly)?|routinely|classic(?:al|ally)?)\b",
     re.IGNORECASE,
 )
+_AT = re.compile(r"\b(?:on|in|at|around|of|for|affects?|involv\w+)\b", re.IGNORECASE)
+_LIES = re.compile(
+    r"\b(?:typical\w*|common\w*|usual\w*|most|often|mainly|found|occurs?|lies?|located|develops?|sites?|places?|spots?)\b",
+    re.IGNORECASE,
+)
 _SPARES = re.compile(r"\bspar(?:e|es|ed|ing)\b|\bleav(?:e|es|ing)\b.*\balone\b", re.IGNORECASE)
 _DENIES = re.compile(
     r"\b(?:no|not|never|cannot|nothing|nobody|neither|nor|wrong|rarely|seldom|hardly)\b(?! only\b)|n't\b", re.IGNORECASE
@@ -143,6 +148,8 @@ _CASE = re.compile(
     r"|\bI (?:see|note|observe)\b|\bwe see\b|\bobserved\b",
     re.IGNORECASE,
 )
+_THERE = re.compile(r"there\b", re.IGNORECASE)
+_IN = re.compile(r"\bin\W+(?:an?\W+|the\W+)?$", re.IGNORECASE)
 _PRONOUN = re.compile(
     r"^\W*(?:it|its|they|these|this diagnosis|such lesions|the (?:diagnosis|disease|condition))\b", re.IGNORECASE
 )
@@ -160,6 +167,7 @@ _OF_A_LOOK = re.compile(r"\bdermoscopy of\W+(?:an?\W+|the\W+)?$", re.IGNORECASE)
 _WITHOUT = re.compile(r"\s+without\s+(?:(?:an?|the|any)\s+)?$", re.IGNORECASE)
 UNREAD = "unread"
 """Relation of a pair of which something is said that no edge could say."""
+HEREDITY = "riskfactor:heredity"
 LOOSE = 8  # words over which the words of one name may be spread
 
 VERBAL = frozenset({"bleed", "bleeds", "bled", "dimple", "dimples", "itch", "itches", "hurts", "ulcerate", "ulcerates"})
@@ -221,8 +229,20 @@ def read_sentence(graph: Graph, sentence: str, *, topic: str | None) -> Reading:
         conditions = [mention for mention in named if graph.node(mention.id).kind == "Disease"]
         if conditions:
             topic, own_topic = conditions[0].id, True
-        relations += _of_clause(graph, clause, named, topic=topic, own_topic=own_topic)
+        read = list(_of_clause(graph, clause, named, topic=topic, own_topic=own_topic))
+        relations += read
+        relations += _unread_behaviour(graph, named, read, topic)
     return Reading(tuple(dict.fromkeys(relations)), tuple(mentions))
+
+
+def _unread_behaviour(
+    graph: Graph, named: Sequence[Mention], read: Sequence[Relation], topic: str | None
+) -> Iterator[Relation]:
+    """"... but some can be cancerous" says something of the condition before it, which is not read."""
+    judged = {relation.object for relation in read} | {relation.subject for relation in read}
+    for mention in named:
+        if topic and graph.node(mention.id).kind == "Behaviour" and mention.id not in judged:
+            yield Relation(topic, UNREAD, mention.id, holds=True, weak=False, about_case=False)
 
 
 def _of_clause(
@@ -267,17 +287,24 @@ def _of_clause(
             if is_it and other.id in MEASURED_SIGNS:
                 continue  # "it is asymmetric" is said of the lesion, and judged against the measurement
             bare = _without(clause, (subject, other))
+            about_case = is_it or (kind in FEATURE_KINDS and _is_of_this_case(clause, subject))
             yield Relation(
                 subject=subject.id,
                 relation=UNREAD if said == "says something else" else RELATION_OF_KIND[kind],
                 object=other.id,
                 holds=_holds(kind, clause, subject, other, subjects=subjects, opposite=said == "says the opposite"),
                 weak=bool(_WEAK.search(bare)),
-                about_case=is_it or (kind in FEATURE_KINDS and bool(_CASE.search(clause))),
+                about_case=about_case,
                 often=bool(_OFTEN.search(bare)),
                 seldom=bool(_SELDOM.search(bare)),
                 clause=clause,
             )
+
+
+def _is_of_this_case(clause: str, subject: Mention) -> bool:
+    """Whether this very lesion is spoken of: "there are no comedones", but not "there are no comedones in rosacea"."""
+    found = _CASE.search(clause)
+    return bool(found) and not (_THERE.match(found.group()) and _IN.search(clause[: subject.start]))
 
 
 def _stance(kind: str, clause: str, subject: Mention, other: Mention, named: Sequence[Mention]) -> Stance:
@@ -323,6 +350,8 @@ def _in_other_order(
             first, last = min(places), max(places)
             if last - first < LOOSE:
                 start, end = line[first].start, line[last].end
+                if any(start < subject.start and subject.end < end for subject in subjects):
+                    end = line[first].end  # "leave a dermatofibroma alone": the condition stands within the name
                 around = clause[line[max(first - 3, 0)].start : line[min(last + 3, len(line) - 1)].end]
                 negated = bool(_DENIES.search(around))
                 if negated == bool(denials):
@@ -346,7 +375,8 @@ def _inside(graph: Graph, named: Sequence[Mention]) -> Iterator[Mention]:
         for key in sorted({fact.subject for fact in graph.facts_about(mention.id)}):
             node = graph.node(key)
             is_rule = graph.node(mention.id).kind == "ReferralRule"
-            if is_rule or (node.kind == "Disease" and set(words(node.name)) < set(words(mention.text))):
+            names = (node.name, *node.synonyms)
+            if is_rule or (node.kind == "Disease" and any(set(words(n)) < set(words(mention.text)) for n in names)):
                 yield Mention(mention.end, mention.end, "", key, node.name, negated=mention.negated and is_rule)
 
 
@@ -359,11 +389,21 @@ def _in_role(graph: Graph, subject: Mention, mention: Mention, *, is_subject: bo
     roles = [key for key in graph.roles.get(words(mention.text), ()) if key != mention.id]
     roles = [mention.id, *roles]
     fitting = [key for key in roles if graph.node(key).kind in RELATION_OF_KIND]
+    if mention.id == HEREDITY:
+        fitting += [key for key in (_in_the_family(graph, subject.id),) if key]
     known = next((key for key in fitting if _is_known(graph, subject.id, key)), None)
     if known is None and graph.node(mention.id).kind == "Disease":
         return None
     key = known or (mention.id if mention.id in fitting else None)
     return replace(mention, id=key, name=graph.node(key).name) if key else None
+
+
+def _in_the_family(graph: Graph, subject: str) -> str | None:
+    """The risk "family history of X" of X itself: psoriasis runs in families."""
+    node = graph.node(subject)
+    names = {words(f"family history of {name}") for name in (node.name, *node.synonyms)}
+    risks = (fact.object for fact in graph.facts(subject, "risk_factor"))
+    return next((key for key in risks if words(graph.node(key).name) in names), None)
 
 
 def _is_known(graph: Graph, subject: str, other: str) -> bool:
@@ -384,13 +424,7 @@ def _connected(kind: str, clause: str, subjects: Sequence[Mention], other: Menti
     if kind == "RiskFactor":
         return bool(_RISKS.search(bare) or _AGAINST.search(bare))
     if kind == "BodySite":
-        return bool(re.search(r"\b(?:on|in|at|around|of|affects?|involv\w+)\b", bare, re.IGNORECASE)) and bool(
-            re.search(
-                r"\b(?:typical\w*|common\w*|usual\w*|most|often|mainly|found|occurs?|lies?|located|develops?|site)\b",
-                bare,
-                re.IGNORECASE,
-            )
-        )
+        return bool(_AT.search(bare)) and bool(_LIES.search(bare))
     return bool(_FOR.search(bare) or _AGAINST.search(bare) or _IS.search(_between(clause, subjects[0], other)))
 
 
