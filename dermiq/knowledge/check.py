@@ -7,7 +7,7 @@ contradicts nothing. Precision comes before recall.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -49,6 +49,9 @@ DENYING = word_set(
 )
 """Words before a name that make it something else: a negative network is no network, behind the ear is not the ear."""
 
+LONGEST = 60
+"""Words of a sentence that is read: every name is paired with every other, so an endless one would take minutes."""
+
 NOT_MEASURED = "the graph knows the sign, but whether this lesion shows it was not measured"
 KEY_GROUPS = (
     frozenset({"has_dermoscopic_feature", "has_sign"}),
@@ -78,16 +81,24 @@ class Scores:
 def check_claims(
     graph: Graph, text: str, *, findings: Sequence[Finding] = (), diagnosis: str | None = None
 ) -> tuple[Claim, ...]:
-    """One claim a sentence. `diagnosis` (code, id or name) is what "it" stands for."""
+    """One claim a sentence, or one between semicolons where it is overlong. `diagnosis` (code, id or name) is "it"."""
     known = graph.diagnosis(diagnosis) if diagnosis else None
     topic = known.id if known else None
     claims = []
-    for sentence in split_sentences(text):
+    for sentence in _short(split_sentences(text)):
+        if len(words(sentence)) > LONGEST:
+            claims.append(Claim(text=sentence, verdict="not_covered", note="too long to be read as one statement"))
+            continue
         cited = quotes(graph, sentence)
         reading = read_sentence(graph, without(sentence, cited), topic=topic)
         claims.append(_judge(graph, sentence, cited, reading, findings))
         topic = next((m.id for m in link(graph, sentence) if graph.node(m.id).kind == "Disease"), topic)
     return tuple(claims)
+
+
+def _short(sentences: Sequence[str]) -> Iterator[str]:
+    for sentence in sentences:
+        yield from re.split(r"(?<=;)\s+", sentence) if len(words(sentence)) > LONGEST else (sentence,)
 
 
 def _judge(graph: Graph, sentence: str, cited: list[Quote], reading: Reading, findings: Sequence[Finding]) -> Claim:

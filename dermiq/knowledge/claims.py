@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
+from weakref import WeakKeyDictionary
 
 from dermiq.knowledge.graph import Graph
 from dermiq.knowledge.lexical import FREQUENT, stem
@@ -148,6 +149,10 @@ _CASE = re.compile(
     r"|\bI (?:see|note|observe)\b|\bwe see\b|\bobserved\b",
     re.IGNORECASE,
 )
+_IT_IS_A = re.compile(
+    r"^\W*(?:it|this|they|these)(?:'s|\W+(?:is|are))\b[^,;:]*\b(?:forms?|types?|kinds?|variants?|subtypes?) of\W+(?:an?\W+|the\W+)?$",
+    re.IGNORECASE,
+)
 _THERE = re.compile(r"there\b", re.IGNORECASE)
 _IN = re.compile(r"\bin\W+(?:an?\W+|the\W+)?$", re.IGNORECASE)
 _PRONOUN = re.compile(
@@ -170,6 +175,7 @@ UNREAD = "unread"
 HEREDITY = "riskfactor:heredity"
 LOOSE = 8  # words over which the words of one name may be spread
 
+_SPREAD: WeakKeyDictionary[Graph, dict[str, tuple[tuple[str, tuple[frozenset[str], ...]], ...]]] = WeakKeyDictionary()
 VERBAL = frozenset({"bleed", "bleeds", "bled", "dimple", "dimples", "itch", "itches", "hurts", "ulcerate", "ulcerates"})
 """Names of signs that are verbs: they need no other."""
 
@@ -227,7 +233,11 @@ def read_sentence(graph: Graph, sentence: str, *, topic: str | None) -> Reading:
         named = link(graph, clause)
         mentions += named
         conditions = [mention for mention in named if graph.node(mention.id).kind == "Disease"]
-        if conditions:
+        if conditions and topic and _IT_IS_A.search(clause[: conditions[0].start]):
+            group = conditions[0].id
+            relations.append(Relation(topic, "is_a", group, holds=True, weak=False, about_case=False))
+            named = [mention for mention in named if mention != conditions[0]]
+        elif conditions:
             topic, own_topic = conditions[0].id, True
         read = list(_of_clause(graph, clause, named, topic=topic, own_topic=own_topic))
         relations += read
@@ -338,13 +348,11 @@ def _in_other_order(
     if denials > 1:
         return
     seen = {mention.id for mention in named}
-    for key in dict.fromkeys(fact.object for subject in subjects for fact in graph.facts(subject.id)):
-        if key in seen or key not in graph or graph.node(key).kind not in RELATION_OF_KIND:
+    for key, names in {key: names for subject in subjects for key, names in _spread(graph, subject.id)}.items():
+        if key in seen:
             continue
-        node = graph.node(key)
-        for name in (node.name, *node.synonyms):
-            needed = _stems_of(name)
-            if len(needed) < 2 or not needed <= free:
+        for needed in names:
+            if not needed <= free:
                 continue
             places = [stems.index(word) for word in needed]
             first, last = min(places), max(places)
@@ -355,8 +363,19 @@ def _in_other_order(
                 around = clause[line[max(first - 3, 0)].start : line[min(last + 3, len(line) - 1)].end]
                 negated = bool(_DENIES.search(around))
                 if negated == bool(denials):
-                    yield Mention(start, end, clause[start:end], key, node.name, negated=negated)
+                    yield Mention(start, end, clause[start:end], key, graph.node(key).name, negated=negated)
                 break
+
+
+def _spread(graph: Graph, subject: str) -> tuple[tuple[str, tuple[frozenset[str], ...]], ...]:
+    """What the condition's facts name -> its names of several words, as stems; made once a condition."""
+    known = _SPREAD.setdefault(graph, {})
+    if subject not in known:
+        keys = dict.fromkeys(fact.object for fact in graph.facts(subject))
+        nodes = [graph.node(key) for key in keys if key in graph and graph.node(key).kind in RELATION_OF_KIND]
+        stems = ((node.id, map(_stems_of, (node.name, *node.synonyms))) for node in nodes)
+        known[subject] = tuple((key, tuple(name for name in names if len(name) > 1)) for key, names in stems)
+    return known[subject]
 
 
 @lru_cache(maxsize=10_000)

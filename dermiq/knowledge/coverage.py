@@ -44,7 +44,8 @@ CLAIMS = word_set(
     "vitamin diet food sugar allergy autoimmune leukemia lymphoma deadly fatal "
     "kill die death lethal contagious infectious mother father baby newborn infant child adult elderly pregnant "
     "morning noon evening night summer winter spring autumn left right upper lower inner outer painful painless "
-    "fever severe mild acute chronic permanent lifelong instant rapid slow dangerous harmless safe unsafe overnight"
+    "fever severe mild acute chronic permanent lifelong instant rapid slow dangerous harmless safe unsafe overnight small large big tiny huge giant thick thin hard soft rough flat raised hot cold"
+    " red pink blue black white yellow green purple brown gray orange hairy hairless wet dry weekly daily hourly combine combined combination alone"
 )
 """Words that always claim something: one that the facts do not say is too much."""
 _TAIL = re.compile(r"\b(?:into|inside|by|of)\s+(?:(?:the|an?|his|her|its|their|cutaneous|skin)\s+)*([^\W\d_]+)", re.IGNORECASE)
@@ -73,7 +74,7 @@ def says_beyond(graph: Graph, sentence: str, facts: Iterable[Fact]) -> str:
                 node = graph.node(key)
                 kinds.add(node.kind)
                 known |= _stems(" ".join(name for name in (node.name, *node.synonyms) if not _DENYING.match(name)))
-    plain = re.sub(r"\[F\d+\]", " ", sentence)
+    plain = _IDIOMS.sub(" ", re.sub(r"\[F\d+\]", " ", sentence))
     for kind in kinds:
         plain = without_predicates(kind, plain)
     heavy = [token for token in tokens(plain) if token.word in CLAIMS and stem(token.word) not in known]
@@ -100,7 +101,7 @@ def _plain_words() -> frozenset[str]:
 
 def _tails(text: str) -> list[Token]:
     """Words that "of", "by" or "into" hang on to what was said: "by prayer", "of the ferret"."""
-    return [token for found in _TAIL.finditer(_IDIOMS.sub(" ", text)) for token in tokens(found.group(1))]
+    return [token for found in _TAIL.finditer(text) for token in tokens(found.group(1))]
 
 
 def _written(line: Iterable[Token]) -> str:
