@@ -153,6 +153,13 @@ _IT_IS_A = re.compile(
     r"^\W*(?:it|this|they|these)(?:'s|\W+(?:is|are))\b[^,;:]*\b(?:forms?|types?|kinds?|variants?|subtypes?) of\W+(?:an?\W+|the\W+)?$",
     re.IGNORECASE,
 )
+_COMMON_THING = re.compile(
+    r"\b(?:common|uncommon|rare|frequent)\s+(?:\w+\s+){0,2}?"
+    r"(?:conditions?|diseases?|disorders?|cancers?|tumou?rs?|infections?|problems?|growths?|complaints?|types?|forms?)\b",
+    re.IGNORECASE,
+)
+"""How common the condition is says nothing of how common its signs are."""
+_MAKES = re.compile(r"\bmak(?:es?|ing)\b", re.IGNORECASE)
 _THERE = re.compile(r"there\b", re.IGNORECASE)
 _IN = re.compile(r"\bin\W+(?:an?\W+|the\W+)?$", re.IGNORECASE)
 _PRONOUN = re.compile(
@@ -224,6 +231,7 @@ def read_sentence(graph: Graph, sentence: str, *, topic: str | None) -> Reading:
     """`topic` is what "it" stands for: the diagnosis that was asked about or named before."""
     relations: list[Relation] = []
     mentions: list[Mention] = []
+    spoken_of = True  # the clause before, or what asked for this text, was about the topic
     own_topic = False  # "it" is what this sentence named, not the lesion
     if _OPEN.search(sentence):
         return Reading((), tuple(link(graph, sentence)))
@@ -239,7 +247,9 @@ def read_sentence(graph: Graph, sentence: str, *, topic: str | None) -> Reading:
             named = [mention for mention in named if mention != conditions[0]]
         elif conditions:
             topic, own_topic = conditions[0].id, True
-        read = list(_of_clause(graph, clause, named, topic=topic, own_topic=own_topic))
+        named_it = bool(conditions or _PRONOUN.search(clause)) or (spoken_of and bool(_VERB_FIRST.search(clause)))
+        spoken_of = named_it
+        read = list(_of_clause(graph, clause, named, topic=topic if named_it else None, own_topic=own_topic))
         relations += read
         relations += _unread_behaviour(graph, named, read, topic)
     return Reading(tuple(dict.fromkeys(relations)), tuple(mentions))
@@ -296,14 +306,16 @@ def _of_clause(
             is_it = not own_topic and subject.text.strip().lower() in ("it", "its") and kind in FEATURE_KINDS
             if is_it and other.id in MEASURED_SIGNS:
                 continue  # "it is asymmetric" is said of the lesion, and judged against the measurement
-            bare = _without(clause, (subject, other))
+            bare = _COMMON_THING.sub(" ", _without(clause, (subject, other)))
             about_case = is_it or (kind in FEATURE_KINDS and _is_of_this_case(clause, subject))
+            holds = _holds(kind, clause, subject, other, subjects=subjects, opposite=said == "says the opposite")
+            unsaid = kind == "Treatment" and said == "says nothing" and bool(_MAKES.search(clause))
             yield Relation(
                 subject=subject.id,
                 relation=UNREAD if said == "says something else" else RELATION_OF_KIND[kind],
                 object=other.id,
-                holds=_holds(kind, clause, subject, other, subjects=subjects, opposite=said == "says the opposite"),
-                weak=bool(_WEAK.search(bare)),
+                holds=holds,
+                weak=unsaid or bool(_WEAK.search(bare)),
                 about_case=about_case,
                 often=bool(_OFTEN.search(bare)),
                 seldom=bool(_SELDOM.search(bare)),

@@ -51,10 +51,12 @@ CLAIMS = word_set(
 _TAIL = re.compile(r"\b(?:into|inside|by|of)\s+(?:(?:the|an?|his|her|its|their|cutaneous|skin)\s+)*([^\W\d_]+)", re.IGNORECASE)
 _DENYING = re.compile(r"(?:non|not|no)\b|non", re.IGNORECASE)
 _IDIOMS = re.compile(r"\b(?:by mouth|out of the blue|of choice|work-?up|by far|of course|by and large)\b", re.IGNORECASE)
+CLAUSES = word_set("when because since after before during until meaning although though")
+"""Words that begin a clause of its own, which must say something known."""
 LIMIT = 4  # words from which on a sentence says more than its facts
 LIMIT_KNOWN = 3  # the same of words that the graph uses elsewhere: they rarely are mere wording
 _PARTS = re.compile(
-    r"[,;:()]|\b(?:and|or|but|which|that|who|where|because|since|after|before|during|until|meaning|although|though)\b",
+    r"([,;:()]|\b(?:and|or|but|which|that|who|where|when|because|since|after|before|during|until|meaning|although|though)\b)",
     re.IGNORECASE,
 )
 _GENERIC: WeakKeyDictionary[Graph, frozenset[str]] = WeakKeyDictionary()
@@ -83,11 +85,13 @@ def says_beyond(graph: Graph, sentence: str, facts: Iterable[Fact]) -> str:
         return _written(heavy)
     vocabulary = _vocabulary(graph)
     left: list[Token] = []
-    for part in _PARTS.split(plain):
+    line = ["", *_PARTS.split(plain)]
+    for joint, part in zip(line[::2], line[1::2], strict=True):
         counted = [token for token in tokens(part) if token.word not in FREQUENT and len(token.word) > 1]
         unknown = [token for token in counted if stem(token.word) not in known]
-        plainly = sum(stem(token.word) in _plain_words() for token in counted) if len(unknown) > 1 else 0
-        if len(unknown) + plainly == len(counted) and any(stem(token.word) in vocabulary for token in unknown):
+        plainly = sum(stem(token.word) in _plain_words() for token in counted) if len(unknown) > 1 or joint in CLAUSES else 0
+        joined = joint.isalpha() or any(stem(token.word) in vocabulary for token in unknown)
+        if unknown and joined and len(unknown) + plainly == len(counted):
             return _written(unknown)
         left += unknown
     elsewhere = [token for token in left if stem(token.word) in vocabulary]

@@ -57,6 +57,7 @@ _USELESS = (
     r"ineffective|useless|unhelpful|contra-?indicated|avoid(?:s|ed|ing)?|harm(?:s|ed|ful)?|fail(?:s|ed)?|unnecessary"
     r"|futile|pointless|inappropriate|unsuitable|discouraged|stop(?:s|ped)?|withh(?:e|o)ld|worsen\w*|aggravat\w+"
     r"|exacerbat\w+|worse|refractory|resistant|bad for|no good"
+    r"|(?:bad|poor|wrong|worst|mistaken) (?:treatments?|choices?|therapy|options?|remedy|idea)"
 )
 _UNRELATED = r"unrelated|independent of|unconnected"
 _BECOME = (
@@ -64,7 +65,7 @@ _BECOME = (
     r"|begins? as|starts? as"
 )
 _OTHER = (
-    r"opposite|hid(?:es?|ing)|spares?|replac\w+|destroy\w*|inhibit\w*|spread(?:s|ing)?|die[sd]?|death|fatal|prognosis|dangerous"
+    r"opposite|respects?|hid(?:es?|ing)|spares?|replac\w+|destroy\w*|inhibit\w*|spread(?:s|ing)?|die[sd]?|death|fatal|prognosis|dangerous"
     r"|(?<!rather )(?<!other )than"
 )
 
@@ -73,7 +74,7 @@ def _any(*patterns: str) -> re.Pattern[str]:
     return re.compile(rf"\b(?:{'|'.join(patterns)})\b", re.IGNORECASE)
 
 
-_FEATURE = (_any(_SHOW), _any(_UNRELATED), _any(_TREAT, "risks?", _PREVENT, _USELESS, _BECOME, _OTHER))
+_FEATURE = (_any(_SHOW), _any(_UNRELATED, "points? away", "pointing away"), _any(_TREAT, "risks?", _PREVENT, _USELESS, _BECOME, _OTHER))
 _WORDS = {
     "DermoscopicFeature": _FEATURE,
     "Sign": _FEATURE,
