@@ -150,7 +150,8 @@ _CASE = re.compile(
     re.IGNORECASE,
 )
 _IT_IS_A = re.compile(
-    r"^\W*(?:it|this|they|these)(?:'s|\W+(?:is|are))\b[^,;:]*\b(?:forms?|types?|kinds?|variants?|subtypes?) of\W+(?:an?\W+|the\W+)?$",
+    r"^\W*(?:it|this|they|these)(?:'s|\W+(?:is|are))\b[^,;:]*"
+    r"\b(?:forms?|types?|kinds?|variants?|subtypes?) of\W+(?:an?\W+|the\W+)?$",
     re.IGNORECASE,
 )
 _COMMON_THING = re.compile(
@@ -258,7 +259,7 @@ def read_sentence(graph: Graph, sentence: str, *, topic: str | None) -> Reading:
 def _unread_behaviour(
     graph: Graph, named: Sequence[Mention], read: Sequence[Relation], topic: str | None
 ) -> Iterator[Relation]:
-    """"... but some can be cancerous" says something of the condition before it, which is not read."""
+    """ "... but some can be cancerous" says something of the condition before it, which is not read."""
     judged = {relation.object for relation in read} | {relation.subject for relation in read}
     for mention in named:
         if topic and graph.node(mention.id).kind == "Behaviour" and mention.id not in judged:
@@ -301,6 +302,8 @@ def _of_clause(
                 continue  # "melanoma without a veil has ...": which melanomas are meant, no statement on the veil
             said = "says it" if kind == "Behaviour" else _stance(kind, clause, subject, other, named)
             known = kind != "Behaviour" and _is_known(graph, subject.id, other.id)
+            if said == "says nothing" and kind == "Treatment" and not conditions:
+                known = False  # "it is composed of cryotherapy": who is meant and what is said are both guesses
             if not known and not _connected(kind, clause, subjects, other):
                 continue
             is_it = not own_topic and subject.text.strip().lower() in ("it", "its") and kind in FEATURE_KINDS
@@ -326,7 +329,7 @@ def _of_clause(
 def _is_of_this_case(clause: str, subject: Mention) -> bool:
     """Whether this very lesion is spoken of: "there are no comedones", but not "there are no comedones in rosacea"."""
     found = _CASE.search(clause)
-    return bool(found) and not (_THERE.match(found.group()) and _IN.search(clause[: subject.start]))
+    return found is not None and not (_THERE.match(found.group()) and _IN.search(clause[: subject.start]))
 
 
 def _stance(kind: str, clause: str, subject: Mention, other: Mention, named: Sequence[Mention]) -> Stance:

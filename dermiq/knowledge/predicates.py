@@ -74,7 +74,12 @@ def _any(*patterns: str) -> re.Pattern[str]:
     return re.compile(rf"\b(?:{'|'.join(patterns)})\b", re.IGNORECASE)
 
 
-_FEATURE = (_any(_SHOW), _any(_UNRELATED, "points? away", "pointing away"), _any(_TREAT, "risks?", _PREVENT, _USELESS, _BECOME, _OTHER))
+_AWAY = r"points? away|pointing away"
+_FEATURE = (
+    _any(_SHOW),
+    _any(_UNRELATED, _AWAY),
+    _any(_TREAT, "risks?", _PREVENT, _USELESS, _BECOME, _OTHER),
+)
 _WORDS = {
     "DermoscopicFeature": _FEATURE,
     "Sign": _FEATURE,
