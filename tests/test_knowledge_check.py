@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dermiq.knowledge import Graph, check_claims, score_answer
+from dermiq.knowledge import Graph, check, check_claims, score_answer
 from dermiq.types import Finding
 
 GRAPH = Graph.load()
@@ -100,6 +100,14 @@ def test_free_sentences_are_judged_with_precision() -> None:
         wrong = [text for wanted, got, text in found if got == verdict != wanted]
         assert sum(decided) / len(decided) >= precision, wrong
         assert sum(wished) / len(wished) >= recall
+
+
+def test_free_and_lay_words_are_understood_and_small_edits_are_not_supported() -> None:
+    lines = (Path(__file__).parent / "knowledge_words.txt").read_text(encoding="utf-8").splitlines()
+    rows = [(line[0] == "+", line[2:]) for line in lines if not line.startswith("#")]
+    found = [(true, text) for true, text in rows if check_claims(GRAPH, text)[0].verdict == "supported"]
+    assert [text for true, text in found if not true] == []
+    assert len(found) / sum(true for true, _ in rows) >= 0.82
 
 
 def test_every_fact_supports_its_own_sentence() -> None:
@@ -260,3 +268,42 @@ def test_what_goes_beyond_the_facts_is_not_supported(text: str) -> None:
 )
 def test_less_or_in_other_places_is_still_supported(text: str) -> None:
     assert check_claims(GRAPH, text)[0].verdict == "supported"
+
+
+@pytest.mark.parametrize(
+    ("text", "diagnosis", "verdict"),
+    [
+        ("Cherry angiomas are non-malignant.", None, "supported"),
+        ("Contact dermatitis is non-infectious.", None, "supported"),
+        ("The test is painless and does not involve any surgery.", "congenital melanocytic nevus", "not_covered"),
+        ("Rosacea is a common skin condition with red lesions on the face, neck, and chest.", None, "not_covered"),
+        ("The majority of dermatofibromas are harmless, but some can be cancerous.", None, "not_covered"),
+        ("It is an aggressive form of skin cancer that can spread to other parts of the body.", "bkl", "not_covered"),
+        ("It is primarily composed of cryotherapy.", "cherry angioma", "not_covered"),
+        ("A shingles jab protects older people.", None, "not_covered"),
+        ("Picking at spots makes acne scar.", None, "not_covered"),
+        ("There are no blackheads in rosacea.", None, "supported"),
+        ("Psoriasis runs in families.", None, "supported"),
+        ("The Christmas tree pattern on the back is typical of pityriasis rosea.", None, "supported"),
+    ],
+)
+def test_what_language_models_and_lay_people_write(text: str, diagnosis: str | None, verdict: str) -> None:
+    """The first seven are of the kind that an untrained language model wrote."""
+    assert check_claims(GRAPH, text, diagnosis=diagnosis)[0].verdict == verdict
+
+
+def test_an_endless_sentence_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+
+    def counted(graph: Graph, sentence: str, *, topic: str | None) -> check.Reading:
+        read.append(sentence)
+        return read_sentence(graph, sentence, topic=topic)
+
+    read_sentence = check.read_sentence
+    monkeypatch.setattr(check, "read_sentence", counted)
+    endless = "melanoma with itch and psoriasis of the scalp and " * 40
+    assert [claim.verdict for claim in check_claims(GRAPH, endless)] == ["not_covered"]
+    assert not read
+    claims = check_claims(GRAPH, f"Melanoma is benign; {endless}; it is malignant.")
+    assert [claim.verdict for claim in claims] == ["contradicted", "not_covered", "supported"]
+    assert len(read) == 2

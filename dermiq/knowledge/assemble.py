@@ -37,7 +37,15 @@ DO_SYSTEMS = {"MESH": "mesh", "SNOMEDCT_US": "sctid", "UMLS_CUI": "umls", "ICD10
 
 BEHAVIOURS = {"Benign": "benign", "Indeterminate": "indeterminate", "Malignant": "malignant"}
 BEHAVIOUR_SYNONYMS = {
-    "benign": ("harmless", "non-cancerous", "noncancerous", "not cancer"),
+    "benign": (
+        "harmless",
+        "non-cancerous",
+        "noncancerous",
+        "not cancer",
+        "non-malignant",
+        "nonmalignant",
+        "not malignant",
+    ),
     "malignant": ("cancerous", "a cancer", "a skin cancer", "malignancy", "cancer", "skin cancer"),
     "indeterminate": ("premalignant", "precancerous", "a precancer", "precancer", "precancerous lesion"),
 }

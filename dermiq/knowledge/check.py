@@ -7,7 +7,7 @@ contradicts nothing. Precision comes before recall.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -28,6 +28,7 @@ RARE = ("rare", "limited", "disputed", "less common")
 
 FEATURE_RELATIONS = frozenset({"has_dermoscopic_feature", "has_sign", "has_symptom"})
 _RULE = re.compile(r"\b(?:ABCDE?s?|rule|criteri(?:a|on)|stands? for|defined as|checklist)\b")
+_DENIED = re.compile(r"\b(?:no|not|never|without|unlike|rather|less|spares?|free|rarely|seldom)\b", re.IGNORECASE)
 _REASONS = re.compile(r"\W*[:,(]|\s*(?:because|given|with (?:its|the)|since|as the|due to)\b", re.IGNORECASE)
 _GENERAL = re.compile(r"\b(?:an?|in|most|many|all|every|common|typical|benign|early)\W*$", re.IGNORECASE)
 _DIGITS = {
@@ -47,6 +48,9 @@ DENYING = word_set(
     "plus and or behind near around over under between above below beside in on of from with to"
 )
 """Words before a name that make it something else: a negative network is no network, behind the ear is not the ear."""
+
+LONGEST = 60
+"""Words of a sentence that is read: every name is paired with every other, so an endless one would take minutes."""
 
 NOT_MEASURED = "the graph knows the sign, but whether this lesion shows it was not measured"
 KEY_GROUPS = (
@@ -77,16 +81,24 @@ class Scores:
 def check_claims(
     graph: Graph, text: str, *, findings: Sequence[Finding] = (), diagnosis: str | None = None
 ) -> tuple[Claim, ...]:
-    """One claim a sentence. `diagnosis` (code, id or name) is what "it" stands for."""
+    """One claim a sentence, or one between semicolons where it is overlong. `diagnosis` (code, id or name) is "it"."""
     known = graph.diagnosis(diagnosis) if diagnosis else None
     topic = known.id if known else None
     claims = []
-    for sentence in split_sentences(text):
+    for sentence in _short(split_sentences(text)):
+        if len(words(sentence)) > LONGEST:
+            claims.append(Claim(text=sentence, verdict="not_covered", note="too long to be read as one statement"))
+            continue
         cited = quotes(graph, sentence)
         reading = read_sentence(graph, without(sentence, cited), topic=topic)
         claims.append(_judge(graph, sentence, cited, reading, findings))
         topic = next((m.id for m in link(graph, sentence) if graph.node(m.id).kind == "Disease"), topic)
     return tuple(claims)
+
+
+def _short(sentences: Sequence[str]) -> Iterator[str]:
+    for sentence in sentences:
+        yield from re.split(r"(?<=;)\s+", sentence) if len(words(sentence)) > LONGEST else (sentence,)
 
 
 def _judge(graph: Graph, sentence: str, cited: list[Quote], reading: Reading, findings: Sequence[Finding]) -> Claim:
@@ -106,10 +118,13 @@ def _judge(graph: Graph, sentence: str, cited: list[Quote], reading: Reading, fi
             note="; ".join([item.note for item in off] + [f"the graph: {d.facts[0].text}" for d in wrong if d.facts]),
         )
     right = [decision for decision in decisions if decision.verdict == "supported"]
-    open_ones = [decision for decision in decisions if decision.verdict == "not_covered"]
+    facts = [fact for decision in right for fact in decision.facts]
+    read = zip(reading.relations, decisions[len(cited) :], strict=True)
+    told = [decision for relation, decision in read if _is_told(graph, relation, facts)]
+    open_ones = [decision for decision in decisions if decision.verdict == "not_covered" and decision not in told]
     unknown_number = bool(right) and not _told(right, rest)
     too_much = bool(right) and _says_more(right, rest)
-    beyond = says_beyond(graph, rest, [fact for decision in right for fact in decision.facts]) if right else ""
+    beyond = says_beyond(graph, rest, facts) if right else ""
     on_the_case = not right and any(graph.node(mention.id).kind == "Disease" for mention in reading.mentions)
     if (right or judged) and not (open_ones or unknown_number or too_much or beyond or on_the_case):
         return Claim(
@@ -142,6 +157,17 @@ def _of_this_lesion(graph: Graph, text: str) -> str:
 def _is_plural(name: str) -> bool:
     last = name.split()[-1].lower()
     return not last.endswith("'s") and normal(last) != last and last.endswith(("s", "i"))
+
+
+def _is_told(graph: Graph, said: Relation, facts: Sequence[Fact]) -> bool:
+    """Whether a deciding fact names the site in passing: "like a Christmas tree on the back"."""
+    if said.relation != "located_at" or not said.holds:
+        return False
+    node = graph.node(said.object)
+    names = [" ".join(words(name)) for name in (node.name, *node.synonyms)]
+    own = [fact for fact in facts if fact.subject == said.subject and fact.polarity == "present"]
+    plain = [" ".join(words(fact.text)) for fact in own if not _DENIED.search(fact.text)]
+    return any(f" {name} " in f" {text} " for text in plain for name in names)
 
 
 def _quoted(quote: Quote) -> _Decision:
@@ -229,6 +255,14 @@ def _feature(graph: Graph, said: Relation, measured_codes: set[str]) -> _Decisio
 def _is_narrower(one: Node, other: Node) -> bool:
     """Whether a name of the one is a name of the other with words before it: "purple flat-topped papule"."""
     return not _compared((other.name, *other.synonyms)).isdisjoint(_heads((one.name, *one.synonyms)))
+
+
+def _is_part(one: Node, other: Node) -> bool:
+    """Whether the one joins several sites or ages, and a name of the other is one of them: "palms and soles"."""
+    if one.kind not in ("BodySite", "RiskFactor") or " and " not in one.name:
+        return False
+    parts = tuple(re.split(r", | and ", one.name))
+    return not _compared(parts).isdisjoint(_compared((other.name, *other.synonyms)))
 
 
 @lru_cache(maxsize=20_000)
@@ -388,6 +422,7 @@ def _plain(graph: Graph, said: Relation) -> _Decision:
         for fact in graph.facts(said.subject, said.relation, family=True)
         if fact.object == said.object
         or (fact.polarity == "present" and _is_narrower(graph.node(fact.object), graph.node(said.object)))
+        or (fact.polarity == "present" and _is_part(graph.node(fact.object), graph.node(said.object)))
     ]
     rare = [fact for fact in found if fact.polarity == "present" and _is_rare(graph, fact)]
     present = [fact for fact in found if fact.polarity == "present" and fact not in rare]

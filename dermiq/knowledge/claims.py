@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
+from weakref import WeakKeyDictionary
 
 from dermiq.knowledge.graph import Graph
 from dermiq.knowledge.lexical import FREQUENT, stem
@@ -107,6 +108,11 @@ _OFTEN = re.compile(
     r"|characteristic(?:ally)?|always|regular(?:ly)?|routinely|classic(?:al|ally)?)\b",
     re.IGNORECASE,
 )
+_AT = re.compile(r"\b(?:on|in|at|around|of|for|affects?|involv\w+)\b", re.IGNORECASE)
+_LIES = re.compile(
+    r"\b(?:typical\w*|common\w*|usual\w*|most|often|mainly|found|occurs?|lies?|located|develops?|sites?|places?|spots?)\b",
+    re.IGNORECASE,
+)
 _SPARES = re.compile(r"\bspar(?:e|es|ed|ing)\b|\bleav(?:e|es|ing)\b.*\balone\b", re.IGNORECASE)
 _DENIES = re.compile(
     r"\b(?:no|not|never|cannot|nothing|nobody|neither|nor|wrong|rarely|seldom|hardly)\b(?! only\b)|n't\b", re.IGNORECASE
@@ -143,6 +149,20 @@ _CASE = re.compile(
     r"|\bI (?:see|note|observe)\b|\bwe see\b|\bobserved\b",
     re.IGNORECASE,
 )
+_IT_IS_A = re.compile(
+    r"^\W*(?:it|this|they|these)(?:'s|\W+(?:is|are))\b[^,;:]*"
+    r"\b(?:forms?|types?|kinds?|variants?|subtypes?) of\W+(?:an?\W+|the\W+)?$",
+    re.IGNORECASE,
+)
+_COMMON_THING = re.compile(
+    r"\b(?:common|uncommon|rare|frequent)\s+(?:\w+\s+){0,2}?"
+    r"(?:conditions?|diseases?|disorders?|cancers?|tumou?rs?|infections?|problems?|growths?|complaints?|types?|forms?)\b",
+    re.IGNORECASE,
+)
+"""How common the condition is says nothing of how common its signs are."""
+_MAKES = re.compile(r"\bmak(?:es?|ing)\b", re.IGNORECASE)
+_THERE = re.compile(r"there\b", re.IGNORECASE)
+_IN = re.compile(r"\bin\W+(?:an?\W+|the\W+)?$", re.IGNORECASE)
 _PRONOUN = re.compile(
     r"^\W*(?:it|its|they|these|this diagnosis|such lesions|the (?:diagnosis|disease|condition))\b", re.IGNORECASE
 )
@@ -160,8 +180,10 @@ _OF_A_LOOK = re.compile(r"\bdermoscopy of\W+(?:an?\W+|the\W+)?$", re.IGNORECASE)
 _WITHOUT = re.compile(r"\s+without\s+(?:(?:an?|the|any)\s+)?$", re.IGNORECASE)
 UNREAD = "unread"
 """Relation of a pair of which something is said that no edge could say."""
+HEREDITY = "riskfactor:heredity"
 LOOSE = 8  # words over which the words of one name may be spread
 
+_SPREAD: WeakKeyDictionary[Graph, dict[str, tuple[tuple[str, tuple[frozenset[str], ...]], ...]]] = WeakKeyDictionary()
 VERBAL = frozenset({"bleed", "bleeds", "bled", "dimple", "dimples", "itch", "itches", "hurts", "ulcerate", "ulcerates"})
 """Names of signs that are verbs: they need no other."""
 
@@ -210,6 +232,7 @@ def read_sentence(graph: Graph, sentence: str, *, topic: str | None) -> Reading:
     """`topic` is what "it" stands for: the diagnosis that was asked about or named before."""
     relations: list[Relation] = []
     mentions: list[Mention] = []
+    spoken_of = True  # the clause before, or what asked for this text, was about the topic
     own_topic = False  # "it" is what this sentence named, not the lesion
     if _OPEN.search(sentence):
         return Reading((), tuple(link(graph, sentence)))
@@ -219,10 +242,28 @@ def read_sentence(graph: Graph, sentence: str, *, topic: str | None) -> Reading:
         named = link(graph, clause)
         mentions += named
         conditions = [mention for mention in named if graph.node(mention.id).kind == "Disease"]
-        if conditions:
+        if conditions and topic and _IT_IS_A.search(clause[: conditions[0].start]):
+            group = conditions[0].id
+            relations.append(Relation(topic, "is_a", group, holds=True, weak=False, about_case=False))
+            named = [mention for mention in named if mention != conditions[0]]
+        elif conditions:
             topic, own_topic = conditions[0].id, True
-        relations += _of_clause(graph, clause, named, topic=topic, own_topic=own_topic)
+        named_it = bool(conditions or _PRONOUN.search(clause)) or (spoken_of and bool(_VERB_FIRST.search(clause)))
+        spoken_of = named_it
+        read = list(_of_clause(graph, clause, named, topic=topic if named_it else None, own_topic=own_topic))
+        relations += read
+        relations += _unread_behaviour(graph, named, read, topic)
     return Reading(tuple(dict.fromkeys(relations)), tuple(mentions))
+
+
+def _unread_behaviour(
+    graph: Graph, named: Sequence[Mention], read: Sequence[Relation], topic: str | None
+) -> Iterator[Relation]:
+    """ "... but some can be cancerous" says something of the condition before it, which is not read."""
+    judged = {relation.object for relation in read} | {relation.subject for relation in read}
+    for mention in named:
+        if topic and graph.node(mention.id).kind == "Behaviour" and mention.id not in judged:
+            yield Relation(topic, UNREAD, mention.id, holds=True, weak=False, about_case=False)
 
 
 def _of_clause(
@@ -261,23 +302,34 @@ def _of_clause(
                 continue  # "melanoma without a veil has ...": which melanomas are meant, no statement on the veil
             said = "says it" if kind == "Behaviour" else _stance(kind, clause, subject, other, named)
             known = kind != "Behaviour" and _is_known(graph, subject.id, other.id)
+            if said == "says nothing" and kind == "Treatment" and not conditions:
+                known = False  # "it is composed of cryotherapy": who is meant and what is said are both guesses
             if not known and not _connected(kind, clause, subjects, other):
                 continue
             is_it = not own_topic and subject.text.strip().lower() in ("it", "its") and kind in FEATURE_KINDS
             if is_it and other.id in MEASURED_SIGNS:
                 continue  # "it is asymmetric" is said of the lesion, and judged against the measurement
-            bare = _without(clause, (subject, other))
+            bare = _COMMON_THING.sub(" ", _without(clause, (subject, other)))
+            about_case = is_it or (kind in FEATURE_KINDS and _is_of_this_case(clause, subject))
+            holds = _holds(kind, clause, subject, other, subjects=subjects, opposite=said == "says the opposite")
+            unsaid = kind == "Treatment" and said == "says nothing" and bool(_MAKES.search(clause))
             yield Relation(
                 subject=subject.id,
                 relation=UNREAD if said == "says something else" else RELATION_OF_KIND[kind],
                 object=other.id,
-                holds=_holds(kind, clause, subject, other, subjects=subjects, opposite=said == "says the opposite"),
-                weak=bool(_WEAK.search(bare)),
-                about_case=is_it or (kind in FEATURE_KINDS and bool(_CASE.search(clause))),
+                holds=holds,
+                weak=unsaid or bool(_WEAK.search(bare)),
+                about_case=about_case,
                 often=bool(_OFTEN.search(bare)),
                 seldom=bool(_SELDOM.search(bare)),
                 clause=clause,
             )
+
+
+def _is_of_this_case(clause: str, subject: Mention) -> bool:
+    """Whether this very lesion is spoken of: "there are no comedones", but not "there are no comedones in rosacea"."""
+    found = _CASE.search(clause)
+    return found is not None and not (_THERE.match(found.group()) and _IN.search(clause[: subject.start]))
 
 
 def _stance(kind: str, clause: str, subject: Mention, other: Mention, named: Sequence[Mention]) -> Stance:
@@ -311,23 +363,34 @@ def _in_other_order(
     if denials > 1:
         return
     seen = {mention.id for mention in named}
-    for key in dict.fromkeys(fact.object for subject in subjects for fact in graph.facts(subject.id)):
-        if key in seen or key not in graph or graph.node(key).kind not in RELATION_OF_KIND:
+    for key, names in {key: names for subject in subjects for key, names in _spread(graph, subject.id)}.items():
+        if key in seen:
             continue
-        node = graph.node(key)
-        for name in (node.name, *node.synonyms):
-            needed = _stems_of(name)
-            if len(needed) < 2 or not needed <= free:
+        for needed in names:
+            if not needed <= free:
                 continue
             places = [stems.index(word) for word in needed]
             first, last = min(places), max(places)
             if last - first < LOOSE:
                 start, end = line[first].start, line[last].end
+                if any(start < subject.start and subject.end < end for subject in subjects):
+                    end = line[first].end  # "leave a dermatofibroma alone": the condition stands within the name
                 around = clause[line[max(first - 3, 0)].start : line[min(last + 3, len(line) - 1)].end]
                 negated = bool(_DENIES.search(around))
                 if negated == bool(denials):
-                    yield Mention(start, end, clause[start:end], key, node.name, negated=negated)
+                    yield Mention(start, end, clause[start:end], key, graph.node(key).name, negated=negated)
                 break
+
+
+def _spread(graph: Graph, subject: str) -> tuple[tuple[str, tuple[frozenset[str], ...]], ...]:
+    """What the condition's facts name -> its names of several words, as stems; made once a condition."""
+    known = _SPREAD.setdefault(graph, {})
+    if subject not in known:
+        keys = dict.fromkeys(fact.object for fact in graph.facts(subject))
+        nodes = [graph.node(key) for key in keys if key in graph and graph.node(key).kind in RELATION_OF_KIND]
+        stems = ((node.id, map(_stems_of, (node.name, *node.synonyms))) for node in nodes)
+        known[subject] = tuple((key, tuple(name for name in names if len(name) > 1)) for key, names in stems)
+    return known[subject]
 
 
 @lru_cache(maxsize=10_000)
@@ -346,7 +409,8 @@ def _inside(graph: Graph, named: Sequence[Mention]) -> Iterator[Mention]:
         for key in sorted({fact.subject for fact in graph.facts_about(mention.id)}):
             node = graph.node(key)
             is_rule = graph.node(mention.id).kind == "ReferralRule"
-            if is_rule or (node.kind == "Disease" and set(words(node.name)) < set(words(mention.text))):
+            names = (node.name, *node.synonyms)
+            if is_rule or (node.kind == "Disease" and any(set(words(n)) < set(words(mention.text)) for n in names)):
                 yield Mention(mention.end, mention.end, "", key, node.name, negated=mention.negated and is_rule)
 
 
@@ -359,11 +423,21 @@ def _in_role(graph: Graph, subject: Mention, mention: Mention, *, is_subject: bo
     roles = [key for key in graph.roles.get(words(mention.text), ()) if key != mention.id]
     roles = [mention.id, *roles]
     fitting = [key for key in roles if graph.node(key).kind in RELATION_OF_KIND]
+    if mention.id == HEREDITY:
+        fitting += [key for key in (_in_the_family(graph, subject.id),) if key]
     known = next((key for key in fitting if _is_known(graph, subject.id, key)), None)
     if known is None and graph.node(mention.id).kind == "Disease":
         return None
     key = known or (mention.id if mention.id in fitting else None)
     return replace(mention, id=key, name=graph.node(key).name) if key else None
+
+
+def _in_the_family(graph: Graph, subject: str) -> str | None:
+    """The risk "family history of X" of X itself: psoriasis runs in families."""
+    node = graph.node(subject)
+    names = {words(f"family history of {name}") for name in (node.name, *node.synonyms)}
+    risks = (fact.object for fact in graph.facts(subject, "risk_factor"))
+    return next((key for key in risks if words(graph.node(key).name) in names), None)
 
 
 def _is_known(graph: Graph, subject: str, other: str) -> bool:
@@ -384,13 +458,7 @@ def _connected(kind: str, clause: str, subjects: Sequence[Mention], other: Menti
     if kind == "RiskFactor":
         return bool(_RISKS.search(bare) or _AGAINST.search(bare))
     if kind == "BodySite":
-        return bool(re.search(r"\b(?:on|in|at|around|of|affects?|involv\w+)\b", bare, re.IGNORECASE)) and bool(
-            re.search(
-                r"\b(?:typical\w*|common\w*|usual\w*|most|often|mainly|found|occurs?|lies?|located|develops?|site)\b",
-                bare,
-                re.IGNORECASE,
-            )
-        )
+        return bool(_AT.search(bare)) and bool(_LIES.search(bare))
     return bool(_FOR.search(bare) or _AGAINST.search(bare) or _IS.search(_between(clause, subjects[0], other)))
 
 

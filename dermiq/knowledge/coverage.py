@@ -37,10 +37,29 @@ PROSE = word_set(
 )
 """Words that join statements and make none."""
 
+CLAIMS = word_set(
+    "liver kidney lung heart brain spleen bowel gut stomach intestine bone blood muscle nerve bladder womb uterus "
+    "ovary prostate pancreas thyroid gland tooth tongue throat eye joint spine skull lymph node organ artery vein "
+    "infected infection virus bacterium bacteria bacterial fungus fungal yeast mite worm parasite germ gene "
+    "mutation hormone poison toxin vitamin diet food sugar allergy autoimmune leukemia lymphoma deadly fatal kill "
+    "die death lethal contagious infectious mother father baby newborn infant child adult elderly pregnant morning "
+    "noon evening night summer winter spring autumn left right upper lower inner outer painful painless fever "
+    "severe mild acute chronic permanent lifelong instant rapid slow dangerous harmless safe unsafe overnight small "
+    "large big tiny huge giant thick thin hard soft rough flat raised hot cold red pink blue black white yellow "
+    "green purple brown gray orange hairy hairless wet dry weekly daily hourly combine combined combination alone"
+)
+"""Words that always claim something: one that the facts do not say is too much."""
+_TAIL = re.compile(
+    r"\b(?:into|inside|by|of)\s+(?:(?:the|an?|his|her|its|their|cutaneous|skin)\s+)*([^\W\d_]+)", re.IGNORECASE
+)
+_DENYING = re.compile(r"(?:non|not|no)\b|non", re.IGNORECASE)
+_IDIOMS = re.compile(r"\b(?:by mouth|out of the blue|of choice|work-?up|by far|of course)\b", re.IGNORECASE)
+CLAUSES = word_set("when because since after before during until meaning although though")
+"""Words that begin a clause of its own, which must say something known."""
 LIMIT = 4  # words from which on a sentence says more than its facts
 LIMIT_KNOWN = 3  # the same of words that the graph uses elsewhere: they rarely are mere wording
 _PARTS = re.compile(
-    r"[,;:()]|\b(?:and|or|which|that|who|where|because|since|after|before|during|until)\b",
+    r"([,;:()]|\b(?:and|or|but|which|that|who|where|when|because|since|after|before|during|until|meaning|although|though)\b)",
     re.IGNORECASE,
 )
 _GENERIC: WeakKeyDictionary[Graph, frozenset[str]] = WeakKeyDictionary()
@@ -59,20 +78,39 @@ def says_beyond(graph: Graph, sentence: str, facts: Iterable[Fact]) -> str:
             if key in graph:
                 node = graph.node(key)
                 kinds.add(node.kind)
-                known |= _stems(" ".join((node.name, *node.synonyms)))
-    plain = re.sub(r"\[F\d+\]", " ", sentence)
+                known |= _stems(" ".join(name for name in (node.name, *node.synonyms) if not _DENYING.match(name)))
+    plain = _IDIOMS.sub(" ", re.sub(r"\[F\d+\]", " ", sentence))
     for kind in kinds:
         plain = without_predicates(kind, plain)
+    heavy = [token for token in tokens(plain) if token.word in CLAIMS and stem(token.word) not in known]
+    heavy += [token for token in _tails(plain) if stem(token.word) not in known and token.word not in FREQUENT]
+    if heavy:
+        return _written(heavy)
     vocabulary = _vocabulary(graph)
     left: list[Token] = []
-    for part in _PARTS.split(plain):
+    line = ["", *_PARTS.split(plain)]
+    for joint, part in zip(line[::2], line[1::2], strict=True):
         counted = [token for token in tokens(part) if token.word not in FREQUENT and len(token.word) > 1]
         unknown = [token for token in counted if stem(token.word) not in known]
-        if len(unknown) == len(counted) and any(stem(token.word) in vocabulary for token in unknown):
+        plainly = (
+            sum(stem(token.word) in _plain_words() for token in counted) if len(unknown) > 1 or joint in CLAUSES else 0
+        )
+        joined = joint.isalpha() or any(stem(token.word) in vocabulary for token in unknown)
+        if unknown and joined and len(unknown) + plainly == len(counted):
             return _written(unknown)
         left += unknown
     elsewhere = [token for token in left if stem(token.word) in vocabulary]
     return _written(left) if len(left) >= LIMIT or len(elsewhere) >= LIMIT_KNOWN else ""
+
+
+@lru_cache(maxsize=1)
+def _plain_words() -> frozenset[str]:
+    return frozenset(stem(normal(word)) for word in PROSE)
+
+
+def _tails(text: str) -> list[Token]:
+    """Words that "of", "by" or "into" hang on to what was said: "by prayer", "of the ferret"."""
+    return [token for found in _TAIL.finditer(text) for token in tokens(found.group(1))]
 
 
 def _written(line: Iterable[Token]) -> str:
@@ -104,5 +142,5 @@ def _generic(graph: Graph) -> frozenset[str]:
                 subjects[word].add(fact.subject)
         shared = {word for word in relations if len(relations[word]) >= RELATIONS and len(subjects[word]) >= SUBJECTS}
         named = {word for node in graph.nodes if node.kind == "Disease" for word in _stems(node.name)}
-        _GENERIC[graph] = frozenset((shared - named) | {stem(normal(word)) for word in PROSE})
+        _GENERIC[graph] = frozenset((shared - named) | _plain_words())
     return _GENERIC[graph]

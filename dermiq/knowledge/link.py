@@ -19,7 +19,7 @@ SURE_FUZZY = 9  # from here two slips are forgiven
 WINDOW = 6  # words that a negation reaches over
 REMEMBERED = 512  # texts whose names are kept
 CAPITAL_ONLY = word_set(
-    "mm nm lm is ka pg lp ks nv mis iec ie am i df ssm lmm pih lplk alm blk vasc bkl cmn pak mcc dn uv men"
+    "mm nm lm is ka pg lp ks nv mis iec ie am i df ssm lmm pih lplk alm blk vasc bkl cmn pak mcc dn uv"
 )
 """Short names that count only when written in capitals, because they are also words or units."""
 
@@ -128,6 +128,7 @@ class Index:
             meant |= self._deletes.get(key, set())
         ranked = sorted((_distance(word, other), other) for other in meant)
         near = [(gap, other) for gap, other in ranked if gap <= slips and not _other_word(word, other)]
+        near = [(gap, other) for gap, other in near if other[0] == word[0]]  # "effective" is no slip of "infective"
         if not near or (len(near) > 1 and near[0][0] == near[1][0]):
             return word
         return near[0][1]
@@ -214,6 +215,8 @@ def _negated_before(text: str, line: list[Token], first: int, taken: list[tuple[
             return False
         if word in NEGATIONS and at not in inside:
             return (word, line[at + 1].word) not in {("not", "only"), ("nothing", "but")}
+        if word == "non" and at == first - 1:  # "non-infectious"
+            return True
         if (word, line[at + 1].word) in {("rather", "than"), ("instead", "of")}:
             return True
         steps += at not in inside

@@ -25,13 +25,15 @@ _SHOW = (
 _TREAT = (
     r"treat(?:s|ed|ing|ments?)?|manag(?:e|es|ed|ing|ement)|remov(?:e|es|ed|al|ing)|therap(?:y|ies)|respon(?:ds?|se)"
     r"|cur(?:e|es|ed|ing)|reliev\w+|sooth\w+|alleviat\w+|first[- ]line|effective"
-    r"|helps?|works?|recommended|indicated|preferred|excised|eradicat\w+|kill(?:s|ed)?"
+    r"|helps?|works?|calm(?:s|ed|ing)?|controls?|mainstay|gets? rid of|used|try|given"
+    r"|recommended|indicated|preferred|excised|eradicat\w+|kill(?:s|ed)?"
 )
 _HEAL = r"heal(?:s|ed|ing)?|clear(?:s|ed|ing)"
 _TEST = r"diagnos\w+|confirm\w*|settle[sd]?|establish\w*|prove[nds]?|gold standard|detect\w*|identif\w+|recommended"
 _RISK = (
     r"risks?|predispos\w+|(?:related|linked) to|associated with|link|rais(?:e|es|ed|ing)|increas(?:e|es|ed|ing)"
-    r"|prone|susceptib\w+|trigger\w*|worsen\w*|aggravat\w+|favou?rs?|times as"
+    r"|prone|susceptib\w+|trigger\w*|worsen\w*|aggravat\w+|favou?rs?|times as|odds|culprits?|to blame|blamed"
+    r"|bad for|worse|flar(?:e|es|ing)(?: up)?|sets? off|setting off|brings? on|bringing on|behind|(?<!less )likely"
 )
 _SITE = r"(?:on|in|at|around|over|between|behind|under|along|inside)|affect(?:s|ed|ing)?|involv\w+|spar(?:es?|ed|ing)"
 
@@ -48,12 +50,14 @@ _CAUSED = (
 """The second name brings about the first."""
 _PREVENT = (
     r"prevent\w*|protect\w*|shield\w*|less (?:likely|common)"
-    r"|(?:lower|reduc|decreas|diminish|lessen|halv)(?:e|es|s|ed|ing)?(?:(?: \w+){0,4} risks?)?"
+    r"|good for|better|improv(?:e|es|ed|ing)|rarer|less often"
+    r"|(?:lower|reduc|decreas|diminish|lessen|halv)(?:e|es|s|ed|ing)?(?:(?: \w+){0,4} (?:risks?|odds|chances?))?"
 )
 _USELESS = (
     r"ineffective|useless|unhelpful|contra-?indicated|avoid(?:s|ed|ing)?|harm(?:s|ed|ful)?|fail(?:s|ed)?|unnecessary"
     r"|futile|pointless|inappropriate|unsuitable|discouraged|stop(?:s|ped)?|withh(?:e|o)ld|worsen\w*|aggravat\w+"
-    r"|exacerbat\w+|worse|refractory|resistant"
+    r"|exacerbat\w+|worse|refractory|resistant|bad for|no good"
+    r"|(?:bad|poor|wrong|worst|mistaken) (?:treatments?|choices?|therapy|options?|remedy|idea)"
 )
 _UNRELATED = r"unrelated|independent of|unconnected"
 _BECOME = (
@@ -61,7 +65,7 @@ _BECOME = (
     r"|begins? as|starts? as"
 )
 _OTHER = (
-    r"opposite|hid(?:es?|ing)|spares?|replac\w+|destroy\w*|inhibit\w*|spread(?:s|ing)?|die[sd]?|death|fatal|prognosis|dangerous"
+    r"opposite|respects?|hid(?:es?|ing)|spares?|replac\w+|destroy\w*|inhibit\w*|spread(?:s|ing)?|die[sd]?|death|fatal|prognosis|dangerous"
     r"|(?<!rather )(?<!other )than"
 )
 
@@ -70,7 +74,12 @@ def _any(*patterns: str) -> re.Pattern[str]:
     return re.compile(rf"\b(?:{'|'.join(patterns)})\b", re.IGNORECASE)
 
 
-_FEATURE = (_any(_SHOW), _any(_UNRELATED), _any(_TREAT, "risks?", _PREVENT, _USELESS, _BECOME, _OTHER))
+_AWAY = r"points? away|pointing away"
+_FEATURE = (
+    _any(_SHOW),
+    _any(_UNRELATED, _AWAY),
+    _any(_TREAT, "risks?", _PREVENT, _USELESS, _BECOME, _OTHER),
+)
 _WORDS = {
     "DermoscopicFeature": _FEATURE,
     "Sign": _FEATURE,
@@ -82,6 +91,8 @@ _WORDS = {
     "RedFlag": (_any(_SHOW, _RISK), None, _any(_TREAT, _PREVENT, _USELESS, _BECOME)),
 }
 """Kind of the object -> what says it, what says the opposite, what says something else of the two."""
+_SHIELDS = re.compile(r"(?:prevent|protect|shield)s?", re.IGNORECASE)
+"""Said of a condition's treatment, "protects older people" makes their age no less a risk."""
 _CAUSING, _CAUSED_BY = _any(_CAUSES), _any(_CAUSED)
 _CAUSE_SAYS_IT = {
     "DermoscopicFeature": ("condition",),
@@ -116,7 +127,8 @@ def _cues(kind: str, text: str, *, condition_first: bool) -> Iterator[tuple[int,
     )
     for pattern, said in stances:
         for match in pattern.finditer(text) if pattern else ():
-            yield match.end(), said
+            shields = kind == "RiskFactor" and condition_first and _SHIELDS.fullmatch(match.group())
+            yield match.end(), "says something else" if shields else said
     for pattern, cause in ((_CAUSING, condition_first), (_CAUSED_BY, not condition_first)):
         for match in pattern.finditer(text):
             fits = ("condition" if cause else "object") in _CAUSE_SAYS_IT.get(kind, ())
