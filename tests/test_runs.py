@@ -102,7 +102,7 @@ def test_sigterm_is_a_stop(tmp_path: Path) -> None:
 
 
 def test_kill_at_random_moments(tmp_path: Path) -> None:
-    """Whenever the process dies, the folder is readable, nothing half-written counts, and it resumes to the same end."""
+    """Whenever the process dies, the folder is readable, nothing half-written counts, and the end is the same."""
     rng = random.Random(5)
     config = TinyConfig(steps=40, seconds=0.02)
     folder = runs.start(config, root=tmp_path).folder

@@ -75,7 +75,7 @@ class Option:
 
 
 @cache
-def options_of(kind: type) -> tuple[Option, ...]:
+def options_of(kind: Any) -> tuple[Option, ...]:
     """All options of a dataclass, those of dataclasses inside it under dotted names."""
     hints, comments = get_type_hints(kind), _comments(kind)
     return tuple(option for f in fields(kind) for option in _options_of_field(f, hints[f.name], comments))
@@ -252,7 +252,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 def to_yaml(config: Any) -> str:
     """Every option with its value and, behind it, its help: a file that `load` takes."""
-    helps = {option.name: option.help for option in options_of(type(config))}
+    helps = {option.name: option.help for option in options_of(typing.cast(Any, type(config)))}
     return "".join(_yaml_lines(as_dict(config), helps, ""))
 
 
@@ -321,6 +321,6 @@ def from_flags(kind: type[T], given: Mapping[str, Any]) -> T:
     given = dict(given)
     file = given.pop("config", None)
     flat = _flat(kind, read_yaml(file)) if file else {}
-    known = {option.name: option for option in options_of(kind)}
+    known = {option.name: option for option in options_of(typing.cast(Any, kind))}
     flat |= {name: converted(known[name], value) for name, value in given.items()}
     return _build(kind, flat, "")

@@ -204,8 +204,7 @@ def create(config: StageConfig, *, name: str = "", root: Path | None = None) -> 
         write_json(new / CONFIG, {"stage": config.stage, "options": options.as_dict(config)})
         now = time.time()
         write_status(new, Status("queued", "Starting.", created=now, queued=now))
-        folder = _take_name(new, root, name, stage)
-    return folder
+        return _take_name(new, root, name, stage)
 
 
 def _take_name(new: Path, root: Path, name: str, stage: str) -> Path:
@@ -272,8 +271,8 @@ def prepare_resume(folder: Path) -> None:
     check_disk(folder.parent)
     with _explained_disk(folder):
         (folder / STOP).unlink(missing_ok=True)
-        again = {"state": "queued", "reason": "Starting again.", "queued": time.time(), "ended": None}
-        write_status(folder, replace(run.status, **again, pid=None, pid_started=None))
+        nobody = replace(run.status, pid=None, pid_started=None, ended=None)
+        write_status(folder, replace(nobody, state="queued", reason="Starting again.", queued=time.time()))
 
 
 def _spawn(folder: Path) -> None:
@@ -417,7 +416,7 @@ def _acquired(lock: FileLock) -> bool:
 
 def work(folder: Path) -> Status:
     """Runs the stage of a queued folder in this process, to its end. What goes wrong is in the status it returns."""
-    if not int(os.environ.get("RANK", "0")) == 0:
+    if int(os.environ.get("RANK", "0")) != 0:
         return _work(folder)
     try:
         with FileLock(folder / ".lock", timeout=0):
