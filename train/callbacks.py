@@ -26,6 +26,7 @@ class RunCallback(TrainerCallback):
         """`window` is the number of steps that share one rollout: a stop in between could not be resumed exactly."""
         self.owner, self.keep, self.patience, self.window = owner, keep, patience, window
         self.stopped = False  # on request, before the end
+        self.ended = False  # early, since val no longer improves
         self._marked = (time.perf_counter(), 0, 0)  # time, step, tokens at the last log
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -71,13 +72,14 @@ class RunCallback(TrainerCallback):
         """Ends the training after `patience` evaluations without a new best; what was seen is in the state itself."""
         losses = [line["eval_loss"] for line in state.log_history if "eval_loss" in line]
         if self.patience and losses and len(losses) - 1 - losses.index(min(losses)) >= self.patience:
-            control.should_training_stop = control.should_save = True
+            self.ended = control.should_training_stop = control.should_save = True
             print(f"eval_loss has not fallen for {self.patience} evaluations: the training ends here.", flush=True)
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         together()  # every process has written its part
         if state.is_world_process_zero:
-            seal(self.owner.folder / f"checkpoint-{state.global_step}", step=state.global_step)
+            ended = self.ended or state.global_step >= state.max_steps
+            seal(self.owner.folder / f"checkpoint-{state.global_step}", step=state.global_step, ended=ended)
             keep_checkpoints(self.owner.folder, self.keep)
 
 

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from dermiq.errors import InputError, ModelError
 from train.options import option
-from train.run_folder import CONFIG, is_complete, last_checkpoint, seal, write_json
+from train.run_folder import CONFIG, MANIFEST, is_complete, last_checkpoint, read_json, seal, write_json
 from train.runs import REPOSITORY, Owner, check_disk, runs_folder
 
 if TYPE_CHECKING:
@@ -253,11 +253,14 @@ def run_stage(config: C, owner: Owner, build: Callable[[C, VLM, Owner], Any], *,
     if owner.stop_requested:
         return
     found = last_checkpoint(owner.folder)
-    trainer.train(resume_from_checkpoint=str(found[1]) if found else None)
+    if found and (read_json(found[1] / MANIFEST) or {}).get("ended"):
+        trainer._load_from_checkpoint(str(found[1]))  # `train` would do one step more
+    else:
+        trainer.train(resume_from_checkpoint=str(found[1]) if found else None)
     if callback.stopped:
         return
     if owner.is_main:
-        export(trainer.model, vlm, config, owner.folder / "final", step=trainer.state.global_step)
+        export(trainer.model, vlm, config, owner.folder / "final", step=owner.step)
         if config.push_to_hub:
             push(owner.folder / "final", config.hub_id)
 
