@@ -23,6 +23,7 @@ from dermiq.specialist.reader import mirrored, squash
 from dermiq.types import CLASSES, Evidence, Lesion
 from dermiq.vlm.nano import assemble
 from dermiq.vlm.parse import parse
+from dermiq.vlm.prompts import follow_up_message
 from tests.tiny import save_tiny_base
 from train import nano, specialist, texts
 from train.data import read_table
@@ -122,7 +123,7 @@ def test_only_answers_are_learned(tmp_path: Path) -> None:
         nano.system_message(),
         *nano.differential_messages(nano.PatientContext())[1:],
         nano.assistant_message("<answer>melanoma</answer>"),
-        nano.follow_up_message(Evidence(), "Why?"),
+        follow_up_message(Evidence(), "Why?"),
         nano.assistant_message("Because."),
     ]
     sequence = tokens.sequence(messages)
