@@ -16,6 +16,7 @@ import random
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dermiq.errors import DataError, InputError
@@ -97,7 +98,7 @@ class Writer:
     def __call__(self, row: Item, number: int) -> dict[str, Any]:
         if isinstance(row, Written):
             return self._written(row.load())
-        rng = random.Random(f"{self.config.seed}:{number}:{row.image}")
+        rng = random.Random(f"{self.config.seed}:{number}:{Path(row.image).name}")  # the same wherever the data lies
         messages = self._chat(row, rng)
         image = self.measured.window(row.image) if self.config.window else lesion_image(row.image)
         return {"images": [image], "prompt": self._turns(messages[:-1]), "completion": self._turns(messages[-1:])}
