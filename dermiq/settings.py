@@ -30,6 +30,7 @@ class Settings:
     port: int = field(default=7860, metadata={"help": "port to listen on"})
     cache: Path | None = field(default=None, metadata={"help": "where downloaded and converted models are kept"})
     data: Path | None = field(default=None, metadata={"help": "folder of the data sets, for training and evaluation"})
+    runs: Path | None = field(default=None, metadata={"help": "where training runs are kept; default: runs"})
     kg: Path | None = field(default=None, metadata={"help": "folder of the knowledge graph; default: kg_data"})
 
     @classmethod

@@ -16,8 +16,9 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from dermiq.errors import DataError
-from dermiq.types import CLASSES
+from dermiq.errors import DataError, ImageError
+from dermiq.lesion import read_lesion
+from dermiq.types import CLASSES, Lesion, PatientContext
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -68,6 +69,26 @@ def read_table(folder: Path, name: str, splits: Sequence[str]) -> pd.DataFrame:
     if bad:
         raise DataError(f"{path}: unknown labels {bad}; known are {list(CLASSES)}.")
     return table.reset_index(drop=True)
+
+
+def context_of(row: object) -> PatientContext:
+    """Age, sex and site of a table's row, where they are known."""
+    age, sex, site = (getattr(row, name, None) for name in ("age", "sex", "site"))
+    return PatientContext(
+        age=int(age) if age is not None and age == age else None,
+        sex=sex if sex in ("female", "male") else None,
+        site=str(site) if site == site and site not in (None, "", "nan", "unknown") else None,
+    )
+
+
+def lesion_of(path: str) -> Lesion:
+    """An image as a consultation reads it. Raises DataError."""
+    try:
+        return read_lesion(Path(path).read_bytes())
+    except OSError as error:
+        raise DataError(f"{path} can't be read: {error.strerror}.") from error
+    except ImageError as error:
+        raise DataError(f"{path}: {error}") from error
 
 
 @dataclass(frozen=True, eq=False)

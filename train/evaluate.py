@@ -30,12 +30,11 @@ import pandas as pd
 from PIL import Image
 
 from dermiq.consultant import LocalConsultant
-from dermiq.errors import DataError, ImageError
-from dermiq.lesion import read_lesion
+from dermiq.errors import DataError
 from dermiq.settings import Settings
 from dermiq.specialist import Specialist
-from dermiq.types import CLASSES, AnswerDone, Case, DifferentialRead, Lesion, PatientContext
-from train.data import data_folder, read_table
+from dermiq.types import CLASSES, AnswerDone, Case, DifferentialRead, PatientContext
+from train.data import context_of, data_folder, lesion_of, read_table
 from train.metrics import (
     bootstrap_intervals,
     classification_figures,
@@ -63,15 +62,6 @@ def table_of_csv(path: Path) -> pd.DataFrame:
         if unknown:
             raise DataError(f"{path}: unknown labels {unknown}; known are {', '.join(CLASSES)}.")
     return table
-
-
-def lesion_of(path: str) -> Lesion:
-    try:
-        return read_lesion(Path(path).read_bytes())
-    except OSError as error:
-        raise DataError(f"{path} can't be read: {error.strerror}.") from error
-    except ImageError as error:
-        raise DataError(f"{path}: {error}") from error
 
 
 def dice(found: np.ndarray, mask_path: str) -> float | None:
@@ -149,17 +139,6 @@ def run_vlm(table: pd.DataFrame, settings: Settings, *, generate: int, votes: in
         rows.append(line)
         progress(len(rows), len(table), begun)
     return pd.DataFrame(rows)
-
-
-def context_of(row: object) -> PatientContext:
-    age = getattr(row, "age", None)
-    sex = str(getattr(row, "sex", ""))
-    site = str(getattr(row, "site", ""))
-    return PatientContext(
-        age=int(age) if age is not None and age == age else None,
-        sex=sex if sex in ("female", "male") else None,  # type: ignore[arg-type]  # narrowed by the test
-        site=site if site not in ("", "nan", "unknown") else None,
-    )
 
 
 def figures(table: pd.DataFrame, predictions: pd.DataFrame, *, rounds: int = 500) -> dict[str, Any]:

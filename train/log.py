@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 
-def append(path: Path, line: Mapping[str, float | None]) -> None:
-    """Adds one line, floats to four decimals; None for what could not be judged."""
-    rounded = {key: value if value is None else round(value, 4) for key, value in line.items()}
+def append(path: Path, line: Mapping[str, Any]) -> None:
+    """Adds one line, floats to six digits; None for what could not be judged, or is not a finite number."""
     with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(rounded) + "\n")
+        file.write(json.dumps({key: _rounded(value) for key, value in line.items()}) + "\n")
+
+
+def _rounded(value: Any) -> Any:
+    if not isinstance(value, float):
+        return value
+    return float(f"{value:.6g}") if math.isfinite(value) else None

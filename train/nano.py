@@ -34,7 +34,7 @@ from torch.nn import functional as F
 from transformers import DynamicCache
 
 from dermiq.errors import ModelError
-from dermiq.knowledge import Graph, retrieve
+from dermiq.knowledge import Graph
 from dermiq.specialist.reader import Specialist
 from dermiq.types import CLASS_NAMES, CLASSES, PatientContext
 from dermiq.vlm.base import ensure_base
@@ -44,16 +44,14 @@ from dermiq.vlm.prompts import (
     answer_candidates,
     assistant_message,
     differential_messages,
-    follow_up_message,
-    reasoning_messages,
     system_message,
 )
-from train import texts
 from train.calibrate import STRENGTHS, best_temperature, careful_temperature, drawn_shares, merit
 from train.data import data_folder, read_table
 from train.log import append
 from train.metrics import balanced_accuracy, macro_f1
 from train.nano_examples import Example, Teacher, batches, choose_rows, class_weights, mix, pick_views, prepare
+from train.texts import reasoning_chat
 
 
 @dataclass(frozen=True)
@@ -317,34 +315,6 @@ def differential_rows(example: Example, tokens: Tokens, config: Config, rng: ran
     ]
 
 
-def reasoning_example(example: Example, graph: Graph, config: Config, rng: random.Random) -> list[dict]:
-    """A case with facts on its likely diagnoses, in an order that does not give the label away."""
-    context = example.context if rng.random() < config.told_share else PatientContext()
-    order = texts.soft_order(example.probabilities, example.label, rng)
-    candidates = [example.label, order[0]]
-    rng.shuffle(candidates)
-    question = rng.choice(texts.QUESTIONS)
-    evidence = retrieve(
-        graph,
-        question,
-        differential=[*candidates, order[1]],
-        context=context,
-        findings=example.findings,
-        k=config.facts,
-    )
-    messages = reasoning_messages(context, example.findings, evidence, question)
-    messages.append(assistant_message(texts.reasoning_text(example.findings, example.label, order, evidence, rng)))
-    if rng.random() < config.follow_up_share:
-        kind = rng.choice((texts.WHY_NOT, texts.WHY_NOT, texts.TELL, texts.URGENT))
-        later = rng.choice(kind).format(other=CLASS_NAMES[rng.choice(order[:3])])
-        more = retrieve(
-            graph, later, differential=[example.label, order[0]], context=context, findings=example.findings, k=3
-        )
-        messages.append(follow_up_message(more, later))
-        messages.append(assistant_message(texts.follow_up_text(later, example.label, more, rng)))
-    return messages
-
-
 def sft(
     trainee: Trainee,
     examples: Sequence[Example],
@@ -394,7 +364,14 @@ def sft(
         else:
             (config.differential_weight * loss).backward()
             chosen = next(reasoning)
-            sequences = [trainee.tokens.sequence(reasoning_example(e, graph, config, rng)) for e in chosen]
+            sequences = [
+                trainee.tokens.sequence(
+                    reasoning_chat(
+                        e, graph, rng, told=config.told_share, facts=config.facts, follow_up=config.follow_up_share
+                    )
+                )
+                for e in chosen
+            ]
             loss = trainee.loss(sequences, pick_views(chosen, rng))
             line["reasoning_loss"] = loss.item()
             loss.backward()

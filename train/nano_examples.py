@@ -18,6 +18,7 @@ from dermiq.specialist.reader import Specialist, lesion_window, squash
 from dermiq.types import CLASSES, Finding, PatientContext
 from dermiq.vlm.tower import DermTowerPair, DermTowerPairConfig
 from train.calibrate import pixels_of
+from train.data import context_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,15 +113,6 @@ def vary(window: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         turned = turned[:, ::-1]
     light = turned.astype(np.float32) * rng.uniform(0.9, 1.1) * rng.uniform(0.96, 1.04, 3)
     return light.clip(0, 255).astype(np.uint8)
-
-
-def context_of(row: object) -> PatientContext:
-    age, sex, site = (getattr(row, name) for name in ("age", "sex", "site"))
-    return PatientContext(
-        age=int(age) if age == age else None,
-        sex=sex if sex in ("female", "male") else None,
-        site=site if site not in ("unknown", "nan", "") else None,
-    )
 
 
 def choose_rows(table: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:

@@ -10,10 +10,13 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, Protocol
 
-from dermiq.types import CLASS_NAMES, Evidence, Finding
+from dermiq.knowledge import Graph, retrieve
+from dermiq.types import CLASS_NAMES, Evidence, Finding, PatientContext
 from dermiq.vlm.parse import ALIASES
-from dermiq.vlm.prompts import notable
+from dermiq.vlm.prompts import assistant_message, follow_up_message, notable, reasoning_messages
 
 FINDINGS = (
     "The lesion is {shape}, with {rest}.",
@@ -76,6 +79,44 @@ def with_article(words: str) -> str:
     if not words.endswith("border"):
         return words
     return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
+
+
+class Taught(Protocol):
+    """What is known and measured of a case whose reasoning is written."""
+
+    @property
+    def label(self) -> str: ...
+    @property
+    def context(self) -> PatientContext: ...
+    @property
+    def findings(self) -> Sequence[Finding]: ...
+    @property
+    def probabilities(self) -> Mapping[str, float]: ...
+
+
+def reasoning_chat(
+    case: Taught, graph: Graph, rng: random.Random, *, told: float, facts: int, follow_up: float, question: str = ""
+) -> list[dict[str, Any]]:
+    """A case with facts on its likely diagnoses, in an order that does not give the label away.
+
+    `told` is the share of cases whose patient is told, `follow_up` that of chats that go on with a second question.
+    """
+    context = case.context if rng.random() < told else PatientContext()
+    order = soft_order(case.probabilities, case.label, rng)
+    candidates = [case.label, order[0]]
+    rng.shuffle(candidates)
+    question = question or rng.choice(QUESTIONS)
+    known = partial(retrieve, graph, context=context, findings=case.findings)
+    evidence = known(question, differential=[*candidates, order[1]], k=facts)
+    messages = reasoning_messages(context, case.findings, evidence, question)
+    messages.append(assistant_message(reasoning_text(case.findings, case.label, order, evidence, rng)))
+    if rng.random() < follow_up:
+        kind = rng.choice((WHY_NOT, WHY_NOT, TELL, URGENT))
+        later = rng.choice(kind).format(other=CLASS_NAMES[rng.choice(order[:3])])
+        more = known(later, differential=[case.label, order[0]], k=3)
+        messages.append(follow_up_message(more, later))
+        messages.append(assistant_message(follow_up_text(later, case.label, more, rng)))
+    return messages
 
 
 def reasoning_text(

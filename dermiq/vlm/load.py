@@ -77,12 +77,13 @@ def load_vlm(
     load_in_4bit: bool = False,
     device: str | None = None,
     dtype: str | None = None,
+    fast: bool = True,
     progress: Callable[[str, float], None] | None = None,
 ) -> VLM:
     """`name` is "nano", a folder (a checkpoint, a run, an adapter) or a hub id. Raises `ModelError` or `DownloadError`.
 
     `device` defaults to the GPU where there is one; `dtype` ("float32", "bfloat16", "float16") to bfloat16 on GPUs that
-    have it and float32 on the CPU.
+    have it and float32 on the CPU. Without `fast` there is no lean decoder, as for a training.
     """
     report = progress or (lambda stage, fraction: None)
     where = _device(device)
@@ -105,7 +106,8 @@ def load_vlm(
         raise
     except Exception as error:
         raise _explained(name, error) from error
-    vlm = VLM(model, processor, name=name if adapter is None else f"{name} + {adapter}", revision=revision)
+    called = name if adapter is None else f"{name} + {adapter}"
+    vlm = VLM(model, processor, name=called, revision=revision, fast=fast)
     report("ready", 1.0)
     return vlm
 

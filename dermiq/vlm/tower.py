@@ -168,6 +168,10 @@ class DermTowerPair(PreTrainedModel):
         self.far, self.near = DermTower(single), DermTower(single)
         self.post_init()
 
+    def train(self, mode: bool = True) -> DermTowerPair:
+        """While it is frozen it stays as in evaluation: batch norm's running statistics are weights, too."""
+        return super().train(mode and any(parameter.requires_grad for parameter in self.parameters()))
+
     def maps(self, pixel_values: Tensor) -> Tensor:
         """(B, 3, S, S) -> (B, 2560, S/32, S/32), each image as it is."""
         return torch.cat([tower.pyramid(pixel_values)[-1] for tower in (self.far, self.near)], dim=1)

@@ -1,0 +1,109 @@
+"""What a Hugging Face trainer tells a run folder, and when it must stop. The same for every stage."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from typing import Any
+
+import psutil
+import torch
+from transformers import TrainerCallback
+
+from dermiq.errors import ModelError
+from train.log import append
+from train.run_folder import keep_checkpoints, seal
+from train.runs import Owner
+
+_LEFT_OUT = ("train_", "total_flos", "num_input_tokens_seen", "num_tokens", "eval_num_tokens")
+
+
+class RunCallback(TrainerCallback):
+    """Logs, status, checkpoints that are sealed, a stop after the step, early stopping."""
+
+    def __init__(self, owner: Owner, *, keep: int, patience: int, window: int = 1) -> None:
+        """`window` is the number of steps that share one rollout: a stop in between could not be resumed exactly."""
+        self.owner, self.keep, self.patience, self.window = owner, keep, patience, window
+        self.stopped = False  # on request, before the end
+        self.ended = False  # early, since val no longer improves
+        self._marked = (time.perf_counter(), 0, 0)  # time, step, tokens at the last log
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._mark(state)
+        self.owner.progress(state.global_step, state.max_steps)
+
+    def _mark(self, state: Any) -> None:
+        self._marked = (time.perf_counter(), state.global_step, int(state.num_input_tokens_seen))
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.owner.progress(state.global_step, state.max_steps)
+        if state.global_step % self.window or state.global_step >= state.max_steps:
+            return
+        if agreed(self.owner.stop_requested, args.device):
+            self.stopped = True
+            control.should_save = control.should_training_stop = True
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        if logs is None or not state.is_world_process_zero or "train_loss" in logs:  # the last: a summary
+            return
+        if not math.isfinite(logs.get("loss", 0.0)):
+            raise ModelError(
+                f"The loss is no longer a number at step {state.global_step}. Start again with a lower learning_rate."
+            )
+        line = {"step": state.global_step, **{k: v for k, v in logs.items() if not k.startswith(_LEFT_OUT)}}
+        if "loss" in logs:
+            line |= self._speed(state)
+            self._mark(state)
+        append(self.owner.folder / "metrics.jsonl", line)
+        told = [f"{name} {logs[name]:.4g}" for name in ("loss", "reward", "eval_loss") if name in logs]
+        print(f"step {state.global_step} of {state.max_steps}: {', '.join(told)}", flush=True)
+
+    def _speed(self, state: Any) -> dict[str, float]:
+        then, step, tokens = self._marked
+        seconds, steps = time.perf_counter() - then, max(state.global_step - step, 1)
+        return {
+            "seconds_per_step": seconds / steps,
+            "tokens_per_second": (int(state.num_input_tokens_seen) - tokens) / max(seconds, 1e-9),
+            "peak_memory_gb": peak_memory() / 1e9,
+        }
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Ends the training after `patience` evaluations without a new best; what was seen is in the state itself."""
+        losses = [line["eval_loss"] for line in state.log_history if "eval_loss" in line]
+        if self.patience and losses and len(losses) - 1 - losses.index(min(losses)) >= self.patience:
+            self.ended = control.should_training_stop = control.should_save = True
+            print(f"eval_loss has not fallen for {self.patience} evaluations: the training ends here.", flush=True)
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        together()  # every process has written its part
+        if state.is_world_process_zero:
+            ended = self.ended or state.global_step >= state.max_steps
+            seal(self.owner.folder / f"checkpoint-{state.global_step}", step=state.global_step, ended=ended)
+            keep_checkpoints(self.owner.folder, self.keep)
+
+
+def agreed(wish: bool, device: torch.device) -> bool:
+    """Whether any process wishes it: all stop after the same step."""
+    if not torch.distributed.is_initialized():
+        return wish
+    flag = torch.tensor(float(wish), device=device)
+    torch.distributed.all_reduce(flag, torch.distributed.ReduceOp.MAX)
+    return bool(flag.item())
+
+
+def together() -> None:
+    if torch.distributed.is_initialized():
+        torch.distributed.barrier()
+
+
+def peak_memory() -> int:
+    """Bytes: of the GPU as torch allocated them, else of this process."""
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        return int(torch.cuda.max_memory_allocated())
+    if sys.platform == "win32":
+        return int(psutil.Process().memory_info().peak_wset)
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak if sys.platform == "darwin" else peak * 1024)

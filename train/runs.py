@@ -1,0 +1,665 @@
+"""Runs: start, queue, watch, stop, kill, resume, compare, delete. One at a time on each device.
+
+    python -m train.runs list
+    python -m train.runs show NAME
+    python -m train.runs stop|kill|resume|delete|undelete NAME
+    python -m train.runs compare NAME NAME...
+
+Each takes `--json` and `--runs FOLDER` (default: DERMIQ_RUNS, or runs/ in the repository). From Python, for a page:
+
+    run = start(config)                     # a child process in a session of its own, its output in log.txt
+    lines = metrics(run.folder, since=12)   # what was logged from line 12 on
+    stop(run.folder)                        # finishes its step, saves, ends; resume(run.folder) goes on from there
+
+A stage is a module of `train` with `CONFIG`, a dataclass of options that has `stage`, `check()` and `place()`, and
+`run(config, owner)`, which returns once `final/` is sealed or a stop was asked for. Knows no trainer and no page.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import errno
+import importlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import psutil
+from filelock import FileLock, Timeout
+
+from dermiq.errors import DataError, DermIQError, InputError
+from train import options
+from train.run_folder import (
+    CONFIG,
+    LIVE,
+    STOP,
+    Status,
+    checkpoints,
+    current_status,
+    cut_lines,
+    drop_incomplete,
+    is_complete,
+    last_checkpoint,
+    own_process,
+    read_config,
+    read_lines,
+    read_status,
+    same_process,
+    write_json,
+    write_status,
+)
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+TRASH, LOCKS = ".trash", ".locks"
+POLL_S = 0.5  # between two looks at the queue
+STATUS_EVERY_S = 1.0  # between two writes of the step
+MIN_FREE_BYTES = 200_000_000  # below this not even logs and an adapter are sure to fit
+_STAGE = re.compile(r"(train|tests)\.[a-z_]+")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+class StageConfig(Protocol):
+    stage: ClassVar[str]  # the module that runs it, "train.sft"
+
+    def check(self) -> None:
+        """Raises DermIQError for what can be known to be wrong before anything is computed."""
+
+    def place(self) -> str:
+        """The device that it needs for itself: "cpu", "cuda:0"."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run as it stands now."""
+
+    folder: Path
+    stage: str  # "sft"
+    options: Mapping[str, Any]
+    status: Status
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def state(self) -> str:
+        return self.status.state
+
+    @property
+    def is_live(self) -> bool:
+        return self.state in LIVE
+
+    def as_dict(self) -> dict[str, Any]:
+        saved = list(checkpoints(self.folder))
+        return {
+            "name": self.name,
+            "folder": str(self.folder),
+            "stage": self.stage,
+            **asdict(self.status),
+            "checkpoints": saved,
+            "options": dict(self.options),
+        }
+
+
+# --- reading ----------------------------------------------------------------------------
+
+
+def runs_folder(folder: str | Path | None = None) -> Path:
+    """The argument, `DERMIQ_RUNS`, or `runs/` in the repository."""
+    return Path(folder or os.environ.get("DERMIQ_RUNS") or REPOSITORY / "runs").expanduser().resolve()
+
+
+def find(name: str | Path, root: Path | None = None) -> Path:
+    """The folder of a run given by name or path. Raises InputError where there is none."""
+    for folder in (Path(name).expanduser(), (root or runs_folder()) / name):
+        if (folder / CONFIG).is_file():
+            return folder.resolve()
+    raise InputError(f"There is no run {str(name)!r} in {root or runs_folder()}. See `python -m train.runs list`.")
+
+
+def load_run(folder: Path) -> Run:
+    """Raises DataError where the folder is not a run's."""
+    stage, values = read_config(folder)
+    return Run(folder, stage.rsplit(".", 1)[-1], values, current_status(folder))
+
+
+def list_runs(root: Path | None = None) -> list[Run]:
+    """All runs, the newest first. Folders that are no runs are left out."""
+    root = root or runs_folder()
+    found = []
+    for path in root.iterdir() if root.is_dir() else ():
+        if not path.name.startswith(".") and path.is_dir():
+            with contextlib.suppress(DataError):
+                found.append(load_run(path))
+    return sorted(found, key=lambda run: (run.status.created, run.name), reverse=True)
+
+
+def metrics(folder: Path, since: int = 0) -> list[dict[str, Any]]:
+    """The logged lines from number `since` on. A resumed run has dropped those that it computes again."""
+    return read_lines(folder / "metrics.jsonl", since)
+
+
+def samples(folder: Path, since: int = 0) -> list[dict[str, Any]]:
+    """Completions with the parts of their reward."""
+    return read_lines(folder / "samples.jsonl", since)
+
+
+def compare(folders: Sequence[Path]) -> dict[str, Any]:
+    """The options in which runs differ, and the last logged value of everything."""
+    runs = [load_run(folder) for folder in folders]
+    flat = [dict(_flat(run.options)) for run in runs]
+    names = sorted({name for values in flat for name in values})
+    last: list[dict[str, Any]] = []
+    for run in runs:
+        last.append({key: value for line in metrics(run.folder) for key, value in line.items()})
+    return {
+        "runs": [{"name": run.name, "stage": run.stage, "state": run.state} for run in runs],
+        "options": {
+            name: [values.get(name) for values in flat]
+            for name in names
+            if len({json.dumps(values.get(name)) for values in flat}) > 1
+        },
+        "metrics": {
+            name: [values.get(name) for values in last] for name in sorted({name for values in last for name in values})
+        },
+    }
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+# --- starting ---------------------------------------------------------------------------
+
+
+def create(config: StageConfig, *, name: str = "", root: Path | None = None) -> Path:
+    """Checks the config and makes the run's folder, queued. Raises DermIQError before anything is written."""
+    config.check()
+    root = root or runs_folder()
+    stage = config.stage.rsplit(".", 1)[-1]
+    if name and not _NAME.fullmatch(name):
+        raise InputError(f"A run cannot be called {name!r}: use letters, digits, dots, dashes and underscores.")
+    with _explained_disk(root):
+        root.mkdir(parents=True, exist_ok=True)
+        check_disk(root)
+        new = root / f".new-{os.getpid()}-{threading.get_ident()}"
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir()
+        write_json(new / CONFIG, {"stage": config.stage, "options": options.as_dict(config)})
+        now = time.time()
+        write_status(new, Status("queued", "Starting.", created=now, queued=now))
+        return _take_name(new, root, name, stage)
+
+
+def _take_name(new: Path, root: Path, name: str, stage: str) -> Path:
+    """Renames the finished folder into place, so that a run is never seen without its config."""
+    base = name or f"{stage}-{time.strftime('%Y%m%d-%H%M%S')}"
+    for number in range(1, 1000):
+        target = root / (base if number == 1 else f"{base}-{number}")
+        with FileLock(_lock_path(root, "names")):
+            if not target.exists():
+                os.replace(new, target)
+                return target
+        if name:
+            break
+    shutil.rmtree(new)
+    raise InputError(f"There is already a run {base!r} in {root}. Choose another name, or resume it.")
+
+
+def _lock_path(root: Path, name: str) -> Path:
+    (root / LOCKS).mkdir(parents=True, exist_ok=True)
+    return root / LOCKS / f"{name.replace(':', '-')}.lock"
+
+
+def check_disk(root: Path, needed: int = MIN_FREE_BYTES) -> None:
+    """Raises InputError where fewer than `needed` bytes are free."""
+    free = shutil.disk_usage(root).free
+    if free < needed:
+        raise InputError(
+            f"The disk of {root} has {free / 1e9:.1f} GB free and the run needs {needed / 1e9:.1f} GB. "
+            "Free some, or set DERMIQ_RUNS to a folder on another disk."
+        )
+
+
+@contextlib.contextmanager
+def _explained_disk(root: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{root} cannot be written: {error.strerror or error}.", detail=repr(error)) from error
+
+
+def start(config: StageConfig, *, name: str = "", root: Path | None = None) -> Run:
+    """Starts a run as a child process that outlives this one; it waits in its device's queue if it must."""
+    folder = create(config, name=name, root=root)
+    _spawn(folder)
+    return load_run(folder)
+
+
+def resume(folder: Path) -> Run:
+    """Goes on from the last complete checkpoint, in a child process. Raises InputError where there is nothing to do."""
+    prepare_resume(folder)
+    _spawn(folder)
+    return load_run(folder)
+
+
+def prepare_resume(folder: Path) -> None:
+    """Makes an ended run ready to be worked on again."""
+    run = load_run(folder)
+    if run.is_live:
+        raise InputError(f"The run {run.name} is {run.state}; there is nothing to resume.")
+    if run.state == "finished":
+        raise InputError(
+            f"The run {run.name} is finished. Start a new one with --model {run.name} to train it further."
+        )
+    check_disk(folder.parent)
+    with _explained_disk(folder):
+        (folder / STOP).unlink(missing_ok=True)
+        nobody = replace(run.status, pid=None, pid_started=None, ended=None)
+        write_status(folder, replace(nobody, state="queued", reason="Starting again.", queued=time.time()))
+
+
+def _spawn(folder: Path) -> None:
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    environment.setdefault("OMP_WAIT_POLICY", "passive")
+    with (folder / "log.txt").open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "train.runs", "work", str(folder)],
+            cwd=REPOSITORY,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    threading.Thread(target=process.wait, daemon=True).start()  # reaps it, so that it does not stay as a zombie
+
+
+def stop(folder: Path) -> Run:
+    """Asks a run to finish its step, save and end. A queued one just ends."""
+    run = load_run(folder)
+    if not run.is_live:
+        raise InputError(f"The run {run.name} is not running: it is {run.state}.")
+    (folder / STOP).touch()
+    return load_run(folder)
+
+
+def kill(folder: Path) -> Run:
+    """Ends a run's processes at once. What it did since its last checkpoint is lost."""
+    run = load_run(folder)
+    pid, started = run.status.pid, run.status.pid_started
+    if not run.is_live or pid is None or started is None or not same_process(pid, started):
+        raise InputError(f"The run {run.name} has no process to kill: it is {run.state}.")
+    group = os.getpgid(pid)
+    if group == pid:  # a session of its own, so its helpers go with it
+        os.killpg(group, signal.SIGKILL)
+    else:
+        os.kill(pid, signal.SIGKILL)
+    with contextlib.suppress(psutil.Error):
+        psutil.Process(pid).wait(timeout=10)
+    status = read_status(folder)
+    write_status(folder, replace(status, state="interrupted", reason="Killed on request.", ended=time.time()))
+    return load_run(folder)
+
+
+def delete(folder: Path) -> Path:
+    """Moves a run to the trash inside the runs' folder; `undelete` brings it back. Raises InputError while it lives."""
+    run = load_run(folder)
+    if run.is_live:
+        raise InputError(f"The run {run.name} is {run.state}. Stop it before it is deleted.")
+    trash = folder.parent / TRASH / f"{run.name}@{time.time_ns()}"
+    trash.parent.mkdir(exist_ok=True)
+    os.replace(folder, trash)
+    return trash
+
+
+def undelete(name: str, root: Path | None = None) -> Path:
+    """Brings back what was deleted last under this name."""
+    root = root or runs_folder()
+    kept = sorted((root / TRASH).glob(f"{name}@*"), key=lambda path: int(path.name.rsplit("@", 1)[1]))
+    if not _NAME.fullmatch(name) or not kept:
+        raise InputError(f"No deleted run is called {name!r}.")
+    if (root / name).exists():
+        raise InputError(f"There is a run {name!r} again. Delete or rename it first.")
+    os.replace(kept[-1], root / name)
+    return root / name
+
+
+# --- working: in the process that trains --------------------------------------------------
+
+
+class Owner:
+    """What a stage is given: its folder, where to say how far it is, and whether to stop.
+
+    With several processes of one run (`accelerate launch`) only the first writes.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.is_main = int(os.environ.get("RANK", "0")) == 0
+        self._status = replace(read_status(folder), **own_process())
+        self._written = 0.0
+
+    @property
+    def step(self) -> int:
+        return self._status.step
+
+    @property
+    def stop_requested(self) -> bool:
+        return (self.folder / STOP).exists()
+
+    def request_stop(self) -> None:
+        (self.folder / STOP).touch()
+
+    def progress(self, step: int, total: int) -> None:
+        self.update(step=step, total=total, soon=time.time() - self._written < STATUS_EVERY_S)
+
+    def update(self, *, soon: bool = False, **changes: Any) -> None:
+        """Changes the status; with `soon` it is written with the next change."""
+        self._status = replace(self._status, **changes)
+        if self.is_main and not soon:
+            write_status(self.folder, self._status)
+            self._written = time.time()
+
+    @contextlib.contextmanager
+    def turn(self, device: str) -> Iterator[bool]:
+        """Waits until the device is free and every run that came earlier had its turn. False where it was told to stop.
+
+        The lock is the operating system's: it ends with the process that holds it.
+        """
+        if not self.is_main:
+            yield True
+            return
+        lock = FileLock(_lock_path(self.folder.parent, f"device-{device}"))
+        self.update(device=device, reason=f"Waiting for {device}.")
+        while not self.stop_requested:
+            if not self._is_behind(device) and _acquired(lock):
+                try:
+                    yield True
+                finally:
+                    lock.release()
+                return
+            time.sleep(POLL_S)
+        yield False
+
+    def _is_behind(self, device: str) -> bool:
+        mine = (self._status.queued, self.folder.name)
+        return any(
+            run.state == "queued" and run.status.device == device and (run.status.queued, run.name) < mine
+            for run in list_runs(self.folder.parent)
+        )
+
+
+def _acquired(lock: FileLock) -> bool:
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return False
+    return True
+
+
+def work(folder: Path) -> Status:
+    """Runs the stage of a queued folder in this process, to its end. What goes wrong is in the status it returns."""
+    if int(os.environ.get("RANK", "0")) != 0:
+        return _work(folder)
+    try:
+        with FileLock(folder / ".lock", timeout=0):
+            return _work(folder)
+    except Timeout:
+        raise InputError(f"Another process works on {folder.name}.") from None
+
+
+def _work(folder: Path) -> Status:
+    owner = Owner(folder)
+    owner.update(state="queued")
+    with _stopping_signals(owner):
+        try:
+            state, reason = _stage_to_its_end(owner)
+        except DermIQError as error:
+            state, reason = "failed", str(error)
+            print(f"{reason}\n{error.detail}".strip(), file=sys.stderr)
+        except BaseException as error:  # whatever it is: the folder says it, and the log has it whole
+            traceback.print_exc()
+            state, reason = "failed", explained(error, owner.step)
+            if not isinstance(error, Exception):
+                owner.update(state=state, reason=reason, ended=time.time())
+                raise
+    with contextlib.suppress(OSError):  # a full disk: the folder then reads as interrupted
+        owner.update(state=state, reason=reason, ended=time.time())
+    return replace(read_status(folder), state=state, reason=reason)
+
+
+def _stage_to_its_end(owner: Owner) -> tuple[str, str]:
+    name, values = read_config(owner.folder)
+    if not _STAGE.fullmatch(name):
+        raise DataError(f"{owner.folder.name} names the stage {name!r}, which is none of this project's.")
+    stage = importlib.import_module(name)
+    config = options.make(stage.CONFIG, values)
+    config.check()
+    with owner.turn(config.place()) as taken:
+        if not taken:
+            return "stopped", "Stopped before its turn came."
+        if owner.is_main:
+            begin(owner)
+        stage.run(config, owner)
+    if is_complete(owner.folder / "final"):
+        return "finished", "Finished."
+    if not owner.stop_requested:
+        raise DataError(f"The stage {name} ended without a result.")
+    return "stopped", f"Stopped on request after step {owner.step}."
+
+
+def begin(owner: Owner) -> None:
+    """Forgets what was half done by an earlier process."""
+    folder = owner.folder
+    drop_incomplete(folder)
+    found = last_checkpoint(folder)
+    step = found[0] if found else 0
+    for name in ("metrics.jsonl", "samples.jsonl"):
+        cut_lines(folder / name, after_step=step)
+    owner.update(state="running", reason="", started=time.time(), step=step)
+
+
+def explained(error: BaseException, step: int) -> str:
+    """One sentence for what a stage did not foresee."""
+    text = str(error).lower()
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return f"The disk is full (at step {step}). Free some and resume."
+    if isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text:
+        return f"Out of memory at step {step}. Lower batch_size, or turn gradient_checkpointing on, and resume."
+    if isinstance(error, KeyboardInterrupt):
+        return f"Interrupted from the keyboard at step {step}."
+    first = str(error).strip().splitlines()
+    return f"{type(error).__name__} at step {step}: {first[0] if first else 'no message'}. log.txt has the rest."
+
+
+@contextlib.contextmanager
+def _stopping_signals(owner: Owner) -> Iterator[None]:
+    """SIGTERM and Ctrl-C ask for a stop; a second Ctrl-C ends at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def handle(number: int, frame: object) -> None:
+        if number == signal.SIGINT and owner.stop_requested:
+            raise KeyboardInterrupt
+        owner.request_stop()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+# --- command line -------------------------------------------------------------------------
+
+
+def command(config_class: Any, argv: Sequence[str] | None = None, *, description: str = "") -> int:
+    """A stage's own command: options, then the run, here or (with --detach) in a process of its own."""
+    prog = f"python -m {config_class.stage}"
+    try:
+        made = options.parser(config_class, prog=prog, description=description)
+        made.add_argument("--name", default="", help="of the run; default: the stage and the time")
+        made.add_argument("--runs", default=None, metavar="FOLDER", help="where runs are kept; default: DERMIQ_RUNS")
+        made.add_argument("--detach", action="store_true", default=False, help="start it and return at once")
+        made.add_argument(
+            "--print-config", action="store_true", default=False, help="print the options as YAML; no run"
+        )
+        given = vars(made.parse_args(argv))
+        name, root, detach, show = (given.pop(key) for key in ("name", "runs", "detach", "print_config"))
+        config = options.from_flags(config_class, given)
+        if show:
+            print(options.to_yaml(config), end="")
+            return 0
+        if detach:
+            run = start(config, name=name, root=runs_folder(root))
+            print(f"{run.name}: {run.folder}")
+            return 0
+        folder = _create_once(config, name, runs_folder(root))
+        print(f"{folder.name}: {folder}", flush=True)
+        with tee(folder / "log.txt"):
+            status = work(folder)
+        print(f"{folder.name}: {status.state}. {status.reason}")
+        return 0 if status.state in ("finished", "stopped") else 1
+    except DermIQError as error:
+        print(str(error), file=sys.stderr)
+        return 2
+
+
+def _create_once(config: StageConfig, name: str, root: Path) -> Path:
+    """The run's folder; of several processes of one run the first makes it and the others wait for it."""
+    rank, size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1:
+        return create(config, name=name, root=root)
+    if not name:
+        raise InputError("A run of several processes needs a name, so that they find each other: --name NAME.")
+    if rank == 0:
+        return create(config, name=name, root=root)
+    while not (root / name / CONFIG).is_file():  # the launcher ends us if the first fails
+        time.sleep(POLL_S)
+    return root / name
+
+
+@contextlib.contextmanager
+def tee(path: Path) -> Iterator[None]:
+    """What is printed goes to the file, too."""
+
+    class Both:
+        def __init__(self, stream: Any) -> None:
+            self._stream = stream
+
+        def write(self, text: str) -> int:
+            file.write(text)
+            return int(self._stream.write(text))
+
+        def flush(self) -> None:
+            file.flush()
+            self._stream.flush()
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._stream, name)
+
+    with path.open("a", encoding="utf-8", buffering=1) as file:
+        both: Any = Both(sys.stdout)
+        errors: Any = Both(sys.stderr)
+        with contextlib.redirect_stdout(both), contextlib.redirect_stderr(errors):
+            yield
+
+
+def table(runs: Sequence[Run]) -> str:
+    """One line a run."""
+    rows = [("name", "stage", "state", "step", "device", "reason")]
+    for run in runs:
+        status = run.status
+        step = f"{status.step}/{status.total}" if status.total else str(status.step)
+        rows.append((run.name, run.stage, run.state, step, status.device, status.reason))
+    widths = [max(len(row[i]) for row in rows) for i in range(5)]
+    return "\n".join(
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[5]]).rstrip()
+        for row in rows
+    )
+
+
+def _described(run: Run) -> str:
+    status = run.status
+    lines = [f"{run.name}  {run.stage}  {run.state}", f"folder: {run.folder}"]
+    lines += [f"reason: {status.reason}"] if status.reason else []
+    lines += [f"step: {status.step} of {status.total}"] if status.total else []
+    saved = list(checkpoints(run.folder))
+    lines += [f"checkpoints: {', '.join(map(str, saved))}"] if saved else []
+    last = metrics(run.folder)[-1:]
+    lines += [f"last: {json.dumps(last[0])}"] if last else []
+    return "\n".join(lines)
+
+
+def _compared(result: Mapping[str, Any]) -> str:
+    lines = ["\t".join(["", *(run["name"] for run in result["runs"])])]
+    for part in ("options", "metrics"):
+        lines += ["\t".join([name, *map(str, values)]) for name, values in result[part].items()]
+    return "\n".join(lines)
+
+
+def _act(action: str, names: Sequence[str], root: Path) -> tuple[Any, str]:
+    """What the command did, as JSON and as text."""
+    if action == "list":
+        runs = list_runs(root)
+        return [run.as_dict() for run in runs], table(runs) if runs else f"No runs in {root}."
+    if action == "compare":
+        result = compare([find(name, root) for name in names])
+        return result, _compared(result)
+    if action == "undelete":
+        run = load_run(undelete(names[0], root))
+        return run.as_dict(), f"{run.name} is back."
+    folder = find(names[0], root)
+    if action == "delete":
+        delete(folder)
+        text = f"{folder.name} is in the trash. `python -m train.runs undelete {folder.name}` brings it back."
+        return {"name": folder.name, "deleted": True}, text
+    act = {"show": load_run, "stop": stop, "kill": kill, "resume": resume}[action]
+    run = act(folder)
+    return run.as_dict(), _described(run)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = options.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "action", choices=("list", "show", "stop", "kill", "resume", "compare", "delete", "undelete", "work")
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--runs", default=None, metavar="FOLDER", help="where runs are kept")
+    try:
+        given = parser.parse_args(argv)
+        wanted = {"list": (0, 0), "compare": (2, 99)}.get(given.action, (1, 1))
+        if not wanted[0] <= len(given.names) <= wanted[1]:
+            raise InputError(f"`{given.action}` takes {'no name' if wanted[1] == 0 else f'{wanted[0]} name(s)'}.")
+        if given.action == "work":
+            return 0 if work(Path(given.names[0])).state in ("finished", "stopped") else 1
+        result, text = _act(given.action, given.names, runs_folder(given.runs))
+        print(json.dumps(result, indent=1) if given.json else text)
+        return 0
+    except DermIQError as error:
+        print(str(error), file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,387 @@
+"""What the stages share: options, model, adapter, a run that stops and resumes, export. Knows no loss and no data.
+
+A stage is a module with a dataclass of options that inherits `StageConfig`, and a function that builds TRL's trainer:
+
+    def build(config: SFTConfig, vlm: VLM, owner: Owner) -> Trainer: ...
+
+    def run(config: SFTConfig, owner: Owner) -> None:
+        run_stage(config, owner, build)
+
+    if __name__ == "__main__":
+        sys.exit(runs.command(SFTConfig, description=__doc__))
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from dermiq.errors import InputError, ModelError
+from train.options import option
+from train.run_folder import CONFIG, MANIFEST, is_complete, last_checkpoint, read_json, seal, write_json
+from train.runs import REPOSITORY, Owner, check_disk, runs_folder
+
+if TYPE_CHECKING:
+    from dermiq.vlm.load import VLM
+
+LANGUAGE_LAYERS = r".*(language_model|text_model).*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
+PROJECTORS = ("multi_modal_projector", "connector", "merger")  # LLaVA, Idefics3 and SmolVLM, Qwen-VL
+VISION = ("vision_tower", "vision_model", "visual")
+OPTIMIZERS = {"adamw": "adamw_torch", "adamw_8bit": "adamw_8bit", "paged_adamw_8bit": "paged_adamw_8bit"}
+PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "bitsandbytes", "datasets", "numpy")
+QUIET = {"HF_HUB_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "false"}
+
+
+@dataclass(frozen=True)
+class StageConfig:
+    stage: ClassVar[str] = ""
+
+    model: str = option("nano", "a model of the hub, a folder, a run's name, or nano: DermIQ-Nano")
+    load_in_4bit: bool = option(False, "keep the frozen weights in 4 bits (QLoRA)")
+    device: str = option("", "cpu, cuda, cuda:1, mps; empty: a GPU when there is one")
+    dtype: str = option("", "of the weights; empty: as fits the device", choices=("", "float32", "bfloat16", "float16"))
+    threads: int = option(0, "of the CPU; 0: as many as it has", minimum=0)
+    lora_rank: int = option(16, "0: train the whole language model", minimum=0)
+    lora_alpha: int = option(32, "LoRA's scale times its rank", minimum=1)
+    lora_dropout: float = option(0.0, "within LoRA", minimum=0, maximum=0.9)
+    lora_targets: str = option(LANGUAGE_LAYERS, "regular expression of the layers that LoRA changes")
+    train_projector: bool = option(False, "train what lies between vision tower and language model, too")
+    steps: int = option(0, "optimizer steps; 0: by epochs", minimum=0)
+    epochs: float = option(1.0, "passes over the data, where steps is 0", above=0)
+    batch_size: int = option(2, "examples at a time on each device", minimum=1)
+    accumulation: int = option(1, "batches an optimizer step", minimum=1)
+    learning_rate: float = option(1e-4, "its highest value", above=0)
+    schedule: str = option("cosine", "of the learning rate", choices=("cosine", "linear", "constant_with_warmup"))
+    warmup_steps: int = option(0, "steps in which the learning rate rises", minimum=0)
+    weight_decay: float = option(0.0, "of the optimizer", minimum=0)
+    max_grad_norm: float = option(1.0, "longer gradients are shortened to it", above=0)
+    optimizer: str = option("adamw", "the 8-bit ones need bitsandbytes", choices=tuple(OPTIMIZERS))
+    gradient_checkpointing: bool = option(False, "compute activations twice rather than keep them")
+    seed: int = option(1, "of everything that is drawn", minimum=0)
+    log_every: int = option(1, "steps between two lines of metrics.jsonl", minimum=1)
+    save_every: int = option(50, "steps between two checkpoints; 0: only at the end", minimum=0)
+    keep_checkpoints: int = option(2, "the newest that are kept", minimum=1)
+    eval_every: int = option(0, "steps between two evaluations on val; 0: none", minimum=0)
+    patience: int = option(0, "evaluations without a new best after which the training ends; 0: never", minimum=0)
+    export: str = option("merged", "final/ holds the whole model, or LoRA alone", choices=("merged", "adapter"))
+    push_to_hub: bool = option(False, "send final/ to the Hugging Face hub, as a private model")
+    hub_id: str = option("", "under this name: owner/name")
+
+    def check(self) -> None:
+        """Raises DermIQError for what would fail later. A stage adds its data."""
+        model = resolved_model(self.model)
+        if self.load_in_4bit and self.lora_rank == 0:
+            raise InputError("Nothing would be trained: 4-bit weights are frozen. Set lora_rank above 0.")
+        if self.load_in_4bit and self.model == "nano":
+            raise InputError("DermIQ-Nano is small already: leave load_in_4bit out.")
+        if self.lora_rank == 0 and self.export == "adapter":
+            raise InputError("export is adapter, but without LoRA (lora_rank 0) there is none. Set it to merged.")
+        if self.export == "adapter" and is_adapter(model):
+            raise InputError(
+                f"{self.model} is itself an adapter: one on top of it cannot be loaded. Set export to merged."
+            )
+        if self.push_to_hub and self.hub_id.count("/") != 1:
+            raise InputError("push_to_hub needs hub_id: owner/name.")
+        if self.patience and not self.eval_every:
+            raise InputError("patience counts evaluations: set eval_every, too.")
+        _check_device(self.device)
+
+    def place(self) -> str:
+        """Which device the run needs for itself."""
+        if self.device in ("", "cuda"):
+            import torch
+
+            if torch.cuda.is_available():
+                return "cuda:0"
+            return "mps" if torch.backends.mps.is_available() and not self.device else "cpu"
+        return self.device
+
+
+C = TypeVar("C", bound=StageConfig)
+
+
+def _check_device(device: str) -> None:
+    kind, _, number = device.partition(":")
+    if kind not in ("", "cpu", "cuda", "mps") or (number and not (kind == "cuda" and number.isdigit())):
+        raise InputError(f"device is {device!r}; it must be cpu, cuda, cuda:1, ... or mps.")
+    if kind == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            raise InputError(f"device is {device!r}, but no GPU that PyTorch can use was found.")
+        if int(number or 0) >= torch.cuda.device_count():
+            raise InputError(f"device is {device!r}, but this machine has {torch.cuda.device_count()} GPU(s).")
+
+
+def resolved_model(name: str) -> str:
+    """A run's name becomes its folder. Raises InputError where the name can be neither folder, run nor hub id."""
+    if name == "nano":
+        return name
+    folder = next((path for path in (Path(name).expanduser(), runs_folder() / name) if path.is_dir()), None)
+    if folder is not None:
+        if (folder / CONFIG).is_file() and (folder / "status.json").is_file() and not is_complete(folder / "final"):
+            raise InputError(f"The run {folder.name} has no finished final/ to start from. Resume it first.")
+        return str(folder.resolve())
+    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+        raise InputError(f"There is no model {name!r}: name a folder, a run, or a model of the hub (owner/name).")
+    return name
+
+
+def is_adapter(model: str) -> bool:
+    folders = (Path(model), Path(model) / "final")
+    return any((f / "adapter_config.json").is_file() and not (f / "model.safetensors").is_file() for f in folders)
+
+
+# --- model ------------------------------------------------------------------------------
+
+
+def load_model(config: StageConfig, device: str) -> VLM:
+    """The model in training's precision, every weight still as it was loaded."""
+    from dermiq.vlm.load import load_vlm
+
+    dtype = config.dtype or ("float32" if config.lora_rank == 0 else None)  # whole weights: AdamW needs their low bits
+    return load_vlm(
+        resolved_model(config.model), load_in_4bit=config.load_in_4bit, device=device, dtype=dtype, fast=False
+    )
+
+
+def make_trainable(model: Any, config: StageConfig) -> Any:
+    """LoRA around `model`, or its language model unfrozen. Raises ModelError where nothing would be trained."""
+    if config.lora_rank:
+        model = _with_lora(model, config)
+    else:
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(not any(part in VISION for part in name.split(".")))
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise ModelError(f"Nothing of {config.model} would be trained.")
+    return model
+
+
+def _with_lora(model: Any, config: StageConfig) -> Any:
+    import torch
+    from peft import LoraConfig, get_peft_model
+
+    from dermiq.vlm.nano import quiet_peft
+
+    projectors = [name for name in PROJECTORS if any(full.split(".")[-1] == name for full, _ in model.named_modules())]
+    if config.train_projector and not projectors:
+        raise ModelError(f"{config.model} has no projector that is known here: leave train_projector out.")
+    lora = LoraConfig(
+        r=config.lora_rank,
+        lora_alpha=config.lora_alpha,
+        lora_dropout=config.lora_dropout,
+        target_modules=config.lora_targets,
+        modules_to_save=projectors if config.train_projector else None,
+        task_type="CAUSAL_LM",
+    )
+    torch.manual_seed(config.seed)  # LoRA begins at random
+    try:
+        with quiet_peft():
+            wrapped: Any = get_peft_model(model, lora)
+    except ValueError as error:
+        raise ModelError(
+            f"Nothing of {config.model} would be trained: lora_targets fits none of its layers.", detail=str(error)
+        ) from error
+    wrapped.peft_config["default"].base_model_name_or_path = resolved_model(config.model)
+    return wrapped
+
+
+# --- trainer ----------------------------------------------------------------------------
+
+
+def arguments(config: StageConfig, folder: Path, device: str, *, has_val: bool) -> dict[str, Any]:
+    """What TRL's config classes have in common with ours."""
+    import torch
+
+    on_gpu = device.startswith("cuda")
+    return {
+        "output_dir": str(folder),
+        "max_steps": config.steps or -1,
+        "num_train_epochs": config.epochs,
+        "per_device_train_batch_size": config.batch_size,
+        "per_device_eval_batch_size": config.batch_size,
+        "gradient_accumulation_steps": config.accumulation,
+        "learning_rate": config.learning_rate,
+        "lr_scheduler_type": config.schedule,
+        "warmup_steps": config.warmup_steps,
+        "weight_decay": config.weight_decay,
+        "max_grad_norm": config.max_grad_norm,
+        "optim": OPTIMIZERS[config.optimizer],
+        "gradient_checkpointing": config.gradient_checkpointing or None,  # False draws a deprecation warning
+        "seed": config.seed,
+        "data_seed": config.seed,
+        "logging_steps": config.log_every,
+        "logging_nan_inf_filter": False,  # it would hide a loss that is no number
+        "include_num_input_tokens_seen": "all",
+        "save_strategy": "steps",
+        "save_steps": config.save_every or 10**9,
+        "save_total_limit": None,  # it deletes the last whole checkpoint before the next one is sealed
+        "eval_strategy": "steps" if config.eval_every and has_val else "no",
+        "eval_steps": config.eval_every or None,
+        "prediction_loss_only": True,
+        "remove_unused_columns": False,
+        "dataloader_pin_memory": on_gpu,
+        "use_cpu": device == "cpu",
+        "bf16": on_gpu and torch.cuda.is_bf16_supported(including_emulation=False),
+        "fp16": on_gpu and not torch.cuda.is_bf16_supported(including_emulation=False),
+        "report_to": "none",
+        "disable_tqdm": True,
+        "push_to_hub": False,  # final/ is sent, not every checkpoint
+    }
+
+
+def run_stage(config: C, owner: Owner, build: Callable[[C, VLM, Owner], Any], *, window: int = 1) -> None:
+    """Loads, trains from the last checkpoint on, exports. Returns early where a stop was asked for.
+
+    `window`: the steps after which a stop can be resumed exactly (the iterations over one rollout).
+    """
+    device = _prepare_process(config)
+    vlm = load_model(config, device)
+    vlm.model = make_trainable(vlm.model, config)
+    if owner.is_main:
+        write_json(owner.folder / "environment.json", environment(vlm))
+        check_disk(owner.folder, disk_bytes(config, vlm.model))
+    trainer = build(config, vlm, owner)
+    callback = _attach(trainer, config, owner, window)
+    if owner.stop_requested:
+        return
+    found = last_checkpoint(owner.folder)
+    if found and (read_json(found[1] / MANIFEST) or {}).get("ended"):
+        trainer._load_from_checkpoint(str(found[1]))  # `train` would do one step more
+    else:
+        trainer.train(resume_from_checkpoint=str(found[1]) if found else None)
+    if callback.stopped:
+        return
+    if owner.is_main:
+        export(trainer.model, vlm, config, owner.folder / "final", step=owner.step)
+        if config.push_to_hub:
+            push(owner.folder / "final", config.hub_id)
+
+
+def _prepare_process(config: StageConfig) -> str:
+    """Threads, one visible GPU, no telemetry. Returns the device as this process sees it."""
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    kind, _, number = config.place().partition(":")
+    import torch
+
+    if kind == "cuda" and int(os.environ.get("WORLD_SIZE", "1")) == 1 and not torch.cuda.is_initialized():
+        seen = os.environ.get("CUDA_VISIBLE_DEVICES")
+        names = seen.split(",") if seen else [str(i) for i in range(torch.cuda.device_count())]
+        os.environ["CUDA_VISIBLE_DEVICES"] = names[int(number or 0)]  # Trainer takes every GPU that it sees
+    elif kind == "cuda":
+        return f"cuda:{os.environ.get('LOCAL_RANK', number or '0')}"
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    return kind
+
+
+def _attach(trainer: Any, config: StageConfig, owner: Owner, window: int) -> Any:
+    from transformers import PrinterCallback
+
+    from train.callbacks import RunCallback
+
+    callback = RunCallback(owner, keep=config.keep_checkpoints, patience=config.patience, window=window)
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(callback)
+    trainer.create_model_card = lambda *args, **kwargs: None  # TRL's template, with this machine's paths
+    return callback
+
+
+def disk_bytes(config: StageConfig, model: Any) -> int:
+    """What checkpoints (weights and two moments of what is trained) and the result will take."""
+    trained = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
+    whole = sum(p.numel() * p.element_size() for p in model.parameters())
+    kept = trained if config.lora_rank else whole
+    final = whole if config.export == "merged" else trained
+    if config.export == "merged" and config.load_in_4bit:
+        final *= 4  # two bytes a weight in place of half a byte
+    return (config.keep_checkpoints + 1) * (kept + 2 * trained) + final + 100_000_000
+
+
+# --- result -----------------------------------------------------------------------------
+
+
+def export(model: Any, vlm: VLM, config: StageConfig, folder: Path, *, step: int) -> None:
+    """Writes `final/`, which `load_vlm` reads, and seals it last."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    if config.lora_rank and (config.export == "adapter" or config.load_in_4bit):
+        model.save_pretrained(str(folder))
+        (folder / "README.md").unlink(missing_ok=True)
+    if config.export == "merged":
+        _save_merged(model, config, folder)
+    vlm.processor.save_pretrained(str(folder))
+    seal(folder, step=step, stage=config.stage, model=config.model, revision=vlm.revision)
+
+
+def _save_merged(model: Any, config: StageConfig, folder: Path) -> None:
+    """4-bit weights cannot take an adapter without loss: there it is merged into the base's own precision."""
+    if not config.lora_rank:
+        model.save_pretrained(str(folder))
+        return
+    if not config.load_in_4bit:
+        model.merge_and_unload().save_pretrained(str(folder))
+        return
+    from dermiq.vlm.load import load_vlm
+
+    base = resolved_model(config.model)
+    whole = load_vlm(base, adapter=str(folder), device="cpu", dtype="bfloat16", fast=False).model
+    for file in folder.iterdir():
+        file.unlink()
+    whole.save_pretrained(str(folder))
+
+
+def push(folder: Path, name: str) -> None:
+    """Raises ModelError where the hub does not take it; final/ stays."""
+    from huggingface_hub import HfApi
+
+    try:
+        HfApi().create_repo(name, private=True, exist_ok=True)
+        HfApi().upload_folder(repo_id=name, folder_path=str(folder))
+    except Exception as error:
+        raise ModelError(
+            f"final/ is complete, but could not be sent to {name} ({type(error).__name__}). Run `hf auth login`, then "
+            f"`hf upload {name} final`.",
+            detail=repr(error),
+        ) from error
+
+
+def environment(vlm: VLM) -> dict[str, Any]:
+    """What the result depends on besides the options. No name of the machine, of its user or of its folders."""
+    import torch
+
+    return {
+        "model_revision": vlm.revision,
+        "code": _commit(),
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,
+        "threads": torch.get_num_threads(),
+        "packages": {name: _version(name) for name in PACKAGES},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    """The commit, with "+" where files differ from it; None outside a repository."""
+    try:
+        git = ["git", "-C", str(REPOSITORY)]
+        head = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True)
+        changed = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return head.stdout.strip() + ("+" if changed.stdout.strip() else "")
