@@ -176,7 +176,7 @@ def _trainer(setup: Setup, folder: str) -> Any:
     image = Image.effect_noise((224, 224), 64).convert("RGB")
     prompt = [{"role": "user", "content": _text(processor, image, setup.prompt)}]
     best = {"per_device_train_batch_size": 1, "gradient_accumulation_steps": setup.group}
-    shape = {
+    shape: dict[str, Any] = {
         "ours": {"per_device_train_batch_size": setup.group, "gradient_checkpointing": False},
         "trl": {"per_device_train_batch_size": setup.group},
         "trl_best": {**best, "gradient_checkpointing": False},

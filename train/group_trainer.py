@@ -50,6 +50,7 @@ NORMALISERS: Mapping[str, Normaliser] = {
 }
 """TRL's `loss_type`s that the shared prefix computes, and how each weighs its tokens."""
 
+LAZY_ROWS = 32  # asked for to find the largest
 TOWERS = ("vision_tower", "vision_model", "visual")
 _NO_INPUTS = ("batch_size", "compute_entropy", "compute_aux_loss")
 
@@ -441,7 +442,13 @@ def _own_sampling(trainer: GroupTrainer) -> bool:
 
 
 def largest_row(dataset: Any) -> int:
-    """The row with most to read: characters, and pixels, of which about 200 make one character. Decodes no image."""
+    """The row with most to read: characters, and pixels, of which about 200 make one character. Decodes no image.
+
+    Of a data set whose rows are written when they are asked for, some rows are asked for.
+    """
+    if "prompt" not in dataset.column_names:
+        some = range(0, len(dataset), max(1, len(dataset) // LAZY_ROWS))
+        return max(some, key=lambda row: len(str(dataset[row]["prompt"])))
     columns = [name for name in ("prompt", "image", "images") if name in dataset.column_names]
     tables = dataset.select_columns(columns).with_format("arrow").iter(batch_size=64)
     sizes = [
