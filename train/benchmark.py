@@ -169,6 +169,7 @@ def _trainer(setup: Setup, folder: str) -> Any:
     from train.advantages import AdvantageSettings
     from train.group_trainer import GroupTrainer
 
+    model: Any
     model, processor = load_nano()
     model.requires_grad_(False).to(setup.device)
     for parameter in model.parameters():

@@ -114,6 +114,15 @@ class GroupTrainer(GRPOTrainer):
         self._scored: Tensor | None = None  # (all processes' completions, parts)
         self._cases: list[tuple[str | None, bool]] = []  # diagnosis, truncated: of all processes' completions
 
+    def train(self, *args: Any, **options: Any) -> Any:
+        """TRL's; the model can be saved afterwards."""
+        try:
+            return super().train(*args, **options)
+        finally:
+            if self._sampler is not None:
+                self._sampler.close()
+                self._sampler = None
+
     # --- sampling ------------------------------------------------------------------------------
 
     def _generate_single_turn(

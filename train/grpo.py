@@ -23,7 +23,7 @@ from dermiq.errors import DataError, InputError
 from dermiq.types import CLASSES
 from train import runs
 from train.advantages import AdvantageSettings
-from train.cases import Case, Measured, Row, choose, lesion_image, read_splits
+from train.cases import Case, Item, Measured, Row, choose, lesion_image, read_splits
 from train.log import append
 from train.options import option
 from train.rewards import Rewarder, RewardSettings
@@ -89,14 +89,21 @@ CONFIG = GRPOConfig
 def read_rows(config: GRPOConfig) -> tuple[list[Row], list[Row]]:
     """What is trained on, and what is judged by. DataError where something has no label of ours."""
     shared: dict[str, Any] = {"val_share": config.val_share, "seed": config.seed, "data": config.data_folder}
-    train: list[Any]
-    val: list[Any]
     train, val = read_splits(config.data, config.val, columns=("prompt", "diagnosis"), **shared)
-    strange = next((row for row in (*train, *val) if not isinstance(row, Row) or row.label not in CLASSES), None)
-    if strange is not None:
-        label = getattr(strange, "label", "a written example")
-        raise DataError(f"Questions need images labelled with one of {', '.join(CLASSES)}; one has {label}.")
-    return choose(train, config.images, config.seed), choose(val, config.val_images, config.seed)
+    return (
+        choose(_labelled(train), config.images, config.seed),
+        choose(_labelled(val), config.val_images, config.seed),
+    )
+
+
+def _labelled(items: Sequence[Item]) -> list[Row]:
+    rows = [item for item in items if isinstance(item, Row) and item.label in CLASSES]
+    if len(rows) < len(items):
+        raise DataError(
+            f"{len(items) - len(rows)} example(s) cannot be asked about: GRPO needs images labelled with one of "
+            f"{', '.join(CLASSES)}."
+        )
+    return rows
 
 
 class Asker:
