@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -119,6 +120,18 @@ def test_sampling_changes_neither_weights_nor_modes(lora: bool) -> None:
     sampler.refresh()
     assert [module.training for module in model.modules()] == modes
     assert all(torch.equal(value, values[name]) for name, value in model.state_dict().items())
+
+
+def test_a_closed_sampler_leaves_a_model_that_can_be_saved(tmp_path: Path) -> None:
+    model, processor = model_with("llava")
+    model.requires_grad_(False)
+    values = {name: value.clone() for name, value in model.state_dict().items()}
+    sampler = Sampler(model)
+    sampler.sample(inputs_for(model, processor), 2, end_often(processor), seed=0)
+    sampler.close()
+    model.save_pretrained(tmp_path)
+    saved = type(model).from_pretrained(tmp_path).state_dict()
+    assert all(torch.equal(value, values[name]) for name, value in saved.items())
 
 
 def test_a_disabled_adapter_is_not_sampled_from() -> None:

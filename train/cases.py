@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -63,6 +63,7 @@ class Written:
 
 
 Item = Row | Written
+T = TypeVar("T", Row, Written, Item)
 
 
 # --- reading ----------------------------------------------------------------------------
@@ -299,7 +300,7 @@ def _twins(ours: Sequence[str], theirs: Sequence[str]) -> list[tuple[str, str]]:
     return found
 
 
-def choose(rows: Sequence[Item], count: int, seed: int) -> list[Item]:
+def choose(rows: Sequence[T], count: int, seed: int) -> list[T]:
     """At most `count` rows (0: all) in a random order, every kind as often as the others while it lasts."""
     shuffled = list(rows)
     random.Random(seed).shuffle(shuffled)

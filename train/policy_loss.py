@@ -5,7 +5,8 @@
     kl    = exp(reference - logp) - (reference - logp) - 1
 
 Clipping is PPO's (Schulman et al. 2017, arXiv 1707.06347) with the two bounds of DAPO (arXiv 2503.14476); `kl` is the
-estimator k3 of Schulman's note "Approximating KL Divergence", as in GRPO (arXiv 2402.03300). The step's loss is the sum
+estimator k3 of Schulman's note "Approximating KL Divergence", as in GRPO (arXiv 2402.03300), or ratio times that, whose
+gradient is unbiased also off policy (DeepSeek-V3.2, arXiv 2512.02556). The step's loss is the sum
 of weight * loss over its tokens; every function here looks at one token at a time, so a loss can be summed in any order
 and in any pieces. Knows no model.
 """
@@ -26,6 +27,7 @@ class LossSettings:
     clip_low: float = 0.2
     clip_high: float = 0.2
     beta: float = 0.0  # weight of the divergence from the reference
+    kl_by_ratio: bool = False
     entropy_bonus: float = 0.0
     temperature: float = 1.0  # that of sampling: the policy is softmax(logits / temperature)
 
@@ -69,6 +71,7 @@ def token_loss(logps: Tensor, entropies: Tensor, targets: Targets, settings: Los
     if targets.reference is not None:
         gap = targets.reference - logps
         kl = gap.exp() - gap - 1
+        kl = kl * ratio if settings.kl_by_ratio else kl
     if settings.beta:
         loss = loss + settings.beta * kl
     if settings.entropy_bonus:

@@ -81,6 +81,12 @@ class Sampler:
         if self._decoder is not None:
             self._decoder.refresh(weights=self._trains_weights)
 
+    def close(self) -> None:
+        """Lay the shared weights out as they were: only then can the whole model be saved. Sampling ends."""
+        self._decoder = None
+        for parameter in self.model.parameters():
+            parameter.data = parameter.data.contiguous()
+
     @torch.no_grad()
     def sample(self, inputs: Mapping[str, Tensor], count: int, settings: SamplingSettings, *, seed: int) -> Rollout:
         """`count` completions of one prompt, (1, P) unpadded. The same seed gives the same completions."""

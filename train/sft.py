@@ -83,17 +83,33 @@ def read_rows(config: SFTConfig) -> tuple[list[Item], list[Item]]:
     return choose(train, config.images, config.seed), choose(val, config.val_images, config.seed)
 
 
+class Turns:
+    """Messages as a model's template takes them: parts without control tokens, the system turn where it has one."""
+
+    def __init__(self, vlm: VLM) -> None:
+        from dermiq.vlm.prompt_inputs import takes_system_turn
+
+        self._plain = vlm.encoder.plain
+        self._takes_system = takes_system_turn(vlm.processor)
+
+    def __call__(self, messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        from dermiq.vlm.prompt_inputs import folded
+
+        turns = [{"role": m["role"], "content": [self._part(part) for part in m["content"]]} for m in messages]
+        return turns if self._takes_system else folded(turns)
+
+    def _part(self, part: Mapping[str, Any]) -> dict[str, Any]:
+        return {"type": "text", "text": self._plain(part["text"])} if part["type"] == "text" else dict(part)
+
+
 class Writer:
     """Turns a row into one example in TRL's columns. The same row and number always give the same example."""
 
     def __init__(self, config: SFTConfig, vlm: VLM, measured: Measured) -> None:
         from dermiq.knowledge import Graph
-        from dermiq.vlm.prompt_inputs import takes_system_turn
 
         self.config, self.measured = config, measured
-        self._graph = Graph.load()
-        self._plain = vlm.encoder.plain
-        self._takes_system = takes_system_turn(vlm.processor)
+        self._graph, self._turns = Graph.load(), Turns(vlm)
 
     def __call__(self, row: Item, number: int) -> dict[str, Any]:
         if isinstance(row, Written):
@@ -118,16 +134,6 @@ class Writer:
         context = row.context if rng.random() < config.told_share else PatientContext()
         answer = assistant_message(f"<answer>{CLASS_NAMES[row.label]}</answer>")
         return [*differential_messages(context), answer]
-
-    def _turns(self, messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """Parts without control tokens, the system turn where the model's template has one."""
-        from dermiq.vlm.prompt_inputs import folded
-
-        turns = [{"role": m["role"], "content": [self._part(part) for part in m["content"]]} for m in messages]
-        return turns if self._takes_system else folded(turns)
-
-    def _part(self, part: Mapping[str, Any]) -> dict[str, Any]:
-        return {"type": "text", "text": self._plain(part["text"])} if part["type"] == "text" else dict(part)
 
     def _written(self, example: Mapping[str, Any]) -> dict[str, Any]:
         """TRL's columns, with texts made turns, so that the model's template applies to all of them."""

@@ -31,6 +31,7 @@ class Product:
         """`heads` of the linears whose outputs are rotated; their columns are paired for complex numbers."""
         self.linears, self.heads = linears, (*heads, *[0] * (len(linears) - len(heads)))
         self.matrix = torch.cat([_paired(w.weight, h) for w, h in self._pairs]).t().contiguous()  # (I, O)
+        self._shape: tuple[tuple[int, int], ...] = ()  # where each adapter begins, and its rank
         self.refresh_adapters()
 
     @property
@@ -54,18 +55,25 @@ class Product:
 
     @torch.no_grad()
     def refresh_adapters(self) -> None:
-        """Follow an adapter that was trained: (I, R) and (R, O), side by side as the weights are."""
+        """Follow an adapter that was trained: (I, R) and (R, O), side by side as the weights are, in place."""
         found, start = [], 0
         for linear, heads in self._pairs:
-            found += [(start, a, _paired(b, heads) * scale) for a, b, scale in _low_rank(linear)]
+            found += [(start, heads, a, b, scale) for a, b, scale in _low_rank(linear)]
             start += linear.weight.shape[0]
         self.low_rank: tuple[Tensor, Tensor] | None = None
         if not found:
             return
-        lora_a = torch.cat([a for _, a, _ in found]).t().contiguous()
-        lora_b, rank = lora_a.new_zeros(lora_a.shape[1], start), 0
-        for offset, a, b in found:
-            lora_b[rank : rank + len(a), offset : offset + len(b)] = b.t()
+        shape = tuple((offset, len(a)) for offset, _, a, _, _ in found)
+        if shape != self._shape:
+            rank = sum(len(a) for _, _, a, _, _ in found)
+            self._shape = shape
+            self._buffers = self.matrix.new_zeros(len(self.matrix), rank), self.matrix.new_zeros(rank, start)
+        lora_a, lora_b = self._buffers
+        rank = 0
+        for offset, heads, a, b, scale in found:
+            rows = slice(rank, rank + len(a))
+            lora_a[:, rows] = a.t()
+            torch.mul(_paired(b, heads).t(), scale, out=lora_b[rows, offset : offset + len(b)])
             rank += len(a)
         self.low_rank = lora_a, lora_b
 

@@ -1,0 +1,125 @@
+"""The GRPO stage on tiny real models: questions without their answer, run folders, exact resume, refusals."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from dermiq.errors import DermIQError
+from dermiq.vlm.load import load_vlm
+from tests.test_sft import CONFIGS, make_table, train
+from tests.tiny import save_tiny
+from train import options, runs
+from train.advantages import AdvantageSettings
+from train.cases import Measured
+from train.grpo import Asker, GRPOConfig, read_rows
+from train.rewards import RewardSettings
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning"),  # peft
+]
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> GRPOConfig:
+    return GRPOConfig(
+        model=str(save_tiny("llava", tmp_path / "model")),
+        device="cpu",
+        data=(str(make_table(tmp_path / "data")),),
+        steps=3,
+        group=4,
+        new_tokens=8,
+        learning_rate=1e-2,
+        lora_rank=4,
+        save_every=0,
+        threads=1,
+        facts=1,
+        window=False,
+        mask_truncated=False,
+        advantage=AdvantageSettings(one_sided=1.0),
+    )
+
+
+def test_a_run_learns_and_keeps_its_samples(config: GRPOConfig, tmp_path: Path) -> None:
+    before = load_file(Path(config.model) / "model.safetensors")
+    run = train(replace(config, beta=0.1), tmp_path / "runs", "x")
+    after = load_file(run.folder / "final" / "model.safetensors")
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert moved
+    assert all("language_model" in name for name in moved)
+    lines = runs.metrics(run.folder)
+    assert [line["step"] for line in lines] == [1, 2, 3]
+    for name in ("reward", "rewards/correctness/mean", "advantages/collapse_rate", "kl", "entropy"):
+        assert all(name in line for line in lines), name
+    assert lines[-1]["kl"] > lines[0]["kl"]
+    samples = [json.loads(line) for line in (run.folder / "samples.jsonl").read_text().splitlines()]
+    assert len(samples) == 3 * config.group
+    assert {sample["step"] for sample in samples} == {0, 1, 2}
+    assert all(set(sample["rewards"]) == set(config.rewards.parts) for sample in samples)
+
+
+@pytest.mark.parametrize("iterations", [1, 2])
+def test_stop_and_resume_equal_the_unbroken_run(iterations: int, config: GRPOConfig, tmp_path: Path) -> None:
+    config = replace(config, steps=6, iterations=iterations, schedule="linear", accumulation=2)
+    whole = train(config, tmp_path / "runs", "whole")
+    folder = runs.create(config, name="broken", root=tmp_path / "runs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runs.Owner, "stop_requested", property(lambda self: self.step >= 3))
+        assert runs.work(folder).state == "stopped"
+    assert runs.load_run(folder).status.step == (3 if iterations == 1 else 4)
+    runs.prepare_resume(folder)
+    assert runs.work(folder).state == "finished"
+    expected, found = (load_file(f / "final" / "model.safetensors") for f in (whole.folder, folder))
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
+    assert (whole.folder / "samples.jsonl").read_text() == (folder / "samples.jsonl").read_text()
+
+
+def test_a_question_does_not_hold_its_answer(config: GRPOConfig, tmp_path: Path) -> None:
+    vlm = load_vlm(config.model, device="cpu", fast=False)
+    asker = Asker(config, vlm, Measured(tmp_path / "cache"))
+    row = read_rows(config)[0][0]
+    asked = asker(row)
+    assert asked == {**asker(row), "images": asked["images"]}
+    assert [turn["role"] for turn in asked["prompt"]][-1] == "user"
+    assert "<answer>" not in str(asked["prompt"][-1]["content"])
+    assert asked["diagnosis"] == row.label
+    assert asked["findings"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"lora_dropout": 0.1}, "lora_dropout"),
+        ({"rewards": RewardSettings(correctness=0.0)}, "correctness"),
+        ({"data": ()}, "empty"),
+        ({"eval_every": 2}, "no val"),
+    ],
+)
+def test_what_is_refused_before_anything_is_computed(change: dict[str, Any], words: str, config: GRPOConfig) -> None:
+    with pytest.raises(DermIQError, match=words):
+        replace(config, **change).check()
+
+
+def test_labels_that_are_no_class_are_refused(config: GRPOConfig, tmp_path: Path) -> None:
+    table = make_table(tmp_path / "free", label=["a mole"] * 8)
+    with pytest.raises(DermIQError, match="labelled with one of"):
+        replace(config, data=(str(table),)).check()
+
+
+@pytest.mark.parametrize("file", sorted(CONFIGS.glob("grpo_*.yaml")), ids=lambda path: path.stem)
+def test_the_example_configs_are_valid(file: Path) -> None:
+    made = options.load(GRPOConfig, ["--config", str(file)])
+    assert options.make(GRPOConfig, options.as_dict(made)) == made
+    assert made.steps > 0
+
+
+def test_nested_options_are_flags() -> None:
+    made = options.load(GRPOConfig, ["--advantage.estimator", "rloo", "--rewards.length", "0.5"])
+    assert (made.advantage.estimator, made.rewards.length) == ("rloo", 0.5)
+    assert isinstance(made.rewards, RewardSettings)

@@ -1,0 +1,202 @@
+"""GRPO++ of any supported vision-language model: reasoning about skin lesions, taught by rewards.
+
+    python -m train.grpo --config train/configs/grpo_embedded_cpu.yaml
+    python -m train.grpo --model Qwen/Qwen2.5-VL-3B-Instruct --load-in-4bit --group 8 --advantage.estimator grpo
+    python -m train.runs list
+
+Each image is asked about as in a consultation: patient, measured findings and facts of the graph, in an order that does
+not give the diagnosis away. The trainer is `train.group_trainer`, the rewards are `train.rewards`, the advantages
+`train.advantages`. Each run has a folder: see `train.runs`.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from dermiq.errors import DataError, InputError
+from dermiq.types import CLASSES
+from train import runs
+from train.advantages import AdvantageSettings
+from train.cases import Case, Item, Measured, Row, choose, lesion_image, read_splits
+from train.log import append
+from train.options import option
+from train.rewards import Rewarder, RewardSettings
+from train.stage import StageConfig, arguments, run_stage
+
+if TYPE_CHECKING:
+    from dermiq.vlm.load import VLM
+    from train.group_trainer import Sample
+    from train.runs import Owner
+
+COLUMNS = ("images", "prompt", "diagnosis", "findings")
+LOSSES = ("dr_grpo", "dapo", "grpo", "bnpo")
+
+
+@dataclass(frozen=True)
+class GRPOConfig(StageConfig):
+    stage: ClassVar[str] = "train.grpo"
+
+    data: tuple[str, ...] = option(("ham10000", "pad_ufes_20"), "ham10000, pad_ufes_20, or CSV (image, label)")
+    val: tuple[str, ...] = option((), "the same, to evaluate on; empty: the val split of the data")
+    val_share: float = option(
+        0.0, "of patients or lesions that are held out where the data has no val", minimum=0, maximum=0.9
+    )
+    data_folder: str = option("", "that holds ham10000/ and pad_ufes_20/; empty: DERMIQ_DATA")
+    images: int = option(0, "that are used, every class alike while it lasts; 0: all", minimum=0)
+    val_images: int = option(64, "of val at most; 0: all", minimum=0)
+    told_share: float = option(0.7, "of questions in which the patient is told", minimum=0, maximum=1)
+    facts: int = option(4, "of the graph in a question", minimum=1, maximum=12)
+    window: bool = option(True, "show the square around the lesion, as a consultation does, not the whole image")
+
+    batch_size: int = option(1, "questions at a time on each device, each with its group", minimum=1)
+    group: int = option(8, "completions of each question", minimum=2)
+    new_tokens: int = option(256, "of a completion at most", minimum=1)
+    temperature: float = option(1.0, "of sampling", above=0)
+    top_p: float = option(1.0, "of sampling", above=0, maximum=1)
+    iterations: int = option(1, "optimizer steps on the same completions", minimum=1)
+    loss: str = option("dr_grpo", "how tokens are weighed against each other, in TRL's names", choices=LOSSES)
+    clip_low: float = option(0.2, "how far a token's probability may fall in one rollout", above=0, maximum=1)
+    clip_high: float = option(0.28, "how far it may rise", above=0)
+    beta: float = option(0.0, "weight of the divergence from the model before training", minimum=0)
+    mask_truncated: bool = option(True, "learn nothing from completions that did not end")
+    rehearse: bool = option(True, "compute the largest sample first, so that too little memory shows at once")
+    learning_rate: float = option(1e-5, "its highest value", above=0)
+    advantage: AdvantageSettings = field(default_factory=AdvantageSettings)
+    rewards: RewardSettings = field(default_factory=RewardSettings)
+
+    def check(self) -> None:
+        super().check()
+        if not self.data:
+            raise InputError("data is empty: name what to train on.")
+        if self.lora_dropout:
+            raise InputError("lora_dropout must be 0: a group's completions share one reading of their question.")
+        if not self.rewards.correctness:
+            raise InputError("rewards.correctness is 0, but the advantages ask which answers are right: set it above.")
+        _, val = read_rows(self)
+        if self.eval_every and not val:
+            raise DataError("eval_every asks for evaluations, but there is no val: name one, or set val_share.")
+
+
+CONFIG = GRPOConfig
+
+
+def read_rows(config: GRPOConfig) -> tuple[list[Row], list[Row]]:
+    """What is trained on, and what is judged by. DataError where something has no label of ours."""
+    shared: dict[str, Any] = {"val_share": config.val_share, "seed": config.seed, "data": config.data_folder}
+    train, val = read_splits(config.data, config.val, columns=("prompt", "diagnosis"), **shared)
+    return (
+        choose(_labelled(train), config.images, config.seed),
+        choose(_labelled(val), config.val_images, config.seed),
+    )
+
+
+def _labelled(items: Sequence[Item]) -> list[Row]:
+    rows = [item for item in items if isinstance(item, Row) and item.label in CLASSES]
+    if len(rows) < len(items):
+        raise DataError(
+            f"{len(items) - len(rows)} example(s) cannot be asked about: GRPO needs images labelled with one of "
+            f"{', '.join(CLASSES)}."
+        )
+    return rows
+
+
+class Asker:
+    """Turns a row into one question in TRL's columns, with what the rewards must know. The same row, the same text."""
+
+    def __init__(self, config: GRPOConfig, vlm: VLM, measured: Measured) -> None:
+        from dermiq.knowledge import Graph
+        from train.sft import Turns
+
+        self.config, self.measured = config, measured
+        self._graph, self._turns = Graph.load(), Turns(vlm)
+
+    def __call__(self, row: Row) -> dict[str, Any]:
+        from train.texts import reasoning_chat
+
+        rng = random.Random(f"{self.config.seed}:{Path(row.image).name}")
+        case = Case(row, self.measured.of(row.image))
+        told = self.config.told_share
+        chat = reasoning_chat(
+            case, self._graph, rng, facts=self.config.facts, question=row.question, told=told, follow_up=0.0
+        )
+        image = self.measured.window(row.image) if self.config.window else lesion_image(row.image)
+        return {
+            "images": [image],
+            "prompt": self._turns(chat[:-1]),
+            "diagnosis": row.label,
+            "findings": list(case.findings),
+        }
+
+
+def as_dataset(rows: Sequence[Row], asker: Asker) -> Any:
+    """A `datasets.Dataset` whose questions are written when they are asked for."""
+    from datasets import Dataset
+
+    def written(batch: Mapping[str, Sequence[int]]) -> dict[str, list[Any]]:
+        questions = [asker(rows[number]) for number in batch["number"]]
+        return {name: [question[name] for question in questions] for name in COLUMNS}
+
+    return Dataset.from_dict({"number": list(range(len(rows)))}).with_transform(written)
+
+
+def build(config: GRPOConfig, vlm: VLM, owner: Owner) -> Any:
+    from trl import GRPOConfig as Arguments
+
+    from train.group_trainer import GroupTrainer
+
+    train, val = read_rows(config)
+    asker = Asker(config, vlm, Measured(owner.folder / "cache", rank=int(os.environ.get("RANK", "0"))))
+    rewarder = Rewarder(config.rewards)
+    rows = config.batch_size * config.group
+    shared = arguments(config, owner.folder, vlm.device, has_val=bool(val)) | {
+        "per_device_train_batch_size": rows,
+        "per_device_eval_batch_size": rows,
+        "include_num_input_tokens_seen": "no",  # TRL counts them itself
+    }
+    trainer = GroupTrainer(
+        vlm.model,
+        rewarder.functions(),
+        Arguments(
+            **shared,
+            reward_weights=list(config.rewards.weights),
+            num_generations=config.group,
+            max_completion_length=config.new_tokens,
+            temperature=config.temperature,
+            top_p=config.top_p,
+            num_iterations=config.iterations,
+            loss_type=config.loss,
+            epsilon=config.clip_low,
+            epsilon_high=config.clip_high,
+            beta=config.beta,
+            mask_truncated_completions=config.mask_truncated,
+        ),
+        estimator=config.advantage,
+        watch=lambda samples: write_samples(owner.folder / "samples.jsonl", samples),
+        rehearse=config.rehearse,
+        train_dataset=as_dataset(train, asker),
+        eval_dataset=as_dataset(val, asker) if config.eval_every else None,
+        processing_class=vlm.processor,
+    )
+    if "ref" in getattr(trainer.model, "peft_config", {}):
+        trainer.model.delete_adapter("ref")  # a copy of ours, which is new: without either the model is the same
+    return trainer
+
+
+def write_samples(path: Path, samples: Sequence[Sample]) -> None:
+    for sample in samples:
+        append(path, asdict(sample))
+
+
+def run(config: GRPOConfig, owner: Owner) -> None:
+    run_stage(config, owner, build, window=config.iterations)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    sys.exit(runs.command(GRPOConfig, description=__doc__))
