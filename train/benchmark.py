@@ -89,6 +89,8 @@ def _child(pipe: Connection, setup: Setup) -> None:
     import torch
     from transformers import TrainerCallback
 
+    from train.memory import release
+
     warnings.simplefilter("ignore")
     if setup.threads:
         torch.set_num_threads(setup.threads)
@@ -98,6 +100,7 @@ def _child(pipe: Connection, setup: Setup) -> None:
 
         def on_step_begin(self, *args: Any, **kwargs: Any) -> None:
             if not self.started:
+                release()
                 self.base = self.peak.now()
                 pipe.send("ready")
             pipe.recv()

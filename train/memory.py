@@ -8,6 +8,7 @@ completion that is attended to keeps 2 K + 2 A (keys and values, joined and repe
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import gc
 import os
 from pathlib import Path
@@ -67,7 +68,9 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def release() -> None:
-    """Give back what a failed attempt held."""
+    """Give back to the system what is no longer held."""
     gc.collect()
+    with contextlib.suppress(OSError, AttributeError):  # glibc keeps freed blocks of a few megabytes for itself
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -24,6 +24,7 @@ from transformers import DynamicCache
 from dermiq.errors import ModelError
 from dermiq.vlm.fast import FastDecoder
 from dermiq.vlm.prompt_inputs import Prompt
+from train.memory import release
 from train.prefix import Group, Policy
 
 
@@ -71,6 +72,7 @@ class Sampler:
         self._trains_weights |= any(p.requires_grad for p in base.get_output_embeddings().parameters())
         if fast and FastDecoder.supports(base, adapters=True):
             self._decoder = FastDecoder(base, share=not self._trains_weights)
+            release()  # the weights that were laid out anew
 
     @property
     def is_fast(self) -> bool:
