@@ -13,12 +13,11 @@ from safetensors.torch import load_file
 
 from dermiq.errors import DermIQError
 from dermiq.vlm.load import load_vlm
-from tests.test_sft import CONFIGS, make_table, train
-from tests.tiny import save_tiny
+from tests.stage_runs import CONFIGS, make_table, tiny_options, train
 from train import options, runs
 from train.advantages import AdvantageSettings
 from train.cases import Measured
-from train.grpo import Asker, GRPOConfig, read_rows
+from train.grpo import Asker, GRPOConfig
 from train.rewards import RewardSettings
 
 pytestmark = [
@@ -29,18 +28,11 @@ pytestmark = [
 @pytest.fixture
 def config(tmp_path: Path) -> GRPOConfig:
     return GRPOConfig(
-        model=str(save_tiny("llava", tmp_path / "model")),
-        device="cpu",
-        data=(str(make_table(tmp_path / "data")),),
+        **tiny_options(tmp_path),
         steps=3,
         group=4,
         new_tokens=8,
-        learning_rate=1e-2,
-        lora_rank=4,
-        save_every=0,
-        threads=1,
         facts=1,
-        window=False,
         mask_truncated=False,
         advantage=AdvantageSettings(one_sided=1.0),
     )
@@ -83,7 +75,7 @@ def test_stop_and_resume_equal_the_unbroken_run(iterations: int, config: GRPOCon
 def test_a_question_does_not_hold_its_answer(config: GRPOConfig, tmp_path: Path) -> None:
     vlm = load_vlm(config.model, device="cpu", fast=False)
     asker = Asker(config, vlm, Measured(tmp_path / "cache"))
-    row = read_rows(config)[0][0]
+    row = config.rows()[0][0]
     asked = asker(row)
     assert asked == {**asker(row), "images": asked["images"]}
     assert [turn["role"] for turn in asked["prompt"]][-1] == "user"

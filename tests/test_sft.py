@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import random
 from dataclasses import replace
@@ -15,9 +14,9 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from dermiq.errors import DataError, InputError, ModelError
-from dermiq.lesion.drawn import drawn_examples
-from dermiq.types import CLASS_NAMES, CLASSES
+from dermiq.types import CLASS_NAMES
 from dermiq.vlm.load import load_vlm
+from tests.stage_runs import CONFIGS, make_table, tiny_options, train, weights_of
 from tests.tiny import picture, save_tiny, tiny
 from train import options, runs, sft, stage
 from train.cases import Measured, Row, choose, read_source, refuse_leakage, split_by_group
@@ -27,50 +26,11 @@ from train.sft import SFTConfig
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning"),  # peft
 ]
-CONFIGS = Path(sft.__file__).parent / "configs"
-
-
-def make_table(folder: Path, rows: int = 8, **columns: list[Any]) -> Path:
-    """A CSV with real (drawn) lesions."""
-    folder.mkdir(exist_ok=True)
-    drawn = [pixels for _, pixels in drawn_examples()]
-    named = {"label": [CLASSES[i % 3] for i in range(rows)], "lesion_id": [f"L{i}" for i in range(rows)], **columns}
-    with (folder / "table.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["image", *named])
-        for i in range(rows):
-            Image.fromarray(drawn[i % len(drawn)][i:, :]).save(folder / f"{i}.png")  # no two alike
-            writer.writerow([f"{i}.png", *(values[i] for values in named.values())])
-    return folder / "table.csv"
 
 
 @pytest.fixture
 def config(tmp_path: Path) -> SFTConfig:
-    return SFTConfig(
-        model=str(save_tiny("llava", tmp_path / "model")),
-        device="cpu",
-        data=(str(make_table(tmp_path / "data")),),
-        steps=4,
-        batch_size=2,
-        learning_rate=1e-2,
-        lora_rank=4,
-        lora_dropout=0.1,
-        save_every=0,
-        threads=1,
-        reasoning_share=0.0,
-        window=False,
-    )
-
-
-def train(config: SFTConfig, root: Path, name: str) -> runs.Run:
-    folder = runs.create(config, name=name, root=root)
-    status = runs.work(folder)
-    assert status.state in ("finished", "stopped"), status.reason
-    return runs.load_run(folder)
-
-
-def weights_of(run: runs.Run) -> dict[str, torch.Tensor]:
-    return load_file(run.folder / "final" / "model.safetensors")
+    return SFTConfig(**tiny_options(tmp_path), steps=4, lora_dropout=0.1, reasoning_share=0.0)
 
 
 def test_a_run_trains_lora_alone_and_its_result_loads(config: SFTConfig, tmp_path: Path) -> None:
@@ -152,7 +112,7 @@ def test_answers_alone_are_learned(family: str, follow_up: float, config: SFTCon
 def test_a_row_always_gives_the_same_example(config: SFTConfig, tmp_path: Path) -> None:
     vlm = stage.load_model(config, "cpu")
     config = replace(config, reasoning_share=0.7, window=True)
-    row = sft.read_rows(config)[0][0]
+    row = config.rows()[0][0]
     first = sft.Writer(config, vlm, Measured(tmp_path / "a"))
     first(row, 0)
     again = sft.Writer(config, vlm, Measured(tmp_path / "a"))  # from what is kept
@@ -327,7 +287,7 @@ def test_the_example_configs_are_valid(file: Path) -> None:
 
 
 def test_real_folders_are_read_by_their_own_splits(real_data: Path) -> None:
-    rows, val = sft.read_rows(SFTConfig(data_folder=str(real_data), images=60))
+    rows, val = SFTConfig(data_folder=str(real_data), images=60).rows()
     assert len(rows) == 60
     assert {row.label for row in rows} == set(CLASS_NAMES)
     assert 0 < len(val) <= 200

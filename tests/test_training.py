@@ -132,17 +132,20 @@ def test_only_answers_are_learned(tmp_path: Path) -> None:
     assert sequence.ids.count(tokens.image_id) == 4
 
 
-def test_scores_equal_the_plain_forward(tmp_path: Path) -> None:
-    """What candidates share is read once; their likelihoods are those of whole sequences."""
-    model, processor = assemble(save_tiny_base(tmp_path), tower=None, image_size=64)
+def candidate_rows(folder: Path) -> tuple[nano.Trainee, list[Any]]:
+    """A tiny model in evaluation mode, and one sequence for each answer that it can give."""
+    model, processor = assemble(save_tiny_base(folder), tower=None, image_size=64)
     trainee = nano.Trainee(model, nano.Tokens(processor, 4))
     trainee.renew_prefix()
     model.eval()
     messages = nano.differential_messages(nano.PatientContext())
-    rows = [
-        trainee.tokens.sequence([*messages, nano.assistant_message("<answer>" + candidate)])
-        for candidate in nano.answer_candidates().values()
-    ]
+    answers = [nano.ANSWER_PREFILL + candidate for candidate in nano.answer_candidates().values()]
+    return trainee, [trainee.tokens.sequence([*messages, nano.assistant_message(answer)]) for answer in answers]
+
+
+def test_scores_equal_the_plain_forward(tmp_path: Path) -> None:
+    """What candidates share is read once; their likelihoods are those of whole sequences."""
+    trainee, rows = candidate_rows(tmp_path)
     features = torch.randn(1, 4, 2560)
     with torch.no_grad():
         logits, targets, owner = trainee.learned(rows, features.expand(len(rows), -1, -1))
@@ -153,15 +156,7 @@ def test_scores_equal_the_plain_forward(tmp_path: Path) -> None:
 
 def test_distillation_is_the_kl_between_answers(tmp_path: Path) -> None:
     """Over answers drawn as they are taught, the token-wise loss is the KL between distributions over answers."""
-    model, processor = assemble(save_tiny_base(tmp_path), tower=None, image_size=64)
-    trainee = nano.Trainee(model, nano.Tokens(processor, 4))
-    trainee.renew_prefix()
-    model.eval()
-    messages = nano.differential_messages(nano.PatientContext())
-    rows = [
-        trainee.tokens.sequence([*messages, nano.assistant_message(nano.ANSWER_PREFILL + candidate)])
-        for candidate in nano.answer_candidates().values()
-    ]
+    trainee, rows = candidate_rows(tmp_path)
     features, taught = torch.randn(1, 4, 2560), torch.tensor([[0.3, 0.1, 0.05, 0.05, 0.2, 0.25, 0.05]])
     with torch.no_grad():
         losses = torch.stack([trainee.distillation_loss([rows], [drawn], taught, features) for drawn in range(7)])

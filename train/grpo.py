@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import random
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -23,36 +23,25 @@ from dermiq.errors import DataError, InputError
 from dermiq.types import CLASSES
 from train import runs
 from train.advantages import AdvantageSettings
-from train.cases import Case, Item, Measured, Row, choose, lesion_image, read_splits
+from train.cases import Case, Item, Measured, Row, lesion_image
+from train.examples import ChatConfig, Turns, as_dataset
 from train.log import append
 from train.options import option
 from train.rewards import Rewarder, RewardSettings
-from train.stage import StageConfig, arguments, run_stage
+from train.stage import arguments, run_stage
 
 if TYPE_CHECKING:
     from dermiq.vlm.load import VLM
     from train.group_trainer import Sample
     from train.runs import Owner
 
-COLUMNS = ("images", "prompt", "diagnosis", "findings")
 LOSSES = ("dr_grpo", "dapo", "grpo", "bnpo")
 
 
 @dataclass(frozen=True)
-class GRPOConfig(StageConfig):
+class GRPOConfig(ChatConfig):
     stage: ClassVar[str] = "train.grpo"
-
-    data: tuple[str, ...] = option(("ham10000", "pad_ufes_20"), "ham10000, pad_ufes_20, or CSV (image, label)")
-    val: tuple[str, ...] = option((), "the same, to evaluate on; empty: the val split of the data")
-    val_share: float = option(
-        0.0, "of patients or lesions that are held out where the data has no val", minimum=0, maximum=0.9
-    )
-    data_folder: str = option("", "that holds ham10000/ and pad_ufes_20/; empty: DERMIQ_DATA")
-    images: int = option(0, "that are used, every class alike while it lasts; 0: all", minimum=0)
-    val_images: int = option(64, "of val at most; 0: all", minimum=0)
-    told_share: float = option(0.7, "of questions in which the patient is told", minimum=0, maximum=1)
-    facts: int = option(4, "of the graph in a question", minimum=1, maximum=12)
-    window: bool = option(True, "show the square around the lesion, as a consultation does, not the whole image")
+    columns: ClassVar[tuple[str, ...]] = ("prompt", "diagnosis")
 
     batch_size: int = option(1, "questions at a time on each device, each with its group", minimum=1)
     group: int = option(8, "completions of each question", minimum=2)
@@ -72,38 +61,21 @@ class GRPOConfig(StageConfig):
 
     def check(self) -> None:
         super().check()
-        if not self.data:
-            raise InputError("data is empty: name what to train on.")
         if self.lora_dropout:
             raise InputError("lora_dropout must be 0: a group's completions share one reading of their question.")
         if not self.rewards.correctness:
             raise InputError("rewards.correctness is 0, but the advantages ask which answers are right: set it above.")
-        _, val = read_rows(self)
-        if self.eval_every and not val:
-            raise DataError("eval_every asks for evaluations, but there is no val: name one, or set val_share.")
+
+    def refuse(self, rows: Sequence[Item]) -> None:
+        unknown = sum(not isinstance(row, Row) or row.label not in CLASSES for row in rows)
+        if unknown:
+            raise DataError(
+                f"{unknown} example(s) cannot be asked about: GRPO needs images labelled with one of "
+                f"{', '.join(CLASSES)}."
+            )
 
 
 CONFIG = GRPOConfig
-
-
-def read_rows(config: GRPOConfig) -> tuple[list[Row], list[Row]]:
-    """What is trained on, and what is judged by. DataError where something has no label of ours."""
-    shared: dict[str, Any] = {"val_share": config.val_share, "seed": config.seed, "data": config.data_folder}
-    train, val = read_splits(config.data, config.val, columns=("prompt", "diagnosis"), **shared)
-    return (
-        choose(_labelled(train), config.images, config.seed),
-        choose(_labelled(val), config.val_images, config.seed),
-    )
-
-
-def _labelled(items: Sequence[Item]) -> list[Row]:
-    rows = [item for item in items if isinstance(item, Row) and item.label in CLASSES]
-    if len(rows) < len(items):
-        raise DataError(
-            f"{len(items) - len(rows)} example(s) cannot be asked about: GRPO needs images labelled with one of "
-            f"{', '.join(CLASSES)}."
-        )
-    return rows
 
 
 class Asker:
@@ -111,12 +83,11 @@ class Asker:
 
     def __init__(self, config: GRPOConfig, vlm: VLM, measured: Measured) -> None:
         from dermiq.knowledge import Graph
-        from train.sft import Turns
 
         self.config, self.measured = config, measured
         self._graph, self._turns = Graph.load(), Turns(vlm)
 
-    def __call__(self, row: Row) -> dict[str, Any]:
+    def __call__(self, row: Row, number: int = 0) -> dict[str, Any]:
         from train.texts import reasoning_chat
 
         rng = random.Random(f"{self.config.seed}:{Path(row.image).name}")
@@ -134,23 +105,12 @@ class Asker:
         }
 
 
-def as_dataset(rows: Sequence[Row], asker: Asker) -> Any:
-    """A `datasets.Dataset` whose questions are written when they are asked for."""
-    from datasets import Dataset
-
-    def written(batch: Mapping[str, Sequence[int]]) -> dict[str, list[Any]]:
-        questions = [asker(rows[number]) for number in batch["number"]]
-        return {name: [question[name] for question in questions] for name in COLUMNS}
-
-    return Dataset.from_dict({"number": list(range(len(rows)))}).with_transform(written)
-
-
 def build(config: GRPOConfig, vlm: VLM, owner: Owner) -> Any:
     from trl import GRPOConfig as Arguments
 
     from train.group_trainer import GroupTrainer
 
-    train, val = read_rows(config)
+    train, val = config.rows()
     asker = Asker(config, vlm, Measured(owner.folder / "cache", rank=int(os.environ.get("RANK", "0"))))
     rewarder = Rewarder(config.rewards)
     rows = config.batch_size * config.group

@@ -28,8 +28,8 @@ STAGES = (
     (6, 320, 1, 1, 3),
 )
 PYRAMID_CHANNELS = (16, 24, 40, 112, 1280)
-FLIPS: tuple[tuple[int, ...], ...] = ((), (2,), (3,), (2, 3))  # axes of (B, C, H, W) to mirror
 """Channels of the feature maps at strides 2, 4, 8, 16 and 32."""
+FLIPS: tuple[tuple[int, ...], ...] = ((), (2,), (3,), (2, 3))  # axes of (B, C, H, W) to mirror
 PIXEL_MEAN, PIXEL_STD = 127.0, 128.0  # of values 0 to 255, the pretrained network's own
 
 
@@ -87,12 +87,17 @@ class DermTowerConfig(PretrainedConfig):
         super().__init__(**kwargs)
 
 
-class DermTower(PreTrainedModel):
-    config_class = DermTowerConfig
+class Tower(PreTrainedModel):
+    """What transformers must know of a vision tower."""
+
     base_model_prefix = "tower"
     main_input_name = "pixel_values"
     input_modalities = "image"
     _no_split_modules = ["InvertedResidual"]  # noqa: RUF012  the base class declares a list
+
+
+class DermTower(Tower):
+    config_class = DermTowerConfig
 
     def __init__(self, config: DermTowerConfig) -> None:
         super().__init__(config)
@@ -149,7 +154,7 @@ class DermTowerPairConfig(PretrainedConfig):
         super().__init__(**kwargs)
 
 
-class DermTowerPair(PreTrainedModel):
+class DermTowerPair(Tower):
     """Both of the specialist's towers on one image: DermIQ-Nano's vision tower.
 
     The cells are averaged over four mirrored copies, each mirrored back, so that a linear head over their mean gives
@@ -157,10 +162,6 @@ class DermTowerPair(PreTrainedModel):
     """
 
     config_class = DermTowerPairConfig
-    base_model_prefix = "tower"
-    main_input_name = "pixel_values"
-    input_modalities = "image"
-    _no_split_modules = ["InvertedResidual"]  # noqa: RUF012  the base class declares a list
 
     def __init__(self, config: DermTowerPairConfig) -> None:
         super().__init__(config)

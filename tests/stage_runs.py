@@ -1,0 +1,58 @@
+"""Tiny runs of the stages, for their tests: data, options and a run to its end."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from dermiq.lesion.drawn import drawn_examples
+from dermiq.types import CLASSES
+from tests.tiny import save_tiny
+from train import runs
+from train.stage import StageConfig
+
+CONFIGS = Path(runs.__file__).parent / "configs"
+
+
+def make_table(folder: Path, rows: int = 8, **columns: list[Any]) -> Path:
+    """A CSV with real (drawn) lesions."""
+    folder.mkdir(exist_ok=True)
+    drawn = [pixels for _, pixels in drawn_examples()]
+    named = {"label": [CLASSES[i % 3] for i in range(rows)], "lesion_id": [f"L{i}" for i in range(rows)], **columns}
+    with (folder / "table.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["image", *named])
+        for i in range(rows):
+            Image.fromarray(drawn[i % len(drawn)][i:, :]).save(folder / f"{i}.png")  # no two alike
+            writer.writerow([f"{i}.png", *(values[i] for values in named.values())])
+    return folder / "table.csv"
+
+
+def tiny_options(folder: Path) -> dict[str, Any]:
+    """Of a stage's config: a tiny model and its data in `folder`, and no more than a test needs."""
+    return {
+        "model": str(save_tiny("llava", folder / "model")),
+        "device": "cpu",
+        "data": (str(make_table(folder / "data")),),
+        "learning_rate": 1e-2,
+        "lora_rank": 4,
+        "save_every": 0,
+        "threads": 1,
+        "window": False,
+    }
+
+
+def train(config: StageConfig, root: Path, name: str) -> runs.Run:
+    folder = runs.create(config, name=name, root=root)
+    status = runs.work(folder)
+    assert status.state in ("finished", "stopped"), status.reason
+    return runs.load_run(folder)
+
+
+def weights_of(run: runs.Run) -> dict[str, torch.Tensor]:
+    return load_file(run.folder / "final" / "model.safetensors")

@@ -1,0 +1,102 @@
+"""What a stage trains on: the options that name it, and its rows as examples that are written when they are asked for.
+
+Between `train.cases`, which reads rows and knows no model, and the stages, which turn a row into one example each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from dermiq.errors import DataError, InputError
+from train.cases import Item, choose, read_splits
+from train.options import option
+from train.stage import StageConfig
+
+if TYPE_CHECKING:
+    from dermiq.vlm.load import VLM
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class ExampleConfig(StageConfig):
+    """The options of a stage with data. `columns` are those that its written examples must have."""
+
+    columns: ClassVar[tuple[str, ...]] = ("prompt", "completion")
+
+    data: tuple[str, ...] = option(
+        ("ham10000", "pad_ufes_20"), "ham10000, pad_ufes_20, CSV (image, label), JSONL or data sets in TRL's columns"
+    )
+    val: tuple[str, ...] = option((), "the same, to evaluate on; empty: the val split of the data")
+    val_share: float = option(
+        0.0, "of patients or lesions that are held out where the data has no val", minimum=0, maximum=0.9
+    )
+    data_folder: str = option("", "that holds ham10000/ and pad_ufes_20/; empty: DERMIQ_DATA")
+    images: int = option(0, "examples that are used, every class alike while it lasts; 0: all", minimum=0)
+    val_images: int = option(64, "of val at most; 0: all", minimum=0)
+
+    def check(self) -> None:
+        super().check()
+        if not self.data:
+            raise InputError("data is empty: name what to train on.")
+        _, val = self.rows()
+        if self.eval_every and not val:
+            raise DataError("eval_every asks for evaluations, but there is no val: name one, or set val_share.")
+
+    def rows(self) -> tuple[list[Any], list[Any]]:
+        """What is trained on, and what is judged by. DataError where the stage cannot use a row."""
+        found = read_splits(
+            self.data,
+            self.val,
+            val_share=self.val_share,
+            seed=self.seed,
+            data=self.data_folder,
+            columns=self.columns,
+        )
+        for part in found:
+            self.refuse(part)
+        return choose(found[0], self.images, self.seed), choose(found[1], self.val_images, self.seed)
+
+    def refuse(self, rows: Sequence[Item]) -> None:
+        """Raises DataError for rows that the stage cannot use."""
+
+
+@dataclass(frozen=True)
+class ChatConfig(ExampleConfig):
+    """Of a stage that writes consultations about labelled images."""
+
+    told_share: float = option(0.7, "of chats in which the patient is told", minimum=0, maximum=1)
+    facts: int = option(4, "of the graph in a chat that reasons", minimum=1, maximum=12)
+    window: bool = option(True, "show the square around the lesion, as a consultation does, not the whole image")
+
+
+class Turns:
+    """Messages as a model's template takes them: parts without control tokens, the system turn where it has one."""
+
+    def __init__(self, vlm: VLM) -> None:
+        from dermiq.vlm.prompt_inputs import takes_system_turn
+
+        self._plain = vlm.encoder.plain
+        self._takes_system = takes_system_turn(vlm.processor)
+
+    def __call__(self, messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        from dermiq.vlm.prompt_inputs import folded
+
+        turns = [{"role": m["role"], "content": [self._part(part) for part in m["content"]]} for m in messages]
+        return turns if self._takes_system else folded(turns)
+
+    def _part(self, part: Mapping[str, Any]) -> dict[str, Any]:
+        return {"type": "text", "text": self._plain(part["text"])} if part["type"] == "text" else dict(part)
+
+
+def as_dataset(rows: Sequence[T], write: Callable[[T, int], Mapping[str, Any]], *, each: int = 1) -> Any:
+    """A `datasets.Dataset` of `each` examples a row; `write(row, i)` writes the i-th when it is asked for."""
+    from datasets import Dataset
+
+    def written(batch: Mapping[str, Sequence[int]]) -> dict[str, list[Any]]:
+        examples = [write(rows[number // each], number % each) for number in batch["number"]]
+        return {name: [example[name] for example in examples] for name in examples[0]}
+
+    return Dataset.from_dict({"number": list(range(len(rows) * each))}).with_transform(written)
