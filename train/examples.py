@@ -87,8 +87,48 @@ class Turns:
         turns = [{"role": m["role"], "content": [self._part(part) for part in m["content"]]} for m in messages]
         return turns if self._takes_system else folded(turns)
 
+    def written(self, value: str | Sequence[Mapping[str, Any]], role: str, *, images: int = 0) -> list[dict[str, Any]]:
+        """What a data set holds, a text of `role` or turns, as turns. Images that have no place go to the first user
+        turn. Raises DataError where places and images do not match.
+        """
+        messages = [{"role": role, "content": value}] if isinstance(value, str) else value
+        contents = [_parts(message["content"]) for message in messages]
+        places = sum(part["type"] == "image" for parts in contents for part in parts)
+        first = next((i for i, message in enumerate(messages) if message["role"] == "user"), None)
+        if not places and first is not None:
+            contents[first] = [*({"type": "image"} for _ in range(images)), *contents[first]]
+            places = images
+        if places != images:
+            raise DataError(f"An example has {images} image(s) and {places} place(s) for them.")
+        return self([{"role": m["role"], "content": parts} for m, parts in zip(messages, contents, strict=True)])
+
     def _part(self, part: Mapping[str, Any]) -> dict[str, Any]:
-        return {"type": "text", "text": self._plain(part["text"])} if part["type"] == "text" else dict(part)
+        return {"type": "text", "text": self._plain(part["text"])} if part["type"] == "text" else {"type": part["type"]}
+
+
+def _parts(content: Any) -> list[Mapping[str, Any]]:
+    return [{"type": "text", "text": content}] if isinstance(content, str) else list(content)
+
+
+class UpToTheEnd:
+    """A collator whose answers are learned up to and with the token that ends them, and not what the template writes
+    behind it, which no model is ever asked for.
+    """
+
+    def __init__(self, collate: Callable[[list[Any]], Any], vlm: VLM) -> None:
+        import torch
+
+        self._collate, self._ends = collate, torch.tensor(sorted(vlm.end_ids))
+
+    def __call__(self, examples: list[Any]) -> Any:
+        import torch
+
+        batch = self._collate(examples)
+        name, nothing = ("labels", -100) if "labels" in batch else ("completion_mask", 0)
+        ends = (batch[name] != nothing) & torch.isin(batch["input_ids"], self._ends)  # (B, T)
+        behind = ends.flip(1).cumsum(1).flip(1) == 0  # no end here or later
+        batch[name] = batch[name].masked_fill(behind & ends.any(1, keepdim=True), nothing)
+        return batch
 
 
 def as_dataset(rows: Sequence[T], write: Callable[[T, int], Mapping[str, Any]], *, each: int = 1) -> Any:
