@@ -57,6 +57,7 @@ class Written:
     """One example in TRL's columns."""
 
     load: Callable[[], Mapping[str, Any]]
+    texts: Callable[[], Mapping[str, Any]]  # the same without its images, which are not read
     group: str
     files: tuple[str, ...] = ()
     kind: str = ""
@@ -164,10 +165,13 @@ def _written_line(example: dict[str, Any], folder: Path) -> Written:
     files = tuple(str(folder / str(name)) for name in named)
     group = next((str(example[name]) for name in GROUP_COLUMNS if example.get(name) is not None), "")
 
-    def load() -> Mapping[str, Any]:
-        return {**json.loads(json.dumps(example)), "images": [lesion_image(file) for file in files]}
+    def texts() -> Mapping[str, Any]:
+        return json.loads(json.dumps(example))
 
-    return Written(load, group or (files[0] if files else json.dumps(example)), files)
+    def load() -> Mapping[str, Any]:
+        return {**texts(), "images": [lesion_image(file) for file in files]}
+
+    return Written(load, texts, group or (files[0] if files else json.dumps(example)), files)
 
 
 def _of_data_set(name: str, split: str, columns: Sequence[str]) -> list[Written]:
@@ -193,7 +197,8 @@ def _of_data_set(name: str, split: str, columns: Sequence[str]) -> list[Written]
     groups = (
         [f"{name}:{value}" for value in found[column]] if column else [f"{name}:{split}:{i}" for i in range(len(found))]
     )
-    return [Written(partial(_loaded, found, i), group) for i, group in enumerate(groups)]
+    texts = found.remove_columns([column for column in ("image", "images") if column in found.column_names])
+    return [Written(partial(_loaded, found, i), partial(texts.__getitem__, i), group) for i, group in enumerate(groups)]
 
 
 def _loaded(found: Any, index: int) -> Mapping[str, Any]:

@@ -39,28 +39,33 @@ class ExampleConfig(StageConfig):
 
     def check(self) -> None:
         super().check()
-        if not self.data:
+        if not self.sources:
             raise InputError("data is empty: name what to train on.")
         _, val = self.rows()
         if self.eval_every and not val:
             raise DataError("eval_every asks for evaluations, but there is no val: name one, or set val_share.")
 
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """What is trained on."""
+        return self.data
+
     def rows(self) -> tuple[list[Any], list[Any]]:
         """What is trained on, and what is judged by. DataError where the stage cannot use a row."""
-        found = read_splits(
-            self.data,
+        train, val = read_splits(
+            self.sources,
             self.val,
             val_share=self.val_share,
             seed=self.seed,
             data=self.data_folder,
             columns=self.columns,
         )
-        for part in found:
-            self.refuse(part)
-        return choose(found[0], self.images, self.seed), choose(found[1], self.val_images, self.seed)
+        train, val = self.usable(train), self.usable(val)
+        return choose(train, self.images, self.seed), choose(val, self.val_images, self.seed)
 
-    def refuse(self, rows: Sequence[Item]) -> None:
-        """Raises DataError for rows that the stage cannot use."""
+    def usable(self, rows: list[Item]) -> list[Item]:
+        """The rows that the stage takes. Raises DataError for one that it cannot use."""
+        return rows
 
 
 @dataclass(frozen=True)
@@ -91,23 +96,34 @@ class Turns:
         """What a data set holds, a text of `role` or turns, as turns. Images that have no place go to the first user
         turn. Raises DataError where places and images do not match.
         """
-        messages = [{"role": role, "content": value}] if isinstance(value, str) else value
-        contents = [_parts(message["content"]) for message in messages]
-        places = sum(part["type"] == "image" for parts in contents for part in parts)
-        first = next((i for i, message in enumerate(messages) if message["role"] == "user"), None)
-        if not places and first is not None:
-            contents[first] = [*({"type": "image"} for _ in range(images)), *contents[first]]
-            places = images
-        if places != images:
-            raise DataError(f"An example has {images} image(s) and {places} place(s) for them.")
-        return self([{"role": m["role"], "content": parts} for m, parts in zip(messages, contents, strict=True)])
+        turns = [{**turn, "content": list(_parts(turn["content"]))} for turn in turns_of(value, role)]
+        first = next((turn for turn in turns if turn["role"] == "user"), None)
+        if first and not places_of(turns):
+            first["content"][:0] = [{"type": "image"}] * images
+        if places_of(turns) != images:
+            raise DataError(f"An example has {images} image(s) and {places_of(turns)} place(s) for them.")
+        return self(turns)
 
     def _part(self, part: Mapping[str, Any]) -> dict[str, Any]:
         return {"type": "text", "text": self._plain(part["text"])} if part["type"] == "text" else {"type": part["type"]}
 
 
-def _parts(content: Any) -> list[Mapping[str, Any]]:
-    return [{"type": "text", "text": content}] if isinstance(content, str) else list(content)
+def turns_of(value: str | Sequence[Mapping[str, Any]], role: str) -> list[dict[str, Any]]:
+    """A text becomes one turn of `role`."""
+    return [{"role": role, "content": value}] if isinstance(value, str) else [dict(turn) for turn in value]
+
+
+def text_of(turns: Sequence[Mapping[str, Any]]) -> str:
+    return "".join(part.get("text") or "" for turn in turns for part in _parts(turn["content"]))
+
+
+def places_of(turns: Sequence[Mapping[str, Any]]) -> int:
+    """How many images the turns have a place for."""
+    return sum(part["type"] == "image" for turn in turns for part in _parts(turn["content"]))
+
+
+def _parts(content: Any) -> Sequence[Mapping[str, Any]]:
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 
 class UpToTheEnd:
