@@ -103,7 +103,7 @@ class DPOConfig(ChatConfig):
             raise DataError(f"min_margin is {self.min_margin:g}, but {margins.count(None)} pair(s) have no margin.")
         wide = [margin is None or margin >= self.min_margin for margin in margins]
         if pairs and not any(wide):
-            raise DataError(f"No pair has a margin of {self.min_margin:g} or more; the widest has {max(filter(None, margins), default=0):g}.")
+            raise DataError(f"No pair has a margin of {self.min_margin:g} or more.")
         return [pair for pair, is_wide in zip(pairs, wide, strict=True) if is_wide]
 
 
