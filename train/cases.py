@@ -58,6 +58,7 @@ class Written:
     """One example in TRL's columns."""
 
     load: Callable[[], Mapping[str, Any]]
+    texts: Callable[[], Mapping[str, Any]]  # the same without its images, which are not read
     group: str
     files: tuple[str, ...] = ()
     kind: str = ""
@@ -167,12 +168,14 @@ def _written_line(example: dict[str, Any], folder: Path) -> Written:
     boxes = example.pop("boxes", None) or [None] * len(files)
     group = next((str(example[name]) for name in GROUP_COLUMNS if example.get(name) is not None), "")
 
+    def texts() -> Mapping[str, Any]:
+        return json.loads(json.dumps(example))
+
     def load() -> Mapping[str, Any]:
-        images = [lesion_image(file, box) for file, box in zip(files, boxes, strict=True)]
-        return {**json.loads(json.dumps(example)), "images": images}
+        return {**texts(), "images": [lesion_image(file, box) for file, box in zip(files, boxes, strict=True)]}
 
     kind = str(example.get("diagnosis", ""))
-    return Written(load, group or (files[0] if files else json.dumps(example)), files, kind)
+    return Written(load, texts, group or (files[0] if files else json.dumps(example)), files, kind)
 
 
 def _of_data_set(name: str, split: str, columns: Sequence[str]) -> list[Written]:
@@ -198,7 +201,8 @@ def _of_data_set(name: str, split: str, columns: Sequence[str]) -> list[Written]
     groups = (
         [f"{name}:{value}" for value in found[column]] if column else [f"{name}:{split}:{i}" for i in range(len(found))]
     )
-    return [Written(partial(_loaded, found, i), group) for i, group in enumerate(groups)]
+    texts = found.remove_columns([column for column in ("image", "images") if column in found.column_names])
+    return [Written(partial(_loaded, found, i), partial(texts.__getitem__, i), group) for i, group in enumerate(groups)]
 
 
 def _loaded(found: Any, index: int) -> Mapping[str, Any]:

@@ -28,7 +28,7 @@ from train.examples import ChatConfig, Turns, as_dataset
 from train.log import append
 from train.options import option
 from train.rewards import Rewarder, RewardSettings
-from train.stage import arguments, run_stage
+from train.stage import arguments, drop_reference_copy, run_stage
 
 if TYPE_CHECKING:
     from dermiq.vlm.load import VLM
@@ -66,13 +66,14 @@ class GRPOConfig(ChatConfig):
         if not self.rewards.correctness:
             raise InputError("rewards.correctness is 0, but the advantages ask which answers are right: set it above.")
 
-    def refuse(self, rows: Sequence[Item]) -> None:
+    def usable(self, rows: list[Item]) -> list[Item]:
         unknown = sum(not isinstance(row, Row) or row.label not in CLASSES for row in rows)
         if unknown:
             raise DataError(
                 f"{unknown} example(s) cannot be asked about: GRPO needs images labelled with one of "
                 f"{', '.join(CLASSES)}."
             )
+        return rows
 
 
 CONFIG = GRPOConfig
@@ -142,8 +143,7 @@ def build(config: GRPOConfig, vlm: VLM, owner: Owner) -> Any:
         eval_dataset=as_dataset(val, asker) if config.eval_every else None,
         processing_class=vlm.processor,
     )
-    if "ref" in getattr(trainer.model, "peft_config", {}):
-        trainer.model.delete_adapter("ref")  # a copy of ours, which is new: without either the model is the same
+    drop_reference_copy(trainer.model)
     return trainer
 
 
