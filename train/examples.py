@@ -69,12 +69,17 @@ class ExampleConfig(StageConfig):
 
 
 @dataclass(frozen=True)
-class ChatConfig(ExampleConfig):
-    """Of a stage that writes consultations about labelled images."""
+class ChatOptions:
+    """How a labelled image is asked about, as in a consultation."""
 
     told_share: float = option(0.7, "of chats in which the patient is told", minimum=0, maximum=1)
     facts: int = option(4, "of the graph in a chat that reasons", minimum=1, maximum=12)
     window: bool = option(True, "show the square around the lesion, as a consultation does, not the whole image")
+
+
+@dataclass(frozen=True)
+class ChatConfig(ChatOptions, ExampleConfig):
+    """Of a stage that writes consultations about labelled images."""
 
 
 class Turns:

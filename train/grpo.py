@@ -89,18 +89,17 @@ class Asker:
         self._graph, self._turns = Graph.load(), Turns(vlm)
 
     def __call__(self, row: Row, number: int = 0) -> dict[str, Any]:
-        from train.texts import reasoning_chat
+        from train.texts import first_question
 
         rng = random.Random(f"{self.config.seed}:{Path(row.image).name}")
         case = Case(row, self.measured.of(row.image))
-        told = self.config.told_share
-        chat = reasoning_chat(
-            case, self._graph, rng, facts=self.config.facts, question=row.question, told=told, follow_up=0.0
+        asked = first_question(
+            case, self._graph, rng, told=self.config.told_share, facts=self.config.facts, question=row.question
         )
         image = self.measured.window(row.image) if self.config.window else lesion_image(row.image)
         return {
             "images": [image],
-            "prompt": self._turns(chat[:-1]),
+            "prompt": self._turns(asked.messages),
             "diagnosis": row.label,
             "findings": list(case.findings),
         }
