@@ -17,12 +17,14 @@ from safetensors.torch import load_file
 
 from dermiq.errors import DermIQError
 from dermiq.vlm.load import VLM, load_vlm
-from tests.stage_runs import CONFIGS, make_table, tiny_options, train, weights_of
+from tests.stage_runs import CONFIGS, drawn_score, make_table, tiny_options, train, weights_of
 from tests.tiny import FAMILIES, picture, save_tiny
-from train import dpo, options, runs, stage
+from train import dpo, options, preferences, runs, stage
 from train.cases import read_source
 from train.dpo import DPOConfig
 from train.examples import Turns
+from train.proxy import ProxySettings, score
+from train.run_folder import read_json, read_lines
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning"),  # peft
@@ -257,7 +259,7 @@ def test_a_saved_data_set_is_read_without_its_images(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"preferences": ()}, "preferences is empty"),
+        ({"preferences": (), "data": ()}, "data is empty"),
         ({"lora_dropout": 0.1}, "lora_dropout must be 0"),
         ({"loss": ("sft",)}, "Nothing would be preferred"),
         ({"loss": ("sigmoid", "sft"), "loss_weights": (0.0, 1.0)}, "Nothing would be preferred"),
@@ -304,10 +306,51 @@ def test_data_that_is_no_pairs_is_refused(config: DPOConfig, tmp_path: Path) -> 
     table = make_table(tmp_path / "table")
     with pytest.raises(DermIQError, match="labelled images"):
         replace(config, preferences=(str(table),)).check()
+    with pytest.raises(DermIQError, match="must be images labelled with one of"):
+        replace(config, preferences=(), data=config.preferences).check()
     file = tmp_path / "data" / "answers.jsonl"
     file.write_text(json.dumps({"images": ["0.png"], "prompt": "?", "completion": "!"}))
     with pytest.raises(DermIQError, match="line 1 lacks chosen, rejected"):
         replace(config, preferences=(str(file),)).check()
+
+
+@pytest.fixture
+def from_images(config: DPOConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DPOConfig:
+    """Pairs are made of what a tiny model writes."""
+    monkeypatch.setattr(preferences, "score", drawn_score)
+    split = ["train"] * 4 + ["val"] * 2
+    table = make_table(tmp_path / "labelled", 6, split=split)
+    proxy = ProxySettings(answers=2, new_tokens=6, follow_up_share=0.5, max_length_ratio=0, min_margin=0.01)
+    return replace(config, preferences=(), data=(str(table),), facts=1, proxy=proxy, steps=2, eval_every=2, window=True)
+
+
+def test_pairs_are_made_of_labelled_images(from_images: DPOConfig, tmp_path: Path) -> None:
+    """Stopped while they are made and resumed, the run has the same pairs and learns the same."""
+    whole = train(from_images, tmp_path / "runs", "whole")
+    pairs = read_lines(whole.folder / "pairs.jsonl")
+    assert {pair["split"] for pair in pairs} == {"train", "val"}
+    assert read_json(whole.folder / "pairs.json")["pairs"] == sum(pair["split"] == "train" for pair in pairs)  # type: ignore[index]
+    assert all(pair["boxes"] for pair in pairs)
+    assert any("eval_rewards/margins" in line for line in runs.metrics(whole.folder))
+    folder = runs.create(from_images, name="broken", root=tmp_path / "runs")
+    with pytest.MonkeyPatch.context() as patch:
+        begun = property(lambda self: "2 of 4" in runs.load_run(self.folder).status.reason)
+        patch.setattr(runs.Owner, "stop_requested", begun)
+        assert runs.work(folder).state == "stopped"
+    assert 0 < len(read_lines(folder / "pairs.cases.jsonl")) < len(read_lines(whole.folder / "pairs.cases.jsonl"))
+    runs.prepare_resume(folder)
+    assert runs.work(folder).state == "finished"
+    assert (folder / "pairs.jsonl").read_text() == (whole.folder / "pairs.jsonl").read_text()
+    expected, found = weights_of(whole), weights_of(runs.load_run(folder))
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
+
+
+def test_noise_that_is_scored_in_earnest_gives_no_pairs(from_images: DPOConfig, tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(preferences, "score", score)
+        status = runs.work(runs.create(from_images, root=tmp_path / "runs"))
+    assert status.state == "failed"
+    assert "No answer to any of the 4 train image(s) was better" in status.reason
 
 
 @pytest.mark.parametrize("file", sorted(CONFIGS.glob("dpo_*.yaml")), ids=lambda path: path.stem)

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from dermiq.errors import DataError
 from dermiq.knowledge import Graph
 from dermiq.types import Finding
 from dermiq.vlm.load import VLM, load_vlm
-from tests.stage_runs import make_table
+from tests.stage_runs import drawn_score, make_table
 from tests.tiny import save_tiny
 from train import preferences
 from train.cases import Item, Measured, read_source
@@ -239,15 +237,8 @@ def rows(tmp_path: Path) -> list[Item]:
 
 
 @pytest.fixture
-def telling(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A tiny model writes noise: its parts are drawn from its texts, so that some of them make pairs."""
-
-    def drawn(graph: Graph, text: str, question: Question, *, ended: bool = True) -> Scored:
-        values = np.random.default_rng(list(text.encode())).integers(0, 3, 2) / 2
-        return Scored(text, True, {**dict.fromkeys(PARTS), "accuracy": 1.0, "correctness": 1.0, "form": values[0]})
-
-    monkeypatch.setattr(preferences, "score", drawn)
-    return
+def telling(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preferences, "score", drawn_score)
 
 
 SETTINGS = ProxySettings(new_tokens=6, follow_up_share=0.5, max_length_ratio=0, min_margin=0.01)

@@ -26,7 +26,7 @@ import pandas as pd
 from PIL import Image
 
 from dermiq.errors import DataError
-from dermiq.types import Finding, PatientContext
+from dermiq.types import CLASSES, Finding, PatientContext
 from train.data import context_of, data_folder, lesion_of, read_table
 
 DATA_SETS = ("ham10000", "pad_ufes_20")
@@ -325,6 +325,17 @@ def _twins(ours: Sequence[str], theirs: Sequence[str]) -> list[tuple[str, str]]:
             if digest(file) == digest(other):
                 found.append((file, other))
     return found
+
+
+def labelled(rows: Sequence[Item]) -> list[Row]:
+    """The rows, which must all be images labelled with one of the seven classes. Raises DataError."""
+    known = [row for row in rows if isinstance(row, Row) and row.label in CLASSES]
+    if len(known) < len(rows):
+        raise DataError(
+            f"{len(rows) - len(known)} example(s) cannot be asked about: they must be images labelled with one of "
+            f"{', '.join(CLASSES)}."
+        )
+    return known
 
 
 def choose(rows: Sequence[T], count: int, seed: int) -> list[T]:

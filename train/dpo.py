@@ -5,8 +5,9 @@
     python -m train.runs list
 
 Pairs of a chosen and a rejected answer to the same question about the same image are learned as they are written
-(JSONL, data sets: prompt, chosen, rejected, images; margin, group, split if any). The reference is the model before
-training: its own weights without LoRA. Each run has a folder: see `train.runs`.
+(JSONL, data sets: prompt, chosen, rejected, images; margin, group, split if any). Without any, the model answers
+questions about labelled images first and the knowledge graph prefers (`train.preferences`): the run's pairs.jsonl. The
+reference is the model before training: its own weights without LoRA. Each run has a folder: see `train.runs`.
 """
 
 from __future__ import annotations
@@ -17,15 +18,17 @@ import os
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dermiq.errors import DataError, InputError
 from train import runs
-from train.cases import Item, Written
+from train.cases import Item, Measured, Written, labelled, read_source
 from train.examples import ChatConfig, Turns, UpToTheEnd, as_dataset, places_of, text_of, turns_of
 from train.options import option
-from train.run_folder import write_json
+from train.preferences import described, write_pairs
+from train.proxy import ProxySettings
+from train.run_folder import read_lines, write_json
 from train.stage import arguments, drop_reference_copy, run_stage
 
 if TYPE_CHECKING:
@@ -47,7 +50,9 @@ class DPOConfig(ChatConfig):
     stage: ClassVar[str] = "train.dpo"
     columns: ClassVar[tuple[str, ...]] = ("prompt", *ANSWERS)
 
-    preferences: tuple[str, ...] = option((), "pairs: JSONL or data sets with prompt, chosen, rejected, images")
+    preferences: tuple[str, ...] = option(
+        (), "pairs: JSONL or data sets with prompt, chosen, rejected, images; empty: made from the data by the graph"
+    )
     min_margin: float = option(0.0, "pairs with a smaller margin are left out", minimum=0)
     learning_rate: float = option(5e-6, "its highest value", above=0)
     beta: float = option(0.1, "how strongly the model is held to what it was before", above=0)
@@ -61,14 +66,15 @@ class DPOConfig(ChatConfig):
     ld_alpha: float = option(
         1.0, "weight of an answer's tokens beyond the length of the other (LD-DPO)", minimum=0, maximum=1
     )
+    proxy: ProxySettings = field(default_factory=ProxySettings)
 
     @property
     def sources(self) -> tuple[str, ...]:
-        return self.preferences
+        return self.preferences or self.data
 
     def check(self) -> None:
-        if not self.preferences:
-            raise InputError("preferences is empty: name the pairs.")
+        if not self.preferences and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            raise InputError("One process makes pairs: run train.preferences first, and name its file in preferences.")
         if self.lora_dropout:
             raise InputError("lora_dropout must be 0: the model is compared with itself before training.")
         self._check_losses()
@@ -88,7 +94,11 @@ class DPOConfig(ChatConfig):
             raise InputError("The loss exo_pair needs label_smoothing above 0, such as 0.001.")
 
     def usable(self, rows: list[Item]) -> list[Item]:
-        """The pairs with at least `min_margin`."""
+        """Labelled images where pairs are to be made, else the pairs with at least `min_margin`."""
+        return list(self.taken(rows) if self.preferences else labelled(rows))
+
+    def taken(self, rows: Sequence[Item]) -> list[Written]:
+        """The pairs with at least `min_margin`. Raises DataError for what is no pair to learn from."""
         pairs = [row for row in rows if isinstance(row, Written)]
         if len(pairs) < len(rows):
             raise DataError(f"{len(rows) - len(pairs)} example(s) are labelled images: preferences must name pairs.")
@@ -181,12 +191,57 @@ def told(known: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def made_pairs(config: DPOConfig, vlm: VLM, owner: Owner) -> tuple[list[Written], list[Written]] | None:
+    """By the graph, of the model's own answers, to train on and to judge by. None where it stopped on request; what
+    was made until then stays in pairs.jsonl.
+    """
+    train, val = config.rows()
+    file = owner.folder / "pairs.jsonl"
+    measured = Measured(owner.folder / "cache")
+
+    def progress(done: int, total: int) -> None:
+        text = f"Making pairs: {done} of {total} images."
+        owner.update(reason=text)
+        print(text, flush=True)
+
+    parts = {"train": train, **({"val": val} if config.eval_every else {})}
+    for split, rows in parts.items():
+        made = write_pairs(
+            rows,
+            vlm,
+            measured,
+            config.proxy,
+            config,
+            file=file,
+            seed=config.seed,
+            split=split,
+            stop=lambda: owner.stop_requested,
+            progress=progress,
+        )
+        if made.left:
+            return None
+    print(described(made), flush=True)
+    owner.update(reason="")
+    lines = read_lines(file)
+    for split, rows in parts.items():
+        if not any(line["split"] == split for line in lines):
+            raise DataError(
+                f"No answer to any of the {len(rows)} {split} image(s) was better than another: ask about more images, "
+                "draw more with proxy.answers, or lower proxy.min_margin."
+            )
+    found = {split: config.taken(read_source(str(file), split, columns=config.columns)) for split in parts}
+    return found["train"], found.get("val", [])
+
+
 def build(config: DPOConfig, vlm: VLM, owner: Owner) -> Any:
-    """TRL's trainer over the pairs."""
+    """TRL's trainer over the pairs; None where it was stopped while they were made."""
     from trl import DPOConfig as Arguments
     from trl import DPOTrainer
 
-    train, val = config.rows()
+    found = config.rows() if config.preferences else made_pairs(config, vlm, owner)
+    if found is None:
+        return None
+    train, val = found
     if owner.is_main:
         known = summary(train, vlm.processor.tokenizer)
         write_json(owner.folder / "pairs.json", known)

@@ -19,11 +19,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from dermiq.errors import DataError, InputError
-from dermiq.types import CLASSES
+from dermiq.errors import InputError
 from train import runs
 from train.advantages import AdvantageSettings
-from train.cases import Case, Item, Measured, Row, lesion_image
+from train.cases import Case, Item, Measured, Row, labelled, lesion_image
 from train.examples import ChatConfig, Turns, as_dataset
 from train.log import append
 from train.options import option
@@ -67,13 +66,7 @@ class GRPOConfig(ChatConfig):
             raise InputError("rewards.correctness is 0, but the advantages ask which answers are right: set it above.")
 
     def usable(self, rows: list[Item]) -> list[Item]:
-        unknown = sum(not isinstance(row, Row) or row.label not in CLASSES for row in rows)
-        if unknown:
-            raise DataError(
-                f"{unknown} example(s) cannot be asked about: GRPO needs images labelled with one of "
-                f"{', '.join(CLASSES)}."
-            )
-        return rows
+        return list(labelled(rows))
 
 
 CONFIG = GRPOConfig

@@ -28,9 +28,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dermiq.errors import DataError, DermIQError, InputError
-from dermiq.types import CLASS_NAMES, CLASSES, Evidence
+from dermiq.types import CLASS_NAMES, Evidence
 from train import options
-from train.cases import Case, Item, Measured, Row, choose, lesion_image, read_source
+from train.cases import Case, Item, Measured, Row, choose, labelled, lesion_image, read_source
 from train.examples import ChatOptions, Turns
 from train.options import option
 from train.proxy import PARTS, Choice, ProxySettings, Question, Scored, choose_pairs, score
@@ -296,7 +296,7 @@ def write_pairs(
     """
     from dermiq.knowledge import Graph
 
-    asked = _labelled(rows)
+    asked = labelled(rows)
     pairs = Pairs(file, provenance(vlm, settings, chat, seed=seed))
     names = {_file_name(row.image, file): row for row in asked}
     left = {name: row for name, row in names.items() if name not in pairs.done}
@@ -316,16 +316,6 @@ def write_pairs(
         finally:
             proxy.close()
     return summarised(pairs.lines(), left=sum(name not in pairs.done for name in names))
-
-
-def _labelled(rows: Sequence[Item]) -> list[Row]:
-    known = [row for row in rows if isinstance(row, Row) and row.label in CLASSES]
-    if len(known) < len(rows):
-        raise DataError(
-            f"{len(rows) - len(known)} example(s) cannot be asked about: preferences need images labelled with one of "
-            f"{', '.join(CLASSES)}."
-        )
-    return known
 
 
 def _file_name(image: str, file: Path) -> str:
@@ -481,7 +471,7 @@ def run(config: Options) -> Summary:
     if file.suffix != ".jsonl":
         raise InputError(f"out is {config.out!r}; it must name a .jsonl file, such as --out pairs.jsonl.")
     found = [row for source in config.data for row in read_source(source, config.split, config.data_folder)]
-    rows = choose(_labelled(found), config.images, config.seed)
+    rows = choose(labelled(found), config.images, config.seed)
     if not rows:
         raise DataError(f"There is nothing to ask about in {', '.join(config.data) or 'no data'} ({config.split}).")
     model = resolved_model(config.model)
