@@ -62,6 +62,6 @@ def weights_of(run: runs.Run) -> dict[str, torch.Tensor]:
 
 
 def drawn_score(graph: Graph, text: str, question: Question, *, ended: bool = True) -> Scored:
-    """In place of `train.proxy.score`: a tiny model writes noise, whose form is drawn from it, so that there are pairs."""
+    """In place of `train.proxy.score`: a tiny model writes noise, whose form is drawn so that there are pairs."""
     form = float(np.random.default_rng(list(text.encode())).integers(0, 3) / 2)
     return Scored(text, True, {**dict.fromkeys(PARTS), "accuracy": 1.0, "correctness": 1.0, "form": form})
