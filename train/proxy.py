@@ -33,6 +33,7 @@ GUARDED = ("correctness", "accuracy", "findings", "consistency")
 """What no pair trades away: the chosen answer is nowhere worse in these, however much better it is elsewhere."""
 
 
+TAG = re.compile(r"</?\s*(?:think|answer)", re.IGNORECASE)
 RANKING = re.compile(
     r"\b(?:leads|then|alternative|considered before|better than|(?:more|most|less) likely|is possible)\b", re.IGNORECASE
 )
@@ -111,39 +112,70 @@ class Scored:
 
 def score(graph: Graph, text: str, question: Question, *, ended: bool = True) -> Scored:
     """All parts of one answer. DataError where the graph does not know the case's diagnosis."""
-    follow_up = question.is_follow_up
-    parsed = ParsedText(prose=text.strip()) if follow_up else parse(text)
+    parsed = ParsedText(prose=text.strip()) if question.is_follow_up else parse(text)
     topic = diagnosis_id(graph, question.diagnosis) if question.diagnosis else None
     topic = topic or next(iter(named(graph, parsed.answer)), None)
     sentences = _sentences(parsed)
     said = distinct_sentences("\n".join(sentences))
     claims = check_claims(graph, said, findings=question.findings, diagnosis=topic)
     of_graph = [claim for claim in claims if claim.fact_ids or not claim.finding_codes]
-    checks = _self_checks(parsed, question)
-    cited, wrong_citations = _citations(graph, claims, question.facts)
     relevance, beside = _relevance(graph, of_graph, _topics(graph, question, topic))
+    citations, wrong = _citations(graph, claims, question.facts)
     parts = {
         "accuracy": score_answer(graph, of_graph).accuracy,
         "relevance": relevance,
-        "completeness": _told(graph, claims, question.given)
-        if follow_up
-        else score_answer(graph, claims, diagnosis=topic).completeness,
-        "correctness": _all_passed(checks)
-        if follow_up
-        else correctness_reward(graph, parsed, CaseFacts(question.diagnosis)),
-        "findings": _measured(claims),
-        "citations": cited,
-        "consistency": None if follow_up else _all_passed(checks),
-        "form": _form(text, parsed, sentences, follow_up=follow_up, ended=ended),
+        "completeness": score_answer(graph, claims, diagnosis=topic).completeness,
+        "findings": _mean([float(claim.verdict != "contradicted") for claim in claims if claim.finding_codes]),
+        "citations": citations,
     }
-    notes = {
-        "relevance": tuple(beside),
-        "correctness": _correctness_note(parsed, question, checks, parts["correctness"]),
-        "citations": tuple(wrong_citations),
-        "consistency": () if follow_up else tuple(check.message for check in checks if check.passed is False),
-        "form": (*parsed.problems, *(() if ended else ("cut off",))),
+    notes = {"relevance": tuple(beside), "citations": tuple(wrong), "form": () if ended else ("The text is cut off.",)}
+    own_parts, own_notes = (_of_later if question.is_follow_up else _of_first)(graph, text, parsed, claims, question)
+    parts |= own_parts
+    once = len(split_sentences(said)) / len(sentences) if ended and sentences else 0.0
+    parts["form"] = round((own_parts["form"] or 0.0) * once, 3)
+    notes |= {name: (*notes.get(name, ()), *told) for name, told in own_notes.items()}
+    return Scored(text, ended, {name: parts[name] for name in PARTS}, tuple(claims), notes)
+
+
+Parts = dict[str, float | None]
+Notes = dict[str, tuple[str, ...]]
+
+
+def _of_first(
+    graph: Graph, text: str, parsed: ParsedText, claims: Sequence[Claim], question: Question
+) -> tuple[Parts, Notes]:
+    """What is asked of reasoning in four steps with an answer."""
+    checks = [reasoning_matches_answer(parsed), *own_alternative(parsed), *_ranked_twice(parsed)]
+    checks += [follow_up_matches_answer(parsed.prose, parsed.answer_code)] if parsed.answer_code else []
+    correctness = correctness_reward(graph, parsed, CaseFacts(question.diagnosis))
+    label = CLASS_NAMES.get(str(question.diagnosis), str(question.diagnosis))
+    answered = f"It answers {parsed.answer[:80] or 'nothing'}; the label is {label}."
+    parts = {
+        "correctness": correctness,
+        "consistency": _all_passed(checks),
+        "form": format_reward(text, parsed),
     }
-    return Scored(text, ended, parts, tuple(claims), notes)
+    return parts, {
+        "correctness": (answered,) if correctness is not None and correctness < 1 else (),
+        "consistency": tuple(check.message for check in checks if check.passed is False),
+        "form": parsed.problems,
+    }
+
+
+def _of_later(
+    graph: Graph, text: str, parsed: ParsedText, claims: Sequence[Claim], question: Question
+) -> tuple[Parts, Notes]:
+    """What is asked of prose behind a right answer: the facts that were given, and the diagnosis kept."""
+    told = {statement(graph.fact(key)) for claim in claims if claim.verdict == "supported" for key in claim.fact_ids}
+    code = question.diagnosis
+    kept = [follow_up_matches_answer(parsed.prose, code)] if code in CLASSES else []
+    parts = {
+        "completeness": _mean([float(statement(fact) in told) for fact in question.given]),
+        "correctness": _all_passed(kept),
+        "consistency": None,
+        "form": float(bool(text.strip()) and not TAG.search(text)),
+    }
+    return parts, {"correctness": tuple(check.message for check in kept if check.passed is False)}
 
 
 def _sentences(parsed: ParsedText) -> list[str]:
@@ -182,27 +214,8 @@ def _is_about(graph: Graph, claim: Claim, topics: Sequence[str]) -> bool | None:
     return bool(max(known)) if known else None
 
 
-def _told(graph: Graph, claims: Sequence[Claim], given: Sequence[Fact]) -> float | None:
-    """The share of the given facts that supported sentences state."""
-    told = {statement(graph.fact(key)) for claim in claims if claim.verdict == "supported" for key in claim.fact_ids}
-    return _mean([float(statement(fact) in told) for fact in given])
-
-
-def _measured(claims: Sequence[Claim]) -> float | None:
-    return _mean([float(claim.verdict != "contradicted") for claim in claims if claim.finding_codes])
-
-
 def _mean(values: Sequence[float]) -> float | None:
     return round(math.fsum(values) / len(values), 3) if values else None
-
-
-def _self_checks(parsed: ParsedText, question: Question) -> list[SelfCheck]:
-    """Of a follow-up: whether it keeps to the case's diagnosis."""
-    if question.is_follow_up:
-        code = question.diagnosis
-        return [follow_up_matches_answer(parsed.prose, code)] if code in CLASSES else []
-    checks = [reasoning_matches_answer(parsed), *own_alternative(parsed), *_ranked_twice(parsed)]
-    return checks + ([follow_up_matches_answer(parsed.prose, parsed.answer_code)] if parsed.answer_code else [])
 
 
 def _ranked_twice(parsed: ParsedText) -> list[SelfCheck]:
@@ -219,26 +232,6 @@ def _ranked_twice(parsed: ParsedText) -> list[SelfCheck]:
 def _all_passed(checks: Iterable[SelfCheck]) -> float | None:
     judged = [check.passed for check in checks if check.passed is not None]
     return float(all(judged)) if judged else None
-
-
-def _correctness_note(
-    parsed: ParsedText, question: Question, checks: Sequence[SelfCheck], value: float | None
-) -> tuple[str, ...]:
-    if value is None or value == 1.0:
-        return ()
-    if question.is_follow_up:
-        return tuple(check.message for check in checks)
-    label = CLASS_NAMES.get(str(question.diagnosis), str(question.diagnosis))
-    return (f"It answers {parsed.answer[:80] or 'nothing'}; the label is {label}.",)
-
-
-def _form(text: str, parsed: ParsedText, sentences: Sequence[str], *, follow_up: bool, ended: bool) -> float:
-    """The share of the demands that are met (a follow-up: prose without tags), times that of sentences said once."""
-    if not ended:
-        return 0.0
-    met = float(bool(text.strip()) and "<" not in text) if follow_up else format_reward(text, parsed)
-    once = len(split_sentences(distinct_sentences("\n".join(sentences))))
-    return round(met * once / len(sentences), 3) if sentences else 0.0
 
 
 # --- citations ------------------------------------------------------------------------------
