@@ -116,7 +116,7 @@ def test_cases_without_a_pair_are_done_too(rows: list[Item], vlm: VLM, tmp_path:
 def test_another_setting_is_refused(rows: list[Item], vlm: VLM, tmp_path: Path) -> None:
     file = tmp_path / "pairs.jsonl"
     filled(rows[:1], vlm, file)
-    with pytest.raises(DataError, match=r"another settings.temperature \(1.0, now 0.5\)"):
+    with pytest.raises(DataError, match=r"another settings.temperature \(0.8, now 0.5\)"):
         filled(rows, vlm, file, replace(SETTINGS, temperature=0.5))
     cases_file(file).unlink()
     with pytest.raises(DataError, match="name another file"):

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from dermiq.knowledge import Graph
-from dermiq.types import Finding
+from dermiq.types import CLASS_NAMES, CLASSES, Finding
 from train.proxy import PARTS, ProxySettings, Question, Scored, Weights, choose_pairs, margin_of, score
 
 ASYMMETRIC = Finding("asymmetry", "asymmetry", 0.5, "", "asymmetric about both axes", "")
@@ -57,9 +57,10 @@ def test_a_good_answer_by_part(graph: Graph, question: Question) -> None:
     ("part", "value", "text"),
     [
         ("accuracy", 0.5, written(f"{NETWORK} [F1]. Melanoma is benign [F2].")),
-        ("relevance", 0.75, written("Dermatofibroma is benign.")),
+        ("relevance", 0.667, written("Dermatofibroma is benign.")),
         ("completeness", 0.0, written("Melanoma is benign.")),
         ("correctness", 0.0, written(f"{MALIGNANT}.", answer="melanocytic nevus")),
+        ("correctness", 0.0, written(f"{MALIGNANT}.", answer="dermatocytic melanoma")),
         ("findings", 0.0, written(f"{MALIGNANT}.").replace("is asymmetric about both axes", "is symmetric")),
         ("citations", 0.5, written(f"{NETWORK} [F1]. {MALIGNANT} [F1].")),
         ("citations", 0.0, written(f"{MALIGNANT} [F7].")),
@@ -80,6 +81,26 @@ def test_what_cannot_be_judged_is_none(graph: Graph) -> None:
     assert found.parts == {**dict.fromkeys(PARTS), "form": 0.0}
     found = score(graph, written("Nothing is known."), Question("mel"))  # nothing was measured, shown or stated
     assert [part for part in PARTS if found.parts[part] is None] == ["accuracy", "findings", "citations"]
+
+
+@pytest.mark.parametrize("code", CLASSES)
+def test_every_option_is_a_right_answer(code: str, graph: Graph) -> None:
+    name = CLASS_NAMES[code]
+    assert score(graph, written("Nothing.", answer=name), Question(code)).parts["correctness"] == 1.0
+
+
+@pytest.mark.parametrize("step", ["1. Findings: It", "It", "1. Findings: The lesion"])
+def test_findings_are_of_the_lesion_not_of_the_diagnosis(step: str, graph: Graph) -> None:
+    text = written("Nothing.", answer="melanocytic nevus").replace("1. Findings: The lesion", step)
+    assert score(graph, text, Question("nv", (ASYMMETRIC,))).parts["findings"] == 1.0
+
+
+def test_alternatives_are_no_digression(graph: Graph, question: Question) -> None:
+    alone, ranked = (
+        score(graph, written(f"{MALIGNANT}.", explanation=f"This looks most like melanoma.{more}"), question)
+        for more in ("", " The next candidate is a vascular lesion.")
+    )
+    assert alone.parts["relevance"] == ranked.parts["relevance"] == 1.0
 
 
 def test_a_cut_answer_has_no_form(graph: Graph, question: Question) -> None:

@@ -18,12 +18,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from itertools import combinations
 
-from dermiq.assess import STEP_HEADING
+from dermiq.assess import STEP_HEADING, statements
 from dermiq.judge import follow_up_matches_answer, own_alternative, reasoning_matches_answer
 from dermiq.knowledge import Graph, check_claims, link
 from dermiq.knowledge.check import score_answer
 from dermiq.knowledge.retrieve import statement
-from dermiq.knowledge.text import split_sentences
+from dermiq.knowledge.text import split_sentences, words
 from dermiq.types import CLASS_NAMES, CLASSES, Claim, Fact, Finding, ParsedText, SelfCheck
 from dermiq.vlm.parse import class_mentions, parse
 from train.options import option
@@ -35,7 +35,9 @@ GUARDED = ("correctness", "accuracy", "findings", "consistency")
 
 TAG = re.compile(r"</?\s*(?:think|answer)", re.IGNORECASE)
 RANKING = re.compile(
-    r"\b(?:leads|then|alternative|considered before|better than|(?:more|most|less) likely|is possible)\b", re.IGNORECASE
+    r"\b(?:leads|then|alternative|candidate|considered before|better than|possible|excluded)\b"
+    r"|\b(?:more|most|less) likely\b",
+    re.IGNORECASE,
 )
 
 
@@ -70,8 +72,8 @@ class ProxySettings:
     """How answers are drawn, scored and paired."""
 
     answers: int = option(4, "drawn for each question", minimum=2)
-    temperature: float = option(1.0, "of sampling", above=0)
-    top_p: float = option(0.95, "of sampling: without it stray words decide", above=0, maximum=1)
+    temperature: float = option(0.8, "of sampling; higher, and stray words decide", above=0)
+    top_p: float = option(0.95, "of sampling", above=0, maximum=1)
     new_tokens: int = option(256, "of an answer at most", minimum=1)
     follow_up_share: float = option(0.5, "of cases that are asked a second question, too", minimum=0, maximum=1)
     pairs: int = option(1, "of a question at most; no answer is in two", minimum=1)
@@ -115,9 +117,10 @@ def score(graph: Graph, text: str, question: Question, *, ended: bool = True) ->
     parsed = ParsedText(prose=text.strip()) if question.is_follow_up else parse(text)
     topic = diagnosis_id(graph, question.diagnosis) if question.diagnosis else None
     topic = topic or next(iter(named(graph, parsed.answer)), None)
-    sentences = _sentences(parsed)
-    said = distinct_sentences("\n".join(sentences))
-    claims = check_claims(graph, said, findings=question.findings, diagnosis=topic)
+    sentences = split_sentences(f"{parsed.reasoning}\n{parsed.prose}")
+    said = _distinct(sentences)
+    found = check_claims(graph, "\n".join(said), findings=question.findings, diagnosis=topic)
+    claims = statements(found, parsed.answer)
     of_graph = [claim for claim in claims if claim.fact_ids or not claim.finding_codes]
     relevance, beside = _relevance(graph, of_graph, _topics(graph, question, topic))
     citations, wrong = _citations(graph, claims, question.facts)
@@ -131,7 +134,7 @@ def score(graph: Graph, text: str, question: Question, *, ended: bool = True) ->
     notes = {"relevance": tuple(beside), "citations": tuple(wrong), "form": () if ended else ("The text is cut off.",)}
     own_parts, own_notes = (_of_later if question.is_follow_up else _of_first)(graph, text, parsed, claims, question)
     parts |= own_parts
-    once = len(split_sentences(said)) / len(sentences) if ended and sentences else 0.0
+    once = len(said) / len(sentences) if ended and sentences else 0.0
     parts["form"] = round((own_parts["form"] or 0.0) * once, 3)
     notes |= {name: (*notes.get(name, ()), *told) for name, told in own_notes.items()}
     return Scored(text, ended, {name: parts[name] for name in PARTS}, tuple(claims), notes)
@@ -148,6 +151,8 @@ def _of_first(
     checks = [reasoning_matches_answer(parsed), *own_alternative(parsed), *_ranked_twice(parsed)]
     checks += [follow_up_matches_answer(parsed.prose, parsed.answer_code)] if parsed.answer_code else []
     correctness = correctness_reward(graph, parsed, CaseFacts(question.diagnosis))
+    if correctness and not _is_name(graph, parsed.answer):
+        correctness = 0.0  # "dermatocytic nevus": one of the options was asked for, and this is no diagnosis at all
     label = CLASS_NAMES.get(str(question.diagnosis), str(question.diagnosis))
     answered = f"It answers {parsed.answer[:80] or 'nothing'}; the label is {label}."
     parts = {
@@ -178,10 +183,12 @@ def _of_later(
     return parts, {"correctness": tuple(check.message for check in kept if check.passed is False)}
 
 
-def _sentences(parsed: ParsedText) -> list[str]:
-    """Of reasoning and prose, without the headings of the steps."""
-    found = [STEP_HEADING.sub("", part) for part in split_sentences(f"{parsed.reasoning}\n{parsed.prose}")]
-    return [sentence.strip() for sentence in found if sentence.strip()]
+def _distinct(sentences: Sequence[str]) -> list[str]:
+    """Each once, whatever step's heading stands before it; without those too long to be read."""
+    seen: dict[tuple[str, ...], str] = {}
+    for sentence in sentences:
+        seen.setdefault(words(STEP_HEADING.sub("", sentence)), sentence)
+    return split_sentences(distinct_sentences("\n".join(seen.values())))
 
 
 def _topics(graph: Graph, question: Question, topic: str | None) -> list[str]:
@@ -194,7 +201,7 @@ def _relevance(graph: Graph, claims: Sequence[Claim], topics: Sequence[str]) -> 
     """The share of sentences about one of the topics, among those that speak of anything known; the others in words.
 
     A sentence that the graph decides is about what the deciding facts are about: a true one about a look-alike is not
-    about the diagnosis.
+    about the diagnosis. What only ranks diagnoses is left out: to name the alternatives is no digression.
     """
     judged, beside = [], []
     for claim in claims:
@@ -209,6 +216,8 @@ def _is_about(graph: Graph, claim: Claim, topics: Sequence[str]) -> bool | None:
         families = {key for topic in topics for key in (topic, *graph.family(topic))}
         facts = [graph.fact(key) for key in claim.fact_ids]
         return any({fact.subject, fact.object} & families for fact in facts)
+    if RANKING.search(claim.text):
+        return None
     found = [score_answer(graph, [claim], diagnosis=topic).relevance for topic in topics]
     known = [value for value in found if value is not None]
     return bool(max(known)) if known else None
@@ -216,6 +225,11 @@ def _is_about(graph: Graph, claim: Claim, topics: Sequence[str]) -> bool | None:
 
 def _mean(values: Sequence[float]) -> float | None:
     return round(math.fsum(values) / len(values), 3) if values else None
+
+
+def _is_name(graph: Graph, answer: str) -> bool:
+    plain = answer.strip(" \n\t.*\"'")
+    return any(graph.diagnosis(name) is not None for name in (plain, plain.lower()))
 
 
 def _ranked_twice(parsed: ParsedText) -> list[SelfCheck]:
