@@ -18,12 +18,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from itertools import combinations
 
-from dermiq.assess import STEP_HEADING
+from dermiq.assess import STEP_HEADING, statements
 from dermiq.judge import follow_up_matches_answer, own_alternative, reasoning_matches_answer
 from dermiq.knowledge import Graph, check_claims, link
 from dermiq.knowledge.check import score_answer
 from dermiq.knowledge.retrieve import statement
-from dermiq.knowledge.text import split_sentences
+from dermiq.knowledge.text import split_sentences, words
 from dermiq.types import CLASS_NAMES, CLASSES, Claim, Fact, Finding, ParsedText, SelfCheck
 from dermiq.vlm.parse import class_mentions, parse
 from train.options import option
@@ -33,8 +33,11 @@ GUARDED = ("correctness", "accuracy", "findings", "consistency")
 """What no pair trades away: the chosen answer is nowhere worse in these, however much better it is elsewhere."""
 
 
+TAG = re.compile(r"</?\s*(?:think|answer)", re.IGNORECASE)
 RANKING = re.compile(
-    r"\b(?:leads|then|alternative|considered before|better than|(?:more|most|less) likely|is possible)\b", re.IGNORECASE
+    r"\b(?:leads|then|alternative|candidate|considered before|better than|possible|excluded)\b"
+    r"|\b(?:more|most|less) likely\b",
+    re.IGNORECASE,
 )
 
 
@@ -69,8 +72,8 @@ class ProxySettings:
     """How answers are drawn, scored and paired."""
 
     answers: int = option(4, "drawn for each question", minimum=2)
-    temperature: float = option(1.0, "of sampling", above=0)
-    top_p: float = option(0.95, "of sampling: without it stray words decide", above=0, maximum=1)
+    temperature: float = option(0.8, "of sampling; higher, and stray words decide", above=0)
+    top_p: float = option(0.95, "of sampling", above=0, maximum=1)
     new_tokens: int = option(256, "of an answer at most", minimum=1)
     follow_up_share: float = option(0.5, "of cases that are asked a second question, too", minimum=0, maximum=1)
     pairs: int = option(1, "of a question at most; no answer is in two", minimum=1)
@@ -111,45 +114,81 @@ class Scored:
 
 def score(graph: Graph, text: str, question: Question, *, ended: bool = True) -> Scored:
     """All parts of one answer. DataError where the graph does not know the case's diagnosis."""
-    follow_up = question.is_follow_up
-    parsed = ParsedText(prose=text.strip()) if follow_up else parse(text)
+    parsed = ParsedText(prose=text.strip()) if question.is_follow_up else parse(text)
     topic = diagnosis_id(graph, question.diagnosis) if question.diagnosis else None
     topic = topic or next(iter(named(graph, parsed.answer)), None)
-    sentences = _sentences(parsed)
-    said = distinct_sentences("\n".join(sentences))
-    claims = check_claims(graph, said, findings=question.findings, diagnosis=topic)
+    sentences = split_sentences(f"{parsed.reasoning}\n{parsed.prose}")
+    said = _distinct(sentences)
+    found = check_claims(graph, "\n".join(said), findings=question.findings, diagnosis=topic)
+    claims = statements(found, parsed.answer)
     of_graph = [claim for claim in claims if claim.fact_ids or not claim.finding_codes]
-    checks = _self_checks(parsed, question)
-    cited, wrong_citations = _citations(graph, claims, question.facts)
     relevance, beside = _relevance(graph, of_graph, _topics(graph, question, topic))
+    citations, wrong = _citations(graph, claims, question.facts)
     parts = {
         "accuracy": score_answer(graph, of_graph).accuracy,
         "relevance": relevance,
-        "completeness": _told(graph, claims, question.given)
-        if follow_up
-        else score_answer(graph, claims, diagnosis=topic).completeness,
-        "correctness": _all_passed(checks)
-        if follow_up
-        else correctness_reward(graph, parsed, CaseFacts(question.diagnosis)),
-        "findings": _measured(claims),
-        "citations": cited,
-        "consistency": None if follow_up else _all_passed(checks),
-        "form": _form(text, parsed, sentences, follow_up=follow_up, ended=ended),
+        "completeness": score_answer(graph, claims, diagnosis=topic).completeness,
+        "findings": _mean([float(claim.verdict != "contradicted") for claim in claims if claim.finding_codes]),
+        "citations": citations,
     }
-    notes = {
-        "relevance": tuple(beside),
-        "correctness": _correctness_note(parsed, question, checks, parts["correctness"]),
-        "citations": tuple(wrong_citations),
-        "consistency": () if follow_up else tuple(check.message for check in checks if check.passed is False),
-        "form": (*parsed.problems, *(() if ended else ("cut off",))),
-    }
-    return Scored(text, ended, parts, tuple(claims), notes)
+    notes = {"relevance": tuple(beside), "citations": tuple(wrong), "form": () if ended else ("The text is cut off.",)}
+    own_parts, own_notes = (_of_later if question.is_follow_up else _of_first)(graph, text, parsed, claims, question)
+    parts |= own_parts
+    once = len(said) / len(sentences) if ended and sentences else 0.0
+    parts["form"] = round((own_parts["form"] or 0.0) * once, 3)
+    notes |= {name: (*notes.get(name, ()), *told) for name, told in own_notes.items()}
+    return Scored(text, ended, {name: parts[name] for name in PARTS}, tuple(claims), notes)
 
 
-def _sentences(parsed: ParsedText) -> list[str]:
-    """Of reasoning and prose, without the headings of the steps."""
-    found = [STEP_HEADING.sub("", part) for part in split_sentences(f"{parsed.reasoning}\n{parsed.prose}")]
-    return [sentence.strip() for sentence in found if sentence.strip()]
+Parts = dict[str, float | None]
+Notes = dict[str, tuple[str, ...]]
+
+
+def _of_first(
+    graph: Graph, text: str, parsed: ParsedText, claims: Sequence[Claim], question: Question
+) -> tuple[Parts, Notes]:
+    """What is asked of reasoning in four steps with an answer."""
+    checks = [reasoning_matches_answer(parsed), *own_alternative(parsed), *_ranked_twice(parsed)]
+    checks += [follow_up_matches_answer(parsed.prose, parsed.answer_code)] if parsed.answer_code else []
+    correctness = correctness_reward(graph, parsed, CaseFacts(question.diagnosis))
+    if correctness and not _is_name(graph, parsed.answer):
+        correctness = 0.0  # "dermatocytic nevus": one of the options was asked for, and this is no diagnosis at all
+    label = CLASS_NAMES.get(str(question.diagnosis), str(question.diagnosis))
+    answered = f"It answers {parsed.answer[:80] or 'nothing'}; the label is {label}."
+    parts = {
+        "correctness": correctness,
+        "consistency": _all_passed(checks),
+        "form": format_reward(text, parsed),
+    }
+    return parts, {
+        "correctness": (answered,) if correctness is not None and correctness < 1 else (),
+        "consistency": tuple(check.message for check in checks if check.passed is False),
+        "form": parsed.problems,
+    }
+
+
+def _of_later(
+    graph: Graph, text: str, parsed: ParsedText, claims: Sequence[Claim], question: Question
+) -> tuple[Parts, Notes]:
+    """What is asked of prose behind a right answer: the facts that were given, and the diagnosis kept."""
+    told = {statement(graph.fact(key)) for claim in claims if claim.verdict == "supported" for key in claim.fact_ids}
+    code = question.diagnosis
+    kept = [follow_up_matches_answer(parsed.prose, code)] if code in CLASSES else []
+    parts = {
+        "completeness": _mean([float(statement(fact) in told) for fact in question.given]),
+        "correctness": _all_passed(kept),
+        "consistency": None,
+        "form": float(bool(text.strip()) and not TAG.search(text)),
+    }
+    return parts, {"correctness": tuple(check.message for check in kept if check.passed is False)}
+
+
+def _distinct(sentences: Sequence[str]) -> list[str]:
+    """Each once, whatever step's heading stands before it; without those too long to be read."""
+    seen: dict[tuple[str, ...], str] = {}
+    for sentence in sentences:
+        seen.setdefault(words(STEP_HEADING.sub("", sentence)), sentence)
+    return split_sentences(distinct_sentences("\n".join(seen.values())))
 
 
 def _topics(graph: Graph, question: Question, topic: str | None) -> list[str]:
@@ -162,7 +201,7 @@ def _relevance(graph: Graph, claims: Sequence[Claim], topics: Sequence[str]) -> 
     """The share of sentences about one of the topics, among those that speak of anything known; the others in words.
 
     A sentence that the graph decides is about what the deciding facts are about: a true one about a look-alike is not
-    about the diagnosis.
+    about the diagnosis. What only ranks diagnoses is left out: to name the alternatives is no digression.
     """
     judged, beside = [], []
     for claim in claims:
@@ -177,32 +216,20 @@ def _is_about(graph: Graph, claim: Claim, topics: Sequence[str]) -> bool | None:
         families = {key for topic in topics for key in (topic, *graph.family(topic))}
         facts = [graph.fact(key) for key in claim.fact_ids]
         return any({fact.subject, fact.object} & families for fact in facts)
+    if RANKING.search(claim.text):
+        return None
     found = [score_answer(graph, [claim], diagnosis=topic).relevance for topic in topics]
     known = [value for value in found if value is not None]
     return bool(max(known)) if known else None
-
-
-def _told(graph: Graph, claims: Sequence[Claim], given: Sequence[Fact]) -> float | None:
-    """The share of the given facts that supported sentences state."""
-    told = {statement(graph.fact(key)) for claim in claims if claim.verdict == "supported" for key in claim.fact_ids}
-    return _mean([float(statement(fact) in told) for fact in given])
-
-
-def _measured(claims: Sequence[Claim]) -> float | None:
-    return _mean([float(claim.verdict != "contradicted") for claim in claims if claim.finding_codes])
 
 
 def _mean(values: Sequence[float]) -> float | None:
     return round(math.fsum(values) / len(values), 3) if values else None
 
 
-def _self_checks(parsed: ParsedText, question: Question) -> list[SelfCheck]:
-    """Of a follow-up: whether it keeps to the case's diagnosis."""
-    if question.is_follow_up:
-        code = question.diagnosis
-        return [follow_up_matches_answer(parsed.prose, code)] if code in CLASSES else []
-    checks = [reasoning_matches_answer(parsed), *own_alternative(parsed), *_ranked_twice(parsed)]
-    return checks + ([follow_up_matches_answer(parsed.prose, parsed.answer_code)] if parsed.answer_code else [])
+def _is_name(graph: Graph, answer: str) -> bool:
+    plain = answer.strip(" \n\t.*\"'")
+    return any(graph.diagnosis(name) is not None for name in (plain, plain.lower()))
 
 
 def _ranked_twice(parsed: ParsedText) -> list[SelfCheck]:
@@ -219,26 +246,6 @@ def _ranked_twice(parsed: ParsedText) -> list[SelfCheck]:
 def _all_passed(checks: Iterable[SelfCheck]) -> float | None:
     judged = [check.passed for check in checks if check.passed is not None]
     return float(all(judged)) if judged else None
-
-
-def _correctness_note(
-    parsed: ParsedText, question: Question, checks: Sequence[SelfCheck], value: float | None
-) -> tuple[str, ...]:
-    if value is None or value == 1.0:
-        return ()
-    if question.is_follow_up:
-        return tuple(check.message for check in checks)
-    label = CLASS_NAMES.get(str(question.diagnosis), str(question.diagnosis))
-    return (f"It answers {parsed.answer[:80] or 'nothing'}; the label is {label}.",)
-
-
-def _form(text: str, parsed: ParsedText, sentences: Sequence[str], *, follow_up: bool, ended: bool) -> float:
-    """The share of the demands that are met (a follow-up: prose without tags), times that of sentences said once."""
-    if not ended:
-        return 0.0
-    met = float(bool(text.strip()) and "<" not in text) if follow_up else format_reward(text, parsed)
-    once = len(split_sentences(distinct_sentences("\n".join(sentences))))
-    return round(met * once / len(sentences), 3) if sentences else 0.0
 
 
 # --- citations ------------------------------------------------------------------------------
