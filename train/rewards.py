@@ -18,6 +18,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from dermiq.errors import DataError, ModelError
+from dermiq.judge import own_alternative
 from dermiq.knowledge import Graph, check_claims, link
 from dermiq.knowledge.text import split_sentences, words
 from dermiq.types import CLASSES, Claim, Finding, ParsedText
@@ -236,8 +237,11 @@ def _supported(graph: Graph, claims: Sequence[Claim], topic: str | None) -> int:
 def consistency_reward(graph: Graph, parsed: ParsedText) -> float | None:
     """1 where the conclusion (or, without one, the differential) puts the answered diagnosis first, else 0.
 
-    None where either names no diagnosis.
+    0, too, where the answer is offered as the alternative to itself ("melanoma fits better than melanoma"). None where
+    conclusion or answer names no diagnosis.
     """
+    if own_alternative(parsed):
+        return 0.0
     concluded = _first(graph, parsed.conclusion) or _first(graph, parsed.differential)
     answered = named(graph, parsed.answer)[:1]
     if not concluded or not answered:
