@@ -149,12 +149,12 @@ def run_all(config: PipelineConfig, name: str, root: Path) -> list[runs.Run]:
     finished = []
     for own, stage in config.configs(name).items():
         print(f"{own} starts from {stage.model}.", flush=True)
-        finished.append(to_its_end(stage, own, root, told=_Line()))
+        finished.append(to_its_end(stage, own, root, told=ProgressLine()))
         print(summary(finished[-1]), flush=True)
     return finished
 
 
-class _Line:
+class ProgressLine:
     """A line each time a run got further."""
 
     def __init__(self) -> None:

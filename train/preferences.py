@@ -69,13 +69,8 @@ class Proxy:
         self.vlm, self.measured, self.graph = vlm, measured, graph
         self.settings, self.chat, self.seed = settings, chat, seed
         self._sampler = Sampler(vlm.model)
-        self._sampling = SamplingSettings(
-            max_new_tokens=settings.new_tokens,
-            temperature=settings.temperature,
-            top_p=settings.top_p,
-            end_ids=tuple(sorted(vlm.end_ids)),
-            banned_ids=tuple(sorted(vlm.banned_ids - vlm.end_ids)),
-            pad_id=vlm.processor.tokenizer.pad_token_id or 0,
+        self._sampling = SamplingSettings.of(
+            vlm, new_tokens=settings.new_tokens, temperature=settings.temperature, top_p=settings.top_p
         )
 
     def close(self) -> None:
@@ -148,11 +143,7 @@ class Proxy:
         prompt = self.vlm.encoder.encode(messages, [image])
         number = random.Random(seed).getrandbits(48)
         rollout = self._sampler.sample(prompt.inputs, self.settings.answers, self._sampling, seed=number)
-        decode = self.vlm.processor.tokenizer.decode
-        texts = [
-            decode(ids[mask].tolist(), skip_special_tokens=True, clean_up_tokenization_spaces=False)
-            for ids, mask in zip(rollout.completions, rollout.mask, strict=True)
-        ]
+        texts = rollout.texts(self.vlm.processor.tokenizer)
         return list(zip(texts, rollout.finished.tolist(), strict=True))
 
 
