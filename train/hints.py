@@ -81,8 +81,8 @@ def _by_heart(lines: Lines) -> Iterator[str]:
     since = len(judged) - 1 - judged.index(min(judged)) if judged else 0
     if since > 1 and learned[-1] < learned[0]:
         yield (
-            f"The loss on val has not fallen for {since} evaluations while that in training falls: the model learns its "
-            "examples by heart. Take fewer steps or more data, or set patience."
+            f"The loss on val has not fallen for {since} evaluations while that in training falls: the model learns "
+            "its examples by heart. Take fewer steps or more data, or set patience."
         )
 
 
