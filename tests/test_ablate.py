@@ -40,8 +40,7 @@ def test_each_setting_changes_one_thing() -> None:
     assert changed(config, "init other") == {"model": "owner/other"}
     assert changed(config, "semantic none")["rewards.semantic"] == 0
     assert changed(config, "length cwr") == {"rewards.length_reward": "cwr"}
-    assert changed(config, "estimator ngrpo")["advantage.estimator"] == "ngrpo"
-    assert changed(config, "estimator ngrpo")["advantage.best_reward"] == pytest.approx(1.6)
+    assert changed(config, "estimator ngrpo") == {"advantage.estimator": "ngrpo"}
 
 
 def test_an_expert_is_a_setting_where_one_is_named() -> None:

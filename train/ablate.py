@@ -68,8 +68,7 @@ class AblationConfig:
                 for name in LENGTH_REWARDS
             },
             "estimator": {
-                name: replace(base, advantage=replace(advantage, estimator=name, best_reward=_most(rewards)))
-                for name in self.estimators
+                name: replace(base, advantage=replace(advantage, estimator=name)) for name in self.estimators
             },
         }
         given = {
@@ -116,11 +115,6 @@ def _semantic(rewards: RewardSettings) -> dict[str, RewardSettings]:
 
 def _semantic_name(rewards: RewardSettings) -> str:
     return "graph and expert" if rewards.expert_model and rewards.expert else "graph"
-
-
-def _most(rewards: RewardSettings) -> float:
-    """The highest total: what NGRPO compares a group with."""
-    return sum(rewards.weights)
 
 
 # --- judging ----------------------------------------------------------------------------
