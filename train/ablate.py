@@ -13,7 +13,6 @@ same rewards. A command that was stopped goes on when it is given again.
 from __future__ import annotations
 
 import json
-import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -25,14 +24,14 @@ from typing import Any
 import numpy as np
 
 from dermiq.errors import DataError, DermIQError, InputError
-from train import options, runs
+from train import runs
 from train.advantages import ESTIMATORS
 from train.cases import Measured, Row
 from train.grpo import Asker, GRPOConfig
 from train.log import append
 from train.metrics import bootstrap_intervals
 from train.options import option
-from train.pipeline import ProgressLine, to_its_end
+from train.pipeline import ProgressLine, command, to_its_end
 from train.rewards import LENGTH_REWARDS, CaseFacts, Reward, Rewarder, RewardSettings
 from train.run_folder import read_lines, write_whole
 
@@ -245,27 +244,14 @@ def _slug(setting: str) -> str:
     return re.sub(r"[^a-zA-Z0-9.]+", "-", setting)
 
 
+def _act(config: AblationConfig, name: str, root: Path) -> str:
+    text = table(run_all(config, name, root, ProgressLine()))
+    print(text)
+    return text
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    arguments = sys.argv[1:] if argv is None else list(argv)
-    made = options.parser(AblationConfig, prog="python -m train.ablate", description=__doc__ or "")
-    made.add_argument("--name", default="ablate", help="of the runs: NAME-SETTING-SEED")
-    made.add_argument("--log", type=Path, default=None, metavar="FILE", help="where to write the table")
-    try:
-        given = vars(made.parse_args(arguments))
-        name, log = given.pop("name"), given.pop("log")
-        config = options.from_flags(AblationConfig, given)
-        text = table(run_all(config, name, runs.runs_folder(), ProgressLine()))
-        print(text)
-        if log:
-            write_whole(log, " ".join(["python -m train.ablate", *arguments]) + f"\n\n{text}\n")
-    except DermIQError as error:
-        print(f"{error}\n{error.detail}".strip(), file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("Stopped. The same command goes on from here.", file=sys.stderr)
-        return 130
-    return 0
+    return command(AblationConfig, _act, argv, module="ablate", about=__doc__ or "")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from dermiq.errors import DermIQError, InputError, ModelError
 from train import options, runs
@@ -28,6 +28,7 @@ from train.run_folder import write_whole
 from train.sft import SFTConfig
 from train.stage import StageConfig
 
+T = TypeVar("T")
 STAGES = ("grpo", "sft", "dpo")
 POLL_S = 0.5
 FIGURES = {
@@ -168,20 +169,25 @@ class ProgressLine:
             print(f"{run.name}: {now[0]} Step {now[1]}{of}.", flush=True)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def command(
+    kind: type[T], act: Callable[[T, str, Path], str], argv: Sequence[str] | None, *, module: str, about: str
+) -> int:
+    """The command line of what trains several runs: options, --name of the runs, --log for the text that `act` gives.
+
+    `act` is called with the options, the name and the folder of runs.
+    """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     arguments = sys.argv[1:] if argv is None else list(argv)
-    made = options.parser(PipelineConfig, prog="python -m train.pipeline", description=__doc__ or "")
-    made.add_argument("--name", default="pipeline", help="of the runs: NAME-grpo, NAME-sft, NAME-dpo")
-    made.add_argument("--log", type=Path, default=None, metavar="FILE", help="where to write the summary")
+    prog = f"python -m train.{module}"
+    made = options.parser(kind, prog=prog, description=about)
+    made.add_argument("--name", default=module, help="of the runs, which are called NAME-...")
+    made.add_argument("--log", type=Path, default=None, metavar="FILE", help="where to write the result, too")
     try:
         given = vars(made.parse_args(arguments))
         name, log = given.pop("name"), given.pop("log")
-        config = options.from_flags(PipelineConfig, given)
-        finished = run_all(config, name, runs.runs_folder())
+        text = act(options.from_flags(kind, given), name, runs.runs_folder())
         if log:
-            command = " ".join(["python -m train.pipeline", *arguments])
-            write_whole(log, "\n\n".join([command, *map(summary, finished)]) + "\n")
+            write_whole(log, f"{' '.join([prog, *arguments])}\n\n{text}\n")
     except DermIQError as error:
         print(f"{error}\n{error.detail}".strip(), file=sys.stderr)
         return 2
@@ -189,6 +195,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("Stopped. The same command goes on from here.", file=sys.stderr)
         return 130
     return 0
+
+
+def _act(config: PipelineConfig, name: str, root: Path) -> str:
+    return "\n\n".join(map(summary, run_all(config, name, root)))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    return command(PipelineConfig, _act, argv, module="pipeline", about=__doc__ or "")
 
 
 if __name__ == "__main__":
