@@ -93,6 +93,7 @@ def test_a_stage_that_fails_ends_the_pipeline_with_its_reason(config: PipelineCo
         ({"sft": SFTConfig(export="adapter")}, "sft.export is adapter"),
         ({"dpo": DPOConfig(beta=0.1, data=())}, "dpo: data is empty"),
         ({"model": "no such"}, "grpo: There is no model"),
+        ({"sft": SFTConfig(model="owner/other")}, "sft.model has no effect"),
     ],
 )
 def test_what_is_refused_before_the_first_stage(

@@ -63,6 +63,8 @@ class PipelineConfig:
             raise InputError(f"stages is {', '.join(self.stages) or 'empty'}; name each that is to be run once.")
         for stage in self.stages:
             own: StageConfig = getattr(self, stage)
+            if own.model not in (StageConfig.model, self.model):
+                raise InputError(f"{stage}.model has no effect in a pipeline: set model, which the first stage trains.")
             if stage != self.stages[-1] and own.export != "merged":
                 raise InputError(f"{stage}.export is {own.export}; what a later stage trains must be merged.")
             try:
