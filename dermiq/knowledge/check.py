@@ -18,9 +18,11 @@ from dermiq.knowledge.coverage import says_beyond
 from dermiq.knowledge.graph import Graph
 from dermiq.knowledge.lexical import FREQUENT, stem
 from dermiq.knowledge.link import link
+from dermiq.knowledge.paraphrase import restated
 from dermiq.knowledge.quotes import Quote, quotes, without
 from dermiq.knowledge.schema import Node
 from dermiq.knowledge.text import normal, split_sentences, word_set, words
+from dermiq.knowledge.wording import goes_further, in_the_graphs_names
 from dermiq.types import Claim, Fact, Finding, Verdict
 
 RARE = ("rare", "limited", "disputed", "less common")
@@ -90,10 +92,15 @@ def check_claims(
             claims.append(Claim(text=sentence, verdict="not_covered", note="too long to be read as one statement"))
             continue
         cited = quotes(graph, sentence)
-        reading = read_sentence(graph, without(sentence, cited), topic=topic)
-        claims.append(_judge(graph, sentence, cited, reading, findings))
+        reading = read_sentence(graph, _rest(sentence, cited), topic=topic)
+        claims.append(_judge(graph, sentence, cited, reading, findings, topic))
         topic = next((m.id for m in link(graph, sentence) if graph.node(m.id).kind == "Disease"), topic)
     return tuple(claims)
+
+
+def _rest(sentence: str, cited: list[Quote]) -> str:
+    """What a sentence says itself, with lay names of conditions in the graph's words."""
+    return in_the_graphs_names(without(sentence, cited))
 
 
 def _short(sentences: Sequence[str]) -> Iterator[str]:
@@ -101,14 +108,19 @@ def _short(sentences: Sequence[str]) -> Iterator[str]:
         yield from re.split(r"(?<=;)\s+", sentence) if len(words(sentence)) > LONGEST else (sentence,)
 
 
-def _judge(graph: Graph, sentence: str, cited: list[Quote], reading: Reading, findings: Sequence[Finding]) -> Claim:
-    rest = without(sentence, cited)
+def _judge(graph: Graph, sentence: str, cited: list[Quote], reading: Reading, findings: Sequence[Finding], topic: str | None) -> Claim:
+    rest = _rest(sentence, cited)
     judged = measured.judge(_of_this_lesion(graph, rest), findings)
     agreed = {item.code for item in judged if item.agrees}
     decisions = [_quoted(quote) for quote in cited]
     decisions += [_decide(graph, relation, measured_codes=agreed) for relation in reading.relations]
     wrong = [decision for decision in decisions if decision.verdict == "contradicted"]
     off = [item for item in judged if not item.agrees]
+    if wrong and not off:
+        import os
+        same = restated(graph, rest, topic=topic)
+        if same and (" not " in rest or {f.id for f in same} <= set(_ids(wrong))): return Claim(text=sentence, verdict="supported", fact_ids=tuple(fact.id for fact in same))
+        if same and os.environ.get("DBG"): print("CONFLICT", sentence, [f.text for f in same], [d.facts[0].text for d in wrong])
     if wrong or off:
         return Claim(
             text=sentence,
@@ -123,7 +135,7 @@ def _judge(graph: Graph, sentence: str, cited: list[Quote], reading: Reading, fi
     told = [decision for relation, decision in read if _is_told(graph, relation, facts)]
     open_ones = [decision for decision in decisions if decision.verdict == "not_covered" and decision not in told]
     unknown_number = bool(right) and not _told(right, rest)
-    too_much = bool(right) and _says_more(right, rest)
+    too_much = bool(right) and (_says_more(right, rest) or goes_further(rest, " ".join(fact.text for fact in facts)))
     beyond = says_beyond(graph, rest, facts) if right else ""
     on_the_case = not right and any(graph.node(mention.id).kind == "Disease" for mention in reading.mentions)
     if (right or judged) and not (open_ones or unknown_number or too_much or beyond or on_the_case):
@@ -134,6 +146,9 @@ def _judge(graph: Graph, sentence: str, cited: list[Quote], reading: Reading, fi
             finding_codes=tuple(item.code for item in judged),
             note="; ".join(item.note for item in judged),
         )
+    same = restated(graph, rest, topic=topic)
+    if same and not judged:
+        return Claim(text=sentence, verdict="supported", fact_ids=tuple(fact.id for fact in same))
     note = next((decision.note for decision in open_ones if decision.note), "")
     note = note or ("the graph does not give this number" if unknown_number else "")
     note = note or ("the graph does not say that much" if too_much else "")

@@ -138,3 +138,20 @@ def _cues(kind: str, text: str, *, condition_first: bool) -> Iterator[tuple[int,
 def without_predicates(kind: str, text: str) -> str:
     """The text without the predicates that say what an edge to an object of `kind` says."""
     return _WORDS[kind][0].sub(" ", text) if kind in _WORDS else text
+
+
+_GETS_MORE = re.compile(r"\bbecom(?:e|es|ing)\b(?= (?:more|less|\w+er)\b)", re.IGNORECASE)
+
+
+def says_otherwise(kind: str, text: str, told: str) -> bool:
+    """Whether a text ties two names by a predicate that no edge to `kind` says, and that the fact does not have either."""
+    if kind not in _WORDS:
+        return False
+    _, opposes, differs = _WORDS[kind]
+    text = _GETS_MORE.sub(" ", text)
+    fits = _CAUSE_SAYS_IT.get(kind, ())
+    causes = (() if fits else (_CAUSING,)) + (() if "object" in fits else (_CAUSED_BY,))
+    return any(
+        pattern is not None and pattern.search(text) and not pattern.search(told)
+        for pattern in (opposes, differs, *causes)
+    )
