@@ -22,7 +22,7 @@ from dermiq.knowledge.paraphrase import restated
 from dermiq.knowledge.quotes import Quote, quotes, without
 from dermiq.knowledge.schema import Node
 from dermiq.knowledge.text import normal, split_sentences, word_set, words
-from dermiq.knowledge.wording import goes_further, in_the_graphs_names
+from dermiq.knowledge.wording import goes_further, in_the_graphs_names, turns_round
 from dermiq.types import Claim, Fact, Finding, Verdict
 
 RARE = ("rare", "limited", "disputed", "less common")
@@ -108,7 +108,9 @@ def _short(sentences: Sequence[str]) -> Iterator[str]:
         yield from re.split(r"(?<=;)\s+", sentence) if len(words(sentence)) > LONGEST else (sentence,)
 
 
-def _judge(graph: Graph, sentence: str, cited: list[Quote], reading: Reading, findings: Sequence[Finding], topic: str | None) -> Claim:
+def _judge(
+    graph: Graph, sentence: str, cited: list[Quote], reading: Reading, findings: Sequence[Finding], topic: str | None
+) -> Claim:
     rest = _rest(sentence, cited)
     judged = measured.judge(_of_this_lesion(graph, rest), findings)
     agreed = {item.code for item in judged if item.agrees}
@@ -118,9 +120,12 @@ def _judge(graph: Graph, sentence: str, cited: list[Quote], reading: Reading, fi
     off = [item for item in judged if not item.agrees]
     if wrong and not off:
         import os
+
         same = restated(graph, rest, topic=topic)
-        if same and (" not " in rest or {f.id for f in same} <= set(_ids(wrong))): return Claim(text=sentence, verdict="supported", fact_ids=tuple(fact.id for fact in same))
-        if same and os.environ.get("DBG"): print("CONFLICT", sentence, [f.text for f in same], [d.facts[0].text for d in wrong])
+        if same and (" not " in rest or {f.id for f in same} <= set(_ids(wrong))):
+            return Claim(text=sentence, verdict="supported", fact_ids=tuple(fact.id for fact in same))
+        if same and os.environ.get("DBG"):
+            print("CONFLICT", sentence, [f.text for f in same], [d.facts[0].text for d in wrong])
     if wrong or off:
         return Claim(
             text=sentence,
@@ -135,7 +140,10 @@ def _judge(graph: Graph, sentence: str, cited: list[Quote], reading: Reading, fi
     told = [decision for relation, decision in read if _is_told(graph, relation, facts)]
     open_ones = [decision for decision in decisions if decision.verdict == "not_covered" and decision not in told]
     unknown_number = bool(right) and not _told(right, rest)
-    too_much = bool(right) and (_says_more(right, rest) or goes_further(rest, " ".join(fact.text for fact in facts)))
+    told_otherwise = any(turns_round(rest, fact.text) for fact in facts)
+    too_much = bool(right) and (
+        _says_more(right, rest) or told_otherwise or goes_further(rest, " ".join(fact.text for fact in facts))
+    )
     beyond = says_beyond(graph, rest, facts) if right else ""
     on_the_case = not right and any(graph.node(mention.id).kind == "Disease" for mention in reading.mentions)
     if (right or judged) and not (open_ones or unknown_number or too_much or beyond or on_the_case):
@@ -146,8 +154,8 @@ def _judge(graph: Graph, sentence: str, cited: list[Quote], reading: Reading, fi
             finding_codes=tuple(item.code for item in judged),
             note="; ".join(item.note for item in judged),
         )
-    same = restated(graph, rest, topic=topic)
-    if same and not judged:
+    same = () if judged or any(decision.note for decision in open_ones) else restated(graph, rest, topic=topic)
+    if same:
         return Claim(text=sentence, verdict="supported", fact_ids=tuple(fact.id for fact in same))
     note = next((decision.note for decision in open_ones if decision.note), "")
     note = note or ("the graph does not give this number" if unknown_number else "")

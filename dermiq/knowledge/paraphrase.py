@@ -8,17 +8,27 @@ A word too many, a denial, another number or the other side of a comparison is e
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from weakref import WeakKeyDictionary
 
-from dermiq.knowledge.case import GROUPS
 from dermiq.knowledge.graph import Graph
 from dermiq.knowledge.lexical import FREQUENT
 from dermiq.knowledge.link import link
 from dermiq.knowledge.predicates import says_otherwise
 from dermiq.knowledge.text import word_set, words
-from dermiq.knowledge.wording import SILENT, goes_further, in_the_graphs_names, is_listed, items, root
+from dermiq.knowledge.wording import (
+    NOT,
+    RARELY,
+    SILENT,
+    denials_in,
+    goes_further,
+    in_the_graphs_names,
+    is_listed,
+    items,
+    root,
+    turns_round,
+)
 from dermiq.types import Fact
 
 MOST_FACTS = 3  # that one sentence may rest on
@@ -35,20 +45,9 @@ _CUTS = re.compile(
 )
 _BEHIND_THAN = re.compile(r"rather than|instead of|in place of|unlike|compared|than", re.IGNORECASE)
 _LISTING = re.compile(r",|\(|\)")
-_NOT = re.compile(
-    r"\b(?:no|not|never|neither|nor|none|nobody|nothing|cannot|lack(?:s|ed|ing)?|absen(?:t|ce)|free of|without"
-    r"|spar(?:e|es|ed|ing)|leav(?:e|es|ing)\b.{1,40}\balone|fails? to|missing|devoid of"
-    r"|ineffective|useless|unhelpful|futile|pointless|contra-?indicated|inadvisable|unsuitable|unsuited|inappropriate"
-    r"|unnecessary|needless|superfluous|discouraged)\b|n't\b",
-    re.IGNORECASE,
-)
-_ONLY = re.compile(r"\bnot only\b|\bnothing but\b|\bnone other\b|\bneither\b(?=.*\bnor\b)", re.IGNORECASE)
-_RARE = re.compile(
-    r"\b(?:rare(?:ly)?|seldom|hardly(?: ever)?|scarcely|unlikely|uncommon|unusual|exceptional|infrequent(?:ly)?)\b",
-    re.IGNORECASE,
-)
 _STRONG = re.compile(
-    r"\b(?:always|(?<!of )all|every|invariably|only|exclusively|never|certain(?:ly)?|guarantee\w*|must)\b", re.IGNORECASE
+    r"\b(?:always|(?<!of )all|every|invariably|only|exclusively|never|certain(?:ly)?|guarantee\w*|must)\b",
+    re.IGNORECASE,
 )
 _USUAL = re.compile(
     r"\b(?:most(?:ly)?|usual(?:ly)?|typical(?:ly)?|commonest|hallmark|mainly|chiefly|as a rule|regularly|often"
@@ -61,13 +60,14 @@ _HEDGED = re.compile(
 )
 _CASE = re.compile(
     r"\b(?:this|our|present|your) (?:lesion|case|image|mole|spot|patient|photo\w*|picture)\b"
-    r"|\bthe (?:lesion|image|photo\w*|picture|case)\b|\bhere\b|\?\W*$",
+    r"|\bthe (?:lesion|image|photo\w*|picture|case|differential)\b|\bhere\b|\?\W*$"
+    r"|\b(?:I|we) (?:think|see|note|observe|suspect|believe|favou?r|consider)\b|\bmost likely(?: diagnosis)?\W*$",
     re.IGNORECASE,
 )
 _MADE_NUMBERS = {
     word: str(number)
     for number, word in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen".split()
+        ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen"]
     )
 } | {"twenty": "20", "thirty": "30", "forty": "40", "fifty": "50", "sixty": "60", "seventy": "70", "eighty": "80"}
 _ORDINALS = {"third": "3", "fourth": "4", "fifth": "5", "tenth": "10", "twelfth": "12", "twentieth": "20"}
@@ -75,7 +75,11 @@ _NUMBER = re.compile(r"\d+(?:\.\d+)?|\b(?:%s)\b" % "|".join((*_MADE_NUMBERS, *_O
 _UNIT = r"(?:hour|day|week|month|year|cm|mm|centimet\w+|millimet\w+)"
 _ONE_UNIT = re.compile(rf"(?<!twice )(?<!once )(?<!times )\b(?:an?|one|single) {_UNIT}", re.IGNORECASE)
 _IN_TEN = re.compile(r"\b(\w+)(?: \w+)? (?:in|out of) (?:ten|10)\b", re.IGNORECASE)
-_NEAR_NUMBER = re.compile(r"\W*(?:\w+\W+){0,2}?(?:\d|(?:%s|age|half|an? \w*met\w+|an? (?:hour|day|week|month|year))\b)" % "|".join(_MADE_NUMBERS), re.IGNORECASE)
+_NEAR_NUMBER = re.compile(
+    r"\W*(?:\w+\W+){0,2}?(?:\d|(?:%s|age|half|an? \w*met\w+|an? (?:hour|day|week|month|year))\b)"
+    % "|".join(_MADE_NUMBERS),
+    re.IGNORECASE,
+)
 _NOT_OF = re.compile(r"\bnot (?:of|in|for) (?:an? )?$")
 _HANGS_ON = re.compile(r"\b(?:by|of|into|after|and|or|with|in|on|from|to|for)\W+(?:(?:an?|the|his|her|its)\W+)?$", re.I)
 _DENYING = word_set("notreatment byitself inoperable nonsedating pathognomonic")
@@ -141,6 +145,7 @@ class _Meaning:
     numbers: frozenset[str] = frozenset()
     first_clause: int = 0  # where it ends
     starts_with_subject: bool = True
+    conditions: frozenset[str] = frozenset()  # that its text names
     turned: bool = False  # the condition stands behind "instead of": the fact's signs are another's
 
 
@@ -210,7 +215,8 @@ def _restating(
                 break
             chosen.append(best)
             left = [word for word in left if not _covers(best, word)]
-        if chosen and _is_all(graph, text, chosen, left, said, spans):
+        apart = len(chosen) == 1 or all(_is_named(item, said) for item in chosen)
+        if chosen and apart and _is_all(graph, text, chosen, left, said, spans):
             return tuple(item.fact for item in chosen)
     return ()
 
@@ -219,24 +225,24 @@ def _candidates(graph: Graph, subject: str, said: Sequence[_Said]) -> Iterator[_
     """Facts of the condition, of a subtype whose name is said too, and of what stands above it."""
     senses = frozenset().union(*(word.senses for word in said))
     own = frozenset(sense for item in _named(graph, subject) for sense in item)
-    for fact in (*graph.facts(subject, family=True), *(f for f in graph.facts_about(subject) if f.relation == "look_alike")):
-        if fact.relation not in IMPLIED:
+    for fact in (
+        *graph.facts(subject, family=True),
+        *(f for f in graph.facts_about(subject) if f.relation == "look_alike"),
+    ):
+        if fact.relation not in IMPLIED or fact.evidence_type == "derived statistic":
             continue
         meaning = _meaning(graph, fact)
-        if fact.subject == subject or fact.object == subject or subject in GROUPS:
-            yield meaning
-        elif all(item & (senses | own) for item in _named(graph, fact.subject)):
+        if fact.subject == subject or fact.object == subject or all(item & (senses | own) for item in _named(graph, fact.subject)):
             yield meaning
 
 
 def _of_what_is_above(graph: Graph, subject: str) -> Iterator[_Meaning]:
     """Facts of wider conditions that name this one: its alarms are often told of the condition that it belongs to."""
-    name = _named(graph, subject)
     for above in graph.ancestors(subject):
         for fact in graph.facts(above):
-            if fact.relation in IMPLIED and len(name) > 1:
+            if fact.relation in IMPLIED:
                 meaning = _meaning(graph, fact)
-                if all(any(item & bag for bag in meaning.bag.values()) or item & meaning.subject for item in name):
+                if subject in meaning.conditions:
                     yield meaning
 
 
@@ -255,7 +261,9 @@ def _may_say(graph: Graph, text: str, meaning: _Meaning, said: Sequence[_Said]) 
     if hedged and not _HEDGED.search(text) and (_USUAL.search(text) or numbers.qualifier == "mimic" or _denies(said)):
         return False
     for strong in _STRONG.findall(_without_phrases(text)):
-        if strong.lower() not in fact.text.lower() and not (strong.lower() == "never" and re.search(r"\b(?:no|not)\b", fact.text)):
+        if strong.lower() not in fact.text.lower() and not (
+            strong.lower() == "never" and re.search(r"\b(?:no|not)\b", fact.text)
+        ):
             return False
     if fact.polarity == "absent" and numbers.qualifier:
         asked = [item for item in items(numbers.qualifier) if not item.senses & FREQUENT and SILENT not in item.senses]
@@ -294,7 +302,9 @@ def _is_said(word: _Said, said: Sequence[_Said]) -> bool:
 
 
 def _is_half_said(meaning: _Meaning, said: Sequence[_Said]) -> bool:
-    telling = [word for word in meaning.said if SILENT not in word.senses and not word.senses & IMPLIED[meaning.fact.relation]]
+    telling = [
+        word for word in meaning.said if SILENT not in word.senses and not word.senses & IMPLIED[meaning.fact.relation]
+    ]
     shared = sum(_is_said(word, said) for word in telling)
     if meaning.fact.relation in ("red_flag", "refer_if"):  # they list signs of which each is enough
         cue = any(word.senses & _ALARM for word in said)
@@ -328,9 +338,14 @@ def _is_all(
     if not _numbers(text) - ({"1"} if "24" in numbers else set()) <= numbers:
         return False
     told = " ".join(item.fact.text for item in chosen)
-    if goes_further(text, told) or any(says_otherwise(_kind(graph, item.fact), text, item.fact.text) for item in chosen):
+    if goes_further(text, told) or any(
+        turns_round(text, item.fact.text) or says_otherwise(_kind(graph, item.fact), text, item.fact.text)
+        for item in chosen
+    ):
         return False
-    if _numbers(text) and ((_BEYOND.search(text) and _SHORT_OF.search(told)) or (_SHORT_OF.search(text) and _BEYOND.search(told))):
+    if _numbers(text) and (
+        (_BEYOND.search(text) and _SHORT_OF.search(told)) or (_SHORT_OF.search(text) and _BEYOND.search(told))
+    ):
         return False
     causes = chosen[0].fact.relation == "risk_factor" and any(_CAUSED.match(text[end:]) for _, end in spans)
     return not causes
@@ -376,25 +391,29 @@ def _read(graph: Graph, fact: Fact) -> _Meaning:
             names.append([word for word in words if SILENT not in word.senses and not word.senses <= subject])
     place = next((word.start for word in said if word.senses <= subject), 0)
     first = next((word for word in said if SILENT not in word.senses), None)
-    named = [mention.start for mention in link(graph, text) if mention.id == fact.subject]
+    mentions = link(graph, text)
+    named = [mention.start for mention in mentions if mention.id == fact.subject]
     signs = list(_signs(text))
     behind = [any(start <= at < end and sign == "t" for start, end, sign in signs) for at in named]
     turned = (bool(named) and all(behind)) or bool(_NOT_OF.search(text[:place]))
     said = [word for word in said if not word.senses <= subject]
     meaning = _Meaning(fact, said, names, subject, turned=turned)
+    meaning.conditions = frozenset(mention.id for mention in mentions)
     meaning.first_clause = text.find(";") + 1
     meaning.starts_with_subject = first is None or bool(first.senses & subject)
     first_name = frozenset().union(*(word.senses for word in (names[0] if names else ())))
     whole = frozenset().union(*(word.senses for word in said))
     names = [[replace(word, senses=_sure(word.senses, first_name, whole)) for word in name] for name in names]
-    meaning.names = names
-    for word in (*said, *(word for name in names for word in name)):
+    meaning.names = [[_as_told(word, said) for word in name] for name in names]
+    for word in (*said, *(word for name in meaning.names for word in name)):
         bag = meaning.bag.setdefault(word.sign, set())
         bag |= word.senses
         for part in word.parts:
             bag |= part
     numbers = graph.numbers(fact.id).qualifier
-    meaning.numbers = _numbers(f"{fact.text} {numbers} {' '.join(graph.node(fact.object).synonyms) if fact.object in graph else ''}")
+    meaning.numbers = _numbers(
+        f"{fact.text} {numbers} {' '.join(graph.node(fact.object).synonyms) if fact.object in graph else ''}"
+    )
     for item in items(numbers):
         meaning.bag.setdefault("+", set()).update(item.senses)
     return meaning
@@ -403,6 +422,12 @@ def _read(graph: Graph, fact: Fact) -> _Meaning:
 def _sure(senses: frozenset[str], first_name: frozenset[str], told: frozenset[str]) -> frozenset[str]:
     """The senses in which a synonym is meant: "sore" of a pain is no ulcer. All where none is surer."""
     return senses & first_name or senses & told or senses
+
+
+def _as_told(word: _Said, told: Sequence[_Said]) -> _Said:
+    """A word of a name as the fact says it: "unlikely to metastasize" has a metastasis that is rare."""
+    signs = {other.sign for other in told if other.senses & word.senses}
+    return word if word.sign != "+" or not signs or "+" in signs else replace(word, sign=min(signs))
 
 
 def _turned(sign: Sign) -> Sign:
@@ -420,7 +445,7 @@ def _said(text: str) -> list[_Said]:
     signs = list(_signs(plain))
     for item in listed:
         word = text[item.start : item.end].lower()
-        if word in FREQUENT or _NOT.fullmatch(word) or _RARE.fullmatch(word) or word in ("than", "unlike", "alone"):
+        if word in FREQUENT or NOT.fullmatch(word) or RARELY.fullmatch(word) or word in ("than", "unlike", "alone"):
             continue
         if word in _PLACING and not _NEAR_NUMBER.match(text, item.end):
             continue
@@ -429,7 +454,9 @@ def _said(text: str) -> list[_Said]:
         sign = next(sign for start, end, sign in signs if start <= item.start < end)
         denied = {sense for sense in item.senses if sense.startswith("-")}
         senses = frozenset(sense.removeprefix("-") for sense in item.senses) if denied else item.senses
-        found.append(_Said(senses, _turned(sign) if denied else sign, item.parts if not denied else (), item.start, item.end))
+        found.append(
+            _Said(senses, _turned(sign) if denied else sign, item.parts if not denied else (), item.start, item.end)
+        )
     return found
 
 
@@ -452,9 +479,8 @@ def _signs(text: str) -> Iterator[tuple[int, int, Sign]]:
 def _sign_of(piece: str, joint: str, carried: Sign) -> Sign:
     if _BEHIND_THAN.match(joint):
         return "t"
-    plain = _ONLY.sub(" ", piece)
-    denials = len(_NOT.findall(plain)) + (joint.lower() == "without")
-    if _RARE.search(plain):
+    denials = denials_in(piece) + (joint.lower() == "without")
+    if RARELY.search(piece):
         return "+" if denials % 2 else "r"
     if denials:
         return "-" if denials % 2 else "+"

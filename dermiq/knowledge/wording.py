@@ -8,18 +8,37 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from dermiq.knowledge.lexical import stem
+from dermiq.knowledge.lexical import FREQUENT, stem
 from dermiq.knowledge.text import normal, tokens, words
 
 FILE = Path(__file__).with_name("wording.txt")
 SILENT = "."
 """The sense of words that say nothing of their own."""
-_ENDINGS = ("iness", "ness", "ously", "ingly", "ish", "ened", "ening", "est", "ous", "ity", "ical", "ful", "ic", "er", "en", "y", "ie", "i")
+_ENDINGS = (
+    "iness",
+    "ness",
+    "ously",
+    "ingly",
+    "ish",
+    "ened",
+    "ening",
+    "est",
+    "ous",
+    "ity",
+    "ical",
+    "ful",
+    "ic",
+    "er",
+    "en",
+    "y",
+    "ie",
+    "i",
+)
 _ISE = re.compile(r"(?<=[a-z]{4})is(?=(?:e|ed|ing|ation|ations)$)")
 _SHORTEST = 4  # letters that a root keeps
 _LONGEST = 6  # words of a phrase
@@ -120,7 +139,9 @@ def items(text: str) -> list[Item]:
     return found
 
 
-def _phrase(roots: Sequence[str], at: int, known: dict[tuple[str, ...], object] | dict[tuple[str, ...], frozenset[str]]) -> int:
+def _phrase(
+    roots: Sequence[str], at: int, known: dict[tuple[str, ...], object] | dict[tuple[str, ...], frozenset[str]]
+) -> int:
     longest = min(_LONGEST, len(roots) - at)
     return next((size for size in range(longest, 1, -1) if tuple(roots[at : at + size]) in known), 1)
 
@@ -131,7 +152,9 @@ def in_the_graphs_names(text: str) -> str:
     roots = [root(token.word) for token in line]
     at, parts, last = 0, [], 0
     while at < len(line):
-        size = next((n for n in range(min(_LONGEST, len(line) - at), 0, -1) if tuple(roots[at : at + n]) in wording().names), 0)
+        size = next(
+            (n for n in range(min(_LONGEST, len(line) - at), 0, -1) if tuple(roots[at : at + n]) in wording().names), 0
+        )
         if size:
             parts += [text[last : line[at].start], wording().names[tuple(roots[at : at + size])]]
             last = line[at + size - 1].end
@@ -148,7 +171,29 @@ def are_opposed(one: str, other: str) -> bool:
     )
 
 
-
+NOT = re.compile(
+    r"\b(?:no|not|never|neither|nor|none|nobody|nothing|cannot|lack(?:s|ed|ing)?|absen(?:t|ce)|free of|without"
+    r"|spar(?:e|es|ed|ing)|leav(?:e|es|ing)\b.{1,40}\balone|fails? to|missing|devoid of"
+    r"|ineffective|useless|unhelpful|futile|pointless|contra-?indicated|inadvisable|unsuitable|unsuited|inappropriate"
+    r"|unnecessary|needless|superfluous|discouraged)\b|n't\b",
+    re.IGNORECASE,
+)
+RARELY = re.compile(
+    r"\b(?:rare(?:ly)?|seldom|hardly(?: ever)?|scarcely|unlikely|uncommon|unusual|exceptional|infrequent(?:ly)?)\b",
+    re.IGNORECASE,
+)
+_ONLY = re.compile(r"\bnot only\b|\bnothing but\b|\bnone other\b|\bneither\b(?=.*\bnor\b)", re.IGNORECASE)
+_FOREMOST = re.compile(
+    r"\b(?:most (?:common|frequent|usual)|commonest|main|chief|leading|principal|primary) (?:\w+ ){0,2}"
+    r"(?:causes?|sites?|types?|forms?|kinds?|reasons?|cancers?|tumou?rs?|diseases?|triggers?)\b",
+    re.IGNORECASE,
+)
+_FAR_UP = re.compile(
+    r"\b(?:most\w*|common\w*|usual\w*|typical\w*|main\w*|chief\w*|often|frequent\w*|favou?r\w*|predominant\w*|hallmark"
+    r"|preferr?\w*|predilection|principal\w*|leading|above all|major\w*|first|particularly|mostly)\b",
+    re.IGNORECASE,
+)
+ALIKE = 0.6  # share of two texts' words from which on the one is the other, edited
 _RULES_OUT = re.compile(r"\b(?:rul(?:e|es|ed|ing) (?:it )?out|exclud\w+)\b", re.IGNORECASE)
 _FIRST = re.compile(r"\b(?:first[- ](?:line|choice)|(?:treatment|drug) of choice|mainstay)\b", re.IGNORECASE)
 _BEFORE_OTHERS = re.compile(
@@ -166,4 +211,23 @@ def goes_further(text: str, told: str) -> bool:
         return True
     if _FIRST.search(text) and not _BEFORE_OTHERS.search(told):
         return True
+    if _FOREMOST.search(text) and not _FAR_UP.search(told):
+        return True
     return any(not re.search(rf"\b(?:{_TIMES[unit.lower()]})", told) for unit in _TIME.findall(text))
+
+
+def denials_in(text: str) -> int:
+    return len(NOT.findall(_ONLY.sub(" ", text)))
+
+
+def turns_round(text: str, told: str) -> bool:
+    """Whether a text is what is told, almost word for word, but with a "not" or a "rarely" more or less."""
+    here, there = _telling(text), _telling(told)
+    if len(here & there) < ALIKE * len(here | there):
+        return False
+    parity = (denials_in(text) - denials_in(told)) % 2
+    return bool(parity) or bool(RARELY.search(text)) != bool(RARELY.search(told))
+
+
+def _telling(text: str) -> frozenset[str]:
+    return frozenset(root(word) for word in words(text) if word not in FREQUENT and not RARELY.fullmatch(word))
