@@ -43,11 +43,17 @@ _CUTS = re.compile(
     r"|rather than|instead of|in place of|unlike|compared (?:with|to)|than(?! *(?:\d|half|an? \w*met|one|two|three|four|five|six))|and (?=(?:is|are|has|have|can|may|do|does|needs?|shows?|lacks?|never|not|no|nothing|none)\b))\b)",
     re.IGNORECASE,
 )
+_ELLIPSIS = re.compile(
+    r",?\s*\b(?:whereas|while|but|which) ([\w' -]{3,60}?) (?:does|do|is|are|has|have) not\W*$", re.IGNORECASE
+)
 _BEHIND_THAN = re.compile(r"rather than|instead of|in place of|unlike|compared|than", re.IGNORECASE)
 _LISTING = re.compile(r",|\(|\)")
 _STRONG = re.compile(
     r"\b(?:always|(?<!of )all|every|invariably|only|exclusively|never|certain(?:ly)?|guarantee\w*|must)\b",
     re.IGNORECASE,
+)
+_NEEDED = re.compile(
+    r"\b(?:need(?:s|ed)?|requir\w+|must|should|essential|necessary|always|rul(?:e|ed) out|exclud\w+)\b", re.IGNORECASE
 )
 _USUAL = re.compile(
     r"\b(?:most(?:ly)?|usual(?:ly)?|typical(?:ly)?|commonest|hallmark|mainly|chiefly|as a rule|regularly|often"
@@ -61,7 +67,7 @@ _HEDGED = re.compile(
 _CASE = re.compile(
     r"\b(?:this|our|present|your) (?:lesion|case|image|mole|spot|patient|photo\w*|picture)\b"
     r"|\bthe (?:lesion|image|photo\w*|picture|case|differential)\b|\bhere\b|\?\W*$"
-    r"|\b(?:I|we) (?:think|see|note|observe|suspect|believe|favou?r|consider)\b|\bmost likely(?: diagnosis)?\W*$",
+    r"|(?-i:\bI\b)|\bm[ey]\b|\bwe\b|\bthis (?:looks|seems|appears|resembles)\b|\bmost likely(?: diagnosis)?\W*$",
     re.IGNORECASE,
 )
 _MADE_NUMBERS = {
@@ -122,6 +128,10 @@ _TOGETHER = (
 """Relations that one sentence may join; of others, together they might say what none says."""
 
 
+_APART = {"treated_by", "diagnosed_by"}
+"""Relations of which one sentence joins facts only where it names the object of each."""
+
+
 @dataclass(frozen=True)
 class _Said:
     """One word of a text that says something, and how."""
@@ -155,7 +165,7 @@ _VOCABULARIES: WeakKeyDictionary[Graph, frozenset[str]] = WeakKeyDictionary()
 
 def restated(graph: Graph, sentence: str, *, topic: str | None) -> tuple[Fact, ...]:
     """The facts that together say all that the sentence says; none where they do not. `topic` is what "it" is."""
-    text = _named_alike(graph, in_the_graphs_names(sentence))
+    text = _named_alike(graph, _ELLIPSIS.sub(r", unlike \1.", in_the_graphs_names(sentence)))
     if _CASE.search(text):
         return ()
     for subject, spans in _subjects(graph, text, topic):
@@ -210,12 +220,14 @@ def _restating(
                 return (item.fact,)
         while left and len(chosen) < MOST_FACTS:
             ranked = [(sum(_covers(item, word) for word in left), item) for item in usable if item not in chosen]
-            count, best = max(ranked, key=lambda pair: (pair[0], -len(pair[1].said)), default=(0, None))
+            count, best = max(
+                ranked, key=lambda pair: (pair[0], _is_named(pair[1], said), -len(pair[1].said)), default=(0, None)
+            )
             if best is None or not count:
                 break
             chosen.append(best)
             left = [word for word in left if not _covers(best, word)]
-        apart = len(chosen) == 1 or all(_is_named(item, said) for item in chosen)
+        apart = len(chosen) == 1 or not group & _APART or all(_is_named(item, said) for item in chosen)
         if chosen and apart and _is_all(graph, text, chosen, left, said, spans):
             return tuple(item.fact for item in chosen)
     return ()
@@ -261,6 +273,8 @@ def _may_say(graph: Graph, text: str, meaning: _Meaning, said: Sequence[_Said]) 
     if hedged and not _HEDGED.search(text) and (_USUAL.search(text) or numbers.qualifier == "mimic" or _denies(said)):
         return False
     for strong in _STRONG.findall(_without_phrases(text)):
+        if strong.lower() == "must" and _NEEDED.search(fact.text):
+            continue
         if strong.lower() not in fact.text.lower() and not (
             strong.lower() == "never" and re.search(r"\b(?:no|not)\b", fact.text)
         ):
@@ -274,9 +288,10 @@ def _may_say(graph: Graph, text: str, meaning: _Meaning, said: Sequence[_Said]) 
 
 def _compares(text: str, meaning: _Meaning, said: Sequence[_Said]) -> bool:
     """Whether a sentence on two conditions names them in the fact's order, where it says more than that they look alike."""
-    if not any(word.senses & _ALIKE for word in said):
+    if not any(word.senses & _ALIKE for word in said) and not _BEHIND_THAN.search(text):
         return False
-    return len(said) <= 2 or meaning.starts_with_subject
+    names = meaning.subject.union(*(word.senses for name in meaning.names for word in name))
+    return sum(not word.senses & names for word in said) <= 2 or meaning.starts_with_subject
 
 
 def _denies(said: Sequence[_Said]) -> bool:
@@ -400,7 +415,10 @@ def _read(graph: Graph, fact: Fact) -> _Meaning:
     meaning = _Meaning(fact, said, names, subject, turned=turned)
     meaning.conditions = frozenset(mention.id for mention in mentions)
     meaning.first_clause = text.find(";") + 1
+    others = [mention.start for mention in mentions if mention.id == fact.object]
     meaning.starts_with_subject = first is None or bool(first.senses & subject)
+    if named and others:
+        meaning.starts_with_subject = min(named) < min(others)
     first_name = frozenset().union(*(word.senses for word in (names[0] if names else ())))
     whole = frozenset().union(*(word.senses for word in said))
     names = [[replace(word, senses=_sure(word.senses, first_name, whole)) for word in name] for name in names]
