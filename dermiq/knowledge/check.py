@@ -42,7 +42,7 @@ _DIGITS = {
 _COUNTED = re.compile(rf"\b(\d+|{'|'.join(_DIGITS)}) (?:or \w+ )?(hours?|days?|weeks?|months?|years?)\b", re.IGNORECASE)
 _NO_EXCEPTION = re.compile(
     r"(?<!not )\b(?:always|invariably|without exception|exclusively|(?:all|every) (?:patients?|cases?|people|lesions?)"
-    r"|in (?:all|every)|guarantee[sd]?)\b",
+    r"|in (?:all|every)|(?:all|every|any) (?:kinds?|types?|forms?|sorts?|subtypes?|variants?|stages?)|guarantee[sd]?)\b",
     re.IGNORECASE,
 )
 DENYING = word_set(

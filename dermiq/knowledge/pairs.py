@@ -84,6 +84,11 @@ _LIES = re.compile(
     re.IGNORECASE,
 )
 _SPARES = re.compile(r"\bspar(?:e|es|ed|ing)\b|\bleav(?:e|es|ing)\b.*\balone\b", re.IGNORECASE)
+_DOUBTED = re.compile(
+    r"\W*(?:is|are|becomes?)\W+(?:\w+ly\W+)?(?:not\b(?! only)|unlikely|improbable|doubtful|less likely|excluded|ruled out)",
+    re.IGNORECASE,
+)
+"""Said of a condition behind "if it lies on the palms"."""
 DENIES = re.compile(
     r"\b(?:no|not|never|cannot|nothing|nobody|neither|nor|wrong|rarely|seldom|hardly)\b(?! only\b)|n't\b", re.IGNORECASE
 )
@@ -219,6 +224,8 @@ def affirms(
     """Whether the clause affirms the pair; `opposite` where its predicate says the contrary, which "not" turns back."""
     if kind == "BodySite" and _SPARES.search(clause):
         return len(_NEGATION.findall(clause)) == 1
+    if kind == "BodySite" and other.end <= subject.start and _DOUBTED.match(clause[subject.end :]):
+        return False
     bare = without(clause, (subject, other))
     denials = len(DENIES.findall(bare))
     holds = other.negated if opposite else not other.negated

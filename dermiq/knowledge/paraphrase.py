@@ -213,7 +213,7 @@ def _restating(
     for group in _TOGETHER:
         chosen: list[_Meaning] = []
         left = list(said)
-        usable = [item for item in candidates if item.fact.relation in group and _may_say(graph, text, item, said)]
+        usable = [item for item in candidates if item.fact.relation in group and _may_say(graph, text, item, said, subject)]
         for item in usable:
             rest = [word for word in said if not _covers(item, word)]
             if len(rest) <= 1 and _is_all(graph, text, [item], rest, said, spans):
@@ -262,11 +262,11 @@ def _named(graph: Graph, node_id: str) -> list[frozenset[str]]:
     return [item.senses for item in items(graph.node(node_id).name)]
 
 
-def _may_say(graph: Graph, text: str, meaning: _Meaning, said: Sequence[_Said]) -> bool:
+def _may_say(graph: Graph, text: str, meaning: _Meaning, said: Sequence[_Said], subject: str) -> bool:
     """Whether enough of the fact is said, no more strongly than it says it, and under its condition."""
     fact = meaning.fact
     numbers = graph.numbers(fact.id)
-    if meaning.turned or (fact.relation == "look_alike" and not _compares(text, meaning, said)):
+    if meaning.turned or (fact.relation == "look_alike" and not _compares(graph, text, meaning, said, subject)):
         return False
     told = fact.text.split(";")[0] if _denies(said) else fact.text
     hedged = numbers.qualifier == "mimic" or bool(_HEDGED.search(told))
@@ -286,9 +286,13 @@ def _may_say(graph: Graph, text: str, meaning: _Meaning, said: Sequence[_Said]) 
     return _is_named(meaning, said) or _is_half_said(meaning, said)
 
 
-def _compares(text: str, meaning: _Meaning, said: Sequence[_Said]) -> bool:
+def _compares(graph: Graph, text: str, meaning: _Meaning, said: Sequence[_Said], subject: str) -> bool:
     """Whether a sentence on two conditions names them in the fact's order, where it says more than that they look alike."""
     if not any(word.senses & _ALIKE for word in said) and not _BEHIND_THAN.search(text):
+        return False
+    if meaning.fact.subject != subject and not all(
+        any(item & word.senses for word in said) for item in _named(graph, meaning.fact.subject)
+    ):
         return False
     names = meaning.subject.union(*(word.senses for name in meaning.names for word in name))
     return sum(not word.senses & names for word in said) <= 2 or meaning.starts_with_subject
