@@ -57,7 +57,7 @@ _NEEDED = re.compile(
 )
 _USUAL = re.compile(
     r"\b(?:most(?:ly)?|usual(?:ly)?|typical(?:ly)?|commonest|hallmark|mainly|chiefly|as a rule|regularly|often"
-    r"|frequently|commonly)\b",
+    r"|frequently|commonly|common|frequent)\b",
     re.IGNORECASE,
 )
 _HEDGED = re.compile(
@@ -67,7 +67,10 @@ _HEDGED = re.compile(
 _CASE = re.compile(
     r"\b(?:this|our|present|your) (?:lesion|case|image|mole|spot|patient|photo\w*|picture)\b"
     r"|\bthe (?:lesion|image|photo\w*|picture|case|differential)\b|\bhere\b|\?\W*$"
-    r"|(?-i:\bI\b)|\bm[ey]\b|\bwe\b|\bthis (?:looks|seems|appears|resembles)\b|\bmost likely(?: diagnosis)?\W*$",
+    r"|(?-i:\bI\b)|\bm[ey]\b|\bwe\b|\bthis (?:looks|seems|appears|resembles|fits|points|speaks|suggests|favou?rs)\b"
+    r"|^\W*(?:conclusion|differential|impression|assessment|verdict|summary)\b|\btaken together\b|\ball in all\b"
+    r"|\bconsidered (?:before|first|ahead)\b|\bfits (?:best|better)\b|\bbetter than\b|\bless likely\W*$"
+    r"|\bmost likely(?: diagnosis)?\W*$",
     re.IGNORECASE,
 )
 _MADE_NUMBERS = {
