@@ -47,9 +47,10 @@ _ELLIPSIS = re.compile(
     r",?\s*\b(?:whereas|while|but|which) ([\w' -]{3,60}?) (?:does|do|is|are|has|have) not\W*$", re.IGNORECASE
 )
 _BEHIND_THAN = re.compile(r"rather than|instead of|in place of|unlike|compared|than", re.IGNORECASE)
+_PRONOUN = re.compile(r"\b(?:it|them|they|this)\b", re.IGNORECASE)
 _LISTING = re.compile(r",|\(|\)")
 _STRONG = re.compile(
-    r"\b(?:always|(?<!of )all|every|invariably|only|exclusively|never|certain(?:ly)?|guarantee\w*|must)\b",
+    r"\b(?:always|(?<!of )all(?! (?:three|four|five|of (?:these|them|which))\b)|every|invariably|only|exclusively|never|certain(?:ly)?|guarantee\w*|must)\b",
     re.IGNORECASE,
 )
 _NEEDED = re.compile(
@@ -81,6 +82,7 @@ _MADE_NUMBERS = {
 } | {"twenty": "20", "thirty": "30", "forty": "40", "fifty": "50", "sixty": "60", "seventy": "70", "eighty": "80"}
 _ORDINALS = {"third": "3", "fourth": "4", "fifth": "5", "tenth": "10", "twelfth": "12", "twentieth": "20"}
 _NUMBER = re.compile(r"\d+(?:\.\d+)?|\b(?:%s)\b" % "|".join((*_MADE_NUMBERS, *_ORDINALS)), re.IGNORECASE)
+_SHARE = re.compile(rf"(?:{_NUMBER.pattern}) (?:in|out of) (?:{_NUMBER.pattern})", re.IGNORECASE)
 _UNIT = r"(?:hour|day|week|month|year|cm|mm|centimet\w+|millimet\w+)"
 _ONE_UNIT = re.compile(rf"(?<!twice )(?<!once )(?<!times )\b(?:an?|one|single) {_UNIT}", re.IGNORECASE)
 _IN_TEN = re.compile(r"\b(\w+)(?: \w+)? (?:in|out of) (?:ten|10)\b", re.IGNORECASE)
@@ -269,7 +271,7 @@ def _may_say(graph: Graph, text: str, meaning: _Meaning, said: Sequence[_Said], 
     """Whether enough of the fact is said, no more strongly than it says it, and under its condition."""
     fact = meaning.fact
     numbers = graph.numbers(fact.id)
-    if meaning.turned or (fact.relation == "look_alike" and not _compares(graph, text, meaning, said, subject)):
+    if (meaning.turned and fact.subject == subject) or (fact.relation == "look_alike" and not _compares(graph, text, meaning, said, subject)):
         return False
     told = fact.text.split(";")[0] if _denies(said) else fact.text
     hedged = numbers.qualifier == "mimic" or bool(_HEDGED.search(told))
@@ -298,7 +300,9 @@ def _compares(graph: Graph, text: str, meaning: _Meaning, said: Sequence[_Said],
     ):
         return False
     names = meaning.subject.union(*(word.senses for name in meaning.names for word in name))
-    return sum(not word.senses & names for word in said) <= 2 or meaning.starts_with_subject
+    return sum(not word.senses & names for word in said) <= 2 or (
+        meaning.starts_with_subject == (meaning.fact.subject == subject)
+    )
 
 
 def _denies(said: Sequence[_Said]) -> bool:
@@ -336,7 +340,8 @@ def _is_half_said(meaning: _Meaning, said: Sequence[_Said]) -> bool:
 
 
 def _covers(meaning: _Meaning, word: _Said) -> bool:
-    known = meaning.bag.get(word.sign, set())
+    signs = "-rt" if word.sign == "t" else word.sign
+    known = set().union(*(meaning.bag.get(sign, ()) for sign in signs))
     implied = IMPLIED[meaning.fact.relation]
     if word.senses & (known | implied) or word.senses & meaning.subject:
         return True
@@ -474,7 +479,7 @@ def _said(text: str) -> list[_Said]:
             continue
         if word in _PLACING and not _NEAR_NUMBER.match(text, item.end):
             continue
-        if _NUMBER.fullmatch(word):
+        if _NUMBER.fullmatch(word) or _SHARE.fullmatch(word):
             continue
         sign = next(sign for start, end, sign in signs if start <= item.start < end)
         denied = {sense for sense in item.senses if sense.startswith("-")}
@@ -509,7 +514,7 @@ def _sign_of(piece: str, joint: str, carried: Sign) -> Sign:
         return "+" if denials % 2 else "r"
     if denials:
         return "-" if denials % 2 else "+"
-    if _LISTING.match(joint) and len(piece.split()) <= 3:
+    if _LISTING.match(joint) and len(piece.split()) <= 3 and not _PRONOUN.search(piece):
         return carried
     return "+"
 
