@@ -55,6 +55,7 @@ LONGEST = 60
 """Words of a sentence that is read: every name is paired with every other, so an endless one would take minutes."""
 
 NOT_MEASURED = "the graph knows the sign, but whether this lesion shows it was not measured"
+KNOWN_AS_RARE = "the graph knows it as rare"
 KEY_GROUPS = (
     frozenset({"has_dermoscopic_feature", "has_sign"}),
     frozenset({"look_alike"}),
@@ -154,7 +155,8 @@ def _judge(
             finding_codes=tuple(item.code for item in judged),
             note="; ".join(item.note for item in judged),
         )
-    same = () if judged or any(decision.note for decision in open_ones) else restated(graph, rest, topic=topic)
+    doubted = bool(judged) or any(decision.note not in ("", KNOWN_AS_RARE) for decision in open_ones)
+    same = () if doubted else restated(graph, rest, topic=topic)
     if same:
         return Claim(text=sentence, verdict="supported", fact_ids=tuple(fact.id for fact in same))
     note = next((decision.note for decision in open_ones if decision.note), "")
@@ -322,7 +324,7 @@ def _seldom(said: Relation, rare: list[Fact]) -> _Decision:
         return _Decision("supported", tuple(_best(rare)))
     if said.holds and said.often:
         return _Decision("contradicted", tuple(_best(rare)))
-    return _Decision("not_covered", note="the graph knows it as rare")
+    return _Decision("not_covered", note=KNOWN_AS_RARE)
 
 
 def _as_often(said: Relation, facts: list[Fact]) -> list[Fact]:

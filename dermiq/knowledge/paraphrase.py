@@ -40,9 +40,10 @@ Sign = str
 
 _CUTS = re.compile(
     r"([,;:()]|\b(?:but|although|though|while|whereas|because|which|who|when|if|unless|until|so that|without"
-    r"|rather than|instead of|in place of|unlike|compared (?:with|to)|than(?! *(?:\d|half|an? \w*met|one|two|three|four|five|six))|and (?=(?:is|are|has|have|can|may|do|does|needs?|shows?|lacks?|never|not|no|nothing|none)\b))\b)",
+    r"|rather than|instead of|in place of|unlike|compared (?:with|to)|than(?! *(?:\d|half|an? (?:quarter|third|half|tenth|week|month|year|day|hour)|once|twice|an? \w*met|one|two|three|four|five|six))|and (?=(?:is|are|has|have|can|may|do|does|needs?|shows?|lacks?|never|not|no|nothing|none)\b))\b)",
     re.IGNORECASE,
 )
+_FORWARD = re.compile(r"lack(?:s|ed|ing)?|free of|without|devoid of", re.IGNORECASE)
 _ELLIPSIS = re.compile(
     r",?\s*\b(?:whereas|while|but|which) ([\w' -]{3,60}?) (?:does|do|is|are|has|have) not\W*$", re.IGNORECASE
 )
@@ -65,12 +66,13 @@ _HEDGED = re.compile(
     r"\b(?:may|can|could|might|some|sometimes|occasional(?:ly)?|rare(?:ly)?|possible|seldom|few|a minority)\b",
     re.IGNORECASE,
 )
+_ASIDE = re.compile(r", (?:who|which|as|because)\b", re.IGNORECASE)
 _CASE = re.compile(
     r"\b(?:this|our|present|your) (?:lesion|case|image|mole|spot|patient|photo\w*|picture)\b"
-    r"|\bthe (?:lesion|image|photo\w*|picture|case|differential)\b|\bhere\b|\?\W*$"
+    r"|(?<!\bif )(?<!\bwhen )(?<!\bwhere )\bthe (?:lesion|image|photo\w*|picture|case|differential)\b|\bhere\b|\?\W*$"
     r"|(?-i:\bI\b)|\bm[ey]\b|\bwe\b|\bthis (?:looks|seems|appears|resembles|fits|points|speaks|suggests|favou?rs)\b"
     r"|^\W*(?:conclusion|differential|impression|assessment|verdict|summary)\b|\btaken together\b|\ball in all\b"
-    r"|\bconsidered (?:before|first|ahead)\b|\bfits (?:best|better)\b|\bbetter than\b|\bless likely\W*$"
+    r"|\bconsidered (?:before|first|ahead)\b|\bfits (?:best|better)\b|\bbetter than\b|(?:,|\bis|\bare) less likely\W*$"
     r"|\bmost likely(?: diagnosis)?\W*$",
     re.IGNORECASE,
 )
@@ -178,7 +180,7 @@ def restated(graph: Graph, sentence: str, *, topic: str | None) -> tuple[Fact, .
         for start, end in spans:
             plain = plain[:start] + "x" * (end - start) + plain[end:]
         said = [
-            item
+            _attributed(item, plain, spans)
             for item in _said(plain)
             if not any(start < item.end and item.start < end for start, end in spans) and SILENT not in item.senses
         ]
@@ -186,6 +188,14 @@ def restated(graph: Graph, sentence: str, *, topic: str | None) -> tuple[Fact, .
         if found:
             return found
     return ()
+
+
+def _attributed(item: _Said, text: str, spans: Sequence[tuple[int, int]]) -> _Said:
+    """A word right before the condition says which one is meant, also where the clause denies: "harmless moles"."""
+    if item.sign == "-" and any(not text[item.end : start].strip() for start, _ in spans if item.end < start):
+        before = text[: item.start].split()
+        return replace(item, sign="+") if before and not NOT.fullmatch(before[-1]) else item
+    return item
 
 
 def _named_alike(graph: Graph, text: str) -> str:
@@ -274,6 +284,7 @@ def _may_say(graph: Graph, text: str, meaning: _Meaning, said: Sequence[_Said], 
     if (meaning.turned and fact.subject == subject) or (fact.relation == "look_alike" and not _compares(graph, text, meaning, said, subject)):
         return False
     told = fact.text.split(";")[0] if _denies(said) else fact.text
+    told = _ASIDE.split(told)[0]
     hedged = numbers.qualifier == "mimic" or bool(_HEDGED.search(told))
     if hedged and not _HEDGED.search(text) and (_USUAL.search(text) or numbers.qualifier == "mimic" or _denies(said)):
         return False
@@ -501,9 +512,18 @@ def _signs(text: str) -> Iterator[tuple[int, int, Sign]]:
             joint = piece
             yield start, end, carried
         else:
-            yield start, end, (carried := _sign_of(piece, joint, carried))
+            carried = _sign_of(piece, joint, carried)
+            begins = _from_where(piece) if carried == "-" and joint.lower() != "without" else 0
+            yield start, start + begins, "+"
+            yield start + begins, end, carried
         start = end
     yield start, start + 1, carried
+
+
+def _from_where(piece: str) -> int:
+    """Where a denial begins that leaves alone what stands before it: "papules lacking scale" has papules."""
+    found = list(NOT.finditer(piece))
+    return found[0].start() if len(found) == 1 and _FORWARD.fullmatch(found[0].group()) else 0
 
 
 def _sign_of(piece: str, joint: str, carried: Sign) -> Sign:
