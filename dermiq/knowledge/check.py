@@ -31,6 +31,7 @@ RARE = ("rare", "limited", "disputed", "less common")
 FEATURE_RELATIONS = frozenset({"has_dermoscopic_feature", "has_sign", "has_symptom"})
 _RULE = re.compile(r"\b(?:ABCDE?s?|rule|criteri(?:a|on)|stands? for|defined as|checklist)\b")
 _DENIED = re.compile(r"\b(?:no|not|never|without|unlike|rather|less|spares?|free|rarely|seldom)\b", re.IGNORECASE)
+_NOT = re.compile(r"\bnot\b", re.IGNORECASE)
 _REASONS = re.compile(r"\W*[:,(]|\s*(?:because|given|with (?:its|the)|since|as the|due to)\b", re.IGNORECASE)
 _GENERAL = re.compile(r"\b(?:an?|in|most|many|all|every|common|typical|benign|early)\W*$", re.IGNORECASE)
 _DIGITS = {
@@ -42,7 +43,8 @@ _DIGITS = {
 _COUNTED = re.compile(rf"\b(\d+|{'|'.join(_DIGITS)}) (?:or \w+ )?(hours?|days?|weeks?|months?|years?)\b", re.IGNORECASE)
 _NO_EXCEPTION = re.compile(
     r"(?<!not )\b(?:always|invariably|without exception|exclusively|(?:all|every) (?:patients?|cases?|people|lesions?)"
-    r"|in (?:all|every)|(?:all|every|any) (?:kinds?|types?|forms?|sorts?|subtypes?|variants?|stages?)|guarantee[sd]?)\b",
+    r"|in (?:all|every)"
+    r"|(?:all|every|any) (?:kinds?|types?|forms?|sorts?|subtypes?|variants?|stages?)|guarantee[sd]?)\b",
     re.IGNORECASE,
 )
 DENYING = word_set(
@@ -119,14 +121,9 @@ def _judge(
     decisions += [_decide(graph, relation, measured_codes=agreed) for relation in reading.relations]
     wrong = [decision for decision in decisions if decision.verdict == "contradicted"]
     off = [item for item in judged if not item.agrees]
-    if wrong and not off:
-        import os
-
-        same = restated(graph, rest, topic=topic)
-        if same and (" not " in rest or {f.id for f in same} <= set(_ids(wrong))):
-            return Claim(text=sentence, verdict="supported", fact_ids=tuple(fact.id for fact in same))
-        if same and os.environ.get("DBG"):
-            print("CONFLICT", sentence, [f.text for f in same], [d.facts[0].text for d in wrong])
+    same = restated(graph, rest, topic=topic) if wrong and not off else ()
+    if same and (_NOT.search(rest) or {fact.id for fact in same} <= set(_ids(wrong))):
+        return Claim(text=sentence, verdict="supported", fact_ids=tuple(fact.id for fact in same))
     if wrong or off:
         return Claim(
             text=sentence,
@@ -141,10 +138,7 @@ def _judge(
     told = [decision for relation, decision in read if _is_told(graph, relation, facts)]
     open_ones = [decision for decision in decisions if decision.verdict == "not_covered" and decision not in told]
     unknown_number = bool(right) and not _told(right, rest)
-    told_otherwise = any(turns_round(rest, fact.text) for fact in facts)
-    too_much = bool(right) and (
-        _says_more(right, rest) or told_otherwise or goes_further(rest, " ".join(fact.text for fact in facts))
-    )
+    too_much = bool(right) and (_says_more(right, rest) or _differs(rest, facts))
     beyond = says_beyond(graph, rest, facts) if right else ""
     on_the_case = not right and any(graph.node(mention.id).kind == "Disease" for mention in reading.mentions)
     if (right or judged) and not (open_ones or unknown_number or too_much or beyond or on_the_case):
@@ -164,6 +158,11 @@ def _judge(
     note = note or ("the graph does not say that much" if too_much else "")
     note = note or (f"the graph does not say this: {beyond}" if beyond else "")
     return Claim(text=sentence, verdict="not_covered", note=note or _silence(reading))
+
+
+def _differs(text: str, facts: Sequence[Fact]) -> bool:
+    """Whether a text goes beyond its facts, or is one of them with a denial more or less."""
+    return goes_further(text, " ".join(fact.text for fact in facts)) or any(turns_round(text, f.text) for f in facts)
 
 
 def _of_this_lesion(graph: Graph, text: str) -> str:
@@ -389,9 +388,8 @@ def _is_a(graph: Graph, said: Relation) -> _Decision:
 
 
 def _behaviour(graph: Graph, said: Relation) -> _Decision:
-    facts = graph.facts(said.subject, "behaves_as")
-    if not facts:
-        facts = graph.facts(said.subject, "behaves_as", family=True)
+    own = graph.facts(said.subject, "behaves_as")
+    facts = own or graph.facts(said.subject, "behaves_as", family=True)
     kinds = {fact.object for fact in facts if fact.polarity == "present"}
     if len(kinds) != 1:
         return _Decision("not_covered")
@@ -400,6 +398,8 @@ def _behaviour(graph: Graph, said: Relation) -> _Decision:
         if said.object == "behaviour:indeterminate" and said.holds and "behaviour:benign" in kinds:
             return _Decision("contradicted", tuple(_best(facts)))
         return _Decision("not_covered")
+    if same != said.holds and not own:
+        return _Decision("not_covered")  # members of a group: another one may behave otherwise
     return _Decision("supported" if same == said.holds else "contradicted", tuple(_best(facts)))
 
 

@@ -85,7 +85,8 @@ _LIES = re.compile(
 )
 _SPARES = re.compile(r"\bspar(?:e|es|ed|ing)\b|\bleav(?:e|es|ing)\b.*\balone\b", re.IGNORECASE)
 _DOUBTED = re.compile(
-    r"\W*(?:is|are|becomes?)\W+(?:\w+ly\W+)?(?:not\b(?! only)|unlikely|improbable|doubtful|less likely|excluded|ruled out)",
+    r"\W*(?:is|are|becomes?)\W+(?:\w+ly\W+)?(?:not\b(?! only)|unlikely"
+    r"|improbable|doubtful|less likely|excluded|ruled out)",
     re.IGNORECASE,
 )
 """Said of a condition behind "if it lies on the palms"."""

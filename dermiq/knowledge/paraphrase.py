@@ -38,9 +38,13 @@ STRAY_FROM = 3  # words that a fact accounts for, from which on one word that no
 Sign = str
 """How a word is said: "+" affirmed, "-" denied, "r" of what is rare, "t" behind "than"."""
 
+_AMOUNT = (
+    r"\d|half|once|twice|one|two|three|four|five|six|an? (?:quarter|third|half|tenth|hour|day|week|month|year|\w*met)"
+)
 _CUTS = re.compile(
     r"([,;:()]|\b(?:but|although|though|while|whereas|because|which|who|when|if|unless|until|so that|without"
-    r"|rather than|instead of|in place of|unlike|compared (?:with|to)|than(?! *(?:\d|half|an? (?:quarter|third|half|tenth|week|month|year|day|hour)|once|twice|an? \w*met|one|two|three|four|five|six))|and (?=(?:is|are|has|have|can|may|do|does|needs?|shows?|lacks?|never|not|no|nothing|none)\b))\b)",
+    rf"|rather than|instead of|in place of|unlike|compared (?:with|to)|than(?! *(?:{_AMOUNT}))"
+    r"|and (?=(?:is|are|has|have|can|may|do|does|needs?|shows?|lacks?|never|not|no|nothing|none)\b))\b)",
     re.IGNORECASE,
 )
 _FORWARD = re.compile(r"lack(?:s|ed|ing)?|free of|without|devoid of", re.IGNORECASE)
@@ -51,7 +55,8 @@ _BEHIND_THAN = re.compile(r"rather than|instead of|in place of|unlike|compared|t
 _PRONOUN = re.compile(r"\b(?:it|them|they|this)\b", re.IGNORECASE)
 _LISTING = re.compile(r",|\(|\)")
 _STRONG = re.compile(
-    r"\b(?:always|(?<!of )all(?! (?:three|four|five|of (?:these|them|which))\b)|every|invariably|only|exclusively|never|certain(?:ly)?|guarantee\w*|must)\b",
+    r"\b(?:always|(?<!of )all(?! (?:three|four|five|of (?:these|them|which))\b)|every|invariably|only|exclusively|never"
+    r"|certain(?:ly)?|guarantee\w*|must)\b",
     re.IGNORECASE,
 )
 _NEEDED = re.compile(
@@ -76,21 +81,18 @@ _CASE = re.compile(
     r"|\bmost likely(?: diagnosis)?\W*$",
     re.IGNORECASE,
 )
-_MADE_NUMBERS = {
-    word: str(number)
-    for number, word in enumerate(
-        ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen"]
-    )
-} | {"twenty": "20", "thirty": "30", "forty": "40", "fifty": "50", "sixty": "60", "seventy": "70", "eighty": "80"}
+_ONES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+_TENS = {"twenty": "20", "thirty": "30", "forty": "40", "fifty": "50", "sixty": "60", "seventy": "70", "eighty": "80"}
+_MADE_NUMBERS = {word: str(number) for number, word in enumerate([*_ONES, "thirteen", "fourteen", "fifteen"])} | _TENS
 _ORDINALS = {"third": "3", "fourth": "4", "fifth": "5", "tenth": "10", "twelfth": "12", "twentieth": "20"}
-_NUMBER = re.compile(r"\d+(?:\.\d+)?|\b(?:%s)\b" % "|".join((*_MADE_NUMBERS, *_ORDINALS)), re.IGNORECASE)
+_NUMBER = re.compile(rf"\d+(?:\.\d+)?|\b(?:{'|'.join((*_MADE_NUMBERS, *_ORDINALS))})\b", re.IGNORECASE)
 _SHARE = re.compile(rf"(?:{_NUMBER.pattern}) (?:in|out of) (?:{_NUMBER.pattern})", re.IGNORECASE)
 _UNIT = r"(?:hour|day|week|month|year|cm|mm|centimet\w+|millimet\w+)"
 _ONE_UNIT = re.compile(rf"(?<!twice )(?<!once )(?<!times )\b(?:an?|one|single) {_UNIT}", re.IGNORECASE)
 _IN_TEN = re.compile(r"\b(\w+)(?: \w+)? (?:in|out of) (?:ten|10)\b", re.IGNORECASE)
 _NEAR_NUMBER = re.compile(
-    r"\W*(?:\w+\W+){0,2}?(?:\d|(?:%s|age|half|an? \w*met\w+|an? (?:hour|day|week|month|year))\b)"
-    % "|".join(_MADE_NUMBERS),
+    rf"\W*(?:\w+\W+){{0,2}}?(?:\d|(?:{'|'.join(_MADE_NUMBERS)}|age|half"
+    r"|an? \w*met\w+|an? (?:hour|day|week|month|year))\b)",
     re.IGNORECASE,
 )
 _NOT_OF = re.compile(r"\bnot (?:of|in|for) (?:an? )?$")
@@ -228,7 +230,9 @@ def _restating(
     for group in _TOGETHER:
         chosen: list[_Meaning] = []
         left = list(said)
-        usable = [item for item in candidates if item.fact.relation in group and _may_say(graph, text, item, said, subject)]
+        usable = [
+            item for item in candidates if item.fact.relation in group and _may_say(graph, text, item, said, subject)
+        ]
         for item in usable:
             rest = [word for word in said if not _covers(item, word)]
             if len(rest) <= 1 and _is_all(graph, text, [item], rest, said, spans):
@@ -259,7 +263,8 @@ def _candidates(graph: Graph, subject: str, said: Sequence[_Said]) -> Iterator[_
         if fact.relation not in IMPLIED or fact.evidence_type == "derived statistic":
             continue
         meaning = _meaning(graph, fact)
-        if fact.subject == subject or fact.object == subject or all(item & (senses | own) for item in _named(graph, fact.subject)):
+        named = all(item & (senses | own) for item in _named(graph, fact.subject))
+        if named or subject in (fact.subject, fact.object):
             yield meaning
 
 
@@ -281,7 +286,9 @@ def _may_say(graph: Graph, text: str, meaning: _Meaning, said: Sequence[_Said], 
     """Whether enough of the fact is said, no more strongly than it says it, and under its condition."""
     fact = meaning.fact
     numbers = graph.numbers(fact.id)
-    if (meaning.turned and fact.subject == subject) or (fact.relation == "look_alike" and not _compares(graph, text, meaning, said, subject)):
+    if (meaning.turned and fact.subject == subject) or (
+        fact.relation == "look_alike" and not _compares(graph, text, meaning, said, subject)
+    ):
         return False
     told = fact.text.split(";")[0] if _denies(said) else fact.text
     told = _ASIDE.split(told)[0]
@@ -303,7 +310,7 @@ def _may_say(graph: Graph, text: str, meaning: _Meaning, said: Sequence[_Said], 
 
 
 def _compares(graph: Graph, text: str, meaning: _Meaning, said: Sequence[_Said], subject: str) -> bool:
-    """Whether a sentence on two conditions names them in the fact's order, where it says more than that they look alike."""
+    """Whether a sentence on two conditions says that they look alike, or more in the fact's order."""
     if not any(word.senses & _ALIKE for word in said) and not _BEHIND_THAN.search(text):
         return False
     if meaning.fact.subject != subject and not all(

@@ -88,7 +88,7 @@ _WORDS = {
     "DermoscopicFeature": _FEATURE,
     "Sign": _FEATURE,
     "Symptom": _FEATURE,
-    "Treatment": (_any(_TREAT, _HEAL, _PREVENT), _any(_USELESS, _UNRELATED), _any("risks?", _MORE, _BECOME, _OTHER)),
+    "Treatment": (_any(_TREAT, _HEAL, _PREVENT), _any(_USELESS, _UNRELATED, _MORE), _any("risks?", _BECOME, _OTHER)),
     "Test": (_any(_TEST), _any(_USELESS, _UNRELATED), _any("risks?", _PREVENT, _BECOME, _OTHER, "cur(?:e|es|ed)")),
     "RiskFactor": (_any(_RISK), _any(_PREVENT, _UNRELATED), _any(_TREAT, _FADE, _BECOME, _OTHER)),
     "BodySite": (_any(_SITE), None, _any(_TREAT, _PREVENT, _USELESS, _BECOME)),
@@ -149,7 +149,7 @@ _GETS_MORE = re.compile(r"\bbecom(?:e|es|ing)\b(?= (?:more|less|\w+er)\b)", re.I
 
 
 def says_otherwise(kind: str, text: str, told: str) -> bool:
-    """Whether a text ties two names by a predicate that no edge to `kind` says, and that the fact does not have either."""
+    """Whether a text ties two names by a predicate that neither an edge to `kind` says nor the fact has."""
     if kind not in _WORDS:
         return False
     _, opposes, differs = _WORDS[kind]

@@ -163,7 +163,7 @@ def in_the_graphs_names(text: str) -> str:
 
 
 def are_opposed(one: str, other: str) -> bool:
-    """Whether the one text has a word of one side of a pair of opposites, and the other a word of the other side alone."""
+    """Whether the one text has a word of one side of a pair of opposites, the other only words of the other side."""
     here, there = frozenset(words(one)), frozenset(words(other))
     return any(
         (a & here and b & there and not a & there) or (b & here and a & there and not b & there)
@@ -195,10 +195,21 @@ _FAR_UP = re.compile(
 )
 ALIKE = 0.6  # share of two texts' words from which on the one is the other, edited
 _RULES_OUT = re.compile(r"\b(?:rul(?:e|es|ed|ing) (?:it )?out|exclud\w+)\b", re.IGNORECASE)
-_FIRST = re.compile(r"\b(?:first[- ](?:line|choice)|(?:treatment|drug) of choice|mainstay)\b", re.IGNORECASE)
+_FIRST = re.compile(
+    r"\b(?:first[- ](?:line|choice)|(?:treatment|drug) of choice|mainstay"
+    r"|(?:treated|given|used|tried) first)\b",
+    re.IGNORECASE,
+)
 _BEFORE_OTHERS = re.compile(
     r"\b(?:first|prefer\w*|choice|mainstay|standard|initial\w*|begins?|starts?|best|recommended|main|primary|usual\w*"
     r"|most|always|basic|care|rests?|depends?)\b",
+    re.IGNORECASE,
+)
+_NOT_FIRST = re.compile(r"\bnot (?:the )?(?:mainstay|first)|\badd-on\b", re.IGNORECASE)
+_PROVES = re.compile(r"\b(?:proves?|pathognomonic|clinch(?:es)?|diagnostic of|proof of)\b", re.IGNORECASE)
+_TELLING_SIGN = re.compile(
+    r"\b(?:hallmark|pathognomonic|diagnos\w*|pro(?:ve[sn]?|of)|specific|characteristic\w*|typical\w*|confirm\w*|only|test\w*"
+    r"|histolog\w*|biops\w*|cultur\w*)\b",
     re.IGNORECASE,
 )
 _TIME = re.compile(r"\b(?:in|within|after|for) (?:an?|one) (hour|day|week|month|year)\b", re.IGNORECASE)
@@ -206,10 +217,12 @@ _TIMES = {"day": r"day|24|hour", "month": r"month|week", "year": r"year|month", 
 
 
 def goes_further(text: str, told: str) -> bool:
-    """Whether a text says the opposite of what is told, or has a "rules out", a "first line" or a time that is not told."""
+    """Whether a text says the opposite of what is told, or a rank, a proof, an exclusion or a time not told."""
     if are_opposed(text, told) or (_RULES_OUT.search(text) and not _RULES_OUT.search(told)):
         return True
-    if _FIRST.search(text) and not _BEFORE_OTHERS.search(told):
+    if _FIRST.search(text) and (_NOT_FIRST.search(told) or not _BEFORE_OTHERS.search(told)):
+        return True
+    if _PROVES.search(text) and not _TELLING_SIGN.search(told):
         return True
     if _FOREMOST.search(text) and not _FAR_UP.search(told):
         return True
