@@ -24,8 +24,8 @@ GRAPH = Graph.load()
     [
         ("Plane warts frequently disappear of their own accord.", "Flat warts often go away by themselves."),
         (
-            "You will not find the silvery scale of plaque disease in flexural psoriasis.",
-            "Inverse psoriasis lacks the silvery scale of plaque psoriasis.",
+            "Hair that returns after alopecia areata tends to be white to begin with.",
+            "Regrowing hair is usually white at first in alopecia areata.",
         ),
         (
             "Shingles blisters scab and are healed after two to four weeks.",

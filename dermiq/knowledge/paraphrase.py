@@ -317,10 +317,15 @@ def _compares(graph: Graph, text: str, meaning: _Meaning, said: Sequence[_Said],
         any(item & word.senses for word in said) for item in _named(graph, meaning.fact.subject)
     ):
         return False
+    fact = meaning.fact
+    if meaning.turned and any(word.sign == "+" and word.senses & meaning.subject for word in said):
+        return False
     names = meaning.subject.union(*(word.senses for name in meaning.names for word in name))
-    return sum(not word.senses & names for word in said) <= 2 or (
-        meaning.starts_with_subject == (meaning.fact.subject == subject)
-    )
+    if sum(not word.senses & names for word in said) <= 2:
+        return True
+    line = text.lower()
+    first, second = (line.find(graph.node(key).name.lower()) for key in (fact.subject, fact.object))
+    return (first < second) == meaning.starts_with_subject
 
 
 def _denies(said: Sequence[_Said]) -> bool:

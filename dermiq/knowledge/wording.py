@@ -162,9 +162,12 @@ def in_the_graphs_names(text: str) -> str:
     return "".join((*parts, text[last:]))
 
 
+_NON = re.compile(r"\bnon-?\w+", re.IGNORECASE)
+
+
 def are_opposed(one: str, other: str) -> bool:
     """Whether the one text has a word of one side of a pair of opposites, the other only words of the other side."""
-    here, there = frozenset(words(one)), frozenset(words(other))
+    here, there = (frozenset(words(_NON.sub(" ", text))) for text in (one, other))
     return any(
         (a & here and b & there and not a & there) or (b & here and a & there and not b & there)
         for a, b in wording().opposites
