@@ -228,28 +228,34 @@ def _restating(
 ) -> tuple[Fact, ...]:
     candidates = [*_candidates(graph, subject, said), *_of_what_is_above(graph, subject)]
     for group in _TOGETHER:
-        chosen: list[_Meaning] = []
-        left = list(said)
         usable = [
             item for item in candidates if item.fact.relation in group and _may_say(graph, text, item, said, subject)
         ]
         for item in usable:
-            rest = [word for word in said if not _covers(item, word)]
-            if len(rest) <= 1 and _is_all(graph, text, [item], rest, said, spans):
+            left = [word for word in said if not _covers(item, word)]
+            if len(left) <= 1 and _is_all(graph, text, [item], left, said, spans):
                 return (item.fact,)
-        while left and len(chosen) < MOST_FACTS:
-            ranked = [(sum(_covers(item, word) for word in left), item) for item in usable if item not in chosen]
-            count, best = max(
-                ranked, key=lambda pair: (pair[0], _is_named(pair[1], said), -len(pair[1].said)), default=(0, None)
-            )
-            if best is None or not count:
-                break
-            chosen.append(best)
-            left = [word for word in left if not _covers(best, word)]
+        chosen, left = _joined(usable, said)
         apart = len(chosen) == 1 or not group & _APART or all(_is_named(item, said) for item in chosen)
         if chosen and apart and _is_all(graph, text, chosen, left, said, spans):
             return tuple(item.fact for item in chosen)
     return ()
+
+
+def _joined(usable: Sequence[_Meaning], said: Sequence[_Said]) -> tuple[list[_Meaning], list[_Said]]:
+    """The facts that one after the other account for most of what is left of the sentence, and what then is left."""
+    chosen: list[_Meaning] = []
+    left = list(said)
+    while left and len(chosen) < MOST_FACTS:
+        ranked = [(sum(_covers(item, word) for word in left), item) for item in usable if item not in chosen]
+        count, best = max(
+            ranked, key=lambda pair: (pair[0], _is_named(pair[1], said), -len(pair[1].said)), default=(0, None)
+        )
+        if best is None or not count:
+            break
+        chosen.append(best)
+        left = [word for word in left if not _covers(best, word)]
+    return chosen, left
 
 
 def _candidates(graph: Graph, subject: str, said: Sequence[_Said]) -> Iterator[_Meaning]:
