@@ -116,7 +116,7 @@ IMPLIED = {
     "diagnosed_by": word_set("test confirm need show suspicion treat"),
     "red_flag": word_set("suspicion complication show risk threaten progress emergency"),
     "refer_if": word_set("refer suspicion need show"),
-    "look_alike": word_set("looklike separate show suspicion often"),
+    "look_alike": word_set("looklike separate show suspicion often liesat"),
     "behaves_as": word_set("show"),
     "is_a": word_set("show"),
 }
