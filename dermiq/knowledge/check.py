@@ -18,9 +18,11 @@ from dermiq.knowledge.coverage import says_beyond
 from dermiq.knowledge.graph import Graph
 from dermiq.knowledge.lexical import FREQUENT, stem
 from dermiq.knowledge.link import link
+from dermiq.knowledge.paraphrase import restated
 from dermiq.knowledge.quotes import Quote, quotes, without
 from dermiq.knowledge.schema import Node
 from dermiq.knowledge.text import normal, split_sentences, word_set, words
+from dermiq.knowledge.wording import goes_further, in_the_graphs_names, turns_round
 from dermiq.types import Claim, Fact, Finding, Verdict
 
 RARE = ("rare", "limited", "disputed", "less common")
@@ -29,6 +31,7 @@ RARE = ("rare", "limited", "disputed", "less common")
 FEATURE_RELATIONS = frozenset({"has_dermoscopic_feature", "has_sign", "has_symptom"})
 _RULE = re.compile(r"\b(?:ABCDE?s?|rule|criteri(?:a|on)|stands? for|defined as|checklist)\b")
 _DENIED = re.compile(r"\b(?:no|not|never|without|unlike|rather|less|spares?|free|rarely|seldom)\b", re.IGNORECASE)
+_NOT = re.compile(r"\bnot\b", re.IGNORECASE)
 _REASONS = re.compile(r"\W*[:,(]|\s*(?:because|given|with (?:its|the)|since|as the|due to)\b", re.IGNORECASE)
 _GENERAL = re.compile(r"\b(?:an?|in|most|many|all|every|common|typical|benign|early)\W*$", re.IGNORECASE)
 _DIGITS = {
@@ -40,7 +43,8 @@ _DIGITS = {
 _COUNTED = re.compile(rf"\b(\d+|{'|'.join(_DIGITS)}) (?:or \w+ )?(hours?|days?|weeks?|months?|years?)\b", re.IGNORECASE)
 _NO_EXCEPTION = re.compile(
     r"(?<!not )\b(?:always|invariably|without exception|exclusively|(?:all|every) (?:patients?|cases?|people|lesions?)"
-    r"|in (?:all|every)|guarantee[sd]?)\b",
+    r"|in (?:all|every)"
+    r"|(?:all|every|any) (?:kinds?|types?|forms?|sorts?|subtypes?|variants?|stages?)|guarantee[sd]?)\b",
     re.IGNORECASE,
 )
 DENYING = word_set(
@@ -53,6 +57,7 @@ LONGEST = 60
 """Words of a sentence that is read: every name is paired with every other, so an endless one would take minutes."""
 
 NOT_MEASURED = "the graph knows the sign, but whether this lesion shows it was not measured"
+KNOWN_AS_RARE = "the graph knows it as rare"
 KEY_GROUPS = (
     frozenset({"has_dermoscopic_feature", "has_sign"}),
     frozenset({"look_alike"}),
@@ -90,10 +95,15 @@ def check_claims(
             claims.append(Claim(text=sentence, verdict="not_covered", note="too long to be read as one statement"))
             continue
         cited = quotes(graph, sentence)
-        reading = read_sentence(graph, without(sentence, cited), topic=topic)
-        claims.append(_judge(graph, sentence, cited, reading, findings))
+        reading = read_sentence(graph, _rest(sentence, cited), topic=topic)
+        claims.append(_judge(graph, sentence, cited, reading, findings, topic))
         topic = next((m.id for m in link(graph, sentence) if graph.node(m.id).kind == "Disease"), topic)
     return tuple(claims)
+
+
+def _rest(sentence: str, cited: list[Quote]) -> str:
+    """What a sentence says itself, with lay names of conditions in the graph's words."""
+    return in_the_graphs_names(without(sentence, cited))
 
 
 def _short(sentences: Sequence[str]) -> Iterator[str]:
@@ -101,14 +111,19 @@ def _short(sentences: Sequence[str]) -> Iterator[str]:
         yield from re.split(r"(?<=;)\s+", sentence) if len(words(sentence)) > LONGEST else (sentence,)
 
 
-def _judge(graph: Graph, sentence: str, cited: list[Quote], reading: Reading, findings: Sequence[Finding]) -> Claim:
-    rest = without(sentence, cited)
+def _judge(
+    graph: Graph, sentence: str, cited: list[Quote], reading: Reading, findings: Sequence[Finding], topic: str | None
+) -> Claim:
+    rest = _rest(sentence, cited)
     judged = measured.judge(_of_this_lesion(graph, rest), findings)
     agreed = {item.code for item in judged if item.agrees}
     decisions = [_quoted(quote) for quote in cited]
     decisions += [_decide(graph, relation, measured_codes=agreed) for relation in reading.relations]
     wrong = [decision for decision in decisions if decision.verdict == "contradicted"]
     off = [item for item in judged if not item.agrees]
+    same = restated(graph, rest, topic=topic) if wrong and not off else ()
+    if same and (_NOT.search(rest) or {fact.id for fact in same} <= set(_ids(wrong))):
+        return Claim(text=sentence, verdict="supported", fact_ids=tuple(fact.id for fact in same))
     if wrong or off:
         return Claim(
             text=sentence,
@@ -123,7 +138,7 @@ def _judge(graph: Graph, sentence: str, cited: list[Quote], reading: Reading, fi
     told = [decision for relation, decision in read if _is_told(graph, relation, facts)]
     open_ones = [decision for decision in decisions if decision.verdict == "not_covered" and decision not in told]
     unknown_number = bool(right) and not _told(right, rest)
-    too_much = bool(right) and _says_more(right, rest)
+    too_much = bool(right) and (_says_more(right, rest) or _differs(rest, facts))
     beyond = says_beyond(graph, rest, facts) if right else ""
     on_the_case = not right and any(graph.node(mention.id).kind == "Disease" for mention in reading.mentions)
     if (right or judged) and not (open_ones or unknown_number or too_much or beyond or on_the_case):
@@ -134,11 +149,20 @@ def _judge(graph: Graph, sentence: str, cited: list[Quote], reading: Reading, fi
             finding_codes=tuple(item.code for item in judged),
             note="; ".join(item.note for item in judged),
         )
+    doubted = bool(judged) or any(decision.note not in ("", KNOWN_AS_RARE) for decision in open_ones)
+    same = () if doubted else restated(graph, rest, topic=topic)
+    if same:
+        return Claim(text=sentence, verdict="supported", fact_ids=tuple(fact.id for fact in same))
     note = next((decision.note for decision in open_ones if decision.note), "")
     note = note or ("the graph does not give this number" if unknown_number else "")
     note = note or ("the graph does not say that much" if too_much else "")
     note = note or (f"the graph does not say this: {beyond}" if beyond else "")
     return Claim(text=sentence, verdict="not_covered", note=note or _silence(reading))
+
+
+def _differs(text: str, facts: Sequence[Fact]) -> bool:
+    """Whether a text goes beyond its facts, or is one of them with a denial more or less."""
+    return goes_further(text, " ".join(fact.text for fact in facts)) or any(turns_round(text, f.text) for f in facts)
 
 
 def _of_this_lesion(graph: Graph, text: str) -> str:
@@ -299,7 +323,7 @@ def _seldom(said: Relation, rare: list[Fact]) -> _Decision:
         return _Decision("supported", tuple(_best(rare)))
     if said.holds and said.often:
         return _Decision("contradicted", tuple(_best(rare)))
-    return _Decision("not_covered", note="the graph knows it as rare")
+    return _Decision("not_covered", note=KNOWN_AS_RARE)
 
 
 def _as_often(said: Relation, facts: list[Fact]) -> list[Fact]:
@@ -364,9 +388,8 @@ def _is_a(graph: Graph, said: Relation) -> _Decision:
 
 
 def _behaviour(graph: Graph, said: Relation) -> _Decision:
-    facts = graph.facts(said.subject, "behaves_as")
-    if not facts:
-        facts = graph.facts(said.subject, "behaves_as", family=True)
+    own = graph.facts(said.subject, "behaves_as")
+    facts = own or graph.facts(said.subject, "behaves_as", family=True)
     kinds = {fact.object for fact in facts if fact.polarity == "present"}
     if len(kinds) != 1:
         return _Decision("not_covered")
@@ -375,6 +398,8 @@ def _behaviour(graph: Graph, said: Relation) -> _Decision:
         if said.object == "behaviour:indeterminate" and said.holds and "behaviour:benign" in kinds:
             return _Decision("contradicted", tuple(_best(facts)))
         return _Decision("not_covered")
+    if same != said.holds and not own:
+        return _Decision("not_covered")  # members of a group: another one may behave otherwise
     return _Decision("supported" if same == said.holds else "contradicted", tuple(_best(facts)))
 
 

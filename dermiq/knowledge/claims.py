@@ -4,76 +4,33 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import dataclass
 from itertools import pairwise
-from weakref import WeakKeyDictionary
 
 from dermiq.knowledge.graph import Graph
-from dermiq.knowledge.lexical import FREQUENT, stem
 from dermiq.knowledge.link import Mention, link
+from dermiq.knowledge.pairs import (
+    DENIES,
+    FEATURE_KINDS,
+    IS,
+    RANKED,
+    RELATION_OF_KIND,
+    affirms,
+    in_other_order,
+    in_role,
+    inside,
+    is_connected,
+    is_known,
+    without,
+    words_between,
+)
 from dermiq.knowledge.predicates import Stance, stance
-from dermiq.knowledge.text import tokens, words
 
-FEATURE_KINDS = frozenset({"DermoscopicFeature", "Sign", "Symptom"})
 MEASURED_SIGNS = frozenset({"sign:asymmetry", "sign:border", "sign:colour", "sign:diameter"})
-RELATION_OF_KIND = {
-    "DermoscopicFeature": "has_dermoscopic_feature",
-    "Sign": "has_sign",
-    "Symptom": "has_symptom",
-    "BodySite": "located_at",
-    "RiskFactor": "risk_factor",
-    "Treatment": "treated_by",
-    "Test": "diagnosed_by",
-    "RedFlag": "red_flag",
-    "Behaviour": "behaves_as",
-}
-
 _CLAUSES = re.compile(
     r"\s*(?:;|,?\s+\b(?:while|whereas|but|although|though|however|yet)\b"
     r"|,\s+(?:and|so)\s+(?=\w+ (?:is|are|shows?|has)\b)"
     r"|\s+and\s+(?=(?:is|are|has|have|shows?|can|may|needs?|should|does|do)\b))\s*",
-    re.IGNORECASE,
-)
-_AGAINST = re.compile(
-    r"\b(?:(?:speak|argue|count|point|weigh|tell|is|are|be|evidence)(?:s|ing)?(?: strongly| clearly)? against"
-    r"|unlikely|less likely|(?<!to )(?:rule|rules|ruled|ruling) (?:it )?out|exclud(?:e|es|ing)"
-    r"|disprov(?:e|es|ing)|refut(?:e|es|ing)|atypical (?:of|for))\b",
-    re.IGNORECASE,
-)
-_FOR = re.compile(
-    r"\b(?:(?:speak|argue|count|tell)(?:s|ing)?(?: strongly| clearly)? (?:for|against)|against"
-    r"|(?:in )?favou?rs?(?:ing)?|support(?:s|ing|ive)?|suggest(?:s"
-    r"|ing|ive)?"
-    r"|typical(?:ly)?|characteristic|characteri[sz]ed?|hallmark|consistent with|compatible with|seen (?:in|with)"
-    r"|found (?:in|with|on)|features? of|signs? of|clues? (?:to|for)"
-    r"|show(?:s|ed|n|ing)?|display(?:s|ing)?|exhibit(?:s|ing)?"
-    r"|presents?|indicat(?:es?|ing|ive)|points? (?:to|towards?)|associated with|diagnostic|pathognomonic"
-    r"|classic(?:al|ally)?"
-    r"|common(?:ly)? in|common|has|have|having|raises?|increas(?:es?|ing)|suspicious|concerning|marker|marks?"
-    r"|occurs?|appears?"
-    r"|expect(?:s|ed)?|looks?|(?:think|thinks|thought) of|unusual|uncommon|more likely|known for|defined by"
-    r"|contains?|due to|caused? by|causes?|lack(?:s|ed|ing)?|without|absen(?:t|ce)"
-    r"|missing"
-    r"|not (?:seen|found|present|expected)|(?:is|are) rare(?:ly)?|rarely|never|with|often|usually|frequently)\b",
-    re.IGNORECASE,
-)
-_TREATS = re.compile(
-    r"\b(?:treat(?:s|ed|ment|ments|ing)?|manag(?:e|ed|ement|ing)|remov(?:e|ed|al)|first[- ]line|therap(?:y|ies)"
-    r"|respond(?:s)?"
-    r"|need(?:s|ed)?|requir(?:e|es|ed)|choice|excised|option|clears?|cured?|recommended|indicated|preferred)\b",
-    re.IGNORECASE,
-)
-_RISKS = re.compile(
-    r"\b(?:risks?|caus(?:e|es|ed|ing)|predispos\w+|related to|linked to|associated with|due to|trigger\w*|worsen\w*"
-    r"|aggravat\w+|rais(?:e|es|ed|ing)|increas(?:e|es|ed|ing)|favou?rs?|prone|follows?|(?:comes?|goes|go) with"
-    r"|(?:common\w*|frequent\w*|often|seen|rare\w*|likely|mostly|mainly|typical\w*|usual\w*|occurs?|appears?|found)"
-    r" (?:in|with|after)"
-    r"|affects?|defined by|known for|signs? of|features? of|against)\b",
-    re.IGNORECASE,
-)
-_TESTS = re.compile(
-    r"\b(?:diagnos\w+|confirm\w*|settle[sd]?|establish\w*|prove[nds]?|gold standard|made by|need(?:s|ed)?|requir\w+)\b",
     re.IGNORECASE,
 )
 _LOOKS = re.compile(
@@ -83,19 +40,10 @@ _LOOKS = re.compile(
     r"|similar|imitat\w+|distinguish\w*|differentiat\w+|told (?:apart|from)|tell(?:ing)? (?:apart|from)|overlap\w*)\b",
     re.IGNORECASE,
 )
-_IS = re.compile(
-    r"^\W*(?:is|are|remains?|as|being|was|counts?|belongs?)\b(?:\W+(?:as|to|an?|the|usually|always|generally|considered|entirely|completely"
-    r"|typically|often|not|never|by|definition|one|of|most|common|kinds?|types?|forms?|variet(?:y|ies)|variants?|subtypes?|group|called|known|usual|also|very"
-    r"|clearly|potentially|does|do)\b)*\W*$",
-    re.IGNORECASE,
-)
 _KIND_OF = re.compile(
     r"^\W*(?:(?:does|do) not belong to the group (?:called|of)"
     r"|(?:an?|one of the) (?:forms?|types?|kinds?|variants?|variet(?:y|ies)|subtypes?) of)(?:\W+(?:an?|the))?\W*$",
     re.IGNORECASE,
-)
-_AMONG = re.compile(
-    r"\b(?:class(?:es|ed|ify|ified)?|count(?:s|ed)?|consider(?:s|ed)?|among|regard(?:s|ed)?)\b", re.IGNORECASE
 )
 _SELDOM = re.compile(
     r"\b(?:(?:rarely|seldom|hardly)(?! fails?\b)|rare|uncommon(?:ly)?|unusual(?:ly)?|infrequent(?:ly)?"
@@ -107,15 +55,6 @@ _OFTEN = re.compile(
     r"\b(?:usual(?:ly)?|typical(?:ly)?|common(?:ly)?|often|frequent(?:ly)?|favou?rite|predilection|most(?:ly)?|mainly"
     r"|characteristic(?:ally)?|always|regular(?:ly)?|routinely|classic(?:al|ally)?)\b",
     re.IGNORECASE,
-)
-_AT = re.compile(r"\b(?:on|in|at|around|of|for|affects?|involv\w+)\b", re.IGNORECASE)
-_LIES = re.compile(
-    r"\b(?:typical\w*|common\w*|usual\w*|most|often|mainly|found|occurs?|lies?|located|develops?|sites?|places?|spots?)\b",
-    re.IGNORECASE,
-)
-_SPARES = re.compile(r"\bspar(?:e|es|ed|ing)\b|\bleav(?:e|es|ing)\b.*\balone\b", re.IGNORECASE)
-_DENIES = re.compile(
-    r"\b(?:no|not|never|cannot|nothing|nobody|neither|nor|wrong|rarely|seldom|hardly)\b(?! only\b)|n't\b", re.IGNORECASE
 )
 _MEANS = re.compile(r"\b(?:on|under|through|by|with|in|at)\s+(?:the\s+|an?\s+)?$", re.IGNORECASE)
 _IS_NOT_IT = re.compile(
@@ -137,10 +76,6 @@ _OVER = re.compile(
     r"(?:\W+(?:an?|the|any))?\W*$"
     r"|\b(?:apart|told|tell\w*|distinguish\w*|differentiat\w*|separat\w*|set\w*) .*\bfrom(?:\W+(?:an?|the|any))?\W*$",
     re.IGNORECASE,
-)
-_AGAINST_IT = re.compile(r"\bagainst(?:\W+(?:an?|the|any|this being))*\W*$", re.IGNORECASE)
-_RANKED = re.compile(
-    r"\b(?:most|second|third|leading|common|commonest|rarest?|deadliest|main|best|worst)\b", re.IGNORECASE
 )
 _CASE = re.compile(
     r"\bthere (?:is|are)\b|\b(?:this|the|our|present) (?:lesion|case|image|mole|spot|patient)(?:'s)?\b"
@@ -167,10 +102,6 @@ _PRONOUN = re.compile(
     r"^\W*(?:it|its|they|these|this diagnosis|such lesions|the (?:diagnosis|disease|condition))\b", re.IGNORECASE
 )
 _VERB_FIRST = re.compile(r"^\W*(?=(?:is|are|has|have|shows?|can|may|needs?|should|does|do)\b)", re.IGNORECASE)
-_NEGATION = re.compile(
-    r"\b(?:no|not|without|lack(?:s|ing)?|absen(?:t|ce)|nor|neither|never|cannot|none|rarely|seldom|missing)\b|n't\b",
-    re.IGNORECASE,
-)
 _OPEN = re.compile(
     r"\?\W*$|\b(?:(?<!, )whether|unclear|uncertain|unknown|some say|it is said|some believe|allegedly"
     r"|(?:is|was) suspected)\b",
@@ -180,13 +111,6 @@ _OF_A_LOOK = re.compile(r"\bdermoscopy of\W+(?:an?\W+|the\W+)?$", re.IGNORECASE)
 _WITHOUT = re.compile(r"\s+without\s+(?:(?:an?|the|any)\s+)?$", re.IGNORECASE)
 UNREAD = "unread"
 """Relation of a pair of which something is said that no edge could say."""
-HEREDITY = "riskfactor:heredity"
-LOOSE = 8  # words over which the words of one name may be spread
-
-_SPREAD: WeakKeyDictionary[Graph, dict[str, tuple[tuple[str, tuple[frozenset[str], ...]], ...]]] = WeakKeyDictionary()
-VERBAL = frozenset({"bleed", "bleeds", "bled", "dimple", "dimples", "itch", "itches", "hurts", "ulcerate", "ulcerates"})
-"""Names of signs that are verbs: they need no other."""
-
 _REFER = re.compile(
     r"\b(?:refer(?:s|red|ral)?|appointment|suspected[- ]cancer pathway"
     r"|(?:two|2)[- ]weeks?|within (?:two|2) weeks|urgent(?:ly)?)\b",
@@ -275,7 +199,7 @@ def _of_clause(
     if not conditions and topic and pronoun:
         subjects = [Mention(0, pronoun.end(), pronoun.group(), topic, graph.node(topic).name)]
     if not subjects:
-        subjects = list(_inside(graph, named))
+        subjects = list(inside(graph, named))
     if not subjects:
         return
     yield from _look_alikes(graph, clause, conditions)
@@ -288,9 +212,9 @@ def _of_clause(
         return  # "X can be told from Y by its veil": whose sign it is, is not said
     if kinds and len(kinds) == len(conditions) - 1:
         conditions = []
-    for mention in (*named, *_in_other_order(graph, clause, named, subjects)):
+    for mention in (*named, *in_other_order(graph, clause, named, subjects)):
         for subject in subjects:
-            other = _in_role(graph, subject, mention, is_subject=mention in conditions[:1])
+            other = in_role(graph, subject, mention, is_subject=mention in conditions[:1])
             if other is None:
                 continue
             kind = graph.node(other.id).kind
@@ -298,20 +222,20 @@ def _of_clause(
                 continue  # "two red legs are hardly ever cellulitis" does not deny the legs
             if kind == "Test" and _MEANS.search(clause[: other.start]) and _names_a_feature(graph, named):
                 continue  # "under the dermatoscope": how the feature is seen, not how the diagnosis is made
-            if _WITHOUT.match(_between(clause, subject, other)) and clause[other.end :].strip(" ."):
+            if _WITHOUT.match(words_between(clause, subject, other)) and clause[other.end :].strip(" ."):
                 continue  # "melanoma without a veil has ...": which melanomas are meant, no statement on the veil
             said = "says it" if kind == "Behaviour" else _stance(kind, clause, subject, other, named)
-            known = kind != "Behaviour" and _is_known(graph, subject.id, other.id)
+            known = kind != "Behaviour" and is_known(graph, subject.id, other.id)
             if said == "says nothing" and kind == "Treatment" and not conditions:
                 known = False  # "it is composed of cryotherapy": who is meant and what is said are both guesses
-            if not known and not _connected(kind, clause, subjects, other):
+            if not known and not is_connected(kind, clause, subjects, other):
                 continue
             is_it = not own_topic and subject.text.strip().lower() in ("it", "its") and kind in FEATURE_KINDS
             if is_it and other.id in MEASURED_SIGNS:
                 continue  # "it is asymmetric" is said of the lesion, and judged against the measurement
-            bare = _COMMON_THING.sub(" ", _without(clause, (subject, other)))
+            bare = _COMMON_THING.sub(" ", without(clause, (subject, other)))
             about_case = is_it or (kind in FEATURE_KINDS and _is_of_this_case(clause, subject))
-            holds = _holds(kind, clause, subject, other, subjects=subjects, opposite=said == "says the opposite")
+            holds = affirms(kind, clause, subject, other, subjects=subjects, opposite=said == "says the opposite")
             unsaid = kind == "Treatment" and said == "says nothing" and bool(_MAKES.search(clause))
             yield Relation(
                 subject=subject.id,
@@ -347,173 +271,8 @@ def _stance(kind: str, clause: str, subject: Mention, other: Mention, named: Seq
     )
 
 
-def _in_other_order(
-    graph: Graph, clause: str, named: Sequence[Mention], subjects: Sequence[Mention]
-) -> Iterator[Mention]:
-    """Names of several words that the subjects' facts have, where the clause has the words in another order.
-
-    "The lymph nodes are enlarged" names enlarged lymph nodes. Too loose for a name that the graph does not tie to
-    the subject, so the linker leaves it. With more than one denial it is not clear what is denied.
-    """
-    line = tokens(clause)
-    inside = [any(m.start <= token.start < m.end for m in named) for token in line]
-    stems = [stem(token.word) for token in line]
-    free = {word for word, taken in zip(stems, inside, strict=True) if not taken}
-    denials = len(_DENIES.findall(clause))
-    if denials > 1:
-        return
-    seen = {mention.id for mention in named}
-    for key, names in {key: names for subject in subjects for key, names in _spread(graph, subject.id)}.items():
-        if key in seen:
-            continue
-        for needed in names:
-            if not needed <= free:
-                continue
-            places = [stems.index(word) for word in needed]
-            first, last = min(places), max(places)
-            if last - first < LOOSE:
-                start, end = line[first].start, line[last].end
-                if any(start < subject.start and subject.end < end for subject in subjects):
-                    end = line[first].end  # "leave a dermatofibroma alone": the condition stands within the name
-                around = clause[line[max(first - 3, 0)].start : line[min(last + 3, len(line) - 1)].end]
-                negated = bool(_DENIES.search(around))
-                if negated == bool(denials):
-                    yield Mention(start, end, clause[start:end], key, graph.node(key).name, negated=negated)
-                break
-
-
-def _spread(graph: Graph, subject: str) -> tuple[tuple[str, tuple[frozenset[str], ...]], ...]:
-    """What the condition's facts name -> its names of several words, as stems; made once a condition."""
-    known = _SPREAD.setdefault(graph, {})
-    if subject not in known:
-        keys = dict.fromkeys(fact.object for fact in graph.facts(subject))
-        nodes = [graph.node(key) for key in keys if key in graph and graph.node(key).kind in RELATION_OF_KIND]
-        stems = ((node.id, map(_stems_of, (node.name, *node.synonyms))) for node in nodes)
-        known[subject] = tuple((key, tuple(name for name in names if len(name) > 1)) for key, names in stems)
-    return known[subject]
-
-
-@lru_cache(maxsize=10_000)
-def _stems_of(name: str) -> frozenset[str]:
-    """Without what follows "with": a delta-wing jet is meant where "with contrail" is left out."""
-    return frozenset(stem(word) for word in words(name.split(" with ")[0]) if word == "lesion" or word not in FREQUENT)
-
-
 def _names_a_feature(graph: Graph, named: Sequence[Mention]) -> bool:
     return any(graph.node(mention.id).kind in FEATURE_KINDS for mention in named)
-
-
-def _inside(graph: Graph, named: Sequence[Mention]) -> Iterator[Mention]:
-    """The condition within another name: of a referral rule ("suspected keratoacanthoma"), "a parent with melanoma"."""
-    for mention in named:
-        for key in sorted({fact.subject for fact in graph.facts_about(mention.id)}):
-            node = graph.node(key)
-            is_rule = graph.node(mention.id).kind == "ReferralRule"
-            names = (node.name, *node.synonyms)
-            if is_rule or (node.kind == "Disease" and any(set(words(n)) < set(words(mention.text)) for n in names)):
-                yield Mention(mention.end, mention.end, "", key, node.name, negated=mention.negated and is_rule)
-
-
-def _in_role(graph: Graph, subject: Mention, mention: Mention, *, is_subject: bool) -> Mention | None:
-    """The mention as what it is to the subject: cellulitis may be a disease or an alarm. None where it is nothing."""
-    if mention.start == subject.start or is_subject:
-        return None
-    if mention.start < subject.end and subject.start < mention.end:
-        return None
-    roles = [key for key in graph.roles.get(words(mention.text), ()) if key != mention.id]
-    roles = [mention.id, *roles]
-    fitting = [key for key in roles if graph.node(key).kind in RELATION_OF_KIND]
-    if mention.id == HEREDITY:
-        fitting += [key for key in (_in_the_family(graph, subject.id),) if key]
-    known = next((key for key in fitting if _is_known(graph, subject.id, key)), None)
-    if known is None and graph.node(mention.id).kind == "Disease":
-        return None
-    key = known or (mention.id if mention.id in fitting else None)
-    return replace(mention, id=key, name=graph.node(key).name) if key else None
-
-
-def _in_the_family(graph: Graph, subject: str) -> str | None:
-    """The risk "family history of X" of X itself: psoriasis runs in families."""
-    node = graph.node(subject)
-    names = {words(f"family history of {name}") for name in (node.name, *node.synonyms)}
-    risks = (fact.object for fact in graph.facts(subject, "risk_factor"))
-    return next((key for key in risks if words(graph.node(key).name) in names), None)
-
-
-def _is_known(graph: Graph, subject: str, other: str) -> bool:
-    """Whether the graph says anything of the two, for or against: then a sentence that names both speaks of that."""
-    return any(fact.object == other for fact in graph.facts(subject))
-
-
-def _connected(kind: str, clause: str, subjects: Sequence[Mention], other: Mention) -> bool:
-    bare = _without(clause, (*subjects, other))
-    if kind == "Treatment":
-        return bool(_TREATS.search(bare))
-    if kind == "Test":
-        return bool(_TESTS.search(bare))
-    if kind == "RedFlag" or (kind in FEATURE_KINDS and other.text.lower() in VERBAL):
-        return True
-    if kind == "Behaviour":
-        return any(_copula(clause, subject, other) for subject in subjects) or bool(_AMONG.search(bare))
-    if kind == "RiskFactor":
-        return bool(_RISKS.search(bare) or _AGAINST.search(bare))
-    if kind == "BodySite":
-        return bool(_AT.search(bare)) and bool(_LIES.search(bare))
-    return bool(_FOR.search(bare) or _AGAINST.search(bare) or _IS.search(_between(clause, subjects[0], other)))
-
-
-def _holds(
-    kind: str, clause: str, subject: Mention, other: Mention, *, subjects: Sequence[Mention], opposite: bool
-) -> bool:
-    """Whether the clause affirms the pair; `opposite` where its predicate says the contrary, which "not" turns back."""
-    if kind == "BodySite" and _SPARES.search(clause):
-        return len(_NEGATION.findall(clause)) == 1
-    bare = _without(clause, (subject, other))
-    denials = len(_DENIES.findall(bare))
-    holds = other.negated if opposite else not other.negated
-    if opposite:
-        return holds != (denials == 1 and not other.negated)
-    if kind in FEATURE_KINDS or kind == "RiskFactor":
-        if _is_against(clause, subject, other, subjects):
-            holds = not holds
-            if re.search(
-                r"\b(?:not|n't|never) (?:\w+ )?(?:speak|argue|count|point|exclude|rule)", clause, re.IGNORECASE
-            ):
-                holds = not holds
-            return holds
-        if subject.negated and not (other.negated and len(_NEGATION.findall(clause)) == 1):
-            return not holds  # one "not" that stands by both counts once
-    elif subject.negated and other.start < subject.start:
-        return False
-    if holds and denials == 1 and _DENIES.search(_between(clause, subject, other)):
-        return False
-    return holds
-
-
-def _is_against(clause: str, subject: Mention, other: Mention, subjects: Sequence[Mention]) -> bool:
-    """'Argues for a nevus and against melanoma': the word belongs to the name that follows it."""
-    if _AGAINST_IT.search(clause[: subject.start]):
-        return True
-    if any(_AGAINST_IT.search(clause[: rival.start]) for rival in subjects if rival != subject):
-        return False
-    return bool(_AGAINST.search(_without(clause, (subject, other))))
-
-
-def _copula(clause: str, subject: Mention, other: Mention) -> bool:
-    between = _between(clause, subject, other)
-    return subject.end <= other.start and bool(_IS.search(between)) and not _RANKED.search(between)
-
-
-def _between(clause: str, one: Mention, other: Mention) -> str:
-    first, second = sorted((one, other), key=lambda mention: mention.start)
-    return clause[first.end : second.start]
-
-
-def _without(clause: str, mentions: Sequence[Mention]) -> str:
-    """The clause with the names cut out, so that "atypical network" is no predicate."""
-    for mention in sorted(mentions, key=lambda item: -item.start):
-        clause = clause[: mention.start] + " " + clause[mention.end :]
-    return clause
 
 
 def _look_alikes(graph: Graph, clause: str, conditions: Sequence[Mention]) -> Iterator[Relation]:
@@ -533,8 +292,8 @@ def _kinds(clause: str, conditions: Sequence[Mention]) -> Iterator[Relation]:
     """'Lentigo maligna is a form of melanoma'."""
     for first, second in pairwise(conditions):
         between = clause[first.end : second.start]
-        stated = _IS.search(between) or _KIND_OF.search(between)
-        if first.id != second.id and stated and not _RANKED.search(between):
+        stated = IS.search(between) or _KIND_OF.search(between)
+        if first.id != second.id and stated and not RANKED.search(between):
             denied = bool(re.search(r"\b(?:not|never|wrong|incorrect)\b", clause[: second.start], re.IGNORECASE))
             yield Relation(first.id, "is_a", second.id, holds=not denied, weak=False, about_case=False)
 
@@ -545,21 +304,21 @@ def _coded(clause: str, subject: Mention) -> Iterator[Relation]:
     if not re.search(r"\b(?:SNOMED|ICD|code[ds]?)\b", clause):
         return
     for code in pattern.findall(clause):
-        denied = bool(_DENIES.search(clause))
+        denied = bool(DENIES.search(clause))
         yield Relation(subject.id, "coded_as", f"{system} {code}", holds=not denied, weak=False, about_case=False)
 
 
 def _risk(clause: str, subject: Mention) -> Iterator[Relation]:
     """'Dermatologists see it as a condition of low risk'."""
-    bare = _without(clause, (subject,))
+    bare = without(clause, (subject,))
     level = _LEVEL.search(bare)
     if level and _RATERS.search(bare):
         word = next(filter(None, level.groups())).lower()
-        yield Relation(subject.id, "risk_level", word, holds=not _DENIES.search(bare), weak=False, about_case=False)
+        yield Relation(subject.id, "risk_level", word, holds=not DENIES.search(bare), weak=False, about_case=False)
 
 
 def _referral(clause: str, subjects: Sequence[Mention]) -> Iterator[Relation]:
-    bare = _without(clause, subjects)
+    bare = without(clause, subjects)
     if not _REFER.search(bare):
         return
     level = "routine" if _ROUTINE.search(bare) else "urgent" if _URGENT.search(bare) else None

@@ -59,6 +59,8 @@ _USELESS = (
     r"|exacerbat\w+|worse|refractory|resistant|bad for|no good"
     r"|(?:bad|poor|wrong|worst|mistaken) (?:treatments?|choices?|therapy|options?|remedy|idea)"
 )
+_MORE = r"more (?:likely|common|frequent)(?! to\b)"
+_FADE = r"fad(?:e|es|ing)|disappear(?:s|ing)?|vanish(?:es|ing)?|shrink(?:s|ing)?"
 _UNRELATED = r"unrelated|independent of|unconnected"
 _BECOME = (
     r"(?:turn|chang|transform|progress|evolv|convert|develop)(?:s|es?|ed|ing)? (?:in)?to|becom(?:es?|ing)"
@@ -74,6 +76,8 @@ def _any(*patterns: str) -> re.Pattern[str]:
     return re.compile(rf"\b(?:{'|'.join(patterns)})\b", re.IGNORECASE)
 
 
+_FUTILE = re.compile(rf"\b(?:{_USELESS})\W+(?:for|in|to|at|as|when|of)\W+(?:\w+\W+)?$", re.IGNORECASE)
+"""Before a predicate: "useless for diagnosing"."""
 _AWAY = r"points? away|pointing away"
 _FEATURE = (
     _any(_SHOW),
@@ -84,9 +88,9 @@ _WORDS = {
     "DermoscopicFeature": _FEATURE,
     "Sign": _FEATURE,
     "Symptom": _FEATURE,
-    "Treatment": (_any(_TREAT, _HEAL, _PREVENT), _any(_USELESS, _UNRELATED), _any("risks?", _BECOME, _OTHER)),
+    "Treatment": (_any(_TREAT, _HEAL, _PREVENT), _any(_USELESS, _UNRELATED, _MORE), _any("risks?", _BECOME, _OTHER)),
     "Test": (_any(_TEST), _any(_USELESS, _UNRELATED), _any("risks?", _PREVENT, _BECOME, _OTHER, "cur(?:e|es|ed)")),
-    "RiskFactor": (_any(_RISK), _any(_PREVENT, _UNRELATED), _any(_TREAT, _BECOME, _OTHER)),
+    "RiskFactor": (_any(_RISK), _any(_PREVENT, _UNRELATED), _any(_TREAT, _FADE, _BECOME, _OTHER)),
     "BodySite": (_any(_SITE), None, _any(_TREAT, _PREVENT, _USELESS, _BECOME)),
     "RedFlag": (_any(_SHOW, _RISK), None, _any(_TREAT, _PREVENT, _USELESS, _BECOME)),
 }
@@ -128,7 +132,8 @@ def _cues(kind: str, text: str, *, condition_first: bool) -> Iterator[tuple[int,
     for pattern, said in stances:
         for match in pattern.finditer(text) if pattern else ():
             shields = kind == "RiskFactor" and condition_first and _SHIELDS.fullmatch(match.group())
-            yield match.end(), "says something else" if shields else said
+            futile = pattern is says and opposes and _FUTILE.search(text[: match.start()])
+            yield match.end(), "says something else" if shields else "says the opposite" if futile else said
     for pattern, cause in ((_CAUSING, condition_first), (_CAUSED_BY, not condition_first)):
         for match in pattern.finditer(text):
             fits = ("condition" if cause else "object") in _CAUSE_SAYS_IT.get(kind, ())
@@ -138,3 +143,20 @@ def _cues(kind: str, text: str, *, condition_first: bool) -> Iterator[tuple[int,
 def without_predicates(kind: str, text: str) -> str:
     """The text without the predicates that say what an edge to an object of `kind` says."""
     return _WORDS[kind][0].sub(" ", text) if kind in _WORDS else text
+
+
+_GETS_MORE = re.compile(r"\bbecom(?:e|es|ing)\b(?= (?:more|less|\w+er)\b)", re.IGNORECASE)
+
+
+def says_otherwise(kind: str, text: str, told: str) -> bool:
+    """Whether a text ties two names by a predicate that neither an edge to `kind` says nor the fact has."""
+    if kind not in _WORDS:
+        return False
+    _, opposes, differs = _WORDS[kind]
+    text = _GETS_MORE.sub(" ", text)
+    fits = _CAUSE_SAYS_IT.get(kind, ())
+    causes = (() if fits else (_CAUSING,)) + (() if "object" in fits else (_CAUSED_BY,))
+    return any(
+        pattern is not None and pattern.search(text) and not pattern.search(told)
+        for pattern in (opposes, differs, *causes)
+    )
