@@ -122,8 +122,8 @@ def test_unknown_nodes_in_a_differential_are_passed_over() -> None:
 
 def _fake(texts: Sequence[str]) -> np.ndarray:
     """Embeddings in which every text that speaks of glass is alike."""
-    rows = [[1.0, 0.0] if "glassy" in text or "cherry-red" in text else [0.0, 1.0] for text in texts]
-    return np.asarray(rows, dtype=np.float32)
+    alike = ["glassy" in text or "cherry-red" in text for text in texts]
+    return np.eye(2, 384, dtype=np.float32)[[0 if glass else 1 for glass in alike]]
 
 
 def test_meaning_finds_what_words_do_not(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_a_damaged_cache_is_made_again(monkeypatch: pytest.MonkeyPatch, tmp_path
     embed.encode_cached(["a", "b"])
     (path,) = (tmp_path / "embeddings").glob("*.npy")
     path.write_bytes(b"broken")
-    assert embed.encode_cached(["a", "b"]).shape == (2, 2)
+    assert embed.encode_cached(["a", "b"]).shape == (2, 384)
 
 
 def test_without_the_package_words_are_enough(
@@ -172,15 +172,20 @@ def test_a_question_is_heard_as_what_it_is_most_like() -> None:
         assert heard[second] > heard[others[0]]
 
 
-def _features(text: str, spoken: Sequence[str], *, negated: bool = False) -> dict[str, float]:
+def _features(
+    text: str, spoken: Sequence[str], *, negated: bool = False, patient: PatientContext | None = None
+) -> dict[str, float]:
     fact = next(fact for fact in GRAPH.all_facts if fact.text == text)
+    one, none = np.ones(1), np.zeros(1)
     table = rank.features(
         [fact],
-        rank.Searched(np.ones(1), np.zeros(1)),
+        rank.Searched(words=one, meaning=none, whole=none, bare=none),
+        rank.Told(worth=none, siblings=one, sources=one),
         [rank.spoken_of(GRAPH, key) for key in spoken],
         rank.Heard(frozenset(), negated),
+        patient,
     )
-    return dict(zip(rank.WEIGHTS, table[0].tolist(), strict=True))
+    return dict(zip(rank.FEATURES, table[0].tolist(), strict=True))
 
 
 def test_what_joins_two_conditions_is_told_from_what_strays() -> None:
