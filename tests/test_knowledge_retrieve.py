@@ -179,7 +179,7 @@ def _features(
     one, none = np.ones(1), np.zeros(1)
     table = rank.features(
         [fact],
-        rank.Searched(words=one, meaning=none, whole=none, bare=none),
+        rank.Searched(words=one, parts=none[:, None], whole=none),
         rank.Told(worth=none, siblings=one, sources=one),
         [rank.spoken_of(GRAPH, key) for key in spoken],
         rank.Heard(frozenset(), negated),

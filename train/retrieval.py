@@ -54,7 +54,8 @@ class Pairs:
     relation: Tensor  # (pairs,) place in RELATIONS
     marked: Tensor  # (pairs,)
     question: Tensor  # (pairs,) number of the question
-    asked: Tensor  # (pairs, 64) the nearest part of the question; no columns without search by meaning
+    parts: Tensor  # (parts, 64) of all the questions; no columns without search by meaning
+    nearest: Tensor  # (pairs,) which of the parts the fact is nearest to
     fact: Tensor  # (pairs, 64)
     questions: int
 
@@ -132,16 +133,16 @@ def scale_of(graph: Graph, examples: Sequence[Example], *, semantic: bool) -> Sc
 
 
 def pairs_of(graph: Graph, examples: Sequence[Example], scale: Scale) -> Pairs:
-    bare = shelf_of(graph).bare if len(scale.basis) else None
-    asked, facts = [], []
+    parts, nearest, facts = [], [], []
     for example in examples:
         numbers = example.found.numbers
-        if bare is None or example.parts is None:
-            asked.append(np.zeros((len(numbers), 0)))
+        nearest.append(example.found.nearest + sum(map(len, parts)))
+        if example.parts is None:
+            parts.append(np.zeros((1, 0)))
             facts.append(np.zeros((len(numbers), 0)))
         else:
-            asked.append(((example.parts - scale.question) @ scale.basis.T)[example.found.nearest])
-            facts.append((bare[numbers] - scale.fact) @ scale.basis.T)
+            parts.append((example.parts - scale.question) @ scale.basis.T)
+            facts.append((shelf_of(graph).bare[numbers] - scale.fact) @ scale.basis.T)
     tables = [(example.found.table[:, scale.columns] - scale.mean) / scale.deviation for example in examples]
     relations = [[RELATIONS.index(fact.relation) for fact in example.found.facts] for example in examples]
     return Pairs(
@@ -149,7 +150,8 @@ def pairs_of(graph: Graph, examples: Sequence[Example], scale: Scale) -> Pairs:
         relation=torch.tensor(np.concatenate(relations), dtype=torch.long),
         marked=_tensor([example.marked for example in examples]),
         question=torch.tensor(np.repeat(np.arange(len(examples)), [len(table) for table in tables])),
-        asked=_tensor(asked),
+        parts=_tensor(parts),
+        nearest=torch.tensor(np.concatenate(nearest)),
         fact=_tensor(facts),
         questions=len(examples),
     )
@@ -171,8 +173,8 @@ class Fitted(torch.nn.Module):
         self.relations = torch.nn.Parameter(torch.zeros(len(RELATIONS), directions))
 
     def forward(self, pairs: Pairs) -> Tensor:
-        wanted = pairs.fact @ self.pairs.T + self.relations[pairs.relation]
-        likeness = (pairs.asked * wanted).sum(dim=1)
+        likeness = ((pairs.parts @ self.pairs)[pairs.nearest] * pairs.fact).sum(dim=1)
+        likeness = likeness + (pairs.parts @ self.relations.T)[pairs.nearest, pairs.relation]
         return pairs.features @ self.features + self.starts[pairs.relation] + self.constant + likeness
 
     def penalty(self) -> Tensor:
@@ -205,7 +207,7 @@ class Fitted(torch.nn.Module):
 
 
 def fit(pairs: Pairs) -> Fitted:
-    fitted = Fitted(pairs.features.shape[1], pairs.asked.shape[1])
+    fitted = Fitted(pairs.features.shape[1], pairs.parts.shape[1])
     optimiser = torch.optim.Adam(
         [
             {"params": [fitted.features, fitted.starts, fitted.constant], "lr": RATES["features"]},

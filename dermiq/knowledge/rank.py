@@ -28,10 +28,10 @@ NEAR = {"own": 1.0, "object": 0.6, "below": 0.5, "above": 0.4}
 FEATURES: Mapping[str, str] = {
     "words": "BM25, the best of the candidates 1",
     "many words": "BM25 itself",
-    "meaning": "cosine of the bare sentence and the nearest part of the bare question",
-    "nearest meaning": "the same, in standard deviations above the mean of the candidates",
+    "meaning": "cosine of the bare sentence and the bare question",
+    "nearest part": "the same of the part of the question that it stands out for, in deviations above the mean",
+    "all parts": "the same, mean over the parts",
     "whole meaning": "cosine of the sentence and the question as they are written",
-    "bare meaning": "cosine of the bare sentence and the whole bare question",
     "classified": "the question is classified as asking for this relation",
     "nearest": "the question is near to phrasings that ask for this relation",
     "own": "of the leading condition",
@@ -53,7 +53,7 @@ FEATURES: Mapping[str, str] = {
     "siblings": "logarithm of how many facts its condition has of this relation",
     "sources": "logarithm of how many of these state the same",
 }
-SEMANTIC = frozenset({"meaning", "nearest meaning", "whole meaning", "bare meaning", "classified", "nearest"})
+SEMANTIC = frozenset({"meaning", "nearest part", "all parts", "whole meaning", "classified", "nearest"})
 """Features that need the embedder."""
 
 CHILD_AGE = 14  # years; below it a patient is a child
@@ -85,12 +85,11 @@ class Heard:
 
 @dataclass(frozen=True)
 class Searched:
-    """What the searches say of each candidate, (facts,) numbers; the cosines are 0 without search by meaning."""
+    """What the searches say of each candidate; the cosines are 0 without search by meaning."""
 
-    words: np.ndarray
-    meaning: np.ndarray
-    whole: np.ndarray
-    bare: np.ndarray
+    words: np.ndarray  # (facts,)
+    parts: np.ndarray  # (facts, parts) cosines of the bare sentences and of what the bare question falls into
+    whole: np.ndarray  # (facts,) cosines of sentence and question as they are written
 
 
 @dataclass(frozen=True)
@@ -188,14 +187,15 @@ def features(
         *("own", "below", "above", "names it", "second", "far", "joins", "strays"),
         *("asked", "absent", "scaffold", "told apart", "patient", "long", "number", "classified", "nearest"),
     )
+    above = _standard(searched.parts)
     columns = dict(zip(names, np.array(rows, dtype=float).reshape(len(facts), len(names)).T, strict=True))
     columns |= {
         "words": searched.words / (searched.words.max(initial=0.0) or 1.0),
         "many words": searched.words,
-        "meaning": searched.meaning,
-        "nearest meaning": _standard(searched.meaning),
+        "meaning": searched.parts[:, 0],
+        "nearest part": above.max(axis=1),
+        "all parts": above.mean(axis=1),
         "whole meaning": searched.whole,
-        "bare meaning": searched.bare,
         "worth": told.worth,
         "siblings": np.log(told.siblings),
         "sources": np.log(told.sources),
@@ -229,9 +229,13 @@ def _fits_patient(text: str, patient: PatientContext | None) -> int:
     return fits
 
 
-def _standard(values: np.ndarray) -> np.ndarray:
-    spread: float = values.std() if len(values) else 0.0
-    return (values - values.mean()) / spread if spread else np.zeros(len(values))
+def _standard(table: np.ndarray) -> np.ndarray:
+    """(rows, columns): each column in standard deviations above its mean; 0 where it does not vary."""
+    if not len(table):
+        return table
+    deviations = table.std(axis=0)
+    standard: np.ndarray = (table - table.mean(axis=0)) / np.where(deviations > 0, deviations, 1.0)
+    return standard
 
 
 def scores(facts: Sequence[Fact], table: np.ndarray, likeness: np.ndarray | float, *, semantic: bool) -> np.ndarray:

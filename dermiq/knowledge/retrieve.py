@@ -399,18 +399,15 @@ def candidates(
     pool = sorted({shelf.at[key] for key in about if key in shelf.at}.union(*found.rankings.values()))
     facts = [shelf.facts[number] for number in pool]
     heard = rank.Heard(asked.relations, bool(NEGATED.search(asked.text)))
-    nearest = np.zeros(len(pool), dtype=int)
-    meaning = whole = bare = np.zeros(len(pool))
+    parts, whole = np.zeros((len(pool), 1)), np.zeros(len(pool))
     if meant:
-        cosines = shelf.bare[pool] @ meant.parts.T  # (facts, parts)
-        meaning, nearest, bare = cosines.max(axis=1), cosines.argmax(axis=1), cosines[:, 0]
-        whole = shelf.vectors[pool] @ meant.whole
+        parts, whole = shelf.bare[pool] @ meant.parts.T, shelf.vectors[pool] @ meant.whole
         listener = shelf.listener
         heard = replace(heard, classified=listener.classified(meant.parts), nearest=listener.nearest(meant.parts))
     full = " ".join((asked.text, *(graph.node(key).name for key in conditions)))
-    searched = rank.Searched(shelf.words.scores(full)[pool], meaning, whole, bare)
+    searched = rank.Searched(shelf.words.scores(full)[pool], parts, whole)
     table = rank.features(facts, searched, _told(graph, facts, found.case), spoken, heard, context)
-    return Candidates(pool, facts, table, nearest)
+    return Candidates(pool, facts, table, parts.argmax(axis=1))
 
 
 def _told(graph: Graph, facts: Sequence[Fact], case: Mapping[str, Worth]) -> rank.Told:
@@ -489,6 +486,8 @@ def _held(
     costs: Mapping[str, float],
     wanted: frozenset[str],
 ) -> float:
+    if not costs:
+        return score
     for kind, key in _repeats(shelf, shelf.facts[number], wanted):
         score *= costs.get(kind, 1.0) ** said[(kind, key)]
     return score
