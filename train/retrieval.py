@@ -133,10 +133,11 @@ def scale_of(graph: Graph, examples: Sequence[Example], *, semantic: bool) -> Sc
 
 
 def pairs_of(graph: Graph, examples: Sequence[Example], scale: Scale) -> Pairs:
-    parts, nearest, facts = [], [], []
+    parts: list[np.ndarray] = []
+    nearest, facts = [], []
     for example in examples:
         numbers = example.found.numbers
-        nearest.append(example.found.nearest + sum(map(len, parts)))
+        nearest.append(example.found.nearest + sum(len(table) for table in parts))
         if example.parts is None:
             parts.append(np.zeros((1, 0)))
             facts.append(np.zeros((len(numbers), 0)))
