@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import csv
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from dermiq.knowledge import Graph
 from dermiq.lesion.drawn import drawn_examples
 from dermiq.types import CLASSES
 from tests.tiny import save_tiny
 from train import runs
+from train.proxy import PARTS, Question, Scored
 from train.stage import StageConfig
 
 CONFIGS = Path(runs.__file__).parent / "configs"
+CHOSEN, REJECTED = "It looks benign.", "The lesion grew or bled, so it is melanoma."
 
 
 def make_table(folder: Path, rows: int = 8, **columns: list[Any]) -> Path:
@@ -31,6 +37,23 @@ def make_table(folder: Path, rows: int = 8, **columns: list[Any]) -> Path:
             Image.fromarray(drawn[i % len(drawn)][i:, :]).save(folder / f"{i}.png")  # no two alike
             writer.writerow([f"{i}.png", *(values[i] for values in named.values())])
     return folder / "table.csv"
+
+
+def write_pairs(file: Path, count: int = 6, **columns: Sequence[Any]) -> Path:
+    """Pairs about real (drawn) lesions beside the file."""
+    make_table(file.parent, rows=count)
+    pairs = [
+        {
+            "images": [f"{i}.png"],
+            "prompt": f"What is lesion {i}?",
+            "chosen": CHOSEN,
+            "rejected": REJECTED,
+            **{name: values[i] for name, values in columns.items()},
+        }
+        for i in range(count)
+    ]
+    file.write_text("\n".join(json.dumps(pair) for pair in pairs))
+    return file
 
 
 def tiny_options(folder: Path) -> dict[str, Any]:
@@ -56,3 +79,9 @@ def train(config: StageConfig, root: Path, name: str) -> runs.Run:
 
 def weights_of(run: runs.Run) -> dict[str, torch.Tensor]:
     return load_file(run.folder / "final" / "model.safetensors")
+
+
+def drawn_score(graph: Graph, text: str, question: Question, *, ended: bool = True) -> Scored:
+    """In place of `train.proxy.score`: a tiny model writes noise, whose form is drawn so that there are pairs."""
+    form = float(np.random.default_rng(list(text.encode())).integers(0, 3) / 2)
+    return Scored(text, True, {**dict.fromkeys(PARTS), "accuracy": 1.0, "correctness": 1.0, "form": form})

@@ -32,7 +32,7 @@ def rows(*groups: list[float]) -> Tensor:
 
 
 def from_correctness(correctness: Tensor) -> GroupRewards:
-    return GroupRewards(correctness, correctness, torch.zeros_like(correctness))
+    return GroupRewards(correctness, correctness, torch.zeros_like(correctness), 1.0)
 
 
 def random_rewards(seed: int, *, unjudged: float = 0.2) -> Tensor:
@@ -190,6 +190,16 @@ def test_parts_are_summed_as_trl_sums_them() -> None:
     torch.testing.assert_close(rewards.total, rows([1.1, 0.4, NAN, 0.0]), equal_nan=True)
     torch.testing.assert_close(rewards.shaping, rows([0.1, 0.4, NAN, NAN]), equal_nan=True)
     torch.testing.assert_close(rewards.correctness, parts[..., 0], equal_nan=True)
+
+
+def test_ngrpo_compares_with_all_that_can_be_earned() -> None:
+    parts = torch.tensor([[[1.0, 1.0], [1.0, 0.5], [0.0, 0.5]]])
+    rewards = combine(parts, ("correctness", "format"), (1.0, 0.5))
+    assert rewards.best == 1.5
+    expected = ngrpo(rewards.total, best_reward=1.5)
+    torch.testing.assert_close(estimate(rewards, AdvantageSettings("ngrpo")), expected)
+    told = estimate(rewards, AdvantageSettings("ngrpo", best_reward=2.0))
+    torch.testing.assert_close(told, ngrpo(rewards.total, best_reward=2.0))
 
 
 def test_what_is_wrong_is_said() -> None:

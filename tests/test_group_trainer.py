@@ -6,6 +6,7 @@ import copy
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +42,13 @@ def form(completions: list, **columns: Any) -> list[float]:
     return [len(text[0]["content"]) / 20 for text in completions]
 
 
-def data(rows: int = 4) -> Dataset:
+def data(rows: int = 4, images: Sequence[int] = (1,)) -> Dataset:
+    """Questions about as many images as `images` says, in turn."""
+    counts = [images[i % len(images)] for i in range(rows)]
     return Dataset.from_dict(
         {
             "prompt": [[{"role": "user", "content": QUESTIONS[i % len(QUESTIONS)]}] for i in range(rows)],
-            "images": [[Image.fromarray(picture(i))] for i in range(rows)],
+            "images": [[Image.fromarray(picture(10 * n + i)) for n in range(counts[i])] for i in range(rows)],
             "diagnosis": [("mel", "nv")[i % 2] for i in range(rows)],
         }
     )
@@ -103,7 +106,9 @@ class Shared(Forced, GroupTrainer):
     pass
 
 
-def trainer(kind: type, folder: Path, *, family: str = "llava", rows: int = 4, **changes: Any) -> Any:
+def trainer(
+    kind: type, folder: Path, *, family: str = "llava", rows: int = 4, images: Sequence[int] = (1,), **changes: Any
+) -> Any:
     model, processor = tiny(family)
     options = {} if kind is Plain else {"estimator": AdvantageSettings("grpo")}
     options |= {
@@ -113,7 +118,7 @@ def trainer(kind: type, folder: Path, *, family: str = "llava", rows: int = 4, *
         model,
         [correctness, form],
         settings(folder, **changes),
-        train_dataset=data(rows),
+        train_dataset=data(rows, images),
         processing_class=processor,
         **{"peft_config": lora(), **options},
     )
@@ -175,6 +180,18 @@ def test_a_step_equals_trls(variant: str, tmp_path: Path) -> None:
     if "beta" in changes and "gradient_accumulation_steps" not in changes:  # TRL's are means of shuffled parts' means
         for name in ("kl", "entropy"):
             assert ours[name] == pytest.approx(theirs[name], rel=1e-3, abs=1e-6), name
+
+
+@pytest.mark.parametrize("images", [(2,), (1, 2)], ids=["two", "one_or_two"])
+@pytest.mark.parametrize("family", ["llava", "nano", "smolvlm", "qwen2_5_vl"])
+def test_questions_about_several_images_are_exact(family: str, images: Sequence[int], tmp_path: Path) -> None:
+    changes: dict[str, Any] = {"family": family, "images": images, "loss_type": "dapo"}
+    expected = trainer(Plain, tmp_path / "plain", **changes)
+    actual = trainer(Shared, tmp_path / "shared", rehearse=False, **changes)
+    wanted, got = change(expected), change(actual)
+    assert actual.unshared is None
+    assert any(moved.any() for moved in wanted)
+    assert relative_difference(got, wanted) <= 1e-5
 
 
 def test_its_own_rollout_serves_as_the_old_policy(tmp_path: Path) -> None:

@@ -232,6 +232,7 @@ def test_endless_sentences_are_left_unread_and_endless_texts_cost_no_more() -> N
     [
         ("this fits melanoma best", "melanoma", 1.0),
         ("this fits melanoma better than a nevus", "MM", 1.0),
+        ("this fits melanoma better than melanoma", "melanoma", 0.0),
         ("a melanoma rather than a nevus", "lentigo maligna", 1.0),
         ("no nevus; this is a melanoma", "melanoma", 1.0),
         ("plaque psoriasis", "psoriasis", 1.0),

@@ -27,7 +27,7 @@ class AdvantageSettings:
     threshold: float = 0.5  # grpopp: correctness above it is right
     one_sided: float = 0.25  # grpopp: what a group that is all right or all wrong weighs against a mixed one
     bonus: float = 0.2  # grpopp: the most that shaping rewards add or take, below 0.5
-    best_reward: float = 1.0  # ngrpo: the highest total reward that a completion can have
+    best_reward: float | None = None  # ngrpo: the highest total reward of a completion; none: all weights together
 
     def __post_init__(self) -> None:
         if self.estimator not in ESTIMATORS:
@@ -36,7 +36,7 @@ class AdvantageSettings:
             raise ValueError(f"bonus is {self.bonus}, but from 0.5 on it could turn a right answer's sign: use less.")
         if not 0 <= self.one_sided <= 1:
             raise ValueError(f"one_sided is {self.one_sided}; it must lie between 0 (teaches nothing) and 1.")
-        if not (math.isfinite(self.threshold) and math.isfinite(self.best_reward)):
+        if not (math.isfinite(self.threshold) and math.isfinite(self.best_reward or 0.0)):
             raise ValueError("threshold and best_reward must be finite numbers.")
 
 
@@ -47,6 +47,7 @@ class GroupRewards:
     total: Tensor  # weighted sum of all parts
     correctness: Tensor  # unweighted
     shaping: Tensor  # weighted sum of all parts but correctness
+    best: float  # the highest total that a completion can have
 
 
 def combine(parts: Tensor, names: Sequence[str], weights: Sequence[float]) -> GroupRewards:
@@ -60,7 +61,7 @@ def combine(parts: Tensor, names: Sequence[str], weights: Sequence[float]) -> Gr
     at = list(names).index("correctness")
     weighted = parts.double() * torch.tensor(list(weights), dtype=torch.float64, device=parts.device)
     others = [k for k in range(len(names)) if k != at]
-    return GroupRewards(_sum(weighted), parts[..., at], _sum(weighted[..., others]))
+    return GroupRewards(_sum(weighted), parts[..., at], _sum(weighted[..., others]), math.fsum(weights))
 
 
 def _sum(weighted: Tensor) -> Tensor:
@@ -184,7 +185,9 @@ ESTIMATORS: Mapping[str, Estimator] = {
     "dr_grpo": lambda rewards, _: dr_grpo(rewards.total),
     "rloo": lambda rewards, _: rloo(rewards.total),
     "batch": lambda rewards, _: batch(rewards.total),
-    "ngrpo": lambda rewards, settings: ngrpo(rewards.total, best_reward=settings.best_reward),
+    "ngrpo": lambda rewards, settings: ngrpo(
+        rewards.total, best_reward=rewards.best if settings.best_reward is None else settings.best_reward
+    ),
     "grpopp": lambda rewards, settings: grpopp(
         rewards.correctness,
         rewards.shaping,

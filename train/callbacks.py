@@ -17,6 +17,7 @@ from train.run_folder import keep_checkpoints, seal
 from train.runs import Owner
 
 _LEFT_OUT = ("train_", "total_flos", "num_input_tokens_seen", "num_tokens", "eval_num_tokens")
+_TOLD = ("loss", "reward", "rewards/margins", "eval_loss")  # on the screen
 
 
 class RunCallback(TrainerCallback):
@@ -56,7 +57,7 @@ class RunCallback(TrainerCallback):
             line |= self._speed(state)
             self._mark(state)
         append(self.owner.folder / "metrics.jsonl", line)
-        told = [f"{name} {logs[name]:.4g}" for name in ("loss", "reward", "eval_loss") if name in logs]
+        told = [f"{name} {logs[name]:.4g}" for name in _TOLD if name in logs]
         print(f"step {state.global_step} of {state.max_steps}: {', '.join(told)}", flush=True)
 
     def _speed(self, state: Any) -> dict[str, float]:

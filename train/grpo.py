@@ -19,16 +19,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from dermiq.errors import DataError, InputError
-from dermiq.types import CLASSES
+from dermiq.errors import InputError
 from train import runs
 from train.advantages import AdvantageSettings
-from train.cases import Case, Item, Measured, Row, lesion_image
+from train.cases import Case, Item, Measured, Row, labelled, lesion_image
 from train.examples import ChatConfig, Turns, as_dataset
 from train.log import append
 from train.options import option
 from train.rewards import Rewarder, RewardSettings
-from train.stage import arguments, run_stage
+from train.stage import arguments, drop_reference_copy, run_stage
 
 if TYPE_CHECKING:
     from dermiq.vlm.load import VLM
@@ -66,13 +65,8 @@ class GRPOConfig(ChatConfig):
         if not self.rewards.correctness:
             raise InputError("rewards.correctness is 0, but the advantages ask which answers are right: set it above.")
 
-    def refuse(self, rows: Sequence[Item]) -> None:
-        unknown = sum(not isinstance(row, Row) or row.label not in CLASSES for row in rows)
-        if unknown:
-            raise DataError(
-                f"{unknown} example(s) cannot be asked about: GRPO needs images labelled with one of "
-                f"{', '.join(CLASSES)}."
-            )
+    def usable(self, rows: list[Item]) -> list[Item]:
+        return list(labelled(rows))
 
 
 CONFIG = GRPOConfig
@@ -88,18 +82,17 @@ class Asker:
         self._graph, self._turns = Graph.load(), Turns(vlm)
 
     def __call__(self, row: Row, number: int = 0) -> dict[str, Any]:
-        from train.texts import reasoning_chat
+        from train.texts import first_question
 
         rng = random.Random(f"{self.config.seed}:{Path(row.image).name}")
         case = Case(row, self.measured.of(row.image))
-        told = self.config.told_share
-        chat = reasoning_chat(
-            case, self._graph, rng, facts=self.config.facts, question=row.question, told=told, follow_up=0.0
+        asked = first_question(
+            case, self._graph, rng, told=self.config.told_share, facts=self.config.facts, question=row.question
         )
         image = self.measured.window(row.image) if self.config.window else lesion_image(row.image)
         return {
             "images": [image],
-            "prompt": self._turns(chat[:-1]),
+            "prompt": self._turns(asked.messages),
             "diagnosis": row.label,
             "findings": list(case.findings),
         }
@@ -143,8 +136,7 @@ def build(config: GRPOConfig, vlm: VLM, owner: Owner) -> Any:
         eval_dataset=as_dataset(val, asker) if config.eval_every else None,
         processing_class=vlm.processor,
     )
-    if "ref" in getattr(trainer.model, "peft_config", {}):
-        trainer.model.delete_adapter("ref")  # a copy of ours, which is new: without either the model is the same
+    drop_reference_copy(trainer.model)
     return trainer
 
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from dermiq.errors import DataError, ModelError
+from dermiq.judge import own_alternative
 from dermiq.knowledge import Graph, check_claims, link
 from dermiq.knowledge.text import split_sentences, words
 from dermiq.types import CLASSES, Claim, Finding, ParsedText
@@ -193,7 +194,7 @@ def semantic_reward(graph: Graph, parsed: ParsedText, case: CaseFacts, *, statem
         return 0.0
     topic = diagnosis_id(graph, case.diagnosis) if case.diagnosis is not None else None
     topic = topic or next(iter(named(graph, parsed.answer)), None)
-    claims = check_claims(graph, _distinct(text), findings=case.findings, diagnosis=topic)
+    claims = check_claims(graph, distinct_sentences(text), findings=case.findings, diagnosis=topic)
     decided = [claim for claim in claims if claim.verdict != "not_covered"]
     if not decided:
         return None
@@ -204,7 +205,7 @@ def semantic_reward(graph: Graph, parsed: ParsedText, case: CaseFacts, *, statem
     return supported / (supported + contradicted) * min(1.0, supported / statements)
 
 
-def _distinct(text: str) -> str:
+def distinct_sentences(text: str) -> str:
     """The sentences, each once, without those too long to be read."""
     seen: dict[tuple[str, ...], str] = {}
     for sentence in split_sentences(text[:LONGEST_TEXT]):
@@ -236,8 +237,11 @@ def _supported(graph: Graph, claims: Sequence[Claim], topic: str | None) -> int:
 def consistency_reward(graph: Graph, parsed: ParsedText) -> float | None:
     """1 where the conclusion (or, without one, the differential) puts the answered diagnosis first, else 0.
 
-    None where either names no diagnosis.
+    0, too, where the answer is offered as the alternative to itself ("melanoma fits better than melanoma"). None where
+    conclusion or answer names no diagnosis.
     """
+    if own_alternative(parsed):
+        return 0.0
     concluded = _first(graph, parsed.conclusion) or _first(graph, parsed.differential)
     answered = named(graph, parsed.answer)[:1]
     if not concluded or not answered:

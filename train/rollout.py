@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,9 @@ from dermiq.vlm.fast import FastDecoder
 from dermiq.vlm.prompt_inputs import Prompt
 from train.memory import release
 from train.prefix import Group, Policy
+
+if TYPE_CHECKING:
+    from dermiq.vlm.load import VLM
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,18 @@ class SamplingSettings:
         if not 0 < self.top_p <= 1 or self.top_k < 0 or self.max_new_tokens < 1:
             raise ModelError("Sampling needs 0 < top_p <= 1, top_k >= 0 and max_new_tokens >= 1.")
 
+    @classmethod
+    def of(cls, vlm: VLM, *, new_tokens: int, temperature: float, top_p: float) -> SamplingSettings:
+        """With the tokens that end a model's answer, and those that it must not write."""
+        return cls(
+            max_new_tokens=new_tokens,
+            temperature=temperature,
+            top_p=top_p,
+            end_ids=tuple(sorted(vlm.end_ids)),
+            banned_ids=tuple(sorted(vlm.banned_ids - vlm.end_ids)),
+            pad_id=vlm.processor.tokenizer.pad_token_id or 0,
+        )
+
 
 @dataclass(frozen=True)
 class Rollout:
@@ -54,6 +69,14 @@ class Rollout:
 
     def group(self, inputs: Mapping[str, Tensor]) -> Group:
         return Group(inputs, self.completions, self.mask)
+
+    def texts(self, tokenizer: Any) -> list[str]:
+        """As a reader sees them."""
+        rows = zip(self.completions, self.mask, strict=True)
+        return [
+            tokenizer.decode(ids[mask].tolist(), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+            for ids, mask in rows
+        ]
 
 
 class Sampler:

@@ -5,6 +5,7 @@
     status.json        where it stands, and whose process it is
     metrics.jsonl      one line a logged step          samples.jsonl   completions with their rewards
     log.txt            what the process wrote          cache/          what it measured of the images
+    pairs.json         of DPO: their lengths           pairs.jsonl     those that the graph made
     checkpoint-N/      to resume from                  final/          the result
     STOP               exists once someone asked the run to stop
 

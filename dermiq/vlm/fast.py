@@ -12,8 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
+import threadpoolctl
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -21,6 +23,7 @@ from torch.nn import functional as F
 from dermiq.vlm.prompt_inputs import Prompt
 
 MAX_POSITIONS = 32_768
+FEW_ROWS = 32  # of a product
 _GROWTH = 512  # tokens by which a full cache grows
 _REBOUND = ("o_proj", "gate_proj", "up_proj", "down_proj")  # layers whose weights become views of a shared decoder's
 
@@ -84,10 +87,23 @@ class Product:
 
 
 def _times(x: Tensor, matrix: Tensor) -> Tensor:
-    """(n, I) @ (I, O) by NumPy's BLAS: for a few rows torch's own (MKL) takes two to three times as long on AMD's
-    processors, and longer for any number of rows (one step of eight rows: 106 against 37 ms on two cores).
+    """(n, I) @ (I, O): few rows by NumPy's BLAS on one thread, which takes torch's own (MKL) up to twice as long on
+    AMD's processors; many rows by torch on all its threads.
     """
+    if len(x) > FEW_ROWS:
+        return x @ matrix
     return torch.from_numpy(x.numpy() @ matrix.numpy())
+
+
+@cache
+def one_blas_thread() -> None:
+    """NumPy's products take one thread in this process from now on.
+
+    OpenBLAS's threads wait for each other by spinning. A token is some two hundred short products, and whenever
+    another program has one of the cores, each waits for it: 1.7 s a token were measured in place of 0.07. Alone on two
+    cores a second thread would save a tenth with one row, and less than half with eight.
+    """
+    threadpoolctl.threadpool_limits(1, user_api="blas")
 
 
 def _paired(weight: Tensor, heads: int) -> Tensor:
@@ -159,6 +175,7 @@ class FastDecoder:
 
     def __init__(self, model: Any, *, share: bool = True) -> None:
         """With `share` the model's o, gate, up, down and head weights become views of this decoder's (same values)."""
+        one_blas_thread()
         text = model.model.language_model
         config = text.config
         self.model = model

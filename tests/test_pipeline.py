@@ -1,0 +1,143 @@
+"""GRPO++, SFT and DPO in a row: on a tiny model, and on DermIQ-Nano with real images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from dermiq.errors import DermIQError
+from dermiq.vlm.load import load_vlm
+from tests.stage_runs import CONFIGS, tiny_options, weights_of, write_pairs
+from train import options, pipeline, runs
+from train.advantages import AdvantageSettings
+from train.dpo import DPOConfig
+from train.grpo import GRPOConfig
+from train.pipeline import PipelineConfig, summary, thirds
+from train.sft import SFTConfig
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning"),  # peft
+]
+EMBEDDED = CONFIGS / "pipeline_embedded_cpu.yaml"
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("DERMIQ_RUNS", str(tmp_path / "runs"))
+    return runs.runs_folder()
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> PipelineConfig:
+    shared = {**tiny_options(tmp_path), "steps": 3}
+    model = shared.pop("model")
+    sampling: dict[str, Any] = {"group": 2, "new_tokens": 6, "facts": 1, "mask_truncated": False}
+    pairs = str(write_pairs(tmp_path / "pairs" / "pairs.jsonl"))
+    return PipelineConfig(
+        model=model,
+        grpo=GRPOConfig(**shared, **sampling, advantage=AdvantageSettings(one_sided=1.0)),
+        sft=SFTConfig(**shared),
+        dpo=DPOConfig(**shared, preferences=(pairs,)),
+    )
+
+
+def assert_moved(before: Mapping[str, torch.Tensor], after: Mapping[str, torch.Tensor]) -> None:
+    assert before.keys() == after.keys()
+    moved = [name for name in before if not torch.equal(before[name], after[name])]
+    assert moved
+    assert not any("vision" in name for name in moved)
+
+
+def test_each_stage_trains_what_the_one_before_it_made(config: PipelineConfig, root: Path) -> None:
+    made = pipeline.run_all(config, "x", root)
+    assert [run.name for run in made] == ["x-grpo", "x-sft", "x-dpo"]
+    assert [run.options["model"] for run in made] == [config.model, "x-grpo", "x-sft"]
+    for before, after in pairwise(made):
+        assert_moved(weights_of(before), weights_of(after))
+    assert all(run.stage in summary(run) and "last third" in summary(run) for run in made)
+
+    ended = [run.status.ended for run in made]
+    assert [run.status.ended for run in pipeline.run_all(config, "x", root)] == ended  # nothing is done again
+    with pytest.raises(DermIQError, match=r"x-grpo with another beta \(0.0, now 0.1\)"):
+        pipeline.run_all(replace(config, grpo=replace(config.grpo, beta=0.1)), "x", root)
+
+
+def test_a_stopped_pipeline_goes_on(config: PipelineConfig, root: Path) -> None:
+    config = replace(config, stages=("sft",))
+    (own, stage), *_ = config.configs("x").items()
+    folder = runs.create(stage, name=own, root=root)
+    runs.Owner(folder).request_stop()
+    assert runs.work(folder).state == "stopped"
+    (run,) = pipeline.run_all(config, "x", root)
+    assert (run.folder, run.state, run.status.step) == (folder, "finished", 3)
+
+
+def test_a_stage_that_fails_ends_the_pipeline_with_its_reason(config: PipelineConfig, root: Path) -> None:
+    config = replace(config, stages=("dpo",))
+    Path(config.dpo.preferences[0]).with_name("0.png").write_bytes(b"no image")
+    with pytest.raises(DermIQError, match=r"x-dpo failed: .*0\.png"):
+        pipeline.run_all(config, "x", root)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"stages": ()}, "stages is empty"),
+        ({"stages": ("sft", "sft")}, "each that is to be run once"),
+        ({"sft": SFTConfig(export="adapter")}, "sft.export is adapter"),
+        ({"dpo": DPOConfig(beta=0.1, data=())}, "dpo: data is empty"),
+        ({"model": "no such"}, "grpo: There is no model"),
+        ({"sft": SFTConfig(model="owner/other")}, "sft.model has no effect"),
+    ],
+)
+def test_what_is_refused_before_the_first_stage(
+    change: dict[str, Any], words: str, config: PipelineConfig, root: Path
+) -> None:
+    with pytest.raises(DermIQError, match=words):
+        pipeline.run_all(replace(config, **change), "x", root)
+    assert not root.exists()
+
+
+def test_thirds() -> None:
+    assert thirds([{"a": value} for value in (1, 3, 9, 9, 9, 0, 4)], "a") == (2, 2)
+    assert thirds([{"a": 1}, {}, {"a": 2}], "a") is None
+
+
+def test_the_command_refuses_in_a_sentence(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert pipeline.main(["--grpo.group", "1"]) == 2
+    assert "grpo.group is 1; it must be at least 2" in capsys.readouterr().err
+
+
+SMOKE = (
+    *("--grpo.steps", "2", "--grpo.group", "2", "--grpo.new-tokens", "24", "--grpo.no-mask-truncated"),
+    *("--grpo.advantage.one-sided", "1", "--sft.steps", "2", "--sft.batch-size", "1"),
+    *("--dpo.steps", "2", "--dpo.images", "3", "--dpo.proxy.new-tokens", "160", "--dpo.proxy.min-margin", "0"),
+)
+
+
+def test_nano_goes_through_all_stages_on_real_images(
+    real_data: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "log.txt"
+    given = ["--config", str(EMBEDDED), *SMOKE, "--name", "smoke", "--log", str(log)]
+    assert pipeline.main(given) == 0, capsys.readouterr()
+    made = [runs.load_run(root / f"smoke-{stage}") for stage in pipeline.STAGES]
+    assert [run.state for run in made] == ["finished"] * 3
+    assert made[0].options["images"] == made[1].options["images"] == 60
+    for before, after in pairwise(made):
+        assert_moved(weights_of(before), weights_of(after))
+    start = dict(load_vlm("nano", device="cpu", fast=False).model.state_dict())
+    first = weights_of(made[0])
+    assert any(not torch.equal(start[name], value) for name, value in first.items() if name in start)
+    assert [line.split(":")[0] for line in log.read_text().splitlines() if "steps" in line and ":" in line]
+
+
+def test_the_example_config_is_valid() -> None:
+    made = options.load(PipelineConfig, ["--config", str(EMBEDDED)])
+    assert options.make(PipelineConfig, options.as_dict(made)) == made
