@@ -26,7 +26,7 @@ NOTE = (
     "facts are found by names and words alone."
 )
 BATCH = 64
-MANY = 1000  # texts that take more than ten seconds on two cores
+MANY = 1000  # texts that somebody waits for
 log = logging.getLogger(__name__)
 
 
@@ -99,7 +99,7 @@ def encode_cached(texts: Sequence[str]) -> np.ndarray:
         if vectors is not None:
             return vectors
     if len(texts) >= MANY:
-        log.warning("Embedding %d sentences, this once: about half a minute on two cores.", len(texts))
+        log.warning("Embedding %d sentences, this once: it can take a minute.", len(texts))
     vectors = encode(texts)
     _save(path, vectors)
     return vectors
