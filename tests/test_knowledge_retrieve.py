@@ -122,8 +122,8 @@ def test_unknown_nodes_in_a_differential_are_passed_over() -> None:
 
 def _fake(texts: Sequence[str]) -> np.ndarray:
     """Embeddings in which every text that speaks of glass is alike."""
-    rows = [[1.0, 0.0] if "glassy" in text or "cherry-red" in text else [0.0, 1.0] for text in texts]
-    return np.asarray(rows, dtype=np.float32)
+    alike = ["glassy" in text or "cherry-red" in text for text in texts]
+    return np.eye(2, 384, dtype=np.float32)[[0 if glass else 1 for glass in alike]]
 
 
 def test_meaning_finds_what_words_do_not(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -136,13 +136,25 @@ def test_meaning_finds_what_words_do_not(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert len(list((tmp_path / "embeddings").glob("*.npy"))) == 3  # the facts, whole and bare, and the phrasings
 
 
+def test_a_long_first_embedding_is_announced(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("DERMIQ_CACHE", str(tmp_path))
+    monkeypatch.setattr(embed, "encode", _fake)
+    many = [str(number) for number in range(embed.MANY)]
+    for texts, said in ((many[1:], 0), (many, 1), (many, 0)):  # few; many; many, from the cache
+        caplog.clear()
+        embed.encode_cached(texts)
+        assert len(caplog.messages) == said
+
+
 def test_a_damaged_cache_is_made_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("DERMIQ_CACHE", str(tmp_path))
     monkeypatch.setattr(embed, "encode", _fake)
     embed.encode_cached(["a", "b"])
     (path,) = (tmp_path / "embeddings").glob("*.npy")
     path.write_bytes(b"broken")
-    assert embed.encode_cached(["a", "b"]).shape == (2, 2)
+    assert embed.encode_cached(["a", "b"]).shape == (2, 384)
 
 
 def test_without_the_package_words_are_enough(
@@ -172,15 +184,20 @@ def test_a_question_is_heard_as_what_it_is_most_like() -> None:
         assert heard[second] > heard[others[0]]
 
 
-def _features(text: str, spoken: Sequence[str], *, negated: bool = False) -> dict[str, float]:
+def _features(
+    text: str, spoken: Sequence[str], *, negated: bool = False, patient: PatientContext | None = None
+) -> dict[str, float]:
     fact = next(fact for fact in GRAPH.all_facts if fact.text == text)
+    one, none = np.ones(1), np.zeros(1)
     table = rank.features(
         [fact],
-        rank.Searched(np.ones(1), np.zeros(1)),
+        rank.Searched(words=one, parts=none[:, None], whole=none),
+        rank.Told(worth=none, siblings=one, sources=one),
         [rank.spoken_of(GRAPH, key) for key in spoken],
         rank.Heard(frozenset(), negated),
+        patient,
     )
-    return dict(zip(rank.WEIGHTS, table[0].tolist(), strict=True))
+    return dict(zip(rank.FEATURES, table[0].tolist(), strict=True))
 
 
 def test_what_joins_two_conditions_is_told_from_what_strays() -> None:
@@ -207,3 +224,36 @@ def test_real_embeddings_know_what_is_alike() -> None:
     vectors = embed.encode(["How is it treated?", "Which therapy is used?", "Where on the body is it?"])
     assert vectors.shape == (3, 384)
     assert vectors[0] @ vectors[1] > vectors[0] @ vectors[2]
+
+
+def test_what_fits_the_patient_is_told_from_what_does_not() -> None:
+    text, node = "Tinea corporis is most common in children before puberty.", "MONDO:0001461"
+    for age, fits in ((4, 1), (70, -1), (None, 0)):
+        assert _features(text, [node], patient=PatientContext(age=age))["patient"] == fits
+
+
+def test_a_part_of_a_question_is_compared_by_what_stands_out_for_it() -> None:
+    """The second fact is far above the others for the second part, though every cosine to the first is larger."""
+    table = rank._standard(np.array([[0.6, 0.1], [0.6, 0.5], [0.7, 0.1], [0.6, 0.1]]))
+    assert table.max(axis=1).argmax() == 1
+    assert np.allclose(table.mean(axis=0), 0)
+    assert np.allclose(table.std(axis=0), 1)
+    assert not rank._standard(np.ones((3, 1))).any()
+
+
+def test_the_learnt_likeness_is_the_formula_that_it_states() -> None:
+    taught = rank.taught()
+    fact = GRAPH.facts("MONDO:0005341", "treated_by")[0]
+    vectors = np.random.default_rng(0).normal(size=(3, 384)).astype(np.float32)
+    asked, wanted = taught.asked(vectors[:2]), taught.answering(vectors[2:], [fact])
+    centred = [taught.basis @ (vector - taught.question) for vector in vectors[:2]]
+    meant = taught.pairs @ taught.basis @ (vectors[2] - taught.fact) + taught.relations["treated_by"]
+    assert np.allclose(asked @ wanted[0], [one @ meant for one in centred], rtol=1e-4, atol=1e-5)
+
+
+def test_a_question_that_sounds_like_it_wants_its_relation() -> None:
+    """What was fitted prefers, for the phrasings of a relation, facts of it; needs the embedder."""
+    if not embed.available():
+        pytest.skip(embed.NOTE)
+    evidence = retrieve(GRAPH, "Is it catching?", differential=["MONDO:0005855"], k=4, token_budget=300)
+    assert "person" in _texts(evidence) or "contact" in _texts(evidence)

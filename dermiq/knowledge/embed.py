@@ -26,6 +26,7 @@ NOTE = (
     "facts are found by names and words alone."
 )
 BATCH = 64
+MANY = 1000  # texts that somebody waits for
 log = logging.getLogger(__name__)
 
 
@@ -97,6 +98,8 @@ def encode_cached(texts: Sequence[str]) -> np.ndarray:
         vectors = _read(path, len(texts))
         if vectors is not None:
             return vectors
+    if len(texts) >= MANY:
+        log.warning("Embedding %d sentences, this once: it can take a minute.", len(texts))
     vectors = encode(texts)
     _save(path, vectors)
     return vectors

@@ -98,6 +98,11 @@ class Shelf:
         return embed.encode_cached(_bare(graph, self.facts))
 
     @cached_property
+    def answering(self) -> np.ndarray:
+        """(facts, 64): see `rank.Taught`."""
+        return rank.taught().answering(self.bare, self.facts)
+
+    @cached_property
     def listener(self) -> Listener:
         return Listener(embed.encode_cached(TEXTS))
 
@@ -115,10 +120,32 @@ def warm(graph: Graph) -> bool:
     """Do now what the first question would wait for. Says whether meaning is searched too."""
     shelf = shelf_of(graph)
     if embed.available():
-        _ = shelf.vectors, shelf.bare, shelf.listener
+        _ = shelf.vectors, shelf.answering, shelf.listener
         embed.encode(["warm"])
         return True
     return False
+
+
+@dataclass(frozen=True)
+class LookedUp:
+    """What was found for one question, before anything is chosen."""
+
+    asked: Question
+    nodes: tuple[str, ...]  # the differential of the case, a contrast's rivals included
+    case: Mapping[str, Worth]
+    rankings: Mapping[str, Sequence[int]]  # fact numbers, best first
+    meant: Embedded | None  # None without search by meaning
+    is_open: bool  # nothing but the case says which facts are meant
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The facts that may answer, and what speaks for each."""
+
+    numbers: list[int]
+    facts: list[Fact]
+    table: np.ndarray  # (facts, features), see `rank.FEATURES`
+    nearest: np.ndarray  # (facts,) the part of the question that each is nearest to; 0 without search by meaning
 
 
 def retrieve(
@@ -137,6 +164,44 @@ def retrieve(
     `semantic=False` leaves the embeddings out; they are also left out where they are not installed.
     """
     shelf = shelf_of(graph)
+    found = look_up(graph, question, differential=differential, context=context, findings=findings, semantic=semantic)
+    asked, nodes = found.asked, found.nodes
+    if found.is_open:
+        scores = _fused(found.rankings, vague=bool(nodes) and (asked.contrast or not asked.mentions))
+        for number in scores:
+            if asked.relations and shelf.facts[number].relation not in asked.relations:
+                scores[number] /= 1 + WANTED
+        costs, wanted = REPEAT, asked.relations - (SHOWN if nodes else frozenset())
+    else:
+        scores = _fitting(shelf, candidates(graph, found, differential=differential, context=context), found.meant)
+        costs, wanted = {}, frozenset()
+    chosen = spread(shelf, scores, costs=costs, k=k, token_budget=token_budget, wanted=wanted)
+    reasons = _Reasons(graph, asked, found.case, found.rankings)
+    return Evidence(
+        tuple(
+            EvidenceItem(
+                number=place,
+                fact=shelf.facts[number],
+                score=round(scores[number], 4),
+                reason=reasons.of(number, shelf.facts[number]),
+                reasons=tuple(reasons.all_of(number, shelf.facts[number])),
+            )
+            for place, number in enumerate(chosen, start=1)
+        )
+    )
+
+
+def look_up(
+    graph: Graph,
+    question: str,
+    *,
+    differential: Sequence[str] = (),
+    context: PatientContext | None = None,
+    findings: Sequence[Finding] = (),
+    semantic: bool = True,
+) -> LookedUp:
+    """The four searches; see `retrieve` for the arguments."""
+    shelf = shelf_of(graph)
     asked = understand(graph, question)
     nodes = _case_nodes(graph, asked, differential)
     case = case_worth(graph, nodes, context=context, findings=findings) if nodes else {}
@@ -150,29 +215,7 @@ def retrieve(
         rankings["meaning"] = _by_meaning(shelf, meant.whole)
     if nodes:
         rankings = _about_the_case(graph, shelf, rankings, nodes=nodes, asked=asked)
-    if _is_open(asked, nodes):
-        scores = _fused(rankings, vague=bool(nodes) and (asked.contrast or not asked.mentions))
-        for number in scores:
-            if asked.relations and shelf.facts[number].relation not in asked.relations:
-                scores[number] /= 1 + WANTED
-        costs, wanted = REPEAT, asked.relations - (SHOWN if nodes else frozenset())
-    else:
-        scores = _fitting(graph, shelf, asked, diagnosis_nodes(graph, differential), rankings, meant)
-        costs, wanted = {}, frozenset()
-    chosen = _spread(shelf, scores, costs=costs, wanted=wanted, k=k, token_budget=token_budget)
-    reasons = _Reasons(graph, asked, case, rankings)
-    return Evidence(
-        tuple(
-            EvidenceItem(
-                number=place,
-                fact=shelf.facts[number],
-                score=round(scores[number], 4),
-                reason=reasons.of(number, shelf.facts[number]),
-                reasons=tuple(reasons.all_of(number, shelf.facts[number])),
-            )
-            for place, number in enumerate(chosen, start=1)
-        )
-    )
+    return LookedUp(asked, tuple(nodes), case, rankings, meant, _is_open(asked, nodes))
 
 
 def understand(graph: Graph, question: str) -> Question:
@@ -341,49 +384,68 @@ def _embedded(asked: Question) -> Embedded:
     return Embedded(whole, np.array(found))
 
 
-def _fitting(
-    graph: Graph,
-    shelf: Shelf,
-    asked: Question,
-    nodes: Sequence[str],
-    rankings: Mapping[str, Sequence[int]],
-    meant: Embedded | None,
-) -> dict[int, float]:
-    """Fact number -> how well it fits the question, in (0, 1], of what is near the conditions or was found at all."""
+def candidates(
+    graph: Graph, found: LookedUp, *, differential: Sequence[str], context: PatientContext | None
+) -> Candidates:
+    """What is near the conditions that are spoken of, or was found at all."""
+    shelf, asked, meant = shelf_of(graph), found.asked, found.meant
     named = [mention.id for mention in asked.mentions if mention.id in asked.conditions]
-    conditions = list(dict.fromkeys((*nodes, *named)))[:SPOKEN]
+    conditions = list(dict.fromkeys((*diagnosis_nodes(graph, differential), *named)))[:SPOKEN]
     spoken = [rank.spoken_of(graph, key) for key in conditions]
     about = {fact.id for one in spoken for key in one.near for fact in graph.facts_about(key)}
     about |= {
         fact.id for mention in asked.mentions for key in graph.family(mention.id) for fact in graph.facts_about(key)
     }
-    pool = sorted({shelf.at[key] for key in about if key in shelf.at}.union(*rankings.values()))
-    if not pool:
-        return {}
+    pool = sorted({shelf.at[key] for key in about if key in shelf.at}.union(*found.rankings.values()))
+    facts = [shelf.facts[number] for number in pool]
     heard = rank.Heard(asked.relations, bool(NEGATED.search(asked.text)))
-    meaning = np.zeros(len(pool))
+    parts, whole = np.zeros((len(pool), 1)), np.zeros(len(pool))
     if meant:
-        meaning = (shelf.bare[pool] @ meant.parts.T).max(axis=1)
+        parts, whole = shelf.bare[pool] @ meant.parts.T, shelf.vectors[pool] @ meant.whole
         listener = shelf.listener
         heard = replace(heard, classified=listener.classified(meant.parts), nearest=listener.nearest(meant.parts))
     full = " ".join((asked.text, *(graph.node(key).name for key in conditions)))
-    searched = rank.Searched(shelf.words.scores(full)[pool], meaning)
-    table = rank.features([shelf.facts[number] for number in pool], searched, spoken, heard)
-    scores = rank.scores(table, semantic=meant is not None)
-    return dict(zip(pool, map(float, scores), strict=True))
+    searched = rank.Searched(shelf.words.scores(full)[pool], parts, whole)
+    table = rank.features(facts, searched, _told(graph, facts, found.case), spoken, heard, context)
+    return Candidates(pool, facts, table, parts.argmax(axis=1))
+
+
+def _told(graph: Graph, facts: Sequence[Fact], case: Mapping[str, Worth]) -> rank.Told:
+    stated = {
+        (subject, relation): Counter((other.object, other.polarity) for other in graph.facts(subject, relation))
+        for subject, relation in {(fact.subject, fact.relation) for fact in facts}
+    }
+    lists = [stated[fact.subject, fact.relation] for fact in facts]
+    return rank.Told(
+        worth=np.array([case[fact.id].score if fact.id in case else 0.0 for fact in facts]),
+        siblings=np.array([count.total() for count in lists], dtype=float),
+        sources=np.array(
+            [count[fact.object, fact.polarity] for count, fact in zip(lists, facts, strict=True)], dtype=float
+        ),
+    )
+
+
+def _fitting(shelf: Shelf, found: Candidates, meant: Embedded | None) -> dict[int, float]:
+    """Fact number -> how well it fits the question, in (0, 1]."""
+    likeness: np.ndarray | float = 0.0
+    if meant:
+        wanted = rank.taught().asked(meant.parts)[found.nearest]
+        likeness = (wanted * shelf.answering[found.numbers]).sum(axis=1)
+    scores = rank.scores(found.facts, found.table, likeness, semantic=meant is not None)
+    return dict(zip(found.numbers, map(float, scores), strict=True))
 
 
 # --- choice ---------------------------------------------------------------------------------
 
 
-def _spread(
+def spread(
     shelf: Shelf,
     scores: Mapping[int, float],
     *,
     costs: Mapping[str, float],
-    wanted: frozenset[str],
     k: int,
     token_budget: int,
+    wanted: frozenset[str] = frozenset(),
 ) -> list[int]:
     """Greedy: the best fact next, each repetition of relation, condition or feature held against it.
 
@@ -424,6 +486,8 @@ def _held(
     costs: Mapping[str, float],
     wanted: frozenset[str],
 ) -> float:
+    if not costs:
+        return score
     for kind, key in _repeats(shelf, shelf.facts[number], wanted):
         score *= costs.get(kind, 1.0) ** said[(kind, key)]
     return score

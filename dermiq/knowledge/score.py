@@ -155,11 +155,11 @@ def _with_interval(scores: np.ndarray) -> Figures:
     return {"mean": round(float(scores.mean()), 3), "low": round(float(low), 3), "high": round(float(high), 3)}
 
 
-def _differential(row: Row) -> list[str]:
+def differential_of(row: Row) -> list[str]:
     return [key for key in row["differential"].split("|") if key]
 
 
-def _context(row: Row) -> PatientContext | None:
+def context_of(row: Row) -> PatientContext | None:
     """Ages in months are told as parts of a year; a `PatientContext` holds whole years."""
     if not row["context"]:
         return None
@@ -175,13 +175,13 @@ def _context(row: Row) -> PatientContext | None:
 
 def _fused(graph: Graph, row: Row) -> list[str]:
     evidence = retrieve(
-        graph, row["question"], differential=_differential(row), context=_context(row), k=DEPTH, token_budget=BUDGET
+        graph, row["question"], differential=differential_of(row), context=context_of(row), k=DEPTH, token_budget=BUDGET
     )
     return [item.fact.id for item in evidence.items]
 
 
 def _asked(graph: Graph, row: Row) -> str:
-    known = [graph.diagnosis(key) for key in _differential(row)]
+    known = [graph.diagnosis(key) for key in differential_of(row)]
     return " ".join([row["question"], *(found.name for found in known if found)])
 
 
