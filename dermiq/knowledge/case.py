@@ -97,7 +97,7 @@ def case_worth(
     """Fact id -> worth, for the facts of the top three diagnoses."""
     worth: dict[str, Worth] = {}
     for rank, node in enumerate(nodes[:3]):
-        rival = nodes[1 - rank] if rank < 2 and len(nodes) > 1 else None
+        rival = _Rival.of(graph, nodes[1 - rank]) if rank < 2 and len(nodes) > 1 else None
         shade = (1.0, 0.75, 0.4)[rank]
         for fact in graph.facts(node, family=True):
             if graph.node(fact.subject).tier == 0:
@@ -110,7 +110,7 @@ def case_worth(
     return worth
 
 
-def _worth(graph: Graph, fact: Fact, node: str, rival: str | None, *, place: str) -> tuple[float, str]:
+def _worth(graph: Graph, fact: Fact, node: str, rival: _Rival | None, *, place: str) -> tuple[float, str]:
     name = graph.node(node).name
     score = BASE.get(fact.relation, 0.2) + _strength(fact) + _specificity(graph, fact)
     if graph.numbers(fact.id).qualifier.startswith(("major", "minor", "rare", "mimic")):
@@ -118,20 +118,19 @@ def _worth(graph: Graph, fact: Fact, node: str, rival: str | None, *, place: str
     reason = f"about {name}, {place if rival is None else 'one of the top two'}"
     if rival is None:
         return score, reason
-    other = graph.node(rival).name
     if fact.relation == "look_alike":
-        if fact.object in graph.family(rival):
-            return score + 0.5, f"{name} and {other} are the top two, and are confused with each other"
+        if fact.object in rival.family:
+            return score + 0.5, f"{name} and {rival.name} are the top two, and are confused with each other"
         return score - 0.2, reason
     if fact.relation in FEATURES:
-        contrast = _contrast(graph, fact, rival)
+        contrast = rival.contrast(graph, fact)
         if contrast > 0:
             weak = fact.polarity == "absent" or (fact.evidence_type == "derived statistic" and (fact.weight or 0) < 2.0)
-            return score + (0.3 if weak else 0.6), f"separates {name} from {other}"
+            return score + (0.3 if weak else 0.6), f"separates {name} from {rival.name}"
         if contrast == 0 and fact.polarity == "present":
-            return score + 0.25, f"sign of {name} that is not known of {other}"
+            return score + 0.25, f"sign of {name} that is not known of {rival.name}"
         if contrast < 0:
-            return score - 0.45, f"sign that {name} shares with {other}"
+            return score - 0.45, f"sign that {name} shares with {rival.name}"
     return score, reason
 
 
@@ -144,17 +143,39 @@ def _strength(fact: Fact) -> float:
     return 0.1 * fact.weight
 
 
-def _contrast(graph: Graph, fact: Fact, rival: str) -> int:
-    """1: the rival is known for the opposite; -1: for the same; 0: nothing is known of it."""
-    same = opposite = False
-    for other in graph.facts(rival, family=True):
-        if other.relation not in FEATURES or graph.is_pitfall(other):
-            continue
-        if other.object == fact.object and other.polarity == fact.polarity:
-            same = True
-        if excludes(graph, fact, other) and graph.node(other.subject).tier == 1:
-            opposite = True
-    return 1 if opposite and not same else -1 if same else 0
+@dataclass(frozen=True)
+class _Rival:
+    """What the other of the top two is known to show, and to lack."""
+
+    name: str
+    family: frozenset[str]
+    said: frozenset[tuple[str, str]]  # feature and polarity
+    shown: frozenset[str]  # by a described condition, with all that these are forms of
+    lacked: frozenset[str]
+
+    @classmethod
+    def of(cls, graph: Graph, node: str) -> _Rival:
+        facts = [f for f in graph.facts(node, family=True) if f.relation in FEATURES and not graph.is_pitfall(f)]
+        described = [fact for fact in facts if graph.node(fact.subject).tier == 1]
+        shown = [fact.object for fact in described if fact.polarity == "present"]
+        return cls(
+            name=graph.node(node).name,
+            family=frozenset(graph.family(node)),
+            said=frozenset((fact.object, fact.polarity) for fact in facts),
+            shown=frozenset(key for feature in shown for key in (feature, *graph.ancestors(feature))),
+            lacked=frozenset(fact.object for fact in described if fact.polarity == "absent"),
+        )
+
+    def contrast(self, graph: Graph, fact: Fact) -> int:
+        """1: the rival is known for the opposite; -1: for the same; 0: nothing is known of it.
+
+        What lacks streaks also lacks irregular streaks.
+        """
+        if (fact.object, fact.polarity) in self.said:
+            return -1
+        if fact.polarity == "absent":
+            return int(fact.object in self.shown)
+        return int(not self.lacked.isdisjoint((fact.object, *graph.ancestors(fact.object))))
 
 
 def _specificity(graph: Graph, fact: Fact) -> float:
@@ -168,14 +189,6 @@ def _place(graph: Graph, fact: Fact) -> int:
     """Where the fact stands among its condition's: sources tend to list what matters first."""
     listed = [other.id for other in graph.facts(fact.subject, fact.relation)]
     return listed.index(fact.id)
-
-
-def excludes(graph: Graph, one: Fact, other: Fact) -> bool:
-    """Whether one fact has a feature that the other lacks. What lacks streaks also lacks irregular streaks."""
-    if one.polarity == other.polarity:
-        return False
-    shown, lacked = (one, other) if one.polarity == "present" else (other, one)
-    return lacked.object in (shown.object, *graph.ancestors(shown.object))
 
 
 def _standing(graph: Graph, fact: Fact, node: str) -> float:

@@ -83,6 +83,7 @@ class Graph:
         for edge in tables.edges:
             self._add(edge)
         self._families: dict[str, tuple[str, ...]] = {}
+        self._ancestors: dict[str, tuple[str, ...]] = {}
         self._showing: dict[str, int] = {}
 
     @classmethod
@@ -180,7 +181,10 @@ class Graph:
 
     def ancestors(self, node_id: str) -> tuple[str, ...]:
         """Everything above the node, nearest first."""
-        return _reached(node_id, lambda key: (fact.object for fact in self._from[key] if fact.relation == "is_a"))[1:]
+        if node_id not in self._ancestors:
+            above = _reached(node_id, lambda key: (fact.object for fact in self._from[key] if fact.relation == "is_a"))
+            self._ancestors[node_id] = above[1:]
+        return self._ancestors[node_id]
 
     # --- facts ------------------------------------------------------------------------------
 

@@ -62,6 +62,7 @@ _CHILDREN = re.compile(
     r"\b(?:child|infant|bab(?:y|ies)|newborn|school|paediatric|adolescen|neonat|boys|girls|birth)", re.I
 )
 _WOMEN = re.compile(r"\b(?:wom[ae]n|pregnan|female)", re.I)
+_DIGIT = re.compile(r"\d")
 _MEN = re.compile(r"\b(?:men|man|male)\b", re.I)
 
 
@@ -177,7 +178,7 @@ def features(
             fact.relation == "look_alike" and fact.evidence_type != "reader study",
             _fits_patient(fact.text, patient),
             math.log(len(fact.text) / TYPICAL_LENGTH),
-            any(letter.isdigit() for letter in fact.text),
+            _DIGIT.search(fact.text) is not None,
             heard.classified.get(fact.relation, 0.0),
             heard.nearest.get(fact.relation, 0.0),
         )
