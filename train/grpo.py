@@ -24,6 +24,7 @@ from dermiq.types import CLASSES
 from train import runs
 from train.advantages import AdvantageSettings
 from train.cases import Case, Item, Measured, Row, lesion_image
+from train.estimate import Shape, longest, some
 from train.examples import ChatConfig, Turns, as_dataset
 from train.log import append
 from train.options import option
@@ -42,6 +43,7 @@ LOSSES = ("dr_grpo", "dapo", "grpo", "bnpo")
 class GRPOConfig(ChatConfig):
     stage: ClassVar[str] = "train.grpo"
     columns: ClassVar[tuple[str, ...]] = ("prompt", "diagnosis")
+    judged_by: ClassVar[str] = "eval_reward"
 
     batch_size: int = option(1, "questions at a time on each device, each with its group", minimum=1)
     group: int = option(8, "completions of each question", minimum=2)
@@ -65,6 +67,11 @@ class GRPOConfig(ChatConfig):
             raise InputError("lora_dropout must be 0: a group's completions share one reading of their question.")
         if not self.rewards.correctness:
             raise InputError("rewards.correctness is 0, but the advantages ask which answers are right: set it above.")
+
+    def shape(self, vlm: VLM, cache: Path) -> Shape:
+        asker = Asker(self, vlm, Measured(cache))
+        prompt, _ = longest(vlm, [asker(row) for row in some(self.rows()[0])])
+        return Shape(prompt, self.new_tokens, rows=self.group, shared=True, sampled=True)
 
     def refuse(self, rows: Sequence[Item]) -> None:
         unknown = sum(not isinstance(row, Row) or row.label not in CLASSES for row in rows)

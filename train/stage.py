@@ -19,17 +19,20 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from dermiq.errors import InputError, ModelError
+from dermiq.errors import DermIQError, InputError, ModelError
+from train.estimate import Watch, estimate_run, free_on, note, refuse
 from train.options import option
-from train.run_folder import CONFIG, MANIFEST, is_complete, last_checkpoint, read_json, seal, write_json
+from train.run_folder import CONFIG, MANIFEST, checkpoints, is_complete, last_checkpoint, read_json, seal, write_json
 from train.runs import REPOSITORY, Owner, check_disk, runs_folder
 
 if TYPE_CHECKING:
     from dermiq.vlm.load import VLM
+    from train.estimate import Shape
 
 LANGUAGE_LAYERS = r".*(language_model|text_model).*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
 PROJECTORS = ("multi_modal_projector", "connector", "merger")  # LLaVA, Idefics3 and SmolVLM, Qwen-VL
@@ -42,6 +45,7 @@ QUIET = {"HF_HUB_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "false"}
 @dataclass(frozen=True)
 class StageConfig:
     stage: ClassVar[str] = ""
+    judged_by: ClassVar[str] = "eval_loss"  # what an evaluation logs that decides which weights are best
 
     model: str = option("nano", "a model of the hub, a folder, a run's name, or nano: DermIQ-Nano")
     load_in_4bit: bool = option(False, "keep the frozen weights in 4 bits (QLoRA)")
@@ -70,7 +74,9 @@ class StageConfig:
     keep_checkpoints: int = option(2, "the newest that are kept", minimum=1)
     eval_every: int = option(0, "steps between two evaluations on val; 0: none", minimum=0)
     patience: int = option(0, "evaluations without a new best after which the training ends; 0: never", minimum=0)
+    export_best: bool = option(True, "final/ is what val judged best, where there were evaluations; no: the last step")
     export: str = option("merged", "final/ holds the whole model, or LoRA alone", choices=("merged", "adapter"))
+    check_memory: bool = option(True, "end at once where clearly less memory is free than the run is estimated to need")
     push_to_hub: bool = option(False, "send final/ to the Hugging Face hub, as a private model")
     hub_id: str = option("", "under this name: owner/name")
 
@@ -92,6 +98,11 @@ class StageConfig:
         if self.patience and not self.eval_every:
             raise InputError("patience counts evaluations: set eval_every, too.")
         _check_device(self.device)
+
+    def shape(self, vlm: VLM, cache: Path) -> Shape:
+        """What the stage holds at a time, for the estimate of its memory. `vlm` has no weights; `cache` is a folder for
+        measurements of images."""
+        raise NotImplementedError
 
     def place(self) -> str:
         """Which device the run needs for itself."""
@@ -190,6 +201,7 @@ def _with_lora(model: Any, config: StageConfig) -> Any:
             f"Nothing of {config.model} would be trained: lora_targets fits none of its layers.", detail=str(error)
         ) from error
     wrapped.peft_config["default"].base_model_name_or_path = resolved_model(config.model)
+    wrapped.save_pretrained = partial(wrapped.save_pretrained, save_embedding_layers=False)  # "auto" asks the hub
     return wrapped
 
 
@@ -243,6 +255,36 @@ def run_stage(config: C, owner: Owner, build: Callable[[C, VLM, Owner], Any], *,
     `window`: the steps after which a stop can be resumed exactly (the iterations over one rollout).
     """
     device = _prepare_process(config)
+    _estimate(config, owner, device)
+    watch = Watch(device)
+    try:
+        _run(config, owner, build, device, window)
+    finally:
+        if owner.is_main:
+            note(owner.folder, measured=watch.peak())
+
+
+def _estimate(config: StageConfig, owner: Owner, device: str) -> None:
+    """Writes the estimate into the run's folder and compares it with what is free. Raises InputError."""
+    try:
+        found = estimate_run(config, cache=owner.folder / "cache")
+    except DermIQError:
+        raise
+    except Exception as error:  # a model that no estimate was made for must still train
+        print(
+            f"The memory that the run will need could not be estimated ({type(error).__name__}: {error}).", flush=True
+        )
+        return
+    free = free_on(device)
+    if owner.is_main:
+        note(owner.folder, estimate=found.as_dict(), free=free)
+    if config.check_memory:
+        warning = refuse(found, free, config)
+        if warning and owner.is_main:
+            print(warning, flush=True)
+
+
+def _run(config: C, owner: Owner, build: Callable[[C, VLM, Owner], Any], device: str, window: int) -> None:
     vlm = load_model(config, device)
     vlm.model = make_trainable(vlm.model, config)
     if owner.is_main:
@@ -259,10 +301,26 @@ def run_stage(config: C, owner: Owner, build: Callable[[C, VLM, Owner], Any], *,
         trainer.train(resume_from_checkpoint=str(found[1]) if found else None)
     if callback.stopped:
         return
+    step = _take_best(trainer, config, owner)
     if owner.is_main:
-        export(trainer.model, vlm, config, owner.folder / "final", step=owner.step)
+        export(trainer.model, vlm, config, owner.folder / "final", step=step)
         if config.push_to_hub:
             push(owner.folder / "final", config.hub_id)
+
+
+def _take_best(trainer: Any, config: StageConfig, owner: Owner) -> int:
+    """Loads the weights that are exported into the model; their step."""
+    saved = checkpoints(owner.folder)
+    last = max(saved)
+    best = (read_json(saved[last] / MANIFEST) or {}).get("best")
+    if not config.export_best or best is None or best == last:
+        return last
+    if best not in saved or not is_complete(saved[best], hashes=True):
+        print(f"checkpoint-{best}, which val judged best, is gone: final/ is the last step.", flush=True)
+        return last
+    trainer._load_from_checkpoint(str(saved[best]))
+    print(f"final/ is step {best}: the best {config.judged_by} of all evaluations.", flush=True)
+    return int(best)
 
 
 def _prepare_process(config: StageConfig) -> str:
@@ -288,7 +346,9 @@ def _attach(trainer: Any, config: StageConfig, owner: Owner, window: int) -> Any
 
     from train.callbacks import RunCallback
 
-    callback = RunCallback(owner, keep=config.keep_checkpoints, patience=config.patience, window=window)
+    callback = RunCallback(
+        owner, keep=config.keep_checkpoints, patience=config.patience, window=window, judged_by=config.judged_by
+    )
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(callback)
     trainer.create_model_card = lambda *args, **kwargs: None  # TRL's template, with this machine's paths
@@ -303,7 +363,7 @@ def disk_bytes(config: StageConfig, model: Any) -> int:
     final = whole if config.export == "merged" else trained
     if config.export == "merged" and config.load_in_4bit:
         final *= 4  # two bytes a weight in place of half a byte
-    return (config.keep_checkpoints + 1) * (kept + 2 * trained) + final + 100_000_000
+    return (config.keep_checkpoints + 1 + bool(config.eval_every)) * (kept + 2 * trained) + final + 100_000_000
 
 
 # --- result -----------------------------------------------------------------------------
