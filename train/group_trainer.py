@@ -50,7 +50,7 @@ NORMALISERS: Mapping[str, Normaliser] = {
 }
 """TRL's `loss_type`s that the shared prefix computes, and how each weighs its tokens."""
 
-LAZY_ROWS = 32  # asked for to find the largest
+LAZY_ROWS = 8  # asked for to find the largest; each has to be written, and its image measured
 TOWERS = ("vision_tower", "vision_model", "visual")
 _NO_INPUTS = ("batch_size", "compute_entropy", "compute_aux_loss")
 
@@ -456,7 +456,7 @@ def largest_row(dataset: Any) -> int:
     Of a data set whose rows are written when they are asked for, some rows are asked for.
     """
     if "prompt" not in dataset.column_names:
-        some = range(0, len(dataset), max(1, len(dataset) // LAZY_ROWS))
+        some = range(0, len(dataset), -(-len(dataset) // LAZY_ROWS))
         return max(some, key=lambda row: len(str(dataset[row]["prompt"])))
     columns = [name for name in ("prompt", "image", "images") if name in dataset.column_names]
     tables = dataset.select_columns(columns).with_format("arrow").iter(batch_size=64)

@@ -93,23 +93,30 @@ class Asker:
 
         self.config, self.measured = config, measured
         self._graph, self._turns = Graph.load(), Turns(vlm)
+        self._asked: dict[Row, list[dict[str, Any]]] = {}  # what the graph was asked for once
 
     def __call__(self, row: Row, number: int = 0) -> dict[str, Any]:
-        from train.texts import reasoning_chat
-
-        rng = random.Random(f"{self.config.seed}:{Path(row.image).name}")
         case = Case(row, self.measured.of(row.image))
-        told = self.config.told_share
-        chat = reasoning_chat(
-            case, self._graph, rng, facts=self.config.facts, question=row.question, told=told, follow_up=0.0
-        )
+        if row not in self._asked:
+            self._asked[row] = self._chat(case)
         image = self.measured.window(row.image) if self.config.window else lesion_image(row.image)
         return {
             "images": [image],
-            "prompt": self._turns(chat[:-1]),
+            "prompt": self._turns(self._asked[row]),
             "diagnosis": row.label,
             "findings": list(case.findings),
         }
+
+    def _chat(self, case: Case) -> list[dict[str, Any]]:
+        from train.texts import reasoning_chat
+
+        row, config = case.row, self.config
+        rng = random.Random(f"{config.seed}:{Path(row.image).name}")
+        told = config.told_share
+        chat = reasoning_chat(
+            case, self._graph, rng, facts=config.facts, question=row.question, told=told, follow_up=0.0
+        )
+        return chat[:-1]
 
 
 def build(config: GRPOConfig, vlm: VLM, owner: Owner) -> Any:

@@ -291,6 +291,8 @@ def _run(config: C, owner: Owner, build: Callable[[C, VLM, Owner], Any], device:
         write_json(owner.folder / "environment.json", environment(vlm))
         check_disk(owner.folder, disk_bytes(config, vlm.model))
     trainer = build(config, vlm, owner)
+    if not config.lora_rank:
+        trainer._load_from_checkpoint = partial(_load_whole, trainer)
     callback = _attach(trainer, config, owner, window)
     if owner.stop_requested:
         return
@@ -306,6 +308,14 @@ def _run(config: C, owner: Owner, build: Callable[[C, VLM, Owner], Any], device:
         export(trainer.model, vlm, config, owner.folder / "final", step=step)
         if config.push_to_hub:
             push(owner.folder / "final", config.hub_id)
+
+
+def _load_whole(trainer: Any, checkpoint: str, model: Any = None) -> None:
+    """A checkpoint of all weights. Its files may have other names for them than the model has, which the library knows
+    and Trainer's own loading, which passes over what it does not find, does not."""
+    model = trainer.accelerator.unwrap_model(model or trainer.model)
+    saved = type(model).from_pretrained(checkpoint, dtype=model.dtype)
+    model.load_state_dict(saved.state_dict())
 
 
 def _take_best(trainer: Any, config: StageConfig, owner: Owner) -> int:
