@@ -56,6 +56,7 @@ class Shape:
         bool  # they follow one prompt that is read once, in chunks (`train.group_loss`); else whole sequences at once
     )
     sampled: bool = False  # the model writes them first
+    measured: bool = True  # the specialist measures the images
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,8 @@ def estimate_run(config: StageConfig, *, cache: Path | None = None) -> Estimate:
 def estimate(model: Any, config: StageConfig, shape: Shape, device: str, *, free: int | None = None) -> Estimate:
     """`model` may be on the meta device. With `free` bytes, chunks are as small as they must be."""
     parts = [*_held(model, config, device), *_sampling(model, shape, device)]
+    if shape.measured and device == "cpu":
+        parts.append(Part("specialist", READERS, _ALWAYS, "measures each image once, in the same memory"))
     held = sum(part.bytes for part in parts if part.when == _ALWAYS)
     parts += _learning(model, config, shape, device, None if free is None else free - held)
     if device == "cpu":
@@ -135,8 +138,6 @@ def _held(model: Any, config: StageConfig, device: str) -> Iterator[Part]:
     yield Part("gradients", own, _ALWAYS, f"of the {count / 1e6:.2f} million weights that are trained")
     each = 2 if "8bit" in config.optimizer else 8
     yield Part("optimizer", each * count, _ALWAYS, f"two moments of them, {each} bytes a weight together")
-    if device == "cpu":
-        yield Part("specialist", READERS, _ALWAYS, "measures each image once, in the same memory")
 
 
 def _quantised(model: Any) -> set[str]:
@@ -278,7 +279,8 @@ def _attention(query: Any, key: Any, value: Any, attn_mask: Any = None, *args: A
     class Fused(torch.autograd.Function):
         @staticmethod
         def forward(ctx: Any, query: Any, key: Any, value: Any, mask: Any) -> Any:
-            output = query.new_empty(*query.shape[:-1], value.shape[-1])
+            rows, heads, tokens, _ = query.shape  # the kernels lay their output out as the next product reads it
+            output = query.new_empty(rows, tokens, heads, value.shape[-1]).transpose(1, 2)
             mask = mask.to(query.dtype) if mask is not None and mask.dtype == torch.bool else mask
             ctx.save_for_backward(query, key, value, mask, output)
             return output

@@ -48,7 +48,9 @@ class SFTConfig(ChatConfig):
     def shape(self, vlm: VLM, cache: Path) -> Shape:
         writer = Writer(self, vlm, Measured(cache))
         prompt, completion = longest(vlm, [writer(row, 0) for row in some(self.rows()[0])])
-        return Shape(prompt, completion, rows=self.batch_size, shared=False)
+        return Shape(
+            prompt, completion, rows=self.batch_size, shared=False, measured=self.window or self.reasoning_share > 0
+        )
 
 
 CONFIG = SFTConfig
