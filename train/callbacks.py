@@ -70,7 +70,9 @@ class RunCallback(TrainerCallback):
             line |= self._speed(state)
             self._mark(state)
         append(self.owner.folder / "metrics.jsonl", line)
-        told = [f"{name} {logs[name]:.4g}" for name in ("loss", "reward", self.judged_by) if name in logs]
+        names = {"loss": "loss", "reward": "reward", "completions/clipped_ratio": "cut off"}
+        names[self.judged_by] = self.judged_by
+        told = [f"{word} {logs[name]:.4g}" for name, word in names.items() if logs.get(name) is not None]
         print(f"step {state.global_step} of {state.max_steps}: {', '.join(told)}", flush=True)
 
     def _speed(self, state: Any) -> dict[str, float]:

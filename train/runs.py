@@ -545,11 +545,18 @@ def command(config_class: Any, argv: Sequence[str] | None = None, *, description
         print(f"{folder.name}: {folder}", flush=True)
         with tee(folder / "log.txt"):
             status = work(folder)
-        print(f"{folder.name}: {status.state}. {status.reason}")
+        print(f"{folder.name}: {_told(status, folder)}")
         return 0 if status.state in ("finished", "stopped") else 1
     except DermIQError as error:
         print(str(error), file=sys.stderr)
         return 2
+
+
+def _told(status: Status, folder: Path) -> str:
+    """How a run ended, for whoever started it."""
+    if status.state != "finished":
+        return f"{status.state}. {status.reason}"
+    return f"finished. To use it: python -m dermiq assess IMAGE --model {folder}"
 
 
 def _create_once(config: StageConfig, name: str, root: Path) -> Path:

@@ -17,6 +17,7 @@ import os
 import platform
 import shutil
 import subprocess
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -285,6 +286,10 @@ def _estimate(config: StageConfig, owner: Owner, device: str) -> None:
 
 
 def _run(config: C, owner: Owner, build: Callable[[C, VLM, Owner], Any], device: str, window: int) -> None:
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # a log is read later
+    warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)  # peft's
     vlm = load_model(config, device)
     vlm.model = make_trainable(vlm.model, config)
     if owner.is_main:
@@ -294,6 +299,8 @@ def _run(config: C, owner: Owner, build: Callable[[C, VLM, Owner], Any], device:
     if not config.lora_rank:
         trainer._load_from_checkpoint = partial(_load_whole, trainer)
     callback = _attach(trainer, config, owner, window)
+    if owner.is_main:
+        print(_summary(trainer, config, device), flush=True)
     if owner.stop_requested:
         return
     found = last_checkpoint(owner.folder)
@@ -308,6 +315,18 @@ def _run(config: C, owner: Owner, build: Callable[[C, VLM, Owner], Any], device:
         export(trainer.model, vlm, config, owner.folder / "final", step=step)
         if config.push_to_hub:
             push(owner.folder / "final", config.hub_id)
+
+
+def _summary(trainer: Any, config: StageConfig, device: str) -> str:
+    import torch
+
+    weights = [(p.numel(), p.requires_grad) for p in trainer.model.parameters()]
+    trained, total = sum(count for count, wanted in weights if wanted), sum(count for count, _ in weights)
+    where = f"{device}, {torch.get_num_threads()} threads" if device == "cpu" else device
+    return (
+        f"{config.model}: {trained / 1e6:.2f} of {total / 1e6:.1f} million weights are trained on "
+        f"{len(trainer.train_dataset)} examples ({where})."
+    )
 
 
 def _load_whole(trainer: Any, checkpoint: str, model: Any = None) -> None:
