@@ -26,12 +26,12 @@ import torch
 from torch import Tensor
 
 from dermiq.errors import ModelError
-from train.memory import free_bytes, is_out_of_memory, release, row_bytes
+from train.memory import free_bytes, is_out_of_memory, release, row_bytes, trim
 from train.policy_loss import LossSettings, Targets, TokenLoss, token_loss
 from train.prefix import Group, Policy, Prefix
 
-TILE = 256  # tokens that are projected to the vocabulary at a time
-CPU_CHUNK_TOKENS = 256  # what keeps two to sixteen cores busy; more only costs memory
+TILE = 64  # tokens that are projected to the vocabulary at a time
+CPU_CHUNK_TOKENS = 128  # as fast as more on two cores; more only costs memory
 CUDA_CHUNK_TOKENS = 16_384
 _SHARE = 0.7  # of the free memory that a chunk may take
 
@@ -73,6 +73,7 @@ def accumulate_gradients(
         return result
     prefix = policy.read(group.inputs)
     leaves = prefix.leaves()
+    trim()
     sums: list[Tensor | None] = [None] * len(leaves.tensors)
 
     def run(part: list[int]) -> None:
@@ -172,6 +173,7 @@ def _in_chunks(rows: list[int], size: int, run: Any) -> int:
     while start < len(rows):
         if _fits(run, rows[start : start + size]):
             start += size
+            trim()  # freed pieces between held ones would add up from chunk to chunk
             continue
         release()
         if size == 1:
@@ -205,7 +207,7 @@ def _fitting_rows(policy: Policy, group: Group, tile: int) -> int:
     row = row_bytes(
         config, prompt=prompt, completion=longest, element=policy.model.dtype.itemsize, checkpointed=checkpointed
     )
-    spare = _SHARE * free_bytes(device) - 4 * tile * config.vocab_size * 4  # logits, scores, and the gradient of each
+    spare = _SHARE * free_bytes(device) - 3 * tile * config.vocab_size * 4  # logits, probabilities, gradient
     busy = (CUDA_CHUNK_TOKENS if device.type == "cuda" else CPU_CHUNK_TOKENS) // longest
     return max(1, min(len(group.mask), busy, int(spare // row)))
 

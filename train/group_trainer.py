@@ -35,6 +35,7 @@ from trl.trainer.utils import split_pixel_values_by_grid, split_tensor_dict, uns
 from dermiq.errors import ModelError
 from train.advantages import AdvantageSettings, collapse_rate, combine, estimate
 from train.group_loss import GroupLoss, accumulate_gradients, log_probabilities
+from train.memory import map_large_blocks, release
 from train.policy_loss import LossSettings, Normaliser, Targets, token_weights
 from train.prefix import Group, reference, split_batch
 from train.rewards import completion_text
@@ -96,6 +97,7 @@ class GroupTrainer(GRPOTrainer):
         With `rehearse` the largest prompt of the data with completions of full length is computed before the first
         step and thrown away, so that too little memory shows at once. ModelError for what cannot be trained.
         """
+        map_large_blocks()
         super().__init__(model, reward_funcs, args, **options)
         self.estimator = estimator or AdvantageSettings()
         self.watch = watch
@@ -155,6 +157,7 @@ class GroupTrainer(GRPOTrainer):
                 completions[row] = ids[mask].tolist()
                 kept[row, : len(scores)] = scores.cpu()
         self._sampled = kept.to(self.accelerator.device) if self._asks_for_old_policy else None
+        release()  # what sampling took, so that it does not add to what the loss takes
         return completions, None
 
     @property

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 from transformers.modeling_layers import GradientCheckpointingLayer
@@ -143,10 +144,40 @@ class Policy:
 
     def scores(self, hidden: Tensor, ids: Tensor, *, temperature: float) -> tuple[Tensor, Tensor]:
         """(n, D) hidden states and the (n,) tokens that followed -> (n,) log-probabilities and entropies, fp32."""
-        logits = self.head(hidden).float() / temperature
-        scores = torch.log_softmax(logits, dim=-1)
-        entropy = -(scores.exp() * scores).sum(-1)
-        return scores.gather(1, ids[:, None])[:, 0], entropy
+        return TokenScores.apply(self.head(hidden), ids, temperature)
+
+
+class TokenScores(torch.autograd.Function):
+    """Log-probabilities of tokens and entropies under softmax(logits / temperature), in fp32.
+
+    With p the probabilities and H the entropy, d log p_i / d logit_j = (1[i = j] - p_j) / temperature and
+    d H / d logit_j = -p_j (log p_j + H) / temperature: p alone is kept, and becomes the gradient. Autograd would keep
+    four numbers for each token of the vocabulary.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, ids: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+        """(n, V) logits, (n,) tokens -> (n,) and (n,)."""
+        scaled = logits.float() if temperature == 1 else logits.float() / temperature
+        totals = scaled.logsumexp(-1)
+        logps = scaled.gather(1, ids[:, None])[:, 0] - totals
+        probabilities = torch.softmax(scaled, dim=-1)
+        entropies = totals - torch.bmm(probabilities[:, None], scaled[:, :, None])[:, 0, 0]
+        ctx.save_for_backward(probabilities, ids, entropies)
+        ctx.temperature, ctx.dtype = temperature, logits.dtype
+        return logps, entropies
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        probabilities, ids, entropies = ctx.saved_tensors
+        at_logps, at_entropies = gradients
+        result = probabilities * -at_logps[:, None]
+        if at_entropies.any():
+            surprise = torch.special.xlogy(probabilities, probabilities).add_(probabilities * entropies[:, None])
+            result -= surprise.mul_(at_entropies[:, None])
+        result[torch.arange(len(ids), device=ids.device), ids] += at_logps
+        return result.div_(ctx.temperature).to(ctx.dtype), None, None
 
 
 class _Recorder(DynamicLayer):
