@@ -23,6 +23,7 @@ from train.run_folder import keep_checkpoints, seal
 from train.runs import Owner
 
 _LEFT_OUT = ("train_", "total_flos", "num_input_tokens_seen", "num_tokens", "eval_num_tokens")
+_TOLD = {"loss": "loss", "reward": "reward", "completions/clipped_ratio": "cut off", "rewards/margins": "margin"}
 
 
 class RunCallback(TrainerCallback):
@@ -36,6 +37,7 @@ class RunCallback(TrainerCallback):
         """
         self.owner, self.keep, self.patience, self.window = owner, keep, patience, window
         self.judged_by = judged_by
+        self._told = {**_TOLD, judged_by: judged_by}  # on the screen, and in these words
         self.stopped = False  # on request, before the end
         self.ended = False  # early, since val no longer improves
         self._marked = (time.perf_counter(), 0, 0)  # time, step, tokens at the last log
@@ -70,9 +72,7 @@ class RunCallback(TrainerCallback):
             line |= self._speed(state)
             self._mark(state)
         append(self.owner.folder / "metrics.jsonl", line)
-        names = {"loss": "loss", "reward": "reward", "completions/clipped_ratio": "cut off"}
-        names[self.judged_by] = self.judged_by
-        told = [f"{word} {logs[name]:.4g}" for name, word in names.items() if logs.get(name) is not None]
+        told = [f"{word} {logs[name]:.4g}" for name, word in self._told.items() if logs.get(name) is not None]
         print(f"step {state.global_step} of {state.max_steps}: {', '.join(told)}", flush=True)
 
     def _speed(self, state: Any) -> dict[str, float]:

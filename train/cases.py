@@ -2,7 +2,8 @@
 
     read_source("ham10000", "train", data)     the data folders of `train.data`
     read_source("mine.csv", "train", data)     columns image and label; question, split, group, age, sex, site if any
-    read_source("pairs.jsonl", "train", data)  TRL's columns: images (paths beside the file), prompt, completion, ...
+    read_source("pairs.jsonl", "train", data)  TRL's columns: images (paths beside the file), prompt, completion, ...;
+                                               boxes, if any, say which part of each image is shown
     read_source("owner/name", "train", data)   a data set of the hub, or one that `datasets` saved, in those columns
 
 Images stay where they are: a `Row` names its file, and `Measured` keeps what was measured of it. Train and val are
@@ -25,7 +26,7 @@ import pandas as pd
 from PIL import Image
 
 from dermiq.errors import DataError
-from dermiq.types import Finding, PatientContext
+from dermiq.types import CLASSES, Finding, PatientContext
 from train.data import context_of, data_folder, lesion_of, read_table
 
 DATA_SETS = ("ham10000", "pad_ufes_20")
@@ -57,6 +58,7 @@ class Written:
     """One example in TRL's columns."""
 
     load: Callable[[], Mapping[str, Any]]
+    texts: Callable[[], Mapping[str, Any]]  # the same without its images, which are not read
     group: str
     files: tuple[str, ...] = ()
     kind: str = ""
@@ -151,6 +153,7 @@ def _of_jsonl(path: Path, split: str, columns: Sequence[str]) -> list[Written]:
         if not isinstance(example, dict):
             raise DataError(f"{path}: line {number} is not a JSON object.")
         _refuse_missing_columns(example, columns, f"{path}: line {number}")
+        _refuse_wrong_boxes(example, f"{path}: line {number}")
         if str(example.get("split", "train")) == split:
             rows.append(_written_line(example, path.parent))
     if not rows and split == "train":
@@ -162,12 +165,17 @@ def _of_jsonl(path: Path, split: str, columns: Sequence[str]) -> list[Written]:
 def _written_line(example: dict[str, Any], folder: Path) -> Written:
     named = example.pop("images", None) or [example.pop("image")] if example.get("images") or "image" in example else []
     files = tuple(str(folder / str(name)) for name in named)
+    boxes = example.pop("boxes", None) or [None] * len(files)
     group = next((str(example[name]) for name in GROUP_COLUMNS if example.get(name) is not None), "")
 
-    def load() -> Mapping[str, Any]:
-        return {**json.loads(json.dumps(example)), "images": [lesion_image(file) for file in files]}
+    def texts() -> Mapping[str, Any]:
+        return json.loads(json.dumps(example))
 
-    return Written(load, group or (files[0] if files else json.dumps(example)), files)
+    def load() -> Mapping[str, Any]:
+        return {**texts(), "images": [lesion_image(file, box) for file, box in zip(files, boxes, strict=True)]}
+
+    kind = str(example.get("diagnosis", ""))
+    return Written(load, texts, group or (files[0] if files else json.dumps(example)), files, kind)
 
 
 def _of_data_set(name: str, split: str, columns: Sequence[str]) -> list[Written]:
@@ -193,7 +201,8 @@ def _of_data_set(name: str, split: str, columns: Sequence[str]) -> list[Written]
     groups = (
         [f"{name}:{value}" for value in found[column]] if column else [f"{name}:{split}:{i}" for i in range(len(found))]
     )
-    return [Written(partial(_loaded, found, i), group) for i, group in enumerate(groups)]
+    texts = found.remove_columns([column for column in ("image", "images") if column in found.column_names])
+    return [Written(partial(_loaded, found, i), partial(texts.__getitem__, i), group) for i, group in enumerate(groups)]
 
 
 def _loaded(found: Any, index: int) -> Mapping[str, Any]:
@@ -212,6 +221,24 @@ def _refuse_missing_columns(example: Mapping[str, Any], columns: Sequence[str], 
             else ""
         )
         raise DataError(f"{where} lacks {', '.join(missing)}; it has {', '.join(example)}{hint}.")
+
+
+def _refuse_wrong_boxes(example: Mapping[str, Any], where: str) -> None:
+    """One box or null an image: whole numbers, top, left, bottom, right, with something between them."""
+    boxes = example.get("boxes")
+    if boxes is None:
+        return
+    named = example.get("images") or ([example["image"]] if "image" in example else [])
+    if not isinstance(boxes, list) or len(boxes) != len(named) or not all(map(_is_box, boxes)):
+        raise DataError(f"{where}: boxes must hold, for each image, null or [top, left, bottom, right] in pixels.")
+
+
+def _is_box(box: Any) -> bool:
+    if box is None:
+        return True
+    if not isinstance(box, list) or len(box) != 4 or not all(type(edge) is int and edge >= 0 for edge in box):
+        return False
+    return bool(box[0] < box[2] and box[1] < box[3])
 
 
 def _refuse_missing_files(rows: Iterable[Item], path: Path) -> None:
@@ -300,6 +327,17 @@ def _twins(ours: Sequence[str], theirs: Sequence[str]) -> list[tuple[str, str]]:
     return found
 
 
+def labelled(rows: Sequence[Item]) -> list[Row]:
+    """The rows, which must all be images labelled with one of the seven classes. Raises DataError."""
+    known = [row for row in rows if isinstance(row, Row) and row.label in CLASSES]
+    if len(known) < len(rows):
+        raise DataError(
+            f"{len(rows) - len(known)} example(s) cannot be asked about: they must be images labelled with one of "
+            f"{', '.join(CLASSES)}."
+        )
+    return known
+
+
 def choose(rows: Sequence[T], count: int, seed: int) -> list[T]:
     """At most `count` rows (0: all) in a random order, every kind as often as the others while it lasts."""
     shuffled = list(rows)
@@ -318,8 +356,20 @@ def choose(rows: Sequence[T], count: int, seed: int) -> list[T]:
 # --- measuring --------------------------------------------------------------------------
 
 
-def lesion_image(path: str) -> Image.Image:
-    return Image.fromarray(lesion_of(path).pixels)
+Box = tuple[int, int, int, int]
+"""Top, left, bottom, right, in pixels of the upright image."""
+
+
+def lesion_image(path: str, box: Box | None = None) -> Image.Image:
+    """The image, or what the box holds of it. Raises DataError where that is nothing."""
+    pixels = lesion_of(path).pixels
+    if box is not None:
+        pixels = pixels[box[0] : box[2], box[1] : box[3]]
+        if not pixels.size:
+            raise DataError(
+                f"{path} has nothing in the box {list(box)}: is it another image than the box was made for?"
+            )
+    return Image.fromarray(np.ascontiguousarray(pixels))
 
 
 @dataclass(frozen=True)
@@ -328,7 +378,7 @@ class Measurement:
 
     findings: tuple[Finding, ...]
     probabilities: Mapping[str, float]
-    box: tuple[int, int, int, int] | None  # top, left, bottom, right of the outline, in pixels
+    window: Box  # the square around the lesion that a consultation shows to every VLM
 
 
 @dataclass(frozen=True)
@@ -355,6 +405,9 @@ class Case:
         return self.measured.probabilities
 
 
+MEASURED = ("key", "findings", "probabilities", "window")
+
+
 class Measured:
     """Measures each image once, when it is first asked for, and keeps that in a file of its own folder."""
 
@@ -366,8 +419,8 @@ class Measured:
             for line in file.read_text(encoding="utf-8").splitlines():
                 try:
                     value = json.loads(line)
-                    self._known[value["key"]] = value
-                except (ValueError, KeyError):  # torn when the process ended: measured again
+                    self._known[value["key"]] = {name: value[name] for name in MEASURED}
+                except (ValueError, KeyError):  # torn when the process ended, or of an older version: measured again
                     continue
 
     @cached_property
@@ -389,7 +442,7 @@ class Measured:
         return Measurement(
             tuple(Finding(**finding) for finding in value["findings"]),
             value["probabilities"],
-            tuple(value["box"]) if value["box"] else None,
+            tuple(value["window"]),
         )
 
     def _torn(self) -> bool:
@@ -397,22 +450,16 @@ class Measured:
         return bool(text) and not text.endswith(b"\n")
 
     def _measured(self, path: str) -> dict[str, Any]:
-        reading = self._specialist.read(lesion_of(path))
-        rows, columns = np.flatnonzero(reading.outline.any(1)), np.flatnonzero(reading.outline.any(0))
-        box = [int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1] if len(rows) else None
+        from dermiq.specialist import window_box
+
+        reading, calibration = self._specialist.read(lesion_of(path)), self._specialist.calibration
+        window = window_box(reading.outline, extents=calibration.window, smallest=calibration.smallest_window)
         return {
             "findings": [asdict(finding) for finding in reading.findings],
             "probabilities": dict(reading.probabilities),
-            "box": box,
+            "window": list(window),
         }
 
     def window(self, path: str) -> Image.Image:
         """The square around the lesion that a consultation shows to every VLM."""
-        from dermiq.specialist import lesion_window
-
-        pixels, box, calibration = lesion_of(path).pixels, self.of(path).box, self._specialist.calibration
-        outline = np.zeros(pixels.shape[:2], bool)
-        if box:
-            outline[box[0] : box[2], box[1] : box[3]] = True  # the window depends on the outline's extents alone
-        cut = lesion_window(pixels, outline, extents=calibration.window, smallest=calibration.smallest_window)
-        return Image.fromarray(np.ascontiguousarray(cut))
+        return lesion_image(path, self.of(path).window)

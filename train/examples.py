@@ -39,37 +39,47 @@ class ExampleConfig(StageConfig):
 
     def check(self) -> None:
         super().check()
-        if not self.data:
+        if not self.sources:
             raise InputError("data is empty: name what to train on.")
         _, val = self.rows()
         if self.eval_every and not val:
             raise DataError("eval_every asks for evaluations, but there is no val: name one, or set val_share.")
 
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """What is trained on."""
+        return self.data
+
     def rows(self) -> tuple[list[Any], list[Any]]:
         """What is trained on, and what is judged by. DataError where the stage cannot use a row."""
-        found = read_splits(
-            self.data,
+        train, val = read_splits(
+            self.sources,
             self.val,
             val_share=self.val_share,
             seed=self.seed,
             data=self.data_folder,
             columns=self.columns,
         )
-        for part in found:
-            self.refuse(part)
-        return choose(found[0], self.images, self.seed), choose(found[1], self.val_images, self.seed)
+        train, val = self.usable(train), self.usable(val)
+        return choose(train, self.images, self.seed), choose(val, self.val_images, self.seed)
 
-    def refuse(self, rows: Sequence[Item]) -> None:
-        """Raises DataError for rows that the stage cannot use."""
+    def usable(self, rows: list[Item]) -> list[Item]:
+        """The rows that the stage takes. Raises DataError for one that it cannot use."""
+        return rows
 
 
 @dataclass(frozen=True)
-class ChatConfig(ExampleConfig):
-    """Of a stage that writes consultations about labelled images."""
+class ChatOptions:
+    """How a labelled image is asked about, as in a consultation."""
 
     told_share: float = option(0.7, "of chats in which the patient is told", minimum=0, maximum=1)
     facts: int = option(4, "of the graph in a chat that reasons", minimum=1, maximum=12)
     window: bool = option(True, "show the square around the lesion, as a consultation does, not the whole image")
+
+
+@dataclass(frozen=True)
+class ChatConfig(ChatOptions, ExampleConfig):
+    """Of a stage that writes consultations about labelled images."""
 
 
 class Turns:
@@ -87,8 +97,59 @@ class Turns:
         turns = [{"role": m["role"], "content": [self._part(part) for part in m["content"]]} for m in messages]
         return turns if self._takes_system else folded(turns)
 
+    def written(self, value: str | Sequence[Mapping[str, Any]], role: str, *, images: int = 0) -> list[dict[str, Any]]:
+        """What a data set holds, a text of `role` or turns, as turns. Images that have no place go to the first user
+        turn. Raises DataError where places and images do not match.
+        """
+        turns = [{**turn, "content": list(_parts(turn["content"]))} for turn in turns_of(value, role)]
+        first = next((turn for turn in turns if turn["role"] == "user"), None)
+        if first and not places_of(turns):
+            first["content"][:0] = [{"type": "image"}] * images
+        if places_of(turns) != images:
+            raise DataError(f"An example has {images} image(s) and {places_of(turns)} place(s) for them.")
+        return self(turns)
+
     def _part(self, part: Mapping[str, Any]) -> dict[str, Any]:
-        return {"type": "text", "text": self._plain(part["text"])} if part["type"] == "text" else dict(part)
+        return {"type": "text", "text": self._plain(part["text"])} if part["type"] == "text" else {"type": part["type"]}
+
+
+def turns_of(value: str | Sequence[Mapping[str, Any]], role: str) -> list[dict[str, Any]]:
+    """A text becomes one turn of `role`."""
+    return [{"role": role, "content": value}] if isinstance(value, str) else [dict(turn) for turn in value]
+
+
+def text_of(turns: Sequence[Mapping[str, Any]]) -> str:
+    return "".join(part.get("text") or "" for turn in turns for part in _parts(turn["content"]))
+
+
+def places_of(turns: Sequence[Mapping[str, Any]]) -> int:
+    """How many images the turns have a place for."""
+    return sum(part["type"] == "image" for turn in turns for part in _parts(turn["content"]))
+
+
+def _parts(content: Any) -> Sequence[Mapping[str, Any]]:
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
+
+
+class UpToTheEnd:
+    """A collator whose answers are learned up to and with the token that ends them, and not what the template writes
+    behind it, which no model is ever asked for.
+    """
+
+    def __init__(self, collate: Callable[[list[Any]], Any], vlm: VLM) -> None:
+        import torch
+
+        self._collate, self._ends = collate, torch.tensor(sorted(vlm.end_ids))
+
+    def __call__(self, examples: list[Any]) -> Any:
+        import torch
+
+        batch = self._collate(examples)
+        name, nothing = ("labels", -100) if "labels" in batch else ("completion_mask", 0)
+        ends = (batch[name] != nothing) & torch.isin(batch["input_ids"], self._ends)  # (B, T)
+        behind = ends.flip(1).cumsum(1).flip(1) == 0  # no end here or later
+        batch[name] = batch[name].masked_fill(behind & ends.any(1, keepdim=True), nothing)
+        return batch
 
 
 def as_dataset(rows: Sequence[T], write: Callable[[T, int], Mapping[str, Any]], *, each: int = 1) -> Any:

@@ -19,17 +19,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from dermiq.errors import DataError, InputError
-from dermiq.types import CLASSES
+from dermiq.errors import InputError
 from train import runs
 from train.advantages import AdvantageSettings
-from train.cases import Case, Item, Measured, Row, lesion_image
+from train.cases import Case, Item, Measured, Row, labelled, lesion_image
 from train.estimate import Shape, longest, some
 from train.examples import ChatConfig, Turns, as_dataset
 from train.log import append
 from train.options import option
 from train.rewards import Rewarder, RewardSettings
-from train.stage import arguments, run_stage
+from train.stage import arguments, drop_reference_copy, run_stage
 
 if TYPE_CHECKING:
     from dermiq.vlm.load import VLM
@@ -73,13 +72,8 @@ class GRPOConfig(ChatConfig):
         prompt, _ = longest(vlm, [asker(row) for row in some(self.rows()[0])])
         return Shape(prompt, self.new_tokens, rows=self.group, shared=True, sampled=True)
 
-    def refuse(self, rows: Sequence[Item]) -> None:
-        unknown = sum(not isinstance(row, Row) or row.label not in CLASSES for row in rows)
-        if unknown:
-            raise DataError(
-                f"{unknown} example(s) cannot be asked about: GRPO needs images labelled with one of "
-                f"{', '.join(CLASSES)}."
-            )
+    def usable(self, rows: list[Item]) -> list[Item]:
+        return list(labelled(rows))
 
 
 CONFIG = GRPOConfig
@@ -98,7 +92,7 @@ class Asker:
     def __call__(self, row: Row, number: int = 0) -> dict[str, Any]:
         case = Case(row, self.measured.of(row.image))
         if row not in self._asked:
-            self._asked[row] = self._chat(case)
+            self._asked[row] = self._ask(case)
         image = self.measured.window(row.image) if self.config.window else lesion_image(row.image)
         return {
             "images": [image],
@@ -107,16 +101,15 @@ class Asker:
             "findings": list(case.findings),
         }
 
-    def _chat(self, case: Case) -> list[dict[str, Any]]:
-        from train.texts import reasoning_chat
+    def _ask(self, case: Case) -> list[dict[str, Any]]:
+        from train.texts import first_question
 
         row, config = case.row, self.config
         rng = random.Random(f"{config.seed}:{Path(row.image).name}")
-        told = config.told_share
-        chat = reasoning_chat(
-            case, self._graph, rng, facts=config.facts, question=row.question, told=told, follow_up=0.0
+        asked = first_question(
+            case, self._graph, rng, told=config.told_share, facts=config.facts, question=row.question
         )
-        return chat[:-1]
+        return asked.messages
 
 
 def build(config: GRPOConfig, vlm: VLM, owner: Owner) -> Any:
@@ -157,8 +150,7 @@ def build(config: GRPOConfig, vlm: VLM, owner: Owner) -> Any:
         eval_dataset=as_dataset(val, asker) if config.eval_every else None,
         processing_class=vlm.processor,
     )
-    if "ref" in getattr(trainer.model, "peft_config", {}):
-        trainer.model.delete_adapter("ref")  # a copy of ours, which is new: without either the model is the same
+    drop_reference_copy(trainer.model)
     return trainer
 
 

@@ -193,7 +193,7 @@ def semantic_reward(graph: Graph, parsed: ParsedText, case: CaseFacts, *, statem
         return 0.0
     topic = diagnosis_id(graph, case.diagnosis) if case.diagnosis is not None else None
     topic = topic or next(iter(named(graph, parsed.answer)), None)
-    claims = check_claims(graph, _distinct(text), findings=case.findings, diagnosis=topic)
+    claims = check_claims(graph, distinct_sentences(text), findings=case.findings, diagnosis=topic)
     decided = [claim for claim in claims if claim.verdict != "not_covered"]
     if not decided:
         return None
@@ -204,7 +204,7 @@ def semantic_reward(graph: Graph, parsed: ParsedText, case: CaseFacts, *, statem
     return supported / (supported + contradicted) * min(1.0, supported / statements)
 
 
-def _distinct(text: str) -> str:
+def distinct_sentences(text: str) -> str:
     """The sentences, each once, without those too long to be read."""
     seen: dict[tuple[str, ...], str] = {}
     for sentence in split_sentences(text[:LONGEST_TEXT]):

@@ -6,6 +6,7 @@
     metrics.jsonl      one line a logged step          samples.jsonl   completions with their rewards
     memory.json        what was estimated, free at the start, and measured at the peak
     log.txt            what the process wrote          cache/          what it measured of the images
+    pairs.json         of DPO: their lengths           pairs.jsonl     those that the graph made
     checkpoint-N/      to resume from                  final/          the result
     STOP               exists once someone asked the run to stop
 

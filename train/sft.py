@@ -23,7 +23,7 @@ from dermiq.types import CLASS_NAMES, CLASSES, PatientContext
 from train import runs
 from train.cases import Case, Item, Measured, Row, Written, lesion_image
 from train.estimate import Shape, longest, some
-from train.examples import ChatConfig, Turns, as_dataset
+from train.examples import ChatConfig, Turns, UpToTheEnd, as_dataset
 from train.options import option
 from train.stage import arguments, run_stage
 
@@ -90,12 +90,9 @@ class Writer:
         return [*differential_messages(context), answer]
 
     def _written(self, example: Mapping[str, Any]) -> dict[str, Any]:
-        """TRL's columns, with texts made turns, so that the model's template applies to all of them."""
-        turns = {}
-        for column, role in zip(self.config.columns, ("user", "assistant"), strict=True):
-            value = example[column]
-            turns[column] = [{"role": role, "content": value}] if isinstance(value, str) else value
-        return {"images": example["images"], **turns}
+        prompt = self._turns.written(example["prompt"], "user", images=len(example["images"]))
+        answer = self._turns.written(example["completion"], "assistant")
+        return {"images": example["images"], "prompt": prompt, "completion": answer}
 
 
 def build(config: SFTConfig, vlm: VLM, owner: Owner) -> Any:
@@ -107,13 +104,15 @@ def build(config: SFTConfig, vlm: VLM, owner: Owner) -> Any:
     rank = int(os.environ.get("RANK", "0"))
     writer = Writer(config, vlm, Measured(owner.folder / "cache", rank=rank))
     shared = arguments(config, owner.folder, vlm.device, has_val=bool(val))
-    return SFTTrainer(
+    trainer = SFTTrainer(
         model=vlm.model,
         args=Arguments(**shared, max_length=None, completion_only_loss=True, packing=False),  # no image cut away
         train_dataset=as_dataset(train, writer, each=config.texts),
         eval_dataset=as_dataset(val, writer) if config.eval_every else None,
         processing_class=vlm.processor,
     )
+    trainer.data_collator = UpToTheEnd(trainer.data_collator, vlm)
+    return trainer
 
 
 def run(config: SFTConfig, owner: Owner) -> None:

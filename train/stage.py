@@ -250,10 +250,17 @@ def arguments(config: StageConfig, folder: Path, device: str, *, has_val: bool) 
     }
 
 
+def drop_reference_copy(model: Any) -> None:
+    """TRL copies LoRA for its reference. Ours is new, and does nothing yet: without any the model is the same."""
+    if "ref" in getattr(model, "peft_config", {}):
+        model.delete_adapter("ref")
+
+
 def run_stage(config: C, owner: Owner, build: Callable[[C, VLM, Owner], Any], *, window: int = 1) -> None:
     """Loads, trains from the last checkpoint on, exports. Returns early where a stop was asked for.
 
-    `window`: the steps after which a stop can be resumed exactly (the iterations over one rollout).
+    `build` gives None where it stopped on request. `window`: the steps after which a stop can be resumed exactly (the
+    iterations over one rollout).
     """
     device = _prepare_process(config)
     _estimate(config, owner, device)
@@ -296,13 +303,13 @@ def _run(config: C, owner: Owner, build: Callable[[C, VLM, Owner], Any], device:
         write_json(owner.folder / "environment.json", environment(vlm))
         check_disk(owner.folder, disk_bytes(config, vlm.model))
     trainer = build(config, vlm, owner)
+    if trainer is None or owner.stop_requested:
+        return
     if not config.lora_rank:
         trainer._load_from_checkpoint = partial(_load_whole, trainer)
     callback = _attach(trainer, config, owner, window)
     if owner.is_main:
         print(_summary(trainer, config, device), flush=True)
-    if owner.stop_requested:
-        return
     found = last_checkpoint(owner.folder)
     if found and (read_json(found[1] / MANIFEST) or {}).get("ended"):
         trainer._load_from_checkpoint(str(found[1]))  # `train` would do one step more

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Mapping, Sequence
-from functools import partial
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from dermiq.knowledge import Graph, retrieve
@@ -53,6 +53,7 @@ QUESTIONS = (
 WHY_NOT = ("Why not {other}?", "What speaks against {other}?", "Could it be {other}?")
 TELL = ("What is known about {other}?", "What should I look for?", "What would settle it?", "Tell me more.")
 KEPT = ("The image fits {label} best.", "I keep to my answer: this looks most like {label}.")
+TREATED = ("How is it treated?", "What would you do about it?", "Does it have to be removed?")
 URGENT = ("Is it urgent?", "Does this need a referral?", "How soon should it be seen?")
 
 
@@ -94,26 +95,53 @@ class Taught(Protocol):
     def probabilities(self) -> Mapping[str, float]: ...
 
 
-def reasoning_chat(
-    case: Taught, graph: Graph, rng: random.Random, *, told: float, facts: int, follow_up: float, question: str = ""
-) -> list[dict[str, Any]]:
-    """A case with facts on its likely diagnoses, in an order that does not give the label away.
+@dataclass(frozen=True)
+class Asked:
+    """The first question of a case, and what it was made of."""
 
-    `told` is the share of cases whose patient is told, `follow_up` that of chats that go on with a second question.
-    """
+    messages: list[dict[str, Any]]  # system and user turn
+    evidence: Evidence
+    order: list[str]  # the other classes, likeliest first
+    context: PatientContext  # what was told of the patient
+
+
+def first_question(
+    case: Taught, graph: Graph, rng: random.Random, *, told: float, facts: int, question: str = ""
+) -> Asked:
+    """With facts on the likely diagnoses, in an order that does not give the label away."""
     context = case.context if rng.random() < told else PatientContext()
     order = soft_order(case.probabilities, case.label, rng)
     candidates = [case.label, order[0]]
     rng.shuffle(candidates)
     question = question or rng.choice(QUESTIONS)
-    known = partial(retrieve, graph, context=context, findings=case.findings)
-    evidence = known(question, differential=[*candidates, order[1]], k=facts)
-    messages = reasoning_messages(context, case.findings, evidence, question)
-    messages.append(assistant_message(reasoning_text(case.findings, case.label, order, evidence, rng)))
+    evidence = retrieve(
+        graph, question, differential=[*candidates, order[1]], context=context, findings=case.findings, k=facts
+    )
+    return Asked(reasoning_messages(context, case.findings, evidence, question), evidence, order, context)
+
+
+def reasoning_chat(
+    case: Taught, graph: Graph, rng: random.Random, *, told: float, facts: int, follow_up: float, question: str = ""
+) -> list[dict[str, Any]]:
+    """The first question with its answer, and perhaps a second one.
+
+    `told` is the share of cases whose patient is told, `follow_up` that of chats that go on with a second question.
+    """
+    asked = first_question(case, graph, rng, told=told, facts=facts, question=question)
+    order = asked.order
+    answer = reasoning_text(case.findings, case.label, order, asked.evidence, rng)
+    messages = [*asked.messages, assistant_message(answer)]
     if rng.random() < follow_up:
         kind = rng.choice((WHY_NOT, WHY_NOT, TELL, URGENT))
         later = rng.choice(kind).format(other=CLASS_NAMES[rng.choice(order[:3])])
-        more = known(later, differential=[case.label, order[0]], k=3)
+        more = retrieve(
+            graph,
+            later,
+            differential=[case.label, order[0]],
+            context=asked.context,
+            findings=case.findings,
+            k=3,
+        )
         messages.append(follow_up_message(more, later))
         messages.append(assistant_message(follow_up_text(later, case.label, more, rng)))
     return messages

@@ -55,6 +55,12 @@ def lesion_window(
     ones as near as the lesion asks, so that a lesion in a wide photograph is seen at the size that the
     training images show. Without an outline: the central square.
     """
+    top, left, bottom, right = window_box(outline, extents=extents, smallest=smallest)
+    return pixels[top:bottom, left:right]
+
+
+def window_box(outline: np.ndarray, *, extents: float, smallest: float) -> tuple[int, int, int, int]:
+    """Top, left, bottom and right of that square, in pixels."""
     height, width = outline.shape
     short = min(height, width)
     rows, columns = np.flatnonzero(outline.any(1)), np.flatnonzero(outline.any(0))
@@ -67,7 +73,7 @@ def lesion_window(
         side = float(np.clip(longest * extents, min(floor, short), short))
     top = round(float(np.clip(centre_y - side / 2, 0, height - side)))
     left = round(float(np.clip(centre_x - side / 2, 0, width - side)))
-    return pixels[top : top + round(side), left : left + round(side)]
+    return top, left, top + round(side), left + round(side)
 
 
 def squash(pixels: np.ndarray, size: int) -> Tensor:

@@ -1,0 +1,534 @@
+"""Preferences for DPO, with the knowledge graph in the expert's place: a model's own answers in pairs.
+
+    python -m train.preferences --model nano --data ham10000 --images 60 --out pairs.jsonl
+    python -m train.preferences --model runs/NAME --data mine.csv --answers 8 --out pairs.jsonl --json
+
+Each image is asked about as in a consultation, some are asked a second question; several answers are drawn to each,
+scored and paired as `train.proxy` says. The file has TRL's columns for DPO (images, prompt, chosen, rejected), and
+margin, decided_by, reasons, scores, group, split, diagnosis, case and made (model, graph, settings); `train.cases`
+reads it. `boxes` says which part of an image the model saw: images stay where they are. Beside it lie every answer
+that was drawn (`.cases.jsonl`) and what was measured of the images (the folder `.measured`). A command that was
+stopped goes on from there when it is given again, and ends with the same files.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import statistics
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dermiq.errors import DataError, DermIQError, InputError
+from dermiq.types import CLASS_NAMES, Evidence
+from train import options
+from train.cases import Case, Item, Measured, Row, choose, labelled, lesion_image, read_source
+from train.examples import ChatOptions, Turns
+from train.options import option
+from train.proxy import PARTS, Choice, ProxySettings, Question, Scored, choose_pairs, score
+from train.run_folder import write_whole
+
+if TYPE_CHECKING:
+    from dermiq.knowledge import Graph
+    from dermiq.vlm.load import VLM
+    from train.texts import Asked
+
+FACTS_LATER = 3  # shown with a second question, as in a consultation
+Line = dict[str, Any]
+
+
+# --- asking -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Answered:
+    """One question with all its answers and the pairs among them."""
+
+    text: str  # of the question
+    messages: Sequence[Mapping[str, Any]]
+    answers: tuple[Scored, ...]
+    choice: Choice
+
+
+class Proxy:
+    """Asks a model, and lets the graph prefer. The same row always gets the same answers."""
+
+    def __init__(
+        self, vlm: VLM, measured: Measured, settings: ProxySettings, chat: ChatOptions, *, seed: int, graph: Graph
+    ) -> None:
+        from train.rollout import Sampler, SamplingSettings
+
+        self.vlm, self.measured, self.graph = vlm, measured, graph
+        self.settings, self.chat, self.seed = settings, chat, seed
+        self._sampler = Sampler(vlm.model)
+        self._sampling = SamplingSettings(
+            max_new_tokens=settings.new_tokens,
+            temperature=settings.temperature,
+            top_p=settings.top_p,
+            end_ids=tuple(sorted(vlm.end_ids)),
+            banned_ids=tuple(sorted(vlm.banned_ids - vlm.end_ids)),
+            pad_id=vlm.processor.tokenizer.pad_token_id or 0,
+        )
+
+    def close(self) -> None:
+        """The model can be saved and trained again."""
+        self._sampler.close()
+
+    def image(self, row: Row) -> np.ndarray:
+        """What the model sees of it: (H, W, 3) uint8."""
+        return np.asarray(lesion_image(row.image, self.box(row)))
+
+    def box(self, row: Row) -> tuple[int, int, int, int] | None:
+        return self.measured.of(row.image).window if self.chat.window else None
+
+    def ask(self, row: Row) -> list[Answered]:
+        """The first question, and perhaps a second one behind a right answer to it."""
+        from train.texts import first_question
+
+        name = Path(row.image).name  # the same wherever the data lies
+        rng = random.Random(f"{self.seed}:{name}")
+        case = Case(row, self.measured.of(row.image))
+        asked = first_question(
+            case, self.graph, rng, told=self.chat.told_share, facts=self.chat.facts, question=row.question
+        )
+        later, goes_on = _later_question(asked.order, rng), rng.random() < self.settings.follow_up_share
+        image = self.image(row)
+        question = Question(row.label, case.findings, _numbered(asked.evidence))
+        first = self._answered(asked.messages, question, image, seed=f"{self.seed}:{name}:first")
+        right = _to_go_on_from(first)
+        if not goes_on or right is None:
+            return [first]
+        return [first, self._second(case, asked, later, right, image, seed=f"{self.seed}:{name}:second")]
+
+    def _second(
+        self, case: Case, asked: Asked, later: str, before: Scored, image: np.ndarray, *, seed: str
+    ) -> Answered:
+        from dermiq.assess import renumbered
+        from dermiq.knowledge import retrieve
+        from dermiq.vlm.prompts import assistant_message, follow_up_message
+
+        found = retrieve(
+            self.graph,
+            later,
+            differential=[case.label, asked.order[0]],
+            context=asked.context,
+            findings=case.findings,
+            k=FACTS_LATER,
+        )
+        new = renumbered(found, after=len(asked.evidence.items))
+        question = Question(
+            case.label,
+            case.findings,
+            {**_numbered(asked.evidence), **_numbered(new)},
+            text=later,
+            given=tuple(item.fact for item in new.items),
+            is_follow_up=True,
+        )
+        messages = [*asked.messages, assistant_message(before.text), follow_up_message(new, later)]
+        return self._answered(messages, question, image, seed=seed)
+
+    def _answered(
+        self, messages: Sequence[Mapping[str, Any]], question: Question, image: np.ndarray, *, seed: str
+    ) -> Answered:
+        answers = tuple(
+            score(self.graph, text, question, ended=ended) for text, ended in self._drawn(messages, image, seed)
+        )
+        return Answered(_asked_text(messages), messages, answers, choose_pairs(answers, self.settings))
+
+    def _drawn(self, messages: Sequence[Mapping[str, Any]], image: np.ndarray, seed: str) -> list[tuple[str, bool]]:
+        """Texts, and whether each ended by itself."""
+        prompt = self.vlm.encoder.encode(messages, [image])
+        number = random.Random(seed).getrandbits(48)
+        rollout = self._sampler.sample(prompt.inputs, self.settings.answers, self._sampling, seed=number)
+        decode = self.vlm.processor.tokenizer.decode
+        texts = [
+            decode(ids[mask].tolist(), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+            for ids, mask in zip(rollout.completions, rollout.mask, strict=True)
+        ]
+        return list(zip(texts, rollout.finished.tolist(), strict=True))
+
+
+def _later_question(order: Sequence[str], rng: random.Random) -> str:
+    from train.texts import TELL, TREATED, URGENT, WHY_NOT
+
+    return rng.choice(rng.choice((WHY_NOT, TELL, URGENT, TREATED))).format(other=CLASS_NAMES[rng.choice(order[:3])])
+
+
+def _numbered(evidence: Evidence) -> dict[int, Any]:
+    return {item.number: item.fact for item in evidence.items}
+
+
+def _asked_text(messages: Sequence[Mapping[str, Any]]) -> str:
+    text = str(messages[-1]["content"][-1]["text"])
+    return next((line for line in text.splitlines() if line.startswith("Question: ")), text).removeprefix("Question: ")
+
+
+def _to_go_on_from(first: Answered) -> Scored | None:
+    """The preferred answer; without a pair the first that is right and whole."""
+    if first.choice.pairs:
+        return first.choice.pairs[0].chosen
+    return next((answer for answer in first.answers if answer.ended and answer.parts["correctness"] == 1.0), None)
+
+
+# --- the files --------------------------------------------------------------------------
+
+
+def cases_file(file: Path) -> Path:
+    return file.with_name(f"{file.stem}.cases.jsonl")
+
+
+class Pairs:
+    """The two files: a case's pairs are on the disk before the line that says that the case is done."""
+
+    def __init__(self, file: Path, made: Mapping[str, Any]) -> None:
+        """Opens them, begun or not. DataError where they are of another model, graph or setting."""
+        self.file, self.cases = file, cases_file(file)
+        self.made = json.loads(json.dumps(made))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if file.exists() and not self.cases.exists():
+            raise DataError(f"{file} exists, but {self.cases.name} beside it does not: name another file.")
+        lines = _whole_lines(self.cases)
+        if not lines:
+            lines = [_dumped({"made": self.made})]
+        self._refuse_other(json.loads(lines[0]).get("made", {}))
+        write_whole(self.cases, "".join(lines))
+        self.done = {json.loads(line)["case"] for line in lines[1:]}
+        kept = [line for line in _whole_lines(file) if json.loads(line).get("case") in self.done]
+        write_whole(file, "".join(kept))
+
+    def _refuse_other(self, begun: Mapping[str, Any]) -> None:
+        ours, theirs = _flat(self.made), _flat(begun)
+        other = sorted(name for name in {*ours, *theirs} if ours.get(name) != theirs.get(name))
+        if other:
+            name = other[0]
+            raise DataError(
+                f"{self.file} was begun with another {name} ({theirs.get(name)}, now {ours.get(name)}): name another "
+                f"file, or delete it and {self.cases.name}."
+            )
+
+    def add(self, case: Line, pairs: Sequence[Line]) -> None:
+        _append(self.file, pairs)
+        _append(self.cases, [case])
+        self.done.add(case["case"])
+
+    def lines(self) -> list[Line]:
+        """Of all cases that are done."""
+        return [json.loads(line) for line in _whole_lines(self.cases)[1:]]
+
+
+def _whole_lines(path: Path) -> list[str]:
+    """Without a last line that was being written, and without one that a power loss tore."""
+    if not path.exists():
+        return []
+    return [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if _is_whole(line)]
+
+
+def _is_whole(line: str) -> bool:
+    try:
+        return line.endswith("\n") and isinstance(json.loads(line), dict)
+    except ValueError:
+        return False
+
+
+def _append(path: Path, lines: Sequence[Line]) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write("".join(map(_dumped, lines)))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _dumped(line: Line) -> str:
+    return json.dumps(line) + "\n"  # in ASCII: some characters of a text would end a line for some readers
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat
+
+
+def provenance(vlm: VLM, settings: ProxySettings, chat: ChatOptions, *, seed: int) -> Line:
+    """What the pairs depend on besides the images. Folders are named without their path."""
+    from dermiq.knowledge.graph import FOLDER
+    from dermiq.knowledge.score import digest
+
+    own = {entry.name: getattr(settings, entry.name) for entry in fields(ProxySettings) if entry.name != "weights"}
+    names = [Path(part).name if Path(part).exists() else part for part in vlm.name.split(" + ")]
+    return {
+        "model": " + ".join(names),
+        "revision": vlm.revision,
+        "graph": digest(FOLDER / f"{table}.tsv" for table in ("nodes", "edges", "sources")),
+        "settings": {
+            **own,
+            "weights": asdict(settings.weights),
+            **{entry.name: getattr(chat, entry.name) for entry in fields(ChatOptions)},
+            "seed": seed,
+        },
+    }
+
+
+def write_pairs(
+    rows: Sequence[Item],
+    vlm: VLM,
+    measured: Measured,
+    settings: ProxySettings,
+    chat: ChatOptions,
+    *,
+    file: Path,
+    seed: int,
+    split: str = "train",
+    stop: Callable[[], bool] = lambda: False,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Summary:
+    """Adds the pairs of all rows that the file does not have yet, case by case, until `stop()`.
+
+    `progress` is told how many of the rows are done. Rows of several splits may go into one file, split by split.
+    DataError for rows without one of the seven labels, and for a file that was begun otherwise.
+    """
+    from dermiq.knowledge import Graph
+
+    asked = labelled(rows)
+    pairs = Pairs(file, provenance(vlm, settings, chat, seed=seed))
+    names = {_file_name(row.image, file): row for row in asked}
+    left = {name: row for name, row in names.items() if name not in pairs.done}
+    progress(len(names) - len(left), len(names))
+    if left and not stop():
+        proxy, turns = Proxy(vlm, measured, settings, chat, seed=seed, graph=Graph.load()), Turns(vlm)
+        try:
+            for number, (name, row) in enumerate(left.items(), 1):
+                asked_of = proxy.ask(row)
+                shared = {"case": name, "split": split, "group": row.group, "diagnosis": row.label}
+                shown = {"images": [name], **({"boxes": [list(box)]} if (box := proxy.box(row)) else {})}
+                lines = [{**shown, **line, **shared} for line in _pair_lines(asked_of, turns, pairs.made)]
+                pairs.add({**shared, "questions": [_question_line(answered) for answered in asked_of]}, lines)
+                progress(len(names) - len(left) + number, len(names))
+                if stop():
+                    break
+        finally:
+            proxy.close()
+    return summarised(pairs.lines(), left=sum(name not in pairs.done for name in names))
+
+
+def _file_name(image: str, file: Path) -> str:
+    """Relative where it lies beside or below the file, so that both can be moved together."""
+    path, folder = Path(image).resolve(), file.resolve().parent
+    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)
+
+
+def _pair_lines(asked: Sequence[Answered], turns: Turns, made: Line) -> Iterator[Line]:
+    from dermiq.vlm.prompts import assistant_message
+
+    for answered in asked:
+        for pair in answered.choice.pairs:
+            yield {
+                "prompt": turns(answered.messages),
+                "chosen": turns([assistant_message(pair.chosen.text)]),
+                "rejected": turns([assistant_message(pair.rejected.text)]),
+                "margin": pair.margin,
+                "decided_by": pair.decided_by,
+                "reasons": list(pair.reasons),
+                "scores": {"chosen": dict(pair.chosen.parts), "rejected": dict(pair.rejected.parts)},
+                "question": answered.text,
+                "made": made,
+            }
+
+
+def _question_line(answered: Answered) -> Line:
+    answers = answered.answers
+    return {
+        "question": answered.text,
+        "answers": [{"text": a.text, "ended": a.ended, "words": a.words, "parts": dict(a.parts)} for a in answers],
+        "pairs": [
+            {
+                "chosen": answers.index(pair.chosen),
+                "rejected": answers.index(pair.rejected),
+                "margin": pair.margin,
+                "decided_by": pair.decided_by,
+            }
+            for pair in answered.choice.pairs
+        ],
+        "dropped": dict(answered.choice.dropped),
+    }
+
+
+# --- summary ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a file holds. Shares are of 1; None where there is nothing to count."""
+
+    cases: int
+    left: int  # that were asked for and are not done
+    cases_with_pair: int
+    questions: int
+    follow_ups: int
+    answers: int
+    cut_off: int
+    right: float | None  # share of first answers with the label's diagnosis
+    pairs: int
+    dropped: Mapping[str, int]  # any two answers that are no pair, by reason
+    margin: float | None  # mean
+    decided_by: Mapping[str, int]
+    judged: Mapping[str, float | None]  # by part: share of answers
+    chosen: Mapping[str, float | None]  # by part: mean over the pairs where it could be judged
+    rejected: Mapping[str, float | None]
+    words_chosen: float | None
+    words_rejected: float | None
+    chosen_longer: float | None  # share of pairs
+
+
+def summarised(lines: Sequence[Line], *, left: int = 0) -> Summary:
+    """Of the lines of `.cases.jsonl`."""
+    questions = [question for line in lines for question in line["questions"]]
+    answers = [answer for question in questions for answer in question["answers"]]
+    pairs = [(question, pair) for question in questions for pair in question["pairs"]]
+    sides = {side: [question["answers"][pair[side]] for question, pair in pairs] for side in ("chosen", "rejected")}
+    first = [answer for line in lines for answer in line["questions"][0]["answers"]]
+    return Summary(
+        cases=len(lines),
+        left=left,
+        cases_with_pair=sum(any(question["pairs"] for question in line["questions"]) for line in lines),
+        questions=len(questions),
+        follow_ups=len(questions) - len(lines),
+        answers=len(answers),
+        cut_off=sum(not answer["ended"] for answer in answers),
+        right=_mean([answer["parts"]["correctness"] for answer in first]),
+        pairs=len(pairs),
+        dropped=dict(sum((Counter(question["dropped"]) for question in questions), Counter()).most_common()),
+        margin=_mean([pair["margin"] for _, pair in pairs]),
+        decided_by=dict(Counter(pair["decided_by"] for _, pair in pairs).most_common()),
+        judged={part: _mean([float(answer["parts"][part] is not None) for answer in answers]) for part in PARTS},
+        chosen={part: _mean([answer["parts"][part] for answer in sides["chosen"]]) for part in PARTS},
+        rejected={part: _mean([answer["parts"][part] for answer in sides["rejected"]]) for part in PARTS},
+        words_chosen=_mean([answer["words"] for answer in sides["chosen"]]),
+        words_rejected=_mean([answer["words"] for answer in sides["rejected"]]),
+        chosen_longer=_mean(
+            [float(one["words"] > two["words"]) for one, two in zip(sides["chosen"], sides["rejected"], strict=True)]
+        ),
+    )
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    judged = [value for value in values if value is not None]
+    return round(statistics.fmean(judged), 3) if judged else None
+
+
+def described(summary: Summary) -> str:
+    """The summary as a reader sees it."""
+    lines = [
+        f"{summary.cases} cases ({summary.left} left), {summary.cases_with_pair} of them with a pair; "
+        f"{summary.follow_ups} were asked a second question.",
+        f"{summary.answers} answers, {summary.cut_off} cut off; {_shown(summary.right)} of the first are right.",
+        f"{summary.pairs} pairs, mean margin {_shown(summary.margin)}; words: chosen {_shown(summary.words_chosen)}, "
+        f"rejected {_shown(summary.words_rejected)}, chosen longer in {_shown(summary.chosen_longer)}.",
+        "No pair: " + (", ".join(f"{why} {count}" for why, count in summary.dropped.items()) or "none") + ".",
+        f"{'part':<14}{'decided':>8}{'judged':>8}{'chosen':>8}{'rejected':>9}",
+    ]
+    for part in PARTS:
+        means = f"{_shown(summary.judged[part]):>8}{_shown(summary.chosen[part]):>8}{_shown(summary.rejected[part]):>9}"
+        lines.append(f"{part:<14}{summary.decided_by.get(part, 0):>8}{means}")
+    return "\n".join(lines)
+
+
+def _shown(value: float | None) -> str:
+    return "-" if value is None else f"{value:g}"
+
+
+# --- the command ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Options(ChatOptions, ProxySettings):
+    model: str = option("nano", "a model of the hub, a folder, a run's name, or nano: DermIQ-Nano")
+    load_in_4bit: bool = option(False, "keep the weights in 4 bits")
+    device: str = option("", "cpu, cuda, cuda:1, mps; empty: a GPU when there is one")
+    threads: int = option(0, "of the CPU; 0: as many as it has", minimum=0)
+    data: tuple[str, ...] = option(("ham10000", "pad_ufes_20"), "ham10000, pad_ufes_20 or CSV (image, label)")
+    data_folder: str = option("", "that holds ham10000/ and pad_ufes_20/; empty: DERMIQ_DATA")
+    split: str = option("train", "of the data", choices=("train", "val"))
+    images: int = option(60, "that are asked about, every class alike while it lasts; 0: all", minimum=0)
+    seed: int = option(1, "of everything that is drawn", minimum=0)
+    out: str = option("", "the JSONL file of pairs; one that was begun is gone on with")
+    json: bool = option(False, "print the summary as JSON")
+
+
+def run(config: Options) -> Summary:
+    """Raises DermIQError for what cannot be done, before the model is loaded where that can be known."""
+    from dermiq.vlm.load import load_vlm
+    from train.stage import resolved_model
+
+    file = Path(config.out).expanduser()
+    if file.suffix != ".jsonl":
+        raise InputError(f"out is {config.out!r}; it must name a .jsonl file, such as --out pairs.jsonl.")
+    found = [row for source in config.data for row in read_source(source, config.split, config.data_folder)]
+    rows = choose(labelled(found), config.images, config.seed)
+    if not rows:
+        raise DataError(f"There is nothing to ask about in {', '.join(config.data) or 'no data'} ({config.split}).")
+    model = resolved_model(config.model)
+    if config.threads:
+        import torch
+
+        torch.set_num_threads(config.threads)
+    vlm = load_vlm(model, load_in_4bit=config.load_in_4bit, device=config.device or None, fast=False)
+    vlm.model.requires_grad_(False)  # nothing trains here: the decoder may share the weights
+    measured = Measured(file.with_name(f"{file.stem}.measured"))
+    return write_pairs(
+        rows,
+        vlm,
+        measured,
+        config,
+        config,
+        file=file,
+        seed=config.seed,
+        split=config.split,
+        progress=_Clock(),
+    )
+
+
+class _Clock:
+    """After each case a line on standard error, with the time that is left."""
+
+    def __init__(self) -> None:
+        self._begun: tuple[float, int] | None = None
+
+    def __call__(self, done: int, total: int) -> None:
+        if self._begun is None:
+            self._begun = time.perf_counter(), done
+            print(f"{done} of {total} cases are done already." if done else f"{total} cases.", file=sys.stderr)
+            return
+        started, before = self._begun
+        each = (time.perf_counter() - started) / (done - before)
+        left = each * (total - done)
+        print(
+            f"{done} of {total} cases, {each:.1f} s each, about {left / 60:.0f} min left", file=sys.stderr, flush=True
+        )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = sys.argv[1:] if argv is None else argv
+    try:
+        config = options.load(Options, arguments, prog="python -m train.preferences", description=__doc__ or "")
+        summary = run(config)
+    except DermIQError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("Stopped. The same command goes on from here.", file=sys.stderr)
+        return 130
+    print(json.dumps(asdict(summary), ensure_ascii=False) if config.json else described(summary))
+    return 0
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    sys.exit(main())
