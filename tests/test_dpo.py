@@ -188,9 +188,9 @@ def test_losses_are_weighed_as_told(config: DPOConfig, tmp_path: Path) -> None:
     config = replace(config, loss=("sigmoid", "sft"), loss_weights=(1.0, 0.5), ld_alpha=0.5)
     trainer, _ = built(config, tmp_path)
     batch = trainer.data_collator([trainer.train_dataset[0]])
-    both = float(trainer.compute_loss(trainer.model, batch))
+    both = trainer.compute_loss(trainer.model, batch).item()
     trainer.loss_types, trainer.loss_weights = ["sft"], [1.0]
-    alone = float(trainer.compute_loss(trainer.model, batch))
+    alone = trainer.compute_loss(trainer.model, batch).item()
     assert both == pytest.approx(math.log(2) + 0.5 * alone, abs=1e-4)
     assert trainer.ld_alpha == 0.5
 

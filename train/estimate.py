@@ -33,11 +33,7 @@ MEMORY = "memory.json"  # in a run's folder
 SAMPLE = 8  # examples whose tokens are counted; the longest of them stands for all
 REFUSED, WARNED = 1.25, 0.8  # shares of the free memory; the estimate is right to about a quarter
 LOGIT_COPIES = 4  # of a tile: the product, its float32 scores, and the gradient of each
-TRL_TOKENS, TRL_VOCABULARY, TRL_COPIES = (
-    4096,
-    32_768,
-    8,
-)  # tiles of TRL's own head, and their copies in its backward pass
+TRL_TOKENS, TRL_VOCABULARY, TRL_COPIES = 4096, 32_768, 8  # tiles of TRL's head, and their copies in its backward pass
 BLOCK_4BIT = 64  # weights that share a scale, which is itself kept in a byte
 READERS = 160_000_000  # the specialist that measures the images on the CPU: weights and one reading
 CPU_WASTE = 0.6  # of what is kept for the backward pass: freed blocks that the C library keeps, as measured with Nano
@@ -52,11 +48,10 @@ class Shape:
     prompt: int  # tokens before what is learned, those of images included
     completion: int  # tokens that are learned
     rows: int  # completions that are learned together
-    shared: (
-        bool  # they follow one prompt that is read once, in chunks (`train.group_loss`); else whole sequences at once
-    )
-    sampled: bool = False  # the model writes them first
+    shared: bool  # they follow one prompt that is read once, in chunks (`train.group_loss`); else whole sequences
+    sampled: int = 0  # completions that the model writes at a time, before any is learned
     measured: bool = True  # the specialist measures the images
+    reference: bool = False  # a frozen copy of the model is compared with
 
 
 @dataclass(frozen=True)
@@ -112,6 +107,8 @@ def estimate_run(config: StageConfig, *, cache: Path | None = None) -> Estimate:
 def estimate(model: Any, config: StageConfig, shape: Shape, device: str, *, free: int | None = None) -> Estimate:
     """`model` may be on the meta device. With `free` bytes, chunks are as small as they must be."""
     parts = [*_held(model, config, device), *_sampling(model, shape, device)]
+    if shape.reference:
+        parts.append(Part("reference", parts[0].bytes, _ALWAYS, "the weights again, as they were before training"))
     if shape.measured and device == "cpu":
         parts.append(Part("specialist", READERS, _ALWAYS, "measures each image once, in the same memory"))
     held = sum(part.bytes for part in parts if part.when == _ALWAYS)
@@ -157,17 +154,19 @@ def _sampling(model: Any, shape: Shape, device: str) -> Iterator[Part]:
         return
     base = model.get_base_model() if hasattr(model, "peft_config") else model
     text = base.config.get_text_config(decoder=True)
-    tokens = (shape.rows + 1) * shape.prompt + shape.rows * shape.completion
-    why = f"keys and values of {shape.rows} completions of {shape.completion} tokens behind {shape.prompt}"
+    rows = shape.sampled
+    tokens = (rows + 1) * shape.prompt + rows * shape.completion
+    why = f"keys and values of {rows} completions of {shape.completion} tokens behind {shape.prompt}"
     yield Part("cache", tokens * _key_value_bytes(text) * base.dtype.itemsize, _SAMPLING, why)
     # logits, scores, probabilities in float32, the distribution function and its scaled copy in float64
-    yield Part("choice", shape.rows * text.vocab_size * 28, _SAMPLING, f"over {text.vocab_size} tokens, for each row")
+    yield Part("choice", rows * text.vocab_size * 28, _SAMPLING, f"over {text.vocab_size} tokens, for each row")
     if device == "cpu" and not hasattr(model, "peft_config"):
         from dermiq.vlm.fast import FastDecoder
 
         if FastDecoder.supports(base, adapters=True):
             count = sum(p.numel() for n, p in base.named_parameters() if "vision" not in n)
-            yield Part("decoder", 4 * count, _ALWAYS, "a copy of the language model, laid out for sampling")
+            when = _ALWAYS if shape.shared else _SAMPLING  # GRPO samples again, DPO does not
+            yield Part("decoder", 4 * count, when, "a copy of the language model, laid out for sampling")
 
 
 def _learning(model: Any, config: StageConfig, shape: Shape, device: str, free: int | None) -> Iterator[Part]:
@@ -300,10 +299,10 @@ def longest(vlm: VLM, examples: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
     prompts, completions = [0], [0]
     for example in examples:
         images, prompt = example["images"], example["prompt"]
-        prompts.append(_tokens(vlm, _with_places(prompt, len(images)), images))
+        prompts.append(tokens_of(vlm, _with_places(prompt, len(images)), images))
         for name in ("completion", "chosen", "rejected"):
             if name in example:
-                completions.append(_tokens(vlm, example[name], []))
+                completions.append(tokens_of(vlm, example[name], []))
     return max(prompts), max(completions)
 
 
@@ -315,7 +314,7 @@ def _with_places(turns: Any, images: int) -> Any:
     return prepare_multimodal_messages(turns, images=[None] * images)
 
 
-def _tokens(vlm: VLM, turns: Any, images: Sequence[Any]) -> int:
+def tokens_of(vlm: VLM, turns: Any, images: Sequence[Any]) -> int:
     if isinstance(turns, str):
         return len(vlm.processor.tokenizer(turns)["input_ids"])
     text = vlm.processor.apply_chat_template(turns, add_generation_prompt=bool(images), tokenize=False)

@@ -218,7 +218,7 @@ def _work(folder: str, stop_at: int | None) -> None:
             if step >= stop_at:
                 (run / STOP).touch()
 
-        runs.Owner.progress = stopping  # type: ignore[method-assign]
+        runs.Owner.progress = stopping  # type: ignore[method-assign,assignment]
     runs.work(run)
 
 

@@ -70,7 +70,8 @@ class GRPOConfig(ChatConfig):
     def shape(self, vlm: VLM, cache: Path) -> Shape:
         asker = Asker(self, vlm, Measured(cache))
         prompt, _ = longest(vlm, [asker(row) for row in some(self.rows()[0])])
-        return Shape(prompt, self.new_tokens, rows=self.group, shared=True, sampled=True)
+        copied = self.beta > 0 and self.lora_rank == 0
+        return Shape(prompt, self.new_tokens, rows=self.group, shared=True, sampled=self.group, reference=copied)
 
     def usable(self, rows: list[Item]) -> list[Item]:
         return list(labelled(rows))
