@@ -312,6 +312,20 @@ def test_data_that_is_no_pairs_is_refused(config: DPOConfig, tmp_path: Path) -> 
     file.write_text(json.dumps({"images": ["0.png"], "prompt": "?", "completion": "!"}))
     with pytest.raises(DermIQError, match="line 1 lacks chosen, rejected"):
         replace(config, preferences=(str(file),)).check()
+    file.write_text(json.dumps({"photo": "0.png", "prompt": "?", "chosen": "!", "rejected": "."}))
+    with pytest.raises(DermIQError, match="line 1 lacks images"):
+        replace(config, preferences=(str(file),)).check()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_pairs_without_an_image_train_beside_others(family: str, config: DPOConfig, tmp_path: Path) -> None:
+    file = write_pairs(tmp_path / "mixed" / "pairs.jsonl", 3, images=[[], ["1.png"], []])
+    config = replace(config, model=str(save_tiny(family, tmp_path / family)), preferences=(str(file),))
+    trainer, _ = built(config, tmp_path)
+    examples = {len(example["images"]): example for example in trainer.train_dataset}
+    for batch in ([examples[0], examples[1]], [examples[0], examples[0]]):
+        loss = trainer.compute_loss(trainer.model, trainer.data_collator(batch)).item()
+        assert loss == pytest.approx(math.log(2), abs=1e-5)
 
 
 @pytest.fixture

@@ -213,7 +213,8 @@ def _loaded(found: Any, index: int) -> Mapping[str, Any]:
 
 
 def _refuse_missing_columns(example: Mapping[str, Any], columns: Sequence[str], where: str) -> None:
-    missing = [column for column in columns if column not in example]
+    known = {*example, *(["images"] if "image" in example else [])}
+    missing = [column for column in columns if column not in known]
     if missing:
         hint = (
             " (`messages` would train on the questions, too: give prompt and completion)"

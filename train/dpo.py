@@ -50,7 +50,7 @@ TELLING_SHARE = 0.7  # of pairs whose longer answer is the chosen one: from here
 @dataclass(frozen=True)
 class DPOConfig(ChatConfig):
     stage: ClassVar[str] = "train.dpo"
-    columns: ClassVar[tuple[str, ...]] = ("prompt", *ANSWERS)
+    columns: ClassVar[tuple[str, ...]] = ("images", "prompt", *ANSWERS)
 
     preferences: tuple[str, ...] = option(
         (), "pairs: JSONL or data sets with prompt, chosen, rejected, images; empty: made from the data by the graph"
