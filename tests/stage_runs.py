@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from train.proxy import PARTS, Question, Scored
 from train.stage import StageConfig
 
 CONFIGS = Path(runs.__file__).parent / "configs"
+CHOSEN, REJECTED = "It looks benign.", "The lesion grew or bled, so it is melanoma."
 
 
 def make_table(folder: Path, rows: int = 8, **columns: list[Any]) -> Path:
@@ -34,6 +37,23 @@ def make_table(folder: Path, rows: int = 8, **columns: list[Any]) -> Path:
             Image.fromarray(drawn[i % len(drawn)][i:, :]).save(folder / f"{i}.png")  # no two alike
             writer.writerow([f"{i}.png", *(values[i] for values in named.values())])
     return folder / "table.csv"
+
+
+def write_pairs(file: Path, count: int = 6, **columns: Sequence[Any]) -> Path:
+    """Pairs about real (drawn) lesions beside the file."""
+    make_table(file.parent, rows=count)
+    pairs = [
+        {
+            "images": [f"{i}.png"],
+            "prompt": f"What is lesion {i}?",
+            "chosen": CHOSEN,
+            "rejected": REJECTED,
+            **{name: values[i] for name, values in columns.items()},
+        }
+        for i in range(count)
+    ]
+    file.write_text("\n".join(json.dumps(pair) for pair in pairs))
+    return file
 
 
 def tiny_options(folder: Path) -> dict[str, Any]:

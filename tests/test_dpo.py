@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,17 @@ from safetensors.torch import load_file
 
 from dermiq.errors import DermIQError
 from dermiq.vlm.load import VLM, load_vlm
-from tests.stage_runs import CONFIGS, drawn_score, make_table, tiny_options, train, weights_of
+from tests.stage_runs import (
+    CHOSEN,
+    CONFIGS,
+    REJECTED,
+    drawn_score,
+    make_table,
+    tiny_options,
+    train,
+    weights_of,
+    write_pairs,
+)
 from tests.tiny import FAMILIES, picture, save_tiny
 from train import dpo, options, preferences, runs, stage
 from train.cases import read_source
@@ -29,24 +38,6 @@ from train.run_folder import read_json, read_lines
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning"),  # peft
 ]
-CHOSEN, REJECTED = "It looks benign.", "The lesion grew or bled, so it is melanoma."
-
-
-def write_pairs(file: Path, count: int = 6, **columns: Sequence[Any]) -> Path:
-    """Pairs about real (drawn) lesions beside the file."""
-    make_table(file.parent, rows=count)
-    pairs = [
-        {
-            "images": [f"{i}.png"],
-            "prompt": f"What is lesion {i}?",
-            "chosen": CHOSEN,
-            "rejected": REJECTED,
-            **{name: values[i] for name, values in columns.items()},
-        }
-        for i in range(count)
-    ]
-    file.write_text("\n".join(json.dumps(pair) for pair in pairs))
-    return file
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 MEMORY = "memory.json"  # in a run's folder
 SAMPLE = 8  # examples whose tokens are counted; the longest of them stands for all
 REFUSED, WARNED = 1.25, 0.8  # shares of the free memory; the estimate is right to about a quarter
-LOGIT_COPIES = 4  # of a tile: the product, its float32 scores, and the gradient of each
+LOGIT_COPIES = 3  # of a tile: the product, its probabilities, and the gradient
 TRL_TOKENS, TRL_VOCABULARY, TRL_COPIES = 4096, 32_768, 8  # tiles of TRL's head, and their copies in its backward pass
 BLOCK_4BIT = 64  # weights that share a scale, which is itself kept in a byte
 READERS = 160_000_000  # the specialist that measures the images on the CPU: weights and one reading

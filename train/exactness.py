@@ -5,8 +5,9 @@
 For each stage and seed a tiny real model is trained on drawn lesions, with options drawn by the seed: once unbroken,
 and once stopped at a random step and resumed. Then runs are ended by SIGKILL at random moments: their folder must be
 readable, every checkpoint in it whole, and the resumed run must end as the unbroken one. Each of these runs is a
-process of its own, forked from one that has imported the libraries and computed nothing. Needs the repository's tests/
-for the model and the images, and a system that can fork.
+process of its own, forked from one that has imported the libraries and computed nothing. Half of the seeds of DPO learn
+written pairs; the others make theirs first, of what the tiny model writes: noise, so that its scores are drawn, too.
+Needs the repository's tests/ for the model and the images, and a system that can fork.
 """
 
 from __future__ import annotations
@@ -30,10 +31,12 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from train import runs
+from train import preferences, runs
+from train.preferences import cases_file
 from train.run_folder import STOP, checkpoints, is_complete, read_lines
 
 THREADS = 1
+WRITTEN = "written"  # stands for the file of pairs
 TIMES = ("seconds", "runtime", "per_second", "step_time", "peak_memory")  # in names of what no two runs share
 IMPORTS = (
     "dermiq.knowledge",
@@ -41,7 +44,9 @@ IMPORTS = (
     "peft",
     "trl.trainer.grpo_trainer",
     "trl.trainer.sft_trainer",
+    "trl.trainer.dpo_trainer",
     "train.group_trainer",
+    "train.preferences",
 )
 
 
@@ -74,7 +79,15 @@ def grpo(rng: random.Random) -> dict[str, Any]:
     return made | {"beta": rng.choice((0.0, 0.1)) if made["lora_rank"] else 0.0}
 
 
-STAGES: Mapping[str, Callable[[random.Random], dict[str, Any]]] = {"sft": sft, "grpo": grpo}
+def dpo(rng: random.Random) -> dict[str, Any]:
+    made = any_stage(rng) | {"batch_size": rng.randint(1, 2), "beta": rng.choice((0.1, 0.5))}
+    if rng.random() < 0.5:
+        return made | {"preferences": (WRITTEN,)}
+    proxy = {"answers": 4, "new_tokens": 6, "max_length_ratio": 0.0, "min_margin": 0.01}
+    return made | {"facts": 1, "proxy": proxy}
+
+
+STAGES: Mapping[str, Callable[[random.Random], dict[str, Any]]] = {"sft": sft, "grpo": grpo, "dpo": dpo}
 """A stage's module in `train`, and the options that a seed gives it."""
 
 
@@ -156,7 +169,7 @@ def _moment(run: runs.Run) -> str:
     if run.state == "finished":
         return "already finished"
     if run.status.total is None:
-        return "before training"
+        return "while pairs are made" if cases_file(run.folder / "pairs.jsonl").exists() else "before training"
     half = [path for path in run.folder.glob("checkpoint-*") if not is_complete(path)]
     if half or (run.folder / "final").exists():
         return "while saving"
@@ -167,11 +180,12 @@ class Place:
     """Where one stage's runs are made, each worked on by a process of its own."""
 
     def __init__(self, stage: str, folder: Path) -> None:
-        from tests.stage_runs import tiny_options
+        from tests.stage_runs import tiny_options, write_pairs
 
         folder.mkdir(parents=True, exist_ok=True)
         self.stage, self.root, self._shared = stage, folder / "runs", folder / "measured"
         self._options = tiny_options(folder)
+        self._pairs = str(write_pairs(folder / "pairs" / "pairs.jsonl", 8))
         self._context = get_context("forkserver")
         self._context.set_forkserver_preload(list(IMPORTS))
 
@@ -179,6 +193,8 @@ class Place:
         from train import options
 
         values = self._options | STAGES[self.stage](rng) | {"threads": THREADS}
+        if values.get("preferences") == (WRITTEN,):
+            values["preferences"] = (self._pairs,)
         return options.make(import_module(f"train.{self.stage}").CONFIG, values)
 
     def created(self, config: Any, name: str) -> Path:
@@ -206,7 +222,9 @@ class Place:
 
 def _work(folder: str, stop_at: int | None) -> None:
     """The process of one run."""
-    run = Path(folder)
+    from tests.stage_runs import drawn_score
+
+    run, preferences.score = Path(folder), drawn_score
     log = os.open(run / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for stream in (1, 2):
         os.dup2(log, stream)
@@ -254,7 +272,7 @@ def difference(whole: Path, run: Path) -> str:
     moved = [name for name, value in theirs.items() if value.numpy().tobytes() != ours[name].numpy().tobytes()]
     if moved:
         return f"{len(moved)} of {len(theirs)} tensors differ, such as {moved[0]}"
-    for name in ("metrics.jsonl", "samples.jsonl"):
+    for name in ("pairs.jsonl", "metrics.jsonl", "samples.jsonl"):
         pairs = zip(_lines(run / name), _lines(whole / name), strict=False)
         wrong = next((number for number, (a, b) in enumerate(pairs, 1) if a != b), None)
         if wrong or len(_lines(run / name)) != len(_lines(whole / name)):
@@ -284,7 +302,7 @@ def report(studies: Mapping[str, Study], *, seeds: int) -> Iterator[str]:
     yield ""
     for stage, found in studies.items():
         yield f"{stage}, killed: " + ", ".join(f"{name} {count}" for name, count in sorted(found.moments.items())) + "."
-    yield "Identical: every byte of the weights, every logged number but times and memory, every sample."
+    yield "Identical: every byte of the weights, every logged number but times and memory, every sample, every pair."
     for stage, found in studies.items():
         yield from (f"{stage}: {failure}" for failure in found.failures)
 
