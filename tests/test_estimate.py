@@ -119,6 +119,21 @@ def test_too_little_memory_is_said_before_weights_are_loaded(
     assert train(replace(config, check_memory=False), tmp_path / "runs", "anyhow").state == "finished"
 
 
+def test_too_full_a_disk_is_said_before_weights_are_loaded(
+    config: GRPOConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def loaded(*args: Any) -> None:
+        raise AssertionError("weights were loaded")
+
+    folder = runs.create(config, root=tmp_path / "runs")
+    monkeypatch.setattr(runs.shutil, "disk_usage", lambda path: type("usage", (), {"free": 100_000_000}))
+    monkeypatch.setattr(stage, "load_model", loaded)
+    status = runs.work(folder)
+    assert status.state == "failed"
+    assert "has 0.1 GB free and the run needs 0.1 GB. Free some" in status.reason
+    assert not (folder / "cache").exists()
+
+
 def test_what_is_near_is_warned_of_and_what_is_small_is_not(config: GRPOConfig) -> None:
     found = estimate_run(config)
     assert refuse(found, 10 * found.total, config) == ""

@@ -90,18 +90,26 @@ def in_words(count: float) -> str:
 # --- the estimate -----------------------------------------------------------------------
 
 
-def estimate_run(config: StageConfig, *, cache: Path | None = None) -> Estimate:
-    """Of a run with these options on this machine. `cache` is where measurements of images are kept."""
+def without_weights(config: StageConfig) -> VLM:
+    """What would be trained, with LoRA where it is asked for; its parameters are on the meta device."""
     from dermiq.vlm.load import load_skeleton
     from train.stage import make_trainable, resolved_model
 
-    device = config.place()
     dtype = config.dtype or ("float32" if config.lora_rank == 0 else None)
-    vlm = load_skeleton(resolved_model(config.model), device=device, dtype=dtype)
+    vlm = load_skeleton(resolved_model(config.model), device=config.place(), dtype=dtype)
+    vlm.model = make_trainable(vlm.model, config)
+    return vlm
+
+
+def estimate_run(config: StageConfig, vlm: VLM | None = None, *, cache: Path | None = None) -> Estimate:
+    """Of a run with these options on this machine. `vlm` is `without_weights(config)`; `cache` is where measurements of
+    images are kept.
+    """
+    vlm, device = vlm or without_weights(config), config.place()
     with contextlib.ExitStack() as stack:
         folder = cache or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         shape = config.shape(vlm, folder)
-    return estimate(make_trainable(vlm.model, config), config, shape, device, free=free_on(device))
+    return estimate(vlm.model, config, shape, device, free=free_on(device))
 
 
 def estimate(model: Any, config: StageConfig, shape: Shape, device: str, *, free: int | None = None) -> Estimate:

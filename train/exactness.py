@@ -13,6 +13,7 @@ Needs the repository's tests/ for the model and the images, and a system that ca
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import platform
@@ -30,6 +31,8 @@ from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
+
+from PIL import Image
 
 from train import preferences, runs
 from train.preferences import cases_file
@@ -52,7 +55,7 @@ IMPORTS = (
 
 def any_stage(rng: random.Random) -> dict[str, Any]:
     return {
-        "steps": 2 * rng.randint(2, 4),
+        "steps": 2 * rng.randint(2, 3),
         "accumulation": rng.randint(1, 2),
         "schedule": rng.choice(("cosine", "linear", "constant_with_warmup")),
         "warmup_steps": rng.randint(0, 2),
@@ -186,6 +189,8 @@ class Place:
         self.stage, self.root, self._shared = stage, folder / "runs", folder / "measured"
         self._options = tiny_options(folder)
         self._pairs = str(write_pairs(folder / "pairs" / "pairs.jsonl", 8))
+        for path in folder.glob("*/*.png"):
+            Image.open(path).reduce(2).save(path)  # most of the time goes into reading them
         self._context = get_context("forkserver")
         self._context.set_forkserver_preload(list(IMPORTS))
 
@@ -224,6 +229,7 @@ def _work(folder: str, stop_at: int | None) -> None:
     """The process of one run."""
     from tests.stage_runs import drawn_score
 
+    gc.freeze()  # the libraries, which were imported before the fork
     run, preferences.score = Path(folder), drawn_score
     log = os.open(run / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for stream in (1, 2):

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from dermiq.errors import DermIQError, InputError, ModelError
-from train.estimate import Watch, estimate_run, free_on, note, refuse
+from train.estimate import Watch, estimate_run, free_on, note, refuse, without_weights
 from train.options import option
 from train.run_folder import CONFIG, MANIFEST, checkpoints, is_complete, last_checkpoint, read_json, seal, write_json
 from train.runs import REPOSITORY, Owner, check_disk, runs_folder
@@ -273,9 +273,14 @@ def run_stage(config: C, owner: Owner, build: Callable[[C, VLM, Owner], Any], *,
 
 
 def _estimate(config: StageConfig, owner: Owner, device: str) -> None:
-    """Writes the estimate into the run's folder and compares it with what is free. Raises InputError."""
+    """Writes the estimate into the run's folder and compares it, and what the disk must hold, with what is free.
+    Raises InputError.
+    """
     try:
-        found = estimate_run(config, cache=owner.folder / "cache")
+        vlm = without_weights(config)
+        if owner.is_main:
+            check_disk(owner.folder, disk_bytes(config, vlm.model))
+        found = estimate_run(config, vlm, cache=owner.folder / "cache")
     except DermIQError:
         raise
     except Exception as error:  # a model that no estimate was made for must still train
@@ -301,7 +306,6 @@ def _run(config: C, owner: Owner, build: Callable[[C, VLM, Owner], Any], device:
     vlm.model = make_trainable(vlm.model, config)
     if owner.is_main:
         write_json(owner.folder / "environment.json", environment(vlm))
-        check_disk(owner.folder, disk_bytes(config, vlm.model))
     trainer = build(config, vlm, owner)
     if trainer is None or owner.stop_requested:
         return
@@ -392,13 +396,13 @@ def _attach(trainer: Any, config: StageConfig, owner: Owner, window: int) -> Any
 
 
 def disk_bytes(config: StageConfig, model: Any) -> int:
-    """What checkpoints (weights and two moments of what is trained) and the result will take."""
+    """What checkpoints (weights and two moments of what is trained) and the result will take. `model` has no weights,
+    and none in 4 bits: the result has none either.
+    """
     trained = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
     whole = sum(p.numel() * p.element_size() for p in model.parameters())
     kept = trained if config.lora_rank else whole
     final = whole if config.export == "merged" else trained
-    if config.export == "merged" and config.load_in_4bit:
-        final *= 4  # two bytes a weight in place of half a byte
     return (config.keep_checkpoints + 1 + bool(config.eval_every)) * (kept + 2 * trained) + final + 100_000_000
 
 
