@@ -110,6 +110,7 @@ def test_a_question_does_not_hold_its_answer(config: GRPOConfig, tmp_path: Path)
     ("change", "words"),
     [
         ({"lora_dropout": 0.1}, "lora_dropout"),
+        ({"beta": 0.1, "lora_rank": 0}, "lora_rank"),
         ({"rewards": RewardSettings(correctness=0.0)}, "correctness"),
         ({"data": ()}, "empty"),
         ({"eval_every": 2}, "no val"),

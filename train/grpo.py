@@ -64,14 +64,15 @@ class GRPOConfig(ChatConfig):
         super().check()
         if self.lora_dropout:
             raise InputError("lora_dropout must be 0: a group's completions share one reading of their question.")
+        if self.beta and not self.lora_rank:
+            raise InputError("beta above 0 compares with the model without LoRA: set lora_rank above 0.")
         if not self.rewards.correctness:
             raise InputError("rewards.correctness is 0, but the advantages ask which answers are right: set it above.")
 
     def shape(self, vlm: VLM, cache: Path) -> Shape:
         asker = Asker(self, vlm, Measured(cache))
         prompt, _ = longest(vlm, [asker(row) for row in some(self.rows()[0])])
-        copied = self.beta > 0 and self.lora_rank == 0
-        return Shape(prompt, self.new_tokens, rows=self.group, shared=True, sampled=self.group, reference=copied)
+        return Shape(prompt, self.new_tokens, rows=self.group, shared=True, sampled=self.group)
 
     def usable(self, rows: list[Item]) -> list[Item]:
         return list(labelled(rows))
