@@ -26,6 +26,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
 from importlib.metadata import version
 from multiprocessing import get_context
@@ -119,15 +120,20 @@ def study(stage: str, seeds: Sequence[int], kills: int, folder: Path) -> Study:
     for seed, count in zip(seeds, per_seed, strict=True):
         rng = random.Random(f"{stage}:{seed}")
         config = place.config(rng)
-        started = time.monotonic()
+        started = time.time()
         whole = place.finished(config, f"{seed}-whole")
-        seconds = time.monotonic() - started
+        seconds, loaded = time.time() - started, (whole / "environment.json").stat().st_mtime - started
         _stop_and_resume(found, place, config, whole, seed, rng)
-        if count:
-            _kill_and_resume(found, place, config, whole, seed, [rng.uniform(0, seconds) for _ in range(count)])
+        if count:  # two thirds of them once the model is loaded: what comes before takes longest, and changes least
+            draw = partial(_draw, rng, loaded, seconds)
+            _kill_and_resume(found, place, config, whole, seed, count, draw)
         shutil.rmtree(place.root)
         print(f"{stage}, seed {seed}: {'as it should be' if found.is_exact else found.failures}", flush=True)
     return found
+
+
+def _draw(rng: random.Random, loaded: float, seconds: float) -> float:
+    return rng.uniform(0.0 if rng.random() < 1 / 3 else loaded, seconds)
 
 
 def _stop_and_resume(found: Study, place: Place, config: Any, whole: Path, seed: int, rng: random.Random) -> None:
@@ -145,32 +151,48 @@ def _stop_and_resume(found: Study, place: Place, config: Any, whole: Path, seed:
     found.failures += [f"seed {seed}, stopped at step {step}: {wrong}"] if wrong else []
 
 
-def _kill_and_resume(found: Study, place: Place, config: Any, whole: Path, seed: int, after: Sequence[float]) -> None:
-    """One process after another, each killed so many seconds after its start, and a last one to the end."""
-    run = place.created(config, f"{seed}-killed")
-    wrong = ""
-    for seconds in (*after, None):
-        if runs.load_run(run).state == "interrupted":
-            runs.prepare_resume(run)
-        elif runs.load_run(run).state == "finished":
-            break
-        place.work(run, kill_after=seconds)
-        if seconds is not None:
-            found.kills += 1
+def _kill_and_resume(
+    found: Study, place: Place, config: Any, whole: Path, seed: int, count: int, draw: Callable[[], float]
+) -> None:
+    """One process after another, each killed `draw()` seconds after its start, and a last one to the end. A run that
+    ended before it could be killed is followed by a new one.
+    """
+    kills = 0
+    for number in range(1, 10 * count):
+        run, times, wrong = place.created(config, f"{seed}-killed-{number}"), [], ""
+        while kills < count and runs.load_run(run).state != "finished":
+            _make_ready(run)
+            times.append(draw())
+            if not place.work(run, kill_after=times[-1]):
+                break
+            kills += 1
             found.moments[_moment(runs.load_run(run))] += 1
             broken = unreadable(run)
             found.readable += not broken
             wrong = wrong or broken
-    found.killed += 1
-    wrong = wrong or difference(whole, run)
-    found.killed_identical += not wrong
-    times = ", ".join(f"{seconds:.2f} s" for seconds in after)
-    found.failures += [f"seed {seed}, killed after {times}: {wrong}"] if wrong else []
+        if runs.load_run(run).state != "finished":
+            _make_ready(run)
+            place.work(run)
+        found.killed += 1
+        wrong = wrong or difference(whole, run)
+        found.killed_identical += not wrong
+        told = ", ".join(f"{seconds:.2f} s" for seconds in times)
+        found.failures += [f"seed {seed}, killed after {told}: {wrong}"] if wrong else []
+        if kills == count:
+            break
+    found.kills += kills
+
+
+def _make_ready(run: Path) -> None:
+    if runs.load_run(run).state == "interrupted":
+        runs.prepare_resume(run)
 
 
 def _moment(run: runs.Run) -> str:
     if run.state == "finished":
         return "already finished"
+    if run.status.pid is None:
+        return "before its first word"
     if run.status.total is None:
         return "while pairs are made" if cases_file(run.folder / "pairs.jsonl").exists() else "before training"
     half = [path for path in run.folder.glob("checkpoint-*") if not is_complete(path)]
@@ -215,14 +237,15 @@ class Place:
             shutil.copytree(run / "cache", self._shared)
         return run
 
-    def work(self, run: Path, *, stop_at: int | None = None, kill_after: float | None = None) -> None:
-        """To the run's end, or until it is killed."""
+    def work(self, run: Path, *, stop_at: int | None = None, kill_after: float | None = None) -> bool:
+        """To the run's end, or until it is killed. Whether it was."""
         process: Any = self._context.Process(target=_work, args=(str(run), stop_at))
         process.start()
         process.join(kill_after)
         if process.is_alive():
             os.kill(process.pid, signal.SIGKILL)
         process.join()
+        return bool(process.exitcode == -signal.SIGKILL)
 
 
 def _work(folder: str, stop_at: int | None) -> None:
@@ -256,7 +279,8 @@ def unreadable(run: Path) -> str:
         json.dumps(state.as_dict())
     except Exception as error:
         return f"the folder cannot be read: {error!r}"
-    if state.state not in ("interrupted", "finished"):
+    nobody_yet = state.state == "queued" and state.status.pid is None  # for `START_GRACE_S`: then it is interrupted
+    if not nobody_yet and state.state not in ("interrupted", "finished"):
         return f"the run says that it is {state.state}"
     broken = [step for step, path in checkpoints(run).items() if not is_complete(path, hashes=True)]
     if broken:

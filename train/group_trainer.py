@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from trl import GRPOConfig, GRPOTrainer
 from trl.data_utils import prepare_multimodal_messages
-from trl.trainer.utils import split_pixel_values_by_grid, split_tensor_dict, unsplit_pixel_values_by_grid
+from trl.trainer.utils import RepeatSampler, split_pixel_values_by_grid, split_tensor_dict, unsplit_pixel_values_by_grid
 
 from dermiq.errors import ModelError
 from train.advantages import AdvantageSettings, collapse_rate, combine, estimate
@@ -124,6 +124,17 @@ class GroupTrainer(GRPOTrainer):
             if self._sampler is not None:
                 self._sampler.close()
                 self._sampler = None
+
+    # --- the order of the questions ------------------------------------------------------------
+
+    def _get_train_sampler(self, dataset: Any = None) -> Any:
+        theirs: Any = super()._get_train_sampler(dataset)
+        names = ("data_source", "mini_repeat_count", "batch_size", "repeat_count", "shuffle", "seed")
+        return EpochSampler(**{name: getattr(theirs, name) for name in names})
+
+    def _get_eval_sampler(self, eval_dataset: Any) -> Any:
+        """TRL's order is another in every evaluation, and the first one again after a resume."""
+        return RepeatSampler(eval_dataset, mini_repeat_count=self.num_generations_eval, shuffle=False)
 
     # --- sampling ------------------------------------------------------------------------------
 
@@ -415,6 +426,16 @@ class GroupTrainer(GRPOTrainer):
             torch.full(shape, int(ordinary), device=device),
             torch.ones(shape, dtype=torch.bool, device=device),
         )
+
+
+class EpochSampler(RepeatSampler):
+    """TRL's, whose order in an epoch depends on its number alone: TRL draws on from epoch to epoch, so that a resumed
+    run would begin with the order of the first.
+    """
+
+    def set_epoch(self, epoch: int) -> None:
+        if self.shuffle:
+            self.generator.manual_seed(self.seed + epoch)
 
 
 def unshared_reason(trainer: GroupTrainer) -> str | None:
