@@ -435,7 +435,7 @@ class EpochSampler(RepeatSampler):
 
     def set_epoch(self, epoch: int) -> None:
         if self.shuffle:
-            self.generator.manual_seed(self.seed + epoch)
+            self.generator.manual_seed((self.seed or 0) + epoch)
 
 
 def unshared_reason(trainer: GroupTrainer) -> str | None:
