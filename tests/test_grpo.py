@@ -53,7 +53,7 @@ def test_a_run_learns_and_keeps_its_samples(config: GRPOConfig, tmp_path: Path) 
     assert lines[-1]["kl"] > lines[0]["kl"]
     samples = [json.loads(line) for line in (run.folder / "samples.jsonl").read_text().splitlines()]
     assert len(samples) == 3 * config.group
-    assert {sample["step"] for sample in samples} == {0, 1, 2}
+    assert {sample["step"] for sample in samples} == {1, 2, 3}
     assert all(set(sample["rewards"]) == set(config.rewards.parts) for sample in samples)
 
 

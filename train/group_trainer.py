@@ -60,7 +60,7 @@ _NO_INPUTS = ("batch_size", "compute_entropy", "compute_aux_loss")
 class Sample:
     """One completion and what it earned: a line of `samples.jsonl`."""
 
-    step: int
+    step: int  # the first that learns from it, counted as in metrics.jsonl
     prompt: str  # the last message's text
     completion: str
     diagnosis: str | None
@@ -280,7 +280,7 @@ class GroupTrainer(GRPOTrainer):
         prompts, texts = (list(self._logs[name])[-count:] for name in ("prompt", "completion"))
         return [
             Sample(
-                step=self.state.global_step,
+                step=self.state.global_step + 1,
                 prompt=prompt if isinstance(prompt, str) else completion_text(prompt[-1:]),
                 completion=completion_text(text),
                 diagnosis=diagnosis,
