@@ -216,7 +216,7 @@ def test_rewards_become_advantages_and_samples(tmp_path: Path) -> None:
     assert {sample.diagnosis for sample in seen} == {"mel", "nv"}
     assert {sample.truncated for sample in seen} == {True, False}
     log = run.state.log_history[0]
-    first = [sample for sample in seen if sample.step == 0]
+    first = [sample for sample in seen if sample.step == 1]
     silent = [all(s.advantage == 0 for s in first[i : i + G]) for i in range(0, len(first), G)]
     assert log["advantages/collapse_rate"] == sum(silent) / len(silent)
     for diagnosis in ("mel", "nv"):
