@@ -16,12 +16,13 @@ from datasets import Dataset
 from PIL import Image
 from torch import Tensor
 from trl import GRPOConfig, GRPOTrainer
+from trl.trainer.utils import RepeatSampler
 
 from dermiq.errors import ModelError
 from tests.test_group_loss import TARGETS, relative_difference
 from tests.tiny import picture, tiny
 from train.advantages import AdvantageSettings, grpopp
-from train.group_trainer import GroupTrainer, Sample
+from train.group_trainer import EpochSampler, GroupTrainer, Sample
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::FutureWarning"),
@@ -232,7 +233,7 @@ def test_rewards_become_advantages_and_samples(tmp_path: Path) -> None:
     assert {sample.diagnosis for sample in seen} == {"mel", "nv"}
     assert {sample.truncated for sample in seen} == {True, False}
     log = run.state.log_history[0]
-    first = [sample for sample in seen if sample.step == 0]
+    first = [sample for sample in seen if sample.step == 1]
     silent = [all(s.advantage == 0 for s in first[i : i + G]) for i in range(0, len(first), G)]
     assert log["advantages/collapse_rate"] == sum(silent) / len(silent)
     for diagnosis in ("mel", "nv"):
@@ -381,3 +382,16 @@ def test_two_processes_equal_one_with_twice_the_accumulation(tmp_path: Path) -> 
     for name in ("reward", "advantages/collapse_rate", "grad_norm", "class/mel/reward", "class/nv/reward"):
         expected = [entry.get(name, -1.0) for entry in told[:2]]
         assert [entry.get(name, -1.0) for entry in too[:2]] == pytest.approx(expected, rel=1e-4), name
+
+
+def test_the_order_of_an_epoch_depends_on_its_number_alone() -> None:
+    """So that a resumed run goes on with the order that it would have had."""
+    whole, resumed = (EpochSampler(range(9), mini_repeat_count=2, batch_size=3, repeat_count=2, seed=5) for _ in "ab")
+    first = list(whole)
+    whole.set_epoch(1)
+    resumed.set_epoch(1)
+    second = list(whole)
+    assert second == list(resumed)
+    assert second != first
+    assert sorted(second) == sorted(first)
+    assert first == list(RepeatSampler(range(9), mini_repeat_count=2, batch_size=3, repeat_count=2, seed=5))

@@ -19,6 +19,7 @@ from train.advantages import AdvantageSettings
 from train.cases import Measured
 from train.grpo import Asker, GRPOConfig
 from train.rewards import RewardSettings
+from train.run_folder import MANIFEST, checkpoints, read_json
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning"),  # peft
@@ -52,7 +53,7 @@ def test_a_run_learns_and_keeps_its_samples(config: GRPOConfig, tmp_path: Path) 
     assert lines[-1]["kl"] > lines[0]["kl"]
     samples = [json.loads(line) for line in (run.folder / "samples.jsonl").read_text().splitlines()]
     assert len(samples) == 3 * config.group
-    assert {sample["step"] for sample in samples} == {0, 1, 2}
+    assert {sample["step"] for sample in samples} == {1, 2, 3}
     assert all(set(sample["rewards"]) == set(config.rewards.parts) for sample in samples)
 
 
@@ -72,6 +73,27 @@ def test_stop_and_resume_equal_the_unbroken_run(iterations: int, config: GRPOCon
     assert (whole.folder / "samples.jsonl").read_text() == (folder / "samples.jsonl").read_text()
 
 
+def test_the_reward_on_val_decides(config: GRPOConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The best reward is kept and exported, though its loss is not the lowest, and it ends the training."""
+    from train.group_trainer import GroupTrainer
+
+    told = iter([0.2, 0.6, 0.5, 0.6, 0.9])
+    log = GroupTrainer.log
+
+    def logged(trainer: GroupTrainer, logs: dict[str, float], *args: Any) -> None:
+        if "eval_loss" in logs:
+            trainer._metrics["eval"]["reward"] = [next(told)]
+        log(trainer, logs, *args)
+
+    monkeypatch.setattr(GroupTrainer, "log", logged)
+    config = replace(config, steps=9, eval_every=1, val_share=0.3, val_images=1, patience=2, keep_checkpoints=1)
+    run = train(replace(config, rehearse=False), tmp_path / "runs", "x")
+    assert [line["eval_reward"] for line in runs.metrics(run.folder) if "eval_reward" in line] == [0.2, 0.6, 0.5, 0.6]
+    assert (run.state, run.status.step, list(checkpoints(run.folder))) == ("finished", 4, [2, 4])
+    assert (read_json(run.folder / "final" / MANIFEST) or {})["step"] == 2
+    assert "eval_reward had no new best in 2 evaluations" in (run.folder / "log.txt").read_text()
+
+
 def test_a_question_does_not_hold_its_answer(config: GRPOConfig, tmp_path: Path) -> None:
     vlm = load_vlm(config.model, device="cpu", fast=False)
     asker = Asker(config, vlm, Measured(tmp_path / "cache"))
@@ -88,6 +110,7 @@ def test_a_question_does_not_hold_its_answer(config: GRPOConfig, tmp_path: Path)
     ("change", "words"),
     [
         ({"lora_dropout": 0.1}, "lora_dropout"),
+        ({"beta": 0.1, "lora_rank": 0}, "lora_rank"),
         ({"rewards": RewardSettings(correctness=0.0)}, "correctness"),
         ({"data": ()}, "empty"),
         ({"eval_every": 2}, "no val"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from tests.stage_runs import CONFIGS, make_table, tiny_options, train, weights_o
 from tests.tiny import picture, save_tiny, tiny
 from train import options, runs, sft, stage
 from train.cases import Measured, Row, choose, read_source, refuse_leakage, split_by_group
-from train.run_folder import is_complete
+from train.run_folder import MANIFEST, checkpoints, is_complete, read_json
 from train.sft import SFTConfig
 
 pytestmark = [
@@ -31,6 +32,10 @@ pytestmark = [
 @pytest.fixture
 def config(tmp_path: Path) -> SFTConfig:
     return SFTConfig(**tiny_options(tmp_path), steps=4, lora_dropout=0.1, reasoning_share=0.0)
+
+
+def final_step(run: runs.Run) -> int:
+    return int((read_json(run.folder / "final" / MANIFEST) or {})["step"])
 
 
 def test_a_run_trains_lora_alone_and_its_result_loads(config: SFTConfig, tmp_path: Path) -> None:
@@ -204,6 +209,37 @@ def test_training_ends_when_val_no_longer_improves(config: SFTConfig, tmp_path: 
     losses = [line["eval_loss"] for line in runs.metrics(run.folder) if "eval_loss" in line]
     assert len(losses) < 30
     assert min(losses) == losses[-3]
+    best = losses.index(min(losses)) + 1
+    assert set(checkpoints(run.folder)) >= {best, len(losses)}
+    assert final_step(run) == best
+
+
+@pytest.mark.parametrize("lora_rank", [0, 4])
+def test_the_best_checkpoint_is_kept_and_exported(lora_rank: int, config: SFTConfig, tmp_path: Path) -> None:
+    """With a learning rate that soon does harm, what is exported is not the last step; unless that is asked for."""
+    config = replace(config, steps=4, eval_every=1, val_share=0.3, keep_checkpoints=1, lora_rank=lora_rank)
+    config = replace(config, lora_dropout=0.0, learning_rate=0.5, schedule="constant_with_warmup", warmup_steps=2)
+    run = train(config, tmp_path / "runs", "x")
+    losses = {line["step"]: line["eval_loss"] for line in runs.metrics(run.folder) if "eval_loss" in line}
+    best = min(losses, key=losses.__getitem__)
+    assert best < 4, losses
+    assert list(checkpoints(run.folder)) == [best, 4]
+    short = train(replace(config, export_best=False), tmp_path / "runs", "last")
+    assert (final_step(run), final_step(short)) == (best, 4)
+    assert any(not torch.equal(value, weights_of(short)[name]) for name, value in weights_of(run).items())
+    stopped = runs.create(config, name="stopped", root=tmp_path / "runs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runs.Owner, "stop_requested", property(lambda self: self.step >= best))
+        assert runs.work(stopped).state == "stopped"
+    shutil.rmtree(stopped / "cache")
+    shutil.copytree(stopped / f"checkpoint-{best}", tmp_path / "best")
+    runs.prepare_resume(stopped)
+    assert runs.work(stopped).state == "finished"
+    found = weights_of(runs.load_run(stopped))
+    assert all(torch.equal(value, found[name]) for name, value in weights_of(run).items())
+    if lora_rank == 0:  # the result is the checkpoint's weights themselves
+        saved = load_file(tmp_path / "best" / "model.safetensors")
+        assert all(torch.equal(value, found[name]) for name, value in saved.items())
 
 
 def test_a_loss_that_is_no_number_ends_the_run(

@@ -1,10 +1,16 @@
-"""What a Hugging Face trainer tells a run folder, and when it must stop. The same for every stage."""
+"""What a Hugging Face trainer tells a run folder, and when it must stop. The same for every stage.
+
+The best of the weights are those of the evaluation with the lowest loss or highest reward; of equals, the first. They
+are saved when they are found and kept beside the newest checkpoints. What was seen is in the trainer's own log, which a
+checkpoint holds, so a resumed run decides as an unbroken one.
+"""
 
 from __future__ import annotations
 
 import math
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import psutil
@@ -17,15 +23,21 @@ from train.run_folder import keep_checkpoints, seal
 from train.runs import Owner
 
 _LEFT_OUT = ("train_", "total_flos", "num_input_tokens_seen", "num_tokens", "eval_num_tokens")
-_TOLD = ("loss", "reward", "rewards/margins", "eval_loss")  # on the screen
+_TOLD = {"loss": "loss", "reward": "reward", "completions/clipped_ratio": "cut off", "rewards/margins": "margin"}
 
 
 class RunCallback(TrainerCallback):
-    """Logs, status, checkpoints that are sealed, a stop after the step, early stopping."""
+    """Logs, status, checkpoints that are sealed, a stop after the step, early stopping, the best checkpoint."""
 
-    def __init__(self, owner: Owner, *, keep: int, patience: int, window: int = 1) -> None:
-        """`window` is the number of steps that share one rollout: a stop in between could not be resumed exactly."""
+    def __init__(
+        self, owner: Owner, *, keep: int, patience: int, window: int = 1, judged_by: str = "eval_loss"
+    ) -> None:
+        """`window` is the number of steps that share one rollout: a stop in between could not be resumed exactly.
+        `judged_by` is what an evaluation logs and the best of which counts: a loss is best when it is lowest.
+        """
         self.owner, self.keep, self.patience, self.window = owner, keep, patience, window
+        self.judged_by = judged_by
+        self._told = {**_TOLD, judged_by: judged_by}  # on the screen, and in these words
         self.stopped = False  # on request, before the end
         self.ended = False  # early, since val no longer improves
         self._marked = (time.perf_counter(), 0, 0)  # time, step, tokens at the last log
@@ -39,7 +51,10 @@ class RunCallback(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.owner.progress(state.global_step, state.max_steps)
-        if state.global_step % self.window or state.global_step >= state.max_steps:
+        if state.global_step >= state.max_steps:
+            control.should_evaluate = control.should_evaluate or args.eval_strategy != "no"  # the end is judged, too
+            return
+        if state.global_step % self.window:
             return
         if agreed(self.owner.stop_requested, args.device):
             self.stopped = True
@@ -57,7 +72,7 @@ class RunCallback(TrainerCallback):
             line |= self._speed(state)
             self._mark(state)
         append(self.owner.folder / "metrics.jsonl", line)
-        told = [f"{name} {logs[name]:.4g}" for name in _TOLD if name in logs]
+        told = [f"{word} {logs[name]:.4g}" for name, word in self._told.items() if logs.get(name) is not None]
         print(f"step {state.global_step} of {state.max_steps}: {', '.join(told)}", flush=True)
 
     def _speed(self, state: Any) -> dict[str, float]:
@@ -70,18 +85,38 @@ class RunCallback(TrainerCallback):
         }
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Ends the training after `patience` evaluations without a new best; what was seen is in the state itself."""
-        losses = [line["eval_loss"] for line in state.log_history if "eval_loss" in line]
-        if self.patience and losses and len(losses) - 1 - losses.index(min(losses)) >= self.patience:
+        """Saves a new best; ends the training after `patience` evaluations without one."""
+        seen = evaluations(state.log_history, self.judged_by)
+        if not seen:
+            return
+        since = len(seen) - 1 - [step for step, _ in seen].index(best_of(seen, self.judged_by)[0])
+        if since == 0:
+            control.should_save = True
+        if self.patience and since >= self.patience and state.global_step < state.max_steps:
             self.ended = control.should_training_stop = control.should_save = True
-            print(f"eval_loss has not fallen for {self.patience} evaluations: the training ends here.", flush=True)
+            print(f"{self.judged_by} had no new best in {since} evaluations: the training ends here.", flush=True)
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         together()  # every process has written its part
         if state.is_world_process_zero:
             ended = self.ended or state.global_step >= state.max_steps
-            seal(self.owner.folder / f"checkpoint-{state.global_step}", step=state.global_step, ended=ended)
-            keep_checkpoints(self.owner.folder, self.keep)
+            seen = evaluations(state.log_history, self.judged_by)
+            best = best_of(seen, self.judged_by)[0] if seen else None
+            folder = self.owner.folder
+            seal(folder / f"checkpoint-{state.global_step}", step=state.global_step, ended=ended, best=best)
+            keep_checkpoints(folder, self.keep, best=best)
+
+
+def evaluations(history: Sequence[Mapping[str, Any]], name: str) -> list[tuple[int, float]]:
+    """(step, value) of each evaluation in a trainer's log that could be judged."""
+    found = ((line["step"], line.get(name)) for line in history)
+    return [(step, value) for step, value in found if value is not None and math.isfinite(value)]
+
+
+def best_of(seen: Sequence[tuple[int, float]], name: str) -> tuple[int, float]:
+    """The first of the best."""
+    sign = 1 if name.endswith("loss") else -1
+    return min(seen, key=lambda pair: sign * pair[1])
 
 
 def agreed(wish: bool, device: torch.device) -> bool:

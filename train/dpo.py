@@ -19,14 +19,16 @@ import statistics
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dermiq.errors import DataError, InputError
 from train import runs
 from train.cases import Item, Measured, Written, labelled, read_source
+from train.estimate import Shape, longest, some
 from train.examples import ChatConfig, Turns, UpToTheEnd, as_dataset, places_of, text_of, turns_of
 from train.options import option
-from train.preferences import described, write_pairs
+from train.preferences import described, longest_question, write_pairs
 from train.proxy import ProxySettings
 from train.run_folder import read_lines, write_json
 from train.stage import arguments, drop_reference_copy, run_stage
@@ -92,6 +94,24 @@ class DPOConfig(ChatConfig):
             )
         if "exo_pair" in self.loss and not self.label_smoothing:
             raise InputError("The loss exo_pair needs label_smoothing above 0, such as 0.001.")
+
+    def shape(self, vlm: VLM, cache: Path) -> Shape:
+        rows, drawn = some(self.rows()[0]), 0
+        if self.preferences:
+            writer = Writer(vlm)
+            prompt, completion = longest(vlm, [writer(row) for row in rows])
+        else:
+            drawn, completion = self.proxy.answers, self.proxy.new_tokens
+            prompt = longest_question(vlm, rows, Measured(cache), self.proxy, self, seed=self.seed)
+        return Shape(
+            prompt,
+            completion,
+            rows=2 * self.batch_size,
+            shared=False,
+            sampled=drawn,
+            measured=not self.preferences,
+            reference=self.lora_rank == 0,
+        )
 
     def usable(self, rows: list[Item]) -> list[Item]:
         """Labelled images where pairs are to be made, else the pairs with at least `min_margin`."""

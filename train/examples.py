@@ -156,8 +156,17 @@ def as_dataset(rows: Sequence[T], write: Callable[[T, int], Mapping[str, Any]], 
     """A `datasets.Dataset` of `each` examples a row; `write(row, i)` writes the i-th when it is asked for."""
     from datasets import Dataset
 
-    def written(batch: Mapping[str, Sequence[int]]) -> dict[str, list[Any]]:
-        examples = [write(rows[number // each], number % each) for number in batch["number"]]
+    return Dataset.from_dict({"number": list(range(len(rows) * each))}).with_transform(_Written(rows, write, each))
+
+
+class _Written:
+    def __init__(self, rows: Sequence[T], write: Callable[[T, int], Mapping[str, Any]], each: int) -> None:
+        self.rows, self.write, self.each = rows, write, each
+
+    def __call__(self, batch: Mapping[str, Sequence[int]]) -> dict[str, list[Any]]:
+        examples = [self.write(self.rows[number // self.each], number % self.each) for number in batch["number"]]
         return {name: [example[name] for example in examples] for name in examples[0]}
 
-    return Dataset.from_dict({"number": list(range(len(rows) * each))}).with_transform(written)
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        """`datasets` pickles a transform to give it a fingerprint: the graph in it would take seconds."""
+        return (_Written, ((), None, len(self.rows)))

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from trl import GRPOConfig, GRPOTrainer
 from trl.data_utils import prepare_multimodal_messages
-from trl.trainer.utils import split_pixel_values_by_grid, split_tensor_dict, unsplit_pixel_values_by_grid
+from trl.trainer.utils import RepeatSampler, split_pixel_values_by_grid, split_tensor_dict, unsplit_pixel_values_by_grid
 
 from dermiq.errors import ModelError
 from train.advantages import AdvantageSettings, collapse_rate, combine, estimate
@@ -51,7 +51,7 @@ NORMALISERS: Mapping[str, Normaliser] = {
 }
 """TRL's `loss_type`s that the shared prefix computes, and how each weighs its tokens."""
 
-LAZY_ROWS = 32  # asked for to find the largest
+LAZY_ROWS = 8  # asked for to find the largest; each has to be written, and its image measured
 TOWERS = ("vision_tower", "vision_model", "visual")
 _NO_INPUTS = ("batch_size", "compute_entropy", "compute_aux_loss")
 
@@ -60,7 +60,7 @@ _NO_INPUTS = ("batch_size", "compute_entropy", "compute_aux_loss")
 class Sample:
     """One completion and what it earned: a line of `samples.jsonl`."""
 
-    step: int
+    step: int  # the first that learns from it, counted as in metrics.jsonl
     prompt: str  # the last message's text
     completion: str
     diagnosis: str | None
@@ -124,6 +124,17 @@ class GroupTrainer(GRPOTrainer):
             if self._sampler is not None:
                 self._sampler.close()
                 self._sampler = None
+
+    # --- the order of the questions ------------------------------------------------------------
+
+    def _get_train_sampler(self, dataset: Any = None) -> Any:
+        theirs: Any = super()._get_train_sampler(dataset)
+        names = ("data_source", "mini_repeat_count", "batch_size", "repeat_count", "shuffle", "seed")
+        return EpochSampler(**{name: getattr(theirs, name) for name in names})
+
+    def _get_eval_sampler(self, eval_dataset: Any) -> Any:
+        """TRL's order is another in every evaluation, and the first one again after a resume."""
+        return RepeatSampler(eval_dataset, mini_repeat_count=self.num_generations_eval, shuffle=False)
 
     # --- sampling ------------------------------------------------------------------------------
 
@@ -269,7 +280,7 @@ class GroupTrainer(GRPOTrainer):
         prompts, texts = (list(self._logs[name])[-count:] for name in ("prompt", "completion"))
         return [
             Sample(
-                step=self.state.global_step,
+                step=self.state.global_step + 1,
                 prompt=prompt if isinstance(prompt, str) else completion_text(prompt[-1:]),
                 completion=completion_text(text),
                 diagnosis=diagnosis,
@@ -417,6 +428,16 @@ class GroupTrainer(GRPOTrainer):
         )
 
 
+class EpochSampler(RepeatSampler):
+    """TRL's, whose order in an epoch depends on its number alone: TRL draws on from epoch to epoch, so that a resumed
+    run would begin with the order of the first.
+    """
+
+    def set_epoch(self, epoch: int) -> None:
+        if self.shuffle:
+            self.generator.manual_seed((self.seed or 0) + epoch)
+
+
 def unshared_reason(trainer: GroupTrainer) -> str | None:
     """Why TRL's own loss has to be used, as a sentence without its full stop; None where the shared prefix computes it.
 
@@ -459,7 +480,7 @@ def largest_row(dataset: Any) -> int:
     Of a data set whose rows are written when they are asked for, some rows are asked for.
     """
     if "prompt" not in dataset.column_names:
-        some = range(0, len(dataset), max(1, len(dataset) // LAZY_ROWS))
+        some = range(0, len(dataset), -(-len(dataset) // LAZY_ROWS))
         return max(some, key=lambda row: len(str(dataset[row]["prompt"])))
     columns = [name for name in ("prompt", "image", "images") if name in dataset.column_names]
     tables = dataset.select_columns(columns).with_format("arrow").iter(batch_size=64)

@@ -23,6 +23,7 @@ from dermiq.errors import InputError
 from train import runs
 from train.advantages import AdvantageSettings
 from train.cases import Case, Item, Measured, Row, labelled, lesion_image
+from train.estimate import Shape, longest, some
 from train.examples import ChatConfig, Turns, as_dataset
 from train.log import append
 from train.options import option
@@ -41,6 +42,7 @@ LOSSES = ("dr_grpo", "dapo", "grpo", "bnpo")
 class GRPOConfig(ChatConfig):
     stage: ClassVar[str] = "train.grpo"
     columns: ClassVar[tuple[str, ...]] = ("prompt", "diagnosis")
+    judged_by: ClassVar[str] = "eval_reward"
 
     batch_size: int = option(1, "questions at a time on each device, each with its group", minimum=1)
     group: int = option(8, "completions of each question", minimum=2)
@@ -62,8 +64,15 @@ class GRPOConfig(ChatConfig):
         super().check()
         if self.lora_dropout:
             raise InputError("lora_dropout must be 0: a group's completions share one reading of their question.")
+        if self.beta and not self.lora_rank:
+            raise InputError("beta above 0 compares with the model without LoRA: set lora_rank above 0.")
         if not self.rewards.correctness:
             raise InputError("rewards.correctness is 0, but the advantages ask which answers are right: set it above.")
+
+    def shape(self, vlm: VLM, cache: Path) -> Shape:
+        asker = Asker(self, vlm, Measured(cache))
+        prompt, _ = longest(vlm, [asker(row) for row in some(self.rows()[0])])
+        return Shape(prompt, self.new_tokens, rows=self.group, shared=True, sampled=self.group)
 
     def usable(self, rows: list[Item]) -> list[Item]:
         return list(labelled(rows))
@@ -80,22 +89,29 @@ class Asker:
 
         self.config, self.measured = config, measured
         self._graph, self._turns = Graph.load(), Turns(vlm)
+        self._asked: dict[Row, list[dict[str, Any]]] = {}  # what the graph was asked for once
 
     def __call__(self, row: Row, number: int = 0) -> dict[str, Any]:
-        from train.texts import first_question
-
-        rng = random.Random(f"{self.config.seed}:{Path(row.image).name}")
         case = Case(row, self.measured.of(row.image))
-        asked = first_question(
-            case, self._graph, rng, told=self.config.told_share, facts=self.config.facts, question=row.question
-        )
+        if row not in self._asked:
+            self._asked[row] = self._ask(case)
         image = self.measured.window(row.image) if self.config.window else lesion_image(row.image)
         return {
             "images": [image],
-            "prompt": self._turns(asked.messages),
+            "prompt": self._turns(self._asked[row]),
             "diagnosis": row.label,
             "findings": list(case.findings),
         }
+
+    def _ask(self, case: Case) -> list[dict[str, Any]]:
+        from train.texts import first_question
+
+        row, config = case.row, self.config
+        rng = random.Random(f"{config.seed}:{Path(row.image).name}")
+        asked = first_question(
+            case, self._graph, rng, told=config.told_share, facts=config.facts, question=row.question
+        )
+        return asked.messages
 
 
 def build(config: GRPOConfig, vlm: VLM, owner: Owner) -> Any:

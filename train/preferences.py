@@ -31,6 +31,7 @@ from dermiq.errors import DataError, DermIQError, InputError
 from dermiq.types import CLASS_NAMES, Evidence
 from train import options
 from train.cases import Case, Item, Measured, Row, choose, labelled, lesion_image, read_source
+from train.estimate import tokens_of
 from train.examples import ChatOptions, Turns
 from train.options import option
 from train.proxy import PARTS, Choice, ProxySettings, Question, Scored, choose_pairs, score
@@ -86,14 +87,8 @@ class Proxy:
 
     def ask(self, row: Row) -> list[Answered]:
         """The first question, and perhaps a second one behind a right answer to it."""
-        from train.texts import first_question
-
         name = Path(row.image).name  # the same wherever the data lies
-        rng = random.Random(f"{self.seed}:{name}")
-        case = Case(row, self.measured.of(row.image))
-        asked = first_question(
-            case, self.graph, rng, told=self.chat.told_share, facts=self.chat.facts, question=row.question
-        )
+        case, asked, rng = opening(row, self.measured, self.chat, seed=self.seed, graph=self.graph)
         later, goes_on = _later_question(asked.order, rng), rng.random() < self.settings.follow_up_share
         image = self.image(row)
         question = Question(row.label, case.findings, _numbered(asked.evidence))
@@ -106,19 +101,7 @@ class Proxy:
     def _second(
         self, case: Case, asked: Asked, later: str, before: Scored, image: np.ndarray, *, seed: str
     ) -> Answered:
-        from dermiq.assess import renumbered
-        from dermiq.knowledge import retrieve
-        from dermiq.vlm.prompts import assistant_message, follow_up_message
-
-        found = retrieve(
-            self.graph,
-            later,
-            differential=[case.label, asked.order[0]],
-            context=asked.context,
-            findings=case.findings,
-            k=FACTS_LATER,
-        )
-        new = renumbered(found, after=len(asked.evidence.items))
+        messages, new = going_on(self.graph, case, asked, later, before.text)
         question = Question(
             case.label,
             case.findings,
@@ -127,7 +110,6 @@ class Proxy:
             given=tuple(item.fact for item in new.items),
             is_follow_up=True,
         )
-        messages = [*asked.messages, assistant_message(before.text), follow_up_message(new, later)]
         return self._answered(messages, question, image, seed=seed)
 
     def _answered(
@@ -145,6 +127,54 @@ class Proxy:
         rollout = self._sampler.sample(prompt.inputs, self.settings.answers, self._sampling, seed=number)
         texts = rollout.texts(self.vlm.processor.tokenizer)
         return list(zip(texts, rollout.finished.tolist(), strict=True))
+
+
+def opening(
+    row: Row, measured: Measured, chat: ChatOptions, *, seed: int, graph: Graph
+) -> tuple[Case, Asked, random.Random]:
+    """The first question about a row, and what else about it is drawn with."""
+    from train.texts import first_question
+
+    rng = random.Random(f"{seed}:{Path(row.image).name}")
+    case = Case(row, measured.of(row.image))
+    asked = first_question(case, graph, rng, told=chat.told_share, facts=chat.facts, question=row.question)
+    return case, asked, rng
+
+
+def going_on(graph: Graph, case: Case, asked: Asked, later: str, answer: str) -> tuple[list[dict[str, Any]], Evidence]:
+    """A second question behind an answer to the first, and the facts that are shown with it."""
+    from dermiq.assess import renumbered
+    from dermiq.knowledge import retrieve
+    from dermiq.vlm.prompts import assistant_message, follow_up_message
+
+    found = retrieve(
+        graph,
+        later,
+        differential=[case.label, asked.order[0]],
+        context=asked.context,
+        findings=case.findings,
+        k=FACTS_LATER,
+    )
+    new = renumbered(found, after=len(asked.evidence.items))
+    return [*asked.messages, assistant_message(answer), follow_up_message(new, later)], new
+
+
+def longest_question(
+    vlm: VLM, rows: Sequence[Row], measured: Measured, settings: ProxySettings, chat: ChatOptions, *, seed: int
+) -> int:
+    """Tokens of what is asked about any of the rows, image and a first answer of full length included."""
+    from dermiq.knowledge import Graph
+
+    graph, turns, longest = Graph.load(), Turns(vlm), 0
+    for row in rows:
+        case, asked, rng = opening(row, measured, chat, seed=seed, graph=graph)
+        messages, before = asked.messages, 0
+        if settings.follow_up_share:
+            messages, _ = going_on(graph, case, asked, _later_question(asked.order, rng), "")
+            before = settings.new_tokens
+        image = lesion_image(row.image, measured.of(row.image).window if chat.window else None)
+        longest = max(longest, before + tokens_of(vlm, turns(messages), [image]))
+    return longest
 
 
 def _later_question(order: Sequence[str], rng: random.Random) -> str:

@@ -4,6 +4,7 @@
     environment.json   versions, machine, revision of the code and of the model
     status.json        where it stands, and whose process it is
     metrics.jsonl      one line a logged step          samples.jsonl   completions with their rewards
+    memory.json        what was estimated, free at the start, and measured at the peak
     log.txt            what the process wrote          cache/          what it measured of the images
     pairs.json         of DPO: their lengths           pairs.jsonl     those that the graph made
     checkpoint-N/      to resume from                  final/          the result
@@ -147,11 +148,12 @@ def last_checkpoint(folder: Path) -> tuple[int, Path] | None:
     return None
 
 
-def keep_checkpoints(folder: Path, count: int) -> None:
-    """Deletes all complete checkpoints but the newest `count`. A half-deleted one is incomplete."""
-    for path in list(checkpoints(folder).values())[:-count]:
-        (path / MANIFEST).unlink()
-        shutil.rmtree(path)
+def keep_checkpoints(folder: Path, count: int, *, best: int | None = None) -> None:
+    """Deletes all complete checkpoints but the newest `count` and the best. A half-deleted one is incomplete."""
+    for step, path in list(checkpoints(folder).items())[:-count]:
+        if step != best:
+            (path / MANIFEST).unlink()
+            shutil.rmtree(path)
 
 
 def drop_incomplete(folder: Path) -> None:

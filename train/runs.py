@@ -40,7 +40,7 @@ import psutil
 from filelock import FileLock, Timeout
 
 from dermiq.errors import DataError, DermIQError, InputError
-from train import options
+from train import estimate, options
 from train.run_folder import (
     CONFIG,
     LIVE,
@@ -54,6 +54,7 @@ from train.run_folder import (
     last_checkpoint,
     own_process,
     read_config,
+    read_json,
     read_lines,
     read_status,
     same_process,
@@ -109,6 +110,7 @@ class Run:
             "stage": self.stage,
             **asdict(self.status),
             "checkpoints": saved,
+            "memory": read_json(self.folder / estimate.MEMORY),
             "options": dict(self.options),
         }
 
@@ -523,11 +525,17 @@ def command(config_class: Any, argv: Sequence[str] | None = None, *, description
         made.add_argument(
             "--print-config", action="store_true", default=False, help="print the options as YAML; no run"
         )
+        made.add_argument("--estimate", action="store_true", default=False, help="print the memory it needs; no run")
         given = vars(made.parse_args(argv))
-        name, root, detach, show = (given.pop(key) for key in ("name", "runs", "detach", "print_config"))
+        made_of = ("name", "runs", "detach", "print_config", "estimate")
+        name, root, detach, show, ask = (given.pop(key) for key in made_of)
         config = options.from_flags(config_class, given)
         if show:
             print(options.to_yaml(config), end="")
+            return 0
+        if ask:
+            config.check()
+            print(estimate.estimate_run(config).text())
             return 0
         if detach:
             run = start(config, name=name, root=runs_folder(root))
@@ -537,11 +545,18 @@ def command(config_class: Any, argv: Sequence[str] | None = None, *, description
         print(f"{folder.name}: {folder}", flush=True)
         with tee(folder / "log.txt"):
             status = work(folder)
-        print(f"{folder.name}: {status.state}. {status.reason}")
+        print(f"{folder.name}: {_told(status, folder)}")
         return 0 if status.state in ("finished", "stopped") else 1
     except DermIQError as error:
         print(str(error), file=sys.stderr)
         return 2
+
+
+def _told(status: Status, folder: Path) -> str:
+    """How a run ended, for whoever started it."""
+    if status.state != "finished":
+        return f"{status.state}. {status.reason}"
+    return f"finished. To use it: python -m dermiq assess IMAGE --model {folder}"
 
 
 def _create_once(config: StageConfig, name: str, root: Path) -> Path:
@@ -605,6 +620,8 @@ def _described(run: Run) -> str:
     lines += [f"step: {status.step} of {status.total}"] if status.total else []
     saved = list(checkpoints(run.folder))
     lines += [f"checkpoints: {', '.join(map(str, saved))}"] if saved else []
+    memory = estimate.described(run.folder)
+    lines += [f"memory: {memory}"] if memory else []
     last = metrics(run.folder)[-1:]
     lines += [f"last: {json.dumps(last[0])}"] if last else []
     return "\n".join(lines)

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from dermiq.types import CLASS_NAMES, CLASSES, PatientContext
 from train import runs
 from train.cases import Case, Item, Measured, Row, Written, lesion_image
+from train.estimate import Shape, longest, some
 from train.examples import ChatConfig, Turns, UpToTheEnd, as_dataset
 from train.options import option
 from train.stage import arguments, run_stage
@@ -43,6 +44,13 @@ class SFTConfig(ChatConfig):
         0.7, "of chats that reason; the others name the diagnosis at once", minimum=0, maximum=1
     )
     follow_up_share: float = option(0.3, "of reasoning chats whose second question is learned", minimum=0, maximum=1)
+
+    def shape(self, vlm: VLM, cache: Path) -> Shape:
+        writer = Writer(self, vlm, Measured(cache))
+        prompt, completion = longest(vlm, [writer(row, 0) for row in some(self.rows()[0])])
+        return Shape(
+            prompt, completion, rows=self.batch_size, shared=False, measured=self.window or self.reasoning_share > 0
+        )
 
 
 CONFIG = SFTConfig

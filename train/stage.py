@@ -17,19 +17,23 @@ import os
 import platform
 import shutil
 import subprocess
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from dermiq.errors import InputError, ModelError
+from dermiq.errors import DermIQError, InputError, ModelError
+from train.estimate import Watch, estimate_run, free_on, note, refuse, without_weights
 from train.options import option
-from train.run_folder import CONFIG, MANIFEST, is_complete, last_checkpoint, read_json, seal, write_json
+from train.run_folder import CONFIG, MANIFEST, checkpoints, is_complete, last_checkpoint, read_json, seal, write_json
 from train.runs import REPOSITORY, Owner, check_disk, runs_folder
 
 if TYPE_CHECKING:
     from dermiq.vlm.load import VLM
+    from train.estimate import Shape
 
 LANGUAGE_LAYERS = r".*(language_model|text_model).*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
 PROJECTORS = ("multi_modal_projector", "connector", "merger")  # LLaVA, Idefics3 and SmolVLM, Qwen-VL
@@ -42,6 +46,7 @@ QUIET = {"HF_HUB_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "false"}
 @dataclass(frozen=True)
 class StageConfig:
     stage: ClassVar[str] = ""
+    judged_by: ClassVar[str] = "eval_loss"  # what an evaluation logs that decides which weights are best
 
     model: str = option("nano", "a model of the hub, a folder, a run's name, or nano: DermIQ-Nano")
     load_in_4bit: bool = option(False, "keep the frozen weights in 4 bits (QLoRA)")
@@ -70,7 +75,9 @@ class StageConfig:
     keep_checkpoints: int = option(2, "the newest that are kept", minimum=1)
     eval_every: int = option(0, "steps between two evaluations on val; 0: none", minimum=0)
     patience: int = option(0, "evaluations without a new best after which the training ends; 0: never", minimum=0)
+    export_best: bool = option(True, "final/ is what val judged best, where there were evaluations; no: the last step")
     export: str = option("merged", "final/ holds the whole model, or LoRA alone", choices=("merged", "adapter"))
+    check_memory: bool = option(True, "end at once where clearly less memory is free than the run is estimated to need")
     push_to_hub: bool = option(False, "send final/ to the Hugging Face hub, as a private model")
     hub_id: str = option("", "under this name: owner/name")
 
@@ -92,6 +99,11 @@ class StageConfig:
         if self.patience and not self.eval_every:
             raise InputError("patience counts evaluations: set eval_every, too.")
         _check_device(self.device)
+
+    def shape(self, vlm: VLM, cache: Path) -> Shape:
+        """What the stage holds at a time, for the estimate of its memory. `vlm` has no weights; `cache` is a folder for
+        measurements of images."""
+        raise NotImplementedError
 
     def place(self) -> str:
         """Which device the run needs for itself."""
@@ -190,6 +202,7 @@ def _with_lora(model: Any, config: StageConfig) -> Any:
             f"Nothing of {config.model} would be trained: lora_targets fits none of its layers.", detail=str(error)
         ) from error
     wrapped.peft_config["default"].base_model_name_or_path = resolved_model(config.model)
+    wrapped.save_pretrained = partial(wrapped.save_pretrained, save_embedding_layers=False)  # "auto" asks the hub
     return wrapped
 
 
@@ -250,15 +263,57 @@ def run_stage(config: C, owner: Owner, build: Callable[[C, VLM, Owner], Any], *,
     iterations over one rollout).
     """
     device = _prepare_process(config)
+    _estimate(config, owner, device)
+    watch = Watch(device)
+    try:
+        _run(config, owner, build, device, window)
+    finally:
+        if owner.is_main:
+            note(owner.folder, measured=watch.peak())
+
+
+def _estimate(config: StageConfig, owner: Owner, device: str) -> None:
+    """Writes the estimate into the run's folder and compares it, and what the disk must hold, with what is free.
+    Raises InputError.
+    """
+    try:
+        vlm = without_weights(config)
+        if owner.is_main:
+            check_disk(owner.folder, disk_bytes(config, vlm.model))
+        found = estimate_run(config, vlm, cache=owner.folder / "cache")
+    except DermIQError:
+        raise
+    except Exception as error:  # a model that no estimate was made for must still train
+        print(
+            f"The memory that the run will need could not be estimated ({type(error).__name__}: {error}).", flush=True
+        )
+        return
+    free = free_on(device)
+    if owner.is_main:
+        note(owner.folder, estimate=found.as_dict(), free=free)
+    if config.check_memory:
+        warning = refuse(found, free, config)
+        if warning and owner.is_main:
+            print(warning, flush=True)
+
+
+def _run(config: C, owner: Owner, build: Callable[[C, VLM, Owner], Any], device: str, window: int) -> None:
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # a log is read later
+    warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)  # peft's
     vlm = load_model(config, device)
     vlm.model = make_trainable(vlm.model, config)
     if owner.is_main:
         write_json(owner.folder / "environment.json", environment(vlm))
-        check_disk(owner.folder, disk_bytes(config, vlm.model))
     trainer = build(config, vlm, owner)
     if trainer is None or owner.stop_requested:
         return
+    if not config.lora_rank:
+        trainer._load_from_checkpoint = partial(_load_whole, trainer)
     callback = _attach(trainer, config, owner, window)
+    if owner.is_main:
+        print(_summary(trainer, config, device), flush=True)
     found = last_checkpoint(owner.folder)
     if found and (read_json(found[1] / MANIFEST) or {}).get("ended"):
         trainer._load_from_checkpoint(str(found[1]))  # `train` would do one step more
@@ -266,10 +321,46 @@ def run_stage(config: C, owner: Owner, build: Callable[[C, VLM, Owner], Any], *,
         trainer.train(resume_from_checkpoint=str(found[1]) if found else None)
     if callback.stopped:
         return
+    step = _take_best(trainer, config, owner)
     if owner.is_main:
-        export(trainer.model, vlm, config, owner.folder / "final", step=owner.step)
+        export(trainer.model, vlm, config, owner.folder / "final", step=step)
         if config.push_to_hub:
             push(owner.folder / "final", config.hub_id)
+
+
+def _summary(trainer: Any, config: StageConfig, device: str) -> str:
+    import torch
+
+    weights = [(p.numel(), p.requires_grad) for p in trainer.model.parameters()]
+    trained, total = sum(count for count, wanted in weights if wanted), sum(count for count, _ in weights)
+    where = f"{device}, {torch.get_num_threads()} threads" if device == "cpu" else device
+    return (
+        f"{config.model}: {trained / 1e6:.2f} of {total / 1e6:.1f} million weights are trained on "
+        f"{len(trainer.train_dataset)} examples ({where})."
+    )
+
+
+def _load_whole(trainer: Any, checkpoint: str, model: Any = None) -> None:
+    """A checkpoint of all weights. Its files may have other names for them than the model has, which the library knows
+    and Trainer's own loading, which passes over what it does not find, does not."""
+    model = trainer.accelerator.unwrap_model(model or trainer.model)
+    saved = type(model).from_pretrained(checkpoint, dtype=model.dtype)
+    model.load_state_dict(saved.state_dict())
+
+
+def _take_best(trainer: Any, config: StageConfig, owner: Owner) -> int:
+    """Loads the weights that are exported into the model; their step."""
+    saved = checkpoints(owner.folder)
+    last = max(saved)
+    best = (read_json(saved[last] / MANIFEST) or {}).get("best")
+    if not config.export_best or best is None or best == last:
+        return last
+    if best not in saved or not is_complete(saved[best], hashes=True):
+        print(f"checkpoint-{best}, which val judged best, is gone: final/ is the last step.", flush=True)
+        return last
+    trainer._load_from_checkpoint(str(saved[best]))
+    print(f"final/ is step {best}: the best {config.judged_by} of all evaluations.", flush=True)
+    return int(best)
 
 
 def _prepare_process(config: StageConfig) -> str:
@@ -295,7 +386,9 @@ def _attach(trainer: Any, config: StageConfig, owner: Owner, window: int) -> Any
 
     from train.callbacks import RunCallback
 
-    callback = RunCallback(owner, keep=config.keep_checkpoints, patience=config.patience, window=window)
+    callback = RunCallback(
+        owner, keep=config.keep_checkpoints, patience=config.patience, window=window, judged_by=config.judged_by
+    )
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(callback)
     trainer.create_model_card = lambda *args, **kwargs: None  # TRL's template, with this machine's paths
@@ -303,14 +396,14 @@ def _attach(trainer: Any, config: StageConfig, owner: Owner, window: int) -> Any
 
 
 def disk_bytes(config: StageConfig, model: Any) -> int:
-    """What checkpoints (weights and two moments of what is trained) and the result will take."""
+    """What checkpoints (weights and two moments of what is trained) and the result will take. `model` has no weights,
+    and none in 4 bits: the result has none either.
+    """
     trained = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
     whole = sum(p.numel() * p.element_size() for p in model.parameters())
     kept = trained if config.lora_rank else whole
     final = whole if config.export == "merged" else trained
-    if config.export == "merged" and config.load_in_4bit:
-        final *= 4  # two bytes a weight in place of half a byte
-    return (config.keep_checkpoints + 1) * (kept + 2 * trained) + final + 100_000_000
+    return (config.keep_checkpoints + 1 + bool(config.eval_every)) * (kept + 2 * trained) + final + 100_000_000
 
 
 # --- result -----------------------------------------------------------------------------

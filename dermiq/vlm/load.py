@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoConfig, AutoModelForImageTextToText
+from transformers import AutoConfig, AutoModelForImageTextToText, GenerationConfig
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
 from dermiq.errors import DermIQError, ModelError
@@ -26,7 +26,7 @@ from dermiq.vlm import tower  # noqa: F401  registers the specialist's tower, so
 from dermiq.vlm.backend import Backend, PlainBackend
 from dermiq.vlm.base import GGUF_SHA256, ensure_base
 from dermiq.vlm.fast import MAX_POSITIONS, FastBackend, FastDecoder
-from dermiq.vlm.nano import WEIGHTS, load_nano, quiet_peft
+from dermiq.vlm.nano import WEIGHTS, load_nano, nano_skeleton, quiet_peft
 from dermiq.vlm.processors import load_processor
 from dermiq.vlm.prompt_inputs import PromptEncoder
 from dermiq.vlm.session import Session
@@ -110,6 +110,30 @@ def load_vlm(
     vlm = VLM(model, processor, name=called, revision=revision, fast=fast)
     report("ready", 1.0)
     return vlm
+
+
+def load_skeleton(name: str = NANO, *, device: str | None = None, dtype: str | None = None) -> VLM:
+    """The model that `load_vlm` would load, without its weights: parameters are on the meta device, and nothing can be
+    computed. For counting bytes and tokens. Of a hub model only configuration and processor are fetched.
+    """
+    name, _ = _resolve(name, None)
+    model: Any
+    try:
+        if name == NANO:
+            model, processor = nano_skeleton()
+            model = model.to(dtype=_DTYPES[dtype or "float32"])
+        else:
+            config = AutoConfig.from_pretrained(name)
+            precision = _DTYPES[dtype] if dtype else _default_dtype(_device(device))
+            with torch.device("meta"):
+                model = AutoModelForImageTextToText.from_config(config, dtype=precision)
+            model.generation_config = GenerationConfig.from_model_config(config)
+            processor = load_processor(name, config.model_type)
+    except DermIQError:
+        raise
+    except Exception as error:
+        raise _explained(name, error) from error
+    return VLM(model, processor, name=name, revision="", fast=False)
 
 
 def _ids(value: int | Sequence[int] | None) -> list[int]:

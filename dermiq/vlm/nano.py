@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from torch import nn
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     LlavaConfig,
     LlavaForConditionalGeneration,
@@ -196,6 +197,18 @@ def load_nano(
     if (parts / "adapter_config.json").is_file():
         merge_lora(model, parts)
     return model.eval(), processor
+
+
+def nano_skeleton(*, base: Path | None = None) -> tuple[LlavaForConditionalGeneration, LlavaProcessor]:
+    """DermIQ-Nano without its weights (parameters on the meta device), and its processor."""
+    settings = json.loads((WEIGHTS / "nano" / "config.json").read_text(encoding="utf-8"))
+    base, size = base or ensure_base(), settings["image_size"]
+    processor = build_processor(base, size)
+    with torch.device("meta"):
+        tower = DermTowerPair(DermTowerPairConfig(image_size=size))
+        language = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(base), dtype=torch.float32)
+    model: Any = _empty_llava(tower, language, size, processor.image_token_id)
+    return model.to("meta").eval(), processor
 
 
 def merge_lora(model: nn.Module, folder: Path) -> None:
