@@ -19,6 +19,7 @@ import pytest
 from dermiq.errors import InputError
 from tests.tiny_stage import TinyConfig
 from train import runs
+from train.log import append
 from train.run_folder import (
     STATUS,
     Status,
@@ -29,6 +30,7 @@ from train.run_folder import (
     own_process,
     read_json,
     seal,
+    write_json,
     write_status,
 )
 
@@ -246,6 +248,18 @@ def test_compare_shows_what_differs(tmp_path: Path) -> None:
     result = runs.compare(folders)
     assert result["options"] == {"steps": [2, 3]}
     assert result["metrics"]["step"] == [2, 3]
+
+
+def test_show_explains_figures_that_mislead(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = runs.create(TinyConfig(), name="x", root=tmp_path)
+    write_json(folder / "config.json", {"stage": "train.grpo", "options": {"iterations": 1}})
+    for step in range(3):
+        append(folder / "metrics.jsonl", {"step": step, "loss": 0.0, "advantages/collapse_rate": 0.9})
+    assert runs.main(["show", "x", "--runs", str(tmp_path)]) == 0
+    shown = capsys.readouterr().out
+    assert "hint: 90% of the newest groups taught nothing" in shown
+    assert runs.main(["show", "x", "--json", "--runs", str(tmp_path)]) == 0
+    assert len(json.loads(capsys.readouterr().out)["hints"]) == 2
 
 
 def command(*arguments: str, root: Path) -> subprocess.CompletedProcess[str]:

@@ -40,7 +40,7 @@ import psutil
 from filelock import FileLock, Timeout
 
 from dermiq.errors import DataError, DermIQError, InputError
-from train import estimate, options
+from train import estimate, hints, options
 from train.run_folder import (
     CONFIG,
     LIVE,
@@ -101,6 +101,10 @@ class Run:
     @property
     def is_live(self) -> bool:
         return self.state in LIVE
+
+    def hints(self) -> list[str]:
+        """What its figures mean where they mislead."""
+        return hints.hints(self.stage, self.options, metrics(self.folder))
 
     def as_dict(self) -> dict[str, Any]:
         saved = list(checkpoints(self.folder))
@@ -624,6 +628,7 @@ def _described(run: Run) -> str:
     lines += [f"memory: {memory}"] if memory else []
     last = metrics(run.folder)[-1:]
     lines += [f"last: {json.dumps(last[0])}"] if last else []
+    lines += [f"hint: {sentence}" for sentence in run.hints()]
     return "\n".join(lines)
 
 
@@ -652,7 +657,7 @@ def _act(action: str, names: Sequence[str], root: Path) -> tuple[Any, str]:
         return {"name": folder.name, "deleted": True}, text
     act = {"show": load_run, "stop": stop, "kill": kill, "resume": resume}[action]
     run = act(folder)
-    return run.as_dict(), _described(run)
+    return {**run.as_dict(), "hints": run.hints()}, _described(run)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
