@@ -197,7 +197,9 @@ class FastDecoder:
 
     @staticmethod
     def supports(model: Any, *, adapters: bool = False) -> bool:
-        """LLaVA around a plain Llama in fp32 on the CPU, not quantised, without biases; plain LoRA with `adapters`."""
+        """LLaVA around a plain Llama in fp32 on the CPU (or not loaded yet, on the meta device), not quantised, without
+        biases; plain LoRA with `adapters`.
+        """
         from transformers import LlamaModel, LlavaForConditionalGeneration
 
         if type(model) is not LlavaForConditionalGeneration or type(model.model.language_model) is not LlamaModel:
@@ -206,7 +208,7 @@ class FastDecoder:
         config = text.config
         linear = [module for name, module in text.named_modules() if name.endswith("_proj")]
         return (
-            all(p.device.type == "cpu" and p.dtype is torch.float32 for p in model.parameters())
+            all(p.device.type in ("cpu", "meta") and p.dtype is torch.float32 for p in model.parameters())
             and all(
                 (_is_linear(module) or (adapters and _is_lora(module))) and module.bias is None for module in linear
             )
