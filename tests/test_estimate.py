@@ -193,3 +193,15 @@ def test_prompts_and_images_are_counted_as_they_are_encoded(tmp_path: Path) -> N
     prompt, completion = estimate.longest(vlm, [writer(row, 0) for row in config.rows()[0]])
     longest = int(batch["attention_mask"].sum(1).max())
     assert longest <= prompt + completion <= 1.1 * longest
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a shell")
+def test_a_process_does_not_count_the_peak_of_the_one_that_started_it() -> None:
+    held = bytearray(1_500_000_000)
+    held[::4096] = bytes([1]) * len(held[::4096])
+    told = [sys.executable, "-c", "from train.callbacks import peak_memory; print(peak_memory())"]
+    own = int(subprocess.run(told, capture_output=True, text=True, check=True).stdout)
+    started_by_a_shell = ["sh", "-c", '"$@"; true', "sh", *told]
+    alone = int(subprocess.run(started_by_a_shell, capture_output=True, text=True, check=True).stdout)
+    assert len(held)
+    assert own < alone + 100_000_000

@@ -19,6 +19,7 @@ from train.advantages import AdvantageSettings
 from train.dpo import DPOConfig
 from train.grpo import GRPOConfig
 from train.pipeline import PipelineConfig, summary, thirds
+from train.run_folder import MANIFEST
 from train.sft import SFTConfig
 
 pytestmark = [
@@ -62,8 +63,9 @@ def test_each_stage_trains_what_the_one_before_it_made(config: PipelineConfig, r
         assert_moved(weights_of(before), weights_of(after))
     assert all(run.stage in summary(run) and "last third" in summary(run) for run in made)
 
-    ended = [run.status.ended for run in made]
-    assert [run.status.ended for run in pipeline.run_all(config, "x", root)] == ended  # nothing is done again
+    sealed = [(run.folder / "final" / MANIFEST).stat().st_mtime_ns for run in made]
+    pipeline.run_all(config, "x", root)
+    assert [(run.folder / "final" / MANIFEST).stat().st_mtime_ns for run in made] == sealed  # nothing is done again
     with pytest.raises(DermIQError, match=r"x-grpo with another beta \(0.0, now 0.1\)"):
         pipeline.run_all(replace(config, grpo=replace(config.grpo, beta=0.1)), "x", root)
 
@@ -115,9 +117,9 @@ def test_the_command_refuses_in_a_sentence(root: Path, capsys: pytest.CaptureFix
 
 
 SMOKE = (
-    *("--grpo.steps", "2", "--grpo.group", "2", "--grpo.new-tokens", "24", "--grpo.no-mask-truncated"),
+    *("--grpo.steps", "2", "--grpo.group", "2", "--grpo.new-tokens", "24", "--no-grpo.mask-truncated"),
     *("--grpo.advantage.one-sided", "1", "--sft.steps", "2", "--sft.batch-size", "1"),
-    *("--dpo.steps", "2", "--dpo.images", "3", "--dpo.proxy.new-tokens", "160", "--dpo.proxy.min-margin", "0"),
+    *("--dpo.steps", "2", "--dpo.images", "3", "--dpo.proxy.new-tokens", "160", "--dpo.proxy.min-margin", "0.01"),
 )
 
 

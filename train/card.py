@@ -119,8 +119,10 @@ def confusions(matrix: list[list[int]], *, count: int = 4) -> str:
 
 
 def rendered(card: Path) -> str:
-    """The card's text with the committed figures in it."""
+    """The card's text with the committed figures in it; as it is where it has no place for them."""
     text = card.read_text(encoding="utf-8")
+    if BEGIN not in text:
+        return text
     sections = [
         figures_of(json.loads((card.parent / name).read_text(encoding="utf-8")), title)
         for name, title in TITLES.items()
