@@ -119,7 +119,8 @@ def test_the_command_refuses_in_a_sentence(root: Path, capsys: pytest.CaptureFix
 SMOKE = (
     *("--grpo.steps", "2", "--grpo.group", "2", "--grpo.new-tokens", "24", "--no-grpo.mask-truncated"),
     *("--grpo.advantage.one-sided", "1", "--sft.steps", "2", "--sft.batch-size", "1"),
-    *("--dpo.steps", "2", "--dpo.images", "3", "--dpo.proxy.new-tokens", "160", "--dpo.proxy.min-margin", "0.01"),
+    *("--dpo.steps", "2", "--dpo.images", "6", "--dpo.proxy.temperature", "1", "--dpo.proxy.min-margin", "0.01"),
+    *("--dpo.proxy.follow-up-share", "0"),
 )
 
 
