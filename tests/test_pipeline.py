@@ -128,7 +128,7 @@ SMOKE = (
         "--no-grpo.rehearse",
     ),
     *("--grpo.advantage.one-sided", "1", "--sft.steps", "2", "--sft.batch-size", "1"),
-    *("--dpo.steps", "2", "--dpo.images", "6", "--dpo.proxy.temperature", "1", "--dpo.proxy.min-margin", "0.01"),
+    *("--dpo.steps", "2", "--dpo.images", "4", "--dpo.proxy.temperature", "1", "--dpo.proxy.min-margin", "0.01"),
     *("--dpo.proxy.follow-up-share", "0"),
 )
 
