@@ -156,10 +156,14 @@ def as_dataset(rows: Sequence[T], write: Callable[[T, int], Mapping[str, Any]], 
     """A `datasets.Dataset` of `each` examples a row; `write(row, i)` writes the i-th when it is asked for."""
     from datasets import Dataset
 
-    return Dataset.from_dict({"number": list(range(len(rows) * each))}).with_transform(_Written(rows, write, each))
+    return Dataset.from_dict({"number": list(range(len(rows) * each))}).with_transform(
+        _WrittenOnRequest(rows, write, each)
+    )
 
 
-class _Written:
+class _WrittenOnRequest:
+    """The transform of a data set of numbers: each becomes its example when it is read."""
+
     def __init__(self, rows: Sequence[T], write: Callable[[T, int], Mapping[str, Any]], each: int) -> None:
         self.rows, self.write, self.each = rows, write, each
 
@@ -169,4 +173,4 @@ class _Written:
 
     def __reduce__(self) -> str | tuple[Any, ...]:
         """`datasets` pickles a transform to give it a fingerprint: the graph in it would take seconds."""
-        return (_Written, ((), None, len(self.rows)))
+        return (_WrittenOnRequest, ((), None, len(self.rows)))

@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -125,7 +126,10 @@ def thirds(lines: Sequence[Mapping[str, Any]], figure: str) -> tuple[float, floa
 def summary(run: runs.Run) -> str:
     """How the figures of a run moved, as text."""
     lines = [line for line in runs.metrics(run.folder) if "loss" in line]
-    seconds = sum(float(line.get("seconds_per_step", 0)) for line in lines)
+    steps = [0, *(int(line["step"]) for line in lines)]
+    seconds = sum(
+        float(line.get("seconds_per_step", 0)) * (b - a) for line, (a, b) in zip(lines, pairwise(steps), strict=True)
+    )
     text = [f"{run.stage}: {run.status.step} steps, {seconds / 60:.0f} min", f"{'':36}first third  last third"]
     for figure in _named(lines, FIGURES[run.stage]):
         found = thirds(lines, figure)

@@ -30,7 +30,7 @@ import numpy as np
 from dermiq.errors import DataError, DermIQError, InputError
 from dermiq.types import CLASS_NAMES, Evidence
 from train import options
-from train.cases import Case, Item, Measured, Row, choose, labelled, lesion_image, read_source
+from train.cases import Box, Case, Item, Measured, Row, choose, labelled, lesion_image, read_source
 from train.estimate import tokens_of
 from train.examples import ChatOptions, Turns
 from train.options import option
@@ -82,7 +82,7 @@ class Proxy:
         """What the model sees of it: (H, W, 3) uint8."""
         return np.asarray(lesion_image(row.image, self.box(row)))
 
-    def box(self, row: Row) -> tuple[int, int, int, int] | None:
+    def box(self, row: Row) -> Box | None:
         return self.measured.of(row.image).window if self.chat.window else None
 
     def ask(self, row: Row) -> list[Answered]:

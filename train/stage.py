@@ -18,6 +18,7 @@ import platform
 import shutil
 import subprocess
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -44,7 +45,7 @@ QUIET = {"HF_HUB_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 
 @dataclass(frozen=True)
-class StageConfig:
+class StageConfig(ABC):
     stage: ClassVar[str] = ""
     judged_by: ClassVar[str] = "eval_loss"  # what an evaluation logs that decides which weights are best
 
@@ -100,10 +101,10 @@ class StageConfig:
             raise InputError("patience counts evaluations: set eval_every, too.")
         _check_device(self.device)
 
+    @abstractmethod
     def shape(self, vlm: VLM, cache: Path) -> Shape:
         """What the stage holds at a time, for the estimate of its memory. `vlm` has no weights; `cache` is a folder for
         measurements of images."""
-        raise NotImplementedError
 
     def place(self) -> str:
         """Which device the run needs for itself."""
