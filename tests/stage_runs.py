@@ -17,7 +17,7 @@ from dermiq.knowledge import Graph
 from dermiq.lesion.drawn import drawn_examples
 from dermiq.types import CLASSES
 from tests.tiny import save_tiny
-from train import runs
+from train import runs, work
 from train.proxy import PARTS, Question, Scored
 from train.stage import StageConfig
 
@@ -72,7 +72,7 @@ def tiny_options(folder: Path) -> dict[str, Any]:
 
 def train(config: StageConfig, root: Path, name: str) -> runs.Run:
     folder = runs.create(config, name=name, root=root)
-    status = runs.work(folder)
+    status = work.work(folder)
     assert status.state in ("finished", "stopped"), status.reason
     return runs.load_run(folder)
 

@@ -28,7 +28,7 @@ from tests.stage_runs import (
     write_pairs,
 )
 from tests.tiny import FAMILIES, picture, save_tiny
-from train import dpo, options, preferences, runs, stage
+from train import dpo, options, preferences, runs, stage, work
 from train.cases import read_source
 from train.dpo import DPOConfig
 from train.examples import Turns
@@ -49,7 +49,7 @@ def config(tmp_path: Path) -> DPOConfig:
 def built(config: DPOConfig, folder: Path) -> tuple[Any, VLM]:
     vlm = stage.load_model(config, "cpu")
     vlm.model = stage.make_trainable(vlm.model, config)
-    return dpo.build(config, vlm, runs.Owner(folder)), vlm
+    return dpo.build(config, vlm, work.Owner(folder)), vlm
 
 
 def logps_of(vlm: VLM, prompt: str, answer: str, image: Image.Image) -> float:
@@ -95,11 +95,11 @@ def test_stop_and_resume_equal_the_unbroken_run(config: DPOConfig, tmp_path: Pat
     whole = train(config, tmp_path / "runs", "whole")
     folder = runs.create(config, name="broken", root=tmp_path / "runs")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runs.Owner, "stop_requested", property(lambda self: self.step >= 2))
-        assert runs.work(folder).state == "stopped"
+        patch.setattr(work.Owner, "stop_requested", property(lambda self: self.step >= 2))
+        assert work.work(folder).state == "stopped"
     assert runs.load_run(folder).status.step == 2
     runs.prepare_resume(folder)
-    assert runs.work(folder).state == "finished"
+    assert work.work(folder).state == "finished"
     expected, found = weights_of(whole), weights_of(runs.load_run(folder))
     assert all(torch.equal(found[name], value) for name, value in expected.items())
     kept = ("step", "loss", "rewards/margins", "logps/chosen")
@@ -339,11 +339,11 @@ def test_pairs_are_made_of_labelled_images(from_images: DPOConfig, tmp_path: Pat
     folder = runs.create(from_images, name="broken", root=tmp_path / "runs")
     with pytest.MonkeyPatch.context() as patch:
         begun = property(lambda self: "2 of 4" in runs.load_run(self.folder).status.reason)
-        patch.setattr(runs.Owner, "stop_requested", begun)
-        assert runs.work(folder).state == "stopped"
+        patch.setattr(work.Owner, "stop_requested", begun)
+        assert work.work(folder).state == "stopped"
     assert 0 < len(read_lines(folder / "pairs.cases.jsonl")) < len(read_lines(whole.folder / "pairs.cases.jsonl"))
     runs.prepare_resume(folder)
-    assert runs.work(folder).state == "finished"
+    assert work.work(folder).state == "finished"
     assert (folder / "pairs.jsonl").read_text() == (whole.folder / "pairs.jsonl").read_text()
     expected, found = weights_of(whole), weights_of(runs.load_run(folder))
     assert all(torch.equal(found[name], value) for name, value in expected.items())
@@ -352,7 +352,7 @@ def test_pairs_are_made_of_labelled_images(from_images: DPOConfig, tmp_path: Pat
 def test_noise_that_is_scored_in_earnest_gives_no_pairs(from_images: DPOConfig, tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(preferences, "score", score)
-        status = runs.work(runs.create(from_images, root=tmp_path / "runs"))
+        status = work.work(runs.create(from_images, root=tmp_path / "runs"))
     assert status.state == "failed"
     assert "No answer to any of the 4 train image(s) was better" in status.reason
 

@@ -16,7 +16,7 @@ from dermiq.errors import InputError
 from dermiq.vlm.load import load_skeleton, load_vlm
 from tests.stage_runs import make_table, tiny_options, train
 from tests.tiny import FAMILIES, save_tiny, tiny
-from train import estimate, options, runs, stage
+from train import estimate, options, runs, stage, work
 from train.estimate import Trace, estimate_run, refuse
 from train.grpo import GRPOConfig
 from train.prefix import Policy, Prefix
@@ -87,7 +87,7 @@ def test_the_estimate_is_near_what_a_fresh_process_takes(kind: str, tmp_path: Pa
     )
     folder = runs.create(config, name="x", root=tmp_path / "runs")
     done = subprocess.run(
-        [sys.executable, "-m", "train.runs", "work", str(folder)], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "train.work", str(folder)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     known = read_json(folder / estimate.MEMORY) or {}
@@ -112,7 +112,7 @@ def test_too_little_memory_is_said_before_weights_are_loaded(
     monkeypatch.setattr(stage, "free_on", lambda device: total // 2)
     with monkeypatch.context() as patch:
         patch.setattr(stage, "load_model", loaded)
-        status = runs.work(runs.create(config, root=tmp_path / "runs"))
+        status = work.work(runs.create(config, root=tmp_path / "runs"))
     assert status.state == "failed"
     assert "are free on cpu: most of it " in status.reason
     assert "check_memory" in status.reason
@@ -128,7 +128,7 @@ def test_too_full_a_disk_is_said_before_weights_are_loaded(
     folder = runs.create(config, root=tmp_path / "runs")
     monkeypatch.setattr(runs.shutil, "disk_usage", lambda path: type("usage", (), {"free": 100_000_000}))
     monkeypatch.setattr(stage, "load_model", loaded)
-    status = runs.work(folder)
+    status = work.work(folder)
     assert status.state == "failed"
     assert "has 0.1 GB free and the run needs 0.1 GB. Free some" in status.reason
     assert not (folder / "cache").exists()
@@ -187,7 +187,7 @@ def test_prompts_and_images_are_counted_as_they_are_encoded(tmp_path: Path) -> N
 
     vlm = load_vlm(config.model, device="cpu", fast=False)
     vlm.model = stage.make_trainable(vlm.model, config)
-    trainer = sft.build(config, vlm, runs.Owner(tmp_path))
+    trainer = sft.build(config, vlm, work.Owner(tmp_path))
     batch = trainer.data_collator([trainer.train_dataset[i] for i in range(8)])
     writer = sft.Writer(config, vlm, Measured(tmp_path / "cache"))
     prompt, completion = estimate.longest(vlm, [writer(row, 0) for row in config.rows()[0]])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from train import exactness
+from train import exactness, work
 from train.exactness import difference, study, unreadable
 
 pytestmark = [
@@ -39,7 +39,7 @@ def test_a_difference_is_found(tmp_path: Path) -> None:
     from train.run_folder import MANIFEST, seal
 
     whole = runs.create(TinyConfig(steps=3), name="whole", root=tmp_path)
-    runs.work(whole)
+    work.work(whole)
     (whole / "final" / MANIFEST).unlink()
     save_file({"a": torch.zeros(2)}, whole / "final" / "model.safetensors")
     seal(whole / "final")

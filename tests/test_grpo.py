@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from dermiq.errors import DermIQError
 from dermiq.vlm.load import load_vlm
 from tests.stage_runs import CONFIGS, make_table, tiny_options, train
-from train import options, runs
+from train import options, runs, work
 from train.advantages import AdvantageSettings
 from train.cases import Measured
 from train.grpo import Asker, GRPOConfig
@@ -63,11 +63,11 @@ def test_stop_and_resume_equal_the_unbroken_run(iterations: int, config: GRPOCon
     whole = train(config, tmp_path / "runs", "whole")
     folder = runs.create(config, name="broken", root=tmp_path / "runs")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runs.Owner, "stop_requested", property(lambda self: self.step >= 3))
-        assert runs.work(folder).state == "stopped"
+        patch.setattr(work.Owner, "stop_requested", property(lambda self: self.step >= 3))
+        assert work.work(folder).state == "stopped"
     assert runs.load_run(folder).status.step == (3 if iterations == 1 else 4)
     runs.prepare_resume(folder)
-    assert runs.work(folder).state == "finished"
+    assert work.work(folder).state == "finished"
     expected, found = (load_file(f / "final" / "model.safetensors") for f in (whole.folder, folder))
     assert all(torch.equal(found[name], value) for name, value in expected.items())
     assert (whole.folder / "samples.jsonl").read_text() == (folder / "samples.jsonl").read_text()

@@ -15,7 +15,7 @@ import torch
 from dermiq.errors import DermIQError
 from dermiq.vlm.load import load_vlm
 from tests.stage_runs import CONFIGS, tiny_options, weights_of, write_pairs
-from train import options, pipeline, runs
+from train import options, pipeline, runs, work
 from train.advantages import AdvantageSettings
 from train.dpo import DPOConfig
 from train.grpo import GRPOConfig
@@ -75,8 +75,8 @@ def test_a_stopped_pipeline_goes_on(config: PipelineConfig, root: Path) -> None:
     config = replace(config, stages=("sft",))
     (own, stage), *_ = config.configs("x").items()
     folder = runs.create(stage, name=own, root=root)
-    runs.Owner(folder).request_stop()
-    assert runs.work(folder).state == "stopped"
+    work.Owner(folder).request_stop()
+    assert work.work(folder).state == "stopped"
     (run,) = pipeline.run_all(config, "x", root)
     assert (run.folder, run.state, run.status.step) == (folder, "finished", 3)
 

@@ -9,6 +9,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,7 @@ import pytest
 
 from dermiq.errors import InputError
 from tests.tiny_stage import TinyConfig
-from train import runs
+from train import runs, sharing, work
 from train.log import append
 from train.run_folder import (
     STATUS,
@@ -165,7 +166,7 @@ def test_one_at_a_time_on_a_device_in_the_order_of_starting(tmp_path: Path) -> N
 def test_a_failed_run_says_why(end: str, reason: str, tmp_path: Path) -> None:
     folder = runs.create(TinyConfig(steps=2, end=end), root=tmp_path)
     with runs.tee(folder / "log.txt"):
-        runs.work(folder)
+        work.work(folder)
     run = runs.load_run(folder)
     assert (run.state, run.status.reason) == ("failed", reason)
     assert (folder / "log.txt").read_text()
@@ -207,7 +208,7 @@ def test_a_folder_without_a_readable_status_is_interrupted(tmp_path: Path) -> No
     (folder / STATUS).write_text('{"state": "runn')
     assert runs.load_run(folder).state == "interrupted"
     runs.prepare_resume(folder)
-    runs.work(folder)
+    work.work(folder)
     assert runs.load_run(folder).state == "finished"
 
 
@@ -228,7 +229,7 @@ def test_delete_can_be_undone(tmp_path: Path) -> None:
     folder = runs.create(TinyConfig(steps=2), name="x", root=tmp_path)
     with pytest.raises(InputError, match="Stop it before"):
         runs.delete(folder)
-    runs.work(folder)
+    work.work(folder)
     runs.delete(folder)
     assert runs.list_runs(tmp_path) == []
     again = runs.create(TinyConfig(), name="x", root=tmp_path)
@@ -244,7 +245,7 @@ def test_delete_can_be_undone(tmp_path: Path) -> None:
 def test_compare_shows_what_differs(tmp_path: Path) -> None:
     folders = [runs.create(TinyConfig(steps=steps), root=tmp_path) for steps in (2, 3)]
     for folder in folders:
-        runs.work(folder)
+        work.work(folder)
     result = runs.compare(folders)
     assert result["options"] == {"steps": [2, 3]}
     assert result["metrics"]["step"] == [2, 3]
@@ -273,7 +274,7 @@ def command(*arguments: str, root: Path) -> subprocess.CompletedProcess[str]:
 
 def test_the_command(tmp_path: Path) -> None:
     folder = runs.create(TinyConfig(steps=2), name="x", root=tmp_path)
-    runs.work(folder)
+    work.work(folder)
     listed = json.loads(command("list", "--json", root=tmp_path).stdout)
     assert [(run["name"], run["state"], run["step"]) for run in listed] == [("x", "finished", 2)]
     assert "2 of 2" in command("show", "x", root=tmp_path).stdout
@@ -293,3 +294,77 @@ def test_a_stage_of_its_own_command(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert runs.command(TinyConfig, ["--steps", "4", "--print-config"]) == 0
     assert capsys.readouterr().out.startswith("steps: 4  # steps\n")
     assert runs.command(TinyConfig, ["--steps", "2", "--end", "badly", *where]) == 1
+
+
+def test_a_chain_trains_one_after_the_other(tmp_path: Path) -> None:
+    first, second = runs.start_chain({"x-1": TinyConfig(seconds=0.05), "x-2": TinyConfig(steps=3)}, root=tmp_path)
+    assert second.after == "x-1"
+    until(lambda: "Waiting for x-1" in runs.load_run(second.folder).status.reason or not ended(first.folder))
+    assert [finish(run.folder).state for run in (first, second)] == ["finished", "finished"]
+    begun, over = runs.load_run(second.folder).status.started, runs.load_run(first.folder).status.ended
+    assert begun is not None
+    assert over is not None
+    assert begun >= over
+
+
+def test_a_chain_ends_where_one_fails_and_goes_on_with_it(tmp_path: Path) -> None:
+    first, second = runs.start_chain({"x-1": TinyConfig(steps=200), "x-2": TinyConfig(steps=3)}, root=tmp_path)
+    until(lambda: runs.load_run(first.folder).status.step > 2)
+    runs.stop(first.folder)
+    found = finish(second.folder)
+    assert (found.state, found.status.reason) == (
+        "stopped",
+        "Not begun: x-1, whose result it trains further, was stopped.",
+    )
+    runs.resume(first.folder)
+    assert [finish(run.folder).state for run in (first, second)] == ["finished", "finished"]
+    runs.delete(first.folder)
+    third = runs.create(TinyConfig(), root=tmp_path, after="x-1")
+    assert "is gone" in work.work(third).reason
+
+
+def test_a_chain_is_made_whole_or_not_at_all(tmp_path: Path) -> None:
+    runs.create(TinyConfig(), name="x-2", root=tmp_path)
+    with pytest.raises(InputError, match="already a run 'x-2'"):
+        runs.start_chain({"x-1": TinyConfig(), "x-2": TinyConfig()}, root=tmp_path)
+    assert [run.name for run in runs.list_runs(tmp_path)] == ["x-2"]
+
+
+def test_rename_and_note(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = runs.create(TinyConfig(steps=3), name="one", root=tmp_path)
+    with pytest.raises(InputError, match=r"one is queued\. Stop it"):
+        runs.rename(folder, "two")
+    work.work(folder)
+    for taken, words in (("a b", "cannot be called"), ("one", "already a run 'one'")):
+        with pytest.raises(InputError, match=words):
+            runs.rename(folder, taken)
+    waiting = runs.create(TinyConfig(steps=3), name="later", root=tmp_path, after="one")
+    with pytest.raises(InputError, match="later trains the result of one"):
+        runs.rename(folder, "two")
+    work.work(waiting)
+    folder = runs.rename(folder, "two")
+    assert runs.annotate(folder, " lower rate \n").note == "lower rate"
+    assert runs.main(["note", "two", "seen", "--runs", str(tmp_path)]) == 0
+    assert "note: seen" in capsys.readouterr().out
+    assert runs.annotate(folder, " ").note == ""
+
+
+def test_a_run_makes_way_for_a_consultation_but_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    owner = work.Owner(runs.create(TinyConfig(), root=tmp_path))
+    owner.update(reason="")
+    owner.make_way()
+    with sharing.consulting(tmp_path), sharing.consulting(tmp_path):
+        waiting = threading.Thread(target=owner.make_way)
+        waiting.start()
+        until(lambda: "Paused" in runs.load_run(owner.folder).status.reason)
+    waiting.join(PATIENCE_S)
+    assert runs.load_run(owner.folder).status.reason == ""
+    monkeypatch.setattr(sharing, "LONGEST_S", 0.3)
+    with sharing.consulting(tmp_path):
+        owner.make_way()  # comes back
+        assert sharing.is_consulting(tmp_path)
+    assert not sharing.is_consulting(tmp_path)
+    sign = runs.lock_path(tmp_path, sharing.SIGN)
+    sign.touch()
+    os.utime(sign, (1, 1))  # left by a page that died
+    assert not sharing.is_consulting(tmp_path)

@@ -19,7 +19,7 @@ from dermiq.types import CLASS_NAMES
 from dermiq.vlm.load import load_vlm
 from tests.stage_runs import CONFIGS, make_table, tiny_options, train, weights_of
 from tests.tiny import picture, save_tiny, tiny
-from train import options, runs, sft, stage
+from train import options, runs, sft, stage, work
 from train.cases import Measured, Row, choose, read_source, refuse_leakage, split_by_group
 from train.run_folder import MANIFEST, checkpoints, is_complete, read_json
 from train.sft import SFTConfig
@@ -64,11 +64,11 @@ def test_stop_and_resume_equal_the_unbroken_run(config: SFTConfig, tmp_path: Pat
     stop_at = random.randint(1, 6)
     folder = runs.create(config, name="broken", root=tmp_path / "runs")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runs.Owner, "stop_requested", property(lambda self: self.step >= stop_at))
-        assert runs.work(folder).state == "stopped"
+        patch.setattr(work.Owner, "stop_requested", property(lambda self: self.step >= stop_at))
+        assert work.work(folder).state == "stopped"
     assert runs.load_run(folder).status.step == stop_at
     runs.prepare_resume(folder)
-    assert runs.work(folder).state == "finished"
+    assert work.work(folder).state == "finished"
     expected, found = weights_of(whole), weights_of(runs.load_run(folder))
     assert all(torch.equal(found[name], value) for name, value in expected.items())
     same = [
@@ -94,7 +94,7 @@ def test_answers_alone_are_learned(family: str, follow_up: float, config: SFTCon
     )
     vlm = stage.load_model(config, "cpu")
     vlm.model = stage.make_trainable(vlm.model, config)
-    trainer = sft.build(config, vlm, runs.Owner(tmp_path))
+    trainer = sft.build(config, vlm, work.Owner(tmp_path))
     tokenizer = vlm.processor.tokenizer
     kinds = set()
     for example in trainer.train_dataset:
@@ -229,12 +229,12 @@ def test_the_best_checkpoint_is_kept_and_exported(lora_rank: int, config: SFTCon
     assert any(not torch.equal(value, weights_of(short)[name]) for name, value in weights_of(run).items())
     stopped = runs.create(config, name="stopped", root=tmp_path / "runs")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runs.Owner, "stop_requested", property(lambda self: self.step >= best))
-        assert runs.work(stopped).state == "stopped"
+        patch.setattr(work.Owner, "stop_requested", property(lambda self: self.step >= best))
+        assert work.work(stopped).state == "stopped"
     shutil.rmtree(stopped / "cache")
     shutil.copytree(stopped / f"checkpoint-{best}", tmp_path / "best")
     runs.prepare_resume(stopped)
-    assert runs.work(stopped).state == "finished"
+    assert work.work(stopped).state == "finished"
     found = weights_of(runs.load_run(stopped))
     assert all(torch.equal(value, found[name]) for name, value in weights_of(run).items())
     if lora_rank == 0:  # the result is the checkpoint's weights themselves
@@ -248,7 +248,7 @@ def test_a_loss_that_is_no_number_ends_the_run(
     import trl
 
     monkeypatch.setattr(trl.SFTTrainer, "training_step", lambda *a, **k: torch.tensor(float("nan")))
-    status = runs.work(runs.create(config, root=tmp_path / "runs"))
+    status = work.work(runs.create(config, root=tmp_path / "runs"))
     assert (status.state, status.reason[:40]) == ("failed", "The loss is no longer a number at step 1")
 
 
@@ -336,7 +336,7 @@ def test_half_written_results_do_not_count(config: SFTConfig, tmp_path: Path) ->
     (run.folder / "final" / "manifest.json").unlink()
     assert runs.load_run(run.folder).state == "interrupted"
     runs.prepare_resume(run.folder)
-    assert runs.work(run.folder).state == "finished"
+    assert work.work(run.folder).state == "finished"
     assert is_complete(run.folder / "final", hashes=True)
     found = weights_of(run)
     assert all(torch.equal(found[name], value) for name, value in expected.items())

@@ -12,7 +12,7 @@ from dermiq.errors import InputError, ModelError
 from train.log import append
 from train.options import option
 from train.run_folder import keep_checkpoints, last_checkpoint, seal
-from train.runs import Owner
+from train.work import Owner
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from transformers import TrainerCallback
 from dermiq.errors import ModelError
 from train.log import append
 from train.run_folder import keep_checkpoints, seal
-from train.runs import Owner
+from train.work import Owner
 
 _LEFT_OUT = ("train_", "total_flos", "num_input_tokens_seen", "num_tokens", "eval_num_tokens")
 _TOLD = {"loss": "loss", "reward": "reward", "completions/clipped_ratio": "cut off", "rewards/margins": "margin"}
@@ -46,6 +46,12 @@ class RunCallback(TrainerCallback):
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._mark(state)
         self.owner.progress(state.global_step, state.max_steps)
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.owner.make_way()
+
+    def on_substep_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.owner.make_way()
 
     def _mark(self, state: Any) -> None:
         self._marked = (time.perf_counter(), state.global_step, int(state.num_input_tokens_seen))

@@ -35,7 +35,7 @@ from train.stage import arguments, drop_reference_copy, run_stage
 
 if TYPE_CHECKING:
     from dermiq.vlm.load import VLM
-    from train.runs import Owner
+    from train.work import Owner
 
 SMOOTHED = ("robust", "exo_pair", "aot", "aot_unpaired")  # the losses for which TRL reads label_smoothing
 LOSSES = (

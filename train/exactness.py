@@ -35,7 +35,7 @@ from typing import Any
 
 from PIL import Image
 
-from train import preferences, runs
+from train import preferences, runs, work
 from train.preferences import cases_file
 from train.run_folder import STOP, checkpoints, is_complete, read_lines
 
@@ -258,15 +258,15 @@ def _work(folder: str, stop_at: int | None) -> None:
     for stream in (1, 2):
         os.dup2(log, stream)
     if stop_at is not None:
-        progress = runs.Owner.progress
+        progress = work.Owner.progress
 
-        def stopping(owner: runs.Owner, step: int, total: int) -> None:
+        def stopping(owner: work.Owner, step: int, total: int) -> None:
             progress(owner, step, total)
             if step >= stop_at:
                 (run / STOP).touch()
 
-        runs.Owner.progress = stopping  # type: ignore[method-assign,assignment]
-    runs.work(run)
+        work.Owner.progress = stopping  # type: ignore[method-assign,assignment]
+    work.work(run)
 
 
 # --- what must be so --------------------------------------------------------------------

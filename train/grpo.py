@@ -33,7 +33,7 @@ from train.stage import arguments, drop_reference_copy, run_stage
 if TYPE_CHECKING:
     from dermiq.vlm.load import VLM
     from train.group_trainer import Sample
-    from train.runs import Owner
+    from train.work import Owner
 
 LOSSES = ("dr_grpo", "dapo", "grpo", "bnpo")
 

@@ -5,6 +5,7 @@
     status.json        where it stands, and whose process it is
     metrics.jsonl      one line a logged step          samples.jsonl   completions with their rewards
     memory.json        what was estimated, free at the start, and measured at the peak
+    note.txt           what someone wrote about the run
     log.txt            what the process wrote          cache/          what it measured of the images
     pairs.json         of DPO: their lengths           pairs.jsonl     those that the graph made
     checkpoint-N/      to resume from                  final/          the result
@@ -249,3 +250,8 @@ def read_config(folder: Path) -> tuple[str, Mapping[str, Any]]:
     if values is None or not isinstance(values.get("stage"), str) or not isinstance(values.get("options"), dict):
         raise DataError(f"{folder} is not a run: it has no config.json that names a stage and its options.")
     return values["stage"], values["options"]
+
+
+def waits_for(folder: Path) -> str:
+    """The run whose result this one trains further, and for which it waits; "" of most."""
+    return str((read_json(folder / CONFIG) or {}).get("after") or "")

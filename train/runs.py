@@ -3,6 +3,8 @@
     python -m train.runs list
     python -m train.runs show NAME
     python -m train.runs stop|kill|resume|delete|undelete NAME
+    python -m train.runs rename NAME NEW
+    python -m train.runs note NAME "what it was for"
     python -m train.runs compare NAME NAME...
 
 Each takes `--json` and `--runs FOLDER` (default: DERMIQ_RUNS, or runs/ in the repository). From Python, for a page:
@@ -10,6 +12,7 @@ Each takes `--json` and `--runs FOLDER` (default: DERMIQ_RUNS, or runs/ in the r
     run = start(config)                     # a child process in a session of its own, its output in log.txt
     lines = metrics(run.folder, since=12)   # what was logged from line 12 on
     stop(run.folder)                        # finishes its step, saves, ends; resume(run.folder) goes on from there
+    start_chain({"x-grpo": first, "x-sft": second})     # each trains the result of the one before
 
 A stage is a module of `train` with `CONFIG`, a dataclass of options that has `stage`, `check()` and `place()`, and
 `run(config, owner)`, which returns once `final/` is sealed or a stop was asked for. Knows no trainer and no page.
@@ -19,8 +22,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import errno
-import importlib
 import json
 import os
 import re
@@ -30,14 +31,13 @@ import subprocess
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import psutil
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from dermiq.errors import DataError, DermIQError, InputError
 from train import estimate, hints, options
@@ -48,26 +48,22 @@ from train.run_folder import (
     Status,
     checkpoints,
     current_status,
-    cut_lines,
-    drop_incomplete,
-    is_complete,
-    last_checkpoint,
-    own_process,
     read_config,
     read_json,
     read_lines,
     read_status,
     same_process,
+    waits_for,
     write_json,
     write_status,
+    write_whole,
 )
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-TRASH, LOCKS = ".trash", ".locks"
+TRASH, LOCKS, NOTE = ".trash", ".locks", "note.txt"
+NOTE_LENGTH = 2000
 POLL_S = 0.5  # between two looks at the queue
-STATUS_EVERY_S = 1.0  # between two writes of the step
 MIN_FREE_BYTES = 200_000_000  # below this not even logs and an adapter are sure to fit
-_STAGE = re.compile(r"(train|tests)\.[a-z_]+")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -89,6 +85,8 @@ class Run:
     stage: str  # "sft"
     options: Mapping[str, Any]
     status: Status
+    note: str = ""  # what someone wrote about it
+    after: str = ""  # the run that it waits for, to train its result further
 
     @property
     def name(self) -> str:
@@ -113,6 +111,8 @@ class Run:
             "folder": str(self.folder),
             "stage": self.stage,
             **asdict(self.status),
+            "note": self.note,
+            "after": self.after,
             "checkpoints": saved,
             "memory": read_json(self.folder / estimate.MEMORY),
             "options": dict(self.options),
@@ -138,7 +138,15 @@ def find(name: str | Path, root: Path | None = None) -> Path:
 def load_run(folder: Path) -> Run:
     """Raises DataError where the folder is not a run's."""
     stage, values = read_config(folder)
-    return Run(folder, stage.rsplit(".", 1)[-1], values, current_status(folder))
+    note = folder / NOTE
+    return Run(
+        folder,
+        stage.rsplit(".", 1)[-1],
+        values,
+        current_status(folder),
+        note=note.read_text(encoding="utf-8") if note.is_file() else "",
+        after=waits_for(folder),
+    )
 
 
 def list_runs(root: Path | None = None) -> list[Run]:
@@ -194,9 +202,13 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
 # --- starting ---------------------------------------------------------------------------
 
 
-def create(config: StageConfig, *, name: str = "", root: Path | None = None) -> Path:
-    """Checks the config and makes the run's folder, queued. Raises DermIQError before anything is written."""
-    config.check()
+def create(config: StageConfig, *, name: str = "", root: Path | None = None, after: str = "") -> Path:
+    """Checks the config and makes the run's folder, queued. Raises DermIQError before anything is written.
+
+    With `after`, the name of a run whose result this one trains, the config is checked once that run is finished.
+    """
+    if not after:
+        config.check()
     root = root or runs_folder()
     stage = config.stage.rsplit(".", 1)[-1]
     if name and not _NAME.fullmatch(name):
@@ -207,7 +219,7 @@ def create(config: StageConfig, *, name: str = "", root: Path | None = None) -> 
         new = root / f".new-{os.getpid()}-{threading.get_ident()}"
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir()
-        write_json(new / CONFIG, {"stage": config.stage, "options": options.as_dict(config)})
+        write_json(new / CONFIG, {"stage": config.stage, "options": options.as_dict(config), "after": after})
         now = time.time()
         write_status(new, Status("queued", "Starting.", created=now, queued=now))
         return _take_name(new, root, name, stage)
@@ -218,7 +230,7 @@ def _take_name(new: Path, root: Path, name: str, stage: str) -> Path:
     base = name or f"{stage}-{time.strftime('%Y%m%d-%H%M%S')}"
     for number in range(1, 1000):
         target = root / (base if number == 1 else f"{base}-{number}")
-        with FileLock(_lock_path(root, "names")):
+        with FileLock(lock_path(root, "names")):
             if not target.exists():
                 os.replace(new, target)
                 return target
@@ -228,7 +240,7 @@ def _take_name(new: Path, root: Path, name: str, stage: str) -> Path:
     raise InputError(f"There is already a run {base!r} in {root}. Choose another name, or resume it.")
 
 
-def _lock_path(root: Path, name: str) -> Path:
+def lock_path(root: Path, name: str) -> Path:
     (root / LOCKS).mkdir(parents=True, exist_ok=True)
     return root / LOCKS / f"{name.replace(':', '-')}.lock"
 
@@ -258,10 +270,33 @@ def start(config: StageConfig, *, name: str = "", root: Path | None = None) -> R
     return load_run(folder)
 
 
+def start_chain(configs: Mapping[str, StageConfig], *, root: Path | None = None) -> list[Run]:
+    """Starts runs by name, each of which waits for the one before and trains its result. None where one cannot be made.
+
+    Whoever calls has checked the configs: the model that a later one names does not exist yet.
+    """
+    folders: list[Path] = []
+    try:
+        for name, config in configs.items():
+            folders.append(create(config, name=name, root=root, after=folders[-1].name if folders else ""))
+    except DermIQError:
+        for folder in folders:
+            shutil.rmtree(folder)
+        raise
+    for folder in folders:
+        _spawn(folder)
+    return [load_run(folder) for folder in folders]
+
+
 def resume(folder: Path) -> Run:
-    """Goes on from the last complete checkpoint, in a child process. Raises InputError where there is nothing to do."""
+    """Goes on from the last complete checkpoint, in a child process, and so do runs that waited for it in vain. Raises
+    InputError where there is nothing to do.
+    """
     prepare_resume(folder)
     _spawn(folder)
+    for run in list_runs(folder.parent):
+        if run.after == folder.name and not run.is_live and run.status.started is None:
+            resume(run.folder)
     return load_run(folder)
 
 
@@ -286,7 +321,7 @@ def _spawn(folder: Path) -> None:
     environment.setdefault("OMP_WAIT_POLICY", "passive")
     with (folder / "log.txt").open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "train.runs", "work", str(folder)],
+            [sys.executable, "-m", "train.work", str(folder)],
             cwd=REPOSITORY,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -347,172 +382,33 @@ def undelete(name: str, root: Path | None = None) -> Path:
     return root / name
 
 
-# --- working: in the process that trains --------------------------------------------------
+def rename(folder: Path, name: str) -> Path:
+    """Raises InputError for a name that is taken or none, and while a run works on the folder or counts on its name."""
+    run = load_run(folder)
+    if not _NAME.fullmatch(name):
+        raise InputError(f"A run cannot be called {name!r}: use letters, digits, dots, dashes and underscores.")
+    if run.is_live:
+        raise InputError(f"The run {run.name} is {run.state}. Stop it before it is renamed.")
+    for other in list_runs(folder.parent):
+        if other.state != "finished" and run.name in (other.options.get("model"), other.after):
+            raise InputError(f"The run {other.name} trains the result of {run.name} and needs its name.")
+    target = folder.parent / name
+    with FileLock(lock_path(folder.parent, "names")):
+        if target.exists():
+            raise InputError(f"There is already a run {name!r}. Choose another name.")
+        os.replace(folder, target)
+    return target
 
 
-class Owner:
-    """What a stage is given: its folder, where to say how far it is, and whether to stop.
-
-    With several processes of one run (`accelerate launch`) only the first writes.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.is_main = int(os.environ.get("RANK", "0")) == 0
-        self._status = replace(read_status(folder), **own_process())
-        self._written = 0.0
-
-    @property
-    def step(self) -> int:
-        return self._status.step
-
-    @property
-    def stop_requested(self) -> bool:
-        return (self.folder / STOP).exists()
-
-    def request_stop(self) -> None:
-        (self.folder / STOP).touch()
-
-    def progress(self, step: int, total: int) -> None:
-        self.update(step=step, total=total, soon=time.time() - self._written < STATUS_EVERY_S)
-
-    def update(self, *, soon: bool = False, **changes: Any) -> None:
-        """Changes the status; with `soon` it is written with the next change."""
-        self._status = replace(self._status, **changes)
-        if self.is_main and not soon:
-            write_status(self.folder, self._status)
-            self._written = time.time()
-
-    @contextlib.contextmanager
-    def turn(self, device: str) -> Iterator[bool]:
-        """Waits until the device is free and every run that came earlier had its turn. False where it was told to stop.
-
-        The lock is the operating system's: it ends with the process that holds it.
-        """
-        if not self.is_main:
-            yield True
-            return
-        lock = FileLock(_lock_path(self.folder.parent, f"device-{device}"))
-        self.update(device=device, reason=f"Waiting for {device}.")
-        while not self.stop_requested:
-            if not self._is_behind(device) and _acquired(lock):
-                try:
-                    yield True
-                finally:
-                    lock.release()
-                return
-            time.sleep(POLL_S)
-        yield False
-
-    def _is_behind(self, device: str) -> bool:
-        mine = (self._status.queued, self.folder.name)
-        return any(
-            run.state == "queued" and run.status.device == device and (run.status.queued, run.name) < mine
-            for run in list_runs(self.folder.parent)
-        )
-
-
-def _acquired(lock: FileLock) -> bool:
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        return False
-    return True
-
-
-def work(folder: Path) -> Status:
-    """Runs the stage of a queued folder in this process, to its end. What goes wrong is in the status it returns."""
-    if int(os.environ.get("RANK", "0")) != 0:
-        return _work(folder)
-    try:
-        with FileLock(folder / ".lock", timeout=0):
-            return _work(folder)
-    except Timeout:
-        raise InputError(f"Another process works on {folder.name}.") from None
-
-
-def _work(folder: Path) -> Status:
-    owner = Owner(folder)
-    owner.update(state="queued")
-    with _stopping_signals(owner):
-        try:
-            state, reason = _stage_to_its_end(owner)
-        except DermIQError as error:
-            state, reason = "failed", str(error)
-            print(f"{reason}\n{error.detail}".strip(), file=sys.stderr)
-        except BaseException as error:  # whatever it is: the folder says it, and the log has it whole
-            traceback.print_exc()
-            state, reason = "failed", explained(error, owner.step)
-            if not isinstance(error, Exception):
-                owner.update(state=state, reason=reason, ended=time.time())
-                raise
-    with contextlib.suppress(OSError):  # a full disk: the folder then reads as interrupted
-        owner.update(state=state, reason=reason, ended=time.time())
-    return replace(read_status(folder), state=state, reason=reason)
-
-
-def _stage_to_its_end(owner: Owner) -> tuple[str, str]:
-    name, values = read_config(owner.folder)
-    if not _STAGE.fullmatch(name):
-        raise DataError(f"{owner.folder.name} names the stage {name!r}, which is none of this project's.")
-    stage = importlib.import_module(name)
-    config = options.make(stage.CONFIG, values)
-    config.check()
-    with owner.turn(config.place()) as taken:
-        if not taken:
-            return "stopped", "Stopped before its turn came."
-        if owner.is_main:
-            begin(owner)
-        stage.run(config, owner)
-    if is_complete(owner.folder / "final"):
-        return "finished", "Finished."
-    if not owner.stop_requested:
-        raise DataError(f"The stage {name} ended without a result.")
-    return "stopped", f"Stopped on request after step {owner.step}."
-
-
-def begin(owner: Owner) -> None:
-    """Forgets what was half done by an earlier process."""
-    folder = owner.folder
-    drop_incomplete(folder)
-    found = last_checkpoint(folder)
-    step = found[0] if found else 0
-    for name in ("metrics.jsonl", "samples.jsonl"):
-        cut_lines(folder / name, after_step=step)
-    owner.update(state="running", reason="", started=time.time(), step=step)
-
-
-def explained(error: BaseException, step: int) -> str:
-    """One sentence for what a stage did not foresee."""
-    text = str(error).lower()
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return f"The disk is full (at step {step}). Free some and resume."
-    if isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text:
-        return f"Out of memory at step {step}. Lower batch_size, or turn gradient_checkpointing on, and resume."
-    if isinstance(error, KeyboardInterrupt):
-        return f"Interrupted from the keyboard at step {step}."
-    first = str(error).strip().splitlines()
-    return f"{type(error).__name__} at step {step}: {first[0] if first else 'no message'}. log.txt has the rest."
-
-
-@contextlib.contextmanager
-def _stopping_signals(owner: Owner) -> Iterator[None]:
-    """SIGTERM and Ctrl-C ask for a stop; a second Ctrl-C ends at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def handle(number: int, frame: object) -> None:
-        if number == signal.SIGINT and owner.stop_requested:
-            raise KeyboardInterrupt
-        owner.request_stop()
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def annotate(folder: Path, text: str) -> Run:
+    """Keeps a note with the run, of at most NOTE_LENGTH characters; an empty one is taken away."""
+    load_run(folder)
+    with _explained_disk(folder):
+        if text.strip():
+            write_whole(folder / NOTE, text.strip()[:NOTE_LENGTH])
+        else:
+            (folder / NOTE).unlink(missing_ok=True)
+    return load_run(folder)
 
 
 # --- command line -------------------------------------------------------------------------
@@ -520,6 +416,8 @@ def _stopping_signals(owner: Owner) -> Iterator[None]:
 
 def command(config_class: Any, argv: Sequence[str] | None = None, *, description: str = "") -> int:
     """A stage's own command: options, then the run, here or (with --detach) in a process of its own."""
+    from train import work
+
     prog = f"python -m {config_class.stage}"
     try:
         made = options.parser(config_class, prog=prog, description=description)
@@ -548,7 +446,7 @@ def command(config_class: Any, argv: Sequence[str] | None = None, *, description
         folder = _create_once(config, name, runs_folder(root))
         print(f"{folder.name}: {folder}", flush=True)
         with tee(folder / "log.txt"):
-            status = work(folder)
+            status = work.work(folder)
         print(f"{folder.name}: {_told(status, folder)}")
         return 0 if status.state in ("finished", "stopped") else 1
     except DermIQError as error:
@@ -621,6 +519,7 @@ def _described(run: Run) -> str:
     status = run.status
     lines = [f"{run.name}  {run.stage}  {run.state}", f"folder: {run.folder}"]
     lines += [f"reason: {status.reason}"] if status.reason else []
+    lines += [f"note: {run.note}"] if run.note else []
     lines += [f"step: {status.step} of {status.total}"] if status.total else []
     saved = list(checkpoints(run.folder))
     lines += [f"checkpoints: {', '.join(map(str, saved))}"] if saved else []
@@ -651,6 +550,9 @@ def _act(action: str, names: Sequence[str], root: Path) -> tuple[Any, str]:
         run = load_run(undelete(names[0], root))
         return run.as_dict(), f"{run.name} is back."
     folder = find(names[0], root)
+    if action in ("rename", "note"):
+        run = load_run(rename(folder, names[1])) if action == "rename" else annotate(folder, names[1])
+        return run.as_dict(), _described(run)
     if action == "delete":
         delete(folder)
         text = f"{folder.name} is in the trash. `python -m train.runs undelete {folder.name}` brings it back."
@@ -663,18 +565,17 @@ def _act(action: str, names: Sequence[str], root: Path) -> tuple[Any, str]:
 def main(argv: Sequence[str] | None = None) -> int:
     parser = options.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "action", choices=("list", "show", "stop", "kill", "resume", "compare", "delete", "undelete", "work")
+        "action",
+        choices=("list", "show", "stop", "kill", "resume", "compare", "rename", "note", "delete", "undelete"),
     )
     parser.add_argument("names", nargs="*", metavar="NAME")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--runs", default=None, metavar="FOLDER", help="where runs are kept")
     try:
         given = parser.parse_args(argv)
-        wanted = {"list": (0, 0), "compare": (2, 99)}.get(given.action, (1, 1))
+        wanted = {"list": (0, 0), "compare": (2, 99), "rename": (2, 2), "note": (2, 2)}.get(given.action, (1, 1))
         if not wanted[0] <= len(given.names) <= wanted[1]:
             raise InputError(f"`{given.action}` takes {'no name' if wanted[1] == 0 else f'{wanted[0]} name(s)'}.")
-        if given.action == "work":
-            return 0 if work(Path(given.names[0])).state in ("finished", "stopped") else 1
         result, text = _act(given.action, given.names, runs_folder(given.runs))
         print(json.dumps(result, indent=1) if given.json else text)
         return 0

@@ -29,7 +29,7 @@ from train.stage import arguments, run_stage
 
 if TYPE_CHECKING:
     from dermiq.vlm.load import VLM
-    from train.runs import Owner
+    from train.work import Owner
 
 QUESTION = "What is the diagnosis?"
 

@@ -30,7 +30,8 @@ from dermiq.errors import DermIQError, InputError, ModelError
 from train.estimate import Watch, estimate_run, free_on, note, refuse, without_weights
 from train.options import option
 from train.run_folder import CONFIG, MANIFEST, checkpoints, is_complete, last_checkpoint, read_json, seal, write_json
-from train.runs import REPOSITORY, Owner, check_disk, runs_folder
+from train.runs import REPOSITORY, check_disk, runs_folder
+from train.work import Owner
 
 if TYPE_CHECKING:
     from dermiq.vlm.load import VLM
