@@ -25,8 +25,8 @@ from dermiq.lesion import assess_quality, read_lesion
 from dermiq.settings import Settings
 from dermiq.specialist import Specialist
 from dermiq.types import Case, Event, Lesion, SelfCheck
-from dermiq.vlm.load import load_vlm
-from dermiq.vlm.nano import WEIGHTS
+from dermiq.vlm.load import VLM, load_vlm
+from dermiq.vlm.nano import WEIGHTS, is_nano
 
 MAX_THREADS = 16  # cases kept at once; the one that rested longest goes first (a cache takes tens of MB)
 STAGES = {
@@ -47,6 +47,7 @@ class LocalConsultant:
         self.settings = settings
         self.votes = votes
         self._readers: Readers | None = None
+        self._first: VLM | None = None  # that the settings name
         self._status = "waiting to start"
         self._failure: DermIQError | None = None
         self._threads: OrderedDict[str, Thread] = OrderedDict()
@@ -65,27 +66,19 @@ class LocalConsultant:
             self._status = "loading the knowledge graph and the specialist"
             graph = Graph.load(self.settings.kg)
             specialist = Specialist.load()
-            name = self.settings.model or "nano"
             self._status = "loading the language model"
             vlm = load_vlm(
-                name,
+                self.settings.model or "nano",
                 adapter=self.settings.adapter,
                 load_in_4bit=self.settings.load_in_4bit,
                 device=self.settings.device,
                 progress=self._progress,
             )
-            embedded = name == "nano" and self.settings.adapter is None
             vlm.name = written(vlm.name)
             self._status = "preparing the search for facts"
             warm(graph)
-            self._readers = Readers(
-                specialist=specialist,
-                vlm=vlm,
-                graph=graph,
-                votes=self.votes,
-                **(nano_calibration() if embedded else {}),
-                max_images=1 if name == "nano" else None,
-            )
+            self._readers = Readers(specialist, vlm, graph, votes=self.votes, **suited_to(vlm))
+            self._first = vlm
             self._status = "ready"
         except DermIQError as error:
             log.error("loading failed: %s (%s)", error, error.detail)
@@ -126,6 +119,21 @@ class LocalConsultant:
         device = torch.device(self._readers.vlm.device)
         return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type.upper()
 
+    def use(self, model: str = "", *, name: str = "") -> None:
+        """Answers with another model from the next question on, as `name`; without one, with the first again.
+
+        The one before answers until the other is loaded. Raises ModelError, and then nothing has changed.
+        """
+        readers = self.readers()
+        vlm = self._first
+        if model:
+            vlm = load_vlm(model, device=self.settings.device)
+            vlm.name = name or written(vlm.name)
+        assert vlm is not None
+        self._readers = replace(readers, vlm=vlm, **suited_to(vlm))
+        with self._lock:
+            self._threads.clear()
+
     # --- consulting ---------------------------------------------------------------------
 
     def read_image(self, data: bytes, *, view: str = "unknown", taken: str | None = None) -> Lesion:
@@ -144,7 +152,7 @@ class LocalConsultant:
         """This visitor's thread where the images are the same and turns are expected; a new one otherwise."""
         with self._lock:
             thread = self._threads.get(session_id)
-        same = thread is not None and len(thread.lesions) == len(case.lesions)
+        same = thread is not None and len(thread.lesions) == len(case.lesions) and thread.session.vlm is readers.vlm
         same = same and all(a.pixels is b.pixels for a, b in zip(thread.lesions, case.lesions, strict=True))  # type: ignore[union-attr]
         if thread is None or not same or not case.history:
             thread = open_thread(case, readers)
@@ -177,10 +185,20 @@ def nano_settings() -> dict[str, Any]:
     return settings
 
 
-def nano_calibration() -> dict[str, Any]:
-    """Temperature and offsets of Nano's likelihoods, as its training fitted them on `val`."""
+def suited_to(vlm: VLM) -> dict[str, Any]:
+    """The fields of `Readers` that depend on the model.
+
+    Nano reads one image, with the temperature and offsets that were fitted on `val`. A model that was trained further
+    from it keeps them: they were not fitted again, but they are nearer to it than none.
+    """
+    if not is_nano(vlm.model.config):
+        return {"temperature": 1.0, "offsets": {}, "max_images": None}
     settings = nano_settings()
-    return {"temperature": settings.get("temperature", 1.0), "offsets": settings.get("offsets", {})}
+    return {
+        "temperature": settings.get("temperature", 1.0),
+        "offsets": settings.get("offsets", {}),
+        "max_images": 1,
+    }
 
 
 def written(name: str) -> str:

@@ -20,7 +20,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -109,14 +109,24 @@ def run_specialist(table: pd.DataFrame) -> pd.DataFrame:
 
 def run_vlm(table: pd.DataFrame, settings: Settings, *, generate: int, votes: int, told: bool) -> pd.DataFrame:
     """Likelihood differentials for all rows; generated answers for `generate` rows drawn at random."""
+    rows = []
+    begun = time.perf_counter()
+    for line in read_by_vlm(table, settings, generate=generate, votes=votes, told=told):
+        rows.append(line)
+        progress(len(rows), len(table), begun)
+    return pd.DataFrame(rows)
+
+
+def read_by_vlm(
+    table: pd.DataFrame, settings: Settings, *, generate: int = 0, votes: int = 1, told: bool = False
+) -> Iterator[dict[str, Any]]:
+    """One row of predictions after the other."""
     import threading
 
     consultant = LocalConsultant(settings, votes=votes)
     consultant.load()
     consultant.readers()
     written = set(np.random.default_rng(0).permutation(len(table))[:generate].tolist())
-    rows: list[dict[str, Any]] = []
-    begun = time.perf_counter()
     for number, row in enumerate(table.itertuples(index=False)):
         case = Case((lesion_of(str(row.image)),), context=context_of(row) if told else PatientContext())
         line: dict[str, Any] = {"image_id": row.image_id}
@@ -136,9 +146,7 @@ def run_vlm(table: pd.DataFrame, settings: Settings, *, generate: int, votes: in
                     "contradicted": sum(claim.verdict == "contradicted" for claim in event.answer.claims),
                     "claims": len(event.answer.claims),
                 }
-        rows.append(line)
-        progress(len(rows), len(table), begun)
-    return pd.DataFrame(rows)
+        yield line
 
 
 def figures(table: pd.DataFrame, predictions: pd.DataFrame, *, rounds: int = 500) -> dict[str, Any]:
@@ -201,6 +209,12 @@ def by_group(table: pd.DataFrame, of: Callable[[np.ndarray], Mapping[str, float 
     return result
 
 
+def write_predictions(predictions: pd.DataFrame, path: Path) -> None:
+    columns = ["image_id", *(f"p_{c}" for c in CLASSES), "answer"]
+    rest = [column for column in predictions.columns if column not in columns]
+    predictions[columns + rest].round(5).to_csv(path, index=False)
+
+
 def rounded(value: Any) -> Any:
     """Four decimals everywhere, for reading."""
     if isinstance(value, float):
@@ -252,9 +266,7 @@ def main(arguments: list[str] | None = None) -> None:
         count = options.generate_limit if options.generate else 0
         predictions = run_vlm(table, settings, generate=count, votes=options.votes, told=options.context)
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    columns = ["image_id", *(f"p_{c}" for c in CLASSES), "answer"]
-    rest = [column for column in predictions.columns if column not in columns]
-    predictions[columns + rest].round(5).to_csv(options.out, index=False)
+    write_predictions(predictions, options.out)
     if "label" in table:
         text = json.dumps(rounded(figures(table, predictions, rounds=options.rounds)), indent=1)
         print(text)

@@ -9,6 +9,7 @@
     log.txt            what the process wrote          cache/          what it measured of the images
     pairs.json         of DPO: their lengths           pairs.jsonl     those that the graph made
     checkpoint-N/      to resume from                  final/          the result
+    evaluation.json    how it was judged last, by `train.evaluation`
     STOP               exists once someone asked the run to stop
 
 A checkpoint and `final/` are complete when their `manifest.json` exists and holds; nothing else says so. Whole small
@@ -32,6 +33,7 @@ import psutil
 from dermiq.errors import DataError
 
 MANIFEST, STATUS, CONFIG, STOP = "manifest.json", "status.json", "config.json", "STOP"
+EVALUATION = "evaluation.json"
 LIVE = ("queued", "running", "stopping")
 STATES = (*LIVE, "finished", "failed", "stopped", "interrupted")
 START_GRACE_S = 60.0  # a process that was just started has this long to say that it lives

@@ -436,6 +436,8 @@ def command(config_class: Any, argv: Sequence[str] | None = None, *, description
             print(options.to_yaml(config), end="")
             return 0
         if ask:
+            if not hasattr(config, "shape"):
+                raise InputError(f"{prog} trains nothing: there is no estimate of its memory.")
             config.check()
             print(estimate.estimate_run(config).text())
             return 0

@@ -100,7 +100,7 @@ class StageConfig(ABC):
             raise InputError("push_to_hub needs hub_id: owner/name.")
         if self.patience and not self.eval_every:
             raise InputError("patience counts evaluations: set eval_every, too.")
-        _check_device(self.device)
+        check_device(self.device)
 
     @abstractmethod
     def shape(self, vlm: VLM, cache: Path) -> Shape:
@@ -109,19 +109,25 @@ class StageConfig(ABC):
 
     def place(self) -> str:
         """Which device the run needs for itself."""
-        if self.device in ("", "cuda"):
-            import torch
-
-            if torch.cuda.is_available():
-                return "cuda:0"
-            return "mps" if torch.backends.mps.is_available() and not self.device else "cpu"
-        return self.device
+        return place_of(self.device)
 
 
 C = TypeVar("C", bound=StageConfig)
 
 
-def _check_device(device: str) -> None:
+def place_of(device: str) -> str:
+    """The device that is meant, with its number: "cpu", "cuda:0"."""
+    if device not in ("", "cuda"):
+        return device
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda:0"
+    return "mps" if torch.backends.mps.is_available() and not device else "cpu"
+
+
+def check_device(device: str) -> None:
+    """Raises InputError for one that is not there."""
     kind, _, number = device.partition(":")
     if kind not in ("", "cpu", "cuda", "mps") or (number and not (kind == "cuda" and number.isdigit())):
         raise InputError(f"device is {device!r}; it must be cpu, cuda, cuda:1, ... or mps.")

@@ -66,6 +66,9 @@ class Behind:
             return self._real.status()
         return str(self._failure) if self._failure else "loading the libraries"
 
+    def use(self, model: str = "", *, name: str = "") -> None:
+        self.real().use(model, name=name)
+
     def read_image(self, data: bytes, *, view: str, taken: str | None) -> Lesion:
         return self.real().read_image(data, view=view, taken=taken)
 

@@ -32,6 +32,10 @@ class Consultant(Protocol):
         """What it is doing: "loading the language model ...", "ready", or why it cannot answer."""
         ...
 
+    def use(self, model: str = "", *, name: str = "") -> None:
+        """Answer with another model from the next question on, or with the first again. Raises `ModelError`."""
+        ...
+
     def read_image(self, data: bytes, *, view: str, taken: str | None) -> Lesion:
         """Decode one file. Raises `ImageError` with a sentence for the visitor."""
         ...

@@ -1,0 +1,136 @@
+"""Judges what a run made on labelled images, as a run of its own: queued, watched, stopped and resumed like the others.
+
+    python -m train.evaluation --model my-run --data ham10000 --split val --images 100
+
+`final/` holds the predictions and `evaluation.json`, figures with 95 % intervals over lesions or patients; a copy lies
+in the folder of the run that was judged. The same seed draws the same images, so two runs are judged on the same ones.
+`train.evaluate` does the same for files, and for what models write.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from dermiq.errors import DataError, InputError
+from train import runs
+from train.cases import DATA_SETS
+from train.options import option
+from train.run_folder import CONFIG as RUN
+from train.run_folder import EVALUATION, is_complete, read_lines, seal, write_json
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from train.work import Owner
+
+READ = "read.jsonl"  # the rows that were read so far
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    stage: ClassVar[str] = "train.evaluation"
+
+    model: str = option("nano", "a run's name, a folder, a model of the hub, or nano: DermIQ-Nano")
+    weights: str = option("final", "of a run: final, or checkpoint-N")
+    data: str = option("ham10000", "ham10000, pad_ufes_20, or a CSV with image, image_id and label")
+    split: str = option("val", "of the data sets", choices=("val", "test", "train"))
+    images: int = option(100, "drawn at random; 0: all", minimum=0)
+    seed: int = option(0, "of the drawing", minimum=0)
+    rounds: int = option(500, "of the bootstrap", minimum=20)
+    device: str = option("", "cpu, cuda, cuda:1, mps; empty: a GPU when there is one")
+    data_folder: str = option("", "that holds ham10000/ and pad_ufes_20/; empty: DERMIQ_DATA")
+
+    def check(self) -> None:
+        from train.stage import check_device
+
+        check_device(self.device)
+        self.judged()
+        self.table()
+
+    def place(self) -> str:
+        from train.stage import place_of
+
+        return place_of(self.device)
+
+    def judged(self) -> str:
+        """What `load_vlm` loads. Raises InputError where those weights are not there."""
+        from train.stage import resolved_model
+
+        folder = run_of(self.model)
+        if folder is None or self.weights == "final":
+            return resolved_model(self.model)
+        if not is_complete(folder / self.weights):
+            raise InputError(f"The run {folder.name} has no {self.weights}.")
+        return str(folder / self.weights)
+
+    def table(self) -> pd.DataFrame:
+        """The labelled rows. Raises DataError."""
+        from train.data import data_folder, read_table
+        from train.evaluate import table_of_csv
+
+        if self.data in DATA_SETS:
+            table = read_table(data_folder(self.data_folder or None), self.data, [self.split])
+        else:
+            table = table_of_csv(Path(self.data).expanduser())
+        if "label" not in table:
+            raise DataError(f"{self.data} has no column label to judge by.")
+        if self.images and self.images < len(table):
+            table = table.sample(self.images, random_state=self.seed)
+        return table.reset_index(drop=True)
+
+
+CONFIG = EvaluationConfig
+
+
+def run_of(name: str) -> Path | None:
+    """The folder of the run that is called so; None where it is no run."""
+    folders = (Path(name).expanduser(), runs.runs_folder() / name)
+    return next((folder.resolve() for folder in folders if (folder / RUN).is_file()), None)
+
+
+def run(config: EvaluationConfig, owner: Owner) -> None:
+    import pandas as pd
+
+    from dermiq.settings import Settings
+    from train.evaluate import read_by_vlm
+    from train.log import append
+
+    table = config.table()
+    done = read_lines(owner.folder / READ)
+    settings = replace(Settings.load([]), model=config.judged(), adapter=None, device=config.device or None)
+    owner.progress(len(done), len(table))
+    for line in read_by_vlm(table.iloc[len(done) :], settings) if len(done) < len(table) else ():
+        append(owner.folder / READ, line)
+        done.append(line)
+        owner.progress(len(done), len(table))
+        if owner.stop_requested:
+            return
+        owner.make_way()
+    _finish(config, owner, table, pd.DataFrame(done))
+
+
+def _finish(config: EvaluationConfig, owner: Owner, table: pd.DataFrame, predictions: pd.DataFrame) -> None:
+    from train.evaluate import figures, rounded, write_predictions
+
+    where = Path(config.data).name if config.data not in DATA_SETS else f"{config.data}, {config.split}"
+    result: dict[str, Any] = {
+        "on": f"{where}, {len(table)} images" + (f" drawn with seed {config.seed}" if config.images else ""),
+        "weights": config.weights,
+        **rounded(figures(table, predictions, rounds=config.rounds)),
+    }
+    final = owner.folder / "final"
+    final.mkdir(exist_ok=True)
+    write_predictions(predictions, final / "predictions.csv")
+    write_json(final / EVALUATION, result)
+    judged = run_of(config.model)
+    if judged:
+        write_json(judged / EVALUATION, result)
+    print(f"{config.model}, {config.weights}, on {result['on']}: {result['figures']}", flush=True)
+    seal(final, model=config.model, weights=config.weights)
+
+
+if __name__ == "__main__":
+    sys.exit(runs.command(EvaluationConfig, description=__doc__ or ""))
