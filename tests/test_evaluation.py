@@ -12,7 +12,7 @@ from tests.stage_runs import make_table
 from tests.tiny import save_tiny
 from train import runs, work
 from train.evaluation import READ, EvaluationConfig, run_of
-from train.run_folder import EVALUATION, read_json, read_lines, seal, write_json
+from train.run_folder import EVALUATION, Status, read_json, read_lines, seal, write_json, write_status
 
 
 @pytest.fixture
@@ -27,6 +27,7 @@ def judged(root: Path) -> Path:
     folder = root / "mine"
     save_tiny("llava", folder / "final")
     write_json(folder / runs.CONFIG, {"stage": "train.sft", "options": {}})
+    write_status(folder, Status("finished"))
     seal(folder / "final", step=1)
     return folder
 
