@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch is imported
@@ -24,3 +25,10 @@ def real_data() -> Path:
         if os.environ.get("CI"):
             raise
         pytest.skip(str(error))
+
+
+def pytest_collection_finish() -> None:
+    """What the libraries made when they were imported is never garbage. Trainers collect garbage at every start and end:
+    half a second each, if all of it is searched."""
+    gc.collect()
+    gc.freeze()
