@@ -28,7 +28,7 @@ def real_data() -> Path:
 
 
 def pytest_collection_finish() -> None:
-    """What the libraries made when they were imported is never garbage. Trainers collect garbage at every start and end:
-    half a second each, if all of it is searched."""
+    """What the libraries made when they were imported is never garbage. Trainers collect garbage at every start and
+    end: half a second each, if all of it is searched."""
     gc.collect()
     gc.freeze()

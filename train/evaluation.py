@@ -9,6 +9,7 @@ in the folder of the run that was judged. The same seed draws the same images, s
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,8 +19,7 @@ from dermiq.errors import DataError, InputError
 from train import runs
 from train.cases import DATA_SETS
 from train.options import option
-from train.run_folder import CONFIG as RUN
-from train.run_folder import EVALUATION, is_complete, read_lines, seal, write_json
+from train.run_folder import EVALUATION, is_complete, read_config, read_lines, seal, write_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -87,8 +87,11 @@ CONFIG = EvaluationConfig
 
 def run_of(name: str) -> Path | None:
     """The folder of the run that is called so; None where it is no run."""
-    folders = (Path(name).expanduser(), runs.runs_folder() / name)
-    return next((folder.resolve() for folder in folders if (folder / RUN).is_file()), None)
+    for folder in (Path(name).expanduser(), runs.runs_folder() / name):
+        with contextlib.suppress(DataError):  # a model's folder has a config.json, too
+            read_config(folder)
+            return folder.resolve()
+    return None
 
 
 def run(config: EvaluationConfig, owner: Owner) -> None:

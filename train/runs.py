@@ -173,7 +173,7 @@ def samples(folder: Path, since: int = 0) -> list[dict[str, Any]]:
 def compare(folders: Sequence[Path]) -> dict[str, Any]:
     """The options in which runs differ, and the last logged value of everything."""
     runs = [load_run(folder) for folder in folders]
-    flat = [dict(_flat(run.options)) for run in runs]
+    flat = [dict(flat(run.options)) for run in runs]
     names = sorted({name for values in flat for name in values})
     last: list[dict[str, Any]] = []
     for run in runs:
@@ -191,10 +191,11 @@ def compare(folders: Sequence[Path]) -> dict[str, Any]:
     }
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested options by their dotted names."""
     for key, value in values.items():
         if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
+            yield from flat(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
 

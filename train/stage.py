@@ -447,18 +447,19 @@ def _save_merged(model: Any, config: StageConfig, folder: Path) -> None:
     whole.save_pretrained(str(folder))
 
 
-def push(folder: Path, name: str) -> None:
-    """Raises ModelError where the hub does not take it; final/ stays."""
+def push(folder: Path, name: str, *, token: str | None = None) -> None:
+    """Raises ModelError where the hub does not take it; the folder stays. Without a token, that of `hf auth login`."""
     from huggingface_hub import HfApi
 
     try:
-        HfApi().create_repo(name, private=True, exist_ok=True)
-        HfApi().upload_folder(repo_id=name, folder_path=str(folder))
+        hub = HfApi(token=token)
+        hub.create_repo(name, private=True, exist_ok=True)
+        hub.upload_folder(repo_id=name, folder_path=str(folder))
     except Exception as error:
         raise ModelError(
-            f"final/ is complete, but could not be sent to {name} ({type(error).__name__}). Run `hf auth login`, then "
-            f"`hf upload {name} final`.",
-            detail=repr(error),
+            f"{folder.name}/ is complete, but could not be sent to {name} ({type(error).__name__}). Check the name and "
+            f"the token, or run `hf auth login` and `hf upload {name} {folder.name}`.",
+            detail=type(error).__name__,
         ) from error
 
 

@@ -237,6 +237,7 @@ def _with_adapter(model: Any, adapter: str, *, merge: bool) -> Any:
     misfit = f"The adapter {adapter} does not fit this model."
     config = PeftConfig.from_pretrained(adapter)
     config.inference_mode = True
+    config.base_model_name_or_path = model.name_or_path  # its own name for it may be another; what fits is seen below
     try:
         with quiet_peft():
             adapted = get_peft_model(model, config)

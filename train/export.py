@@ -1,0 +1,212 @@
+"""What a run made, as a folder that others can use: adapter or whole model, with a model card. To the hub on request.
+
+    python -m train.export my-run --to exported                          # the whole model
+    python -m train.export my-run --to exported --form adapter --weights checkpoint-40
+    python -m train.export my-run --to exported --push owner/name        # a private model; HF_TOKEN, or `hf auth login`
+
+The card is written from the run's folder: options, data, licence, figures. Nothing of this machine is in it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from dermiq.errors import DermIQError, InputError
+from train import options, runs
+from train.card import NAMES, number, table
+from train.evaluation import run_of
+from train.pipeline import summary
+from train.run_folder import EVALUATION, MANIFEST, checkpoints, is_complete, read_json
+
+FORMS = ("merged", "adapter")
+ADAPTER = ("adapter_config.json", "adapter_model.safetensors")
+LICENCES = {"ham10000": "HAM10000 (CC BY-NC 4.0)", "pad_ufes_20": "PAD-UFES-20 (CC BY 4.0)"}
+MOST_RUNS = 20  # of a line of runs, each of which began from the one before
+PATHS = ("data_folder",)  # options that name places of a machine
+TITLES = {"sft": "supervised fine-tuning", "grpo": "GRPO++", "dpo": "DPO"}
+
+
+def weights_of(run: runs.Run) -> list[str]:
+    """What can be used of a run: "final", and every checkpoint with LoRA."""
+    final = ["final"] if is_complete(run.folder / "final") and run.stage in TITLES else []
+    saved = [path.name for path in checkpoints(run.folder).values() if (path / ADAPTER[0]).is_file()]
+    return [*final, *reversed(saved)]
+
+
+def export(run: runs.Run, target: Path, *, form: str = "merged", weights: str = "final") -> Path:
+    """Fills the new folder `target`. Raises InputError where the run has no such weights, or `target` exists."""
+    if weights not in weights_of(run):
+        had = ", ".join(weights_of(run)) or "nothing yet"
+        raise InputError(f"The run {run.name} has no {weights} to export; it has {had}.")
+    if target.exists():
+        raise InputError(f"{target} exists already. Name a new folder.")
+    part = target.with_name(f".{target.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    try:
+        source = run.folder / weights
+        _adapter(run, source, part) if form == "adapter" else _merged(source, part)
+        (part / "README.md").write_text(card(run, form=form, weights=weights, name=target.name), encoding="utf-8")
+        part.rename(target)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return target
+
+
+def _adapter(run: runs.Run, source: Path, target: Path) -> None:
+    if source.name == "final" and not (source / ADAPTER[0]).is_file():  # it was merged: a checkpoint has it still
+        step = (read_json(source / MANIFEST) or {}).get("step")
+        source = run.folder / f"checkpoint-{step}"
+    if not all((source / name).is_file() for name in ADAPTER):
+        raise InputError(f"The run {run.name} trained no LoRA, or its checkpoint is gone. Export the whole model.")
+    shutil.copy2(source / ADAPTER[1], target)
+    config = read_json(source / ADAPTER[0]) or {}
+    config["base_model_name_or_path"] = public_name(str(run.options["model"]))
+    (target / ADAPTER[0]).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+
+
+def _merged(source: Path, target: Path) -> None:
+    if (source / "model.safetensors").is_file() and not (source / ADAPTER[0]).is_file():
+        for file in source.iterdir():
+            if file.is_file() and file.name != MANIFEST:
+                shutil.copy2(file, target)
+        return
+    from dermiq.vlm.load import load_vlm
+
+    vlm = load_vlm(str(source), device="cpu", fast=False)  # with its adapter merged in
+    vlm.model.save_pretrained(str(target))
+    vlm.processor.save_pretrained(str(target))
+
+
+def public_name(model: str) -> str:
+    """A model's name without the folders of this machine."""
+    is_hub = model.count("/") == 1 and not model.startswith((".", "/", "~")) and not Path(model).exists()
+    return model if is_hub else Path(model).name
+
+
+# --- the card ---------------------------------------------------------------------------
+
+
+def card(run: runs.Run, *, form: str, weights: str, name: str) -> str:
+    """The model card, in Markdown with the hub's head."""
+    base = public_name(str(run.options["model"]))
+    stage = TITLES.get(run.stage, run.stage)
+    what = "A LoRA adapter for" if form == "adapter" else "A model trained from"
+    evaluation = read_json(run.folder / EVALUATION)
+    tag, reasons = _licence(run)
+    parts = [
+        f"---\nlicense: {tag}\ntags: [dermatology, research]\n---",
+        f"# {name}",
+        f"{what} `{base if base != 'nano' else 'DermIQ-Nano'}` by {stage} with DermIQ ({weights}, of a run with "
+        f"{run.status.step} steps).",
+        "**For** research on grounded, checkable answers about skin lesions. **Not for** diagnosis, triage or any "
+        "decision about a patient: it is not a medical device. It can be fluent and wrong.",
+        "## Data and licence\n" + reasons,
+        "## How it was trained\n" + _settings(run),
+        "## What was measured\nWhile it learned:\n\n```\n" + summary(run) + "\n```",
+        _judged(evaluation, weights),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def lineage(run: runs.Run) -> list[runs.Run]:
+    """The run, the one that it began from, and so on."""
+    found = [run]
+    while (folder := run_of(str(found[-1].options["model"]))) is not None and len(found) < MOST_RUNS:
+        found.append(runs.load_run(folder))
+    return found
+
+
+def _licence(run: runs.Run) -> tuple[str, str]:
+    """The tag of the hub, and the reasons in sentences. A model carries what the data of every stage before imposes."""
+    line = lineage(run)
+    sources = dict.fromkeys(str(s) for one in line for s in one.options.get("preferences") or one.options["data"])
+    base = public_name(str(line[-1].options["model"]))
+    named = [LICENCES.get(s, f"`{public_name(s)}`, whose licence this card does not know") for s in sources]
+    told = [f"Trained on {', '.join(named)}."]
+    if len(line) > 1:
+        told.append(f"That counts the runs that it began from: {', '.join(one.name for one in line[1:])}.")
+    if base == "nano":
+        told.append("DermIQ-Nano, where all of it began, learned HAM10000 before and is under CC BY-NC 4.0.")
+    if base == "nano" or "ham10000" in sources:
+        told.append("These weights are therefore under **CC BY-NC 4.0**: not for commercial use.")
+        return "cc-by-nc-4.0", "\n".join(told)
+    told.append(f"Find out what these data and `{base}` allow before you pass these weights on.")
+    return "other", "\n".join(told)
+
+
+def _settings(run: runs.Run) -> str:
+    """The options that differ from the defaults, and the versions."""
+    kind = import_module(f"train.{run.stage}").CONFIG
+    defaults = {option.name: option.default for option in options.options_of(kind)}
+    rows = [["option", "value"]]
+    for name, value in runs.flat(run.options):
+        default = defaults.get(name)
+        if name not in PATHS and value != (list(default) if isinstance(default, tuple) else default):
+            rows.append([f"`{name}`", f"`{_public(value)}`"])
+    made = read_json(run.folder / "environment.json") or {}
+    packages = ", ".join(f"{name} {version}" for name, version in (made.get("packages") or {}).items() if version)
+    model, code = made.get("model_revision"), made.get("code")
+    told = f"All other options have their defaults. It began from the weights {model}; code {code}; {packages}."
+    return f"{table(rows)}\n\n{told}" if len(rows) > 1 else told
+
+
+def _public(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_public(item) for item in value]
+    return Path(value).name if isinstance(value, str) and value.startswith(("/", "~", ".")) else value
+
+
+def _judged(evaluation: Mapping[str, Any] | None, weights: str) -> str:
+    if evaluation is None or evaluation.get("weights", weights) != weights:
+        return f"{weights} has not been evaluated on held-out images."
+    rows = [["figure", "value", "95 % interval"]]
+    for key, name in NAMES.items():
+        low, high = (evaluation.get("intervals_95") or {}).get(key) or (None, None)
+        rows.append([name, number(evaluation["figures"].get(key)), f"{number(low)} to {number(high)}"])
+    recall = [["class", *evaluation["recall"]], ["recall", *(number(value) for value in evaluation["recall"].values())]]
+    note = "Probabilities use the temperature and offsets that were fitted for DermIQ-Nano, not fitted again."
+    return f"On {evaluation['on']}:\n\n{table(rows)}\n\n{table(recall)}\n\n{note}"
+
+
+# --- the command ------------------------------------------------------------------------
+
+
+def push(folder: Path, name: str, *, token: str | None = None) -> str:
+    """Sends an exported folder to the hub as a private model; its address. The token is used and kept nowhere."""
+    if name.count("/") != 1:
+        raise InputError(f"{name!r} is no name on the hub: write owner/name.")
+    from train.stage import push as send
+
+    send(folder, name, token=token)
+    return f"https://huggingface.co/{name}"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = options.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", help="a run's name or folder")
+    parser.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="a new folder")
+    parser.add_argument("--form", choices=FORMS, default="merged", help="the whole model, or LoRA alone")
+    parser.add_argument("--weights", default="final", help="final, or checkpoint-N")
+    parser.add_argument("--push", default="", metavar="OWNER/NAME", help="send it to the hub, as a private model")
+    try:
+        given = parser.parse_args(argv)
+        run = runs.load_run(runs.find(given.run))
+        print(export(run, given.to, form=given.form, weights=given.weights))
+        if given.push:
+            print(push(given.to, given.push))
+    except DermIQError as error:
+        print(str(error), file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
