@@ -1,6 +1,6 @@
 """One dataclass of settings; the flags and the environment variables are generated from it.
 
-`--port 7861` and `DERMIQ_PORT=7861` say the same; the flag wins. Unknown flags are refused.
+`--port 7861` and `DERMIQ_PORT=7861` say the same; the flag wins. Unknown flags are refused. A secret has no flag.
 """
 
 from __future__ import annotations
@@ -31,6 +31,10 @@ class Settings:
     cache: Path | None = field(default=None, metadata={"help": "where downloaded and converted models are kept"})
     data: Path | None = field(default=None, metadata={"help": "folder of the data sets, for training and evaluation"})
     runs: Path | None = field(default=None, metadata={"help": "where training runs are kept; default: runs"})
+    admin_password: str | None = field(
+        default=None,
+        metadata={"help": "asked for in the Training tab; on a public address the tab is off without it", "secret": True},
+    )
     kg: Path | None = field(default=None, metadata={"help": "folder of the knowledge graph; default: kg_data"})
 
     @classmethod
@@ -44,10 +48,12 @@ class Settings:
 
 
 def parser() -> argparse.ArgumentParser:
-    """One flag for every field; None means "not given"."""
+    """One flag for every field but secrets; None means "not given"."""
     made = argparse.ArgumentParser(prog="app.py", description="DermIQ, the consultation page", allow_abbrev=False)
     hints = get_type_hints(Settings)
     for f in fields(Settings):
+        if f.metadata.get("secret"):  # a flag could be read in the list of processes
+            continue
         flag = "--" + f.name.replace("_", "-")
         text = f"{f.metadata['help']} (DERMIQ_{f.name.upper()})".replace("%", "%%")
         if hints[f.name] is bool:

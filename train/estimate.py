@@ -350,11 +350,11 @@ def refuse(found: Estimate, free: int, config: StageConfig) -> str:
     """What to warn of; empty where memory will do. Raises InputError where it clearly will not."""
     needed = f"The run needs about {in_words(found.total)} of memory and {in_words(free)} are free on {found.device}"
     if found.total > REFUSED * free:
-        raise InputError(f"{needed}: {_advice(found, config)} To start it all the same, turn check_memory off.")
-    return f"{needed}, which may not do: {_advice(found, config)}" if found.total > WARNED * free else ""
+        raise InputError(f"{needed}: {advice(found, config)} To start it all the same, turn check_memory off.")
+    return f"{needed}, which may not do: {advice(found, config)}" if found.total > WARNED * free else ""
 
 
-def _advice(found: Estimate, config: StageConfig) -> str:
+def advice(found: Estimate, config: StageConfig) -> str:
     """What takes most, and the option that lowers it."""
     largest = max(
         (part for part in found.parts if part.name not in ("specialist", "allocator")), key=lambda part: part.bytes

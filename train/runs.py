@@ -241,6 +241,15 @@ def _take_name(new: Path, root: Path, name: str, stage: str) -> Path:
     raise InputError(f"There is already a run {base!r} in {root}. Choose another name, or resume it.")
 
 
+def free_name(base: str, root: Path, endings: Sequence[str] = ()) -> str:
+    """`base`, or with a number behind it, such that no run is called so, nor so with "-" and any of the endings."""
+    for number in range(1, 1000):
+        name = base if number == 1 else f"{base}-{number}"
+        if not any((root / taken).exists() for taken in (name, *(f"{name}-{ending}" for ending in endings))):
+            return name
+    raise InputError(f"There are too many runs called {base!r} in {root}. Choose another name.")
+
+
 def lock_path(root: Path, name: str) -> Path:
     (root / LOCKS).mkdir(parents=True, exist_ok=True)
     return root / LOCKS / f"{name.replace(':', '-')}.lock"

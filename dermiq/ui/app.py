@@ -24,16 +24,24 @@ from dermiq.errors import InputError
 from dermiq.settings import Settings
 from dermiq.types import PatientContext
 from dermiq.ui import about, browser, consult
+from dermiq.ui.component import QUICK, SLOW, STATIC, data_of, html_part
 from dermiq.ui.markup import fill
 from dermiq.ui.protocol import Consultant
 from dermiq.ui.serving import guard
+from dermiq.ui.training import curves, exports
+from dermiq.ui.training.access import Access
+from dermiq.ui.training.beside import Beside
+from dermiq.ui.training.desk import TrainingRoom
+from dermiq.ui.training.tab import training_tab
 from dermiq.ui.upload import private_file
 from dermiq.ui.visit import Visit
+from train.runs import runs_folder
 
 log = logging.getLogger(__name__)
 
-STATIC = Path(__file__).resolve().parent / "static"
 MAX_FILE = "25mb"
+BAR_SECONDS = 1.0  # between two looks at what the bar says
+STYLES = ("page.css", "training-form.css", "training-watch.css", "training.css")
 STATE_SECONDS = 4 * 3600  # a visit that nobody touched for so long is forgotten
 SITES = [
     "face",
@@ -54,11 +62,6 @@ SKIN_TYPES = ["I", "II", "III", "IV", "V", "VI"]
 NOT_STATED = "not stated"
 SYMPTOMS = [("itches", "itch"), ("bled", "bled"), ("grew", "grew"), ("changed", "changed"), ("hurts", "hurts")]
 NOTICE = "Research demonstration for clinicians. Not a medical device, not for diagnosis."
-
-# The element keeps its own content: the script compares old and new and changes only what differs,
-# so that focus, open reasoning and open cards survive an update. Values never pass through the template.
-TEMPLATE = '<div class="dq-root"></div>'
-EVENTS = "dermiq.mount(element, props, watch, trigger, {names});"
 
 
 @dataclass(frozen=True)
@@ -92,31 +95,23 @@ def updates(frame: consult.Frame) -> list[Any]:
     return values + ([gr.skip()] * 2 if ready is None else [gr.update(interactive=ready)] * 2)
 
 
-def html_part(elem_id: str, value: object = "", *, events: Sequence[str] = ()) -> Any:
-    """A gr.HTML whose buttons and fields trigger the named events."""
-    return gr.HTML(
-        str(value),
-        elem_id=elem_id,
-        html_template=TEMPLATE,
-        js_on_load=EVENTS.format(names=json.dumps(list(events))),
-        head=f"<script>{(STATIC / 'page.js').read_text(encoding='utf-8')}</script>",
-        apply_default_css=False,
-    )
-
-
-def bar(consultant: Consultant) -> str:
+def bar(consultant: Consultant, training: str = "") -> str:
+    """`training`: what is being trained now, in words."""
     ready = consultant.ready()
     status = "ready" if ready else consultant.status()
     return str(
         fill(
             '<header class="dq-bar"><p><strong>DermIQ</strong> {notice}</p><p class="dq-bar-right">'
-            '<span>{name}</span>{device}<span class="dq-status{kind}" role="status">{status}</span>'
+            '<span>{name}</span>{device}<span class="dq-status{kind}" role="status">{status}</span>{training}'
             '<button type="button" class="dq-link" data-event="about">About this model</button></p></header>',
             notice=NOTICE,
             name=consultant.name,
             device=fill("<span>{d}</span>", d=consultant.device) if consultant.device not in ("", "loading") else "",
             kind=" dq-ready" if ready else "",
             status=status,
+            training=fill('<button type="button" class="dq-link" data-event="training">{t}</button>', t=training)
+            if training
+            else "",
         )
     )
 
@@ -126,26 +121,29 @@ def create_app(
 ) -> gr.Blocks:
     """The whole page. `examples` are drawings: (title, pixels)."""
     library = browser.Library(settings.kg)
-    room = consult.ConsultRoom(consultant, examples, name=library.name)
+    runs = runs_folder(settings.runs)
+    beside = Beside(consultant, runs)
+    room = consult.ConsultRoom(beside, examples, name=library.name)
+    training = TrainingRoom(Access(settings), beside, root=runs, graph=lambda: library.graph)
     with gr.Blocks(title="DermIQ", analytics_enabled=False, fill_width=True, delete_cache=(600, 1200)) as page:
         visit = gr.State(Visit(), time_to_live=STATE_SECONDS, delete_callback=room.close)
-        top = html_part("dq-top", bar(consultant), events=["about"])
+        top = html_part("dq-top", bar(beside), events=["about", "training"])
         with gr.Tabs(elem_id="dq-tabs") as tabs:
-            with gr.Tab("Consult", id="consult"):
+            with gr.Tab("Consult", id="consult") as consulting:
                 asking = _consult_tab(room, visit)
-            with gr.Tab("Knowledge", id="knowledge"):
+            with gr.Tab("Knowledge", id="knowledge") as reading:
                 knowledge = _knowledge_tab(library)
-            with gr.Tab("About this model", id="about"):
+            with gr.Tab("Training", id="training") as watching:
+                watch = training_tab(training)
+            with gr.Tab("About this model", id="about") as about_tab:
                 _about_tab()
         _wire_between(library, tabs, asking, knowledge)
+        watch.while_open(watching, others=[consulting, reading, about_tab])
         top.about(lambda: gr.Tabs(selected="about"), outputs=[tabs], **QUICK)
-        _poll(consultant, top)
+        watch.opened_by(top.training, tabs)
+        _poll(beside, training, top)
         _lifetime(page, room, visit)
     return page
-
-
-QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-SLOW: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": 8}
 
 
 def _consult_tab(room: consult.ConsultRoom, visit: gr.State) -> Parts:
@@ -292,16 +290,12 @@ def _wire_images(room: consult.ConsultRoom, visit: gr.State, parts: Parts, uploa
 
 def _index(event: gr.EventData) -> int:
     """The image or example that was meant; -1 where the page sent something else."""
-    value = _data(event).get("index")
+    value = data_of(event).get("index")
     return int(value) if isinstance(value, str | int) and str(value).isdecimal() else -1
 
 
 def _text(event: gr.EventData) -> str:
-    return str(_data(event).get("value", ""))[: consult.MAX_QUESTION]
-
-
-def _data(event: gr.EventData) -> dict[str, Any]:
-    return event._data if isinstance(event._data, dict) else {}
+    return str(data_of(event).get("value", ""))[: consult.MAX_QUESTION]
 
 
 def _wire_questions(room: consult.ConsultRoom, visit: gr.State, parts: Parts, fields: list[Any]) -> None:
@@ -385,7 +379,7 @@ def _opened(library: browser.Library, event: gr.EventData) -> list[Any]:
 
 
 def _compared(library: browser.Library, event: gr.EventData) -> list[Any]:
-    return shown(library.look_up(str(_data(event).get("index")), _text(event)))
+    return shown(library.look_up(str(data_of(event).get("index")), _text(event)))
 
 
 ARRIVE: dict[str, Any] = {"fn": None, "js": "() => { dermiq.arrive(); }", **QUICK}  # the new page's top, and focus
@@ -423,7 +417,7 @@ def _knowledge_tab(library: browser.Library) -> Knowledge:
 
     def pick(one: str, other: str, event: gr.EventData) -> list[Any]:
         chosen = _text(event)
-        is_second = _data(event).get("index") == "second"
+        is_second = data_of(event).get("index") == "second"
         return shown(library.look_up(one, chosen) if is_second else library.look_up(chosen, other))
 
     gr.on(
@@ -487,14 +481,15 @@ def _about_tab() -> None:
     static(about.reliability())
 
 
-def _poll(consultant: Consultant, top: gr.HTML) -> None:
-    """Follow the model's loading in the bar, until it is ready or has failed."""
-    timer = gr.Timer(1.0)
+def _poll(consultant: Consultant, training: TrainingRoom, top: gr.HTML) -> None:
+    """Follow in the bar which model answers, how far it is loaded, and what is being trained."""
+    timer, shown = gr.Timer(BAR_SECONDS), gr.State("")
 
-    def tick() -> tuple[Any, Any]:
-        return bar(consultant), gr.skip() if consult.is_loading(consultant) else gr.Timer(active=False)
+    def tick(before: str) -> tuple[Any, Any]:
+        now = bar(consultant, training.training())
+        return (gr.skip(), gr.skip()) if now == before else (now, now)
 
-    timer.tick(tick, None, [top, timer], **QUICK)
+    timer.tick(tick, [shown], [top, shown], **QUICK)
 
 
 def _lifetime(page: gr.Blocks, room: consult.ConsultRoom, visit: gr.State) -> None:
@@ -540,7 +535,8 @@ def launch_options(settings: Settings) -> dict[str, Any]:
         "share": False,
         "quiet": True,
         "theme": theme(),
-        "css": (STATIC / "page.css").read_text(encoding="utf-8"),
+        "css": "\n".join([*((STATIC / name).read_text(encoding="utf-8") for name in STYLES), curves.css()]),
+        "allowed_paths": [str(runs_folder(settings.runs) / exports.FOLDER)],
         "max_file_size": MAX_FILE,
         "enable_monitoring": False,
         "run_history": False,

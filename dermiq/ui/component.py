@@ -1,0 +1,35 @@
+"""How the page's own HTML becomes a gradio component with events, and what these carry."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+STATIC = Path(__file__).resolve().parent / "static"
+
+# The element keeps its own content: the script compares old and new and changes only what differs,
+# so that focus, open reasoning and open cards survive an update. Values never pass through the template.
+TEMPLATE = '<div class="dq-root"></div>'
+EVENTS = "dermiq.mount(element, props, watch, trigger, {names});"
+QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+SLOW: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": 8}
+
+
+def html_part(elem_id: str, value: object = "", *, events: Sequence[str] = ()) -> Any:
+    """A gr.HTML whose buttons and fields trigger the named events."""
+    return gr.HTML(
+        str(value),
+        elem_id=elem_id,
+        html_template=TEMPLATE,
+        js_on_load=EVENTS.format(names=json.dumps(list(events))),
+        head=f"<script>{(STATIC / 'page.js').read_text(encoding='utf-8')}</script>",
+        apply_default_css=False,
+    )
+
+
+def data_of(event: gr.EventData) -> Mapping[str, Any]:
+    return event._data if isinstance(event._data, dict) else {}

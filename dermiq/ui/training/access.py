@@ -1,0 +1,79 @@
+"""Who may start and steer runs, and where training is possible at all. Knows no gradio and no run."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import os
+import threading
+import time
+from collections.abc import Mapping
+
+from dermiq.settings import Settings
+
+PAUSE_S, LONGEST_PAUSE_S = 0.5, 8.0  # after a wrong password; twice as long after each further one
+
+
+class Access:
+    """On this computer's own address everybody who can open the page may train, unless there is a password. On an
+    address that others can reach the tab is off without one.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._password = settings.admin_password or ""
+        self._is_public = not _is_loopback(settings.host)
+        self._pause = PAUSE_S
+        self._one_at_a_time = threading.Lock()
+
+    @property
+    def closed(self) -> str:
+        """Why the tab is off, and how it is turned on; "" where it is on."""
+        if self._password or not self._is_public:
+            return ""
+        return (
+            "Training is turned off, because this page can be reached from other computers. Whoever runs it turns "
+            "training on by setting DERMIQ_ADMIN_PASSWORD."
+        )
+
+    @property
+    def asks(self) -> bool:
+        """Whether a password must be given first."""
+        return bool(self._password)
+
+    def admits(self, password: str) -> bool:
+        """Compares in constant time; a wrong one is answered late, so that guessing is slow."""
+        with self._one_at_a_time:
+            if self._password and hmac.compare_digest(password.encode(), self._password.encode()):
+                self._pause = PAUSE_S
+                return True
+            time.sleep(self._pause)
+            self._pause = min(2 * self._pause, LONGEST_PAUSE_S)
+            return False
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def impossible(environment: Mapping[str, str] = os.environ) -> str:
+    """Why no run can be started here, in sentences; "" where one can. Finished runs can be looked at all the same."""
+    if environment.get("SPACES_ZERO_GPU"):
+        return (
+            "This Space has ZeroGPU, which lends a GPU for seconds at a time: too short for a training run. Duplicate "
+            "the Space with a GPU of its own, or train on your own computer; runs that are here can be looked at."
+        )
+    if environment.get("SPACE_ID") and not _has_gpu():
+        return (
+            "This Space has no GPU, and what is on its disk is lost when it restarts, so nothing can be trained here. "
+            "Duplicate it with a GPU, or train on your own computer; runs that are here can be looked at."
+        )
+    return ""
+
+
+def _has_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available()

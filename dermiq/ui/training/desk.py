@@ -1,0 +1,462 @@
+"""What a visitor of the Training tab sees and does, without gradio: one `Desk` a visitor, one `TrainingRoom` for all.
+
+    room = TrainingRoom(access, beside, graph=lambda: graph)
+    for changed in room.act(desk, "start", Said(fields={...})): ...   # {part of the page: its new HTML}
+    changed = room.look(desk)                                         # what is new since the last look
+
+A part is sent only where it differs from what the visitor has. Everything that lasts lies in the run folders.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+from markupsafe import Markup
+
+from dermiq.errors import DermIQError, InputError
+from dermiq.knowledge import Graph, check_claims
+from dermiq.ui.markup import fill
+from dermiq.ui.training import compared_runs, curves, exports, form_page, groups, rows, watch
+from dermiq.ui.training.access import Access, impossible
+from dermiq.ui.training.beside import Beside
+from dermiq.ui.training.forecast import forecast
+from dermiq.ui.training.form import KINDS, Form
+from train import runs
+from train.cases import DATA_SETS
+from train.data import data_folder
+from train.evaluation import EvaluationConfig
+from train.pipeline import PipelineConfig
+from train.runs import Run
+from train.stage import StageConfig
+
+log = logging.getLogger(__name__)
+
+PARTS = ("gate", "form", "rows", "head", "views", "curves", "body", "sent")
+SMOKE = ("grpo", "embedded_cpu")  # stage and preset of the example
+JUDGED_ON = 100  # images of an evaluation that is started here
+LOOK_S = 0.5  # for which a list of runs is shared between visitors
+FAILED = "That did not work; the log of the app says why."
+
+
+@dataclass(frozen=True)
+class Said:
+    """What an event carries."""
+
+    index: str = ""
+    value: str = ""
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Desk:
+    """Where one visitor is."""
+
+    form: Form = field(default_factory=lambda: Form.of(*SMOKE))
+    admitted: bool = False
+    selected: str = ""  # a run's name; empty: the one that runs, or the newest
+    ticked: list[str] = field(default_factory=list)
+    comparing: bool = False
+    view: str = "overview"
+    step: int | None = None  # of the samples; None: the newest
+    group: int = 0
+    zoom: tuple[int, int] | None = None
+    sort: str = "newest"
+    find: str = ""
+    told: str = ""  # what came of the last action
+    deleted: str = ""
+    exported: exports.Exported | None = None
+    refused: str = ""  # why no password was taken
+    shown: dict[str, str] = field(default_factory=dict)  # part -> what the visitor has
+
+
+class TrainingRoom:
+    """What visitors share: who may enter, the runs, and which model answers."""
+
+    def __init__(self, access: Access, beside: Beside, *, root: Path, graph: Callable[[], Graph]) -> None:
+        self.access, self.beside, self.root = access, beside, root
+        self._graph = graph
+        self._lock = threading.RLock()
+        self._runs: tuple[float, list[Run]] = (0.0, [])
+        self.verdicts = lru_cache(maxsize=2000)(self._verdicts)
+
+    @cached_property
+    def impossible(self) -> str:
+        return impossible()
+
+    # --- what is seen -------------------------------------------------------------------
+
+    def look(self, desk: Desk) -> dict[str, Markup]:
+        """The parts that differ from what the visitor has."""
+        with self._lock:
+            made = self._parts(desk)
+            new = {part: html for part, html in made.items() if desk.shown.get(part) != str(html)}
+            desk.shown |= {part: str(html) for part, html in new.items()}
+        return new
+
+    def _parts(self, desk: Desk) -> dict[str, Markup]:
+        empty = dict.fromkeys(PARTS, Markup(""))
+        if self.access.closed:
+            return empty | {"gate": fill('<p class="dq-locked" role="status">{why}</p>', why=self.access.closed)}
+        if self.access.asks and not desk.admitted:
+            return empty | {"gate": sign_in(desk.refused)}
+        found, now = self.runs(), time.time()
+        run = self.selected(desk)
+        made = empty | {
+            "form": self._form(desk, found),
+            "rows": rows.html(
+                found,
+                selected=run.name if run and not desk.comparing else "",
+                ticked=desk.ticked,
+                now=now,
+                sort=desk.sort,
+                find=desk.find,
+                deleted=desk.deleted,
+            ),
+        }
+        if desk.comparing:
+            chosen = [one for one in found if one.name in desk.ticked][: rows.COMPARED]
+            made["views"] = COMPARING
+            made["curves"] = self._curves(desk, chosen)
+            made["body"] = compared_runs.html(chosen)
+        elif run:
+            made |= self._of_run(desk, run, found, now)
+        return made
+
+    def _form(self, desk: Desk, found: list[Run]) -> Markup:
+        models = [run.name for run in found if run.state == "finished" and run.stage in KINDS]
+        return form_page.html(desk.form, models=models, data=self._data(), locked=self.impossible)
+
+    def _data(self) -> dict[str, str]:
+        names = {"ham10000": "HAM10000 (dermoscopy)", "pad_ufes_20": "PAD-UFES-20 (photographs)"}
+        try:
+            folder = data_folder(None)
+        except DermIQError:
+            return {}
+        return {name: names[name] for name in DATA_SETS if (folder / name / "metadata.csv").is_file()}
+
+    def _of_run(self, desk: Desk, run: Run, found: list[Run], now: float) -> dict[str, Markup]:
+        answering = self.beside.answering
+        place = rows.queue_place(run, found)
+        head = watch.head(
+            run,
+            answering=answering[1] if answering and answering[0] == run.name else "",
+            note=run.note,
+            now=now,
+            place=place,
+            told=desk.told,
+        )
+        made = {"head": head, "views": watch.tabs(desk.view)}
+        if desk.exported and desk.exported.run in ("", run.name):
+            made["sent"] = exports.html(desk.exported)
+        if desk.view == "overview":
+            made["curves"] = self._curves(desk, [run])
+        elif desk.view == "samples":
+            made["body"] = groups.html(run, desk.step, verdicts=self.verdicts, group=desk.group)
+        elif desk.view == "log":
+            made["body"] = watch.log(run)
+        elif desk.view == "config":
+            made["body"] = watch.config(run)
+        else:
+            made["body"] = watch.evaluation(run, _judging(run, found))
+        return made
+
+    def _curves(self, desk: Desk, chosen: list[Run]) -> Markup:
+        """The plots; as they were where nothing is new, which costs nothing."""
+        key = "curves as of"
+        found = curves.update([run.folder for run in chosen], steps=desk.zoom, known=desk.shown.get(key, ""))
+        desk.shown[key] = found.signature
+        return Markup(desk.shown.get("curves", "")) if found.html is None else found.html
+
+    def _verdicts(self, text: str, diagnosis: str | None) -> tuple[tuple[str, str, str], ...]:
+        """Each sentence, what the graph says of it, and the fact that decides."""
+        graph = self._graph()
+        claims = check_claims(graph, text, diagnosis=diagnosis)
+        return tuple(
+            (c.text, c.verdict, " ".join(graph.fact(i).text for i in c.fact_ids[:2]) or c.note) for c in claims
+        )
+
+    def training(self) -> str:
+        """What is being trained now, in words for everybody; "" where nothing is."""
+        live = [run for run in self.runs() if run.state in ("running", "stopping")]
+        if not live:
+            return ""
+        run = live[-1]
+        of = f" of {run.status.total}" if run.status.total else ""
+        more = f", and {len(live) - 1} more" if len(live) > 1 else ""
+        return f"Training {run.name}: step {run.status.step}{of}{more}"
+
+    # --- which runs ---------------------------------------------------------------------
+
+    def runs(self) -> list[Run]:
+        then, found = self._runs
+        if time.monotonic() - then > LOOK_S:
+            found = runs.list_runs(self.root)
+            self._runs = (time.monotonic(), found)
+        return found
+
+    def selected(self, desk: Desk) -> Run | None:
+        found = self.runs()
+        named = next((run for run in found if run.name == desk.selected), None)
+        return named or next((run for run in found if run.is_live), found[0] if found else None)
+
+    def _run(self, name: str) -> Run:
+        """As it is now. InputError where it is gone."""
+        if not name or "/" in name or name.startswith("."):
+            raise InputError("This run is gone. Choose another one.")
+        self._runs = (0.0, [])
+        return runs.load_run(runs.find(name, self.root))
+
+    # --- what is done -------------------------------------------------------------------
+
+    def act(self, desk: Desk, event: str, said: Said) -> Iterator[dict[str, Markup]]:
+        """Does what an event asks for, and gives what changes on the page: at once, and again when long work is done."""
+        if event != "admit" and (self.access.closed or (self.access.asks and not desk.admitted)):
+            yield self.look(desk)
+            return
+        act: Callable[[Desk, Said], Iterator[None] | None] = getattr(self, f"_{event}")
+        desk.told = "" if event in TELLING else desk.told
+        try:
+            for _ in act(desk, said) or ():
+                yield self.look(desk)
+        except DermIQError as error:
+            self._tell(desk, event, str(error))
+        except Exception:
+            log.exception("%s in the training tab failed", event)
+            self._tell(desk, event, FAILED)
+        self._runs = (0.0, [])
+        yield self.look(desk)
+
+    def _tell(self, desk: Desk, event: str, message: str) -> None:
+        if event in FORM_EVENTS or not self.runs():
+            desk.form = replace(desk.form, note=message)
+        else:
+            desk.told = message
+
+    def _admit(self, desk: Desk, said: Said) -> None:
+        desk.admitted = self.access.admits(said.fields.get("password", ""))
+        desk.refused = "" if desk.admitted else "This is not the password."
+
+    # the form
+
+    def _stage(self, desk: Desk, said: Said) -> None:
+        desk.form = Form.of(said.value, name=desk.form.name)
+
+    def _preset(self, desk: Desk, said: Said) -> None:
+        desk.form = Form.of(desk.form.stage, said.value, name=desk.form.name)
+
+    def _set(self, desk: Desk, said: Said) -> None:
+        desk.form = desk.form.given(said.fields)
+
+    def _yaml(self, desk: Desk, said: Said) -> None:
+        desk.form = desk.form.read_yaml(said.value)
+
+    def _saveyaml(self, desk: Desk, said: Said) -> None:
+        desk.form = desk.form.given(said.fields)
+        if not desk.form.errors:
+            desk.shown.pop("sent", None)
+            desk.exported = exports.Exported(run="", download=form_page.download(desk.form))
+
+    def _estimate(self, desk: Desk, said: Said) -> Iterator[None]:
+        yield from self._checked(desk, said)
+        if desk.form.is_right:
+            desk.form = replace(desk.form, note="")
+
+    def _checked(self, desk: Desk, said: Said) -> Iterator[None]:
+        """The form with what the stage refuses, and with an estimate where nothing is refused."""
+        desk.form = replace(desk.form.given(said.fields), note="Looking at model, data and memory.")
+        yield
+        desk.form = desk.form.check()
+        if desk.form.is_right and desk.form.estimate is None:
+            desk.form = replace(desk.form, estimate=forecast(desk.form.config(), self.root))
+
+    def _start(self, desk: Desk, said: Said) -> Iterator[None]:
+        yield from self._checked(desk, said)
+        if not desk.form.is_right:
+            return
+        if desk.form.estimate and desk.form.estimate.is_red:
+            desk.form = replace(desk.form, asked_again=True)
+            return
+        self._launch(desk, desk.form)
+
+    def _startanyway(self, desk: Desk, said: Said) -> None:
+        desk.form = desk.form.given(said.fields).check()
+        if desk.form.is_right:
+            self._launch(desk, desk.form, check_memory=False)
+
+    def _smoke(self, desk: Desk, said: Said) -> None:
+        form = Form.of(*SMOKE).check()
+        if form.note or form.errors:
+            raise InputError(form.note or next(iter(form.errors.values())))
+        desk.form = form
+        self._launch(desk, form)
+
+    def _launch(self, desk: Desk, form: Form, *, check_memory: bool = True) -> None:
+        if self.impossible:
+            raise InputError(self.impossible)
+        config = form.config()
+        if isinstance(config, PipelineConfig):
+            name = form.name or runs.free_name("pipeline", self.root, tuple(config.stages))
+            chain = config.configs(name)
+            started = runs.start_chain({own: _checking(one, check_memory) for own, one in chain.items()}, root=self.root)
+        else:
+            started = [runs.start(_checking(config, check_memory), name=form.name, root=self.root)]
+        desk.selected, desk.view, desk.comparing, desk.zoom, desk.step = started[0].name, "overview", False, None, None
+        desk.told = f"Started {', then '.join(run.name for run in started)}."
+        desk.form = replace(form, name="", note="", asked_again=False)
+
+    # the list
+
+    def _select(self, desk: Desk, said: Said) -> None:
+        desk.selected, desk.comparing, desk.told = said.value, False, ""
+        desk.step, desk.group, desk.zoom = None, 0, None
+
+    def _tick(self, desk: Desk, said: Said) -> None:
+        rest = [name for name in desk.ticked if name != said.value]
+        desk.ticked = [*rest, said.value] if said.index == "1" else rest
+        desk.comparing = desk.comparing and len(desk.ticked) > 1
+
+    def _untick(self, desk: Desk, said: Said) -> None:
+        desk.ticked, desk.comparing = [], False
+
+    def _compare(self, desk: Desk, said: Said) -> None:
+        desk.comparing, desk.zoom = True, None
+
+    def _sort(self, desk: Desk, said: Said) -> None:
+        desk.sort = said.value
+
+    def _find(self, desk: Desk, said: Said) -> None:
+        desk.find = said.value[:100]
+
+    def _undelete(self, desk: Desk, said: Said) -> None:
+        runs.undelete(said.value, self.root)
+        desk.selected, desk.deleted, desk.told = said.value, "", f"{said.value} is back."
+
+    # one run
+
+    def _view(self, desk: Desk, said: Said) -> None:
+        desk.view = said.value if said.value in watch.VIEWS else "overview"
+
+    def _range(self, desk: Desk, said: Said) -> None:
+        desk.zoom = curves.zoomed(said.value)
+
+    def _step(self, desk: Desk, said: Said) -> None:
+        desk.step, desk.group = (int(said.value) if said.value.isdecimal() else None), 0
+
+    def _group(self, desk: Desk, said: Said) -> None:
+        desk.group = int(said.value) if said.value.isdecimal() else 0
+
+    def _stop(self, desk: Desk, said: Said) -> None:
+        run = runs.stop(self._run(said.index).folder)
+        desk.told = f"{run.name} finishes its step, saves, and ends." if run.state != "queued" else "It leaves the queue."
+
+    def _kill(self, desk: Desk, said: Said) -> None:
+        runs.kill(self._run(said.index).folder)
+
+    def _resume(self, desk: Desk, said: Said) -> None:
+        if self.impossible:
+            raise InputError(self.impossible)
+        runs.resume(self._run(said.index).folder)
+
+    def _delete(self, desk: Desk, said: Said) -> None:
+        run = self._run(said.index)
+        runs.delete(run.folder)
+        desk.deleted, desk.selected = run.name, ""
+        desk.ticked = [name for name in desk.ticked if name != run.name]
+
+    def _rename(self, desk: Desk, said: Said) -> None:
+        run = self._run(said.index)
+        if said.value.strip() == run.name:
+            return
+        folder = runs.rename(run.folder, said.value.strip())
+        desk.selected = folder.name
+        desk.ticked = [folder.name if name == run.name else name for name in desk.ticked]
+        if self.beside.answering and self.beside.answering[0] == run.name:
+            self.beside.answering = (folder.name, self.beside.answering[1])
+
+    def _note(self, desk: Desk, said: Said) -> None:
+        runs.annotate(self._run(said.index).folder, said.value)
+
+    def _duplicate(self, desk: Desk, said: Said) -> None:
+        run = self._run(said.index)
+        if run.stage not in KINDS:
+            raise InputError(f"{run.name} is no training: there is no form for it.")
+        desk.form = Form.of_options(run.stage, run.options)
+        desk.told = f"The form on the left has the options of {run.name}. Change what you like, and start."
+
+    def _use(self, desk: Desk, said: Said) -> Iterator[None]:
+        run = self._run(said.index)
+        which = watch.weights_name(said.value)
+        desk.told = f"Loading {which} of {run.name}. {self.beside.name} answers until it is there."
+        yield
+        self.beside.take(run, said.value)
+        desk.told = f"From the next question on, {which} of {run.name} answers in the consultation."
+
+    def _back(self, desk: Desk, said: Said) -> None:
+        self.beside.give_back()
+        desk.told = f"{self.beside.name} answers again."
+
+    def _evaluate(self, desk: Desk, said: Said) -> None:
+        run = self._run(said.index)
+        data = next((name for name in run.options.get("data", ()) if name in self._data()), None)
+        data = data or next(iter(self._data()), "ham10000")
+        config = EvaluationConfig(model=run.name, weights=said.value or "final", data=data, images=JUDGED_ON)
+        name = runs.free_name(f"{run.name}-evaluation"[:90], self.root)
+        started = runs.start(config, name=name, root=self.root)
+        desk.view, desk.told = "evaluation", f"{started.name} reads {JUDGED_ON} images of {data}, {config.split}."
+
+    def _export(self, desk: Desk, said: Said) -> Iterator[None]:
+        run = self._run(said.index)
+        desk.told = f"Exporting {run.name}."
+        yield
+        desk.exported = exports.export(run, said.value, self.root, weights=watch.weights(run.folder).best)
+        desk.told = f"{run.name} is exported; see below."
+
+    def _push(self, desk: Desk, said: Said) -> Iterator[None]:
+        if desk.exported is None or not desk.exported.folder:
+            raise InputError("Export the run first.")
+        desk.exported = replace(desk.exported, said="Sending it to the hub.")
+        yield
+        desk.exported = exports.push(desk.exported, said.fields.get("hub", ""), said.fields.get("token", ""))
+
+
+FORM_EVENTS = ("stage", "preset", "set", "yaml", "saveyaml", "estimate", "start", "startanyway", "smoke")
+ROW_EVENTS = ("select", "tick", "untick", "compare", "sort", "find", "undelete", "smoke")
+RUN_EVENTS = (
+    *("stop", "kill", "resume", "delete", "rename", "note", "duplicate", "use", "back", "evaluate", "export"),
+    *("view", "step", "group", "select"),
+)
+TELLING = ("stop", "kill", "resume", "delete", "rename", "duplicate", "use", "back", "evaluate", "export", "undelete")
+LONG = ("estimate", "start", "startanyway", "smoke", "use", "back", "export", "push", "admit", "kill", "evaluate")
+"""Events that take longer than a moment: they go through the queue and show how they get on."""
+COMPARING = Markup(
+    '<p class="dq-chosen"><strong>Runs compared</strong> '
+    '<button type="button" class="dq-quiet" data-event="view" data-text="overview">Back to one run</button></p>'
+)
+
+
+def sign_in(refused: str) -> Markup:
+    return fill(
+        '<form class="dq-sign-in" data-fields="admit" data-submit="admit"><h2>Training</h2>'
+        "<p>Runs use this computer for hours, so starting and steering them needs the password of whoever runs it.</p>"
+        '<label for="dq-password">Password</label>'
+        '<input id="dq-password" class="dq-field" type="password" name="password" autocomplete="current-password" '
+        'maxlength="200"{wrong}>{error}'
+        '<p><button type="button" class="dq-button dq-primary" data-event="admit">Sign in</button></p></form>',
+        wrong=Markup(' aria-invalid="true" aria-describedby="dq-refused"') if refused else "",
+        error=fill('<p class="dq-error" role="alert" id="dq-refused">{r}</p>', r=refused) if refused else "",
+    )
+
+
+def _checking(config: StageConfig, check_memory: bool) -> StageConfig:
+    return config if check_memory else replace(config, check_memory=False)
+
+
+def _judging(run: Run, found: list[Run]) -> Run | None:
+    """The newest evaluation of a run."""
+    return next((one for one in found if one.stage == "evaluation" and one.options.get("model") == run.name), None)

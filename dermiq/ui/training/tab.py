@@ -1,0 +1,113 @@
+"""The Training tab as gradio components: which part shows what, and which event leads to which action of the room."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+from markupsafe import Markup
+
+from dermiq.ui.component import QUICK, SLOW, data_of, html_part
+from dermiq.ui.training import curves, desk
+from dermiq.ui.training.desk import LONG, PARTS, Desk, Said, TrainingRoom
+
+LOOK_SECONDS = 1.0  # between two looks at the runs, while the tab is open
+STATE_SECONDS = 4 * 3600
+MAX_VALUE, MAX_FIELDS = 200_000, 400  # of what an event carries
+
+
+@dataclass(frozen=True)
+class Watching:
+    """The tab's parts and its clock."""
+
+    room: TrainingRoom
+    desk: gr.State
+    parts: Mapping[str, Any]
+    clock: gr.Timer
+
+    def outputs(self) -> list[Any]:
+        return [self.parts[name] for name in PARTS]
+
+    def while_open(self, tab: gr.Tab, *, others: Sequence[gr.Tab]) -> None:
+        """The clock runs while the tab is looked at."""
+        tab.select(self._opened, [self.desk], [self.clock, *self.outputs()], **QUICK)
+        for other in others:
+            other.select(lambda: gr.Timer(active=False), None, [self.clock], **QUICK)
+
+    def opened_by(self, event: Any, tabs: gr.Tabs) -> None:
+        """Another component's event leads here."""
+        outputs = [tabs, self.clock, *self.outputs()]
+        event(lambda d: [gr.Tabs(selected="training"), *self._opened(d)], [self.desk], outputs, **QUICK)
+
+    def _opened(self, d: Desk) -> list[Any]:
+        return [gr.Timer(active=True), *values(self.room.look(d))]
+
+
+def values(changed: Mapping[str, Markup]) -> list[Any]:
+    """As the outputs take them."""
+    return [str(changed[name]) if name in changed else gr.skip() for name in PARTS]
+
+
+def training_tab(room: TrainingRoom) -> Watching:
+    state = gr.State(Desk(), time_to_live=STATE_SECONDS)
+    parts: dict[str, Any] = {"gate": html_part("dq-gate", events=["admit"])}
+    with gr.Row(elem_id="dq-training"):
+        with gr.Column(elem_id="dq-new-run", scale=0, min_width=320):
+            parts["form"] = html_part("dq-form", events=desk.FORM_EVENTS)
+        with gr.Column(elem_id="dq-watching", scale=1, min_width=320):
+            parts["rows"] = html_part("dq-rows", events=desk.ROW_EVENTS)
+            parts["head"] = html_part("dq-head", events=desk.RUN_EVENTS)
+            parts["sent"] = html_part("dq-sent", events=["push"])
+            parts["views"] = html_part("dq-views", events=["view"])
+            parts["curves"] = gr.HTML("", elem_id="dq-curves", **curves.component_args())
+            parts["body"] = html_part("dq-body", events=desk.RUN_EVENTS)
+    made = Watching(room, state, parts, gr.Timer(LOOK_SECONDS, active=False))
+    made.clock.tick(lambda d: values(room.look(d)), [state], made.outputs(), **QUICK)
+    heard = {
+        "gate": ["admit"],
+        "form": desk.FORM_EVENTS,
+        "rows": desk.ROW_EVENTS,
+        "head": desk.RUN_EVENTS,
+        "sent": ["push"],
+        "views": ["view"],
+        "curves": ["range"],
+        "body": desk.RUN_EVENTS,
+    }
+    for part, events in heard.items():
+        for event in events:
+            listen = getattr(parts[part], event)
+            act = _streamed(room, event) if event in LONG else _at_once(room, event)
+            listen(act, [state], made.outputs(), **(SLOW if event in LONG else QUICK))
+    return made
+
+
+def _streamed(room: TrainingRoom, event: str) -> Callable[[Desk, gr.EventData], Iterator[list[Any]]]:
+    def act(d: Desk, data: gr.EventData) -> Iterator[list[Any]]:
+        for changed in room.act(d, event, said_in(data)):
+            yield values(changed)
+
+    return act
+
+
+def _at_once(room: TrainingRoom, event: str) -> Callable[[Desk, gr.EventData], list[Any]]:
+    def act(d: Desk, data: gr.EventData) -> list[Any]:
+        changed: dict[str, Markup] = {}
+        for step in room.act(d, event, said_in(data)):
+            changed |= step
+        return values(changed)
+
+    return act
+
+
+def said_in(event: gr.EventData) -> Said:
+    """What an event carries, of whatever the browser sent."""
+    data = data_of(event)
+    fields = data.get("fields")
+    given = list(fields.items())[:MAX_FIELDS] if isinstance(fields, dict) else []
+    return Said(
+        index=str(data.get("index") or "")[:200],
+        value=str(data.get("value") or "")[:MAX_VALUE],
+        fields={str(name): str(text)[:MAX_VALUE] for name, text in given},
+    )
