@@ -73,7 +73,7 @@ class ProxySettings:
 
     answers: int = option(4, "drawn for each question", minimum=2)
     temperature: float = option(0.8, "of sampling; higher, and stray words decide", above=0)
-    top_p: float = option(0.95, "of sampling", above=0, maximum=1)
+    top_p: float = option(0.95, "only the likeliest tokens that share this probability are drawn", above=0, maximum=1)
     new_tokens: int = option(256, "of an answer at most", minimum=1)
     follow_up_share: float = option(0.5, "of cases that are asked a second question, too", minimum=0, maximum=1)
     pairs: int = option(1, "of a question at most; no answer is in two", minimum=1)
