@@ -5,7 +5,7 @@
     form = form.check()                             # whatever the stage itself would refuse: data, device, model
     config = form.config()                          # what `train.runs.start` takes
 
-A form is a value: each method gives a new one. Knows no gradio and no HTML (`form_page` draws it), and computes nothing.
+A form is a value: each method gives a new one. Knows no gradio and no HTML (`form_page` draws it).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from train.stage import StageConfig
 log = logging.getLogger(__name__)
 
 Config = StageConfig | PipelineConfig
-KINDS: Mapping[str, type[Config]] = {"sft": SFTConfig, "grpo": GRPOConfig, "dpo": DPOConfig, "pipeline": PipelineConfig}
+KINDS: Mapping[str, Any] = {"sft": SFTConfig, "grpo": GRPOConfig, "dpo": DPOConfig, "pipeline": PipelineConfig}
 CONFIGS = Path(options.__file__).resolve().parent / "configs"
 TITLES = {
     "embedded_cpu": "Short try without a GPU",
@@ -404,7 +404,7 @@ def _unknown(message: str) -> str | None:
     return found[1] if found else None
 
 
-def _all_names(kind: type[Config]) -> list[str]:
+def _all_names(kind: Any) -> list[str]:
     return [option.name for option in options_of(kind)]
 
 
