@@ -45,8 +45,8 @@ class GRPOConfig(ChatConfig):
     judged_by: ClassVar[str] = "eval_reward"
 
     batch_size: int = option(1, "questions at a time on each device, each with its group", minimum=1)
-    group: int = option(8, "completions of each question", minimum=2)
-    new_tokens: int = option(256, "of a completion at most", minimum=1)
+    group: int = option(8, "completions that are written for each question", minimum=2)
+    new_tokens: int = option(256, "tokens of a completion at most", minimum=1)
     temperature: float = option(1.0, "of sampling: higher, and completions differ more", above=0)
     top_p: float = option(1.0, "only the likeliest tokens that share this probability are drawn", above=0, maximum=1)
     iterations: int = option(1, "optimizer steps on the same completions", minimum=1)

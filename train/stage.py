@@ -53,7 +53,7 @@ class StageConfig:
     load_in_4bit: bool = option(False, "keep the frozen weights in 4 bits (QLoRA): a quarter of their memory")
     device: str = option("", "cpu, cuda, cuda:1, mps; empty: a GPU when there is one")
     dtype: str = option("", "of the weights; empty: as fits the device", choices=("", "float32", "bfloat16", "float16"))
-    threads: int = option(0, "of the CPU; 0: as many as it has", minimum=0)
+    threads: int = option(0, "of the CPU that it uses; 0: as many as there are", minimum=0)
     lora_rank: int = option(
         16, "size of the adapter (LoRA) that is trained; 0: train the whole language model", minimum=0
     )
@@ -66,7 +66,9 @@ class StageConfig:
     batch_size: int = option(2, "examples at a time on each device", minimum=1)
     accumulation: int = option(1, "batches that are added up for one optimizer step", minimum=1)
     learning_rate: float = option(1e-4, "how far a step moves the weights, at its highest", above=0)
-    schedule: str = option("cosine", "of the learning rate", choices=("cosine", "linear", "constant_with_warmup"))
+    schedule: str = option(
+        "cosine", "how the learning rate falls", choices=("cosine", "linear", "constant_with_warmup")
+    )
     warmup_steps: int = option(0, "steps in which the learning rate rises", minimum=0)
     weight_decay: float = option(0.0, "how strongly the optimizer pulls weights towards 0", minimum=0)
     max_grad_norm: float = option(1.0, "longer gradients are shortened to it", above=0)
@@ -74,10 +76,10 @@ class StageConfig:
     gradient_checkpointing: bool = option(
         False, "compute activations twice rather than keep them: less memory, more time"
     )
-    seed: int = option(1, "of everything that is drawn", minimum=0)
+    seed: int = option(1, "of everything that is drawn at random: the same seed, the same run", minimum=0)
     log_every: int = option(1, "steps between two lines of metrics.jsonl", minimum=1)
     save_every: int = option(50, "steps between two checkpoints; 0: only at the end", minimum=0)
-    keep_checkpoints: int = option(2, "the newest that are kept", minimum=1)
+    keep_checkpoints: int = option(2, "newest checkpoints that are kept", minimum=1)
     eval_every: int = option(0, "steps between two evaluations on val; 0: none", minimum=0)
     patience: int = option(0, "evaluations without a new best after which the training ends; 0: never", minimum=0)
     export_best: bool = option(True, "final/ is what val judged best, where there were evaluations; no: the last step")

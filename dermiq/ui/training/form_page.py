@@ -14,7 +14,7 @@ from markupsafe import Markup
 from dermiq.errors import InputError
 from dermiq.ui.markup import THIN, capital, fill, html_id, join
 from dermiq.ui.training.form import KINDS, OTHER, Estimate, Form, presets, shown_options, split_list, text_of, value_of
-from dermiq.ui.training.labels import CHOICES, ESSENTIALS, SECTIONS, STAGES, UNITS, bare, label, section
+from dermiq.ui.training.labels import CHOICES, ESSENTIALS, HINTS, SECTIONS, STAGES, UNITS, bare, label, section
 from train.estimate import in_words
 from train.options import Option
 from train.pipeline import STAGES as IN_A_ROW
@@ -26,6 +26,7 @@ OWN = {
     "data": "Your own: a CSV file (columns image and label), a JSONL file, or a data set of the Hugging Face hub",
     "preferences": "Others: a JSONL file, or a data set of the Hugging Face hub",
 }
+SHORT = 40  # characters of a value that a hint repeats
 WORDS = {"green": "It fits.", "amber": "That may not do.", "red": "That will not do."}
 
 
@@ -104,8 +105,10 @@ def _first(form: Form) -> Markup:
 
 
 def _name(form: Form) -> Markup:
-    made = "pipeline-grpo, pipeline-sft, pipeline-dpo" if form.stage == "pipeline" else "the stage and the time"
-    said = f"Letters, digits, dots, dashes and underscores. Empty: {made}."
+    if form.stage == "pipeline":
+        said = "Its runs are called NAME-grpo, NAME-sft and NAME-dpo. Left empty, NAME is pipeline."
+    else:
+        said = "Letters, digits, dots, dashes and underscores. Left empty, it is called by its stage and the time."
     control = _input("name", form.name, wrong="name" in form.errors)
     return _field("name", control, Markup.escape(said), form.errors.get("name"), wide=True)
 
@@ -168,12 +171,20 @@ def _described(name: str, wrong: bool) -> Markup:
 
 def limits(option: Option) -> str:
     """What values an option takes, in words: "0 to 0.9", "more than 0"; empty where there is no limit."""
+    if option.choices or option.item_kind is str:
+        return ""
     low, high, above = (option.limits[name] for name in ("minimum", "maximum", "above"))
     if low is not None:
         return f"{low:g} to {high:g}" if high is not None else f"{low:g} or more"
     if above is not None:
         return f"more than {above:g}" + (f", at most {high:g}" if high is not None else "")
     return f"at most {high:g}" if high is not None else ""
+
+
+def sentence(help: str) -> str:
+    """An option's help as a sentence; a value or a file at its start stays as it is: "grpopp: ...", "final/ ..."."""
+    first = help.partition(" ")[0]
+    return f"{capital(help) if first.isalpha() else help}."
 
 
 def _titles(option: Option) -> Mapping[str, str]:
@@ -264,19 +275,19 @@ class Drawn:
         return _field(name, control, self._hint(option), error, wide=not is_number)
 
     def _hint(self, option: Option) -> Markup:
-        """The option's help, its limits, its default, and the preset's value where that was changed."""
+        """The option's help, its limits and default, and the preset's value where that was changed."""
         name, titles = option.name, _titles(option)
         default, preset = text_of(option.default), text_of(value_of(self.form.base, name))
-        said = [capital(option.help).rstrip(".") + "."]
-        if option.is_list and option.choices:
-            said.append(f"Any of {', '.join(map(str, option.choices))}, with spaces between.")
-        said += [f"{capital(limits(option))}."] if limits(option) else []
-        if default and len(default) < 40:
-            said.append(f"Default: {_shown(option, default, titles)}.")
+        said = HINTS.get(bare(name)) or sentence(option.help)
+        if option.is_list and option.choices and not titles:
+            said += f" Any of {', '.join(map(str, option.choices))}, with spaces between."
+        known = [limits(option)] if limits(option) else []
+        if default and len(default) < SHORT and bare(name) not in (*SOURCES, "model"):
+            known.append(f"default {_shown(option, default, titles)}")
         changed = ""
-        if name in self.form.fields and len(preset) < 80:
-            changed = fill(' <b class="dq-changed">Preset: {p}.</b>', p=_shown(option, preset, titles))
-        return fill("{s}{c}", s=" ".join(said), c=changed)
+        if name in self.form.fields and len(preset) < SHORT:
+            changed = fill(' <b class="dq-changed">Changed from {p}.</b>', p=_shown(option, preset, titles))
+        return fill("{s}{k}{c}", s=said, k=f" ({', '.join(known)})" if known else "", c=changed)
 
     def _box(self, name: str, text: str, error: str | None) -> Markup:
         return fill(
@@ -399,9 +410,13 @@ def _way_back(text: str) -> Markup:
 
 
 def _command(command: str) -> Markup:
+    words = join(
+        (fill('<span class="dq-keep">{w}</span>' if w.startswith("-") else "{w}", w=w) for w in command.split(" ")), " "
+    )
     return fill(
-        '<h3>The same from a terminal</h3><pre class="dq-command" tabindex="0">{c}</pre><p class="dq-go"><button '
+        '<h3>The same from a terminal</h3><pre class="dq-command" tabindex="0">{w}</pre><p class="dq-go"><button '
         'type="button" class="dq-quiet" data-copy="{c}">Copy</button></p>',
+        w=words,
         c=command,
     )
 
