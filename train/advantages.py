@@ -15,29 +15,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from train.options import option
+
 EPSILON = 1e-4
 """Added to a standard deviation before dividing by it, as in TRL."""
-
-
-@dataclass(frozen=True)
-class AdvantageSettings:
-    """Which estimator, and the settings of those that have any."""
-
-    estimator: str = "grpopp"  # one of ESTIMATORS
-    threshold: float = 0.5  # grpopp: correctness above it is right
-    one_sided: float = 0.25  # grpopp: what a group that is all right or all wrong weighs against a mixed one
-    bonus: float = 0.2  # grpopp: the most that shaping rewards add or take, below 0.5
-    best_reward: float | None = None  # ngrpo: the highest total reward of a completion; none: all weights together
-
-    def __post_init__(self) -> None:
-        if self.estimator not in ESTIMATORS:
-            raise ValueError(f"There is no estimator {self.estimator!r}; there are {', '.join(ESTIMATORS)}.")
-        if not 0 <= self.bonus < 0.5:
-            raise ValueError(f"bonus is {self.bonus}, but from 0.5 on it could turn a right answer's sign: use less.")
-        if not 0 <= self.one_sided <= 1:
-            raise ValueError(f"one_sided is {self.one_sided}; it must lie between 0 (teaches nothing) and 1.")
-        if not (math.isfinite(self.threshold) and math.isfinite(self.best_reward or 0.0)):
-            raise ValueError("threshold and best_reward must be finite numbers.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,7 +160,7 @@ def _bounded(shaping: Tensor) -> Tensor:
     return distance / distance.abs().amax(1, keepdim=True).clamp(min=1)
 
 
-Estimator = Callable[[GroupRewards, AdvantageSettings], Tensor]
+Estimator = Callable[[GroupRewards, "AdvantageSettings"], Tensor]
 ESTIMATORS: Mapping[str, Estimator] = {
     "grpo": lambda rewards, _: grpo(rewards.total),
     "dr_grpo": lambda rewards, _: dr_grpo(rewards.total),
@@ -196,6 +177,29 @@ ESTIMATORS: Mapping[str, Estimator] = {
         bonus=settings.bonus,
     ),
 }
+
+
+@dataclass(frozen=True)
+class AdvantageSettings:
+    """Which estimator, and the settings of those that have any."""
+
+    estimator: str = option("grpopp", "how a group's rewards become advantages", choices=tuple(ESTIMATORS))
+    threshold: float = 0.5  # grpopp: correctness above it is right; from 0 to below 1
+    one_sided: float = 0.25  # grpopp: what a group that is all right or all wrong weighs against a mixed one; 0 to 1
+    bonus: float = 0.2  # grpopp: the most that shaping rewards add or take; from 0 to below 0.5
+    best_reward: float | None = None  # ngrpo: the highest total reward of a completion; none: all weights together
+
+    def __post_init__(self) -> None:
+        if self.estimator not in ESTIMATORS:
+            raise ValueError(f"There is no estimator {self.estimator!r}; there are {', '.join(ESTIMATORS)}.")
+        if not 0 <= self.bonus < 0.5:
+            raise ValueError(f"bonus is {self.bonus}, but from 0.5 on it could turn a right answer's sign: use less.")
+        if not 0 <= self.one_sided <= 1:
+            raise ValueError(f"one_sided is {self.one_sided}; it must lie between 0 (teaches nothing) and 1.")
+        if not 0 <= self.threshold < 1:
+            raise ValueError(f"threshold is {self.threshold}; it must be at least 0 and less than the truth's 1.")
+        if self.best_reward is not None and not 0 < self.best_reward < math.inf:
+            raise ValueError(f"best_reward is {self.best_reward}; it must be more than 0.")
 
 
 # --- statistics without the unjudged ------------------------------------------------------------

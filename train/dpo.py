@@ -56,10 +56,10 @@ class DPOConfig(ChatConfig):
         (), "pairs: JSONL or data sets with prompt, chosen, rejected, images; empty: made from the data by the graph"
     )
     min_margin: float = option(0.0, "pairs with a smaller margin are left out", minimum=0)
-    learning_rate: float = option(5e-6, "its highest value", above=0)
+    learning_rate: float = option(5e-6, "how far a step moves the weights, at its highest", above=0)
     beta: float = option(0.1, "how strongly the model is held to what it was before", above=0)
     loss: tuple[str, ...] = option(
-        ("sigmoid",), "of a pair, in TRL's names; several are added; sft learns the chosen answer", choices=LOSSES
+        ("sigmoid",), "of a pair, in TRL's names: several are added; sft learns the chosen answer", choices=LOSSES
     )
     loss_weights: tuple[float, ...] = option((), "one for each loss; empty: 1", minimum=0)
     label_smoothing: float = option(

@@ -29,13 +29,13 @@ class ExampleConfig(StageConfig):
     data: tuple[str, ...] = option(
         ("ham10000", "pad_ufes_20"), "ham10000, pad_ufes_20, CSV (image, label), JSONL or data sets in TRL's columns"
     )
-    val: tuple[str, ...] = option((), "the same, to evaluate on; empty: the val split of the data")
+    val: tuple[str, ...] = option((), "what it is judged by while it trains; empty: the val split of the data")
     val_share: float = option(
-        0.0, "of patients or lesions that are held out where the data has no val", minimum=0, maximum=0.9
+        0.0, "share of patients or lesions that is held out where the data has no val split", minimum=0, maximum=0.9
     )
-    data_folder: str = option("", "that holds ham10000/ and pad_ufes_20/; empty: DERMIQ_DATA")
+    data_folder: str = option("", "folder that holds ham10000/ and pad_ufes_20/; empty: DERMIQ_DATA")
     images: int = option(0, "examples that are used, every class alike while it lasts; 0: all", minimum=0)
-    val_images: int = option(64, "of val at most; 0: all", minimum=0)
+    val_images: int = option(64, "examples of val that are used at most; 0: all", minimum=0)
 
     def check(self) -> None:
         super().check()
@@ -72,8 +72,8 @@ class ExampleConfig(StageConfig):
 class ChatOptions:
     """How a labelled image is asked about, as in a consultation."""
 
-    told_share: float = option(0.7, "of chats in which the patient is told", minimum=0, maximum=1)
-    facts: int = option(4, "of the graph in a chat that reasons", minimum=1, maximum=12)
+    told_share: float = option(0.7, "share of chats in which age, sex and site are told", minimum=0, maximum=1)
+    facts: int = option(4, "facts of the graph in a chat that reasons", minimum=1, maximum=12)
     window: bool = option(True, "show the square around the lesion, as a consultation does, not the whole image")
 
 

@@ -45,10 +45,10 @@ class GRPOConfig(ChatConfig):
     judged_by: ClassVar[str] = "eval_reward"
 
     batch_size: int = option(1, "questions at a time on each device, each with its group", minimum=1)
-    group: int = option(8, "completions of each question", minimum=2)
-    new_tokens: int = option(256, "of a completion at most", minimum=1)
-    temperature: float = option(1.0, "of sampling", above=0)
-    top_p: float = option(1.0, "of sampling", above=0, maximum=1)
+    group: int = option(8, "completions that are written for each question", minimum=2)
+    new_tokens: int = option(256, "tokens of a completion at most", minimum=1)
+    temperature: float = option(1.0, "of sampling: higher, and completions differ more", above=0)
+    top_p: float = option(1.0, "only the likeliest tokens that share this probability are drawn", above=0, maximum=1)
     iterations: int = option(1, "optimizer steps on the same completions", minimum=1)
     loss: str = option("dr_grpo", "how tokens are weighed against each other, in TRL's names", choices=LOSSES)
     clip_low: float = option(0.2, "how far a token's probability may fall in one rollout", above=0, maximum=1)
@@ -56,7 +56,7 @@ class GRPOConfig(ChatConfig):
     beta: float = option(0.0, "weight of the divergence from the model before training", minimum=0)
     mask_truncated: bool = option(True, "learn nothing from completions that did not end")
     rehearse: bool = option(True, "compute the largest sample first, so that too little memory shows at once")
-    learning_rate: float = option(1e-5, "its highest value", above=0)
+    learning_rate: float = option(1e-5, "how far a step moves the weights, at its highest", above=0)
     advantage: AdvantageSettings = field(default_factory=AdvantageSettings)
     rewards: RewardSettings = field(default_factory=RewardSettings)
 

@@ -31,6 +31,7 @@ import yaml
 from dermiq.errors import InputError
 
 T = TypeVar("T")
+LARGEST = 10**9  # of any number: a larger one is a slip, and overflows where steps, tokens or seeds are counted
 _COMMENT = re.compile(r"^    (\w+): [^#\n]*#\s*(.+)$", re.MULTILINE)
 
 
@@ -193,6 +194,8 @@ def _single(option: Option, value: Any) -> Any:
     for limit, breaks, words in wrong:
         if limit is not None and breaks(limit):
             raise InputError(f"{option.name} is {value}; it must be {words} {limit:g}.")
+    if option.item_kind in (int, float) and made > LARGEST:
+        raise InputError(f"{option.name} is {value}; it must be at most {LARGEST:,}.")
     return made
 
 
@@ -234,19 +237,25 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """The values of a YAML file, unchecked. Raises InputError where it is missing or no mapping."""
     try:
         text = path.read_text(encoding="utf-8")
-        values = yaml.safe_load(text)
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist.") from error
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read as text.") from error
-    except yaml.YAMLError as error:
+    return parse_yaml(text, str(path))
+
+
+def parse_yaml(text: str, called: str) -> dict[str, Any]:
+    """The values of a YAML text, unchecked. Raises InputError, which calls the text `called`."""
+    try:
+        values = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date without such a day, brackets without end
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}" if mark else ""
-        raise InputError(f"{path} is not valid YAML{where}.", detail=str(error)) from error
+        raise InputError(f"{called} is not valid YAML{where}.", detail=str(error)) from error
     if values is None:
         return {}
     if not isinstance(values, dict):
-        raise InputError(f"{path} must hold one `option: value` a line.")
+        raise InputError(f"{called} must hold one `option: value` a line.")
     return {str(key): value for key, value in values.items()}
 
 

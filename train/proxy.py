@@ -71,14 +71,14 @@ PARTS = tuple(entry.name for entry in fields(Weights))
 class ProxySettings:
     """How answers are drawn, scored and paired."""
 
-    answers: int = option(4, "drawn for each question", minimum=2)
+    answers: int = option(4, "answers that are drawn for each question", minimum=2)
     temperature: float = option(0.8, "of sampling; higher, and stray words decide", above=0)
-    top_p: float = option(0.95, "of sampling", above=0, maximum=1)
-    new_tokens: int = option(256, "of an answer at most", minimum=1)
-    follow_up_share: float = option(0.5, "of cases that are asked a second question, too", minimum=0, maximum=1)
-    pairs: int = option(1, "of a question at most; no answer is in two", minimum=1)
-    min_margin: float = option(0.05, "between two answers' scores, for a pair", above=0, maximum=1)
-    max_length_ratio: float = option(1.5, "of the longer answer's words to the shorter's; 0: any", minimum=0)
+    top_p: float = option(0.95, "only the likeliest tokens that share this probability are drawn", above=0, maximum=1)
+    new_tokens: int = option(256, "tokens of an answer at most", minimum=1)
+    follow_up_share: float = option(0.5, "share of cases that are asked a second question, too", minimum=0, maximum=1)
+    pairs: int = option(1, "pairs of a question at most; no answer is in two", minimum=1)
+    min_margin: float = option(0.05, "least difference between two answers' scores, for a pair", above=0, maximum=1)
+    max_length_ratio: float = option(1.5, "how many times as many words the longer answer may have; 0: any", minimum=0)
     weights: Weights = field(default_factory=Weights)
 
 

@@ -23,6 +23,7 @@ from dermiq.knowledge import Graph, check_claims, link
 from dermiq.knowledge.text import split_sentences, words
 from dermiq.types import CLASSES, Claim, Finding, ParsedText
 from dermiq.vlm.parse import BARE_ANSWER, NO_ANSWER, NO_THINK, OPEN_ANSWER, OPEN_THINK, SECTIONS, parse
+from train.options import option
 
 PARTS = ("correctness", "format", "semantic", "consistency", "length", "expert")
 LENGTH_REWARDS = ("none", "ecr", "cwr")
@@ -37,19 +38,23 @@ NEAR = 40  # diagnoses below a parent at most, for it to be near: "skin neoplasm
 class RewardSettings:
     """The weights of the parts, and what the parts need to know. A part of weight 0 is left out."""
 
-    correctness: float = 1.0
-    format: float = 0.2
-    semantic: float = 0.3
-    consistency: float = 0.1
-    length: float = 0.1  # counts only with a length_reward
-    expert: float = 0.2  # counts only with an expert_model
-    parent_credit: float = 0.0  # correctness of an answer that names the diagnosis one step above
-    sibling_credit: float = 0.0  # ... one beside it, below the same parent
+    correctness: float = 1.0  # the diagnosis is the label's
+    format: float = 0.2  # reasoning and answer in the agreed form
+    semantic: float = 0.3  # statements that the graph supports
+    consistency: float = 0.1  # the reasoning leads to the answer
+    length: float = 0.1  # reasoning that is long enough; counts only with a length_reward
+    expert: float = 0.2  # what a second model thinks of the reasoning; counts only with an expert_model
+    parent_credit: float = 0.0  # correctness of an answer that names what the diagnosis is a kind of; below 1
+    sibling_credit: float = 0.0  # correctness of an answer that names another kind of the same; below 1
     statements: int = 4  # different supported statements from which the semantic reward is full
-    length_reward: str = "none"  # one of LENGTH_REWARDS
+    length_reward: str = option(
+        "none",
+        "ecr: longer reasoning earns more; cwr: the same, of right answers alone; none: it does not count",
+        choices=LENGTH_REWARDS,
+    )
     length_words: int = 150  # words of reasoning from which the length reward is full
     expert_model: str = ""  # a causal language model of the hub, or a folder: "microsoft/biogpt"
-    prefill: str = ""  # what was written for the model at the start of every completion
+    prefill: str = ""  # what is written for the model at the start of every completion
 
     def __post_init__(self) -> None:
         for part in PARTS:

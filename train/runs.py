@@ -212,8 +212,8 @@ def create(config: StageConfig, *, name: str = "", root: Path | None = None, aft
         config.check()
     root = root or runs_folder()
     stage = config.stage.rsplit(".", 1)[-1]
-    if name and not _NAME.fullmatch(name):
-        raise InputError(f"A run cannot be called {name!r}: use letters, digits, dots, dashes and underscores.")
+    if name:
+        check_name(name)
     with _explained_disk(root):
         root.mkdir(parents=True, exist_ok=True)
         check_disk(root)
@@ -224,6 +224,15 @@ def create(config: StageConfig, *, name: str = "", root: Path | None = None, aft
         now = time.time()
         write_status(new, Status("queued", "Starting.", created=now, queued=now))
         return _take_name(new, root, name, stage)
+
+
+def check_name(name: str) -> None:
+    """Raises InputError for what no folder of a run can be called."""
+    if not _NAME.fullmatch(name):
+        raise InputError(
+            f"A run cannot be called {name!r}: use up to 100 letters, digits, dots, dashes and underscores, and begin "
+            "with a letter or a digit."
+        )
 
 
 def _take_name(new: Path, root: Path, name: str, stage: str) -> Path:

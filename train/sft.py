@@ -38,12 +38,14 @@ QUESTION = "What is the diagnosis?"
 class SFTConfig(ChatConfig):
     stage: ClassVar[str] = "train.sft"
 
-    val_images: int = option(200, "of val at most; 0: all", minimum=0)
+    val_images: int = option(200, "examples of val that are used at most; 0: all", minimum=0)
     texts: int = option(1, "different chats for each image", minimum=1)
     reasoning_share: float = option(
-        0.7, "of chats that reason; the others name the diagnosis at once", minimum=0, maximum=1
+        0.7, "share of chats that reason; the others name the diagnosis at once", minimum=0, maximum=1
     )
-    follow_up_share: float = option(0.3, "of reasoning chats whose second question is learned", minimum=0, maximum=1)
+    follow_up_share: float = option(
+        0.3, "share of reasoning chats whose second question is learned", minimum=0, maximum=1
+    )
 
     def shape(self, vlm: VLM, cache: Path) -> Shape:
         writer = Writer(self, vlm, Measured(cache))

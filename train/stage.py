@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import subprocess
 import warnings
@@ -50,31 +51,37 @@ class StageConfig(ABC):
     stage: ClassVar[str] = ""
     judged_by: ClassVar[str] = "eval_loss"  # what an evaluation logs that decides which weights are best
 
-    model: str = option("nano", "a model of the hub, a folder, a run's name, or nano: DermIQ-Nano")
-    load_in_4bit: bool = option(False, "keep the frozen weights in 4 bits (QLoRA)")
+    model: str = option("nano", "nano (DermIQ-Nano), a run's name, a folder, or a model of the Hugging Face hub")
+    load_in_4bit: bool = option(False, "keep the frozen weights in 4 bits (QLoRA): a quarter of their memory")
     device: str = option("", "cpu, cuda, cuda:1, mps; empty: a GPU when there is one")
     dtype: str = option("", "of the weights; empty: as fits the device", choices=("", "float32", "bfloat16", "float16"))
-    threads: int = option(0, "of the CPU; 0: as many as it has", minimum=0)
-    lora_rank: int = option(16, "0: train the whole language model", minimum=0)
+    threads: int = option(0, "of the CPU that it uses; 0: as many as there are", minimum=0)
+    lora_rank: int = option(
+        16, "size of the adapter (LoRA) that is trained; 0: train the whole language model", minimum=0
+    )
     lora_alpha: int = option(32, "LoRA's scale times its rank", minimum=1)
-    lora_dropout: float = option(0.0, "within LoRA", minimum=0, maximum=0.9)
+    lora_dropout: float = option(0.0, "share of LoRA's inputs that are left out at random", minimum=0, maximum=0.9)
     lora_targets: str = option(LANGUAGE_LAYERS, "regular expression of the layers that LoRA changes")
     train_projector: bool = option(False, "train what lies between vision tower and language model, too")
     steps: int = option(0, "optimizer steps; 0: by epochs", minimum=0)
     epochs: float = option(1.0, "passes over the data, where steps is 0", above=0)
     batch_size: int = option(2, "examples at a time on each device", minimum=1)
-    accumulation: int = option(1, "batches an optimizer step", minimum=1)
-    learning_rate: float = option(1e-4, "its highest value", above=0)
-    schedule: str = option("cosine", "of the learning rate", choices=("cosine", "linear", "constant_with_warmup"))
+    accumulation: int = option(1, "batches that are added up for one optimizer step", minimum=1)
+    learning_rate: float = option(1e-4, "how far a step moves the weights, at its highest", above=0)
+    schedule: str = option(
+        "cosine", "how the learning rate falls", choices=("cosine", "linear", "constant_with_warmup")
+    )
     warmup_steps: int = option(0, "steps in which the learning rate rises", minimum=0)
-    weight_decay: float = option(0.0, "of the optimizer", minimum=0)
+    weight_decay: float = option(0.0, "how strongly the optimizer pulls weights towards 0", minimum=0)
     max_grad_norm: float = option(1.0, "longer gradients are shortened to it", above=0)
     optimizer: str = option("adamw", "the 8-bit ones need bitsandbytes", choices=tuple(OPTIMIZERS))
-    gradient_checkpointing: bool = option(False, "compute activations twice rather than keep them")
-    seed: int = option(1, "of everything that is drawn", minimum=0)
+    gradient_checkpointing: bool = option(
+        False, "compute activations twice rather than keep them: less memory, more time"
+    )
+    seed: int = option(1, "of everything that is drawn at random: the same seed, the same run", minimum=0)
     log_every: int = option(1, "steps between two lines of metrics.jsonl", minimum=1)
     save_every: int = option(50, "steps between two checkpoints; 0: only at the end", minimum=0)
-    keep_checkpoints: int = option(2, "the newest that are kept", minimum=1)
+    keep_checkpoints: int = option(2, "newest checkpoints that are kept", minimum=1)
     eval_every: int = option(0, "steps between two evaluations on val; 0: none", minimum=0)
     patience: int = option(0, "evaluations without a new best after which the training ends; 0: never", minimum=0)
     export_best: bool = option(True, "final/ is what val judged best, where there were evaluations; no: the last step")
@@ -100,6 +107,7 @@ class StageConfig(ABC):
             raise InputError("push_to_hub needs hub_id: owner/name.")
         if self.patience and not self.eval_every:
             raise InputError("patience counts evaluations: set eval_every, too.")
+        _check_pattern(self.lora_targets)
         check_device(self.device)
 
     @abstractmethod
@@ -140,10 +148,21 @@ def check_device(device: str) -> None:
             raise InputError(f"device is {device!r}, but this machine has {torch.cuda.device_count()} GPU(s).")
 
 
+def _check_pattern(pattern: str) -> None:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise InputError(f"lora_targets is no regular expression: {error}.") from error
+    if not pattern:
+        raise InputError("lora_targets is empty: LoRA would change no layer.")
+
+
 def resolved_model(name: str) -> str:
     """A run's name becomes its folder. Raises InputError where the name can be neither folder, run nor hub id."""
     if name == "nano":
         return name
+    if not name.strip():
+        raise InputError("model is empty: name a folder, a run, or a model of the hub (owner/name), or take nano.")
     folder = next((path for path in (Path(name).expanduser(), runs_folder() / name) if path.is_dir()), None)
     if folder is not None:
         if (folder / CONFIG).is_file() and (folder / "status.json").is_file() and not is_complete(folder / "final"):

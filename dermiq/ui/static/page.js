@@ -1,8 +1,10 @@
 // What the page does in the browser: keeps its content up to date without losing focus or open parts,
-// takes files (chosen, dropped, pasted, photographed), copies, downloads. Sends nothing elsewhere.
+// sends what was typed into a form, takes files (chosen, dropped, pasted, photographed), copies, downloads. Sends
+// nothing elsewhere.
 window.dermiq = window.dermiq || (() => {
   "use strict";
   const MAX_BYTES = 25 * 1024 * 1024;
+  const MAX_TEXT_BYTES = 500 * 1024; // more than any file of options has
 
   // --- updating ---------------------------------------------------------------------------
   const keyOf = (node) => (node.nodeType === 1 ? node.id || node.dataset.key || "" : "");
@@ -38,6 +40,40 @@ window.dermiq = window.dermiq || (() => {
     }
   }
 
+  // A form's fields ([name] inside [data-fields]) belong to the visitor: a text that is on its way to the server, or
+  // still being typed, stays until the server itself says something else than before.
+  const isField = (node) => Boolean(node.name && node.closest("[data-fields]"));
+  const current = (field) => (field.type === "checkbox" ? field.checked : field.value);
+
+  function given(field) {
+    if (field.type === "checkbox") return field.hasAttribute("checked");
+    if (field.nodeName === "SELECT") return ([...field.options].find((o) => o.hasAttribute("selected")) || field).value;
+    return field.defaultValue;
+  }
+
+  function put(field, value) {
+    if (current(field) === value) return;
+    const at = field.selectionStart;
+    field[field.type === "checkbox" ? "checked" : "value"] = value;
+    if (field === document.activeElement && at != null) field.setSelectionRange(at, at);
+  }
+
+  function settled(field, before) {
+    const now = given(field);
+    const typing = field === document.activeElement && before.current !== before.given;
+    put(field, now === before.given || typing ? before.current : now);
+    if (field.nodeName === "SELECT" && field.selectedIndex < 0) field.value = now; // the choice is no longer there
+  }
+
+  function fieldsOf(target) {
+    const form = target.closest("[data-fields]");
+    if (!form) return undefined;
+    const fields = { "=": form.dataset.fields };
+    for (const field of form.querySelectorAll("[name]"))
+      if (field.nodeName !== "TEXTAREA" || field.value !== field.defaultValue) fields[field.name] = String(current(field));
+    return fields;
+  }
+
   function update(old, fresh) {
     if (old.nodeType !== 1) {
       if (old.nodeValue !== fresh.nodeValue) old.nodeValue = fresh.nodeValue;
@@ -46,11 +82,13 @@ window.dermiq = window.dermiq || (() => {
     const details = old.nodeName === "DETAILS";
     const reopen = details && old.dataset.open !== fresh.dataset.open;
     const keeps = (name) => (details && name === "open") || (name === "style" && old.hasAttribute("popover"));
+    const before = isField(old) && { current: current(old), given: given(old) };
     for (const { name } of [...old.attributes]) if (!keeps(name) && !fresh.hasAttribute(name)) old.removeAttribute(name);
     for (const { name, value } of [...fresh.attributes])
       if (!keeps(name) && old.getAttribute(name) !== value) old.setAttribute(name, value);
     if (reopen) old.open = fresh.hasAttribute("open"); // the visitor's own choice stays otherwise
     children(old, fresh);
+    if (before) return settled(old, before);
     if (old.nodeName === "INPUT") old.checked = fresh.hasAttribute("checked");
     if (old.nodeName === "SELECT") {
       const chosen = [...old.options].findIndex((o) => o.hasAttribute("selected"));
@@ -74,9 +112,10 @@ window.dermiq = window.dermiq || (() => {
   function mount(element, props, watch, trigger, names) {
     const root = element.querySelector(".dq-root");
     const redraw = () => draw(root, props.value || "");
-    const fire = (target) => {
+    const fire = (target, value) => {
       const { event, index, text } = target.dataset;
-      if (names.includes(event)) trigger(event, { index: index, value: text ?? target.value });
+      const own = target.type === "checkbox" ? String(target.checked) : target.value;
+      if (names.includes(event)) trigger(event, { index: index, value: value ?? text ?? own, fields: fieldsOf(target) });
     };
     watch("value", redraw);
     redraw();
@@ -85,8 +124,18 @@ window.dermiq = window.dermiq || (() => {
       if (button && !button.disabled) fire(button);
     });
     element.addEventListener("change", (e) => {
-      if (e.target.matches("select[data-event], input[data-event]")) fire(e.target);
+      if (e.target.matches("input[type=file][data-event]")) read(e.target, fire);
+      else if (e.target.matches(":is(select, input, textarea)[data-event]")) fire(e.target);
     });
+  }
+
+  // A text file that the visitor chose is read here: its text is the event's value.
+  async function read(input, fire) {
+    const [file] = input.files;
+    if (!file) return;
+    const text = await file.slice(0, MAX_TEXT_BYTES).text();
+    input.value = ""; // the same file can be chosen again
+    fire(input, text);
   }
 
   // --- files ------------------------------------------------------------------------------

@@ -1,0 +1,1 @@
+"""The Training tab: from a form to a better model, watched live."""
