@@ -26,8 +26,8 @@ window.dermiqCurves = window.dermiqCurves || (() => {
     <div class="dq-curves-empty"></div>`;
   const FIGURE = `
     <figcaption><h3></h3><small></small><p class="dq-curve-readout" aria-hidden="true"></p></figcaption>
-    <ul class="dq-curve-key"></ul>
     <div class="dq-curve-plot" tabindex="0" role="img"></div>
+    <ul class="dq-curve-key"></ul>
     <p class="dq-fine dq-curve-note"></p>`;
   const live = new Set(); // what has plots on the page now
   let mounts = 0;
@@ -38,7 +38,7 @@ window.dermiqCurves = window.dermiqCurves || (() => {
     if (unit === "%") return figure(value * 100) + "\u202f%";
     const size = Math.abs(value);
     let text;
-    if (size >= 1e9 || (size && size < 1e-4)) text = value.toExponential(2).replace("e+", "e");
+    if (size >= 1e9 || (size && size < 1e-4)) text = value.toExponential(2).replace(/\.?0*e\+?/, "e");
     else if (size >= 1000) text = Math.round(value).toLocaleString("en");
     else text = String(Number(value.toPrecision(3)));
     return text.replace("-", value < 0 ? "−" : "-");
@@ -56,36 +56,44 @@ window.dermiqCurves = window.dermiqCurves || (() => {
     });
   }
 
+  // Of a logarithmic scale's lines those at powers of ten, where there are several.
+  function decades(splits) {
+    const powers = splits.map((v) => (v && Math.abs(Math.log10(v) % 1) < 1e-9 ? v : null));
+    return powers.filter(Boolean).length > 1 ? powers : splits;
+  }
+
   const count = (n, one) => `${n.toLocaleString("en")} ${one}${n === 1 ? "" : "s"}`;
   const element_ = (name, className, text = "") => Object.assign(document.createElement(name), { className, textContent: text });
   const put = (node, text) => { if (node.textContent !== text) node.textContent = text; };
 
   // --- data ---------------------------------------------------------------------------------
-  // The running mean, its weights falling by half about every third of `span` steps, free of the start's bias.
-  // Where points were left out it takes the mean of each range, weighted by the range's steps.
-  function smoothed(line, span) {
-    const steps = line.mx || line.x, values = line.my || line.y, keep = (span - 1) / (span + 1);
-    let sum = 0, weight = 0, before = steps[0] - 1;
-    const means = values.map((value, i) => {
-      const kept = keep ** (steps[i] - before);
-      before = steps[i];
-      sum = sum * kept + value * (1 - kept);
+  // The running mean, free of the start's bias: a point counts half as much as one about a third of `span` steps later.
+  // Where points were left out it takes the mean of each range, weighted by the range's steps. `earlier`: the same line
+  // of the whole run, where `line` is a part of it.
+  function smoothed(line, span, earlier) {
+    const keep = (span - 1) / (span + 1), first = line.x[0];
+    const means = (l, from, to) => (l.mx || l.x).map((x, i) => [x, (l.my || l.y)[i]]).filter(([x]) => x >= from && x < to);
+    const all = [...(earlier ? means(earlier, -Infinity, first) : []), ...means(line, first, Infinity)];
+    let sum = 0, weight = 0, before = all[0][0] - 1;
+    const run = all.map(([x, y]) => {
+      const kept = keep ** (x - before);
+      before = x;
+      sum = sum * kept + y * (1 - kept);
       weight = weight * kept + 1 - kept;
-      return sum / weight;
-    });
-    return [steps, means];
+      return [x, sum / weight];
+    }).filter(([x]) => x >= first);
+    return [run.map(([x]) => x), run.map(([, y]) => y)];
   }
 
   const isSmooth = (chart, line, span) => span > 0 && chart.smooth && !line.twin;
 
-  // Columns for uPlot: steps, then of each line its points and its smoothed points.
-  function columns(chart, span, isLog) {
+  // Columns for uPlot: steps, then the points of all lines, then their smoothed points, which so lie above.
+  function columns(chart, span, isLog, whole) {
     const visible = ([x, y]) => [x, isLog ? y.map((v) => (v > 0 ? v : null)) : y];
-    const tables = chart.series.flatMap((line) => [
-      visible([line.x, line.y]),
-      isSmooth(chart, line, span) ? visible(smoothed(line, span)) : [[], []],
-    ]);
-    return uPlot.join(tables);
+    const earlier = (line) => whole && whole.series.find((l) => l.label === line.label && l.run === line.run);
+    const points = chart.series.map((line) => visible([line.x, line.y]));
+    const means = chart.series.map((line) => (isSmooth(chart, line, span) ? visible(smoothed(line, span, earlier(line))) : [[], []]));
+    return uPlot.join([...points, ...means]);
   }
 
   // How many points a logarithmic scale would leave out; null where it would be most of them.
@@ -133,7 +141,7 @@ window.dermiqCurves = window.dermiqCurves || (() => {
 
     // --- plots
     function structure(entry) {
-      const lines = entry.chart.series.map((l) => [l.label, l.colour, l.twin, l.count <= RARE, isSmooth(entry.chart, l, span())]);
+      const lines = entry.chart.series.map((l) => [l.label, l.colour, l.twin, l.count <= RARE, !l.mx, isSmooth(entry.chart, l, span())]);
       return JSON.stringify([lines, entry.isLog, entry.end]);
     }
 
@@ -158,28 +166,32 @@ window.dermiqCurves = window.dermiqCurves || (() => {
         axes: [
           { ...axis, grid: { show: false }, border: { show: true, stroke: grating.stroke, width: 1 }, size: 26, gap: 4, space: 64, incrs: WHOLE_STEPS,
             values: (u, splits) => splits.map((s) => s.toLocaleString("en")) },
-          { ...axis, grid: grating, size: AXIS, gap: 6, space: 32, values: (u, splits, i, space, step) => isLog ? splits.map((v) => (v == null ? "" : figure(v, chart.unit))) : ticks(splits, step, chart.unit) },
+          { ...axis, grid: { ...grating, filter: (u, splits) => (isLog ? decades(splits) : splits) }, size: AXIS, gap: 6, space: 32,
+            values: (u, splits, i, space, step) => (isLog ? splits.map((v) => (v == null ? "" : figure(v, chart.unit))) : ticks(splits, step, chart.unit)) },
         ],
-        series: [{}, ...chart.series.flatMap((line) => strokes(chart, line))],
+        series: [{}, ...chart.series.map((line) => stroke(chart, line, false)), ...chart.series.map((line) => stroke(chart, line, true))],
         hooks: { draw: [(u) => decorate(entry, u)], setCursor: [() => read(entry)], setSelect: [(u) => select(u)] },
       };
     }
 
-    // A line's points, faint where there is a smoothed line over them.
-    function strokes(chart, line) {
-      const smooth = isSmooth(chart, line, span());
-      const full = () => lineColour(line), faint = () => lineColour(line) + "4d";
-      const show = !state.hidden.has(line.label);
-      const points = { show: line.count <= RARE, size: line.twin ? 6 : 4, fill: smooth ? faint : full, stroke: smooth ? faint : full };
-      return [
-        { show, spanGaps: true, width: smooth ? 1 : 1.75, stroke: smooth ? faint : full, dash: smooth ? [] : dashOf(line), points },
-        { show, spanGaps: true, width: 2, stroke: full, dash: dashOf(line), points: { show: false } },
-      ];
+    // A line's points, faint where its smoothed line lies over them; or that line.
+    function stroke(chart, line, over) {
+      const isFaint = !over && isSmooth(chart, line, span());
+      const veil = line.mx ? (chart.series.length > FEW ? "12" : "24") : "4d"; // lines that were thinned cover everything
+      const ink = () => lineColour(line) + (isFaint ? veil : "");
+      return {
+        show: !state.hidden.has(line.label),
+        spanGaps: true,
+        width: over ? 2 : isFaint ? 1 : 1.75,
+        stroke: ink,
+        dash: isFaint ? [] : dashOf(line),
+        points: { show: !over && line.count <= RARE, size: line.twin ? 6 : 4, fill: ink, stroke: ink },
+      };
     }
 
     function limits(chart, low, high, isLog) {
       if (low == null) return isLog ? [0.1, 1] : [0, 1];
-      if (isLog) return uPlot.rangeLog(low, high, 10, false);
+      if (isLog) return [low / 1.1, high * 1.1];
       const flat = Math.abs(high) / 10 || (chart.unit === "%" ? 0.05 : 1);
       const [from, to] = high - low > 1e-12 ? uPlot.rangeNum(low, high, 0.1, true) : [low - flat, high + flat];
       return [low >= 0 ? Math.max(from, 0) : from, chart.unit === "%" && high <= 1 ? Math.min(to, 1) : to];
@@ -193,7 +205,8 @@ window.dermiqCurves = window.dermiqCurves || (() => {
       if (!entry.width || !root.isConnected) return;
       const shape = structure(entry);
       if (entry.plot && entry.shape !== shape) drop(entry);
-      const data = columns(entry.chart, span(), entry.isLog);
+      const whole = drawn() !== state.whole && state.whole ? state.whole.charts.find((c) => c.id === entry.chart.id) : null;
+      const data = columns(entry.chart, span(), entry.isLog, whole);
       if (entry.plot) entry.plot.setData(data);
       else {
         entry.shape = shape;
@@ -255,6 +268,10 @@ window.dermiqCurves = window.dermiqCurves || (() => {
       const { ctx, bbox } = u, ratio = uPlot.pxRatio;
       ctx.save();
       ctx.font = `${12 * ratio}px ${getComputedStyle(root).fontFamily}`;
+      ctx.fillStyle = colour("--dq-muted");
+      ctx.textAlign = "right";
+      ctx.textBaseline = "top";
+      ctx.fillText("step", bbox.left - 6 * ratio, bbox.top + bbox.height + 5 * ratio);
       if (!isOverlaid()) saved(u, ctx, bbox, ratio);
       endLabels(entry, u, ctx, bbox, ratio);
       ctx.restore();
@@ -281,42 +298,54 @@ window.dermiqCurves = window.dermiqCurves || (() => {
       }
     }
 
+    // Each line's name or last value: at the right those that end there, one under the other; else where the line ends.
     function endLabels(entry, u, ctx, bbox, ratio) {
-      const { chart } = entry, height = 14 * ratio, room = (entry.end - 10) * ratio;
+      const { chart } = entry, room = (entry.end - 10) * ratio, right = bbox.left + bbox.width, bottom = bbox.top + bbox.height;
       if (chart.series.length > DASHES.length) return;
-      const labels = [];
-      chart.series.forEach((line, i) => {
-        const end = state.hidden.has(line.label) ? null : lastIn(u, chart, line, i);
-        if (end === null) return;
-        const value = figure(end, chart.unit), bare = chart.series.length === 1 || isOverlaid();
-        const at = Math.min(Math.max(u.valToPos(end, "y", true), bbox.top), bbox.top + bbox.height);
-        labels.push({ at, colour: lineColour(line), text: bare ? value : shortened(ctx, line.short, value, room) });
-      });
-      labels.sort((a, b) => a.at - b.at);
-      labels.forEach((label, i) => { if (i) label.at = Math.max(label.at, labels[i - 1].at + height); });
-      let lowest = bbox.top + bbox.height;
-      for (const label of labels.reverse()) lowest = (label.at = Math.min(label.at, lowest)) - height;
+      const bare = chart.series.length === 1 || isOverlaid(), labels = [];
       ctx.textBaseline = "middle";
       ctx.textAlign = "left";
-      for (const label of labels) {
-        ctx.fillStyle = label.colour;
-        ctx.fillText(label.text, bbox.left + bbox.width + 8 * ratio, label.at);
+      chart.series.forEach((line, i) => {
+        const end = state.hidden.has(line.label) ? null : lastIn(u, chart, line, i);
+        if (!end) return;
+        const value = entry.values.length ? "" : figure(end.value, chart.unit);
+        const text = bare ? value : shortened(ctx, line.short, value, room);
+        const x = u.valToPos(end.step, "x", true), y = Math.min(Math.max(u.valToPos(end.value, "y", true), bbox.top), bottom);
+        if (line.to >= range()[1] || x > right - bbox.width / 8) return labels.push({ y, ink: lineColour(line), text });
+        ctx.fillStyle = colour("--dq-surface");
+        ctx.fillRect(x + 4 * ratio, y - 8 * ratio, ctx.measureText(text).width + 4 * ratio, 16 * ratio);
+        ctx.fillStyle = lineColour(line);
+        ctx.fillText(text, x + 6 * ratio, y);
+      });
+      apart(labels, 14 * ratio, bottom);
+      for (const { y, ink, text } of labels) {
+        ctx.fillStyle = ink;
+        ctx.fillText(text, right + 8 * ratio, y);
       }
     }
 
-    function shortened(ctx, label, value, room) {
-      let text = label;
-      while (text.length > 1 && ctx.measureText(`${text}… ${value}`).width > room && text.length) text = text.slice(0, -1);
-      if (ctx.measureText(`${label} ${value}`).width <= room) text = label;
-      return `${text}${text === label ? "" : "…"} ${value}`;
+    // Moves labels down until none covers another, then those up that have left the plot.
+    function apart(labels, height, bottom) {
+      labels.sort((a, b) => a.y - b.y);
+      labels.forEach((label, i) => { if (i) label.y = Math.max(label.y, labels[i - 1].y + height); });
+      for (const label of labels.reverse()) bottom = (label.y = Math.min(label.y, bottom)) - height;
     }
 
-    const column = (u, chart, line, i) => u.data[2 * i + (isSmooth(chart, line, span()) ? 2 : 1)];
+    // The label, cut where it must be, and the value.
+    function shortened(ctx, label, value, room) {
+      const whole = (kept) => `${label.slice(0, kept)}${kept < label.length ? "…" : ""} ${value}`;
+      let kept = label.length;
+      while (kept > 1 && ctx.measureText(whole(kept)).width > room) kept -= 1;
+      return whole(kept);
+    }
 
-    // The last value in view, of the line that is drawn in full.
+    const column = (u, chart, line, i) => u.data[1 + i + (isSmooth(chart, line, span()) ? chart.series.length : 0)];
+
+    // The last value in view, of the line that is drawn in full; null without one.
     function lastIn(u, chart, line, i) {
-      const values = column(u, chart, line, i), [from, to] = range();
-      for (let at = u.valToIdx(to); at >= 0 && u.data[0][at] >= from; at -= 1) if (values[at] != null && u.data[0][at] <= to) return values[at];
+      const values = column(u, chart, line, i), steps = u.data[0], [from, to] = range();
+      for (let at = u.valToIdx(to); at >= 0 && steps[at] >= from; at -= 1)
+        if (values[at] != null && steps[at] <= to) return { step: steps[at], value: values[at] };
       return null;
     }
 
@@ -390,7 +419,7 @@ window.dermiqCurves = window.dermiqCurves || (() => {
       const figure = element_("figure", "dq-curve");
       figure.dataset.chart = chart.id;
       figure.innerHTML = FIGURE;
-      const [caption, list, holder, note] = figure.children;
+      const [caption, holder, list, note] = figure.children;
       const [title, unit, readout] = caption.children;
       const entry = { figure, title, unit, readout, key: list, holder, note, plot: null, width: 0, values: [] };
       holder.addEventListener("keydown", (e) => move(entry, e));
@@ -430,10 +459,11 @@ window.dermiqCurves = window.dermiqCurves || (() => {
       fillKey(box.querySelector(".dq-curves-runs"), isOverlaid() ? runs.map((run, i) => ({ label: run.name, colour: i })) : []);
       put(box.querySelector(".dq-curves-help"), "Drag over a plot to zoom, double-click for the whole run." +
         (saves.length ? ` ▾ checkpoint${saves.length > 1 ? "s" : ""} at step ${saves.map((s) => s.toLocaleString("en")).join(", ")}.` : "") +
-        (isOverlaid() && charts.some((c) => c.series.some((l) => l.twin)) ? " Dotted with points: validation." : ""));
+        (isOverlaid() && charts.some((c) => c.series.some((l) => l.twin)) ? " Dotted with points: validation." : "") +
+        (span() ? " Labels and readings are those of the smoothed line." : ""));
       const below = charts.filter((c) => c.more);
       details.hidden = !below.length;
-      put(details.firstElementChild, `${count(below.length, "more plot")}: ${below.map((c) => c.title.toLowerCase()).join(", ")}`);
+      put(details.firstElementChild, `${count(below.length, "more plot")}${below.length > 12 ? "" : ": " + below.map((c) => c.title.toLowerCase()).join(", ")}`);
     }
 
     function say(words) {

@@ -65,6 +65,7 @@ class Chart:
     note: str = ""  # how to read it, in a sentence
     more: bool = False  # below the fold
     smooth: bool = True  # False: what is set or counted, and not noisy
+    many: bool = False  # lines, so that with several runs, where each has a plot of its own, they go below the fold
 
 
 def _both(key: str) -> tuple[Line, ...]:
@@ -95,13 +96,13 @@ CHARTS: Mapping[str, tuple[Chart, ...]] = {
     "grpo": (
         Chart("reward", "Reward", _both("reward"), note="Mean over the completions."),
         Chart("parts", "Reward by part", (Line("rewards/*/mean"),)),
-        Chart("class", "Reward by diagnosis", (Line("class/*/reward"),)),
+        Chart("class", "Reward by diagnosis", (Line("class/*/reward"),), many=True),
         Chart(
             "groups",
             "Groups that teach nothing",
-            (Line("advantages/collapse_rate", "no advantage"), Line("frac_reward_zero_std", "equal rewards")),
+            (Line("advantages/collapse_rate", "unused"), Line("frac_reward_zero_std", "all equal")),
             "%",
-            "Groups whose completions have no advantage over each other, and those whose rewards are all equal.",
+            "Unused: no completion has an advantage. All equal: all earned the same; some estimators learn even then.",
         ),
         Chart("kl", "Distance from the start (KL)", (Line("kl"),), "nats a token"),
         ENTROPY,
@@ -423,7 +424,8 @@ def _split(chart: Chart) -> Iterator[Chart]:
             yield chart
         else:
             title = f"{chart.title}: {CLASS_NAMES.get(lines[0].label, _words(lines[0].label))}"
-            yield replace(chart, id=f"{chart.id}-{name}", title=title, lines=tuple(lines))
+            more = chart.more or chart.many
+            yield replace(chart, id=f"{chart.id}-{name}", title=title, lines=tuple(lines), more=more)
 
 
 def _about(chart: Chart) -> dict[str, Any]:
@@ -517,10 +519,10 @@ def figure(value: float, unit: str = "") -> str:
     if unit == "%":
         return f"{figure(value * 100)}{THIN}%"
     size = abs(value)
-    if size >= 1000:
-        text = f"{round(value):,}" if size < 1e9 else f"{value:.2e}"
-    else:
-        text = f"{value:.2e}".replace("e-0", "e-") if 0 < size < 1e-4 else f"{value:.3g}"
+    text = f"{value:,.0f}" if 1000 <= size < 1e9 else f"{value:.3g}" if size >= 1e-4 else f"{value:.2e}"
+    if "e" in text:
+        digits, power = text.split("e")
+        text = f"{digits.rstrip('0').rstrip('.') if '.' in digits else digits}e{int(power)}" if value else "0"
     return text.replace("-", "−", 1) if value < 0 else text
 
 
