@@ -56,10 +56,13 @@ window.dermiqCurves = window.dermiqCurves || (() => {
     });
   }
 
-  // Of a logarithmic scale's lines those at powers of ten, where there are several.
-  function decades(splits) {
-    const powers = splits.map((v) => (v && Math.abs(Math.log10(v) % 1) < 1e-9 ? v : null));
-    return powers.filter(Boolean).length > 1 ? powers : splits;
+  // Round values on a logarithmic scale, as few as three where that will do: powers of ten, or what lies between.
+  function logarithmic(low, high) {
+    const powers = Array.from({ length: Math.ceil(Math.log10(high / low)) + 2 }, (_, i) => Math.floor(Math.log10(low)) + i);
+    const between = (marks) => powers.flatMap((p) => marks.map((m) => Number(`${m}e${p}`))).filter((v) => v >= low && v <= high);
+    const tenths = Array.from({ length: 90 }, (_, i) => 1 + i / 10).map((m) => Number(m.toFixed(1)));
+    const sets = [[1], [1, 2, 5], tenths.filter((m) => Number.isInteger(m * 2)), tenths].map(between);
+    return sets.find((s) => s.length > 2) || sets[3];
   }
 
   const count = (n, one) => `${n.toLocaleString("en")} ${one}${n === 1 ? "" : "s"}`;
@@ -149,6 +152,7 @@ window.dermiqCurves = window.dermiqCurves || (() => {
       const { chart, isLog } = entry;
       const font = "12px " + getComputedStyle(root).fontFamily;
       const axis = { stroke: () => colour("--dq-muted"), font, ticks: { show: false } };
+      const roundly = { splits: (u, i, low, high) => logarithmic(low, high), filter: (u, splits) => splits };
       const grating = { stroke: () => colour("--dq-line"), width: 1 };
       return {
         width: entry.width,
@@ -166,8 +170,8 @@ window.dermiqCurves = window.dermiqCurves || (() => {
         axes: [
           { ...axis, grid: { show: false }, border: { show: true, stroke: grating.stroke, width: 1 }, size: 26, gap: 4, space: 64, incrs: WHOLE_STEPS,
             values: (u, splits) => splits.map((s) => s.toLocaleString("en")) },
-          { ...axis, grid: { ...grating, filter: (u, splits) => (isLog ? decades(splits) : splits) }, size: AXIS, gap: 6, space: 32,
-            values: (u, splits, i, space, step) => (isLog ? splits.map((v) => (v == null ? "" : figure(v, chart.unit))) : ticks(splits, step, chart.unit)) },
+          { ...axis, grid: grating, size: AXIS, gap: 6, space: 32, ...(isLog ? roundly : {}),
+            values: (u, splits, i, space, step) => (isLog ? splits.map((v) => figure(v, chart.unit)) : ticks(splits, step, chart.unit)) },
         ],
         series: [{}, ...chart.series.map((line) => stroke(chart, line, false)), ...chart.series.map((line) => stroke(chart, line, true))],
         hooks: { draw: [(u) => decorate(entry, u)], setCursor: [() => read(entry)], setSelect: [(u) => select(u)] },
