@@ -33,7 +33,10 @@ class Settings:
     runs: Path | None = field(default=None, metadata={"help": "where training runs are kept; default: runs"})
     admin_password: str | None = field(
         default=None,
-        metadata={"help": "asked for in the Training tab; on a public address the tab is off without it", "secret": True},
+        metadata={
+            "help": "asked for in the Training tab; on a public address the tab is off without it",
+            "secret": True,
+        },
     )
     kg: Path | None = field(default=None, metadata={"help": "folder of the knowledge graph; default: kg_data"})
 

@@ -1,8 +1,8 @@
 """The consultation and the runs on one machine: answers go first, and one click lets a run's weights answer.
 
-    beside = Beside(consultant, root)      # is a `Consultant`
-    beside.take(run, "checkpoint-20")      # from the next question on; the model before answers until it is loaded
-    beside.give_back()
+beside = Beside(consultant, root)      # is a `Consultant`
+beside.take(run, "checkpoint-20")      # from the next question on; the model before answers until it is loaded
+beside.give_back()
 """
 
 from __future__ import annotations
@@ -80,4 +80,3 @@ class Beside:
 
     def forget(self, session_id: str) -> None:
         self._consultant.forget(session_id)
-

@@ -303,7 +303,9 @@ class TrainingRoom:
         if isinstance(config, PipelineConfig):
             name = form.name or runs.free_name("pipeline", self.root, tuple(config.stages))
             chain = config.configs(name)
-            started = runs.start_chain({own: _checking(one, check_memory) for own, one in chain.items()}, root=self.root)
+            started = runs.start_chain(
+                {own: _checking(one, check_memory) for own, one in chain.items()}, root=self.root
+            )
         else:
             started = [runs.start(_checking(config, check_memory), name=form.name, root=self.root)]
         desk.selected, desk.view, desk.comparing, desk.zoom, desk.step = started[0].name, "overview", False, None, None
@@ -353,7 +355,9 @@ class TrainingRoom:
 
     def _stop(self, desk: Desk, said: Said) -> None:
         run = runs.stop(self._run(said.index).folder)
-        desk.told = f"{run.name} finishes its step, saves, and ends." if run.state != "queued" else "It leaves the queue."
+        desk.told = (
+            f"{run.name} finishes its step, saves, and ends." if run.state != "queued" else "It leaves the queue."
+        )
 
     def _kill(self, desk: Desk, said: Said) -> None:
         runs.kill(self._run(said.index).folder)
