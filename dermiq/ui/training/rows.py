@@ -211,4 +211,6 @@ def when(run: Run, found: Figures, now: float) -> Markup:
     if run.is_live:
         return Markup('<span class="dq-muted">saves, then ends</span>' if run.state == "stopping" else "")
     ended = run.status.ended
-    return fill("ended {t}", t=ago(ended, now)) if ended else Markup('<span class="dq-muted">time of end unknown</span>')
+    return (
+        fill("ended {t}", t=ago(ended, now)) if ended else Markup('<span class="dq-muted">time of end unknown</span>')
+    )

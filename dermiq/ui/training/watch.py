@@ -233,7 +233,7 @@ def _lost(run: Run, found: Figures, has: Weights) -> str:
     each = found.mean("seconds_per_step")
     cost = f", about {duration(each * since)} of work" if each and since else ""
     lost = f"{counted(since, 'step')} since {where} will be lost{cost}" if since else f"nothing since {where} is lost"
-    return f"Its processes end at once: {lost}. “Stop and save” ends it after the step that it is at, and loses nothing."
+    return f"Its processes end at once: {lost}. “Stop and save” ends it after its present step, and loses nothing."
 
 
 def _after(run: Run, has: Weights) -> Iterator[Markup]:
@@ -312,31 +312,29 @@ def tail(path: Path) -> list[str]:
 def config(run: Run) -> Markup:
     """The options as YAML, those that are not the defaults marked, and where the run was computed."""
     try:
-        lines = list(config_lines(run))
-        said = fill('<p class="dq-fine">Marked: what differs from the defaults ({n}).</p>', n=sum(m for _, m in lines))
+        lines = config_lines(run)
+        said = fill('<p class="dq-fine">Marked: the {n} that differ from the defaults.</p>', n=sum(m for _, m in lines))
     except InputError as error:
-        text = yaml.safe_dump(dict(run.options), sort_keys=False)
-        lines = [(line, False) for line in text.splitlines()]
-        said = error_line(f"Written by another version of this program. {error}")
+        lines = [(line, False) for line in yaml.safe_dump(dict(run.options), sort_keys=False).splitlines()]
+        said = error_line(f"These options were written by another version of the program. {error}")
     shown = join((fill(CHANGED if marked else "{t}", t=line) for line, marked in lines), "\n")
     return fill(
-        '<div class="dq-config">{said}<pre tabindex="0" aria-label="Options of {name}">{shown}</pre>{environment}</div>',
+        '<div class="dq-config">{said}<pre tabindex="0" aria-label="Options of {name}">{shown}</pre>{machine}</div>',
         said=said,
         name=run.name,
         shown=shown,
-        environment=_environment(read_json(run.folder / "environment.json") or {}),
+        machine=_environment(read_json(run.folder / "environment.json") or {}),
     )
 
 
-def config_lines(run: Run) -> Iterator[tuple[str, bool]]:
-    """Each line of the options' YAML, and whether its value differs from the default. InputError where the options are
-    not those that this program knows."""
+def config_lines(run: Run) -> list[tuple[str, bool]]:
+    """Each line of the options' YAML, and whether its value differs from the default. InputError where this program
+    does not know the options."""
     if run.stage not in STAGES:
-        raise InputError(f"The stage {run.stage} has no defaults to compare with.")
+        raise InputError(f"It has no stage {run.stage!r}.")
     kind = importlib.import_module(STAGES[run.stage]).CONFIG
-    usual = options.to_yaml(kind())
-    for line, default in zip(options.to_yaml(options.make(kind, run.options)).splitlines(), usual.splitlines(), strict=True):
-        yield line, line != default
+    own, usual = (options.to_yaml(made).splitlines() for made in (options.make(kind, run.options), kind()))
+    return [(line, line != default) for line, default in zip(own, usual, strict=True)]
 
 
 def _environment(values: Mapping[str, Any]) -> Markup:
@@ -396,7 +394,7 @@ def table(title: str, columns: Iterable[str], body: Iterable[tuple[str | Markup,
     """Figures by name. It scrolls within itself where it is too wide."""
     return fill(
         '<div class="dq-wide" tabindex="0" role="region" aria-label="{t}"><table class="dq-table">'
-        '<caption>{t}</caption><thead><tr><td></td>{heads}</tr></thead><tbody>{rows}</tbody></table></div>',
+        "<caption>{t}</caption><thead><tr><td></td>{heads}</tr></thead><tbody>{rows}</tbody></table></div>",
         t=title,
         heads=join(fill('<th scope="col">{c}</th>', c=column) for column in columns),
         rows=join(
@@ -437,10 +435,14 @@ def _judged(found: Mapping[str, Any]) -> Markup:
 def _recalls(found: Mapping[str, Any]) -> Markup:
     recall = found.get("recall") or {}
     body = [
-        (capital(class_name(code)), ["no image" if value is None else judged("accuracy", value)])
+        (recall_name(code), ["no image" if value is None else judged("accuracy", value)])
         for code, value in recall.items()
     ]
-    return table("Recall of each class", ["found"], body) if body else Markup("")
+    return table("Of each class, the share that is recognised", ["recall"], body) if body else Markup("")
+
+
+def recall_name(code: str) -> str:
+    return f"Recall, {class_name(code)}"
 
 
 def _by_group(found: Mapping[str, Any]) -> Markup:
