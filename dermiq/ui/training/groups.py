@@ -14,7 +14,7 @@ from typing import Any
 from markupsafe import Markup
 
 from dermiq.types import Claim
-from dermiq.ui.markup import THIN, capital, fill, join, percent
+from dermiq.ui.markup import THIN, capital, fill, join
 from dermiq.ui.prose import VERDICTS, locate
 from dermiq.ui.training import reading
 from dermiq.ui.training.reading import Line, as_number
@@ -52,7 +52,7 @@ def html(
     place = min(max(group, 0), len(groups) - 1)
     shown = groups[place]
     return fill(
-        '<section class="dq-samples" data-key="samples {name}" aria-label="Samples of step {step}">'
+        '<section class="dq-watch dq-samples" data-key="samples {name}" aria-label="Samples of step {step}">'
         "{steps}{which}{question}{cards}{over}</section>",
         name=run.name,
         step=here,
@@ -282,19 +282,16 @@ def _course(run: Run, sample: Line, steps: Sequence[int], here: int) -> Markup:
 
 def _at_step(run: Run, step: int, samples: Sequence[Line], *, here: bool) -> Markup:
     rewards = [number for sample in samples if (number := as_number(sample.get("reward"))) is not None]
-    right = [
-        number
-        for sample in samples
-        if (number := as_number((sample.get("rewards") or {}).get("correctness"))) is not None
-    ]
+    right = sum(as_number((sample.get("rewards") or {}).get("correctness")) == 1 for sample in samples)
     best = min(samples, key=_rank)
     return fill(
         '<article class="dq-sample{at}"><header>{to}<span>Mean reward <strong class="dq-num">{mean}</strong></span>'
-        '{right}</header><p class="dq-completion">{text}</p></article>',
+        '<span>{right} of {count} right</span></header><p class="dq-completion">{text}</p></article>',
         at=" dq-here" if here else "",
         to=_to("step", run, None if here else step, f"Step {step}"),
         mean=f"{fmean(rewards):.2f}" if rewards else "not judged",
-        right=fill("<span>{p} right</span>", p=percent(fmean(right))) if right else "",
+        right=right,
+        count=len(samples),
         text=_plain(str(best.get("completion") or "")),
     )
 

@@ -47,7 +47,7 @@ def html(
     )
     nothing = fill('<p class="dq-placeholder">No run is called like “{f}”.</p>', f=find.strip()) if runs else _EMPTY
     return fill(
-        '<section class="dq-rows" aria-label="Runs">{undo}{tools}{chosen}{rows}</section>',
+        '<section class="dq-watch dq-rows" aria-label="Runs">{undo}{tools}{chosen}{rows}</section>',
         undo=_undo(deleted) if deleted else "",
         tools=_tools(sort, find) if len(runs) > MANY else "",
         chosen=_chosen([run.name for run in runs if run.name in ticked]),
@@ -77,9 +77,9 @@ def _tools(sort: str, find: str) -> Markup:
         for key, (title, _) in SORTS.items()
     )
     return fill(
-        '<div class="dq-tools"><label>Find <input type="search" data-event="find" value="{f}" maxlength="100" '
-        'placeholder="name, stage or state"></label>'
-        '<label>Sort <select data-event="sort">{c}</select></label></div>',
+        '<div class="dq-tools"><label>Find <input type="search" class="dq-field" data-event="find" value="{f}" '
+        'maxlength="100" placeholder="name, stage or state"></label>'
+        '<label>Sort <select class="dq-field" data-event="sort">{c}</select></label></div>',
         f=find,
         c=choices,
     )

@@ -102,7 +102,7 @@ def head(run: Run, *, answering: str, note: str, now: float, place: int = 0, tol
     `place`: in the queue. `told`: what came of the last action, in a sentence."""
     found, has = figures(run.folder), weights(run.folder)
     return fill(
-        '<section class="dq-run" data-key="head {name}" aria-label="Run {name}">'
+        '<section class="dq-watch dq-run" data-key="head {name}" aria-label="Run {name}">'
         "<header><h2>{name} <small>{stage}</small></h2>{rename}</header>"
         '<p class="dq-run-state" role="status">{state} <span>{reason}</span></p>'
         '<div class="dq-run-step">{progress}<span class="dq-run-time">{when}</span></div>'
@@ -148,8 +148,8 @@ def _menu(title: str, inner: Markup) -> Markup:
 def _rename(run: Run) -> Markup:
     return fill(
         '<details class="dq-menu" data-key="rename"><summary class="dq-link">Rename</summary>'
-        '<label>New name, then Enter <input type="text" data-event="rename" data-index="{name}" value="{name}" '
-        'maxlength="100" spellcheck="false"></label></details>',
+        '<label>New name, then Enter <input type="text" class="dq-field" data-event="rename" data-index="{name}" '
+        'value="{name}" maxlength="100" spellcheck="false"></label></details>',
         name=run.name,
     )
 
@@ -267,8 +267,8 @@ def _with_weights(run: Run, has: Weights, answering: str) -> Iterator[Markup]:
 
 def _note(run: Run, note: str) -> Markup:
     return fill(
-        '<label class="dq-note">Note <textarea rows="2" data-event="note" data-index="{name}" maxlength="{most}" '
-        'placeholder="What this run is for, what came of it">{note}</textarea></label>',
+        '<label class="dq-note">Note <textarea rows="2" class="dq-field" data-event="note" data-index="{name}" '
+        'maxlength="{most}" placeholder="What this run is for, what came of it">{note}</textarea></label>',
         name=run.name,
         most=NOTE_LENGTH,
         note=note,
@@ -319,7 +319,8 @@ def config(run: Run) -> Markup:
         said = error_line(f"These options were written by another version of the program. {error}")
     shown = join((fill(CHANGED if marked else "{t}", t=line) for line, marked in lines), "\n")
     return fill(
-        '<div class="dq-config">{said}<pre tabindex="0" aria-label="Options of {name}">{shown}</pre>{machine}</div>',
+        '<div class="dq-watch dq-config">{said}<pre tabindex="0" aria-label="Options of {name}">{shown}</pre>'
+        "{machine}</div>",
         said=said,
         name=run.name,
         shown=shown,
@@ -366,7 +367,7 @@ def evaluation(run: Run) -> Markup:
     best = weights(run.folder).best
     if best and not running and not run.is_live:
         parts.append(fill("<p>{b}</p>", b=button(run, "evaluate", "Evaluate again" if found else "Evaluate", best)))
-    return fill('<div class="dq-evaluation" data-key="evaluation {n}">{p}</div>', n=run.name, p=join(parts))
+    return fill('<div class="dq-watch dq-tables" data-key="evaluation {n}">{p}</div>', n=run.name, p=join(parts))
 
 
 def read_evaluation(folder: Path) -> dict[str, Any]:
@@ -409,8 +410,15 @@ def table(title: str, columns: Iterable[str], body: Iterable[tuple[str | Markup,
 
 
 def explained(name: str) -> Markup:
-    """A figure's name; what it means is in its title."""
-    return fill('<span title="{w}">{n}</span>', n=judged_name(name), w=JUDGED[name][1] if name in JUDGED else "")
+    """The name of an evaluation's figure, and what it means."""
+    return titled(judged_name(name), JUDGED[name][1] if name in JUDGED else "")
+
+
+def titled(name: str, meaning: str) -> Markup:
+    """A name whose meaning shows when it is pointed at, and is read aloud."""
+    if not meaning:
+        return Markup.escape(name)
+    return fill('<span class="dq-help" title="{m}">{n}<span class="dq-sr">: {m}</span></span>', n=name, m=meaning)
 
 
 def interval(found: Mapping[str, Any], name: str) -> str:
@@ -435,14 +443,10 @@ def _judged(found: Mapping[str, Any]) -> Markup:
 def _recalls(found: Mapping[str, Any]) -> Markup:
     recall = found.get("recall") or {}
     body = [
-        (recall_name(code), ["no image" if value is None else judged("accuracy", value)])
+        (capital(class_name(code)), ["no image" if value is None else judged("accuracy", value)])
         for code, value in recall.items()
     ]
     return table("Of each class, the share that is recognised", ["recall"], body) if body else Markup("")
-
-
-def recall_name(code: str) -> str:
-    return f"Recall, {class_name(code)}"
 
 
 def _by_group(found: Mapping[str, Any]) -> Markup:
