@@ -37,6 +37,11 @@ TELLING: Mapping[str, str] = {  # figures that are shown at once: pattern, and w
     "seconds_per_step": "Time for a step, s",
     "peak_memory_gb": "Memory at the peak, GB",
 }
+CAUTION = (
+    "Runs ask about different images at the same step, so a small difference here may be chance. What compares models "
+    "is an evaluation on the same images."
+)
+OTHER_STAGES = "The loss of one stage is another quantity than that of the next. "
 LEFT_OUT = re.compile(r"step|epoch|step_time|learning_rate|.*terminated_length|.*/std|eval_(runtime|.*_per_second)")
 
 Cells = list[str | Markup]
@@ -48,7 +53,8 @@ def html(runs: Sequence[Run]) -> Markup:
     if len(runs) < 2:
         return Markup('<p class="dq-placeholder">Tick two runs or more to see them side by side.</p>')
     return fill(
-        '<section class="dq-watch dq-tables" data-key="{k}" aria-label="{n} compared">{e}{f}{o}</section>',
+        '<section class="dq-watch dq-tables" data-key="{k}" aria-label="{n} compared">'
+        "<div>{e}</div><div>{f}</div><div>{o}</div></section>",
         k="compared " + " ".join(run.name for run in runs),
         n=counted(len(runs), "run"),
         e=_evaluations(runs),
@@ -86,7 +92,7 @@ def _evaluations(runs: Sequence[Run]) -> Markup:
     body += [(watch.explained(name), [_with_interval(one, name) for one in found]) for name in names]
     classes = dict.fromkeys(code for one in found for code in one.get("recall") or {})
     body += [(f"Recall, {class_name(code)}", [_recall(one, code) for one in found]) for code in classes]
-    return join([_comparable(runs, found), _table("Evaluation, with 95 % intervals", runs, body)])
+    return join([_table("Evaluation, with 95 % intervals", runs, body), _comparable(runs, found)])
 
 
 def _with_interval(found: Mapping[str, Any], name: str) -> Markup | str:
@@ -130,9 +136,8 @@ def _figures(runs: Sequence[Run]) -> Markup:
     parts = [
         _table(f"Newest figures: means of the last {SOME} logged", runs, first),
         _folded("All other figures", _table("All other figures", runs, rest)) if rest else "",
-        Markup(
-            '<p class="dq-fine">Runs ask about different images at the same step, so a small difference here may be '
-            "chance. What compares models is an evaluation on the same images.</p>"
+        fill(
+            '<p class="dq-fine">{c}</p>', c=CAUTION if len({run.stage for run in runs}) == 1 else OTHER_STAGES + CAUTION
         ),
     ]
     return join(parts)

@@ -232,7 +232,7 @@ def _lost(run: Run, found: Figures, has: Weights) -> str:
     where = f"checkpoint {has.steps[-1]}" if has.steps else "its start"
     each = found.mean("seconds_per_step")
     cost = f", about {duration(each * since)} of work" if each and since else ""
-    lost = f"{counted(since, 'step')} since {where} will be lost{cost}" if since else f"nothing since {where} is lost"
+    lost = f"{counted(since, 'step')} since {where} will be lost{cost}" if since else "only its present step is lost"
     return f"Its processes end at once: {lost}. “Stop and save” ends it after its present step, and loses nothing."
 
 
