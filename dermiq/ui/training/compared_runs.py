@@ -81,9 +81,7 @@ def _folded(title: str, inner: Markup) -> Markup:
 def _evaluations(runs: Sequence[Run]) -> Markup:
     found = [watch.read_evaluation(run.folder) for run in runs]
     if not any(found):
-        return Markup(
-            '<p class="dq-placeholder">None of them was evaluated yet: which one reads better is not known.</p>'
-        )
+        return Markup('<p class="dq-placeholder">None was evaluated yet: which one reads better is not known.</p>')
     body: Body = [
         ("On", [str(one.get("on") or "–") for one in found]),
         ("Images", [str(one.get("n", "–")) for one in found]),

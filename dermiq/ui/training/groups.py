@@ -82,9 +82,9 @@ def _steps(run: Run, steps: Sequence[int], here: int, *, following: bool) -> Mar
     at = steps.index(here)
     before, after = steps[at - 1] if at else None, steps[at + 1] if at + 1 < len(steps) else None
     return fill(
-        '<div class="dq-steps-bar"><label>Step <strong class="dq-num">{here}</strong> of {last}'
-        '<input type="range" data-event="step" data-index="{name}" min="{first}" max="{last}" step="1" value="{here}" '
-        'aria-label="Step"></label>{buttons}</div>',
+        '<div class="dq-steps-bar" data-fields=""><label>Step <strong class="dq-num">{here}</strong> of {last}'
+        '<input type="range" name="step" data-event="step" data-index="{name}" min="{first}" max="{last}" step="1" '
+        'value="{here}" aria-label="Step"></label>{buttons}</div>',
         here=here,
         first=steps[0],
         last=steps[-1],
@@ -102,7 +102,8 @@ def _steps(run: Run, steps: Sequence[int], here: int, *, following: bool) -> Mar
 def _to(event: str, run: Run, value: object, title: str) -> Markup:
     """A button; disabled where there is nothing to go to (None)."""
     return fill(
-        '<button type="button" class="dq-quiet" data-event="{e}" data-index="{r}" data-text="{v}"{off}>{t}</button>',
+        '<button type="button" class="dq-quiet" data-key="{t}" data-event="{e}" data-index="{r}" data-text="{v}"{off}>'
+        "{t}</button>",
         e=event,
         r=run.name,
         v="" if value is None else value,

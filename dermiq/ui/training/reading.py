@@ -19,7 +19,7 @@ from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
 from statistics import fmean
-from typing import Any, BinaryIO
+from typing import Any
 
 from train import hints
 
@@ -42,33 +42,25 @@ class Growing:
         self._offset = 0  # bytes that were read: the start of a line
         self.forget()
 
-    def refresh(self) -> bool:
-        """Takes what is new of the whole lines, and says whether there was anything. A line being written waits."""
+    def refresh(self) -> None:
+        """Takes the whole lines that are new. A line that is being written waits."""
         try:
             file = self.path.open("rb")
         except OSError:
-            changed, self._inode, self._offset = self._offset > 0, -1, 0
+            self._inode, self._offset = -1, 0
             self.forget()
-            return changed
+            return
         with file:
-            changed = self._begins_anew(file)
+            known = os.fstat(file.fileno())
+            if known.st_ino != self._inode or known.st_size < self._offset:
+                self._inode, self._offset = known.st_ino, 0
+                self.forget()
             file.seek(self._offset)
             for line in file:
                 if not line.endswith(b"\n"):
                     break
                 self.take(self._offset, line)
                 self._offset += len(line)
-                changed = True
-        return changed
-
-    def _begins_anew(self, file: BinaryIO) -> bool:
-        """Whether it is another file than before, or has become shorter."""
-        known = os.fstat(file.fileno())
-        if known.st_ino == self._inode and known.st_size >= self._offset:
-            return False
-        self._inode, self._offset = known.st_ino, 0
-        self.forget()
-        return True
 
     def forget(self) -> None:
         raise NotImplementedError
@@ -145,9 +137,10 @@ class Metrics(Growing):
         self._newest: deque[tuple[int, Line]] = deque(maxlen=NEWEST)
         self._last: dict[str, float] = {}
         self._trends = {name: Trend() for name in TRENDS}
-        self._found = Figures()
+        self._found: Figures | None = Figures()
 
     def take(self, offset: int, line: bytes) -> None:
+        self._found = None
         values = parsed(line)
         numbered = (self._count, values)
         self._count += 1
@@ -164,7 +157,8 @@ class Metrics(Growing):
 
     def figures(self) -> Figures:
         with self.lock:
-            if self.refresh():
+            self.refresh()
+            if self._found is None:
                 kept = dict([*self._first, *self._judged, *self._newest])
                 self._found = Figures(
                     telling=tuple(kept[number] for number in sorted(kept)),
@@ -200,9 +194,10 @@ class Samples(Growing):
     def forget(self) -> None:
         self._places: dict[int, list[int]] = {}  # step -> where its lines begin
         self._asked: dict[int, dict[int, None]] = {}
-        self._drawn = Drawn()
+        self._drawn: Drawn | None = Drawn()
 
     def take(self, offset: int, line: bytes) -> None:
+        self._drawn = None
         sample = parsed(line)
         step = sample.get("step")
         if isinstance(step, int):
@@ -211,7 +206,8 @@ class Samples(Growing):
 
     def drawn(self) -> Drawn:
         with self.lock:
-            if self.refresh():
+            self.refresh()
+            if self._drawn is None:
                 asked = {question: tuple(sorted(steps)) for question, steps in self._asked.items()}
                 self._drawn = Drawn(tuple(sorted(self._places)), asked)
             return self._drawn

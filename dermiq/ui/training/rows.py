@@ -77,9 +77,9 @@ def _tools(sort: str, find: str) -> Markup:
         for key, (title, _) in SORTS.items()
     )
     return fill(
-        '<div class="dq-tools"><label>Find <input type="search" class="dq-field" data-event="find" value="{f}" '
-        'maxlength="100" placeholder="name, stage or state"></label>'
-        '<label>Sort <select class="dq-field" data-event="sort">{c}</select></label></div>',
+        '<div class="dq-tools" data-fields=""><label>Find '
+        '<input type="search" class="dq-field" name="find" data-event="find" value="{f}" maxlength="100" placeholder="name, stage or state"></label>'
+        '<label>Sort <select class="dq-field" name="sort" data-event="sort">{c}</select></label></div>',
         f=find,
         c=choices,
     )

@@ -102,7 +102,7 @@ def head(run: Run, *, answering: str, note: str, now: float, place: int = 0, tol
     `place`: in the queue. `told`: what came of the last action, in a sentence."""
     found, has = figures(run.folder), weights(run.folder)
     return fill(
-        '<section class="dq-watch dq-run" data-key="head {name}" aria-label="Run {name}">'
+        '<section class="dq-watch dq-run" data-fields="" data-key="head {name}" aria-label="Run {name}">'
         "<header><h2>{name} <small>{stage}</small></h2>{rename}</header>"
         '<p class="dq-run-state" role="status">{state} <span>{reason}</span></p>'
         '<div class="dq-run-step">{progress}<span class="dq-run-time">{when}</span></div>'
@@ -126,8 +126,8 @@ def head(run: Run, *, answering: str, note: str, now: float, place: int = 0, tol
 
 def button(run: Run, event: str, title: str, value: str = "", *, look: str = "dq-button") -> Markup:
     return fill(
-        '<button type="button" class="{look}" data-event="{event}" data-index="{run}" data-text="{value}">'
-        "{title}</button>",
+        '<button type="button" class="{look}" data-key="{event} {value}" data-event="{event}" data-index="{run}" '
+        'data-text="{value}">{title}</button>',
         look=look,
         event=event,
         run=run.name,
@@ -148,8 +148,8 @@ def _menu(title: str, inner: Markup) -> Markup:
 def _rename(run: Run) -> Markup:
     return fill(
         '<details class="dq-menu" data-key="rename"><summary class="dq-link">Rename</summary>'
-        '<label>New name, then Enter <input type="text" class="dq-field" data-event="rename" data-index="{name}" '
-        'value="{name}" maxlength="100" spellcheck="false"></label></details>',
+        "<label>New name, then Enter "
+        '<input type="text" class="dq-field" name="rename" data-event="rename" data-index="{name}" value="{name}" maxlength="100" spellcheck="false"></label></details>',
         name=run.name,
     )
 
@@ -211,7 +211,7 @@ def _actions(run: Run, found: Figures, has: Weights, answering: str) -> Markup:
     made.append(button(run, "duplicate", "Duplicate"))
     if not run.is_live:
         made.append(button(run, "delete", "Delete"))
-    return fill('<div class="dq-acts">{a}</div>', a=join(made))
+    return fill('<div class="dq-acts" data-key="acts">{a}</div>', a=join(made))
 
 
 def _while_live(run: Run, found: Figures, has: Weights) -> Iterator[Markup]:
@@ -267,8 +267,8 @@ def _with_weights(run: Run, has: Weights, answering: str) -> Iterator[Markup]:
 
 def _note(run: Run, note: str) -> Markup:
     return fill(
-        '<label class="dq-note">Note <textarea rows="2" class="dq-field" data-event="note" data-index="{name}" '
-        'maxlength="{most}" placeholder="What this run is for, what came of it">{note}</textarea></label>',
+        '<label class="dq-note" data-key="note">Note '
+        '<textarea rows="2" class="dq-field" name="note" data-event="note" data-index="{name}" maxlength="{most}" placeholder="What this run is for, what came of it">{note}</textarea></label>',
         name=run.name,
         most=NOTE_LENGTH,
         note=note,

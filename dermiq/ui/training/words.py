@@ -72,7 +72,7 @@ def duration(seconds: float) -> str:
     """Rounded as one would say it: 40 s, 12 min, 1 h 20 min, 3 days."""
     if seconds < 1.5 * MINUTE:
         return f"{max(round(seconds), 1)}{THIN}s"
-    if seconds < HOUR:
+    if seconds < HOUR - MINUTE / 2:
         return f"{round(seconds / MINUTE)}{THIN}min"
     if seconds < 2 * DAY:
         minutes = round(seconds / MINUTE / 5) * 5 if seconds < 10 * HOUR else round(seconds / HOUR) * 60
