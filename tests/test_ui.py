@@ -177,6 +177,11 @@ def test_a_claim_is_found_despite_citations_case_and_spaces() -> None:
     assert not rest
 
 
+def test_a_claim_ends_behind_its_percent_sign() -> None:
+    text = "It has red areas (9 %). It is brown."
+    assert [s[:2] for s in prose.locate(text, [Claim("It has red areas (9 %).", "supported")])] == [(0, 23)]
+
+
 def test_the_same_sentence_twice_takes_two_places() -> None:
     claims = [Claim("It is brown.", "supported"), Claim("It is brown.", "not_covered")]
     assert [s[:2] for s in prose.locate("It is brown. It is brown.", claims)] == [(0, 12), (13, 25)]

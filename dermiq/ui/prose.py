@@ -129,7 +129,7 @@ def locate(text: str, claims: Sequence[Claim]) -> list[tuple[int, int, int]]:
 
 def _with_ending(text: str, end: int) -> int:
     """`end`, moved past the sentence's own punctuation and the citations that follow it."""
-    tail = re.compile(rf"(?:[.!?,;:)\"”’'%]|\s*{CITATION.pattern})*", re.IGNORECASE)
+    tail = re.compile(rf"(?:[.!?,;:)\"”’']|\s?%|\s*{CITATION.pattern})*", re.IGNORECASE)
     match = tail.match(text, end)
     return match.end() if match else end
 

@@ -1,0 +1,477 @@
+"""One run: its head with what can be done, its log, its options and its evaluation. Knows no gradio.
+
+Every event carries the run's name as `index`, so that a click concerns the run that it was made for. Events, with their
+value where it says something: `view` (one of VIEWS), `stop`, `kill`, `resume`, `duplicate`, `delete`, `rename` (the new
+name), `note` (the text), `use` ("final" or "checkpoint-N"), `back`, `export` ("adapter", "merged" or "card"),
+`evaluate`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from markupsafe import Markup
+
+from dermiq.errors import InputError
+from dermiq.ui.markup import THIN, capital, error_line, fill, join
+from dermiq.ui.training import rows
+from dermiq.ui.training.reading import Figures, figures
+from dermiq.ui.training.words import (
+    JUDGED,
+    ago,
+    class_name,
+    counted,
+    duration,
+    gigabytes,
+    judged,
+    judged_name,
+    stage_name,
+)
+from train import options
+from train.estimate import MEMORY
+from train.run_folder import checkpoints, is_complete, read_json
+from train.runs import Run
+
+VIEWS: Mapping[str, str] = {
+    "overview": "Overview",
+    "samples": "Samples",
+    "log": "Log",
+    "config": "Config",
+    "evaluation": "Evaluation",
+}
+STAGES: Mapping[str, str] = {"sft": "train.sft", "grpo": "train.grpo", "dpo": "train.dpo"}  # with their options
+EXPORTS = (
+    ("adapter", "Adapter", "LoRA alone: small, to be put on the model that the run began with."),
+    ("merged", "Merged model", "The whole model in one folder, to be loaded by its path."),
+    ("card", "Model card", "Data, settings and measured figures as Markdown."),
+)
+EVALUATION, EVALUATING = "evaluation.json", "evaluation.status.json"
+LOG_LINES, LOG_BYTES = 200, 256 * 1024  # of the end of log.txt
+CHANGED = '<mark><span class="dq-sr">changed: </span>{t}</mark>'
+NOTE_LENGTH = 2000
+_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b\x0c\x0e-\x1f]")
+
+
+def tabs(view: str) -> Markup:
+    """The parts of a run's page, one of them open."""
+    buttons = join(
+        fill(
+            '<button type="button" data-event="view" data-text="{v}"{here}>{t}</button>',
+            v=key,
+            t=title,
+            here=Markup(' aria-current="page"') if key == view else "",
+        )
+        for key, title in VIEWS.items()
+    )
+    return fill('<nav class="dq-views" aria-label="Parts of the run">{b}</nav>', b=buttons)
+
+
+# --- the head ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What of a run can answer in the consultation."""
+
+    final: bool
+    steps: tuple[int, ...]  # of checkpoints, ascending
+
+    @property
+    def best(self) -> str:
+        """The value of `use` that is offered first; empty without weights."""
+        return "final" if self.final else f"checkpoint-{self.steps[-1]}" if self.steps else ""
+
+    @property
+    def others(self) -> list[str]:
+        """The rest, newest first."""
+        return [name for step in reversed(self.steps) if (name := f"checkpoint-{step}") != self.best]
+
+
+def weights(folder: Path) -> Weights:
+    return Weights(is_complete(folder / "final"), tuple(checkpoints(folder)))
+
+
+def head(run: Run, *, answering: str, note: str, now: float, place: int = 0, told: str = "") -> Markup:
+    """`answering`: which weights of this run answer in the consultation ("final", "checkpoint-30"), or nothing.
+    `place`: in the queue. `told`: what came of the last action, in a sentence."""
+    found, has = figures(run.folder), weights(run.folder)
+    return fill(
+        '<section class="dq-watch dq-run" data-fields="" data-key="head {name}" aria-label="Run {name}">'
+        "<header><h2>{name} <small>{stage}</small></h2>{rename}</header>"
+        '<p class="dq-run-state" role="status">{state} <span>{reason}</span></p>'
+        '<div class="dq-run-step">{progress}<span class="dq-run-time">{when}</span></div>'
+        "{facts}{hints}{answers}{actions}"
+        '<p class="dq-told" role="status">{told}</p>{note}</section>',
+        name=run.name,
+        stage=stage_name(run.stage),
+        rename="" if run.is_live else _rename(run),
+        state=rows.state(run, place),
+        reason=run.status.reason,
+        progress=rows.progress(run),
+        when=rows.when(run, found, now),
+        facts=_facts(run, found, now),
+        hints=_hints(found.hints(run.stage, run.options)),
+        answers=_answers(run, answering) if answering else "",
+        actions=_actions(run, found, has, answering),
+        told=told,
+        note=_note(run, note),
+    )
+
+
+def button(run: Run, event: str, title: str, value: str = "", *, look: str = "dq-button") -> Markup:
+    return fill(
+        '<button type="button" class="{look}" data-key="{event} {value}" data-event="{event}" data-index="{run}" '
+        'data-text="{value}">{title}</button>',
+        look=look,
+        event=event,
+        run=run.name,
+        value=value,
+        title=title,
+    )
+
+
+def _menu(title: str, inner: Markup) -> Markup:
+    """Opens below a button of its own; stays open over updates."""
+    return fill(
+        '<details class="dq-menu" data-key="{t}"><summary class="dq-button">{t}</summary><div>{i}</div></details>',
+        t=title,
+        i=inner,
+    )
+
+
+def _rename(run: Run) -> Markup:
+    return fill(
+        '<details class="dq-menu" data-key="rename"><summary class="dq-link">Rename</summary>'
+        "<label>New name, then Enter "
+        '<input type="text" class="dq-field" name="rename" data-event="rename" data-index="{name}" value="{name}" maxlength="100" spellcheck="false"></label></details>',
+        name=run.name,
+    )
+
+
+def _facts(run: Run, found: Figures, now: float) -> Markup:
+    """Device, times and memory, as far as they are known."""
+    status, known = run.status, dict(_memory(run, found))
+    if status.device:
+        known = {"Device": status.device, **known}
+    if status.started:
+        known["Started"] = ago(status.started, now)
+        if status.ended and status.ended > status.started:
+            known["Took"] = duration(status.ended - status.started)
+    each = found.mean("seconds_per_step")
+    if each is not None:
+        known["A step"] = duration(each)
+    model = run.options.get("model")
+    if model:
+        known = {"Began with": Path(str(model)).name if str(model).startswith(("/", ".")) else model, **known}
+    terms = join(fill("<div><dt>{k}</dt><dd>{v}</dd></div>", k=name, v=value) for name, value in known.items())
+    return fill('<dl class="dq-run-facts">{t}</dl>', t=terms)
+
+
+def _memory(run: Run, found: Figures) -> Iterator[tuple[str, str]]:
+    """Measured at the peak, and estimated before."""
+    noted = read_json(run.folder / MEMORY) or {}
+    peak = noted.get("measured") or found.last.get("peak_memory_gb", 0.0) * 1e9
+    estimated = (noted.get("estimate") or {}).get("total")
+    told = [f"{gigabytes(peak)} at the peak"] if peak else []
+    told += [f"{gigabytes(estimated)} estimated"] if estimated else []
+    if told:
+        yield "Memory", ", ".join(told)
+
+
+def _hints(sentences: Iterable[str]) -> Markup:
+    items = join(fill("<li>{s}</li>", s=sentence) for sentence in sentences)
+    if not items:
+        return Markup("")
+    return fill('<div class="dq-hints"><h3>How to read the figures</h3><ul>{i}</ul></div>', i=items)
+
+
+def _answers(run: Run, answering: str) -> Markup:
+    return fill(
+        '<p class="dq-agree">{what} of this run answers in the consultation. {back}</p>',
+        what=capital(weights_name(answering)),
+        back=button(run, "back", "Go back to the model before", look="dq-quiet"),
+    )
+
+
+def weights_name(value: str) -> str:
+    """ "the result" or "checkpoint 30", of a value of `use`."""
+    return "the result" if value == "final" else value.replace("-", " ")
+
+
+def _actions(run: Run, found: Figures, has: Weights, answering: str) -> Markup:
+    made = [*_while_live(run, found, has)] if run.is_live else [*_after(run, has)]
+    if has.best:
+        made += _with_weights(run, has, answering)
+    made.append(button(run, "duplicate", "Duplicate"))
+    if not run.is_live:
+        made.append(button(run, "delete", "Delete"))
+    return fill('<div class="dq-acts" data-key="acts">{a}</div>', a=join(made))
+
+
+def _while_live(run: Run, found: Figures, has: Weights) -> Iterator[Markup]:
+    if run.state == "queued":
+        yield button(run, "stop", "Leave the queue")
+        return
+    if run.state == "running":
+        yield button(run, "stop", "Stop and save")
+    yield _menu(
+        "Kill",
+        fill("<p>{lost}</p><p>{b}</p>", lost=_lost(run, found, has), b=button(run, "kill", "Kill it now")),
+    )
+
+
+def _lost(run: Run, found: Figures, has: Weights) -> str:
+    """What killing costs, in words."""
+    since = run.status.step - (has.steps[-1] if has.steps else 0)
+    where = f"checkpoint {has.steps[-1]}" if has.steps else "its start"
+    each = found.mean("seconds_per_step")
+    cost = f", about {duration(each * since)} of work" if each and since else ""
+    lost = f"{counted(since, 'step')} since {where} will be lost{cost}" if since else "only its present step is lost"
+    return f"Its processes end at once: {lost}. “Stop and save” ends it after its present step, and loses nothing."
+
+
+def _after(run: Run, has: Weights) -> Iterator[Markup]:
+    if run.state != "finished":
+        where = f"Resume from step {has.steps[-1]}" if has.steps else "Start again"
+        yield button(run, "resume", where, look="dq-button dq-primary")
+
+
+def _with_weights(run: Run, has: Weights, answering: str) -> Iterator[Markup]:
+    offered = [value for value in (has.best, *has.others) if value != answering]
+    if has.best in offered:
+        look = "dq-button dq-primary" if run.state == "finished" else "dq-button"
+        which = "" if has.final else f" ({weights_name(has.best)})"
+        yield button(run, "use", f"Use in the consultation{which}", has.best, look=look)
+    others = join(
+        (button(run, "use", capital(weights_name(value)), value) for value in offered if value != has.best), " "
+    )
+    if others:
+        yield _menu("Use other weights", fill("<p>In the consultation:</p><p>{b}</p>", b=others))
+    if not run.is_live:
+        yield button(run, "evaluate", "Evaluate", has.best)
+    kinds = (kind for kind in EXPORTS if kind[0] != "adapter" or run.options.get("lora_rank"))
+    yield _menu(
+        "Export",
+        join(
+            fill("<p>{b} <span>{w}</span></p>", b=button(run, "export", title, value), w=why)
+            for value, title, why in kinds
+        ),
+    )
+
+
+def _note(run: Run, note: str) -> Markup:
+    return fill(
+        '<label class="dq-note" data-key="note">Note '
+        '<textarea rows="2" class="dq-field" name="note" data-event="note" data-index="{name}" maxlength="{most}" placeholder="What this run is for, what came of it">{note}</textarea></label>',
+        name=run.name,
+        most=NOTE_LENGTH,
+        note=note,
+    )
+
+
+# --- the log ----------------------------------------------------------------------------
+
+
+def log(run: Run) -> Markup:
+    """The last lines of log.txt."""
+    lines = tail(run.folder / "log.txt")
+    if not lines:
+        return Markup('<p class="dq-placeholder">Nothing was written yet.</p>')
+    return fill(
+        '<figure class="dq-log"><figcaption>The last {n} of log.txt</figcaption>'
+        '<div tabindex="0" role="log" aria-label="Log of {name}"><pre>{text}</pre></div></figure>',
+        n=counted(len(lines), "line"),
+        name=run.name,
+        text="\n".join(lines),
+    )
+
+
+def tail(path: Path) -> list[str]:
+    """The last lines as a terminal would show them: of a progress bar only its last state, and no colours."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(max(0, size - LOG_BYTES))
+            text = file.read().decode("utf-8", errors="replace")
+    except OSError:
+        return []
+    whole = text if size <= LOG_BYTES else text.partition("\n")[2]
+    shown = (line.rstrip("\r").rpartition("\r")[2] for line in whole.rstrip("\n").split("\n"))
+    return [_ESCAPES.sub("", line) for line in shown][-LOG_LINES:] if whole.strip() else []
+
+
+# --- the options ------------------------------------------------------------------------
+
+
+def config(run: Run) -> Markup:
+    """The options as YAML, those that are not the defaults marked, and where the run was computed."""
+    try:
+        lines = config_lines(run)
+        said = fill('<p class="dq-fine">Marked: the {n} that differ from the defaults.</p>', n=sum(m for _, m in lines))
+    except InputError as error:
+        lines = [(line, False) for line in yaml.safe_dump(dict(run.options), sort_keys=False).splitlines()]
+        said = error_line(f"These options were written by another version of the program. {error}")
+    shown = join((fill(CHANGED if marked else "{t}", t=line) for line, marked in lines), "\n")
+    return fill(
+        '<div class="dq-watch dq-config">{said}<pre tabindex="0" aria-label="Options of {name}">{shown}</pre>'
+        "{machine}</div>",
+        said=said,
+        name=run.name,
+        shown=shown,
+        machine=_environment(read_json(run.folder / "environment.json") or {}),
+    )
+
+
+def config_lines(run: Run) -> list[tuple[str, bool]]:
+    """Each line of the options' YAML, and whether its value differs from the default. InputError where this program
+    does not know the options."""
+    if run.stage not in STAGES:
+        raise InputError(f"It has no stage {run.stage!r}.")
+    kind = importlib.import_module(STAGES[run.stage]).CONFIG
+    own, usual = (options.to_yaml(made).splitlines() for made in (options.make(kind, run.options), kind()))
+    return [(line, line != default) for line, default in zip(own, usual, strict=True)]
+
+
+def _environment(values: Mapping[str, Any]) -> Markup:
+    """Versions and machine, as `environment.json` has them."""
+    packages = values.get("packages")
+    flat = {**values, **(packages if isinstance(packages, dict) else {})}
+    flat.pop("packages", None)
+    if not flat:
+        return Markup('<p class="dq-placeholder">Where it was computed is written when it starts.</p>')
+    terms = join(
+        fill("<div><dt>{k}</dt><dd>{v}</dd></div>", k=name.replace("_", " "), v="none" if value is None else value)
+        for name, value in flat.items()
+    )
+    return fill('<h3>Computed with</h3><dl class="dq-run-facts">{t}</dl>', t=terms)
+
+
+# --- the evaluation ---------------------------------------------------------------------
+
+
+def evaluation(run: Run) -> Markup:
+    """The figures on images that were not trained on, or the way to them."""
+    found, going = read_evaluation(run.folder), read_json(run.folder / EVALUATING) or {}
+    parts = [_evaluating(run, going)]
+    running = going.get("state") == "running"
+    if found:
+        parts += [_judged(found), _recalls(found), _by_group(found), _confusion(found)]
+    elif not running:
+        parts.append(Markup('<p class="dq-placeholder">Not evaluated yet: how well it reads images is not known.</p>'))
+    best = weights(run.folder).best
+    if best and not running and not run.is_live:
+        parts.append(fill("<p>{b}</p>", b=button(run, "evaluate", "Evaluate again" if found else "Evaluate", best)))
+    return fill('<div class="dq-watch dq-tables" data-key="evaluation {n}">{p}</div>', n=run.name, p=join(parts))
+
+
+def read_evaluation(folder: Path) -> dict[str, Any]:
+    """As `train.evaluate.figures` made it, with `on`, the name of the data; empty where there is none."""
+    found = read_json(folder / EVALUATION)
+    return found if found and isinstance(found.get("figures"), dict) else {}
+
+
+def _evaluating(run: Run, going: Mapping[str, Any]) -> Markup:
+    if going.get("state") == "failed":
+        return error_line(f"The evaluation failed: {going.get('reason') or 'no reason was given'}")
+    if going.get("state") != "running":
+        return Markup("")
+    done, total = int(going.get("done") or 0), int(going.get("total") or 0)
+    bar = fill('<progress value="{d}" max="{t}" aria-label="Images evaluated"></progress>', d=done, t=max(total, 1))
+    said = f"{done} of {total} images" if total else "Loading the model."
+    return fill(
+        '<p class="dq-run-step" role="status">Evaluating. {bar}<span class="dq-num">{said}</span></p>',
+        bar=bar if total else "",
+        said=said,
+    )
+
+
+def table(title: str, columns: Iterable[str], body: Iterable[tuple[str | Markup, Iterable[str | Markup]]]) -> Markup:
+    """Figures by name. It scrolls within itself where it is too wide."""
+    return fill(
+        '<div class="dq-wide" tabindex="0" role="region" aria-label="{t}"><table class="dq-table">'
+        "<caption>{t}</caption><thead><tr><td></td>{heads}</tr></thead><tbody>{rows}</tbody></table></div>",
+        t=title,
+        heads=join(fill('<th scope="col">{c}</th>', c=column) for column in columns),
+        rows=join(
+            fill(
+                '<tr><th scope="row">{n}</th>{cells}</tr>',
+                n=name,
+                cells=join(fill('<td class="dq-num">{c}</td>', c=cell) for cell in cells),
+            )
+            for name, cells in body
+        ),
+    )
+
+
+def explained(name: str) -> Markup:
+    """The name of an evaluation's figure, and what it means."""
+    return titled(judged_name(name), JUDGED[name][1] if name in JUDGED else "")
+
+
+def titled(name: str, meaning: str) -> Markup:
+    """A name whose meaning shows when it is pointed at, and is read aloud."""
+    if not meaning:
+        return Markup.escape(name)
+    return fill('<span class="dq-help" title="{m}">{n}<span class="dq-sr">: {m}</span></span>', n=name, m=meaning)
+
+
+def interval(found: Mapping[str, Any], name: str) -> str:
+    """Of an evaluation's figure, "68.2 to 74.1 %"; a dash without one."""
+    ends = (found.get("intervals_95") or {}).get(name)
+    if not ends:
+        return "–"
+    low, high = (judged(name, end) for end in ends)
+    shared = low.rpartition(THIN)[0] if THIN in low else low
+    return f"{shared} to {high}"
+
+
+def _judged(found: Mapping[str, Any]) -> Markup:
+    body = [
+        (explained(name), [judged(name, value) if value is not None else "not known", interval(found, name)])
+        for name, value in found["figures"].items()
+    ]
+    what = f"On {found.get('on') or 'images that are not named'}, {counted(found.get('n', 0), 'image')}"
+    return table(what, ["value", "95 % interval"], body)
+
+
+def _recalls(found: Mapping[str, Any]) -> Markup:
+    recall = found.get("recall") or {}
+    body = [
+        (capital(class_name(code)), ["no image" if value is None else judged("accuracy", value)])
+        for code, value in recall.items()
+    ]
+    return table("Of each class, the share that is recognised", ["recall"], body) if body else Markup("")
+
+
+def _by_group(found: Mapping[str, Any]) -> Markup:
+    """No intervals: these groups may be small, so their number of images is beside them."""
+    tables = []
+    for column, groups in (found.get("by_group") or {}).items():
+        names = [name for name in next(iter(groups.values()), {}) if name != "n"]
+        body = [
+            (
+                capital(value),
+                [str(row["n"]), *("–" if row[name] is None else judged(name, row[name]) for name in names)],
+            )
+            for value, row in groups.items()
+        ]
+        if body:
+            tables.append(table(f"By {column.replace('_', ' ')}", ["images", *map(explained, names)], body))
+    return join(tables)
+
+
+def _confusion(found: Mapping[str, Any]) -> Markup:
+    known = found.get("confusion") or {}
+    classes, rows_of = known.get("classes"), known.get("rows_true_columns_answered")
+    if not classes or not rows_of:
+        return Markup("")
+    body = [(capital(class_name(code)), map(str, row)) for code, row in zip(classes, rows_of, strict=False)]
+    heads = [fill('<abbr title="{full}">{c}</abbr>', full=class_name(code), c=code) for code in classes]
+    inner = table("Images by true class (rows) and answered class (columns)", heads, body)
+    return fill('<details data-key="confusion"><summary>What is taken for what</summary>{t}</details>', t=inner)
