@@ -215,7 +215,7 @@ class TrainingRoom:
     # --- what is done -------------------------------------------------------------------
 
     def act(self, desk: Desk, event: str, said: Said) -> Iterator[dict[str, Markup]]:
-        """Does what an event asks for, and gives what changes on the page: at once, and again when long work is done."""
+        """Does what an event asks for, and gives what changes on the page, more than once where work is long."""
         if event != "admit" and (self.access.closed or (self.access.asks and not desk.admitted)):
             yield self.look(desk)
             return
