@@ -9,7 +9,7 @@ import base64
 import json
 import secrets
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -30,7 +30,7 @@ class Exported:
     """What was exported last; `folder` is None for what was only downloaded."""
 
     run: str
-    download: Markup = Markup("")
+    download: Markup = field(default_factory=Markup)
     folder: Path | None = None
     archive: Path | None = None
     kind: str = ""

@@ -35,7 +35,7 @@ from dermiq.ui.training.words import (
 )
 from train import options
 from train.estimate import MEMORY
-from train.run_folder import checkpoints, is_complete, read_json
+from train.run_folder import EVALUATION, checkpoints, is_complete, read_json
 from train.runs import Run
 
 VIEWS: Mapping[str, str] = {
@@ -51,7 +51,6 @@ EXPORTS = (
     ("merged", "Merged model", "The whole model in one folder, to be loaded by its path."),
     ("card", "Model card", "Data, settings and measured figures as Markdown."),
 )
-EVALUATION, EVALUATING = "evaluation.json", "evaluation.status.json"
 LOG_LINES, LOG_BYTES = 200, 256 * 1024  # of the end of log.txt
 CHANGED = '<mark><span class="dq-sr">changed: </span>{t}</mark>'
 NOTE_LENGTH = 2000
@@ -355,11 +354,11 @@ def _environment(values: Mapping[str, Any]) -> Markup:
 # --- the evaluation ---------------------------------------------------------------------
 
 
-def evaluation(run: Run) -> Markup:
-    """The figures on images that were not trained on, or the way to them."""
-    found, going = read_evaluation(run.folder), read_json(run.folder / EVALUATING) or {}
-    parts = [_evaluating(run, going)]
-    running = going.get("state") == "running"
+def evaluation(run: Run, judging: Run | None = None) -> Markup:
+    """The figures on images that were not trained on, or the way to them. `judging`: the newest run that evaluates it."""
+    found = read_evaluation(run.folder)
+    parts = [_evaluating(judging)] if judging else []
+    running = judging is not None and judging.is_live
     if found:
         parts += [_judged(found), _recalls(found), _by_group(found), _confusion(found)]
     elif not running:
@@ -372,21 +371,22 @@ def evaluation(run: Run) -> Markup:
 
 def read_evaluation(folder: Path) -> dict[str, Any]:
     """As `train.evaluate.figures` made it, with `on`, the name of the data; empty where there is none."""
-    found = read_json(folder / EVALUATION)
+    found = read_json(folder / EVALUATION) or read_json(folder / "final" / EVALUATION)
     return found if found and isinstance(found.get("figures"), dict) else {}
 
 
-def _evaluating(run: Run, going: Mapping[str, Any]) -> Markup:
-    if going.get("state") == "failed":
-        return error_line(f"The evaluation failed: {going.get('reason') or 'no reason was given'}")
-    if going.get("state") != "running":
+def _evaluating(judging: Run) -> Markup:
+    status = judging.status
+    if judging.state == "failed":
+        return error_line(f"The evaluation {judging.name} failed: {status.reason}")
+    if not judging.is_live:
         return Markup("")
-    done, total = int(going.get("done") or 0), int(going.get("total") or 0)
-    bar = fill('<progress value="{d}" max="{t}" aria-label="Images evaluated"></progress>', d=done, t=max(total, 1))
-    said = f"{done} of {total} images" if total else "Loading the model."
+    said = f"{status.step} of {status.total} images" if status.total else status.reason or "Loading the model."
+    bar = fill('<progress value="{d}" max="{t}" aria-label="Images evaluated"></progress>', d=status.step, t=status.total)
     return fill(
-        '<p class="dq-run-step" role="status">Evaluating. {bar}<span class="dq-num">{said}</span></p>',
-        bar=bar if total else "",
+        '<p class="dq-run-step" role="status">Evaluating, as the run {name}. {bar}<span class="dq-num">{said}</span></p>',
+        name=judging.name,
+        bar=bar if status.total else "",
         said=said,
     )
 
