@@ -7,14 +7,13 @@
 from __future__ import annotations
 
 import math
-import re
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from dermiq.judge import percent, self_checks
+from dermiq.judge import percent, self_checks, statements
 from dermiq.knowledge import Graph, check_claims, retrieve, urgency
 from dermiq.specialist import Specialist, fuse_readings, lesion_window
 from dermiq.types import (
@@ -25,7 +24,6 @@ from dermiq.types import (
     AnswerDone,
     Candidate,
     Case,
-    Claim,
     ClaimsChecked,
     Diagnosis,
     Differential,
@@ -41,7 +39,6 @@ from dermiq.types import (
     SpecialistReading,
     TextDelta,
 )
-from dermiq.vlm import Session, majority
 from dermiq.vlm.load import VLM
 from dermiq.vlm.parse import parse
 from dermiq.vlm.prompts import (
@@ -54,10 +51,10 @@ from dermiq.vlm.prompts import (
     follow_up_message,
     reasoning_messages,
 )
+from dermiq.vlm.session import Session, majority
 
 FACTS_FIRST, FACTS_LATER = 4, 3  # facts in the prompt of a first and of a later question
 MAX_NEW_TOKENS = 360
-STEP_HEADING = re.compile(r"^\s*(?:\d[.)]\s*)?(?:findings|differential|knowledge|conclusion):\s*", re.I)
 COMPARED = ("asymmetry", "border_irregularity", "colour_count", "colour_variegation")  # between images
 
 
@@ -281,12 +278,6 @@ def vote(thread: Thread, readers: Readers) -> SelfCheck:
     )
     answered = parse(text_of(thread.messages[-1])).answer_code
     return SelfCheck("votes_agree", result.winner == answered if winner else None, message)
-
-
-def statements(claims: Sequence[Claim], answer: str) -> tuple[Claim, ...]:
-    """The claims without the headings of the steps, and without those that are a bare heading or the bare answer."""
-    plain = [replace(claim, text=STEP_HEADING.sub("", claim.text).strip()) for claim in claims]
-    return tuple(claim for claim in plain if claim.text.rstrip(".:").lower() not in ("", answer.lower()))
 
 
 def text_of(message: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from dermiq.types import CLASS_NAMES, Claim, Differential, ParsedText, SelfCheck
 from dermiq.vlm.parse import class_mentions, class_of
@@ -16,6 +17,7 @@ ALTERNATIVE = re.compile(
     r"|(?:\bnext candidate is|\bbetter than|\bfirst, then)\s+([^.;:]{3,90})",
     re.I,
 )
+STEP_HEADING = re.compile(r"^\s*(?:\d[.)]\s*)?(?:findings|differential|knowledge|conclusion):\s*", re.I)
 
 
 def percent(share: float) -> str:
@@ -120,3 +122,9 @@ def findings_match(claims: Sequence[Claim]) -> SelfCheck:
     if measured:
         return SelfCheck("findings_match", True, "The findings in the text agree with those measured.")
     return SelfCheck("findings_match", None, "The text names no finding that was measured.")
+
+
+def statements(claims: Sequence[Claim], answer: str) -> tuple[Claim, ...]:
+    """The claims without the headings of the steps, and without those that are a bare heading or the bare answer."""
+    plain = [replace(claim, text=STEP_HEADING.sub("", claim.text).strip()) for claim in claims]
+    return tuple(claim for claim in plain if claim.text.rstrip(".:").lower() not in ("", answer.lower()))

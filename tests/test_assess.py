@@ -18,11 +18,11 @@ from dermiq.assess import (
     compare_images,
     open_thread,
     renumbered,
-    statements,
     vlm_differential,
 )
 from dermiq.consultant import LocalConsultant, written
 from dermiq.errors import InputError, ModelError
+from dermiq.judge import statements
 from dermiq.knowledge import Graph
 from dermiq.lesion.drawn import drawn_examples
 from dermiq.settings import Settings

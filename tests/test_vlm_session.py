@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from dermiq.errors import ModelError
-from dermiq.vlm import Session, majority
 from dermiq.vlm.load import VLM
 from dermiq.vlm.prompt_inputs import TextWriter
+from dermiq.vlm.session import Session, majority
 from tests.tiny import picture, tiny
 
 KINDS = ["llava", "llava plain", "nano", "idefics3", "smolvlm", "qwen2_5_vl"]

@@ -11,11 +11,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from train.options import option
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 EPSILON = 1e-4
 """Added to a standard deviation before dividing by it, as in TRL."""
@@ -37,6 +38,8 @@ def combine(parts: Tensor, names: Sequence[str], weights: Sequence[float]) -> Gr
     As in TRL a part that is NaN adds nothing, and a sum is NaN where all of its parts are. ValueError where no part
     is called "correctness".
     """
+    import torch
+
     if "correctness" not in names or not len(names) == len(weights) == parts.shape[-1]:
         raise ValueError(f"{parts.shape[-1]} parts, named {list(names)}, weights {list(weights)}: one each is needed.")
     at = list(names).index("correctness")
@@ -115,6 +118,8 @@ def ngrpo(rewards: Tensor, *, best_reward: float = 1.0) -> Tensor:
     gets 0. NGRPO's advantage calibration, arXiv 2509.18851; the formula is that of its authors' code,
     github.com/nangongrui-ngr/NGRPO, `compute_ngrpo_outcome_advantage` (whose eps is 1e-6).
     """
+    import torch
+
     values = _judged(rewards)
     best = torch.full_like(values[:, :1], best_reward)
     seen = torch.cat([values, best], dim=1)
@@ -141,6 +146,8 @@ def grpopp(
     below 1/2, never makes a right answer of a mixed group negative or a wrong one positive. An answer whose
     correctness could not be judged gets 0 whatever its shaping.
     """
+    import torch
+
     values = _judged(correctness)
     known = ~values.isnan()
     right, wrong = known & (values > threshold), known & (values <= threshold)
@@ -232,6 +239,8 @@ def _std(values: Tensor) -> Tensor:
 
 def _finish(advantages: Tensor, rewards: Tensor) -> Tensor:
     """0 where the reward could not be judged, in the rewards' own precision."""
+    import torch
+
     unjudged = ~rewards.isfinite()
     dtype = rewards.dtype if rewards.dtype.is_floating_point else torch.float32
     return advantages.masked_fill(unjudged, 0.0).to(dtype)

@@ -18,8 +18,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from itertools import combinations
 
-from dermiq.assess import STEP_HEADING, statements
-from dermiq.judge import follow_up_matches_answer, own_alternative, reasoning_matches_answer
+from dermiq.judge import (
+    STEP_HEADING,
+    follow_up_matches_answer,
+    own_alternative,
+    reasoning_matches_answer,
+    statements,
+)
 from dermiq.knowledge import Graph, check_claims, link
 from dermiq.knowledge.check import score_answer
 from dermiq.knowledge.retrieve import statement

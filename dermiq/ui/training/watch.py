@@ -382,7 +382,9 @@ def _evaluating(judging: Run) -> Markup:
     if not judging.is_live:
         return Markup("")
     said = f"{status.step} of {status.total} images" if status.total else status.reason or "Loading the model."
-    bar = fill('<progress value="{d}" max="{t}" aria-label="Images evaluated"></progress>', d=status.step, t=status.total)
+    bar = fill(
+        '<progress value="{d}" max="{t}" aria-label="Images evaluated"></progress>', d=status.step, t=status.total
+    )
     return fill(
         '<p class="dq-run-step" role="status">Evaluating, as the run {name}. {bar}<span class="dq-num">{said}</span></p>',
         name=judging.name,
