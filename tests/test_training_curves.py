@@ -6,15 +6,23 @@ import json
 import math
 import os
 import re
+import shutil
 import threading
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from markupsafe import Markup
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
 
 from dermiq.types import CLASSES
+from dermiq.ui.serving import CONTENT_POLICY
 from dermiq.ui.training import curves
 from dermiq.ui.training.curves import CHARTS, Series, payload, thin, update
 from train.run_folder import seal
@@ -83,6 +91,17 @@ def test_a_resumed_run_loses_the_steps_that_it_computes_again(tmp_path: Path, re
     else:
         (folder / "metrics.jsonl").write_text("".join(lines + again))
     assert column(folder) == [(n, float(n) if n <= 10 else -1.0) for n in range(1, 41)]
+
+
+def test_a_replaced_file_is_read_again_although_it_ends_as_before(tmp_path: Path) -> None:
+    folder = make_run(tmp_path)
+    log(folder, {"step": 1, "loss": 1.0}, {"step": 2, "loss": 2.0}, {"step": 3, "loss": 3.0}, {"step": 4, "loss": 4.0})
+    assert column(folder)[0] == (1, 1.0)
+    (folder / "new").write_text(
+        (folder / "metrics.jsonl").read_text().replace("1.0", "7.0") + '{"step": 5, "loss": 5.0}\n'
+    )
+    os.replace(folder / "new", folder / "metrics.jsonl")
+    assert column(folder) == [(1, 7.0), (2, 2.0), (3, 3.0), (4, 4.0), (5, 5.0)]
 
 
 def test_a_run_whose_figures_went_away_is_empty(tmp_path: Path) -> None:
@@ -385,6 +404,7 @@ def test_a_run_without_figures_says_so(tmp_path: Path) -> None:
         (7.5e-05, "", "7.5e-5"),
         (-1.33386e-07, "", "−1.33e-7"),
         (12345.6, "", "12,346"),
+        (999.6, "", "1,000"),
         (2e12, "", "2e12"),
         (0.9677, "%", "96.8\u202f%"),
         (1.0, "%", "100\u202f%"),
@@ -422,3 +442,136 @@ def test_the_benchmark_says_what_it_measured() -> None:
     assert re.fullmatch(
         r"600 steps of \d+ figures: \d+ kB are sent\. First look .* ms\.", curves.benchmark(600, looks=3)
     )
+
+
+# --- in a browser --------------------------------------------------------------------------
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+FLAGS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
+PAGE = """<!doctype html><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{policy}">
+<style>{css}</style>{head}<div id="part">{html_template}</div><script>
+let given, events = [];
+const element = document.getElementById("part"), props = {{ value: "" }};
+const watch = (name, update) => (given = update), trigger = (name, detail) => events.push([name, detail.value]);
+const give = (value) => ((props.value = value), given());
+{js_on_load}
+</script>"""
+
+
+class Plots:
+    """The component alone in a page with the content policy of the app."""
+
+    def __init__(self, folder: Path) -> None:
+        args = curves.component_args()
+        policy = CONTENT_POLICY.replace("'self'", "'self' file:")
+        page = PAGE.format(
+            policy=policy, css=curves.css(), **{k: v for k, v in args.items() if k != "apply_default_css"}
+        )
+        (folder / "page.html").write_text(page, encoding="utf-8")
+        options = webdriver.ChromeOptions()
+        options.binary_location = str(CHROMIUM)
+        for flag in FLAGS:
+            options.add_argument(flag)
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+        self.driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(str(DRIVER)))
+        self.driver.get((folder / "page.html").as_uri())
+
+    def give(self, *values: Markup | None) -> None:
+        """New values, one a frame."""
+        code = """const [values, done] = arguments, next = () => {
+            if (!values.length) return done();
+            give(values.shift());
+            requestAnimationFrame(next);
+        };
+        next();"""
+        self.driver.execute_async_script(code, [str(value) for value in values])
+
+    def js(self, code: str) -> Any:
+        return self.driver.execute_script("return " + code)
+
+    def until(self, code: str) -> None:
+        WebDriverWait(self.driver, 60, 0.1).until(lambda _: self.js(code), code)
+
+    def held(self) -> tuple[float, int]:
+        """Megabytes of the heap after a forced collection, and nodes."""
+        for _ in range(3):
+            self.driver.execute_cdp_cmd("HeapProfiler.collectGarbage", {})
+        bytes_used = self.driver.execute_cdp_cmd("Runtime.getHeapUsage", {})["usedSize"]
+        return bytes_used / 1e6, self.js("document.getElementsByTagName('*').length")
+
+    def errors(self) -> list[str]:
+        return [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] == "SEVERE"]
+
+
+@pytest.fixture
+def plots(tmp_path: Path) -> Iterator[Plots]:
+    page = Plots(tmp_path)
+    yield page
+    errors = page.errors()
+    page.driver.quit()
+    assert not errors
+
+
+in_browser = [
+    pytest.mark.browser,
+    pytest.mark.skipif(
+        not ((CHROMIUM and DRIVER) or os.environ.get("CI")), reason="chromium and chromium-driver are not installed"
+    ),
+]
+
+
+class TestInABrowser:
+    pytestmark = in_browser
+
+    def test_a_run_is_drawn_followed_and_zoomed(self, plots: Plots, tmp_path: Path) -> None:
+        folder = make_run(tmp_path)
+        plots.give(update([folder]).html)
+        assert plots.js("document.querySelector('.dq-curves').hidden")
+        assert curves.NEW_RUN in plots.js("document.body.innerText")
+        log(folder, *({"step": n, "reward": n / 100, "loss": -n} for n in range(1, 101)))
+        plots.give(update([folder]).html)
+        plots.until("document.querySelectorAll('.dq-curve canvas').length === 1")  # the loss lies below the fold
+        assert "Last: training 1" in plots.js("document.querySelector('.dq-curve-plot').ariaLabel")
+        plots.js("window.canvas = document.querySelector('canvas')")
+        log(folder, {"step": 101, "reward": 2.0, "loss": -1})
+        plots.give(update([folder]).html)
+        assert "Last: training 2" in plots.js("document.querySelector('.dq-curve-plot').ariaLabel")
+        assert plots.js("window.canvas === document.querySelector('canvas')"), "the plot is kept"
+        first, last = plots.driver.find_elements(By.CSS_SELECTOR, ".dq-curves-bar input[type=text]")
+        for field, step in ((first, "20"), (last, "40")):
+            field.send_keys(Keys.CONTROL + "a")
+            field.send_keys(step, Keys.TAB)
+        plots.until("events.length && events[events.length - 1].join() === 'range,20,40'")
+        plots.driver.find_element(By.CSS_SELECTOR, "[data-do=whole]").click()
+        plots.until("events[events.length - 1].join() === 'range,'")
+
+    def test_arrow_keys_read_a_plot(self, plots: Plots, tmp_path: Path) -> None:
+        folder = make_run(tmp_path)
+        log(folder, *({"step": n, "reward": n / 2} for n in range(1, 11)))
+        plots.give(update([folder]).html)
+        plots.until("document.querySelector('.dq-curve canvas')")
+        plot = plots.driver.find_element(By.CSS_SELECTOR, ".dq-curve-plot")
+        plot.send_keys(Keys.END, Keys.ARROW_LEFT)
+        plots.until("document.querySelector('[role=status].dq-curve-readout').textContent.includes('step 9')")
+        assert "4.5" in plots.js("document.querySelector('.dq-curve-readout').textContent")
+
+    def test_python_and_the_page_write_figures_alike(self, plots: Plots) -> None:
+        values = [0, 1, 1.5749, -12.931, 0.000133, 7.5e-5, -1.33386e-7, 999.6, 1000, 12345.6, 2e12, 0.1, 123.4]
+        for unit in ("", "%"):
+            written = plots.js(f"{json.dumps(values)}.map((v) => dermiqCurves.figure(v, {unit!r}))")
+            assert written == [curves.figure(value, unit) for value in values]
+
+    def test_many_updates_leave_nothing_behind(self, plots: Plots, tmp_path: Path) -> None:
+        folder, rng = make_run(tmp_path), np.random.default_rng(0)
+        log(folder, *({"step": n, "reward": rng.normal(), "kl": rng.random()} for n in range(2000)))
+        values = []
+        for n in range(2000, 2060):
+            log(folder, {"step": n, "reward": rng.normal(), "kl": rng.random()})
+            values.append(update([folder]).html)
+        plots.give(*values)
+        before, nodes = plots.held()
+        for _ in range(5):
+            plots.give(*values)
+        after, nodes_after = plots.held()
+        assert nodes_after == nodes
+        assert after - before < 1, f"the heap grew from {before:.2f} to {after:.2f} MB in 300 updates"

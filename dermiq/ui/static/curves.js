@@ -39,7 +39,7 @@ window.dermiqCurves = window.dermiqCurves || (() => {
     const size = Math.abs(value);
     let text;
     if (size >= 1e9 || (size && size < 1e-4)) text = value.toExponential(2).replace(/\.?0*e\+?/, "e");
-    else if (size >= 1000) text = Math.round(value).toLocaleString("en");
+    else if (size >= 999.5) text = Math.round(value).toLocaleString("en");
     else text = String(Number(value.toPrecision(3)));
     return text.replace("-", value < 0 ? "−" : "-");
   }

@@ -519,7 +519,7 @@ def figure(value: float, unit: str = "") -> str:
     if unit == "%":
         return f"{figure(value * 100)}{THIN}%"
     size = abs(value)
-    text = f"{value:,.0f}" if 1000 <= size < 1e9 else f"{value:.3g}" if size >= 1e-4 else f"{value:.2e}"
+    text = f"{value:,.0f}" if 999.5 <= size < 1e9 else f"{value:.3g}" if size >= 1e-4 else f"{value:.2e}"
     if "e" in text:
         digits, power = text.split("e")
         text = f"{digits.rstrip('0').rstrip('.') if '.' in digits else digits}e{int(power)}" if value else "0"
