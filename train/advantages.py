@@ -167,7 +167,7 @@ def _bounded(shaping: Tensor) -> Tensor:
     return distance / distance.abs().amax(1, keepdim=True).clamp(min=1)
 
 
-Estimator = Callable[[GroupRewards, "AdvantageSettings"], Tensor]
+Estimator = Callable[[GroupRewards, "AdvantageSettings"], "Tensor"]
 ESTIMATORS: Mapping[str, Estimator] = {
     "grpo": lambda rewards, _: grpo(rewards.total),
     "dr_grpo": lambda rewards, _: dr_grpo(rewards.total),
