@@ -112,7 +112,8 @@ def _row(run: Run, *, place: int, selected: bool, ticked: bool, now: float) -> M
     return fill(
         '<li data-key="run {name}" class="dq-row{here}"><input type="checkbox" data-event="tick" data-index="{turn}" '
         'data-text="{name}" aria-label="Compare {name}"{ticked}>'
-        '<div class="dq-row-parts"><div class="dq-row-name"><button type="button" class="dq-link" data-event="select" data-text="{name}"{now}>'
+        '<div class="dq-row-parts"><div class="dq-row-name">'
+        '<button type="button" class="dq-link" data-event="select" data-text="{name}"{now}>'
         "{name}</button><span>{stage} · {state}</span>{why}</div>"
         '<div class="dq-row-step">{progress}</div><div class="dq-row-figure">{spark}</div>'
         '<div class="dq-row-time">{time}</div></div></li>',
