@@ -175,7 +175,7 @@ def _figure(run: Run, found: Figures) -> Markup:
         '{spark}<span class="dq-num">{name} {value}</span>',
         spark=spark(trend, f"{name} of {run.name}: first {figure(trend[0])}, now {figure(trend[-1])}"),
         name=name,
-        value=figure(found.last[name]),
+        value=figure(found.last.get(name, trend[-1])),
     )
 
 
