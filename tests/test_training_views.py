@@ -546,7 +546,14 @@ def test_one_question_over_training(tmp_path: Path) -> None:
 
 def test_runs_without_samples_say_why(tmp_path: Path) -> None:
     assert "No completion was drawn yet." in _groups(_run(tmp_path, "a"))
-    assert "This stage draws no completions" in _groups(_run(tmp_path, "b", stage="sft"))
+    assert "Only GRPO++ draws completions" in _groups(_run(tmp_path, "b", stage="sft"))
+
+
+@pytest.mark.parametrize("state", CAN)
+def test_no_button_becomes_another_one_under_the_hand(tmp_path: Path, state: str) -> None:
+    run = _run(tmp_path, "a", state=state, checkpoints=(10, 20), final=state == "finished", step=22, total=40)
+    keys = re.findall(r'<button[^>]* data-key="([^"]*)"', _head(run))
+    assert len(keys) == len(set(keys)) == _head(run).count("<button")
 
 
 def test_a_picture_is_shown_where_there_is_one(tmp_path: Path) -> None:

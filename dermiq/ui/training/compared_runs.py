@@ -124,8 +124,9 @@ def _comparable(runs: Sequence[Run], found: Sequence[Mapping[str, Any]]) -> Mark
 def _figures(runs: Sequence[Run]) -> Markup:
     """Means over the newest logged values, because a single step says little."""
     found = [figures(run.folder) for run in runs]
-    names = dict.fromkeys(name for one in found for name in one.last if not LEFT_OUT.fullmatch(name))
+    names = dict.fromkeys(name for one in found for line in one.newest for name in line if not LEFT_OUT.fullmatch(name))
     means = {name: [one.mean(name) for one in found] for name in names}
+    means = {name: values for name, values in means.items() if values.count(None) < len(values)}
     if not means:
         return Markup('<p class="dq-placeholder">None of them has logged a step yet.</p>')
     cells = {name: ["–" if mean is None else figure(mean) for mean in values] for name, values in means.items()}

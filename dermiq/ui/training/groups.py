@@ -65,7 +65,7 @@ def html(
 
 
 _NONE_YET = "No completion was drawn yet. The first are here after the first step."
-_NEVER = "This stage draws no completions: it learns from texts that are given. Only GRPO++ has samples."
+_NEVER = "Only GRPO++ draws completions as it trains. This stage learns from texts that were there before."
 
 
 def nearest(steps: Sequence[int], wanted: int | None) -> int:

@@ -28,6 +28,7 @@ FIRST, JUDGED, NEWEST = 4, 1000, 64  # lines that are kept: of the start, of eva
 POINTS = 120  # of a trend at most
 SOME = 10  # newest values that a mean is taken over
 TRENDS = ("reward", "loss")
+EVALUATED = b'"eval_'  # how the names of an evaluation's figures begin
 
 Line = Mapping[str, Any]
 
@@ -94,7 +95,7 @@ class Figures:
 
     telling: tuple[Line, ...] = ()  # the first, the evaluations' and the newest lines, in their order
     newest: tuple[Line, ...] = ()
-    last: Mapping[str, float] = field(default_factory=dict)  # the last value of everything
+    last: Mapping[str, float] = field(default_factory=dict)  # of everything whose last value is a number
     trends: Mapping[str, tuple[float, ...]] = field(default_factory=dict)  # of TRENDS, oldest first
 
     def mean(self, name: str) -> float | None:
@@ -135,25 +136,25 @@ class Metrics(Growing):
         self._first: list[tuple[int, Line]] = []
         self._judged: deque[tuple[int, Line]] = deque(maxlen=JUDGED)
         self._newest: deque[tuple[int, Line]] = deque(maxlen=NEWEST)
-        self._last: dict[str, float] = {}
+        self._last: dict[str, Any] = {}
         self._trends = {name: Trend() for name in TRENDS}
         self._found: Figures | None = Figures()
 
     def take(self, offset: int, line: bytes) -> None:
+        """Called ten thousand times when a long run is opened: what can be done once, at the end, is done there."""
         self._found = None
         values = parsed(line)
         numbered = (self._count, values)
         self._count += 1
         if len(self._first) < FIRST:
             self._first.append(numbered)
-        if any(name.startswith("eval_") for name in values):
+        if EVALUATED in line:
             self._judged.append(numbered)
         self._newest.append(numbered)
-        for name, value in values.items():
-            if (number := as_number(value)) is not None:
-                self._last[name] = number
-                if name in self._trends:
-                    self._trends[name].add(number)
+        self._last |= values
+        for name, trend in self._trends.items():
+            if (number := as_number(values.get(name))) is not None:
+                trend.add(number)
 
     def figures(self) -> Figures:
         with self.lock:
@@ -163,7 +164,9 @@ class Metrics(Growing):
                 self._found = Figures(
                     telling=tuple(kept[number] for number in sorted(kept)),
                     newest=tuple(line for _, line in self._newest),
-                    last=dict(self._last),
+                    last={
+                        name: number for name, value in self._last.items() if (number := as_number(value)) is not None
+                    },
                     trends={name: trend.values() for name, trend in self._trends.items()},
                 )
             return self._found

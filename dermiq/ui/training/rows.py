@@ -78,7 +78,8 @@ def _tools(sort: str, find: str) -> Markup:
     )
     return fill(
         '<div class="dq-tools" data-fields=""><label>Find '
-        '<input type="search" class="dq-field" name="find" data-event="find" value="{f}" maxlength="100" placeholder="name, stage or state"></label>'
+        '<input type="search" class="dq-field" name="find" data-event="find" value="{f}" '
+        'maxlength="100" placeholder="name, stage or state"></label>'
         '<label>Sort <select class="dq-field" name="sort" data-event="sort">{c}</select></label></div>',
         f=find,
         c=choices,
@@ -111,10 +112,11 @@ def _row(run: Run, *, place: int, selected: bool, ticked: bool, now: float) -> M
     return fill(
         '<li data-key="run {name}" class="dq-row{here}"><input type="checkbox" data-event="tick" data-index="{turn}" '
         'data-text="{name}" aria-label="Compare {name}"{ticked}>'
-        '<div class="dq-row-name"><button type="button" class="dq-link" data-event="select" data-text="{name}"{now}>'
+        '<div class="dq-row-parts"><div class="dq-row-name">'
+        '<button type="button" class="dq-link" data-event="select" data-text="{name}"{now}>'
         "{name}</button><span>{stage} · {state}</span>{why}</div>"
         '<div class="dq-row-step">{progress}</div><div class="dq-row-figure">{spark}</div>'
-        '<div class="dq-row-time">{time}</div></li>',
+        '<div class="dq-row-time">{time}</div></div></li>',
         name=run.name,
         here=" dq-here" if selected else "",
         turn=0 if ticked else 1,
@@ -173,7 +175,7 @@ def _figure(run: Run, found: Figures) -> Markup:
         '{spark}<span class="dq-num">{name} {value}</span>',
         spark=spark(trend, f"{name} of {run.name}: first {figure(trend[0])}, now {figure(trend[-1])}"),
         name=name,
-        value=figure(found.last[name]),
+        value=figure(found.last.get(name, trend[-1])),
     )
 
 

@@ -148,7 +148,8 @@ def _rename(run: Run) -> Markup:
     return fill(
         '<details class="dq-menu" data-key="rename"><summary class="dq-link">Rename</summary>'
         "<label>New name, then Enter "
-        '<input type="text" class="dq-field" name="rename" data-event="rename" data-index="{name}" value="{name}" maxlength="100" spellcheck="false"></label></details>',
+        '<input type="text" class="dq-field" name="rename" data-event="rename" data-index="{name}" value="{name}" '
+        'maxlength="100" spellcheck="false"></label></details>',
         name=run.name,
     )
 
@@ -267,7 +268,8 @@ def _with_weights(run: Run, has: Weights, answering: str) -> Iterator[Markup]:
 def _note(run: Run, note: str) -> Markup:
     return fill(
         '<label class="dq-note" data-key="note">Note '
-        '<textarea rows="2" class="dq-field" name="note" data-event="note" data-index="{name}" maxlength="{most}" placeholder="What this run is for, what came of it">{note}</textarea></label>',
+        '<textarea rows="2" class="dq-field" name="note" data-event="note" data-index="{name}" '
+        'maxlength="{most}" placeholder="What this run is for, what came of it">{note}</textarea></label>',
         name=run.name,
         most=NOTE_LENGTH,
         note=note,
