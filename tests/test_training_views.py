@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -16,7 +16,7 @@ import pytest
 from dermiq.types import CLASSES
 from dermiq.ui.training import compared_runs, groups, reading, rows, watch, words
 from tests.tiny_stage import TinyConfig
-from train import hints, runs
+from train import hints, runs, work
 from train.grpo import GRPOConfig
 from train.metrics import classification_figures
 from train.options import as_dict, make
@@ -215,7 +215,7 @@ def test_without_runs_one_click_starts_the_example() -> None:
 
 def test_a_real_run_as_a_row(tmp_path: Path) -> None:
     folder = runs.create(TinyConfig(steps=4, seconds=0.0), name="real", root=tmp_path)
-    runs.work(folder)
+    work.work(folder)
     html = _rows([runs.load_run(folder)], selected="real", ticked={"real"})
     assert "4 / 4 steps" in _text(html)
     assert "finished" in _text(html)
@@ -441,12 +441,11 @@ def test_an_evaluation_that_is_not_there_yet(tmp_path: Path) -> None:
     run = _run(tmp_path, "a", final=True)
     assert "Not evaluated yet" in _text(watch.evaluation(run))
     assert ("evaluate", "final") in _events(watch.evaluation(run))
-    going = run.folder / "evaluation.status.json"
-    write_json(going, {"state": "running", "done": 40, "total": 200})
-    assert "40 of 200 images" in _text(watch.evaluation(run))
-    assert _events(watch.evaluation(run)) == []
-    write_json(going, {"state": "failed", "reason": "The data folder is not there."})
-    assert "The evaluation failed: The data folder is not there." in _text(watch.evaluation(run))
+    going = _run(tmp_path, "e", stage="evaluation", state="running", step=40, total=200)
+    assert "40 of 200 images" in _text(watch.evaluation(run, going))
+    assert _events(watch.evaluation(run, going)) == []
+    failed = _run(tmp_path, "f", stage="evaluation", state="failed", reason="The data folder is not there.")
+    assert "The evaluation f failed: The data folder is not there." in _text(watch.evaluation(run, failed))
     assert _events(watch.evaluation(_run(tmp_path, "b"))) == []
 
 
@@ -469,8 +468,9 @@ def _sample(step: int, **other: Any) -> dict[str, Any]:
     }
 
 
-def _verdicts(text: str, diagnosis: str | None) -> list[tuple[str, str, str]]:
-    assert diagnosis == "mel"
+def _verdicts(sample: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    text = sample["completion"]
+    assert sample["diagnosis"] == "mel"
     known = [(SUPPORTED, "supported", "An atypical network is typical."), (DENIED, "contradicted", "It is <b>not</b>.")]
     return [claim for claim in known if claim[0] in text]
 
@@ -502,7 +502,7 @@ def test_a_mark_stands_behind_each_sentence_that_was_checked(tmp_path: Path) -> 
     html = _groups(_learning(tmp_path, [_sample(1)], size=1))
     assert f'dq-supported">{SUPPORTED}</span><span class="dq-mark dq-supported"' in html
     assert 'aria-label="Contradicted. It is &lt;b&gt;not&lt;/b&gt;."' in html
-    unread = groups.marked("Nothing to check.", "mel", lambda text, diagnosis: [("Elsewhere.", "supported", "")])
+    unread = groups.marked("Nothing to check.", [("Elsewhere.", "supported", "")])
     assert unread == "Nothing to check."
 
 

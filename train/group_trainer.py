@@ -38,7 +38,7 @@ from train.group_loss import GroupLoss, accumulate_gradients, log_probabilities
 from train.memory import map_large_blocks, release
 from train.policy_loss import LossSettings, Normaliser, Targets, token_weights
 from train.prefix import Group, reference, split_batch
-from train.rewards import completion_text
+from train.rewards import completion_text, read_findings
 from train.rollout import Sampler, SamplingSettings
 
 log = logging.getLogger(__name__)
@@ -56,11 +56,14 @@ TOWERS = ("vision_tower", "vision_model", "visual")
 _NO_INPUTS = ("batch_size", "compute_entropy", "compute_aux_loss")
 
 
+MEASURED = ("code", "name", "value", "unit", "text", "definition")  # of a finding, in a sample
+
+
 @dataclass(frozen=True)
 class Sample:
     """One completion and what it earned: a line of `samples.jsonl`."""
 
-    step: int  # the first that learns from it, counted as in metrics.jsonl
+    step: int  # the first that learns from it, counted as in metrics.jsonl; of validation, the last before it
     prompt: str  # the last message's text
     completion: str
     diagnosis: str | None
@@ -68,6 +71,24 @@ class Sample:
     reward: float | None  # their weighted sum
     advantage: float
     truncated: bool
+    image: str = ""  # the file that was asked about, where the question says which
+    findings: Sequence[Mapping[str, Any]] = ()  # what was measured of it: evidence for what the completion says
+    validation: bool = False  # nothing was learned from it; the same questions are asked at every evaluation
+
+
+@dataclass(frozen=True)
+class _Case:
+    """What a completion was about."""
+
+    diagnosis: str | None
+    truncated: bool
+    image: str
+    findings: tuple[Mapping[str, Any], ...]
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any], truncated: bool) -> _Case:
+        found = tuple({name: getattr(f, name) for name in MEASURED} for f in read_findings(row.get("findings")))
+        return cls(row.get("diagnosis"), truncated, str(row.get("file") or ""), found)
 
 
 class GroupTrainer(GRPOTrainer):
@@ -111,10 +132,11 @@ class GroupTrainer(GRPOTrainer):
             with reference(bare):  # refuses a model of which something trains outside the adapter
                 pass
         self._rehearsed = not rehearse or bool(self.unshared)
+        self._followed = -1  # the step of the last evaluation that was begun
         self._sampler: Sampler | None = None
         self._sampled: Tensor | None = None  # log-probabilities of the last rollout, where they serve as the old policy
         self._scored: Tensor | None = None  # (all processes' completions, parts)
-        self._cases: list[tuple[str | None, bool]] = []  # diagnosis, truncated: of all processes' completions
+        self._cases: list[_Case] = []  # diagnosis, truncated: of all processes' completions
 
     def train(self, *args: Any, **options: Any) -> Any:
         """TRL's; the model can be saved afterwards."""
@@ -238,7 +260,7 @@ class GroupTrainer(GRPOTrainer):
         self._scored = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
         ends = (*self.eos_token_ids, self._tokenizer.pad_token_id)
         self._cases = gather_object(
-            [(row.get("diagnosis"), ids[-1] not in ends) for row, ids in zip(inputs, completion_ids_list, strict=True)]
+            [_Case.of(row, ids[-1] not in ends) for row, ids in zip(inputs, completion_ids_list, strict=True)]
         )
         return self._scored
 
@@ -263,33 +285,41 @@ class GroupTrainer(GRPOTrainer):
             metrics["advantages/collapse_rate"].append(collapsed)
         assert self._scored is not None
         correctness = self._scored[:, self.reward_func_names.index("correctness")]
-        for diagnosis in sorted({case for case, _ in self._cases if case is not None}):
-            own = torch.tensor([case == diagnosis for case, _ in self._cases], device=totals.device)
+        for diagnosis in sorted({case.diagnosis for case in self._cases if case.diagnosis is not None}):
+            own = torch.tensor([case.diagnosis == diagnosis for case in self._cases], device=totals.device)
             metrics[f"class/{diagnosis}/reward"].append(float(totals[own].nanmean()))
             metrics[f"class/{diagnosis}/correctness"].append(float(correctness[own].nanmean()))
         told = self._logs["advantages"]
         for _ in range(min(len(told), len(advantages))):
             told.pop()
         told.extend(advantages.tolist())
-        if training and self.watch is not None and self.accelerator.is_main_process:
-            self.watch(self._samples(totals, advantages))
+        if self.watch is not None and self.accelerator.is_main_process and (training or self._is_followed()):
+            self.watch(self._samples(totals, advantages, training=training))
 
-    def _samples(self, totals: Tensor, advantages: Tensor) -> list[Sample]:
+    def _is_followed(self) -> bool:
+        """Of every evaluation the first batch is kept: the same questions each time."""
+        is_first, self._followed = self._followed != self.state.global_step, self.state.global_step
+        return is_first
+
+    def _samples(self, totals: Tensor, advantages: Tensor, *, training: bool) -> list[Sample]:
         assert self._scored is not None
         count = len(advantages)
         prompts, texts = (list(self._logs[name])[-count:] for name in ("prompt", "completion"))
         return [
             Sample(
-                step=self.state.global_step + 1,
+                step=self.state.global_step + training,
                 prompt=prompt if isinstance(prompt, str) else completion_text(prompt[-1:]),
                 completion=completion_text(text),
-                diagnosis=diagnosis,
+                diagnosis=case.diagnosis,
                 rewards={n: _number(v) for n, v in zip(self.reward_func_names, scores, strict=True)},
                 reward=_number(total),
                 advantage=advantage,
-                truncated=truncated,
+                truncated=case.truncated,
+                image=case.image,
+                findings=case.findings,
+                validation=not training,
             )
-            for prompt, text, (diagnosis, truncated), scores, total, advantage in zip(
+            for prompt, text, case, scores, total, advantage in zip(
                 prompts, texts, self._cases, self._scored.tolist(), totals.tolist(), advantages.tolist(), strict=True
             )
         ]

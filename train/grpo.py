@@ -101,6 +101,7 @@ class Asker:
             "prompt": self._turns(self._asked[row]),
             "diagnosis": row.label,
             "findings": list(case.findings),
+            "file": row.image,
         }
 
     def _ask(self, case: Case) -> list[dict[str, Any]]:

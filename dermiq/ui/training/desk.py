@@ -9,19 +9,23 @@ A part is sent only where it differs from what the visitor has. Everything that 
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from markupsafe import Markup
+from PIL import Image
 
 from dermiq.errors import DermIQError, InputError
 from dermiq.knowledge import Graph, check_claims
-from dermiq.ui.markup import fill
+from dermiq.ui.markup import data_url, fill
 from dermiq.ui.training import compared_runs, curves, exports, form_page, groups, rows, watch
 from dermiq.ui.training.access import Access, impossible
 from dermiq.ui.training.beside import Beside
@@ -32,6 +36,7 @@ from train.cases import DATA_SETS
 from train.data import data_folder
 from train.evaluation import EvaluationConfig
 from train.pipeline import PipelineConfig
+from train.rewards import read_findings
 from train.runs import Run
 from train.stage import StageConfig
 
@@ -83,7 +88,7 @@ class TrainingRoom:
         self._graph = graph
         self._lock = threading.RLock()
         self._runs: tuple[float, list[Run]] = (0.0, [])
-        self.verdicts = lru_cache(maxsize=2000)(self._verdicts)
+        self._judged = lru_cache(maxsize=2000)(self._judge)
 
     @cached_property
     def impossible(self) -> str:
@@ -157,7 +162,7 @@ class TrainingRoom:
         if desk.view == "overview":
             made["curves"] = self._curves(desk, [run])
         elif desk.view == "samples":
-            made["body"] = groups.html(run, desk.step, verdicts=self.verdicts, group=desk.group)
+            made["body"] = groups.html(run, desk.step, verdicts=self.verdicts, group=desk.group, picture=picture)
         elif desk.view == "log":
             made["body"] = watch.log(run)
         elif desk.view == "config":
@@ -173,10 +178,15 @@ class TrainingRoom:
         desk.shown[key] = found.signature
         return Markup(desk.shown.get("curves", "")) if found.html is None else found.html
 
-    def _verdicts(self, text: str, diagnosis: str | None) -> tuple[tuple[str, str, str], ...]:
-        """Each sentence, what the graph says of it, and the fact that decides."""
+    def verdicts(self, sample: Mapping[str, Any]) -> Sequence[tuple[str, str, str]]:
+        """Each sentence of a sample, what graph and measurements say of it, and the fact that decides."""
+        key = json.dumps([sample.get(name) for name in ("completion", "diagnosis", "findings")])
+        return self._judged(key)
+
+    def _judge(self, key: str) -> tuple[tuple[str, str, str], ...]:
+        text, diagnosis, findings = json.loads(key)
         graph = self._graph()
-        claims = check_claims(graph, text, diagnosis=diagnosis)
+        claims = check_claims(graph, text or "", findings=read_findings(findings), diagnosis=diagnosis)
         return tuple(
             (c.text, c.verdict, " ".join(graph.fact(i).text for i in c.fact_ids[:2]) or c.note) for c in claims
         )
@@ -459,6 +469,22 @@ def sign_in(refused: str) -> Markup:
 
 def _checking(config: StageConfig, check_memory: bool) -> StageConfig:
     return config if check_memory else replace(config, check_memory=False)
+
+
+@lru_cache(maxsize=32)
+def _thumbnail(path: str) -> Markup | None:
+    try:
+        with Image.open(path) as image:
+            pixels = np.asarray(image.convert("RGB"))
+    except OSError:  # the data lies elsewhere now
+        return None
+    return fill('<img src="{url}" alt="The image that was asked about" width="160">', url=data_url(pixels, longest=320))
+
+
+def picture(sample: Mapping[str, Any]) -> Markup | None:
+    """The image that a sample is about, inside the page."""
+    path = sample.get("image")
+    return _thumbnail(path) if isinstance(path, str) and path else None
 
 
 def _judging(run: Run, found: list[Run]) -> Run | None:

@@ -21,8 +21,8 @@ from dermiq.ui.training.reading import Line, as_number
 from dermiq.ui.training.words import class_name, counted, figure, signed
 from train.runs import Run
 
-Verdicts = Callable[[str, "str | None"], Sequence[tuple[str, str, str]]]
-"""Of a text and its diagnosis: (sentence, "supported" | "contradicted" | "not_covered", what the fact says)."""
+Verdicts = Callable[[Line], Sequence[tuple[str, str, str]]]
+"""Of a sample's completion: (sentence, "supported" | "contradicted" | "not_covered", what the fact says)."""
 Picture = Callable[[Line], "Markup | None"]
 """The image that a sample is about, where its line says which."""
 
@@ -129,9 +129,10 @@ def _which(run: Run, place: int, count: int) -> Markup:
 def _question(sample: Line, picture: Picture) -> Markup:
     image = picture(sample)
     return fill(
-        '<div class="dq-asked">{image}<div><h3>What was asked</h3><p class="dq-prompt">{prompt}</p>'
+        '<div class="dq-asked">{image}<div><h3>{title}</h3><p class="dq-prompt">{prompt}</p>'
         "<p>Right answer: <strong>{answer}</strong></p></div></div>",
         image=image or "",
+        title="A validation question: nothing is learned from it" if sample.get("validation") else "What was asked",
         prompt=sample.get("prompt") or "",
         answer=class_name(sample.get("diagnosis")),
     )
@@ -177,7 +178,7 @@ def _card(sample: Line, weights: Mapping[str, Any], verdicts: Verdicts) -> Marku
         advantage=signed(advantage),
         cut=Markup('<span class="dq-tag dq-tag-absent">cut off</span>') if sample.get("truncated") else "",
         parts=_parts(sample.get("rewards") or {}, weights),
-        text=marked(str(sample.get("completion") or ""), sample.get("diagnosis"), verdicts),
+        text=marked(str(sample.get("completion") or ""), verdicts(sample)),
     )
 
 
@@ -206,9 +207,8 @@ def _bar(value: float | None) -> Markup:
     )
 
 
-def marked(text: str, diagnosis: str | None, verdicts: Verdicts) -> Markup:
+def marked(text: str, found: Sequence[tuple[str, str, str]]) -> Markup:
     """The text with a mark behind each sentence that was checked; the fact is in the mark's title."""
-    found = list(verdicts(text, diagnosis))
     claims = [Claim(sentence, verdict) for sentence, verdict, _ in found if verdict in VERDICTS]  # type: ignore[arg-type]
     facts = [fact for _, verdict, fact in found if verdict in VERDICTS]
     out, position = [], 0
@@ -256,8 +256,8 @@ def _over_training(run: Run, drawn: reading.Drawn, sample: Line, here: int) -> M
         )
     else:
         body = Markup(
-            '<p class="dq-placeholder">No question was asked twice yet. One that is asked again, in a later pass over '
-            "the data, is shown here as it changes.</p>"
+            '<p class="dq-placeholder">No question was asked twice yet. With evaluations (the option eval_every) the '
+            "same validation questions are asked at each, and shown here as the answers change.</p>"
         )
     return fill('<section class="dq-over-training"><h3>One question over training</h3>{b}</section>', b=body)
 

@@ -357,7 +357,7 @@ def _environment(values: Mapping[str, Any]) -> Markup:
 
 
 def evaluation(run: Run, judging: Run | None = None) -> Markup:
-    """The figures on images that were not trained on, or the way to them. `judging`: the newest run that evaluates it."""
+    """The figures on images that were not trained on, or the way to them. `judging`: the newest that evaluates it."""
     found = read_evaluation(run.folder)
     parts = [_evaluating(judging)] if judging else []
     running = judging is not None and judging.is_live
@@ -388,7 +388,8 @@ def _evaluating(judging: Run) -> Markup:
         '<progress value="{d}" max="{t}" aria-label="Images evaluated"></progress>', d=status.step, t=status.total
     )
     return fill(
-        '<p class="dq-run-step" role="status">Evaluating, as the run {name}. {bar}<span class="dq-num">{said}</span></p>',
+        '<p class="dq-run-step" role="status">Evaluating, as the run {name}. {bar}'
+        '<span class="dq-num">{said}</span></p>',
         name=judging.name,
         bar=bar if status.total else "",
         said=said,
