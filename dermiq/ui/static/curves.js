@@ -354,9 +354,11 @@ window.dermiqCurves = window.dermiqCurves || (() => {
     // The last value in view, of the line that is drawn in full; null without one.
     function lastIn(u, chart, line, i) {
       const values = column(u, chart, line, i), steps = u.data[0], [from, to] = range();
-      for (let at = u.valToIdx(to); at >= 0 && steps[at] >= from; at -= 1)
-        if (values[at] != null && steps[at] <= to) return { step: steps[at], value: values[at] };
-      return null;
+      let at = u.valToIdx(to);
+      while (at >= 0 && (values[at] == null || steps[at] > to)) at -= 1;
+      if (at < 0 || steps[at] < from) return null;
+      const isLast = steps[at] === line.to && !isSmooth(chart, line, span()); // which is known to all its digits
+      return { step: steps[at], value: isLast ? line.last : values[at] };
     }
 
     // --- what stands at the cursor
