@@ -373,6 +373,16 @@ def test_nothing_is_sent_when_nothing_is_new(tmp_path: Path) -> None:
     assert update([folder], known=first.signature).html is not None
 
 
+def test_visitors_of_the_same_run_share_what_was_made(tmp_path: Path) -> None:
+    folder = make_run(tmp_path)
+    log(folder, {"step": 1, "reward": 1.0})
+    assert update([folder]).html is update([folder]).html
+    for step in range(2, 30):
+        log(folder, {"step": step, "reward": 1.0})
+        update([folder])
+    assert len(curves._made) == curves.MAX_MADE
+
+
 def test_the_table_says_what_the_plots_show(tmp_path: Path) -> None:
     folder = make_run(tmp_path, "a<b>", stage="dpo")
     log(folder, *({"step": n, "rewards/accuracies": n / 8, "logps/chosen": -n / 2} for n in (1, 6, 3)))

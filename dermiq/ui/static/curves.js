@@ -56,13 +56,18 @@ window.dermiqCurves = window.dermiqCurves || (() => {
     });
   }
 
-  // Round values on a logarithmic scale, as few as three where that will do: powers of ten, or what lies between.
+  // Round values on a logarithmic scale: powers of ten, and what lies between where there are fewer than three; never
+  // so close that their labels touch.
   function logarithmic(low, high) {
     const powers = Array.from({ length: Math.ceil(Math.log10(high / low)) + 2 }, (_, i) => Math.floor(Math.log10(low)) + i);
-    const between = (marks) => powers.flatMap((p) => marks.map((m) => Number(`${m}e${p}`))).filter((v) => v >= low && v <= high);
-    const tenths = Array.from({ length: 90 }, (_, i) => 1 + i / 10).map((m) => Number(m.toFixed(1)));
-    const sets = [[1], [1, 2, 5], tenths.filter((m) => Number.isInteger(m * 2)), tenths].map(between);
-    return sets.find((s) => s.length > 2) || sets[3];
+    const tenths = Array.from({ length: 90 }, (_, i) => ((10 + i) / 10).toFixed(1));
+    const gap = Math.log(high / low) / 8, kept = [];
+    for (const marks of [["1"], ["1", "2", "5"], tenths.filter((m) => Number.isInteger(m * 2)), tenths]) {
+      const values = powers.flatMap((p) => marks.map((m) => Number(`${m}e${p}`))).filter((v) => v >= low && v <= high);
+      for (const v of values) if (kept.every((k) => Math.abs(Math.log(v / k)) >= gap)) kept.push(v);
+      if (kept.length > 2) break;
+    }
+    return kept.sort((a, b) => a - b);
   }
 
   const count = (n, one) => `${n.toLocaleString("en")} ${one}${n === 1 ? "" : "s"}`;
@@ -195,7 +200,8 @@ window.dermiqCurves = window.dermiqCurves || (() => {
 
     function limits(chart, low, high, isLog) {
       if (low == null) return isLog ? [0.1, 1] : [0, 1];
-      if (isLog) return [low / 1.1, high * 1.1];
+      const room = high > low ? (high / low) ** 0.06 : 1.1;
+      if (isLog) return [low / room, high * room];
       const flat = Math.abs(high) / 10 || (chart.unit === "%" ? 0.05 : 1);
       const [from, to] = high - low > 1e-12 ? uPlot.rangeNum(low, high, 0.1, true) : [low - flat, high + flat];
       return [low >= 0 ? Math.max(from, 0) : from, chart.unit === "%" && high <= 1 ? Math.min(to, 1) : to];
@@ -348,9 +354,11 @@ window.dermiqCurves = window.dermiqCurves || (() => {
     // The last value in view, of the line that is drawn in full; null without one.
     function lastIn(u, chart, line, i) {
       const values = column(u, chart, line, i), steps = u.data[0], [from, to] = range();
-      for (let at = u.valToIdx(to); at >= 0 && steps[at] >= from; at -= 1)
-        if (values[at] != null && steps[at] <= to) return { step: steps[at], value: values[at] };
-      return null;
+      let at = u.valToIdx(to);
+      while (at >= 0 && (values[at] == null || steps[at] > to)) at -= 1;
+      if (at < 0 || steps[at] < from) return null;
+      const isLast = steps[at] === line.to && !isSmooth(chart, line, span()); // which is known to all its digits
+      return { step: steps[at], value: isLast ? line.last : values[at] };
     }
 
     // --- what stands at the cursor

@@ -40,6 +40,7 @@ from train.run_folder import checkpoints, read_config
 STATIC = Path(__file__).resolve().parent.parent / "static"
 POINTS = 500  # of a series; a plot is about as many pixels wide
 MAX_RUNS = 16  # that are kept in memory
+MAX_MADE = 8  # values that are kept, of some 300 kB each
 TAIL = 64  # bytes before the place where reading ended, by which a file is known again
 GRAIN = 5000  # a value is sent to this fraction of its series' span: finer than a pixel
 STATISTICS = ("first", "last", "low", "high")
@@ -472,7 +473,20 @@ def update(
     """The component's new value, or None in its place where `known`, the signature of the last one, still holds."""
     runs = [series(folder).look() for folder in folders]
     signature = _signature(runs, points, steps)
-    return Update(signature, None if signature == known else html(_payload(runs, points, steps)))
+    return Update(signature, None if signature == known else _made_once(signature, runs, points, steps))
+
+
+_made: OrderedDict[str, Markup] = OrderedDict()  # by signature: visitors who watch the same run share them
+_made_lock = threading.Lock()
+
+
+def _made_once(signature: str, runs: Sequence[Logged], points: int, steps: tuple[int, int] | None) -> Markup:
+    with _made_lock:
+        if signature not in _made:
+            _made[signature] = html(_payload(runs, points, steps))
+        while len(_made) > MAX_MADE:
+            _made.popitem(last=False)
+        return _made[signature]
 
 
 def zoomed(text: str) -> tuple[int, int] | None:
