@@ -214,12 +214,17 @@ class FakeConsultant:
         self.loaded_at = time.monotonic() + loading
         self.failure = ""
         self.evidence = EVIDENCE
+        self.used = ("", "")
 
     def ready(self) -> bool:
         return not self.failure and time.monotonic() >= self.loaded_at
 
     def status(self) -> str:
         return self.failure or ("ready" if self.ready() else "loading the language model ...")
+
+    def use(self, model: str = "", *, name: str = "") -> None:
+        self.used = (model, name)
+        self.name = name or "DermIQ-Nano 0.1"
 
     def read_image(self, data: bytes, *, view: str, taken: str | None) -> Lesion:
         try:

@@ -24,6 +24,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from dermiq.errors import DermIQError, InputError
+from dermiq.judge import statements
 from dermiq.knowledge import Graph, check_claims
 from dermiq.ui.markup import data_url, fill
 from dermiq.ui.training import compared_runs, curves, exports, form_page, groups, rows, watch
@@ -31,6 +32,7 @@ from dermiq.ui.training.access import Access, impossible
 from dermiq.ui.training.beside import Beside
 from dermiq.ui.training.forecast import forecast
 from dermiq.ui.training.form import KINDS, Form
+from dermiq.vlm.parse import parse
 from train import runs
 from train.cases import DATA_SETS
 from train.data import data_folder
@@ -186,7 +188,9 @@ class TrainingRoom:
     def _judge(self, key: str) -> tuple[tuple[str, str, str], ...]:
         text, diagnosis, findings = json.loads(key)
         graph = self._graph()
-        claims = check_claims(graph, text or "", findings=read_findings(findings), diagnosis=diagnosis)
+        text = text or ""
+        claims = check_claims(graph, text, findings=read_findings(findings), diagnosis=diagnosis)
+        claims = statements(claims, parse(text).answer)
         return tuple(
             (c.text, c.verdict, " ".join(graph.fact(i).text for i in c.fact_ids[:2]) or c.note) for c in claims
         )
