@@ -188,6 +188,7 @@ class Form:
     note: str = ""  # a sentence above Start
     estimate: Estimate | None = None
     asked_again: bool = False  # Start was pressed against a red estimate
+    sent: int = 0  # when the browser sent what was read last, in its milliseconds: messages may overtake each other
 
     @classmethod
     def of(cls, stage: str, preset: str = "", *, name: str = "") -> Form:
@@ -224,18 +225,24 @@ class Form:
 
     def given(self, fields: Mapping[str, str]) -> Form:
         """With every field as the browser has it: by name; "data:ham10000" is a box beside the text of "data",
-        "yaml" is there only where its text was changed, "=" is `key`. Unknown names are left out.
+        "yaml" is there only where its text was changed, "=" is `key`, "@" is when it was sent. What is older than what
+        was read, or meant for another preset, changes nothing; unknown names are left out.
         """
         sent = {str(name): str(text) for name, text in fields.items()}
-        if sent.get("=", self.key) != self.key:
+        moment = int(sent["@"]) if re.fullmatch(r"[0-9]{1,15}", sent.get("@", "")) else self.sent
+        if sent.get("=", self.key) != self.key or moment < self.sent:
             return self
+        form = replace(self, sent=moment)
         if "yaml" in sent:
-            return replace(self, name=sent.get("name", self.name)).read_yaml(sent["yaml"])
+            return replace(form, name=sent.get("name", self.name)).read_yaml(sent["yaml"])
+        return form._with_texts(sent)
+
+    def _with_texts(self, sent: Mapping[str, str]) -> Form:
         typed = dict(self.fields) | dict(self._typed(sent))
         kept = {name: text for name, text in typed.items() if text != text_of(value_of(self.base, name))}
         name = sent.get("name", self.name).strip()[: MAX_TEXT + 1]
         if kept == self.fields and name == self.name:
-            return replace(self, note="", asked_again=False)
+            return self  # a message that came late, after the check that a click on Start began
         changed = kept != self.fields
         return replace(
             self,
