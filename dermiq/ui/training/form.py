@@ -46,7 +46,7 @@ TITLES = {
     "qwen25vl_3b_4bit_24gb": "Qwen2.5-VL-3B on a GPU of 24 GB",
 }
 DEFAULTS = "defaults"
-MAX_TEXT, MAX_YAML = 1000, 100_000  # characters
+MAX_TEXT, MAX_YAML = 1000, 50_000  # characters
 SHOWN = 60  # characters of a wrong value that its sentence repeats
 OTHER = "*"  # chosen where a model is typed
 TEXTUAL = ("model", "data", "val", "preferences", "data_folder", "rewards.expert_model")
@@ -143,8 +143,10 @@ def _at_field(message: str, name: str, text: str) -> str:
     """A sentence about an option as its field shows it: with the option's label, and without a long value."""
     if message.startswith(name):
         message = label(name) + message.removeprefix(name)
-    short = text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
-    message = message.replace("is ''", "is empty").replace(repr(text), f"“{short}”").replace(text or "\0", short)
+    message = message.replace("is ''", "is empty")
+    for item in {text, *_items(text)}:
+        short = item if len(item) <= SHOWN else f"{item[:SHOWN]}…"
+        message = message.replace(repr(item), f"“{short}”").replace(item, short) if item else message
     comma = re.fullmatch(r"[+-]?\d+,\d+", text)
     return f"{message} Write decimals with a point: {text.replace(',', '.')}." if comma else message
 
@@ -412,7 +414,9 @@ def _unknown(message: str) -> str | None:
 
 
 def _all_names(kind: Any) -> list[str]:
-    return [option.name for option in options_of(kind)]
+    """Of options and of their groups."""
+    names = [option.name for option in options_of(kind)]
+    return [*names, *{name.rpartition(".")[0] for name in names if "." in name}]
 
 
 def _line_of(text: str, name: str | None) -> int | None:
@@ -444,12 +448,13 @@ def _named(message: str, texts: Mapping[str, str]) -> str | None:
     if not any(name.startswith(f"{group}.") for name in texts):
         return _said(message, texts)
     inner = {name.removeprefix(f"{group}."): text for name, text in texts.items() if name.startswith(f"{group}.")}
-    found = _named(rest, inner) or (next(iter(inner)) if "." in group or group not in KINDS else None)
-    return f"{group}.{found}" if found else None
+    found = _named(rest, inner)
+    return f"{group}.{found}" if found else _said(rest, texts)
 
 
 def _said(message: str, texts: Mapping[str, str]) -> str | None:
-    values = [(message.find(item), name) for name in TEXTUAL if name in texts for item in _items(texts[name])]
+    told = [(name, item) for name in TEXTUAL if name in texts for item in _items(texts[name])]
+    values = [(message.find(item), name) for name, item in told if len(item) > 2 and item not in ("nano", *DATA_SETS)]
     if found := sorted((at, name) for at, name in values if at >= 0):
         return found[0][1]
     words = [(m.start(), m[0].rstrip(".")) for m in re.finditer(r"[A-Za-z_][\w.]*", message)]
@@ -459,9 +464,8 @@ def _said(message: str, texts: Mapping[str, str]) -> str | None:
 
 
 def _items(text: str) -> Sequence[str]:
-    """Of a field's text those values that no other sentence contains by chance."""
+    """A field's text, and what it is where it is a list."""
     try:
-        found = (text.strip(), *split_list(text))
+        return [text.strip(), *split_list(text)]
     except InputError:
-        found = (text.strip(),)
-    return [item for item in found if len(item) > 2 and item not in DATA_SETS and item != "nano"]
+        return [text.strip()]
