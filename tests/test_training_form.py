@@ -14,7 +14,17 @@ from PIL import Image
 
 from dermiq.errors import DataError, InputError
 from dermiq.ui.training import form_page, labels
-from dermiq.ui.training.form import KINDS, MAX_TEXT, MAX_YAML, Estimate, Form, presets, shown_options, split_list, text_of
+from dermiq.ui.training.form import (
+    KINDS,
+    MAX_TEXT,
+    MAX_YAML,
+    Estimate,
+    Form,
+    presets,
+    shown_options,
+    split_list,
+    text_of,
+)
 from dermiq.ui.training.labels import ESSENTIALS, HIDDEN, LABELS, SECTIONS, STAGES, bare, section
 from train import options
 from train.estimate import Part
@@ -379,7 +389,7 @@ RED = Estimate(PARTS, 4_500_000_000, 1_000_000_000, "cpu", 170.0, "As in the las
 def test_an_estimate_is_told_in_words(free: int, word: str) -> None:
     page = str(form_page.html(replace(Form.of("grpo"), estimate=replace(RED, free=free * 10**9))))
     assert word in page
-    assert "4.50 GB" in page
+    assert "4.5 GB" in page.replace("\u202f", " ")
     assert "3 min" in page.replace("\u202f", " ")
     assert "Lower group." in page
 
@@ -389,6 +399,12 @@ def test_a_red_estimate_asks_again() -> None:
     page = str(form_page.html(replace(Form.of("grpo"), estimate=RED, asked_again=True)))
     assert 'data-event="startanyway"' in page
     assert 'data-event="start"' not in page
+
+
+def test_started_anyway_a_run_does_not_end_at_once() -> None:
+    assert not Form.of("grpo").unchecked().config().check_memory
+    config = Form.of("pipeline").unchecked().config()
+    assert not any((config.grpo.check_memory, config.sft.check_memory, config.dpo.check_memory))
 
 
 def test_a_locked_form_says_why_and_takes_nothing() -> None:

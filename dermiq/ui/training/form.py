@@ -301,6 +301,11 @@ class Form:
         given |= {name: _value(known[name], text) for name, text in self.fields.items()}
         return options.from_flags(KINDS[self.stage], given)
 
+    def unchecked(self) -> Form:
+        """The same without the check that would end a run at once for which too little memory is free."""
+        checks = [name for name in shown_options(self.stage) if bare(name) == "check_memory"]
+        return self.given(dict.fromkeys(checks, "false"))
+
     def yaml_text(self) -> str:
         """The file that `--config` takes. Raises InputError where a field is wrong."""
         return options.to_yaml(self.config())
