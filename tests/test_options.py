@@ -76,6 +76,7 @@ def test_help_comes_from_option_or_comment() -> None:
         ({"steps": 0}, "steps is 0; it must be at least 1."),
         ({"steps": 1001}, "steps is 1001; it must be at most 1000."),
         ({"rate": 0}, "rate is 0; it must be more than 0."),
+        ({"rate": "1e99"}, "rate is 1e99; it must be at most 1,000,000,000."),
         ({"rate": ".nan"}, "rate is '.nan'; it must be a number."),
         ({"rate": float("nan")}, "rate is nan; it must be a number."),
         ({"fast": "perhaps"}, "fast is 'perhaps'; it must be true or false."),

@@ -65,8 +65,9 @@ class RewardSettings:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 0 and less than the truth's 1.")
         if self.length_reward not in LENGTH_REWARDS:
             raise ValueError(f"length_reward is {self.length_reward!r}; known are {', '.join(LENGTH_REWARDS)}.")
-        if self.statements < 1 or self.length_words < 1:
-            raise ValueError("statements and length_words must be at least 1.")
+        for name in ("statements", "length_words"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1.")
         if not self.parts:
             raise ValueError("Every part has the weight 0: nothing would be rewarded.")
 

@@ -84,8 +84,12 @@ class StageConfig(ABC):
     keep_checkpoints: int = option(2, "newest checkpoints that are kept", minimum=1)
     eval_every: int = option(0, "steps between two evaluations on val; 0: none", minimum=0)
     patience: int = option(0, "evaluations without a new best after which the training ends; 0: never", minimum=0)
-    export_best: bool = option(True, "final/ is what val judged best, where there were evaluations; no: the last step")
-    export: str = option("merged", "final/ holds the whole model, or LoRA alone", choices=("merged", "adapter"))
+    export_best: bool = option(
+        True, "the result is what val judged best, where there were evaluations; no: the last step"
+    )
+    export: str = option(
+        "merged", "what the result holds: the whole model, or LoRA alone", choices=("merged", "adapter")
+    )
     check_memory: bool = option(True, "end at once where clearly less memory is free than the run is estimated to need")
     push_to_hub: bool = option(False, "send final/ to the Hugging Face hub, as a private model")
     hub_id: str = option("", "under this name: owner/name")

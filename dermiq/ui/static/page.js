@@ -40,8 +40,9 @@ window.dermiq = window.dermiq || (() => {
     }
   }
 
-  // A form's fields ([name] inside [data-fields]) belong to the visitor: a text that is on its way to the server, or
-  // still being typed, stays until the server itself says something else than before.
+  // A form's fields ([name] inside [data-fields]) belong to the visitor: a text that is still being typed, or on its
+  // way to the server, stays until the server itself says something else than it did and than it was sent before.
+  const sent = new WeakMap(); // field -> what was sent of it and has not come back
   const isField = (node) => Boolean(node.name && node.closest("[data-fields]"));
   const current = (field) => (field.type === "checkbox" ? field.checked : field.value);
 
@@ -60,17 +61,23 @@ window.dermiq = window.dermiq || (() => {
 
   function settled(field, before) {
     const now = given(field);
+    const waiting = sent.get(field) || [];
     const typing = field === document.activeElement && before.current !== before.given;
-    put(field, now === before.given || typing ? before.current : now);
+    const outdated = waiting.includes(now) && now !== waiting.at(-1);
+    put(field, now === before.given || typing || outdated ? before.current : now);
+    if (now === waiting.at(-1)) sent.delete(field);
     if (field.nodeName === "SELECT" && field.selectedIndex < 0) field.value = now; // the choice is no longer there
   }
 
   function fieldsOf(target) {
     const form = target.closest("[data-fields]");
     if (!form) return undefined;
-    const fields = { "=": form.dataset.fields };
-    for (const field of form.querySelectorAll("[name]"))
-      if (field.nodeName !== "TEXTAREA" || field.value !== field.defaultValue) fields[field.name] = String(current(field));
+    const fields = { "=": form.dataset.fields, "@": String(Date.now()) };
+    for (const field of form.querySelectorAll("[name]")) {
+      const changed = current(field) !== given(field);
+      if (changed) sent.set(field, [...(sent.get(field) || []), current(field)]);
+      if (changed || field.nodeName !== "TEXTAREA") fields[field.name] = String(current(field));
+    }
     return fields;
   }
 

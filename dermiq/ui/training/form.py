@@ -46,7 +46,7 @@ TITLES = {
     "qwen25vl_3b_4bit_24gb": "Qwen2.5-VL-3B on a GPU of 24 GB",
 }
 DEFAULTS = "defaults"
-MAX_TEXT, MAX_YAML = 1000, 100_000  # characters
+MAX_TEXT, MAX_YAML = 1000, 50_000  # characters
 SHOWN = 60  # characters of a wrong value that its sentence repeats
 OTHER = "*"  # chosen where a model is typed
 TEXTUAL = ("model", "data", "val", "preferences", "data_folder", "rewards.expert_model")
@@ -143,8 +143,10 @@ def _at_field(message: str, name: str, text: str) -> str:
     """A sentence about an option as its field shows it: with the option's label, and without a long value."""
     if message.startswith(name):
         message = label(name) + message.removeprefix(name)
-    short = text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
-    message = message.replace("is ''", "is empty").replace(repr(text), f"“{short}”").replace(text or "\0", short)
+    message = message.replace("is ''", "is empty")
+    for item in {text, *_items(text)}:
+        short = item if len(item) <= SHOWN else f"{item[:SHOWN]}…"
+        message = message.replace(repr(item), f"“{short}”").replace(item, short) if item else message
     comma = re.fullmatch(r"[+-]?\d+,\d+", text)
     return f"{message} Write decimals with a point: {text.replace(',', '.')}." if comma else message
 
@@ -188,6 +190,7 @@ class Form:
     note: str = ""  # a sentence above Start
     estimate: Estimate | None = None
     asked_again: bool = False  # Start was pressed against a red estimate
+    sent: int = 0  # when the browser sent what was read last, in its milliseconds: messages may overtake each other
 
     @classmethod
     def of(cls, stage: str, preset: str = "", *, name: str = "") -> Form:
@@ -224,18 +227,24 @@ class Form:
 
     def given(self, fields: Mapping[str, str]) -> Form:
         """With every field as the browser has it: by name; "data:ham10000" is a box beside the text of "data",
-        "yaml" is there only where its text was changed, "=" is `key`. Unknown names are left out.
+        "yaml" is there only where its text was changed, "=" is `key`, "@" is when it was sent. What is older than what
+        was read, or meant for another preset, changes nothing; unknown names are left out.
         """
         sent = {str(name): str(text) for name, text in fields.items()}
-        if sent.get("=", self.key) != self.key:
+        moment = int(sent["@"]) if re.fullmatch(r"[0-9]{1,15}", sent.get("@", "")) else self.sent
+        if sent.get("=", self.key) != self.key or moment < self.sent:
             return self
+        form = replace(self, sent=moment)
         if "yaml" in sent:
-            return replace(self, name=sent.get("name", self.name)).read_yaml(sent["yaml"])
+            return replace(form, name=sent.get("name", self.name)).read_yaml(sent["yaml"])
+        return form._with_texts(sent)
+
+    def _with_texts(self, sent: Mapping[str, str]) -> Form:
         typed = dict(self.fields) | dict(self._typed(sent))
         kept = {name: text for name, text in typed.items() if text != text_of(value_of(self.base, name))}
         name = sent.get("name", self.name).strip()[: MAX_TEXT + 1]
         if kept == self.fields and name == self.name:
-            return replace(self, note="", asked_again=False)
+            return self  # a message that came late, after the check that a click on Start began
         changed = kept != self.fields
         return replace(
             self,
@@ -291,6 +300,11 @@ class Form:
         known = shown_options(self.stage)
         given |= {name: _value(known[name], text) for name, text in self.fields.items()}
         return options.from_flags(KINDS[self.stage], given)
+
+    def unchecked(self) -> Form:
+        """The same without the check that would end a run at once for which too little memory is free."""
+        checks = [name for name in shown_options(self.stage) if bare(name) == "check_memory"]
+        return self.given(dict.fromkeys(checks, "false"))
 
     def yaml_text(self) -> str:
         """The file that `--config` takes. Raises InputError where a field is wrong."""
@@ -405,7 +419,9 @@ def _unknown(message: str) -> str | None:
 
 
 def _all_names(kind: Any) -> list[str]:
-    return [option.name for option in options_of(kind)]
+    """Of options and of their groups."""
+    names = [option.name for option in options_of(kind)]
+    return [*names, *{name.rpartition(".")[0] for name in names if "." in name}]
 
 
 def _line_of(text: str, name: str | None) -> int | None:
@@ -437,12 +453,13 @@ def _named(message: str, texts: Mapping[str, str]) -> str | None:
     if not any(name.startswith(f"{group}.") for name in texts):
         return _said(message, texts)
     inner = {name.removeprefix(f"{group}."): text for name, text in texts.items() if name.startswith(f"{group}.")}
-    found = _named(rest, inner) or (next(iter(inner)) if "." in group or group not in KINDS else None)
-    return f"{group}.{found}" if found else None
+    found = _named(rest, inner)
+    return f"{group}.{found}" if found else _said(rest, texts)
 
 
 def _said(message: str, texts: Mapping[str, str]) -> str | None:
-    values = [(message.find(item), name) for name in TEXTUAL if name in texts for item in _items(texts[name])]
+    told = [(name, item) for name in TEXTUAL if name in texts for item in _items(texts[name])]
+    values = [(message.find(item), name) for name, item in told if len(item) > 2 and item not in ("nano", *DATA_SETS)]
     if found := sorted((at, name) for at, name in values if at >= 0):
         return found[0][1]
     words = [(m.start(), m[0].rstrip(".")) for m in re.finditer(r"[A-Za-z_][\w.]*", message)]
@@ -452,9 +469,8 @@ def _said(message: str, texts: Mapping[str, str]) -> str | None:
 
 
 def _items(text: str) -> Sequence[str]:
-    """Of a field's text those values that no other sentence contains by chance."""
+    """A field's text, and what it is where it is a list."""
     try:
-        found = (text.strip(), *split_list(text))
+        return [text.strip(), *split_list(text)]
     except InputError:
-        found = (text.strip(),)
-    return [item for item in found if len(item) > 2 and item not in DATA_SETS and item != "nano"]
+        return [text.strip()]

@@ -15,7 +15,6 @@ from dermiq.errors import InputError
 from dermiq.ui.markup import THIN, capital, fill, html_id, join
 from dermiq.ui.training.form import KINDS, OTHER, Estimate, Form, presets, shown_options, split_list, text_of, value_of
 from dermiq.ui.training.labels import CHOICES, ESSENTIALS, HINTS, SECTIONS, STAGES, UNITS, bare, label, section
-from train.estimate import in_words
 from train.options import Option
 from train.pipeline import STAGES as IN_A_ROW
 
@@ -266,7 +265,8 @@ class Drawn:
             return _field(name, self._model(text, error), self._hint(option), error, wide=True)
         titles = _titles(option)
         if titles:
-            return _field(name, self._select(name, titles, text, error), self._hint(option), error)
+            chosen = self._select(name, titles, text, error)
+            return _field(name, chosen, self._hint(option), error, wide=option.is_list)
         is_number = option.item_kind is not str and not option.is_list
         control = _input(name, text, kind="number" if is_number else "text", wrong=bool(error))
         unit = UNITS.get(bare(name))
@@ -378,7 +378,7 @@ def _file(form: Form, *, locked: bool) -> Markup:
         text, command = form.yaml_text(), form.command()
     except InputError:
         text, command = "", ""
-    error = form.errors.get("yaml")
+    error, runs_as_shown = form.errors.get("yaml"), bool(text) and form.yaml is None
     return fill(
         '<details class="dq-fold" data-key="fold-file"{open}><summary>The file that will run</summary>'
         '<p class="dq-hint" id="dqf-yaml-hint">{said}</p>'
@@ -396,10 +396,10 @@ def _file(form: Form, *, locked: bool) -> Markup:
         text=form.yaml if form.yaml is not None else text,
         error=_error("yaml", error),
         save=Markup('<button type="button" class="dq-button" data-event="saveyaml">Save as a file</button>')
-        if text
+        if runs_as_shown
         else "",
         back=_way_back(text) if error and text else "",
-        command=_command(command) if command else "",
+        command=_command(command) if runs_as_shown else "",
     )
 
 
@@ -455,8 +455,9 @@ def _called(name: str) -> str:
 
 def _again() -> Markup:
     return Markup(
-        '<div class="dq-again" role="alert"><p>The run needs more memory than is free. It would probably end with an '
-        "error, and slow this computer down until then.</p>"
+        '<div class="dq-again" role="alert"><p>The run needs clearly more memory than is free, and would probably end '
+        "with an error. Better change what is named above. Starting it anyway turns off check_memory, which would end "
+        "it at once.</p>"
         '<p class="dq-go"><button type="button" class="dq-button" data-event="startanyway">Start anyway</button></p>'
         "</div>"
     )
@@ -464,7 +465,7 @@ def _again() -> Markup:
 
 def _estimate(found: Estimate) -> Markup:
     place = "the CPU" if found.device == "cpu" else f"the GPU ({found.device})"
-    needs = f"About {in_words(found.total)} of memory at the peak; {in_words(found.free)} are free on {place}."
+    needs = f"About {memory(found.total)} of memory at the peak; {memory(found.free)} are free on {place}."
     lower = join(fill("<li>{s}</li>", s=sentence) for sentence in found.lower)
     time = f"About {duration(found.seconds)}. {found.why}" if found.seconds is not None else found.why
     return fill(
@@ -481,13 +482,18 @@ def _estimate(found: Estimate) -> Markup:
             fill(
                 '<tr><th scope="row">{n}</th><td class="dq-num">{b}</td><td>{w}{when}</td></tr>',
                 n=capital(part.name),
-                b=in_words(part.bytes),
+                b=memory(part.bytes),
                 w=capital(part.why),
                 when="" if part.when == "always" else f" ({part.when})",
             )
             for part in found.parts
         ),
     )
+
+
+def memory(count: int) -> str:
+    """Bytes with the digits that an estimate deserves: "4.5 GB", "700 MB"."""
+    return f"{count / 1e9:.1f}{THIN}GB" if count >= 1e9 else f"{count / 1e6:.0f}{THIN}MB"
 
 
 def duration(seconds: float) -> str:
