@@ -136,6 +136,13 @@ window.dermiq = window.dermiq || (() => {
     });
   }
 
+  // Enter in a field does what the button beside it does, where there is just one.
+  document.addEventListener("keydown", (e) => {
+    const form = e.key === "Enter" && e.target.matches("input") && e.target.closest("[data-enter]");
+    const button = form && form.querySelector("button[data-event]");
+    if (button && !button.disabled) button.click();
+  });
+
   // A text file that the visitor chose is read here: its text is the event's value.
   async function read(input, fire) {
     const [file] = input.files;

@@ -243,6 +243,7 @@ class TrainingRoom:
         except Exception:
             log.exception("%s in the training tab failed", event)
             self._tell(desk, event, FAILED)
+        desk.form = replace(desk.form, doing="")
         self._runs = (0.0, [])
         yield self.look(desk)
 
@@ -278,12 +279,10 @@ class TrainingRoom:
 
     def _estimate(self, desk: Desk, said: Said) -> Iterator[None]:
         yield from self._checked(desk, said)
-        if desk.form.is_right:
-            desk.form = replace(desk.form, note="")
 
     def _checked(self, desk: Desk, said: Said) -> Iterator[None]:
         """The form with what the stage refuses, and with an estimate where nothing is refused."""
-        desk.form = replace(desk.form.given(said.fields), note="Looking at model, data and memory.")
+        desk.form = replace(desk.form.given(said.fields), doing="Looking at model, data and memory.")
         yield
         desk.form = desk.form.check()
         if desk.form.is_right and desk.form.estimate is None:
@@ -460,12 +459,12 @@ COMPARING = Markup(
 
 def sign_in(refused: str) -> Markup:
     return fill(
-        '<form class="dq-sign-in" data-fields="admit" data-submit="admit"><h2>Training</h2>'
+        '<section class="dq-sign-in" data-fields="admit" data-enter aria-label="Sign in"><h2>Training</h2>'
         "<p>Runs use this computer for hours, so starting and steering them needs the password of whoever runs it.</p>"
         '<label for="dq-password">Password</label>'
         '<input id="dq-password" class="dq-field" type="password" name="password" autocomplete="current-password" '
         'maxlength="200"{wrong}>{error}'
-        '<p><button type="button" class="dq-button dq-primary" data-event="admit">Sign in</button></p></form>',
+        '<p><button type="button" class="dq-button dq-primary" data-event="admit">Sign in</button></p></section>',
         wrong=Markup(' aria-invalid="true" aria-describedby="dq-refused"') if refused else "",
         error=fill('<p class="dq-error" role="alert" id="dq-refused">{r}</p>', r=refused) if refused else "",
     )

@@ -70,7 +70,8 @@ def html(exported: Exported) -> Markup:
     if exported.folder is None or exported.archive is None:
         return exported.download
     return fill(
-        '<section class="dq-watch dq-exported" data-fields="push" aria-label="Exported"><h3>{run}: {kind} exported</h3>'
+        '<section class="dq-watch dq-exported" data-fields="push" data-enter aria-label="Exported">'
+        "<h3>{run}: {kind} exported</h3>"
         '<p><a href="gradio_api/file={file}" download>Download</a> ({size}, zipped). It also lies in '
         "<code>{folder}</code>.</p>"
         '<details data-key="push"><summary>Send it to the Hugging Face hub</summary>'

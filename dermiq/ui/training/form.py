@@ -189,6 +189,7 @@ class Form:
     yaml: str | None = None  # a text that could not be read, kept
     note: str = ""  # a sentence above Start
     estimate: Estimate | None = None
+    doing: str = ""  # what is being computed for it, a sentence
     asked_again: bool = False  # Start was pressed against a red estimate
     sent: int = 0  # when the browser sent what was read last, in its milliseconds: messages may overtake each other
 

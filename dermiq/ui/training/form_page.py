@@ -55,10 +55,11 @@ def html(
     return fill(
         '<section class="dq-form" data-fields="{key}" aria-label="New run">{locked}'
         '<fieldset class="dq-plain"{off}>{first}{essentials}{rest}</fieldset>{file}'
-        '<fieldset class="dq-plain dq-launch"{off}>{launch}</fieldset></section>',
+        '<fieldset class="dq-plain dq-launch"{waits}>{launch}</fieldset></section>',
         key=form.key,
         locked=fill('<p class="dq-locked" role="status">{why}</p>', why=locked) if locked else "",
         off=Markup(" disabled") if locked else "",
+        waits=Markup(" disabled") if locked or form.doing else "",
         first=_first(form),
         essentials=drawn.essentials(),
         rest=drawn.stages() if form.stage == "pipeline" else drawn.all_settings(""),
@@ -90,7 +91,7 @@ def _first(form: Form) -> Markup:
     said = {"stage": STAGES[form.stage][1], "preset": known[form.preset].sentence}
     rows = join(
         fill(
-            '<div class="dq-field dq-wide" data-key="{e}"><label for="dqf-{e}">{t}</label><select id="dqf-{e}" '
+            '<div class="dq-option dq-wide" data-key="{e}"><label for="dqf-{e}">{t}</label><select id="dqf-{e}" '
             'data-event="{e}" aria-describedby="dqf-{e}-hint">{o}</select>'
             '<p class="dq-hint" id="dqf-{e}-hint">{s}</p></div>',
             e=event,
@@ -129,7 +130,7 @@ def _field(
     key = html_id(name)
     labelled = Markup("") if own_label else fill('<label for="dqf-{k}">{t}</label>', k=key, t=label(name))
     return fill(
-        '<div class="dq-field{wide}" data-key="{n}"><div class="dq-label">{labelled}{code}</div>{control}'
+        '<div class="dq-option{wide}" data-key="{n}"><div class="dq-label">{labelled}{code}</div>{control}'
         '<p class="dq-hint" id="dqf-{k}-hint">{hint}</p>{error}</div>',
         wide=" dq-wide" if wide else "",
         n=name,
@@ -338,7 +339,7 @@ class Drawn:
             boxes, typed = Markup(""), text
         key = html_id(name)
         return fill(
-            '<fieldset class="dq-field dq-wide" data-key="{n}"><legend>{t}</legend><code>{code}</code>{boxes}'
+            '<fieldset class="dq-option dq-wide" data-key="{n}"><legend>{t}</legend><code>{code}</code>{boxes}'
             '<label class="dq-sub" for="dqf-{k}">{own}</label>{typed}<p class="dq-hint" id="dqf-{k}-hint">{hint}</p>'
             "{error}</fieldset>",
             n=name,
@@ -426,11 +427,12 @@ def _command(command: str) -> Markup:
 
 def _launch(form: Form) -> Markup:
     return fill(
-        '{estimate}<div role="status">{marked}{note}</div>{again}<p class="dq-go">{start}<button type="button" '
+        '{estimate}<div role="status">{marked}{note}{doing}</div>{again}<p class="dq-go">{start}<button type="button" '
         'class="dq-button" data-event="estimate">Estimate memory and time</button></p>',
         estimate=_estimate(form.estimate) if form.estimate else "",
         marked=_marked(form),
         note=fill('<p class="dq-error">{n}</p>', n=form.note) if form.note else "",
+        doing=fill('<p class="dq-doing">{d}</p>', d=form.doing) if form.doing else "",
         again=_again() if form.asked_again else "",
         start=Markup('<button type="button" class="dq-button dq-primary" data-event="start">Start</button>')
         if not form.asked_again
