@@ -91,7 +91,7 @@ def _first(form: Form) -> Markup:
     said = {"stage": STAGES[form.stage][1], "preset": known[form.preset].sentence}
     rows = join(
         fill(
-            '<div class="dq-option dq-wide" data-key="{e}"><label for="dqf-{e}">{t}</label><select id="dqf-{e}" '
+            '<div class="dq-option dq-whole" data-key="{e}"><label for="dqf-{e}">{t}</label><select id="dqf-{e}" '
             'data-event="{e}" aria-describedby="dqf-{e}-hint">{o}</select>'
             '<p class="dq-hint" id="dqf-{e}-hint">{s}</p></div>',
             e=event,
@@ -132,7 +132,7 @@ def _field(
     return fill(
         '<div class="dq-option{wide}" data-key="{n}"><div class="dq-label">{labelled}{code}</div>{control}'
         '<p class="dq-hint" id="dqf-{k}-hint">{hint}</p>{error}</div>',
-        wide=" dq-wide" if wide else "",
+        wide=" dq-whole" if wide else "",
         n=name,
         k=key,
         labelled=control if own_label else labelled,
@@ -339,7 +339,7 @@ class Drawn:
             boxes, typed = Markup(""), text
         key = html_id(name)
         return fill(
-            '<fieldset class="dq-option dq-wide" data-key="{n}"><legend>{t}</legend><code>{code}</code>{boxes}'
+            '<fieldset class="dq-option dq-whole" data-key="{n}"><legend>{t}</legend><code>{code}</code>{boxes}'
             '<label class="dq-sub" for="dqf-{k}">{own}</label>{typed}<p class="dq-hint" id="dqf-{k}-hint">{hint}</p>'
             "{error}</fieldset>",
             n=name,
