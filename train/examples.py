@@ -34,7 +34,7 @@ class ExampleConfig(StageConfig):
         0.0, "share of patients or lesions that is held out where the data has no val split", minimum=0, maximum=0.9
     )
     data_folder: str = option("", "folder that holds ham10000/ and pad_ufes_20/; empty: DERMIQ_DATA")
-    images: int = option(0, "examples that are used, every class alike while it lasts; 0: all", minimum=0)
+    images: int = option(0, "examples that are used, of every class alike while there are enough; 0: all", minimum=0)
     val_images: int = option(64, "examples of val that are used at most; 0: all", minimum=0)
 
     def check(self) -> None:

@@ -63,7 +63,7 @@ class StageConfig(ABC):
     lora_dropout: float = option(0.0, "share of LoRA's inputs that are left out at random", minimum=0, maximum=0.9)
     lora_targets: str = option(LANGUAGE_LAYERS, "regular expression of the layers that LoRA changes")
     train_projector: bool = option(False, "train what lies between vision tower and language model, too")
-    steps: int = option(0, "optimizer steps; 0: by epochs", minimum=0)
+    steps: int = option(0, "optimizer steps; 0: as many as epochs asks for", minimum=0)
     epochs: float = option(1.0, "passes over the data, where steps is 0", above=0)
     batch_size: int = option(2, "examples at a time on each device", minimum=1)
     accumulation: int = option(1, "batches that are added up for one optimizer step", minimum=1)

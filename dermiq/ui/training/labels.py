@@ -192,7 +192,7 @@ CHOICES: Mapping[str, Mapping[str, str]] = {
     "device": {"": "automatic", "cpu": "CPU", "cuda": "GPU (cuda)", "mps": "Apple GPU (mps)"},
     "dtype": {"": "automatic"},
     "schedule": {"constant_with_warmup": "constant"},
-    "export": {"merged": "whole model (merged)", "adapter": "adapter (LoRA alone)"},
+    "export": {"merged": "whole model, merged", "adapter": "adapter: LoRA alone"},
     "optimizer": {"adamw": "AdamW", "adamw_8bit": "AdamW, 8-bit", "paged_adamw_8bit": "AdamW, 8-bit, paged"},
 }
 """What a choice is called, where its value does not say it. Of "device" others can come from a file: cuda:1."""
