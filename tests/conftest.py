@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from dermiq.errors import DataError
-from train.data import data_folder
+from train.data import data_folder, read_table
 
 
 @pytest.fixture(scope="session")
@@ -25,6 +25,13 @@ def real_data() -> Path:
         if os.environ.get("CI"):
             raise
         pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def melanoma(real_data: Path) -> Path:
+    """A real image of one."""
+    table = read_table(real_data, "ham10000", ["val"])
+    return Path(table[table["label"] == "mel"]["image"].iloc[0])
 
 
 def pytest_collection_finish() -> None:

@@ -23,7 +23,6 @@ from dermiq.vlm.base import ensure_base
 from tests import test_browser
 from tests.page import ROOT, free_port
 from tests.test_browser import CHROMIUM, DRIVER, Page
-from train.data import read_table
 
 pytestmark = [pytest.mark.embedded]
 
@@ -46,12 +45,6 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
                 time.sleep(0.3)
         yield address
         process.terminate()
-
-
-@pytest.fixture(scope="module")
-def melanoma(real_data: Path) -> Path:
-    table = read_table(real_data, "ham10000", ["val"])
-    return Path(table[table["label"] == "mel"]["image"].iloc[0])
 
 
 @pytest.mark.browser

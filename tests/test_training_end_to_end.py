@@ -20,7 +20,6 @@ from dermiq.vlm.base import ensure_base
 from tests import test_browser
 from tests.page import ROOT, free_port
 from tests.test_browser import CHROMIUM, DRIVER, Page
-from tests.test_end_to_end import melanoma  # noqa: F401  the fixture
 from tests.tiny_stage import TinyConfig
 from train import runs, work
 
@@ -107,7 +106,7 @@ def test_from_the_form_to_a_better_model(
     app: App,
     melanoma: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(test_browser, "SECONDS", PATIENCE_S)
     other = runs.create(TinyConfig(steps=9, seconds=0.0), name="other", root=app.root)

@@ -9,6 +9,7 @@ A part is sent only where it differs from what the visitor has. Everything that 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import threading
@@ -18,6 +19,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from markupsafe import Markup
@@ -26,6 +28,7 @@ from PIL import Image
 from dermiq.errors import DermIQError, InputError
 from dermiq.judge import statements
 from dermiq.knowledge import Graph, check_claims
+from dermiq.ui.consult import is_loading
 from dermiq.ui.markup import data_url, fill
 from dermiq.ui.training import compared_runs, curves, exports, form_page, groups, rows, watch
 from dermiq.ui.training.access import Access, impossible
@@ -40,7 +43,6 @@ from train.evaluation import EvaluationConfig
 from train.pipeline import PipelineConfig
 from train.rewards import read_findings
 from train.runs import Run
-from train.stage import StageConfig
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +62,7 @@ class Said:
     fields: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass
+@dataclass(eq=False)
 class Desk:
     """Where one visitor is."""
 
@@ -89,6 +91,7 @@ class TrainingRoom:
         self.access, self.beside, self.root = access, beside, root
         self._graph = graph
         self._lock = threading.RLock()
+        self._locks: WeakKeyDictionary[Desk, Any] = WeakKeyDictionary()
         self._runs: tuple[float, list[Run]] = (0.0, [])
         self._judged = lru_cache(maxsize=2000)(self._judge)
 
@@ -233,7 +236,16 @@ class TrainingRoom:
         if event != "admit" and (self.access.closed or (self.access.asks and not desk.admitted)):
             yield self.look(desk)
             return
-        act: Callable[[Desk, Said], Iterator[None] | None] = getattr(self, f"_{event}")
+        with self._of(desk) if event in FORM_EVENTS else contextlib.nullcontext():
+            yield from self._act(desk, event, said)
+
+    def _of(self, desk: Desk) -> Any:
+        """A visitor's changes of the form come one after the other: the last must not overtake a click on Start."""
+        with self._lock:
+            return self._locks.setdefault(desk, threading.RLock())
+
+    def _act(self, desk: Desk, event: str, said: Said) -> Iterator[dict[str, Markup]]:
+        act: Callable[[Desk, Said], Iterator[None] | None] = getattr(self, f"_do_{event}")
         desk.told = "" if event in TELLING else desk.told
         try:
             for _ in act(desk, said) or ():
@@ -249,46 +261,50 @@ class TrainingRoom:
 
     def _tell(self, desk: Desk, event: str, message: str) -> None:
         if event in FORM_EVENTS or not self.runs():
-            desk.form = replace(desk.form, note=message)
+            desk.form = desk.form.refused(InputError(message))
         else:
             desk.told = message
 
-    def _admit(self, desk: Desk, said: Said) -> None:
+    def _do_admit(self, desk: Desk, said: Said) -> None:
         desk.admitted = self.access.admits(said.fields.get("password", ""))
         desk.refused = "" if desk.admitted else "This is not the password."
 
     # the form
 
-    def _stage(self, desk: Desk, said: Said) -> None:
+    def _do_stage(self, desk: Desk, said: Said) -> None:
         desk.form = Form.of(said.value, name=desk.form.name)
 
-    def _preset(self, desk: Desk, said: Said) -> None:
+    def _do_preset(self, desk: Desk, said: Said) -> None:
         desk.form = Form.of(desk.form.stage, said.value, name=desk.form.name)
 
-    def _set(self, desk: Desk, said: Said) -> None:
+    def _do_set(self, desk: Desk, said: Said) -> None:
         desk.form = desk.form.given(said.fields)
 
-    def _yaml(self, desk: Desk, said: Said) -> None:
+    def _do_yaml(self, desk: Desk, said: Said) -> None:
         desk.form = desk.form.read_yaml(said.value)
 
-    def _saveyaml(self, desk: Desk, said: Said) -> None:
+    def _do_saveyaml(self, desk: Desk, said: Said) -> None:
         desk.form = desk.form.given(said.fields)
         if not desk.form.errors:
             desk.shown.pop("sent", None)
             desk.exported = exports.Exported(run="", download=form_page.download(desk.form))
 
-    def _estimate(self, desk: Desk, said: Said) -> Iterator[None]:
+    def _do_estimate(self, desk: Desk, said: Said) -> Iterator[None]:
         yield from self._checked(desk, said)
 
     def _checked(self, desk: Desk, said: Said) -> Iterator[None]:
         """The form with what the stage refuses, and with an estimate where nothing is refused."""
         desk.form = replace(desk.form.given(said.fields), doing="Looking at model, data and memory.")
         yield
+        while is_loading(self.beside):  # the libraries cannot be imported by two threads at once
+            desk.form = replace(desk.form, doing="The consultation's model is loaded first.")
+            yield
+            time.sleep(LOOK_S)
         desk.form = desk.form.check()
         if desk.form.is_right and desk.form.estimate is None:
             desk.form = replace(desk.form, estimate=forecast(desk.form.config(), self.root))
 
-    def _start(self, desk: Desk, said: Said) -> Iterator[None]:
+    def _do_start(self, desk: Desk, said: Said) -> Iterator[None]:
         yield from self._checked(desk, said)
         if not desk.form.is_right:
             return
@@ -297,96 +313,93 @@ class TrainingRoom:
             return
         self._launch(desk, desk.form)
 
-    def _startanyway(self, desk: Desk, said: Said) -> None:
+    def _do_startanyway(self, desk: Desk, said: Said) -> None:
         desk.form = desk.form.given(said.fields).check()
         if desk.form.is_right:
-            self._launch(desk, desk.form, check_memory=False)
+            self._launch(desk, desk.form.unchecked())
 
-    def _smoke(self, desk: Desk, said: Said) -> None:
+    def _do_smoke(self, desk: Desk, said: Said) -> None:
         form = Form.of(*SMOKE).check()
         if form.note or form.errors:
             raise InputError(form.note or next(iter(form.errors.values())))
         desk.form = form
         self._launch(desk, form)
 
-    def _launch(self, desk: Desk, form: Form, *, check_memory: bool = True) -> None:
+    def _launch(self, desk: Desk, form: Form) -> None:
         if self.impossible:
             raise InputError(self.impossible)
         config = form.config()
         if isinstance(config, PipelineConfig):
             name = form.name or runs.free_name("pipeline", self.root, tuple(config.stages))
-            chain = config.configs(name)
-            started = runs.start_chain(
-                {own: _checking(one, check_memory) for own, one in chain.items()}, root=self.root
-            )
+            started = runs.start_chain(config.configs(name), root=self.root)
         else:
-            started = [runs.start(_checking(config, check_memory), name=form.name, root=self.root)]
+            started = [runs.start(config, name=form.name, root=self.root)]
         desk.selected, desk.view, desk.comparing, desk.zoom, desk.step = started[0].name, "overview", False, None, None
         desk.told = f"Started {', then '.join(run.name for run in started)}."
         desk.form = replace(form, name="", note="", asked_again=False)
 
     # the list
 
-    def _select(self, desk: Desk, said: Said) -> None:
+    def _do_select(self, desk: Desk, said: Said) -> None:
         desk.selected, desk.comparing, desk.told = said.value, False, ""
         desk.step, desk.group, desk.zoom = None, 0, None
 
-    def _tick(self, desk: Desk, said: Said) -> None:
+    def _do_tick(self, desk: Desk, said: Said) -> None:
         rest = [name for name in desk.ticked if name != said.value]
         desk.ticked = [*rest, said.value] if said.index == "1" else rest
         desk.comparing = desk.comparing and len(desk.ticked) > 1
 
-    def _untick(self, desk: Desk, said: Said) -> None:
+    def _do_untick(self, desk: Desk, said: Said) -> None:
         desk.ticked, desk.comparing = [], False
 
-    def _compare(self, desk: Desk, said: Said) -> None:
+    def _do_compare(self, desk: Desk, said: Said) -> None:
         desk.comparing, desk.zoom = True, None
 
-    def _sort(self, desk: Desk, said: Said) -> None:
+    def _do_sort(self, desk: Desk, said: Said) -> None:
         desk.sort = said.value
 
-    def _find(self, desk: Desk, said: Said) -> None:
+    def _do_find(self, desk: Desk, said: Said) -> None:
         desk.find = said.value[:100]
 
-    def _undelete(self, desk: Desk, said: Said) -> None:
+    def _do_undelete(self, desk: Desk, said: Said) -> None:
         runs.undelete(said.value, self.root)
         desk.selected, desk.deleted, desk.told = said.value, "", f"{said.value} is back."
 
     # one run
 
-    def _view(self, desk: Desk, said: Said) -> None:
+    def _do_view(self, desk: Desk, said: Said) -> None:
         desk.view = said.value if said.value in watch.VIEWS else "overview"
 
-    def _range(self, desk: Desk, said: Said) -> None:
+    def _do_range(self, desk: Desk, said: Said) -> None:
         desk.zoom = curves.zoomed(said.value)
 
-    def _step(self, desk: Desk, said: Said) -> None:
+    def _do_step(self, desk: Desk, said: Said) -> None:
         desk.step, desk.group = (int(said.value) if said.value.isdecimal() else None), 0
 
-    def _group(self, desk: Desk, said: Said) -> None:
+    def _do_group(self, desk: Desk, said: Said) -> None:
         desk.group = int(said.value) if said.value.isdecimal() else 0
 
-    def _stop(self, desk: Desk, said: Said) -> None:
+    def _do_stop(self, desk: Desk, said: Said) -> None:
         run = runs.stop(self._run(said.index).folder)
         desk.told = (
             f"{run.name} finishes its step, saves, and ends." if run.state != "queued" else "It leaves the queue."
         )
 
-    def _kill(self, desk: Desk, said: Said) -> None:
+    def _do_kill(self, desk: Desk, said: Said) -> None:
         runs.kill(self._run(said.index).folder)
 
-    def _resume(self, desk: Desk, said: Said) -> None:
+    def _do_resume(self, desk: Desk, said: Said) -> None:
         if self.impossible:
             raise InputError(self.impossible)
         runs.resume(self._run(said.index).folder)
 
-    def _delete(self, desk: Desk, said: Said) -> None:
+    def _do_delete(self, desk: Desk, said: Said) -> None:
         run = self._run(said.index)
         runs.delete(run.folder)
         desk.deleted, desk.selected = run.name, ""
         desk.ticked = [name for name in desk.ticked if name != run.name]
 
-    def _rename(self, desk: Desk, said: Said) -> None:
+    def _do_rename(self, desk: Desk, said: Said) -> None:
         run = self._run(said.index)
         if said.value.strip() == run.name:
             return
@@ -396,17 +409,17 @@ class TrainingRoom:
         if self.beside.answering and self.beside.answering[0] == run.name:
             self.beside.answering = (folder.name, self.beside.answering[1])
 
-    def _note(self, desk: Desk, said: Said) -> None:
+    def _do_note(self, desk: Desk, said: Said) -> None:
         runs.annotate(self._run(said.index).folder, said.value)
 
-    def _duplicate(self, desk: Desk, said: Said) -> None:
+    def _do_duplicate(self, desk: Desk, said: Said) -> None:
         run = self._run(said.index)
         if run.stage not in KINDS:
             raise InputError(f"{run.name} is no training: there is no form for it.")
         desk.form = Form.of_options(run.stage, run.options)
         desk.told = f"The form on the left has the options of {run.name}. Change what you like, and start."
 
-    def _use(self, desk: Desk, said: Said) -> Iterator[None]:
+    def _do_use(self, desk: Desk, said: Said) -> Iterator[None]:
         run = self._run(said.index)
         which = watch.weights_name(said.value)
         desk.told = f"Loading {which} of {run.name}. {self.beside.name} answers until it is there."
@@ -414,11 +427,11 @@ class TrainingRoom:
         self.beside.take(run, said.value)
         desk.told = f"From the next question on, {which} of {run.name} answers in the consultation."
 
-    def _back(self, desk: Desk, said: Said) -> None:
+    def _do_back(self, desk: Desk, said: Said) -> None:
         self.beside.give_back()
         desk.told = f"{self.beside.name} answers again."
 
-    def _evaluate(self, desk: Desk, said: Said) -> None:
+    def _do_evaluate(self, desk: Desk, said: Said) -> None:
         run = self._run(said.index)
         data = next((name for name in run.options.get("data", ()) if name in self._data()), None)
         data = data or next(iter(self._data()), "ham10000")
@@ -427,14 +440,14 @@ class TrainingRoom:
         started = runs.start(config, name=name, root=self.root)
         desk.view, desk.told = "evaluation", f"{started.name} reads {JUDGED_ON} images of {data}, {config.split}."
 
-    def _export(self, desk: Desk, said: Said) -> Iterator[None]:
+    def _do_export(self, desk: Desk, said: Said) -> Iterator[None]:
         run = self._run(said.index)
         desk.told = f"Exporting {run.name}."
         yield
         desk.exported = exports.export(run, said.value, self.root, weights=watch.weights(run.folder).best)
         desk.told = f"{run.name} is exported; see below."
 
-    def _push(self, desk: Desk, said: Said) -> Iterator[None]:
+    def _do_push(self, desk: Desk, said: Said) -> Iterator[None]:
         if desk.exported is None or not desk.exported.folder:
             raise InputError("Export the run first.")
         desk.exported = replace(desk.exported, said="Sending it to the hub.")
@@ -468,10 +481,6 @@ def sign_in(refused: str) -> Markup:
         wrong=Markup(' aria-invalid="true" aria-describedby="dq-refused"') if refused else "",
         error=fill('<p class="dq-error" role="alert" id="dq-refused">{r}</p>', r=refused) if refused else "",
     )
-
-
-def _checking(config: StageConfig, check_memory: bool) -> StageConfig:
-    return config if check_memory else replace(config, check_memory=False)
 
 
 @lru_cache(maxsize=32)

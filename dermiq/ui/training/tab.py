@@ -79,7 +79,8 @@ def training_tab(room: TrainingRoom) -> Watching:
         for event in events:
             listen = getattr(parts[part], event)
             act = _streamed(room, event) if event in LONG else _at_once(room, event)
-            listen(act, [state], made.outputs(), **(SLOW if event in LONG else QUICK))
+            # "once", gradio's default, drops a change that comes while another is on its way
+            listen(act, [state], made.outputs(), trigger_mode="multiple", **(SLOW if event in LONG else QUICK))
     return made
 
 
