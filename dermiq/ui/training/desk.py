@@ -242,7 +242,7 @@ class TrainingRoom:
     def _of(self, desk: Desk) -> Any:
         """A visitor's changes of the form come one after the other: the last must not overtake a click on Start."""
         with self._lock:
-            return self._locks.setdefault(desk, threading.RLock())
+            return self._locks.setdefault(desk, threading.Lock())
 
     def _act(self, desk: Desk, event: str, said: Said) -> Iterator[dict[str, Markup]]:
         act: Callable[[Desk, Said], Iterator[None] | None] = getattr(self, f"_do_{event}")
