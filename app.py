@@ -31,6 +31,10 @@ def main(argv: list[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
 
+    for name in ("runs", "data"):  # a flag holds for the runs that the page starts, too
+        if getattr(settings, name):
+            os.environ[f"DERMIQ_{name.upper()}"] = str(getattr(settings, name))
+
     from dermiq.ui.serving import private_temp
 
     private_temp()

@@ -21,7 +21,8 @@ from dermiq.ui.training.desk import Desk, Said, TrainingRoom
 from dermiq.ui.training.forecast import forecast
 from dermiq.ui.training.form import Form
 from tests.fakes import FakeConsultant
-from tests.stage_runs import tiny_options
+from tests.stage_runs import make_table, tiny_options
+from tests.test_training_own_data import packed
 from tests.tiny_stage import TinyConfig
 from train import options, runs, sharing, work
 from train.grpo import GRPOConfig
@@ -199,6 +200,20 @@ def test_a_form_is_checked_estimated_and_started(room: TrainingRoom, root: Path,
     assert desk.form.config() == config
 
 
+def test_uploaded_images_are_named_in_the_form(room: TrainingRoom, root: Path, tmp_path: Path) -> None:
+    table = make_table(tmp_path / "data", rows=4)
+    content = packed({path.name: path.read_bytes() for path in table.parent.iterdir()})
+    for stage in ("grpo", "pipeline"):
+        desk = Desk(form=Form.of(stage))
+        assert "Uploaded: table.csv (4 images)" in room.take(desk, content)["form"]
+        config: Any = desk.form.config()
+        ours = config if stage == "grpo" else config.sft
+        assert [Path(source).name for source in ours.data] == ["table.csv"]
+        assert "no zip" in room.take(desk, b"x")["form"]
+        act(room, desk, "forget")
+    assert "Uploaded" not in desk.shown["form"]
+
+
 def test_what_needs_too_much_memory_asks_again(
     room: TrainingRoom, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -294,6 +309,15 @@ def test_a_runs_weights_answer_and_go_back(room: TrainingRoom, root: Path, monke
 
     monkeypatch.setattr(fake, "use", fails)
     assert "does not fit" in act(room, desk, "use", "two", "final")["head"]
+    assert room.beside.answering is None
+
+
+def test_only_weights_that_are_there_can_answer(room: TrainingRoom, root: Path) -> None:
+    finished(root, "one")
+    desk = Desk()
+    for value in ("../one/final", "checkpoint-99", "/etc"):
+        act(room, desk, "use", "one", value)
+        assert "no longer has these weights" in desk.told
     assert room.beside.answering is None
 
 

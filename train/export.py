@@ -28,16 +28,18 @@ from train.run_folder import EVALUATION, MANIFEST, checkpoints, is_complete, rea
 FORMS = ("merged", "adapter")
 ADAPTER = ("adapter_config.json", "adapter_model.safetensors")
 LICENCES = {"ham10000": "HAM10000 (CC BY-NC 4.0)", "pad_ufes_20": "PAD-UFES-20 (CC BY 4.0)"}
+MODEL_FILES = (".safetensors", ".json", ".jinja", ".txt", ".model")  # not the optimizer's state
 MOST_RUNS = 20  # of a line of runs, each of which began from the one before
 PATHS = ("data_folder",)  # options that name places of a machine
 TITLES = {"sft": "supervised fine-tuning", "grpo": "GRPO++", "dpo": "DPO"}
 
 
 def weights_of(run: runs.Run) -> list[str]:
-    """What can be used of a run: "final", and every checkpoint with LoRA."""
-    final = ["final"] if is_complete(run.folder / "final") and run.stage in TITLES else []
-    saved = [path.name for path in checkpoints(run.folder).values() if (path / ADAPTER[0]).is_file()]
-    return [*final, *reversed(saved)]
+    """What can be used of a run: "final", and its checkpoints, the newest first. Nothing where nothing was trained."""
+    if run.stage == "evaluation":
+        return []
+    saved = [path.name for path in reversed(checkpoints(run.folder).values())]
+    return ["final", *saved] if is_complete(run.folder / "final") else saved
 
 
 def export(run: runs.Run, target: Path, *, form: str = "merged", weights: str = "final") -> Path:
@@ -75,7 +77,7 @@ def _adapter(run: runs.Run, source: Path, target: Path) -> None:
 def _merged(source: Path, target: Path) -> None:
     if (source / "model.safetensors").is_file() and not (source / ADAPTER[0]).is_file():
         for file in source.iterdir():
-            if file.is_file() and file.name != MANIFEST:
+            if file.suffix in MODEL_FILES and file.name not in (MANIFEST, "trainer_state.json"):
                 shutil.copy2(file, target)
         return
     from dermiq.vlm.load import load_vlm

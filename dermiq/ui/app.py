@@ -27,14 +27,11 @@ from dermiq.ui.component import QUICK, SLOW, STATIC, data_of, html_part
 from dermiq.ui.markup import fill
 from dermiq.ui.protocol import Consultant
 from dermiq.ui.serving import guard
-from dermiq.ui.training import curves, exports
-from dermiq.ui.training.access import Access
-from dermiq.ui.training.beside import Beside
-from dermiq.ui.training.desk import TrainingRoom
+from dermiq.ui.training import curves
+from dermiq.ui.training.desk import TrainingRoom, exports_folder, training_room
 from dermiq.ui.training.tab import training_tab
 from dermiq.ui.upload import private_file
 from dermiq.ui.visit import Visit
-from train.runs import runs_folder
 
 log = logging.getLogger(__name__)
 
@@ -120,10 +117,9 @@ def create_app(
 ) -> gr.Blocks:
     """The whole page. `examples` are drawings: (title, pixels)."""
     library = browser.Library(settings.kg)
-    runs = runs_folder(settings.runs)
-    beside = Beside(consultant, runs)
+    training = training_room(consultant, settings, graph=lambda: library.graph)
+    beside = training.beside
     room = consult.ConsultRoom(beside, examples, name=library.name)
-    training = TrainingRoom(Access(settings), beside, root=runs, graph=lambda: library.graph)
     with gr.Blocks(title="DermIQ", analytics_enabled=False, fill_width=True, delete_cache=(600, 1200)) as page:
         visit = gr.State(Visit(), time_to_live=STATE_SECONDS, delete_callback=room.close)
         top = html_part("dq-top", bar(beside), events=["about", "training"])
@@ -535,7 +531,7 @@ def launch_options(settings: Settings) -> dict[str, Any]:
         "quiet": True,
         "theme": theme(),
         "css": "\n".join([*((STATIC / name).read_text(encoding="utf-8") for name in STYLES), curves.css()]),
-        "allowed_paths": [str(runs_folder(settings.runs) / exports.FOLDER)],
+        "allowed_paths": [str(exports_folder(settings))],
         "max_file_size": MAX_FILE,
         "enable_monitoring": False,
         "run_history": False,

@@ -25,21 +25,25 @@ import numpy as np
 from markupsafe import Markup
 from PIL import Image
 
-from dermiq.errors import DermIQError, InputError
+from dermiq.errors import DataError, DermIQError, InputError
 from dermiq.judge import statements
 from dermiq.knowledge import Graph, check_claims
+from dermiq.settings import Settings
 from dermiq.ui.consult import is_loading
 from dermiq.ui.markup import data_url, fill
-from dermiq.ui.training import compared_runs, curves, exports, form_page, groups, rows, watch
+from dermiq.ui.protocol import Consultant
+from dermiq.ui.training import compared_runs, curves, exports, form_page, groups, own_data, rows, watch
 from dermiq.ui.training.access import Access, impossible
 from dermiq.ui.training.beside import Beside
 from dermiq.ui.training.forecast import forecast
-from dermiq.ui.training.form import KINDS, Form
+from dermiq.ui.training.form import KINDS, Form, shown_options, text_of
+from dermiq.ui.training.labels import bare
 from dermiq.vlm.parse import parse
 from train import runs
 from train.cases import DATA_SETS
 from train.data import data_folder
 from train.evaluation import EvaluationConfig
+from train.export import weights_of
 from train.pipeline import PipelineConfig
 from train.rewards import read_findings
 from train.runs import Run
@@ -50,7 +54,19 @@ PARTS = ("gate", "form", "rows", "head", "views", "curves", "body", "sent")
 SMOKE = ("grpo", "embedded_cpu")  # stage and preset of the example
 JUDGED_ON = 100  # images of an evaluation that is started here
 LOOK_S = 0.5  # for which a list of runs is shared between visitors
+GONE = "This run is gone. Choose another one."
 FAILED = "That did not work; the log of the app says why."
+
+
+def training_room(consultant: Consultant, settings: Settings, *, graph: Callable[[], Graph]) -> TrainingRoom:
+    """The room of a page; its `beside` is the consultant that the page asks."""
+    root = runs.runs_folder(settings.runs)
+    return TrainingRoom(Access(settings), Beside(consultant, root), root=root, graph=graph)
+
+
+def exports_folder(settings: Settings) -> Path:
+    """What the page may serve files from."""
+    return runs.runs_folder(settings.runs) / exports.FOLDER
 
 
 @dataclass(frozen=True)
@@ -140,7 +156,8 @@ class TrainingRoom:
 
     def _form(self, desk: Desk, found: list[Run]) -> Markup:
         models = [run.name for run in found if run.state == "finished" and run.stage in KINDS]
-        return form_page.html(desk.form, models=models, data=self._data(), locked=self.impossible)
+        data = self._data() | own_data.kept(self.root)
+        return form_page.html(desk.form, models=models, data=data, locked=self.impossible)
 
     def _data(self) -> dict[str, str]:
         names = {"ham10000": "HAM10000 (dermoscopy)", "pad_ufes_20": "PAD-UFES-20 (photographs)"}
@@ -149,6 +166,25 @@ class TrainingRoom:
         except DermIQError:
             return {}
         return {name: names[name] for name in DATA_SETS if (folder / name / "metadata.csv").is_file()}
+
+    def take(self, desk: Desk, content: bytes | None) -> dict[str, Markup]:
+        """Keeps uploaded images for training, and names them in the form."""
+        if self._is_shut(desk) or not content:
+            return self.look(desk)
+        with self._of(desk):
+            try:
+                table = text_of((str(own_data.keep(content, self.root)),))
+                names = [name for name in shown_options(desk.form.stage) if bare(name) == "data"]
+                desk.form = desk.form.given(dict.fromkeys(names, table))
+            except InputError as error:
+                desk.form = replace(desk.form, note=str(error))
+        return self.look(desk)
+
+    def _do_forget(self, desk: Desk, said: Said) -> None:
+        own_data.forget(self.root)
+
+    def _is_shut(self, desk: Desk) -> bool:
+        return bool(self.access.closed) or (self.access.asks and not desk.admitted)
 
     def _of_run(self, desk: Desk, run: Run, found: list[Run], now: float) -> dict[str, Markup]:
         answering = self.beside.answering
@@ -225,15 +261,18 @@ class TrainingRoom:
     def _run(self, name: str) -> Run:
         """As it is now. InputError where it is gone."""
         if not name or "/" in name or name.startswith("."):
-            raise InputError("This run is gone. Choose another one.")
+            raise InputError(GONE)
         self._runs = (0.0, [])
-        return runs.load_run(runs.find(name, self.root))
+        try:
+            return runs.load_run(self.root / name)
+        except DataError as error:
+            raise InputError(GONE) from error
 
     # --- what is done -------------------------------------------------------------------
 
     def act(self, desk: Desk, event: str, said: Said) -> Iterator[dict[str, Markup]]:
         """Does what an event asks for, and gives what changes on the page, more than once where work is long."""
-        if event != "admit" and (self.access.closed or (self.access.asks and not desk.admitted)):
+        if event != "admit" and self._is_shut(desk):
             yield self.look(desk)
             return
         with self._of(desk) if event in FORM_EVENTS else contextlib.nullcontext():
@@ -421,6 +460,8 @@ class TrainingRoom:
 
     def _do_use(self, desk: Desk, said: Said) -> Iterator[None]:
         run = self._run(said.index)
+        if said.value not in weights_of(run):
+            raise InputError(f"{run.name} no longer has these weights. Choose others.")
         which = watch.weights_name(said.value)
         desk.told = f"Loading {which} of {run.name}. {self.beside.name} answers until it is there."
         yield
@@ -444,7 +485,7 @@ class TrainingRoom:
         run = self._run(said.index)
         desk.told = f"Exporting {run.name}."
         yield
-        desk.exported = exports.export(run, said.value, self.root, weights=watch.weights(run.folder).best)
+        desk.exported = exports.export(run, said.value, self.root, weights=watch.weights(run).best)
         desk.told = f"{run.name} is exported; see below."
 
     def _do_push(self, desk: Desk, said: Said) -> Iterator[None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +10,9 @@ import gradio as gr
 from markupsafe import Markup
 
 from dermiq.ui.component import QUICK, SLOW, data_of, html_part
-from dermiq.ui.training import curves, desk
+from dermiq.ui.training import curves, desk, own_data
 from dermiq.ui.training.desk import LONG, PARTS, Desk, Said, TrainingRoom
+from dermiq.ui.upload import private_file
 
 LOOK_SECONDS = 1.0  # between two looks at the runs, while the tab is open
 STATE_SECONDS = 4 * 3600
@@ -56,6 +57,10 @@ def training_tab(room: TrainingRoom) -> Watching:
     with gr.Row(elem_id="dq-training"):
         with gr.Column(elem_id="dq-new-run", scale=0, min_width=320):
             parts["form"] = html_part("dq-form", events=desk.FORM_EVENTS)
+            with gr.Accordion("Own images", open=False, elem_id="dq-own-data", visible=not room.impossible):
+                gr.Markdown(own_data.ABOUT)
+                upload = private_file(label="Zip of images and their table", file_types=[".zip"], height=120)
+                forget = gr.Button("Delete all uploaded images", size="sm")
         with gr.Column(elem_id="dq-watching", scale=1, min_width=320):
             parts["rows"] = html_part("dq-rows", events=desk.ROW_EVENTS)
             parts["head"] = html_part("dq-head", events=desk.RUN_EVENTS)
@@ -75,6 +80,9 @@ def training_tab(room: TrainingRoom) -> Watching:
         "curves": ["range"],
         "body": desk.RUN_EVENTS,
     }
+    taken = [*made.outputs(), upload]
+    upload.upload(lambda d, content: [*values(room.take(d, content)), None], [state, upload], taken, **SLOW)
+    forget.click(lambda d: _all(room.act(d, "forget", Said())), [state], made.outputs(), **QUICK)
     for part, events in heard.items():
         for event in events:
             listen = getattr(parts[part], event)
@@ -94,12 +102,17 @@ def _streamed(room: TrainingRoom, event: str) -> Callable[[Desk, gr.EventData], 
 
 def _at_once(room: TrainingRoom, event: str) -> Callable[[Desk, gr.EventData], list[Any]]:
     def act(d: Desk, data: gr.EventData) -> list[Any]:
-        changed: dict[str, Markup] = {}
-        for step in room.act(d, event, said_in(data)):
-            changed |= step
-        return values(changed)
+        return _all(room.act(d, event, said_in(data)))
 
     return act
+
+
+def _all(steps: Iterable[Mapping[str, Markup]]) -> list[Any]:
+    """What several steps changed, as one."""
+    changed: dict[str, Markup] = {}
+    for step in steps:
+        changed |= step
+    return values(changed)
 
 
 def said_in(event: gr.EventData) -> Said:

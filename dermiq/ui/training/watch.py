@@ -92,14 +92,15 @@ class Weights:
         return [name for step in reversed(self.steps) if (name := f"checkpoint-{step}") != self.best]
 
 
-def weights(folder: Path) -> Weights:
-    return Weights(is_complete(folder / "final"), tuple(checkpoints(folder)))
+def weights(run: Run) -> Weights:
+    is_model = run.stage != "evaluation"
+    return Weights(is_model and is_complete(run.folder / "final"), tuple(checkpoints(run.folder)))
 
 
 def head(run: Run, *, answering: str, note: str, now: float, place: int = 0, told: str = "") -> Markup:
     """`answering`: which weights of this run answer in the consultation ("final", "checkpoint-30"), or nothing.
     `place`: in the queue. `told`: what came of the last action, in a sentence."""
-    found, has = figures(run.folder), weights(run.folder)
+    found, has = figures(run.folder), weights(run)
     return fill(
         '<section class="dq-watch dq-run" data-fields="" data-key="head {name}" aria-label="Run {name}">'
         "<header><h2>{name} <small>{stage}</small></h2>{rename}</header>"
@@ -365,7 +366,7 @@ def evaluation(run: Run, judging: Run | None = None) -> Markup:
         parts += [_judged(found), _recalls(found), _by_group(found), _confusion(found)]
     elif not running:
         parts.append(Markup('<p class="dq-placeholder">Not evaluated yet: how well it reads images is not known.</p>'))
-    best = weights(run.folder).best
+    best = weights(run).best
     if best and not running and not run.is_live:
         parts.append(fill("<p>{b}</p>", b=button(run, "evaluate", "Evaluate again" if found else "Evaluate", best)))
     return fill('<div class="dq-watch dq-tables" data-key="evaluation {n}">{p}</div>', n=run.name, p=join(parts))
