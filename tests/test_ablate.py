@@ -22,7 +22,7 @@ pytestmark = [
 
 
 def flat(config: GRPOConfig) -> dict[str, Any]:
-    return dict(runs._flat(options.as_dict(config)))
+    return dict(runs.flat(options.as_dict(config)))
 
 
 def changed(config: AblationConfig, setting: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
@@ -18,7 +18,7 @@ from dermiq.ui.training import watch
 from dermiq.ui.training.reading import SOME, figures
 from dermiq.ui.training.words import class_name, counted, figure, judged
 from train import options
-from train.runs import Run
+from train.runs import Run, flat
 
 TELLING: Mapping[str, str] = {  # figures that are shown at once: pattern, and what it is called
     "reward": "Reward",
@@ -161,7 +161,7 @@ def _options(runs: Sequence[Run]) -> Markup:
     if not different:
         return Markup('<p class="dq-placeholder">Their options are the same.</p>')
     helps = {name: text for run in runs for name, text in _helps(run).items()}
-    flat = [dict(_flat(run.options)) for run in runs]
+    found_in = [dict(flat(run.options)) for run in runs]
     shared: Body = []
     own: Body = []
     for name, values in different.items():
@@ -178,18 +178,10 @@ def _options(runs: Sequence[Run]) -> Markup:
 
 def differing(runs: Sequence[Run]) -> dict[str, list[Any]]:
     """By dotted name, the value of each run; None where it has no such option."""
-    flat = [dict(_flat(run.options)) for run in runs]
-    names = dict.fromkeys(name for values in flat for name in values)
-    found = {name: [values.get(name) for values in flat] for name in names}
+    found_in = [dict(flat(run.options)) for run in runs]
+    names = dict.fromkeys(name for values in found_in for name in values)
+    found = {name: [values.get(name) for values in found_in] for name in names}
     return {name: values for name, values in found.items() if len({json.dumps(value) for value in values}) > 1}
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def _helps(run: Run) -> dict[str, str]:
