@@ -166,7 +166,7 @@ def _options(runs: Sequence[Run]) -> Markup:
     own: Body = []
     for name, values in different.items():
         row = (watch.titled(name, helps.get(name, "")), [_shown(value) for value in values])
-        (shared if all(name in known for known in flat) else own).append(row)
+        (shared if all(name in known for known in found_in) else own).append(row)
     title = f"{counted(len(own), 'option')} that only some of them have"
     return join(
         [
