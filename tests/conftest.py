@@ -6,6 +6,8 @@ import gc
 import os
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch is imported
+if "PYTEST_XDIST_WORKER" in os.environ:  # each of the two processes has a core
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 from pathlib import Path

@@ -58,7 +58,7 @@ def html(
 _EMPTY = Markup(
     '<div class="dq-no-runs"><p>No run yet. Choose on the left what to train, or see first how it works: GRPO++ of the '
     "embedded model on a few images, on the processor.</p>"
-    '<p><button type="button" class="dq-button dq-primary" data-event="smoke">Start the two-minute example</button></p>'
+    '<p><button type="button" class="dq-button dq-primary" data-event="smoke">Start the short example</button></p>'
     "</div>"
 )
 
