@@ -407,7 +407,7 @@ class TrainingRoom:
     # one run
 
     def _do_view(self, desk: Desk, said: Said) -> None:
-        desk.view = said.value if said.value in watch.VIEWS else "overview"
+        desk.view, desk.comparing = said.value if said.value in watch.VIEWS else "overview", False
 
     def _do_range(self, desk: Desk, said: Said) -> None:
         desk.zoom = curves.zoomed(said.value)
