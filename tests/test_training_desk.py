@@ -152,7 +152,7 @@ def test_comparing(room: TrainingRoom, root: Path) -> None:
     assert "one" in seen["body"]
     assert "two" in seen["body"]
     assert seen["head"] == ""
-    assert "one" in act(room, desk, "view", "", "overview")["head"]  # the way back
+    assert "Run two" in act(room, desk, "view", "", "overview")["head"]  # the way back
     act(room, desk, "compare")
     assert "head" in act(room, desk, "select", "", "two")
     assert not desk.comparing
