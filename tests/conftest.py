@@ -36,6 +36,12 @@ def melanoma(real_data: Path) -> Path:
     return Path(table[table["label"] == "mel"]["image"].iloc[0])
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files with the long tests first: the two processes then end together."""
+    long = {item.path for item in items if item.get_closest_marker("embedded")}
+    items.sort(key=lambda item: item.path not in long)
+
+
 def pytest_collection_finish() -> None:
     """What the libraries made when they were imported is never garbage. Trainers collect garbage at every start and
     end: half a second each, if all of it is searched."""

@@ -124,6 +124,7 @@ SMOKE = """
 """
 
 
+@pytest.mark.embedded
 def test_nano_goes_through_all_stages_on_real_images(
     real_data: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

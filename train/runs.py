@@ -173,17 +173,17 @@ def samples(folder: Path, since: int = 0) -> list[dict[str, Any]]:
 def compare(folders: Sequence[Path]) -> dict[str, Any]:
     """The options in which runs differ, and the last logged value of everything."""
     runs = [load_run(folder) for folder in folders]
-    flat = [dict(flat(run.options)) for run in runs]
-    names = sorted({name for values in flat for name in values})
+    found = [dict(flat(run.options)) for run in runs]
+    names = sorted({name for values in found for name in values})
     last: list[dict[str, Any]] = []
     for run in runs:
         last.append({key: value for line in metrics(run.folder) for key, value in line.items()})
     return {
         "runs": [{"name": run.name, "stage": run.stage, "state": run.state} for run in runs],
         "options": {
-            name: [values.get(name) for values in flat]
+            name: [values.get(name) for values in found]
             for name in names
-            if len({json.dumps(values.get(name)) for values in flat}) > 1
+            if len({json.dumps(values.get(name)) for values in found}) > 1
         },
         "metrics": {
             name: [values.get(name) for values in last] for name in sorted({name for values in last for name in values})
