@@ -415,7 +415,7 @@ def test_a_locked_form_says_why_and_takes_nothing() -> None:
 
 def test_the_file_is_saved_as_it_is_shown() -> None:
     form = Form.of("sft", name="mine").given({"steps": "3"})
-    sent = Read(form_page.download(form)).downloads[0]
+    sent = Read(form_page.yaml_file(form)).downloads[0]
     assert sent["name"] == "mine.yaml"
     assert sent["text"] == form.yaml_text()
 

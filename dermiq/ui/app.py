@@ -5,10 +5,7 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import logging
-import secrets
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,7 +21,7 @@ from dermiq.settings import Settings
 from dermiq.types import PatientContext
 from dermiq.ui import about, browser, consult
 from dermiq.ui.component import QUICK, SLOW, STATIC, data_of, html_part
-from dermiq.ui.markup import fill
+from dermiq.ui.markup import download, fill
 from dermiq.ui.protocol import Consultant
 from dermiq.ui.serving import guard
 from dermiq.ui.training import curves
@@ -343,8 +340,7 @@ def _wire_report(room: consult.ConsultRoom, visit: gr.State, parts: Parts, image
             content = report.to_markdown(case, last.answer, created=created, include_image=with_image).encode()
             kind = "text/markdown"
         name = f"dermiq-report-{created:%Y-%m-%d-%H%M}.{'pdf' if form == 'pdf' else 'md'}"
-        sent = {"name": name, "type": kind, "data": base64.b64encode(content).decode(), "id": secrets.token_hex(4)}
-        return str(fill('<i hidden data-download="{d}"></i>', d=json.dumps(sent)))
+        return str(download(name, kind, content))
 
     parts.markdown.click(lambda v, w: make(v, "md", w), [visit, image], [outbox], **QUICK)
     parts.pdf.click(lambda v, w: make(v, "pdf", w), [visit, image], [outbox], **QUICK)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import base64
 import io
+import json
+import secrets
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
@@ -90,6 +92,13 @@ def data_url(pixels: np.ndarray, *, longest: int = 960, form: str = "JPEG") -> s
     buffer = io.BytesIO()
     image.save(buffer, form, quality=88) if form == "JPEG" else image.save(buffer, form)
     return f"data:image/{form.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def download(name: str, kind: str, content: bytes) -> Markup:
+    """A file inside the page's own answer, which the browser saves: none is kept or served."""
+    sent = {"name": name, "type": kind, "data": base64.b64encode(content).decode()}
+    sent["id"] = secrets.token_hex(4)  # the same file can be asked for twice
+    return fill('<i hidden data-download="{d}"></i>', d=json.dumps(sent))
 
 
 def html_id(text: str) -> str:

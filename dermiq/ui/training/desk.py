@@ -326,7 +326,7 @@ class TrainingRoom:
         desk.form = desk.form.given(said.fields)
         if not desk.form.errors:
             desk.shown.pop("sent", None)
-            desk.exported = exports.Exported(run="", download=form_page.download(desk.form))
+            desk.exported = exports.Exported(run="", download=form_page.yaml_file(desk.form))
 
     def _do_estimate(self, desk: Desk, said: Said) -> Iterator[None]:
         yield from self._checked(desk, said)

@@ -5,8 +5,6 @@ A zipped model is served from a folder whose name nobody can guess. A token is u
 
 from __future__ import annotations
 
-import base64
-import json
 import secrets
 import shutil
 from dataclasses import dataclass, field, replace
@@ -16,7 +14,7 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from dermiq.errors import DermIQError
-from dermiq.ui.markup import error_line, fill, link
+from dermiq.ui.markup import download, error_line, fill, link
 from dermiq.ui.training.words import gigabytes
 from train import export as exporting
 from train.runs import Run
@@ -39,17 +37,11 @@ class Exported:
     address: str = ""
 
 
-def sent(name: str, kind: str, content: bytes) -> Markup:
-    """A file inside the page's own answer, which the browser saves."""
-    told = {"name": name, "type": kind, "data": base64.b64encode(content).decode(), "id": secrets.token_hex(4)}
-    return fill('<i hidden data-download="{d}"></i>', d=json.dumps(told))
-
-
 def export(run: Run, kind: str, root: Path, *, weights: str) -> Exported:
     """Of "card", "adapter" and "merged". Raises DermIQError."""
     if kind == "card":
         text = exporting.card(run, form="merged", weights=weights, name=run.name)
-        return Exported(run.name, download=sent(f"{run.name}.md", "text/markdown", text.encode()))
+        return Exported(run.name, download=download(f"{run.name}.md", "text/markdown", text.encode()))
     place = root / FOLDER / secrets.token_urlsafe(16)
     folder = exporting.export(run, place / f"{run.name}-{kind}", form=kind, weights=weights)
     archive = Path(shutil.make_archive(str(folder), "zip", root_dir=place, base_dir=folder.name))

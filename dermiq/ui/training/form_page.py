@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import json
-import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
@@ -12,9 +9,10 @@ from itertools import permutations
 from markupsafe import Markup
 
 from dermiq.errors import InputError
-from dermiq.ui.markup import THIN, capital, fill, html_id, join
+from dermiq.ui.markup import THIN, capital, download, fill, html_id, join
 from dermiq.ui.training.form import KINDS, OTHER, Estimate, Form, presets, shown_options, split_list, text_of, value_of
 from dermiq.ui.training.labels import CHOICES, ESSENTIALS, HINTS, SECTIONS, STAGES, UNITS, bare, label, section
+from dermiq.ui.training.words import duration
 from train.options import Option
 from train.pipeline import STAGES as IN_A_ROW
 
@@ -68,15 +66,9 @@ def html(
     )
 
 
-def download(form: Form) -> Markup:
-    """The YAML as a file for the browser to save, in the page's own answer. Raises InputError at a wrong field."""
-    sent = {
-        "name": f"{form.name or form.stage}.yaml",
-        "type": "application/yaml",
-        "data": base64.b64encode(form.yaml_text().encode()).decode(),
-        "id": secrets.token_hex(4),  # the same file can be asked for twice
-    }
-    return fill('<i hidden data-download="{d}"></i>', d=json.dumps(sent))
+def yaml_file(form: Form) -> Markup:
+    """The YAML for the browser to save. Raises InputError at a wrong field."""
+    return download(f"{form.name or form.stage}.yaml", "application/yaml", form.yaml_text().encode())
 
 
 # --- what is trained, how it begins, what it is called ----------------------------------
@@ -496,13 +488,3 @@ def _estimate(found: Estimate) -> Markup:
 def memory(count: int) -> str:
     """Bytes with the digits that an estimate deserves: "4.5 GB", "700 MB"."""
     return f"{count / 1e9:.1f}{THIN}GB" if count >= 1e9 else f"{count / 1e6:.0f}{THIN}MB"
-
-
-def duration(seconds: float) -> str:
-    """In words, as an estimate deserves: "40 s", "12 min", "3.5 h"."""
-    if seconds < 90:
-        return f"{max(1, round(seconds))}{THIN}s"
-    if seconds < 90 * 60:
-        return f"{round(seconds / 60)}{THIN}min"
-    hours = seconds / 3600
-    return f"{hours:.1f}{THIN}h" if hours < 10 else f"{round(hours)}{THIN}h"

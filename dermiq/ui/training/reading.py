@@ -12,6 +12,7 @@ import json
 import math
 import os
 import threading
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,7 +34,7 @@ EVALUATED = b'"eval_'  # how the names of an evaluation's figures begin
 Line = Mapping[str, Any]
 
 
-class Growing:
+class Growing(ABC):
     """A JSONL file that another process appends to. One reader serves all visitors: `lock` is held while it reads."""
 
     def __init__(self, path: Path) -> None:
@@ -63,11 +64,13 @@ class Growing:
                 self.take(self._offset, line)
                 self._offset += len(line)
 
+    @abstractmethod
     def forget(self) -> None:
-        raise NotImplementedError
+        """Drops what was taken: the file is read anew."""
 
+    @abstractmethod
     def take(self, offset: int, line: bytes) -> None:
-        raise NotImplementedError
+        """One whole line, which begins at byte `offset`."""
 
 
 def parsed(line: bytes) -> dict[str, Any]:
