@@ -17,9 +17,9 @@ import json
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cached_property, partial
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -28,6 +28,9 @@ from PIL import Image
 from dermiq.errors import DataError
 from dermiq.types import CLASSES, Finding, PatientContext
 from train.data import context_of, data_folder, lesion_of, read_table
+
+if TYPE_CHECKING:
+    from dermiq.specialist import Specialist
 
 DATA_SETS = ("ham10000", "pad_ufes_20")
 GROUP_COLUMNS = ("group", "patient_id", "lesion_id")  # the coarsest first
@@ -424,17 +427,11 @@ class Measured:
                 except (ValueError, KeyError):  # torn when the process ended, or of an older version: measured again
                     continue
 
-    @cached_property
-    def _specialist(self) -> Any:
-        from dermiq.specialist import Specialist
-
-        return Specialist.load()
-
     def of(self, path: str) -> Measurement:
         stat = Path(path).stat()
-        key = f"{path}:{stat.st_size}:{stat.st_mtime_ns}:{self._specialist.revision}"
+        key = f"{_content(path, stat.st_size, stat.st_mtime_ns)}:{_specialist().revision}"
         if key not in self._known:
-            value = json.loads(json.dumps({"key": key, **self._measured(path)}))  # the same whether kept or new
+            value = {"key": key, **json.loads(_measured(path, key))}
             with self._file.open("a", encoding="utf-8") as file:
                 file.write("\n" if self._torn() else "")
                 file.write(json.dumps(value) + "\n")
@@ -450,17 +447,39 @@ class Measured:
         text = self._file.read_bytes()
         return bool(text) and not text.endswith(b"\n")
 
-    def _measured(self, path: str) -> dict[str, Any]:
-        from dermiq.specialist import window_box
-
-        reading, calibration = self._specialist.read(lesion_of(path)), self._specialist.calibration
-        window = window_box(reading.outline, extents=calibration.window, smallest=calibration.smallest_window)
-        return {
-            "findings": [asdict(finding) for finding in reading.findings],
-            "probabilities": dict(reading.probabilities),
-            "window": list(window),
-        }
-
     def window(self, path: str) -> Image.Image:
         """The square around the lesion that a consultation shows to every VLM."""
         return lesion_image(path, self.of(path).window)
+
+
+@lru_cache(maxsize=1)
+def _specialist() -> Specialist:
+    from dermiq.specialist import Specialist
+
+    return Specialist.load()
+
+
+@lru_cache(maxsize=100_000)
+def _content(path: str, size: int, changed: int) -> str:
+    """By which an image is known again, wherever it lies."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+_READ: dict[str, str] = {}  # what was read in this process, by content: runs that follow each other share it
+
+
+def _measured(path: str, key: str) -> str:
+    """As JSON, so that it is the same whether it is kept or new."""
+    if key not in _READ:
+        from dermiq.specialist import window_box
+
+        reading, calibration = _specialist().read(lesion_of(path)), _specialist().calibration
+        window = window_box(reading.outline, extents=calibration.window, smallest=calibration.smallest_window)
+        _READ[key] = json.dumps(
+            {
+                "findings": [asdict(finding) for finding in reading.findings],
+                "probabilities": dict(reading.probabilities),
+                "window": list(window),
+            }
+        )
+    return _READ[key]

@@ -35,7 +35,7 @@ REFUSED, WARNED = 1.25, 0.8  # shares of the free memory; the estimate is right 
 LOGIT_COPIES = 3  # of a tile: the product, its probabilities, and the gradient
 TRL_TOKENS, TRL_VOCABULARY, TRL_COPIES = 4096, 32_768, 8  # tiles of TRL's head, and their copies in its backward pass
 BLOCK_4BIT = 64  # weights that share a scale, which is itself kept in a byte
-READERS = 160_000_000  # the specialist that measures the images on the CPU: weights and one reading
+READERS = 240_000_000  # the specialist that measures the images on the CPU; the graph with its words and embeddings
 CPU_WASTE = 0.6  # of what is kept for the backward pass: freed blocks that the C library keeps, as measured with Nano
 _KEPT = ("activations", "prompt", "completions")
 _ALWAYS, _SAMPLING, _LEARNING = "always", "sampling", "learning"
@@ -118,7 +118,7 @@ def estimate(model: Any, config: StageConfig, shape: Shape, device: str, *, free
     if shape.reference:
         parts.append(Part("reference", parts[0].bytes, _ALWAYS, "the weights again, as they were before training"))
     if shape.measured and device == "cpu":
-        parts.append(Part("specialist", READERS, _ALWAYS, "measures each image once, in the same memory"))
+        parts.append(Part("readers", READERS, _ALWAYS, "the specialist, which measures each image once, and the knowledge graph"))
     held = sum(part.bytes for part in parts if part.when == _ALWAYS)
     parts += _learning(model, config, shape, device, None if free is None else free - held)
     if device == "cpu":
@@ -357,7 +357,7 @@ def refuse(found: Estimate, free: int, config: StageConfig) -> str:
 def advice(found: Estimate, config: StageConfig) -> str:
     """What takes most, and the option that lowers it."""
     largest = max(
-        (part for part in found.parts if part.name not in ("specialist", "allocator")), key=lambda part: part.bytes
+        (part for part in found.parts if part.name not in ("readers", "allocator")), key=lambda part: part.bytes
     )
     if largest.name in ("weights", "decoder"):
         if config.load_in_4bit or config.device == "cpu":

@@ -294,9 +294,9 @@ def run_stage(config: C, owner: Owner, build: Callable[[C, VLM, Owner], Any], *,
     iterations over one rollout).
     """
     device = _prepare_process(config)
-    _estimate(config, owner, device)
     watch = Watch(device)
     try:
+        _estimate(config, owner, device)
         _run(config, owner, build, device, window)
     finally:
         if owner.is_main:
@@ -307,6 +307,7 @@ def _estimate(config: StageConfig, owner: Owner, device: str) -> None:
     """Writes the estimate into the run's folder and compares it, and what the disk must hold, with what is free.
     Raises InputError.
     """
+    free = free_on(device)
     try:
         vlm = without_weights(config)
         if owner.is_main:
@@ -319,7 +320,6 @@ def _estimate(config: StageConfig, owner: Owner, device: str) -> None:
             f"The memory that the run will need could not be estimated ({type(error).__name__}: {error}).", flush=True
         )
         return
-    free = free_on(device)
     if owner.is_main:
         note(owner.folder, estimate=found.as_dict(), free=free)
     if config.check_memory:
@@ -399,7 +399,9 @@ def _prepare_process(config: StageConfig) -> str:
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     kind, _, number = config.place().partition(":")
+    import peft  # noqa: F401  # before the watch begins: what libraries hold is not the run's memory
     import torch
+    from trl import DPOTrainer, GRPOTrainer, SFTTrainer  # noqa: F401  # imported by name, or not at all
 
     if kind == "cuda" and int(os.environ.get("WORLD_SIZE", "1")) == 1 and not torch.cuda.is_initialized():
         seen = os.environ.get("CUDA_VISIBLE_DEVICES")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from dermiq.errors import KnowledgeError
@@ -88,9 +88,13 @@ class Graph:
 
     @classmethod
     def load(cls, folder: Path | None = None, *, licence: str | None = None) -> Graph:
-        """Read `kg_data`; `licence="open"` leaves out what may not be used freely (see `schema.only_licence`)."""
-        tables = read_tables(folder or FOLDER)
-        return cls(tables if licence is None else only_licence(tables, licence))
+        """Read `kg_data`; `licence="open"` leaves out what may not be used freely (see `schema.only_licence`).
+
+        One graph is shared by all of a process that ask for it while its files stay as they are: what is derived from
+        it (names, words, embeddings) takes seconds to make.
+        """
+        folder = folder or FOLDER
+        return _loaded(folder.resolve(), licence, _stamps(folder))
 
     def _add(self, edge: Edge) -> None:
         fact = Fact(
@@ -242,3 +246,15 @@ def _weight(edge: Edge) -> float | None:
     """The number that says most of the edge, if it has any."""
     numbers = (edge.lift, edge.likelihood_ratio, edge.probability)
     return next((number for number in numbers if number is not None), None)
+
+
+def _stamps(folder: Path) -> tuple[tuple[int, int], ...]:
+    """By which a change of the files is noticed."""
+    found = [(folder / f"{name}.tsv") for name in ("nodes", "edges", "sources")]
+    return tuple((file.stat().st_mtime_ns, file.stat().st_size) for file in found if file.exists())
+
+
+@lru_cache(maxsize=2)
+def _loaded(folder: Path, licence: str | None, stamps: tuple[tuple[int, int], ...]) -> Graph:
+    tables = read_tables(folder)
+    return Graph(tables if licence is None else only_licence(tables, licence))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -37,6 +38,7 @@ _ENDINGS = (
 )
 
 
+@lru_cache(maxsize=50_000)
 def stem(word: str) -> str:
     """'treatment', 'treated' -> 'treat', 'referral' -> 'refer': without one ending, at least four letters."""
     for ending in (*_ENDINGS, "e"):

@@ -568,7 +568,7 @@ def benchmark(count: int = 10_000, looks: int = 20) -> str:
         with (folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
 
             def log(step: int) -> None:
-                file.write(json.dumps({"step": step, **_invented(rng)}) + "\n")
+                file.write(json.dumps({"step": step, **invented(rng)}) + "\n")
                 file.flush()
 
             for step in range(count):
@@ -588,7 +588,7 @@ def benchmark(count: int = 10_000, looks: int = 20) -> str:
     )
 
 
-def _invented(rng: np.random.Generator) -> dict[str, float]:
+def invented(rng: np.random.Generator) -> dict[str, float]:
     """A line as GRPO logs it: one diagnosis a step, four parts of the reward."""
     diagnosis = CLASSES[rng.integers(len(CLASSES))]
     parts = {"class/*": [diagnosis], "eval_class/*": [], "rewards/*": ["a", "b", "c", "d"], "eval_rewards/*": []}
