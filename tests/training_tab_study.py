@@ -1,4 +1,4 @@
-"""What the Training tab costs in a real browser while a run of 10,000 logged steps goes on, and how soon a death is said.
+"""What the Training tab costs in a real browser beside a run of 10,000 logged steps, and how soon a death is said.
 
     python -m tests.training_tab_study --minutes 10 --out tests/training_tab_study.txt
 

@@ -118,7 +118,8 @@ def estimate(model: Any, config: StageConfig, shape: Shape, device: str, *, free
     if shape.reference:
         parts.append(Part("reference", parts[0].bytes, _ALWAYS, "the weights again, as they were before training"))
     if shape.measured and device == "cpu":
-        parts.append(Part("readers", READERS, _ALWAYS, "the specialist, which measures each image once, and the knowledge graph"))
+        why = "the specialist, which measures each image once, and the knowledge graph"
+        parts.append(Part("readers", READERS, _ALWAYS, why))
     held = sum(part.bytes for part in parts if part.when == _ALWAYS)
     parts += _learning(model, config, shape, device, None if free is None else free - held)
     if device == "cpu":
