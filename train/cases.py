@@ -429,7 +429,7 @@ class Measured:
 
     def of(self, path: str) -> Measurement:
         stat = Path(path).stat()
-        key = f"{_content(path, stat.st_size, stat.st_mtime_ns)}:{_specialist().revision}"
+        key = f"{_content(path, stat.st_size, stat.st_mtime_ns)}:{specialist().revision}"
         if key not in self._known:
             value = {"key": key, **json.loads(_measured(path, key))}
             with self._file.open("a", encoding="utf-8") as file:
@@ -453,7 +453,8 @@ class Measured:
 
 
 @lru_cache(maxsize=1)
-def _specialist() -> Specialist:
+def specialist() -> Specialist:
+    """Shared by whatever measures in this process."""
     from dermiq.specialist import Specialist
 
     return Specialist.load()
@@ -473,7 +474,7 @@ def _measured(path: str, key: str) -> str:
     if key not in _READ:
         from dermiq.specialist import window_box
 
-        reading, calibration = _specialist().read(lesion_of(path)), _specialist().calibration
+        reading, calibration = specialist().read(lesion_of(path)), specialist().calibration
         window = window_box(reading.outline, extents=calibration.window, smallest=calibration.smallest_window)
         _READ[key] = json.dumps(
             {

@@ -51,6 +51,7 @@ IMPORTS = (
     "trl.trainer.dpo_trainer",
     "train.group_trainer",
     "train.preferences",
+    "tests.warmed",
 )
 
 

@@ -1,0 +1,14 @@
+"""What every run's process would make anew, made when this is imported: `train.exactness` forks its runs behind it."""
+
+import torch
+
+from dermiq.knowledge import Graph
+from dermiq.knowledge.link import index_of
+from dermiq.knowledge.retrieve import warm
+from train.cases import specialist
+
+torch.set_num_threads(1)  # a process that has computed with several cannot be forked
+GRAPH = Graph.load()
+index_of(GRAPH)
+warm(GRAPH)
+specialist()
