@@ -216,6 +216,9 @@ class Place:
             Image.open(path).reduce(2).save(path)  # most of the time goes into reading them
         self._context = get_context("forkserver")
         self._context.set_forkserver_preload(list(IMPORTS))
+        first: Any = self._context.Process(target=gc.collect)  # so that no run's time holds the imports
+        first.start()
+        first.join()
 
     def config(self, rng: random.Random) -> Any:
         from train import options
