@@ -1,9 +1,9 @@
 """What people decided of a pair, and what becomes of it under the rule of a set. Pure: knows no store.
 
-Adjudication decides wherever there is one. Else the rule `majority` takes what more than half of the reviewers said, the
-rule `adjudicated` only what all of them said. A correction counts more than any vote: it is chosen over the answer that
-it corrects. The margin is that of whoever decided: the share of votes for the answer less the share against it, 1 of a
-correction, the graph's own of a pair that nobody judged.
+Adjudication decides wherever there is one. Else the rule `majority` takes what more than half of the reviewers said,
+and the rule `adjudicated` only what all of them said. A correction counts more than any vote: it is chosen over the
+answer that it corrects. The margin is that of whoever decided: the share of votes for the answer less the share against
+it, 1 of a correction, the graph's own of a pair that nobody judged.
 """
 
 from __future__ import annotations
