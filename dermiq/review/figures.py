@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from dermiq.review.agreement import Estimate
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
 
 WIDTH = 420.0  # points
+LEFT, RIGHT, LOW, HIGH = 80.0, 34.0, 26.0, 10.0  # points around the axes
 FONT = 9.0
 MOST_REVIEWERS = 12  # of the matrix: those with the most votes
 GRAPH = "graph"
@@ -34,17 +36,9 @@ class Figure:
 
     def svg(self, colours: Mapping[str, str] = PAGE) -> str:
         def on(canvas: Canvas) -> None:
-            left, low, high = 62.0, 26.0, 10.0
-            self.draw(
-                canvas.add_axes(
-                    (
-                        left / WIDTH,
-                        low / self.height,
-                        (WIDTH - left - 12) / WIDTH,
-                        (self.height - low - high) / self.height,
-                    )
-                )
-            )
+            width, height = WIDTH - LEFT - RIGHT, self.height - LOW - HIGH
+            place = (LEFT / WIDTH, LOW / self.height, width / WIDTH, height / self.height)
+            self.draw(canvas.add_axes(place))
 
         return svg_of(on, WIDTH, self.height, colours=colours)
 
@@ -68,13 +62,15 @@ def over_time(report: Report) -> Figure | None:
         at, so_far = range(len(points)), [point.so_far for point in points]
         _frame(axes, (-0.6, len(points) - 0.4), (0, 1))
         axes.axhline(0.5, color=LINE, linewidth=0.8, linestyle=(0, (3, 3)))
-        axes.fill_between(at, _all(so_far, "low"), _all(so_far, "high"), color=ACCENT, alpha=0.18, linewidth=0)
+        edge = [*zip(at, _all(so_far, "low"), strict=True), *reversed([*zip(at, _all(so_far, "high"), strict=True)])]
+        axes.fill(*zip(*edge, strict=True), color=ACCENT, alpha=0.18, linewidth=0)
         axes.plot(at, _all(so_far, "value"), color=ACCENT, linewidth=1.6)
         for place, point in enumerate(points):
             _whisker(axes, place, point.agreement)
         axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"])
         shown = sorted({round(i * (len(points) - 1) / 4) for i in range(5)})
-        axes.set_xticks(shown, [f"{points[i].until:%d %b %Y}" for i in shown])
+        form = "%d %b %Y" if points[-1].until - points[0].until > timedelta(days=4) else "%d %b, %H:%M"
+        axes.set_xticks(shown, [points[i].until.strftime(form) for i in shown])
 
     last, until = points[-1].so_far, points[-1].until
     shares = [100 * value for value in _all([point.agreement for point in points], "value")]
@@ -91,8 +87,8 @@ def _all(estimates: Sequence[Estimate], name: str) -> list[float]:
 
 
 def _whisker(axes: Axes, x: float, found: Estimate) -> None:
-    axes.plot((x, x), (found.low, found.high), color=MUTED, linewidth=0.9)
-    axes.plot((x, x), (found.value, found.value), color=INK, linewidth=4.5, solid_capstyle="round")
+    axes.plot((x, x), (found.low or 0.0, found.high or 0.0), color=MUTED, linewidth=0.9)
+    axes.plot((x, x), (found.value or 0.0,) * 2, color=INK, linewidth=4.5, solid_capstyle="round")
 
 
 # --- everyone against everyone ----------------------------------------------------------
@@ -152,8 +148,9 @@ def rubric(report: Report) -> Figure | None:
     def draw(axes: Axes) -> None:
         _frame(axes, (0.8, 5.2), (len(rated) - 0.4, -0.6))
         for y, found in enumerate(rated):
-            axes.plot((found.other, found.preferred), (y, y), color=MUTED, linewidth=1.4)
-            for value, colour in ((found.other, MUTED), (found.preferred, ACCENT)):
+            other, preferred = found.other or 0.0, found.preferred or 0.0
+            axes.plot((other, preferred), (y, y), color=MUTED, linewidth=1.4)
+            for value, colour in ((other, MUTED), (preferred, ACCENT)):
                 axes.plot((value, value), (y, y), color=colour, linewidth=7, solid_capstyle="round")
         axes.set_xticks(range(1, 6), [str(value) for value in range(1, 6)])
         axes.set_yticks(range(len(rated)), [found.name for found in rated])
