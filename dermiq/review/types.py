@@ -268,7 +268,7 @@ class SetRule:
 
     rule: Literal["majority", "adjudicated"] = "majority"
     min_votes: int = 1
-    min_margin: float = 0.0  # of the proxy
+    min_margin: float = 0.0  # of whoever decides: the votes, or the graph
     proxy_only: bool = False  # take pairs without votes, as the proxy decides
     with_edits: bool = True
     exclude_gold: bool = True
