@@ -13,8 +13,8 @@ from dermiq.review import queue, schema
 from dermiq.review.cases import class_counts, fact_query, tally_row
 from dermiq.review.queue import QueueSettings
 from dermiq.review.records import reviewer_number
+from dermiq.review.standing import shown_of
 from dermiq.review.types import Progress
-from dermiq.review.voting import shown_of
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -151,7 +151,7 @@ def rebuild(connection: Connection) -> None:
     for start in range(0, last, BATCH):
         numbers = schema.pairs.c.number
         facts = connection.execute(fact_query().where(numbers > start, numbers <= start + BATCH)).all()
-        shown = shown_of(connection, schema.showings.c.pair_id.in_([row.id for row in facts]))
+        shown = shown_of(connection, [row.id for row in facts])
         if facts:
             connection.execute(
                 insert(schema.tallies), [tally_row(row, weights, shown.get(row.id, [])) for row in facts]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 from uuid import uuid4
 
@@ -93,6 +94,7 @@ def _labelled(table: Any, prefix: str) -> list[Any]:
     return [column.label(f"{prefix}_{column.name}") for column in table.c]
 
 
+@cache
 def pair_query() -> Select[Any]:
     """A row for each pair: itself, its case, both answers, where it stands."""
     pairs, cases, tallies = schema.pairs, schema.cases, schema.tallies
@@ -119,16 +121,19 @@ def pair_view(connection: Connection, pair_id: str) -> PairView:
     return pair_views(connection, [row])[0]
 
 
-def _images(connection: Connection, cases: set[str]) -> dict[str, list[Row[Any]]]:
+@cache
+def _image_query() -> Select[Any]:
     shown, purged = schema.case_images, schema.purged_images
-    query = (
+    return (
         select(shown, purged.c.sha256.label("purged"))
         .outerjoin(purged, purged.c.sha256 == shown.c.sha256)
-        .where(shown.c.case_id.in_(cases))
         .order_by(shown.c.case_id, shown.c.position)
     )
+
+
+def _images(connection: Connection, cases: set[str]) -> dict[str, list[Row[Any]]]:
     found: dict[str, list[Row[Any]]] = {}
-    for row in connection.execute(query):
+    for row in connection.execute(_image_query().where(schema.case_images.c.case_id.in_(cases))):
         found.setdefault(row.case_id, []).append(row)
     return found
 
@@ -195,6 +200,7 @@ def to_showing(row: Row[Any]) -> Showing:
     return Showing(row.id, row.pair_id, row.reviewer, row.purpose, row.left_side, row.at)
 
 
+@cache
 def vote_query() -> Select[Any]:
     """Votes with what was shown and when they were undone, in the order in which they came."""
     votes, showings, undos = schema.votes, schema.showings, schema.vote_undos
@@ -224,6 +230,13 @@ def to_vote(row: Row[Any]) -> Vote:
     )
 
 
+def vote_row(vote: Vote) -> dict[str, Any]:
+    """Its columns, but for the key and the attempt."""
+    names = ("id", "showing_id", "pair_id", "reviewer", "choice", "kind", "comment", "seconds", "at")
+    grades = {f"{side}_{name}": grade for side, names in vote.rubric.items() for name, grade in names.items()}
+    return {**{name: getattr(vote, name) for name in names}, **grades}
+
+
 def _rubric(row: Row[Any]) -> Rubric:
     sides = {
         side: {name: grade for name in RUBRIC if (grade := getattr(row, f"{side}_{name}")) is not None}
@@ -232,6 +245,7 @@ def _rubric(row: Row[Any]) -> Rubric:
     return {side: grades for side, grades in sides.items() if grades}
 
 
+@cache
 def edit_query() -> Select[Any]:
     edits, undos = schema.edits, schema.edit_undos
     return (

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Column, Connection, Row, Select, select
 
 from dermiq.errors import DataError
-from dermiq.review import cases, people, reading, records, remarks, schema, set_table, voting
+from dermiq.review import cases, people, reading, records, remarks, schema, set_table, showing, voting
 from dermiq.review.database import Database
 from dermiq.review.images import ImageFolder
 from dermiq.review.queue import QueueSettings
@@ -212,17 +212,16 @@ class Store:
         The oldest open showing, else a new one. `after` is the pair now on the screen: the one behind it, so that it is
         there before it is asked for. Asking again gives the same until there is a vote.
         """
-        with self._database.reading() as connection:
-            showing = voting.open_showing(connection, reviewer, after)
-            if showing is not None:
-                return showing, records.pair_view(connection, showing.pair_id)
-        by = self._by(reviewer)
-        showing = self._database.write(lambda connection: voting.next_showing(connection, self._queue, after, by))
-        return None if showing is None else (showing, self.pair(showing.pair_id))
+
+        def find(connection: Connection) -> tuple[Showing, PairView] | None:
+            found = showing.next_showing(connection, self._queue, after, self._by(reviewer))
+            return None if found is None else (found, records.pair_view(connection, found.pair_id))
+
+        return self._database.write(find)
 
     def showing(self, showing_id: str) -> Showing:
         with self._database.reading() as connection:
-            return voting.find_showing(connection, showing_id)
+            return showing.find_showing(connection, showing_id)
 
     def vote(
         self,
@@ -309,10 +308,10 @@ class Store:
 
     def adjudication(self, pair_id: str, by: str) -> tuple[Showing, PairView]:
         """A showing on which an admin decides, by `vote`. InputError for who is no admin."""
-        showing = self._database.write(
-            lambda connection: voting.adjudication(connection, self._queue, pair_id, self._by(by))
+        made = self._database.write(
+            lambda connection: showing.adjudication(connection, self._queue, pair_id, self._by(by))
         )
-        return showing, self.pair(pair_id)
+        return made, self.pair(pair_id)
 
     def columns(self) -> DataFrame:
         """Every vote that was not undone, in the order in which they came, in one query; fast at 250,000 votes.
