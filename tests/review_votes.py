@@ -21,7 +21,7 @@ PLAIN = QueueSettings(repeat_share=0, gold_share=0)
 
 def write_rows(folder: Path, count: int, **columns: Mapping[int, Any]) -> Path:
     """`pairs.jsonl`, each pair about an image of its own, with what the columns say of some of them."""
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     drawn = [pixels for _, pixels in drawn_examples()]
     rows = []
     for i in range(count):

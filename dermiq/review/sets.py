@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -23,12 +22,9 @@ from dermiq.review.decide import Decision, Said, decide, said_of
 from dermiq.review.quality import report_of
 from dermiq.review.set_card import Contents, card_of, readme_of
 from dermiq.review.store import Store
-from dermiq.review.types import Box, FrozenSet, PairView, SetRule, Side, other
+from dermiq.review.types import SET_NAME, Box, FrozenSet, PairView, SetRule, Side, named_set, other
 
 Line = dict[str, Any]
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-NAMED = re.compile(rf"(?P<name>{NAME.pattern})(?:@(?P<version>[1-9][0-9]*))?(?:#(?P<digest>[0-9a-f]{{16}}))?")
-PINNED = 16  # digits of the digest that name a set's content
 PNG = b"\x89PNG"
 
 
@@ -58,7 +54,7 @@ def freeze(store: Store, name: str, rule: SetRule, *, by: str) -> FrozenSet:
 
 
 def _check_name(name: str) -> None:
-    if not NAME.fullmatch(name):
+    if not SET_NAME.fullmatch(name):
         raise InputError(
             f"A set cannot be called {name!r}: use up to 64 letters, digits, dots, dashes and underscores, and begin "
             "with a letter or a digit."
@@ -117,29 +113,12 @@ def digest_of(found: Iterable[Line]) -> str:
 # --- reading ----------------------------------------------------------------------------
 
 
-def is_set(named: str) -> bool:
-    """Whether it is the name of a set with its version: "first@2", or pinned, "first@2#0123456789abcdef"."""
-    found = NAMED.fullmatch(named)
-    return found is not None and found["version"] is not None
-
-
 def find(store: Store, named: str) -> FrozenSet:
-    """Of "first" (the newest version), "first@2", or pinned. DataError where there is none or it is another one."""
-    found = NAMED.fullmatch(named)
+    """Of "first" (the newest version) or "first@2". DataError where there is none."""
+    found = named_set(named)
     if found is None:
         raise InputError(f"{named!r} is no name of a set: write it as name or name@version.")
-    frozen = store.frozen_set(found["name"], int(found["version"]) if found["version"] else None)
-    if found["digest"] and not frozen.digest.startswith(found["digest"]):
-        raise DataError(
-            f"The set {frozen.name}@{frozen.version} is not the one that was meant: its digest is "
-            f"{frozen.digest[:PINNED]}, not {found['digest']}. Is this another review's store?"
-        )
-    return frozen
-
-
-def pinned(frozen: FrozenSet) -> str:
-    """The name that no other content answers to."""
-    return f"{frozen.name}@{frozen.version}#{frozen.digest[:PINNED]}"
+    return store.frozen_set(*found)
 
 
 def lines(store: Store, named: str) -> list[Line]:
