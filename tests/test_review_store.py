@@ -381,6 +381,10 @@ def test_undo_goes_back_vote_by_vote_and_says_when_there_is_none(store: Store) -
     with pytest.raises(InputError, match="no such vote of yours"):
         store.undo("ben", made[0].id)
     assert [one.reviewer for one in store.votes()] == ["ben"]
+    assert store.last_vote("ana") is None
+    assert store.last_vote("ben") == next(store.votes())
+    assert store.find_vote(made[0].id).undone_at  # type: ignore[union-attr]
+    assert store.find_vote("none") is None
 
 
 @pytest.mark.parametrize(

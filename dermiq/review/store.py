@@ -188,11 +188,17 @@ class Store:
 
     def image(self, sha256: str) -> bytes:
         """DataError where it was purged or never kept."""
+        return self._images.read(sha256, self._suffix(sha256))
+
+    def image_file(self, sha256: str) -> Path:
+        """Where its bytes lie, for who only reads. DataError where it was purged or never kept."""
+        return self._images.path(sha256, self._suffix(sha256))
+
+    def _suffix(self, sha256: str) -> str:
         with self._database.reading() as connection:
             if cases.is_purged(connection, sha256):
                 raise DataError("This image was deleted from the review.")
-            suffix = cases.suffix_of(connection, sha256)
-        return self._images.read(sha256, suffix)
+            return cases.suffix_of(connection, sha256)
 
     def purge_image(self, sha256: str, *, by: str, why: str) -> None:
         """Deletes the bytes. Cases keep the hash, and are shown with a sentence in the image's place."""
@@ -290,6 +296,17 @@ class Store:
         if not undone:
             query = query.where(schema.vote_undos.c.vote_id.is_(None))
         yield from map(records.to_vote, self._paged(query, schema.votes.c.number))
+
+    def find_vote(self, vote_id: str) -> Vote | None:
+        """Also one that was undone."""
+        with self._database.reading() as connection:
+            row = connection.execute(records.vote_query().where(schema.votes.c.id == vote_id)).one_or_none()
+        return None if row is None else records.to_vote(row)
+
+    def last_vote(self, reviewer: str) -> Vote | None:
+        """The newest that was not undone: what `undo` takes back."""
+        with self._database.reading() as connection:
+            return voting.last_vote(connection, reviewer)
 
     def edits(self, *, pair_id: str | None = None, undone: bool = False) -> list[Edit]:
         """In the order in which they came."""
