@@ -54,14 +54,13 @@ def test_from_a_file_to_an_exported_set(run: Run, tmp_path: Path) -> None:
     assert found["reviewers"]["cem"]["done"] == 6
     assert run("export", "mine", "--out", tmp_path / "out")[0] == 0
     assert len((tmp_path / "out" / "pairs.jsonl").read_text().splitlines()) == 4
-    with_owner = {change.who for change in Store.open(tmp_path / "review").log() if change.what == "set"}
-    assert with_owner == {"ana"}
+    store = Store.open(tmp_path / "review")
+    assert {change.who for change in store.log() if change.what == "set"} == {"ana"}
+    store.close()
 
 
 def test_quality_as_text_json_and_figures(run: Run, tmp_path: Path) -> None:
-    columns = {"margin": dict.fromkeys(range(12), 0.5)}
-    columns["scores"] = dict.fromkeys(range(12), {"chosen": {"form": 0.5}, "rejected": {"form": 0.0}})  # type: ignore[arg-type]
-    store = store_of(tmp_path, 12, **columns)
+    store = store_of(tmp_path, 12, margin=0.5)
     review(store, "ben", dict.fromkeys(range(12), "good"))
     review(store, "cem", {**dict.fromkeys(range(9), "good"), 9: "bad", 10: "bad", 11: "tie"})
     store.close()
@@ -103,14 +102,14 @@ def test_an_image_is_deleted(run: Run, tmp_path: Path) -> None:
 
 
 def test_lines_that_cannot_be_used(run: Run, tmp_path: Path) -> None:
-    file = write_rows(tmp_path / "data", 30)
-    file.write_text("\n".join(["{}"] * 25 + file.read_text().splitlines()[25:]))
+    file = write_rows(tmp_path / "data", 2)
+    file.write_text("{}\n" * 25 + file.read_text())
     status, out, told = run("import", file, "--no-outline")
     assert (status, out) == (2, "")
     assert "Line 1: chosen and rejected are missing." in told
     assert "... and 5 more." in told
     assert "25 line(s) cannot be used: nothing was imported." in told
-    assert run("import", file, "--no-outline", "--skip-refused")[1].startswith("5 new pairs")
+    assert run("import", file, "--no-outline", "--skip-refused")[1].startswith("2 new pairs")
 
 
 @pytest.mark.parametrize(
