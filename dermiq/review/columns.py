@@ -15,6 +15,7 @@ VALUES = VOTES[:-1]
 """What a judgement can be: a skip is none. A code is a place in it."""
 
 NONE = -1
+NAMED = ("reviewer", "diagnosis")
 FIRST, SECOND = SIDES = VALUES.index("first"), VALUES.index("second")
 Array = np.ndarray
 
@@ -23,9 +24,9 @@ Array = np.ndarray
 class Votes:
     """Reviews that were not undone, one entry a vote; adjudications are none. Codes are places in the lists."""
 
-    pairs: Array  # ids
-    reviewers: list[str]  # by name
-    diagnoses: list[str]  # by name; the last is "": not known
+    pairs: Array  # ids; some may have no vote
+    reviewers: list[str]
+    diagnoses: list[str]  # the last is "": not known
     vote: Array  # ids
     pair: Array  # codes
     reviewer: Array
@@ -44,18 +45,17 @@ class Votes:
     def of(cls, frame: pd.DataFrame) -> Votes:
         """Of `Store.columns()`."""
         frame = frame[frame["kind"] == "review"]
-        pair, pairs = pd.factorize(frame["pair"].astype(object))
-        reviewer, reviewers = pd.factorize(frame["reviewer"].astype(object), sort=True)
-        diagnosis, diagnoses = pd.factorize(frame["diagnosis"].astype(object), sort=True)
+        pair = frame["pair"].astype("category").cat
+        reviewer, diagnosis = (frame[name].astype("category").cat.remove_unused_categories().cat for name in NAMED)
         ratings = [[f"{side}_{name}" for name in RUBRIC] for side in ("first", "second")]
         return cls(
-            pairs=np.asarray(pairs),
-            reviewers=[str(name) for name in reviewers],
-            diagnoses=[*map(str, diagnoses), ""],
+            pairs=pair.categories.to_numpy(),
+            reviewers=[str(name) for name in reviewer.categories],
+            diagnoses=[*map(str, diagnosis.categories), ""],
             vote=frame["vote"].to_numpy(),
-            pair=pair,
-            reviewer=reviewer,
-            diagnosis=np.where(diagnosis == NONE, len(diagnoses), diagnosis),
+            pair=pair.codes.to_numpy(np.int64),
+            reviewer=reviewer.codes.to_numpy(np.int64),
+            diagnosis=diagnosis.codes.to_numpy(np.int64) % (len(diagnosis.categories) + 1),  # none: -1, the last
             choice=codes_of(frame["choice"], VALUES),
             left=codes_of(frame["left"], VALUES),
             prefers=codes_of(frame["prefers"], VALUES),
@@ -80,14 +80,14 @@ class Votes:
     @cached_property
     def prefers_of_pairs(self) -> Array:
         """(pairs,): of each pair, what the graph prefers."""
-        return self._of_pairs(self.prefers)
+        return self._of_pairs(self.prefers, NONE)
 
     @cached_property
     def diagnosis_of_pairs(self) -> Array:
-        return self._of_pairs(self.diagnosis)
+        return self._of_pairs(self.diagnosis, len(self.diagnoses) - 1)
 
-    def _of_pairs(self, values: Array) -> Array:
-        found = np.full(len(self.pairs), NONE)
+    def _of_pairs(self, values: Array, unjudged: int) -> Array:
+        found = np.full(len(self.pairs), unjudged)
         found[self.pair] = values
         return found
 

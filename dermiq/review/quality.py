@@ -337,8 +337,7 @@ def _classes(votes: Votes, looks: Votes, counts: Array) -> Iterator[OfClass]:
 def _rubric(looks: Votes, name: str) -> OfCriterion:
     ratings = looks.rubric[:, :, RUBRIC.index(name)]  # (n, 2), 0 where there is none
     vote, side = np.nonzero(ratings)
-    _, answer = np.unique(2 * looks.pair[vote] + side, return_inverse=True)
-    counts = value_counts(answer, ratings[vote, side] - 1, int(answer.max(initial=-1)) + 1, 5)
+    counts = value_counts(2 * looks.pair[vote] + side, ratings[vote, side] - 1, 2 * len(looks.pairs), 5)
     both = np.flatnonzero(np.isin(looks.choice, SIDES) & ratings.all(axis=1))
     preferred = ratings[both, looks.choice[both]]
     other = ratings[both, 1 - looks.choice[both]]

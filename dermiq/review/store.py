@@ -24,6 +24,7 @@ from sqlalchemy import Column, Connection, Row, Select, select
 from dermiq.errors import DataError
 from dermiq.review import cases, journal, people, reading, records, remarks, schema, set_table, showing, voting
 from dermiq.review.database import Database
+from dermiq.review.frame import VoteTable
 from dermiq.review.images import ImageFolder
 from dermiq.review.journal import By
 from dermiq.review.queue import QueueSettings
@@ -87,7 +88,7 @@ class Store:
     ) -> None:
         """`Store.open` is the usual way; `clock` says what time it is."""
         self._queue, self._clock = queue or QueueSettings(), clock
-        self._images = ImageFolder(folder / "images")
+        self._images, self._votes = ImageFolder(folder / "images"), VoteTable()
         if url is None:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._database = Database(url or f"sqlite:///{folder.absolute() / 'review.db'}")
@@ -343,7 +344,7 @@ class Store:
         is no proxy), seconds (float); at (datetime64[us], UTC); first_accuracy ... second_safety (float, NaN: none).
         """
         with self._database.reading() as connection:
-            return reading.columns(connection)
+            return self._votes.read(connection)
 
     # --- sets ---------------------------------------------------------------------------
 
