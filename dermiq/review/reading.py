@@ -1,11 +1,11 @@
-"""What the store says of itself: progress, disagreements; and what is derived, built anew."""
+"""What the store says of itself: progress, disagreements, the votes as columns; and what is derived, built anew."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Select, delete, func, insert, select
 
@@ -16,6 +16,9 @@ from dermiq.review.queue import QueueSettings
 from dermiq.review.standing import shown_of
 from dermiq.review.statements import LEFT_LYING, READY, SECONDS, SHOWN_FOR_REVIEW, STILL_OPEN, TODAY
 from dermiq.review.types import Progress
+
+if TYPE_CHECKING:
+    pass
 
 BATCH = 1_000
 
