@@ -38,6 +38,14 @@ class Settings:
             "secret": True,
         },
     )
+    reviewers: str | None = field(
+        default=None,
+        metadata={
+            "help": "who may review, as name:password, name:password; on a public address the Review tab is "
+            "read-only without it",
+            "secret": True,
+        },
+    )
     kg: Path | None = field(default=None, metadata={"help": "folder of the knowledge graph; default: kg_data"})
 
     @classmethod

@@ -79,7 +79,7 @@ def _body(exchange: Exchange, is_last: bool, name: Callable[[str], str]) -> Mark
     pieces = [
         abstention_banner(exchange.abstention, insisted=exchange.insisted) if exchange.abstention else Markup(""),
         _reasoning(exchange, parts, sources, is_last),
-        _headline(parts),
+        headline(parts),
         paragraphs(parts.prose, sources),
         _progress(exchange, parts),
         Markup('<p class="dq-cut">Stopped by you. What was written so far is cut here.</p>')
@@ -110,7 +110,8 @@ def _reasoning(exchange: Exchange, parts: Parts, sources: Sources, is_last: bool
     )
 
 
-def _headline(parts: Parts) -> Markup:
+def headline(parts: Parts) -> Markup:
+    """The option that the text chose, in full; nothing where it chose none."""
     if not parts.answer:
         return Markup("")
     answer = CLASS_NAMES.get(parts.answer.lower(), parts.answer)
