@@ -23,6 +23,8 @@ from dermiq.ui import about, browser, consult
 from dermiq.ui.component import QUICK, SLOW, STATIC, data_of, html_part
 from dermiq.ui.markup import download, fill
 from dermiq.ui.protocol import Consultant
+from dermiq.ui.review.desk import review_desk
+from dermiq.ui.review.tab import review_tab
 from dermiq.ui.serving import guard
 from dermiq.ui.training import curves
 from dermiq.ui.training.desk import TrainingRoom, exports_folder, training_room
@@ -34,7 +36,7 @@ log = logging.getLogger(__name__)
 
 MAX_FILE = "25mb"
 BAR_SECONDS = 1.0  # between two looks at what the bar says
-STYLES = ("page.css", "training-form.css", "training-watch.css", "training.css")
+STYLES = ("page.css", "training-form.css", "training-watch.css", "training.css", "review.css")
 STATE_SECONDS = 4 * 3600  # a visit that nobody touched for so long is forgotten
 SITES = [
     "face",
@@ -127,10 +129,12 @@ def create_app(
                 knowledge = _knowledge_tab(library)
             with gr.Tab("Training", id="training") as watching:
                 watch = training_tab(training)
+            with gr.Tab("Review", id="review") as judging:
+                review_tab(review_desk(settings, graph=lambda: library.graph))
             with gr.Tab("About this model", id="about") as about_tab:
                 _about_tab()
         _wire_between(library, tabs, asking, knowledge)
-        watch.while_open(watching, others=[consulting, reading, about_tab])
+        watch.while_open(watching, others=[consulting, reading, judging, about_tab])
         top.about(lambda: gr.Tabs(selected="about"), outputs=[tabs], **QUICK)
         watch.opened_by(top.training, tabs)
         _poll(beside, training, top)

@@ -1,8 +1,8 @@
 """Who reviews, who administers, and where the tab is read-only. Knows no gradio and no store.
 
-    access = Access(settings)
-    token = access.sign_in("ada", password="", admin=False)   # InputError with a sentence where it is refused
-    access.who(token)                                         # Person("ada", "reviewer"), None after a restart
+access = Access(settings)
+token = access.sign_in("ada", password="", admin=False)   # InputError with a sentence where it is refused
+access.who(token)                                         # Person("ada", "reviewer"), None after a restart
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class Person:
 
 
 class Access:
-    """On this computer's own address a name is enough where no passwords are set; elsewhere the tab is read-only without
-    them. The administrator's password makes any name an administrator.
+    """On this computer's own address a name is enough where no passwords are set; elsewhere the tab is read-only
+    without them. The administrator's password makes any name an administrator.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -68,7 +68,7 @@ class Access:
         return self._is_public or bool(self._admin_password)
 
     def sign_in(self, name: str, *, password: str = "", admin: bool = False) -> str:
-        """A token for the browser's tab. Raises InputError; a wrong password is answered late, so that guessing is slow."""
+        """A token for the browser's tab. Raises InputError, late for a wrong password, so that guessing is slow."""
         if self.closed:
             raise InputError(self.closed)
         person = Person(_checked_name(name), self._role(_checked_name(name), password, admin=admin))
@@ -116,7 +116,7 @@ def _checked_name(name: str) -> str:
 
 
 def read_reviewers(text: str) -> dict[str, str]:
-    """{name: password} of "name:password, name:password" (or one a line). Raises InputError, which names no password."""
+    """{name: password} of "name:password, name:password", or one a line. InputError for else; it names no password."""
     found: dict[str, str] = {}
     for number, entry in enumerate(filter(None, (part.strip() for part in re.split(r"[,\n]", text))), start=1):
         name, colon, password = entry.partition(":")

@@ -8,7 +8,9 @@ from difflib import SequenceMatcher
 
 from markupsafe import Markup
 
-_PIECE = re.compile(r"(?P<tag><[^>]*>)|(?P<word>(?:&(?:#\d+|\w+);|[\w%’'-])+)|(?P<rest>(?:(?!&(?:#\d+|\w+);)[^<\w%’'-])+|.)", re.DOTALL)
+_PIECE = re.compile(
+    r"(?P<tag><[^>]*>)|(?P<word>(?:&(?:#\d+|\w+);|[\w%’'-])+)|(?P<rest>(?:(?!&(?:#\d+|\w+);)[^<\w%’'-])+|.)", re.DOTALL
+)
 OPEN, CLOSE = '<mark class="dq-differs">', "</mark>"
 
 Piece = tuple[str, str]  # kind ("tag", "word", "rest") and text

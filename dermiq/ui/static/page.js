@@ -330,5 +330,5 @@ window.dermiq = window.dermiq || (() => {
   if (document.body) picker("dq-pick", false);
   document.documentElement.lang = "en";
 
-  return { mount, take, arrive, comeBack };
+  return { mount, take, arrive, comeBack, download };
 })();
