@@ -1,0 +1,99 @@
+"""The votes of a store as arrays of codes, which is what quality is computed from. Knows no database and no page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from dermiq.review.types import RUBRIC, VOTES
+
+VALUES = VOTES[:-1]
+"""What a judgement can be: a skip is none. A code is a place in it."""
+
+NONE = -1
+FIRST, SECOND = SIDES = VALUES.index("first"), VALUES.index("second")
+Array = np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Votes:
+    """Reviews that were not undone, one entry a vote; adjudications are none. Codes are places in the lists."""
+
+    pairs: Array  # ids
+    reviewers: list[str]  # by name
+    diagnoses: list[str]  # by name; the last is "": not known
+    vote: Array  # ids
+    pair: Array  # codes
+    reviewer: Array
+    diagnosis: Array
+    choice: Array  # of VALUES; NONE: a skip
+    left: Array  # FIRST or SECOND
+    prefers: Array  # the graph: FIRST, SECOND or NONE
+    gold: Array
+    is_look: Array  # shown for the first time, as a pair without a known answer
+    is_repeat: Array
+    seconds: Array
+    at: Array  # datetime64, UTC
+    rubric: Array  # (n, 2, 4): 1 to 5 of a side by a criterion; 0: none
+
+    @classmethod
+    def of(cls, frame: pd.DataFrame) -> Votes:
+        """Of `Store.columns()`."""
+        frame = frame[frame["kind"] == "review"]
+        pair, pairs = pd.factorize(frame["pair"].astype(object))
+        reviewer, reviewers = pd.factorize(frame["reviewer"].astype(object), sort=True)
+        diagnosis, diagnoses = pd.factorize(frame["diagnosis"].astype(object), sort=True)
+        ratings = [[f"{side}_{name}" for name in RUBRIC] for side in ("first", "second")]
+        return cls(
+            pairs=np.asarray(pairs),
+            reviewers=[str(name) for name in reviewers],
+            diagnoses=[*map(str, diagnoses), ""],
+            vote=frame["vote"].to_numpy(),
+            pair=pair,
+            reviewer=reviewer,
+            diagnosis=np.where(diagnosis == NONE, len(diagnoses), diagnosis),
+            choice=codes_of(frame["choice"], VALUES),
+            left=codes_of(frame["left"], VALUES),
+            prefers=codes_of(frame["prefers"], VALUES),
+            gold=codes_of(frame["gold"], VALUES),
+            is_look=(frame["purpose"] == "first").to_numpy(),
+            is_repeat=(frame["purpose"] == "repeat").to_numpy(),
+            seconds=frame["seconds"].to_numpy(float),
+            at=frame["at"].dt.tz_localize(None).to_numpy(),
+            rubric=np.stack([np.nan_to_num(frame[names].to_numpy(float)).astype(np.int8) for names in ratings], axis=1),
+        )
+
+    def __len__(self) -> int:
+        return len(self.pair)
+
+    def where(self, places: Array) -> Votes:
+        """Some of them, by a mask or by indices. The lists, and so the codes, stay."""
+        lists = {name: getattr(self, name) for name in ("pairs", "reviewers", "diagnoses")}
+        return Votes(
+            **lists, **{name: getattr(self, name)[places] for name in self.__dataclass_fields__ if name not in lists}
+        )
+
+    @cached_property
+    def prefers_of_pairs(self) -> Array:
+        """(pairs,): of each pair, what the graph prefers."""
+        return self._of_pairs(self.prefers)
+
+    @cached_property
+    def diagnosis_of_pairs(self) -> Array:
+        return self._of_pairs(self.diagnosis)
+
+    def _of_pairs(self, values: Array) -> Array:
+        found = np.full(len(self.pairs), NONE)
+        found[self.pair] = values
+        return found
+
+
+def codes_of(values: pd.Series, known: Sequence[str]) -> Array:
+    """The place of each value among the known ones; NONE for others."""
+    categories = values.astype("category").cat
+    places = [known.index(name) if name in known else NONE for name in categories.categories]
+    return np.array([*places, NONE], np.int8)[categories.codes]  # a missing value has the code -1: the last place
