@@ -18,6 +18,8 @@ from typing import Any, Literal, cast
 from markupsafe import Markup
 
 from dermiq.errors import InputError
+from dermiq.review.columns import Votes
+from dermiq.review.quality import OfReviewer, report_of
 from dermiq.review.store import Store
 from dermiq.review.types import RUBRIC, Choice, Draft, PairView, Progress, Rubric, Showing, Vote
 from dermiq.ui.markup import fill
@@ -118,7 +120,12 @@ class Bench:
             return adjudicate.NOTHING
         if progress.done == 0:
             return finished.empty(is_admin=self.person.is_admin)
-        return finished.page(finished.statistics(self.store.columns(), self.person.name), progress)
+        return finished.page(self._own_figures(), progress)
+
+    def _own_figures(self) -> OfReviewer | None:
+        votes = self.store.columns()
+        own = report_of(Votes.of(votes[votes["reviewer"] == self.person.name])).reviewers
+        return own[0] if own else None
 
     def _newest(self) -> str:
         newest = ""

@@ -2,100 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
 
 from markupsafe import Markup
 
+from dermiq.review.agreement import Estimate
+from dermiq.review.quality import OfReviewer
 from dermiq.review.types import Progress
 from dermiq.ui.markup import THIN, fill, join
 
-if TYPE_CHECKING:
-    from pandas import DataFrame
-
-NAMES = {"first": "preferred one", "second": "preferred one", "tie": "tie", "both_bad": "both bad", "skip": "skipped"}
 COMMAND = "python -m dermiq review import pairs.jsonl"
 
 
-@dataclass(frozen=True)
-class Share:
-    """`count` of `of`."""
-
-    count: int
-    of: int
-
-    def __str__(self) -> str:
-        return f"{self.count} of {self.of} ({100 * self.count / self.of:.0f}{THIN}%)" if self.of else "–"
-
-
-@dataclass(frozen=True)
-class Statistics:
-    """Of one reviewer's own votes. A share of nothing has `of` 0."""
-
-    choices: Mapping[str, int]
-    seconds: float | None  # median
-    left: Share  # the left answer, among votes that prefer one
-    graph: Share  # the graph's preference, among votes that prefer one
-    gold: Share  # the known answer
-    again: Share  # the same vote when a pair came again, in swapped order
-
-
-def statistics(votes: DataFrame, reviewer: str) -> Statistics:
-    """From `Store.columns()`."""
-    own = votes[(votes["reviewer"].astype(str) == reviewer) & (votes["kind"].astype(str) == "review")]
-    said = own["choice"].astype(str)
-    decided = own[said.isin(["first", "second"])]
-    choice = decided["choice"].astype(str)
-    return Statistics(
-        choices=_counted(said),
-        seconds=float(own["seconds"].median()) if len(own) else None,
-        left=Share(int((choice == decided["left"].astype(str)).sum()), len(decided)),
-        graph=_share(decided, "prefers"),
-        gold=_share(decided, "gold"),
-        again=_again(own),
-    )
-
-
-def _counted(said: DataFrame) -> dict[str, int]:
-    names = said.map(NAMES)
-    return {name: int((names == name).sum()) for name in dict.fromkeys(NAMES.values())}
-
-
-def _share(decided: DataFrame, column: str) -> Share:
-    known = decided[decided[column].notna()]
-    return Share(int((known["choice"].astype(str) == known[column].astype(str)).sum()), len(known))
-
-
-def _again(own: DataFrame) -> Share:
-    repeats = own[own["purpose"].astype(str) == "repeat"]
-    firsts = (
-        own[own["purpose"].astype(str) != "repeat"].drop_duplicates("pair", keep="last").set_index("pair")["choice"]
-    )
-    before = repeats["pair"].map(firsts.astype(str).to_dict())
-    known = before.notna()
-    return Share(int((before[known].astype(str) == repeats["choice"][known].astype(str)).sum()), int(known.sum()))
-
-
-def page(found: Statistics, progress: Progress) -> Markup:
-    rows = [
-        ("Judged", str(progress.done)),
-        *((name.capitalize(), str(count)) for name, count in found.choices.items() if count),
-        ("Median time for a pair", f"{found.seconds:.0f}{THIN}s" if found.seconds is not None else "–"),
-        ("Left answer preferred", str(found.left)),
-        ("Same preference as the graph", str(found.graph)),
-        ("Right on pairs with a known answer", str(found.gold)),
-        ("Same vote when a pair came again, swapped", str(found.again)),
-    ]
-    table = join(
-        fill('<tr><th scope="row">{k}</th><td class="dq-num">{v}</td></tr>', k=k, v=v) for k, v in rows if v != "–"
-    )
+def page(own: OfReviewer | None, progress: Progress) -> Markup:
+    """`own`: the reviewer's part of the report; None where every vote was a skip that was taken back."""
+    rows = [("Judged", str(progress.done)), *(_figures(own) if own else ())]
+    table = join(fill('<tr><th scope="row">{k}</th><td class="dq-num">{v}</td></tr>', k=k, v=v) for k, v in rows)
     return fill(
         '<section class="dq-end" tabindex="-1"><h2>Your queue is finished</h2><p>Thank you. This is what you did; '
         "<kbd>u</kbd> takes the last vote back.</p><table>{table}</table>"
         '<p><button type="button" class="dq-button" data-do="again">Look for new pairs</button></p></section>',
         table=table,
     )
+
+
+def _figures(own: OfReviewer) -> Iterator[tuple[str, str]]:
+    """Those that there is something to compute from."""
+    yield from _choices(own.choices, own.skips)
+    if own.seconds is not None:
+        yield "Median time for a pair", f"{own.seconds:.0f}{THIN}s"
+    shares = {
+        "Left answer preferred": own.left,
+        "Same preference as the graph": own.graph.agreement,
+        "Right on pairs with a known answer": own.gold,
+        "Same vote when a pair came again, swapped": own.repeats.same,
+    }
+    yield from ((name, share_of(found)) for name, found in shares.items() if found.n)
+
+
+def _choices(choices: Mapping[str, int], skips: int) -> Iterator[tuple[str, str]]:
+    named = {
+        "Preferred one": choices.get("first", 0) + choices.get("second", 0),
+        "Tie": choices.get("tie", 0),
+        "Both bad": choices.get("both_bad", 0),
+        "Skipped": skips,
+    }
+    yield from ((name, str(count)) for name, count in named.items() if count)
+
+
+def share_of(found: Estimate) -> str:
+    """ "7 of 10 (70 %)"."""
+    count = round((found.value or 0) * found.n)
+    return f"{count} of {found.n} ({100 * count / found.n:.0f}{THIN}%)" if found.n else "–"
 
 
 def empty(*, is_admin: bool) -> Markup:
