@@ -168,7 +168,8 @@ class Bench:
     def _said(self, vote: Vote) -> str:
         showing, view = self.store.showing(vote.showing_id), self.store.pair(vote.pair_id)
         said = f"Saved: {vote_words(showing, vote.choice)}."
-        return said if self.room.rules.marks == "never" else f"{said} {graph_words(view, showing)}"
+        hidden = vote.choice == "skip" or self.room.rules.marks == "never"
+        return said if hidden else f"{said} {graph_words(view, showing)}"
 
     def undo(self, vote_id: str) -> Work:
         """Takes a vote back; its pair is the first item, with what was said of it. Taking it back twice is once."""

@@ -262,8 +262,8 @@ def _in_shown_names(reason: str, seen: Seen) -> str:
     better = seen.showing.shown(proxy.prefers)
     worse = "b" if better == "a" else "a"
     for word, side in (("Chosen", better), ("Rejected", worse)):
-        if reason.startswith(f"{word}, "):
-            return f"{side.upper()}, {reason.removeprefix(f'{word}, ')}"
+        if reason.startswith((f"{word}, ", f"{word}: ")):
+            return side.upper() + reason.removeprefix(word)
     return reason
 
 

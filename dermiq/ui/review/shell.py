@@ -27,6 +27,7 @@ KEYS = (
     ("?", "this list"),
 )
 ADMIN_KEYS = (("← →", "A better, B better, when a disagreement is decided"), ("↑ ↓", "a tie, both bad"))
+FIRST = Markup("<kbd>?</kbd> shows all keys. What the graph says comes after your vote.")
 MORE = (("u", "undo", "undo"), ("e", "correct", "correct"), ("?", "help", "keys"))
 
 
@@ -68,8 +69,9 @@ def choices() -> Markup:
     votes = join(_button("choose", key, value, name) for value, key, name in CHOICES)
     rest = join(_button("press", key, value, name) for key, value, name in MORE)
     return fill(
-        '<div class="dq-choices" data-choices><div class="dq-toast" data-part="toast" hidden></div>'
+        '<div class="dq-choices" data-choices><div class="dq-toast" data-part="toast">{first}</div>'
         '<div role="toolbar" aria-label="Your judgement">{votes}{rest}</div></div>',
+        first=FIRST,
         votes=votes,
         rest=rest,
     )

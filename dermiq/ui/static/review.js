@@ -299,7 +299,6 @@ window.dermiqReview = window.dermiqReview || (() => {
     function toast(text, vote) {
       const box = part("toast");
       if (!box || !text) return;
-      box.hidden = false;
       box.textContent = text;
       for (const [key, name] of vote ? [["u", "Undo"], ["b", "Look back"]] : []) {
         const button = document.createElement("button");
