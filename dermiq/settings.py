@@ -46,6 +46,17 @@ class Settings:
             "secret": True,
         },
     )
+    review: Path | None = field(
+        default=None,
+        metadata={"help": "folder of the preference review: its database and its images; default: review"},
+    )
+    review_db: str | None = field(
+        default=None,
+        metadata={
+            "help": "a database for the review in place of the file in its folder: postgresql://user@host/name",
+            "secret": True,
+        },
+    )
     kg: Path | None = field(default=None, metadata={"help": "folder of the knowledge graph; default: kg_data"})
 
     @classmethod

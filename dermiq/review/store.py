@@ -11,10 +11,22 @@ what a caller asked wrongly; `DataError` what the store cannot give.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
+from datetime import datetime, timezone
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import Column, Connection, Row, Select, select
+
+from dermiq.errors import DataError
+from dermiq.review import cases, people, reading, records, remarks, schema, set_table, showing, voting
+from dermiq.review.database import Database
+from dermiq.review.images import ImageFolder
+from dermiq.review.queue import QueueSettings
+from dermiq.review.records import By
 from dermiq.review.types import (
     Added,
     Change,
@@ -39,58 +51,94 @@ from dermiq.review.types import (
     Side,
     Thumb,
     Vote,
+    pair_id,
 )
 from dermiq.settings import Settings
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+DEFAULT = Path("review")
+PAGE = 1_000  # rows of a transaction
+
 
 class Store:
     # --- the database -------------------------------------------------------------------
 
     @classmethod
-    def open(cls, place: Settings | Path | str) -> Store:
+    def open(cls, place: Settings | Path | str, *, queue: QueueSettings | None = None) -> Store:
         """Settings, a folder, or an SQLAlchemy URL (its images then lie in the folder `review`).
 
         Makes what is missing and migrates an older database; DataError for one that is newer than this program.
         """
-        raise NotImplementedError
+        if isinstance(place, Settings):
+            return cls(place.review or DEFAULT, place.review_db, queue=queue)
+        if isinstance(place, str) and "://" in place:
+            return cls(DEFAULT, place, queue=queue)
+        return cls(Path(place), None, queue=queue)
 
-    def close(self) -> None: ...
+    def __init__(
+        self,
+        folder: Path,
+        url: str | None = None,
+        *,
+        queue: QueueSettings | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
+    ) -> None:
+        """`Store.open` is the usual way; `clock` says what time it is."""
+        self._queue, self._clock = queue or QueueSettings(), clock
+        self._images = ImageFolder(folder / "images")
+        if url is None:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._database = Database(url or f"sqlite:///{folder.absolute() / 'review.db'}")
+        self._sweep()
+
+    def close(self) -> None:
+        self._database.close()
 
     def rebuild(self) -> None:
         """Computes what is derived (tallies, priorities) anew from what was appended."""
-        raise NotImplementedError
+        with self._database.writing() as connection:
+            reading.rebuild(connection)
 
     def log(self) -> Iterator[Change]:
         """Every change, in order."""
-        raise NotImplementedError
+        for row in self._paged(select(schema.changes), schema.changes.c.number):
+            yield Change(row.number, row.at, row.who, row.what, row.subject)
 
     # --- people -------------------------------------------------------------------------
 
     def add_reviewer(self, name: str, role: Role = "reviewer", *, by: str) -> Reviewer:
         """A known name gives the reviewer as they are: their role stays."""
-        raise NotImplementedError
+        return self._database.write(lambda connection: people.add(connection, name, role, self._by(by)))
 
     def set_role(self, name: str, role: Role, *, by: str) -> Reviewer:
-        raise NotImplementedError
+        return self._database.write(lambda connection: people.set_role(connection, name, role, self._by(by)))
 
-    def reviewer(self, name: str) -> Reviewer | None: ...
+    def reviewer(self, name: str) -> Reviewer | None:
+        with self._database.reading() as connection:
+            return people.find(connection, name)
 
     def reviewers(self) -> list[Reviewer]:
         """In the order in which they came."""
-        raise NotImplementedError
+        with self._database.reading() as connection:
+            return people.all_reviewers(connection)
 
     # --- cases, answers, pairs, images --------------------------------------------------
 
     def add_case(self, case: ReviewCase, images: Mapping[str, bytes] | None = None, *, by: str) -> bool:
         """Puts a case into the queue on purpose; `images` (sha256 -> file) are kept. True where it was new."""
-        raise NotImplementedError
+
+        def add(connection: Connection) -> bool:
+            cases.keep_images(connection, self._images, case, images or {}, moment)
+            return bool(cases.add_cases(connection, [case], moment))
+
+        moment = self._by(by)
+        return self._database.write(add)
 
     def add_answers(self, answers: Sequence[ReviewAnswer], *, by: str) -> int:
         """How many were new. InputError where the case is not there."""
-        raise NotImplementedError
+        return self._database.write(lambda connection: len(cases.add_answers(connection, answers, self._by(by))))
 
     def add_pair(
         self,
@@ -105,34 +153,56 @@ class Store:
         overlap: int | None = None,
     ) -> tuple[ReviewPair, bool]:
         """Two answers (ids) of one case; the pair, and whether it was new. A known pair keeps its own order."""
-        raise NotImplementedError
+
+        def add(connection: Connection) -> bool:
+            case = cases.case_of(connection, first, second)
+            wanted = self._queue.overlap if overlap is None else overlap
+            offer = cases.Offer(case, first, second, source, proxy, gold, likelier, wanted)
+            return bool(cases.add_offers(connection, [offer], self._by(by)))
+
+        new = self._database.write(add)
+        return self.pair(pair_id(first, second)).pair, new
 
     def add_pairs(self, pairs: Iterable[NewPair], *, by: str) -> Added:
         """With their cases, answers and images, in transactions of 1,000."""
-        raise NotImplementedError
+        total = Counter[str]()
+        for batch in _batches(pairs):
+            total.update(self._add_batch(batch, self._by(by)))
+        self._database.write(cases.weigh)
+        return Added(**{entry.name: total[entry.name] for entry in fields(Added)})
 
     def pair(self, pair_id: str) -> PairView:
-        raise NotImplementedError
+        with self._database.reading() as connection:
+            return records.pair_view(connection, pair_id)
 
     def pairs(self) -> Iterator[PairView]:
         """All of them, in the order in which they came."""
-        raise NotImplementedError
+        for page in self._pages(records.pair_query(), schema.pairs.c.number):
+            with self._database.reading() as connection:
+                views = records.pair_views(connection, page)
+            yield from views
 
     def keep_image(self, data: bytes, *, by: str) -> ImageRef:
         """Keeps an image file by its content. InputError for what is no image or carries metadata (see `images`)."""
-        raise NotImplementedError
+        return self._database.write(lambda connection: cases.keep_image(connection, self._images, data, self._by(by)))
 
     def image(self, sha256: str) -> bytes:
         """DataError where it was purged or never kept."""
-        raise NotImplementedError
+        with self._database.reading() as connection:
+            if cases.is_purged(connection, sha256):
+                raise DataError("This image was deleted from the review.")
+            suffix = cases.suffix_of(connection, sha256)
+        return self._images.read(sha256, suffix)
 
     def purge_image(self, sha256: str, *, by: str, why: str) -> None:
         """Deletes the bytes. Cases keep the hash, and are shown with a sentence in the image's place."""
-        raise NotImplementedError
+        self._database.write(lambda connection: cases.purge_image(connection, sha256, why, self._by(by)))
+        self._sweep()
 
     def purged(self) -> frozenset[str]:
         """The images that were."""
-        raise NotImplementedError
+        with self._database.reading() as connection:
+            return frozenset(connection.execute(select(schema.purged_images.c.sha256)).scalars())
 
     # --- reviewing ----------------------------------------------------------------------
 
@@ -142,10 +212,16 @@ class Store:
         The oldest open showing, else a new one. `after` is the pair now on the screen: the one behind it, so that it is
         there before it is asked for. Asking again gives the same until there is a vote.
         """
-        raise NotImplementedError
+
+        def find(connection: Connection) -> tuple[Showing, PairView] | None:
+            found = showing.next_showing(connection, self._queue, after, self._by(reviewer))
+            return None if found is None else (found, records.pair_view(connection, found.pair_id))
+
+        return self._database.write(find)
 
     def showing(self, showing_id: str) -> Showing:
-        raise NotImplementedError
+        with self._database.reading() as connection:
+            return showing.find_showing(connection, showing_id)
 
     def vote(
         self,
@@ -164,54 +240,78 @@ class Store:
         InputError for a showing of another reviewer's, and where it has a vote that was not undone.
         A showing for adjudication makes a vote of that kind.
         """
-        raise NotImplementedError
+        ballot = voting.Ballot(showing_id, reviewer, choice, key, rubric or {}, comment, seconds)
+        return self._database.write(lambda connection: voting.cast(connection, ballot, self._clock()))
 
     def undo(self, reviewer: str, vote_id: str | None = None) -> Vote | None:
         """The vote that was undone: the newest, or the one that is named. None where there is none.
 
         Its showing is open again, and comes first in `next`. Undoing a vote twice is one undo.
         """
-        raise NotImplementedError
+        return self._database.write(lambda connection: voting.undo(connection, vote_id, self._by(reviewer)))
 
     def edit(self, pair_id: str, answer_id: str, text: str, *, reviewer: str, key: str) -> Edit:
         """A corrected answer; the newest that was not undone counts, of each reviewer. `key` as for a vote."""
-        raise NotImplementedError
+        return self._database.write(
+            lambda connection: remarks.edit(connection, pair_id, answer_id, text, key, self._by(reviewer))
+        )
 
     def undo_edit(self, reviewer: str, edit_id: str) -> Edit:
-        raise NotImplementedError
+        return self._database.write(lambda connection: remarks.undo_edit(connection, edit_id, self._by(reviewer)))
 
-    def save_draft(self, reviewer: str, pair_id: str, draft: Draft) -> None: ...
+    def save_draft(self, reviewer: str, pair_id: str, draft: Draft) -> None:
+        self._database.write(lambda connection: remarks.save_draft(connection, pair_id, draft, self._by(reviewer)))
 
     def draft(self, reviewer: str, pair_id: str) -> Draft | None:
         """The newest; None where the reviewer has voted on the pair since, and has not undone it."""
-        raise NotImplementedError
+        with self._database.reading() as connection:
+            return remarks.draft(connection, reviewer, pair_id)
 
     def progress(self, reviewer: str) -> Progress:
-        raise NotImplementedError
+        with self._database.reading() as connection:
+            return reading.progress(connection, self._queue, reviewer, self._clock())
 
     def thumb(self, answer_id: str, *, up: bool, who: str) -> Thumb:
-        raise NotImplementedError
+        return self._database.write(lambda connection: remarks.thumb(connection, answer_id, up, self._by(who)))
 
     def thumbs(self) -> list[Thumb]:
-        raise NotImplementedError
+        with self._database.reading() as connection:
+            return remarks.thumbs(connection)
 
     # --- reading ------------------------------------------------------------------------
 
     def votes(self, *, pair_id: str | None = None, reviewer: str | None = None, undone: bool = False) -> Iterator[Vote]:
         """In the order in which they came; with `undone`, also those that were undone."""
-        raise NotImplementedError
+        query = records.vote_query()
+        if pair_id is not None:
+            query = query.where(schema.votes.c.pair_id == pair_id)
+        if reviewer is not None:
+            query = query.where(schema.votes.c.reviewer == reviewer)
+        if not undone:
+            query = query.where(schema.vote_undos.c.vote_id.is_(None))
+        yield from map(records.to_vote, self._paged(query, schema.votes.c.number))
 
     def edits(self, *, pair_id: str | None = None, undone: bool = False) -> list[Edit]:
         """In the order in which they came."""
-        raise NotImplementedError
+        query = records.edit_query()
+        if pair_id is not None:
+            query = query.where(schema.edits.c.pair_id == pair_id)
+        if not undone:
+            query = query.where(schema.edit_undos.c.edit_id.is_(None))
+        with self._database.reading() as connection:
+            return [records.to_edit(row) for row in connection.execute(query)]
 
     def disagreements(self) -> list[str]:
         """Pairs that reviewers judge differently (first against second, or a tie against either), not adjudicated."""
-        raise NotImplementedError
+        with self._database.reading() as connection:
+            return reading.disagreements(connection)
 
     def adjudication(self, pair_id: str, by: str) -> tuple[Showing, PairView]:
         """A showing on which an admin decides, by `vote`. InputError for who is no admin."""
-        raise NotImplementedError
+        made = self._database.write(
+            lambda connection: showing.adjudication(connection, self._queue, pair_id, self._by(by))
+        )
+        return made, self.pair(pair_id)
 
     def columns(self) -> DataFrame:
         """Every vote that was not undone, in the order in which they came, in one query; fast at 250,000 votes.
@@ -220,7 +320,8 @@ class Store:
         (None where the graph was not asked or prefers neither), gold, diagnosis as categories; margin (NaN where there
         is no proxy), seconds (float); at (datetime64[us], UTC); first_accuracy ... second_safety (float, NaN: none).
         """
-        raise NotImplementedError
+        with self._database.reading() as connection:
+            return reading.columns(connection)
 
     # --- sets ---------------------------------------------------------------------------
 
@@ -228,15 +329,70 @@ class Store:
         self, name: str, rule: SetRule, lines: Sequence[Mapping[str, Any]], *, digest: str, card: str, by: str
     ) -> FrozenSet:
         """The next version of the name. Lines (JSON objects with `pair`, a pair's id) never change afterwards."""
-        raise NotImplementedError
+        return self._database.write(
+            lambda connection: set_table.add(connection, name, rule, lines, digest, card, self._by(by))
+        )
 
     def frozen_set(self, name: str, version: int | None = None) -> FrozenSet:
         """The newest without a version. DataError where there is none."""
-        raise NotImplementedError
+        with self._database.reading() as connection:
+            return set_table.find(connection, name, version)
 
     def frozen_sets(self) -> list[FrozenSet]:
         """By name and version."""
-        raise NotImplementedError
+        with self._database.reading() as connection:
+            return set_table.every(connection)
 
     def set_lines(self, name: str, version: int) -> Iterator[dict[str, Any]]:
-        raise NotImplementedError
+        self.frozen_set(name, version)
+        for row in self._paged(set_table.line_query(name, version), schema.set_lines.c.position):
+            yield row.line
+
+    # --- inside -------------------------------------------------------------------------
+
+    def _by(self, who: str) -> By:
+        return By(who, self._clock())
+
+    def _add_batch(self, batch: Sequence[NewPair], by: By) -> dict[str, int]:
+        offers = [cases.offer_of(pair, self._queue.overlap) for pair in batch]
+
+        def add(connection: Connection) -> dict[str, int]:
+            for pair in batch:
+                cases.keep_images(connection, self._images, pair.case, pair.images, by)
+            new_cases = cases.add_cases(connection, [pair.case for pair in batch], by)
+            answers = cases.add_answers(
+                connection, [answer for pair in batch for answer in (pair.first, pair.second)], by
+            )
+            new = len(cases.add_offers(connection, offers, by))
+            return {"cases": len(new_cases), "answers": len(answers), "pairs": new, "duplicates": len(batch) - new}
+
+        return self._database.write(add)
+
+    def _sweep(self) -> None:
+        """Deletes what was purged: also where the process died before the file was gone."""
+        with self._database.reading() as connection:
+            for sha256, suffix in cases.purged_files(connection):
+                self._images.delete(sha256, suffix)
+
+    def _pages(self, query: Select[Any], number: Column[Any]) -> Iterator[Sequence[Row[Any]]]:
+        """Page by page, so that no reader keeps a connection while its caller does something else."""
+        last = -1
+        while True:
+            page = query.add_columns(number.label("reached")).where(number > last)
+            page = page.order_by(None).order_by(number).limit(PAGE)
+            with self._database.reading() as connection:
+                rows = connection.execute(page).all()
+            if not rows:
+                return
+            yield rows
+            last = rows[-1].reached
+
+    def _paged(self, query: Select[Any], number: Column[Any]) -> Iterator[Row[Any]]:
+        for page in self._pages(query, number):
+            yield from page
+
+
+def _batches(pairs: Iterable[NewPair]) -> Iterator[list[NewPair]]:
+    remaining = iter(pairs)
+    while batch := list(islice(remaining, PAGE)):
+        yield batch

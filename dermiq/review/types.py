@@ -182,6 +182,10 @@ class Showing:
         """The pair's side that was shown as "a" or "b"."""
         return self.left if shown == "a" else other(self.left)
 
+    def voted(self, choice: Choice) -> Voted:
+        """The choice in the pair's own order."""
+        return self.side(choice) if choice in ("a", "b") else choice  # type: ignore[return-value]
+
     def shown(self, side: str) -> Literal["a", "b"]:
         return "a" if side == self.left else "b"
 

@@ -1,0 +1,145 @@
+"""The database under the store: SQLite by default, PostgreSQL by URL; transactions and migrations.
+
+SQLite writes ahead to a log that is synced at every commit, so that a commit survives the process and the power. Its
+writers stand in line in this process, which is fairer and faster than waiting for its lock; writers of other processes
+are waited for. Knows no table but the one in which Alembic keeps the schema's revision.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, IntegrityError, OperationalError
+
+from dermiq.errors import DataError, InputError
+from dermiq.review.schema import NEWEST
+
+T = TypeVar("T")
+MIGRATIONS = Path(__file__).parent / "migrations"
+BUSY_SECONDS = 30.0  # that a writer waits for those of other processes
+CONNECTIONS = 32
+ATTEMPTS = 3
+MIGRATION_LOCK = 0x6465726D  # PostgreSQL's advisory lock: one process migrates, the others wait
+
+
+class Database:
+    """Connections to one database at the newest schema."""
+
+    def __init__(self, url: str) -> None:
+        self.engine = _engine(url)
+        self.is_sqlite = self.engine.dialect.name == "sqlite"
+        self._writer = threading.Lock() if self.is_sqlite else nullcontext()
+        try:
+            migrate(self)
+        except OperationalError as error:
+            raise DataError(
+                f"The review's database ({_shown(self.engine)}) cannot be opened: is the server there, may the folder "
+                "be written to?",
+                detail=repr(error),
+            ) from error
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """One moment of the database."""
+        with self.engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """All of it or nothing; durable when the block was left. Not to be nested."""
+        with self._writer, self.engine.connect().execution_options(writes=True) as connection, connection.begin():
+            yield connection
+
+    def write(self, work: Callable[[Connection], T]) -> T:
+        """Does the work in a transaction; again where another process was faster and it would now find it done."""
+        for left in reversed(range(ATTEMPTS)):
+            try:
+                with self.writing() as connection:
+                    return work(connection)
+            except (IntegrityError, OperationalError) as error:
+                if not left or (self.is_sqlite and isinstance(error, OperationalError)):  # it has waited long enough
+                    raise DataError(
+                        "The review's database did not take this; try again.", detail=repr(error)
+                    ) from error
+        raise AssertionError
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def _engine(url: str) -> Engine:
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise InputError(f"{url!r} is no database's URL, such as postgresql+psycopg://user@host/name.") from error
+    if parsed.drivername in ("postgresql", "postgres"):
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    if parsed.get_backend_name() not in ("sqlite", "postgresql"):
+        raise InputError(f"The review is kept in SQLite or PostgreSQL, not in {parsed.get_backend_name()}.")
+    sqlite = parsed.get_backend_name() == "sqlite"
+    options: dict[str, Any] = {"timeout": BUSY_SECONDS} if sqlite else {"options": "-c timezone=utc"}
+    engine = create_engine(parsed, connect_args=options, pool_size=CONNECTIONS, pool_pre_ping=not sqlite)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # transactions begin where SQLAlchemy says, not where sqlite3 guesses
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    """A writer takes the lock at once: one that first read could not wait for it."""
+    writes = connection.get_execution_options().get("writes")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+# --- migrations -------------------------------------------------------------------------
+
+
+def migrate(database: Database, revision: str = NEWEST) -> None:
+    """Brings the schema up to the revision, in one transaction. DataError where it is newer than this program."""
+    with database.reading() as connection:
+        if _revision(connection) == revision:
+            return
+    with database.writing() as connection:
+        if not database.is_sqlite:
+            connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
+        _upgrade(connection, revision)
+
+
+def _revision(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def _upgrade(connection: Connection, revision: str) -> None:
+    from alembic import command
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["connection"] = connection
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    present = _revision(connection)
+    if present is not None and present not in known:
+        raise DataError(
+            f"The review's database has the schema {present}, which is newer than this program (it knows {NEWEST}): "
+            "update the program, or name another database."
+        )
+    command.upgrade(config, revision)
+
+
+def _shown(engine: Engine) -> str:
+    return engine.url.render_as_string(hide_password=True)

@@ -1,0 +1,101 @@
+"""Images of queued cases: files named by their content, in one folder. Knows no table.
+
+Only what shows the lesion is kept: a file with a camera's or a person's notes in it (place, name, date) is not taken as
+it is; `prepared` makes one without.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from pathlib import Path
+
+from PIL import Image
+
+from dermiq.errors import DataError, ImageError
+from dermiq.lesion import read_lesion
+from dermiq.review.types import ImageRef
+
+SUFFIXES = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp"}
+HARMLESS = frozenset(
+    (
+        *("jfif", "jfif_version", "jfif_unit", "jfif_density", "dpi", "adobe", "adobe_transform", "progressive"),
+        *("progression", "gamma", "srgb", "chromaticity", "interlace", "aspect", "transparency"),
+        *("background", "loop", "timestamp", "duration"),
+    )
+)
+"""What Pillow may find in a file that says nothing of a person or a place."""
+
+
+def prepared(data: bytes) -> tuple[ImageRef, bytes]:
+    """The file as it is where it holds nothing but the picture, else a PNG of the same pixels. ImageError: unreadable.
+
+    Larger pictures than `dermiq.lesion.intake` reads are scaled down as it does.
+    """
+    if _suffix(data) is None:
+        buffer = io.BytesIO()
+        Image.fromarray(read_lesion(data).pixels).save(buffer, format="PNG")
+        data = buffer.getvalue()
+    return reference(data), data
+
+
+def reference(data: bytes) -> ImageRef:
+    """ImageError for what is no image, or carries notes."""
+    if _suffix(data) is None:
+        raise ImageError("The image carries more than the picture (notes of the camera, say), or is in another format.")
+    with Image.open(io.BytesIO(data)) as image:
+        return ImageRef(hashlib.sha256(data).hexdigest(), *image.size)
+
+
+def _suffix(data: bytes) -> str | None:
+    """None where the file cannot be kept as it is."""
+    try:
+        with Image.open(io.BytesIO(data), formats=tuple(SUFFIXES)) as image:
+            image.load()
+            return None if _notes(image) else SUFFIXES[image.format or ""]
+    except Exception:  # decoders raise nearly anything; `read_lesion` says what is wrong
+        return None
+
+
+def _notes(image: Image.Image) -> bool:
+    """Whether the file holds more than the picture."""
+    segments = {marker for marker, _ in getattr(image, "applist", [])} - {"APP0", "APP14"}  # JFIF, Adobe's colours
+    return bool(
+        set(image.info) - HARMLESS
+        or image.getexif()
+        or segments
+        or getattr(image, "private_chunks", None)
+        or getattr(image, "n_frames", 1) > 1
+    )
+
+
+class ImageFolder:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def keep(self, data: bytes) -> tuple[ImageRef, str]:
+        """Writes the file, whole or not at all; its reference and suffix."""
+        image, suffix = reference(data), _suffix(data) or ""
+        path = self._path(image.sha256, suffix)
+        if not path.exists():
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            half = path.with_name(f"{path.name}.{os.getpid()}.part")
+            with half.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            half.replace(path)
+        return image, suffix
+
+    def read(self, sha256: str, suffix: str) -> bytes:
+        try:
+            return self._path(sha256, suffix).read_bytes()
+        except OSError as error:
+            raise DataError("The image's file is not in the review's folder any more.", detail=repr(error)) from error
+
+    def delete(self, sha256: str, suffix: str) -> None:
+        self._path(sha256, suffix).unlink(missing_ok=True)
+
+    def _path(self, sha256: str, suffix: str) -> Path:
+        return self.folder / f"{sha256}.{suffix}"

@@ -1,0 +1,167 @@
+"""What the store says of itself: progress, disagreements, the votes as columns; and what is derived, built anew."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sqlalchemy import Connection, DateTime, Select, delete, func, insert, select, type_coerce
+
+from dermiq.review import queue, schema
+from dermiq.review.cases import class_counts, fact_query, tally_row
+from dermiq.review.queue import QueueSettings
+from dermiq.review.records import reviewer_number
+from dermiq.review.standing import shown_of
+from dermiq.review.types import Progress
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+PACE = 50  # newest votes, whose median time says how fast a reviewer is
+BATCH = 1_000
+CATEGORIES = (
+    "reviewer", "pair", "choice", "left", "purpose", "kind", "source", "prefers", "gold", "diagnosis"
+)  # fmt: skip
+
+
+# --- progress ---------------------------------------------------------------------------
+
+
+def progress(connection: Connection, settings: QueueSettings, reviewer: str, at: datetime) -> Progress:
+    number = reviewer_number(connection, reviewer)
+    showings, open_ = schema.showings, schema.open_showings
+    mine = (showings.c.reviewer == reviewer, showings.c.purpose != "adjudication")
+    waiting = _count(connection, select(func.count()).select_from(open_).where(open_.c.reviewer == reviewer))
+    done = _count(connection, select(func.count()).select_from(showings).where(*mine)) - waiting
+    left = waiting + _unseen(connection, settings, number, at)
+    each = _seconds_each(connection, reviewer)
+    today = _today(connection, reviewer, at)
+    return Progress(done, left, done + left, each, None if each is None else each * left / 60, today)
+
+
+def _unseen(connection: Connection, settings: QueueSettings, number: int, at: datetime) -> int:
+    """Pairs that could still be shown to the reviewer."""
+    tallies = schema.tallies
+    counted = select(func.count()).select_from(tallies).where(~tallies.c.seen_by.contains(queue.among(number)))
+    ready = counted.where(tallies.c.stage.in_(("waiting", "gold")))
+    abandoned = counted.where(tallies.c.stage == "held", tallies.c.shown_at < at - settings.held)
+    return _count(connection, ready) + _count(connection, abandoned)
+
+
+def _count(connection: Connection, query: Select[Any]) -> int:
+    return int(connection.execute(query).scalar_one())
+
+
+def _seconds_each(connection: Connection, reviewer: str) -> float | None:
+    votes, undos = schema.votes, schema.vote_undos
+    query = (
+        select(votes.c.seconds)
+        .outerjoin(undos, undos.c.vote_id == votes.c.id)
+        .where(votes.c.reviewer == reviewer, votes.c.kind == "review", undos.c.vote_id.is_(None))
+        .order_by(votes.c.number.desc())
+        .limit(PACE)
+    )
+    seconds = connection.execute(query).scalars().all()
+    return median(seconds) if seconds else None
+
+
+def _today(connection: Connection, reviewer: str, at: datetime) -> int:
+    votes, undos = schema.votes, schema.vote_undos
+    midnight = at.replace(hour=0, minute=0, second=0, microsecond=0)
+    query = (
+        select(func.count())
+        .select_from(votes)
+        .outerjoin(undos, undos.c.vote_id == votes.c.id)
+        .where(votes.c.reviewer == reviewer, votes.c.at >= midnight, undos.c.vote_id.is_(None))
+    )
+    return _count(connection, query)
+
+
+# --- for the quality --------------------------------------------------------------------
+
+
+def disagreements(connection: Connection) -> list[str]:
+    """The most telling first."""
+    tallies = schema.tallies
+    query = select(tallies.c.pair_id).where(tallies.c.disputed)
+    return list(connection.execute(query.order_by(tallies.c.priority.desc(), tallies.c.pair_id)).scalars())
+
+
+def columns(connection: Connection) -> DataFrame:
+    import pandas as pd
+
+    result = connection.execute(_columns_query())
+    names = list(result.keys())
+    rows = result.all()
+    values = zip(*rows, strict=True) if rows else [()] * len(names)
+    return pd.DataFrame({name: _column(name, of) for name, of in zip(names, values, strict=True)})
+
+
+def _columns_query() -> Select[Any]:
+    votes, showings, pairs, cases = schema.votes, schema.showings, schema.pairs, schema.cases
+    return (
+        select(
+            votes.c.id.label("vote"),
+            votes.c.reviewer,
+            votes.c.pair_id.label("pair"),
+            votes.c.choice,
+            showings.c.left_side.label("left"),
+            showings.c.purpose,
+            votes.c.kind,
+            pairs.c.source,
+            pairs.c.prefers,
+            pairs.c.margin,
+            pairs.c.gold,
+            cases.c.diagnosis,
+            votes.c.seconds,
+            type_coerce(votes.c.at, DateTime()).label("at"),  # both databases give it in UTC
+            *(votes.c[name] for name in schema.RUBRIC_COLUMNS),
+        )
+        .join_from(votes, showings, showings.c.id == votes.c.showing_id)
+        .join(pairs, pairs.c.id == votes.c.pair_id)
+        .join(cases, cases.c.id == pairs.c.case_id)
+        .outerjoin(schema.vote_undos, schema.vote_undos.c.vote_id == votes.c.id)
+        .where(schema.vote_undos.c.vote_id.is_(None))
+        .order_by(votes.c.number)
+    )
+
+
+def _column(name: str, values: tuple[Any, ...]) -> Any:
+    import pandas as pd
+
+    if name in CATEGORIES:
+        return pd.Categorical(values)
+    if name == "at":
+        return np.array([moment.replace(tzinfo=None) for moment in values], dtype="datetime64[us]")
+    return list(values) if name == "vote" else np.array(values, dtype=float)  # None becomes NaN
+
+
+# --- what is derived --------------------------------------------------------------------
+
+
+def rebuild(connection: Connection) -> None:
+    """Tallies and open showings, anew from what was appended; each class weighs what it weighs now."""
+    connection.execute(delete(schema.open_showings))
+    connection.execute(delete(schema.tallies))
+    _rebuild_open(connection)
+    weights = queue.class_weights(class_counts(connection))
+    last = _count(connection, select(func.coalesce(func.max(schema.pairs.c.number), 0)))
+    for start in range(0, last, BATCH):
+        numbers = schema.pairs.c.number
+        facts = connection.execute(fact_query().where(numbers > start, numbers <= start + BATCH)).all()
+        shown = shown_of(connection, [row.id for row in facts])
+        if facts:
+            connection.execute(
+                insert(schema.tallies), [tally_row(row, weights, shown.get(row.id, [])) for row in facts]
+            )
+
+
+def _rebuild_open(connection: Connection) -> None:
+    showings, votes, undos, open_ = schema.showings, schema.votes, schema.vote_undos, schema.open_showings
+    live = select(votes.c.showing_id).outerjoin(undos, undos.c.vote_id == votes.c.id).where(undos.c.vote_id.is_(None))
+    found = select(showings.c.number, showings.c.reviewer, showings.c.pair_id).where(
+        showings.c.purpose != "adjudication", showings.c.id.not_in(live)
+    )
+    connection.execute(insert(open_).from_select(["number", "reviewer", "pair_id"], found))

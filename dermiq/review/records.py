@@ -1,0 +1,265 @@
+"""Rows of the tables as the nouns of the review, and the one way to append a row. Knows no rule of the queue."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import Connection, Row, Select, Table, insert, select
+
+from dermiq.errors import DataError, InputError
+from dermiq.review import schema
+from dermiq.review.types import (
+    RUBRIC,
+    Edit,
+    FrozenSet,
+    ImageRef,
+    PairView,
+    Proxy,
+    ReviewAnswer,
+    ReviewCase,
+    ReviewPair,
+    Rubric,
+    SetRule,
+    Showing,
+    Vote,
+)
+
+
+@dataclass(frozen=True)
+class By:
+    """Who does it, and when."""
+
+    who: str
+    at: datetime
+
+
+def new_id() -> str:
+    return uuid4().hex
+
+
+def append(connection: Connection, table: Table, values: Mapping[str, Any], by: By, *, what: str, subject: str) -> None:
+    """A row, and the line of the log that says so."""
+    connection.execute(insert(table), values)
+    connection.execute(insert(schema.changes), {"at": by.at, "who": by.who, "what": what, "subject": subject})
+
+
+def append_new(
+    connection: Connection,
+    table: Table,
+    rows: Mapping[str, Mapping[str, Any]],
+    by: By,
+    *,
+    what: str,
+    key: str = "id",
+) -> list[str]:
+    """Those of the rows (by key) that are not there yet; which these were."""
+    column = table.c[key]
+    known = set(connection.execute(select(column).where(column.in_(rows))).scalars()) if rows else set()
+    new = [name for name in rows if name not in known]
+    if new:
+        connection.execute(insert(table), [dict(rows[name]) for name in new])
+        log = [{"at": by.at, "who": by.who, "what": what, "subject": name} for name in new]
+        connection.execute(insert(schema.changes), log)
+    return new
+
+
+def plain(text: str) -> str:
+    """Without what a database cannot keep: zero bytes and halves of characters."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
+
+
+# --- people -----------------------------------------------------------------------------
+
+
+def reviewer_number(connection: Connection, name: str, *, lock: bool = False) -> int:
+    """With `lock`, nobody else does anything for this reviewer until the transaction ends. InputError where unknown."""
+    query = select(schema.reviewers.c.number).where(schema.reviewers.c.name == name)
+    number = connection.execute(query.with_for_update(key_share=True) if lock else query).scalar()
+    if number is None:
+        raise InputError(f"There is no reviewer named {name!r}: an admin can add them.")
+    return int(number)
+
+
+# --- pairs ------------------------------------------------------------------------------
+
+_FIRST, _SECOND = schema.answers.alias("first_answer"), schema.answers.alias("second_answer")
+
+
+def _labelled(table: Any, prefix: str) -> list[Any]:
+    return [column.label(f"{prefix}_{column.name}") for column in table.c]
+
+
+@cache
+def pair_query() -> Select[Any]:
+    """A row for each pair: itself, its case, both answers, where it stands."""
+    pairs, cases, tallies = schema.pairs, schema.cases, schema.tallies
+    columns = [(pairs, "pair"), (cases, "case"), (_FIRST, "one"), (_SECOND, "two")]
+    return (
+        select(*(column for table, prefix in columns for column in _labelled(table, prefix)), tallies.c.priority)
+        .join_from(pairs, cases, pairs.c.case_id == cases.c.id)
+        .join(_FIRST, pairs.c.first == _FIRST.c.id)
+        .join(_SECOND, pairs.c.second == _SECOND.c.id)
+        .join(tallies, tallies.c.pair_id == pairs.c.id)
+    )
+
+
+def pair_views(connection: Connection, rows: Sequence[Row[Any]]) -> list[PairView]:
+    """Of rows of `pair_query`."""
+    images = _images(connection, {row.case_id for row in rows})
+    return [_pair_view(row, images.get(row.case_id, [])) for row in rows]
+
+
+def pair_view(connection: Connection, pair_id: str) -> PairView:
+    row = connection.execute(pair_query().where(schema.pairs.c.id == pair_id)).one_or_none()
+    if row is None:
+        raise DataError(f"There is no pair {pair_id}.")
+    return pair_views(connection, [row])[0]
+
+
+@cache
+def _image_query() -> Select[Any]:
+    shown, purged = schema.case_images, schema.purged_images
+    return (
+        select(shown, purged.c.sha256.label("purged"))
+        .outerjoin(purged, purged.c.sha256 == shown.c.sha256)
+        .order_by(shown.c.case_id, shown.c.position)
+    )
+
+
+def _images(connection: Connection, cases: set[str]) -> dict[str, list[Row[Any]]]:
+    found: dict[str, list[Row[Any]]] = {}
+    for row in connection.execute(_image_query().where(schema.case_images.c.case_id.in_(cases))):
+        found.setdefault(row.case_id, []).append(row)
+    return found
+
+
+def _pair_view(row: Row[Any], images: Sequence[Row[Any]]) -> PairView:
+    return PairView(
+        case=_case(row, images),
+        first=ReviewAnswer(row.one_id, row.one_case_id, row.one_text, row.one_model, row.one_revision),
+        second=ReviewAnswer(row.two_id, row.two_case_id, row.two_text, row.two_model, row.two_revision),
+        pair=_pair(row),
+        purged=tuple(image.purged for image in images if image.purged),
+    )
+
+
+def _case(row: Row[Any], images: Sequence[Row[Any]]) -> ReviewCase:
+    boxes = tuple(tuple(image.box) if image.box else None for image in images)
+    return ReviewCase(
+        id=row.case_id,
+        prompt=tuple(row.case_prompt),
+        question=row.case_question,
+        images=tuple(ImageRef(i.sha256, i.width, i.height, _outline(i.outline)) for i in images),
+        boxes=boxes if any(boxes) else (),
+        context=row.case_context,
+        diagnosis=row.case_diagnosis,
+        findings=tuple(row.case_findings),
+        group=row.case_group,
+        split=row.case_split,
+        source=row.case_source,
+    )
+
+
+def _outline(points: Sequence[Sequence[float]] | None) -> tuple[tuple[float, float], ...] | None:
+    return None if points is None else tuple((x, y) for x, y in points)
+
+
+def _pair(row: Row[Any]) -> ReviewPair:
+    return ReviewPair(
+        id=row.pair_id,
+        case_id=row.case_id,
+        first=row.pair_first,
+        second=row.pair_second,
+        source=row.pair_source,
+        proxy=to_proxy(row.pair_prefers, row.pair_margin, row.pair_decided_by, row.pair_reasons, row.pair_scores),
+        gold=row.pair_gold,
+        likelier=row.pair_likelier,
+        overlap=row.pair_overlap,
+        priority=row.priority,
+        added_by=row.pair_added_by,
+        added_at=row.pair_added_at,
+    )
+
+
+def to_proxy(prefers: Any, margin: float | None, decided_by: Any = "", reasons: Any = (), scores: Any = ()) -> Any:
+    """None without a margin: the graph was not asked."""
+    if margin is None:
+        return None
+    return Proxy(prefers, margin, decided_by or "", tuple(reasons or ()), dict(scores or {}))
+
+
+# --- showings, votes, edits, sets -------------------------------------------------------
+
+
+def to_showing(row: Row[Any]) -> Showing:
+    return Showing(row.id, row.pair_id, row.reviewer, row.purpose, row.left_side, row.at)
+
+
+@cache
+def vote_query() -> Select[Any]:
+    """Votes with what was shown and when they were undone, in the order in which they came."""
+    votes, showings, undos = schema.votes, schema.showings, schema.vote_undos
+    return (
+        select(votes, showings.c.left_side, showings.c.purpose, undos.c.at.label("undone_at"))
+        .join_from(votes, showings, showings.c.id == votes.c.showing_id)
+        .outerjoin(undos, undos.c.vote_id == votes.c.id)
+        .order_by(votes.c.number)
+    )
+
+
+def to_vote(row: Row[Any]) -> Vote:
+    return Vote(
+        id=row.id,
+        showing_id=row.showing_id,
+        pair_id=row.pair_id,
+        reviewer=row.reviewer,
+        choice=row.choice,
+        rubric=_rubric(row),
+        comment=row.comment,
+        seconds=row.seconds,
+        at=row.at,
+        kind=row.kind,
+        left=row.left_side,
+        purpose=row.purpose,
+        undone_at=row.undone_at,
+    )
+
+
+def vote_row(vote: Vote) -> dict[str, Any]:
+    """Its columns, but for the key and the attempt."""
+    names = ("id", "showing_id", "pair_id", "reviewer", "choice", "kind", "comment", "seconds", "at")
+    grades = {f"{side}_{name}": grade for side, names in vote.rubric.items() for name, grade in names.items()}
+    return {**{name: getattr(vote, name) for name in names}, **grades}
+
+
+def _rubric(row: Row[Any]) -> Rubric:
+    sides = {
+        side: {name: grade for name in RUBRIC if (grade := getattr(row, f"{side}_{name}")) is not None}
+        for side in ("first", "second")
+    }
+    return {side: grades for side, grades in sides.items() if grades}
+
+
+@cache
+def edit_query() -> Select[Any]:
+    edits, undos = schema.edits, schema.edit_undos
+    return (
+        select(edits, undos.c.at.label("undone_at"))
+        .outerjoin(undos, undos.c.edit_id == edits.c.id)
+        .order_by(edits.c.number)
+    )
+
+
+def to_edit(row: Row[Any]) -> Edit:
+    return Edit(row.id, row.pair_id, row.answer_id, row.reviewer, row.text, row.at, row.undone_at)
+
+
+def to_set(row: Row[Any]) -> FrozenSet:
+    return FrozenSet(
+        row.name, row.version, SetRule(**row.rule), row.made_by, row.made_at, row.pairs, row.digest, row.card
+    )

@@ -1,0 +1,105 @@
+"""Corrected answers, drafts and thumbs, each in its caller's transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from dermiq.errors import InputError
+from dermiq.review import schema
+from dermiq.review.records import By, append, edit_query, new_id, plain, reviewer_number, to_edit, vote_query
+from dermiq.review.standing import lock_pair
+from dermiq.review.types import Draft, Edit, Thumb
+from dermiq.review.voting import check_rubric
+
+
+def edit(connection: Connection, pair_id: str, answer_id: str, text: str, key: str, by: By) -> Edit:
+    """The edit, or the first one with the same key."""
+    reviewer_number(connection, by.who)
+    lock_pair(connection, pair_id)
+    edits = schema.edits
+    row = connection.execute(edit_query().where(edits.c.key == key)).one_or_none()
+    if row is not None:
+        return to_edit(row)
+    _check(connection, pair_id, answer_id, text, key)
+    made = Edit(new_id(), pair_id, answer_id, by.who, plain(text).strip(), by.at)
+    values = {"key": key, **asdict(made)}
+    del values["undone_at"]
+    append(connection, edits, values, by, what="edit", subject=made.id)
+    return made
+
+
+def _check(connection: Connection, pair_id: str, answer_id: str, text: str, key: str) -> None:
+    pairs, answers = schema.pairs, schema.answers
+    sides = connection.execute(select(pairs.c.first, pairs.c.second).where(pairs.c.id == pair_id)).one()
+    if answer_id not in sides:
+        raise InputError("A correction is of one of the pair's two answers.")
+    before = connection.execute(select(answers.c.text).where(answers.c.id == answer_id)).scalar_one()
+    if not text.strip() or text.strip() == before.strip():
+        raise InputError("A corrected answer is neither empty nor what the model wrote.")
+    if not key:
+        raise InputError("A correction needs a key of its own, so that sending it twice is one correction.")
+
+
+def undo_edit(connection: Connection, edit_id: str, by: By) -> Edit:
+    edits = schema.edits
+    query = edit_query().where(edits.c.id == edit_id, edits.c.reviewer == by.who)
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        raise InputError("There is no such correction of yours.")
+    if row.undone_at is not None:
+        return to_edit(row)
+    values = {"edit_id": edit_id, "who": by.who, "at": by.at}
+    append(connection, schema.edit_undos, values, by, what="edit undone", subject=edit_id)
+    return to_edit(connection.execute(query).one())
+
+
+def save_draft(connection: Connection, pair_id: str, draft: Draft, by: By) -> None:
+    check_rubric(draft.rubric)
+    reviewer_number(connection, by.who)
+    lock_pair(connection, pair_id)
+    row = {"reviewer": by.who, "pair_id": pair_id, "body": _body(draft), "at": by.at}
+    append(connection, schema.drafts, row, by, what="draft", subject=pair_id)
+
+
+def _body(draft: Draft) -> dict[str, Any]:
+    return {
+        "rubric": {side: dict(grades) for side, grades in draft.rubric.items()},
+        "comment": plain(draft.comment),
+        "texts": {side: plain(text) for side, text in draft.texts.items()},
+    }
+
+
+def draft(connection: Connection, reviewer: str, pair_id: str) -> Draft | None:
+    """None where the reviewer has voted since."""
+    drafts, votes, undos = schema.drafts, schema.votes, schema.vote_undos
+    mine = select(drafts).where(drafts.c.reviewer == reviewer, drafts.c.pair_id == pair_id)
+    newest = connection.execute(mine.order_by(drafts.c.number.desc()).limit(1)).one_or_none()
+    if newest is None:
+        return None
+    since = vote_query().where(
+        votes.c.pair_id == pair_id, votes.c.reviewer == reviewer, votes.c.at >= newest.at, undos.c.vote_id.is_(None)
+    )
+    return None if connection.execute(since).first() else _to_draft(newest.body)
+
+
+def _to_draft(body: Mapping[str, Any]) -> Draft:
+    return Draft(body["rubric"], body["comment"], body["texts"])
+
+
+def thumb(connection: Connection, answer_id: str, up: bool, by: By) -> Thumb:
+    answers = schema.answers
+    if connection.execute(select(answers.c.id).where(answers.c.id == answer_id)).scalar() is None:
+        raise InputError("The answer of this thumb is not in the store: add it first.")
+    made = Thumb(new_id(), answer_id, up, by.who, by.at)
+    append(connection, schema.thumbs, asdict(made), by, what="thumb", subject=made.id)
+    return made
+
+
+def thumbs(connection: Connection) -> list[Thumb]:
+    """In the order in which they came."""
+    query = select(schema.thumbs).order_by(schema.thumbs.c.number)
+    return [Thumb(row.id, row.answer_id, row.up, row.who, row.at) for row in connection.execute(query)]
