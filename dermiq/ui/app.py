@@ -129,7 +129,7 @@ def create_app(
                 knowledge = _knowledge_tab(library)
             with gr.Tab("Training", id="training") as watching:
                 watch = training_tab(training)
-            with gr.Tab("Review", id="review") as judging:
+            with gr.Tab("Review", id="review", elem_id="dq-review-tab") as judging:
                 review_tab(review_desk(settings, graph=lambda: library.graph))
             with gr.Tab("About this model", id="about") as about_tab:
                 _about_tab()

@@ -1,6 +1,6 @@
 // The Review tab in the browser: keys, the next pair at hand, votes sent until they are acknowledged, drafts while typing.
-// A vote shows the next pair at once. It then waits in the outbox, which survives a reload, until the app says that it is
-// stored; each has a key of its own, so that sending it twice is one vote. Talks to `Desk.answer` only.
+// A vote shows the next pair at once. It then waits in the outbox, which survives the browser itself, until the app says
+// that it is stored; each has a key of its own, so that sending it twice is one vote. Talks to `Desk.answer` only.
 window.dermiqReview = window.dermiqReview || (() => {
   "use strict";
   const STORE = "dermiq-review";
@@ -13,6 +13,14 @@ window.dermiqReview = window.dermiqReview || (() => {
   const unique = () => (crypto.randomUUID ? crypto.randomUUID() : Array.from(crypto.getRandomValues(new Uint8Array(16)), (n) => n.toString(16).padStart(2, "0")).join(""));
   const held = (name) => JSON.parse(sessionStorage.getItem(`${STORE}:${name}`) || "null");
   const hold = (name, value) => sessionStorage.setItem(`${STORE}:${name}`, JSON.stringify(value));
+
+  // One item for each entry, so that two windows never write over each other's.
+  const unsent = {
+    keep: (entry) => localStorage.setItem(`${STORE}:unsent:${entry.key}`, JSON.stringify(entry)),
+    drop: (entry) => localStorage.removeItem(`${STORE}:unsent:${entry.key}`),
+    of: (who) => Object.keys(localStorage).filter((k) => k.startsWith(`${STORE}:unsent:`)).map((k) => JSON.parse(localStorage.getItem(k)))
+      .filter((e) => e.who === who).sort((a, b) => a.at - b.at),
+  };
 
   function mount(element, send, trigger) {
     const root = element.querySelector(".dq-root");
@@ -46,8 +54,8 @@ window.dermiqReview = window.dermiqReview || (() => {
     }
 
     function post(entry) {
-      outbox.push({ who: me.name, mode, ...entry });
-      hold(`outbox ${me.name}`, outbox);
+      outbox.push({ who: me.name, mode, at: Date.now(), ...entry });
+      unsent.keep(outbox.at(-1));
       status();
       pump();
     }
@@ -70,8 +78,8 @@ window.dermiqReview = window.dermiqReview || (() => {
         }
         [wait, lost] = [RETRY_MS, false];
         outbox.shift();
+        unsent.drop(entry);
         settled(entry, reply);
-        hold(`outbox ${entry.who}`, outbox);
       }
       pumping = false;
       status();
@@ -90,7 +98,7 @@ window.dermiqReview = window.dermiqReview || (() => {
       if (entry.do === "vote") {
         const judged = done.find((d) => d.key === entry.key);
         if (judged) judged.vote = reply.saved.vote;
-        outbox.filter((e) => e.of === entry.key).forEach((e) => (e.vote = reply.saved.vote));
+        for (const undoing of outbox.filter((e) => e.of === entry.key)) unsent.keep(Object.assign(undoing, { vote: reply.saved.vote }));
         last = reply.saved.vote;
         toast(reply.saved.said, reply.saved.vote);
       } else if (entry.do === "undo") toast("Taken back. Judge it again.");
@@ -99,7 +107,8 @@ window.dermiqReview = window.dermiqReview || (() => {
     }
 
     function refused(entry, why) {
-      outbox = outbox.filter((e) => e.of !== entry.key || entry.do !== "vote");
+      outbox.filter((e) => e.of === entry.key).forEach(unsent.drop);
+      outbox = outbox.filter((e) => e.of !== entry.key);
       done = done.filter((d) => d.key !== entry.key);
       tell(why);
       if (entry.do !== "edit") fetchWork();
@@ -358,7 +367,7 @@ window.dermiqReview = window.dermiqReview || (() => {
       if (reply.frame) {
         root.innerHTML = reply.frame;
         [queue, done, mode] = [[], [], "work"];
-        outbox = (me.name && held(`outbox ${me.name}`)) || [];
+        outbox = unsent.of(me.name);
       }
       for (const [name, html] of Object.entries(reply.parts || {})) part(name).innerHTML = html;
       if (reply.told || reply.error || reply.later) tell(reply.told || reply.error || reply.later);
@@ -445,10 +454,10 @@ window.dermiqReview = window.dermiqReview || (() => {
       clock();
       if (document.visibilityState === "hidden" && draftTimer) keep();
     });
-    addEventListener("beforeunload", (e) => { if (outbox.length) e.preventDefault(); });
     new IntersectionObserver(() => {
       clock();
       if (!started && visible()) open();
+      if (document.visibilityState === "visible" && started) hold("here", visible() || outbox.length > 0); // page.js goes on
     }).observe(element);
   }
 
