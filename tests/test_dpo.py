@@ -15,7 +15,12 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from dermiq.errors import DermIQError
+from dermiq.lesion import read_lesion
+from dermiq.review.sets import find, freeze, lines
+from dermiq.review.store import Store
+from dermiq.review.types import SetRule
 from dermiq.vlm.load import VLM, load_vlm
+from tests.review_votes import review, store_of
 from tests.stage_runs import (
     CHOSEN,
     CONFIGS,
@@ -362,3 +367,71 @@ def test_the_example_configs_are_valid(file: Path) -> None:
     made = options.load(DPOConfig, ["--config", str(file)])
     assert options.make(DPOConfig, options.as_dict(made)) == made
     assert made.steps or made.epochs
+
+
+# --- frozen sets of the review ----------------------------------------------------------
+
+
+@pytest.fixture
+def reviewed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """Six pairs that two reviewers judged, the last of them in val, as mine@1."""
+    store = store_of(tmp_path, 6, split={5: "val"})
+    for name in ("ben", "cem"):
+        review(store, name, dict.fromkeys(range(6), "good"))
+    freeze(store, "mine", SetRule(min_votes=2), by="ana")
+    monkeypatch.setenv("DERMIQ_REVIEW", str(tmp_path / "review"))
+    return store
+
+
+def of_review(config: DPOConfig) -> DPOConfig:
+    return replace(config, preferences=("mine@1",), steps=2, eval_every=2, save_every=1)
+
+
+def test_a_frozen_set_is_learned_from(config: DPOConfig, reviewed: Store, tmp_path: Path) -> None:
+    config = of_review(config)
+    train_rows, val_rows = config.rows()
+    assert (len(train_rows), len(val_rows)) == (5, 1)
+    kept = [line for line in lines(reviewed, "mine@1") if line["split"] == "train"]
+    assert sorted(row.texts()["pair"] for row in train_rows) == sorted(line["pair"] for line in kept)
+    example = train_rows[0].load()
+    pixels = read_lesion(reviewed.image(reviewed.pair(example["pair"]).case.images[0].sha256)).pixels
+    assert (np.asarray(example["images"][0]) == pixels).all()
+    run = train(config, tmp_path / "runs", "x")
+    assert run.state == "finished"
+    written = read_json(run.folder / "config.json")
+    assert written is not None
+    assert written["sets"] == {"mine@1": find(reviewed, "mine@1").digest}
+    assert written["options"]["preferences"] == ["mine@1"]
+    assert (read_json(run.folder / "pairs.json") or {})["pairs"] == 5
+
+
+def test_a_run_goes_on_with_the_set_it_began_with_alone(
+    config: DPOConfig, reviewed: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not with the set of another review, nor with one that lost an image since."""
+    folder = runs.create(of_review(config), name="broken", root=tmp_path / "runs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(work.Owner, "stop_requested", property(lambda self: self.step >= 1))
+        assert work.work(folder).state == "stopped"
+    other = store_of(tmp_path / "other", 6, split={4: "val"})
+    review(other, "ben", dict.fromkeys(range(6), "bad"))
+    freeze(other, "mine", SetRule(), by="ana")
+    monkeypatch.setenv("DERMIQ_REVIEW", str(tmp_path / "other" / "review"))
+    runs.prepare_resume(folder)
+    status = work.work(folder)
+    assert status.state == "failed"
+    assert "The set mine@1 is another one than this run began with" in status.reason
+    monkeypatch.setenv("DERMIQ_REVIEW", str(tmp_path / "review"))
+    gone = next(line for line in lines(reviewed, "mine@1") if line["split"] == "train")["images"][0]
+    reviewed.purge_image(gone, by="ana", why="consent withdrawn")
+    runs.prepare_resume(folder)
+    status = work.work(folder)
+    assert status.state == "failed"
+    assert "The run began with 5 pairs, and now there are 4" in status.reason
+
+
+def test_a_set_that_is_not_there_is_refused(config: DPOConfig, reviewed: Store, tmp_path: Path) -> None:
+    with pytest.raises(DermIQError, match="There is no frozen set mine@2"):
+        runs.create(replace(config, preferences=("mine@2",)), name="x", root=tmp_path / "runs")
+    with pytest.raises(DermIQError, match="mine is no data"):
+        runs.create(replace(config, preferences=("mine",)), name="x", root=tmp_path / "runs")

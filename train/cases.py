@@ -5,6 +5,7 @@
     read_source("pairs.jsonl", "train", data)  TRL's columns: images (paths beside the file), prompt, completion, ...;
                                                boxes, if any, say which part of each image is shown
     read_source("owner/name", "train", data)   a data set of the hub, or one that `datasets` saved, in those columns
+    read_source("mine@3", "train", data)       a frozen set of the review (`dermiq.review`), where DERMIQ_REVIEW says
 
 Images stay where they are: a `Row` names its file, and `Measured` keeps what was measured of it. Train and val are
 split by patient or lesion, and refused where they share one. Knows no model that is trained.
@@ -26,6 +27,7 @@ import pandas as pd
 from PIL import Image
 
 from dermiq.errors import DataError
+from dermiq.review.types import is_frozen_set
 from dermiq.types import CLASSES, Finding, PatientContext
 from train.data import context_of, data_folder, lesion_of, read_table
 
@@ -77,6 +79,8 @@ def read_source(source: str, split: str, data: str = "", *, columns: Sequence[st
     """
     if source in DATA_SETS:
         return _of_data_folder(source, split, data)
+    if is_frozen_set(source):
+        return _of_review(source, split, columns)
     path = Path(source).expanduser()
     if path.suffix == ".csv":
         return _of_csv(path, split)
@@ -84,8 +88,8 @@ def read_source(source: str, split: str, data: str = "", *, columns: Sequence[st
         return _of_jsonl(path, split, columns)
     if path.suffix or (not path.is_dir() and source.count("/") != 1):
         raise DataError(
-            f"{source} is no data: name one of {', '.join(DATA_SETS)}, a .csv, a .jsonl, or a data set of the hub "
-            "(owner/name) or in a folder."
+            f"{source} is no data: name one of {', '.join(DATA_SETS)}, a .csv, a .jsonl, a set of the review "
+            "(name@version), or a data set of the hub (owner/name) or in a folder."
         )
     return _of_data_set(source, split, columns)
 
@@ -210,6 +214,15 @@ def _loaded(found: Any, index: int) -> Mapping[str, Any]:
     if "image" in example:
         example["images"] = [example.pop("image")]
     return {**example, "images": [image.convert("RGB") for image in example.get("images") or []]}
+
+
+def _of_review(named: str, split: str, columns: Sequence[str]) -> list[Written]:
+    from train.reviewed import lines_of
+
+    found = lines_of(named, split)
+    for line in found[:1]:
+        _refuse_missing_columns(line, columns, f"The set {named}")
+    return [_written_line(line, Path()) for line in found]
 
 
 def _refuse_missing_columns(example: Mapping[str, Any], columns: Sequence[str], where: str) -> None:

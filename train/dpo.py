@@ -2,6 +2,7 @@
 
     python -m train.dpo --config train/configs/dpo_embedded_cpu.yaml
     python -m train.dpo --model Qwen/Qwen2.5-VL-3B-Instruct --load-in-4bit --preferences pairs.jsonl --beta 0.2
+    python -m train.dpo --preferences mine@3           # what reviewers prefer: a frozen set, from DERMIQ_REVIEW
     python -m train.runs list
 
 Pairs of a chosen and a rejected answer to the same question about the same image are learned as they are written
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dermiq.errors import DataError, InputError
+from dermiq.review.types import is_frozen_set
 from train import runs
 from train.cases import Item, Measured, Written, labelled, read_source
 from train.estimate import Shape, longest, some
@@ -30,7 +32,7 @@ from train.examples import ChatConfig, Turns, UpToTheEnd, as_dataset, places_of,
 from train.options import option
 from train.preferences import described, longest_question, write_pairs
 from train.proxy import ProxySettings
-from train.run_folder import read_lines, write_json
+from train.run_folder import read_json, read_lines, write_json
 from train.stage import arguments, drop_reference_copy, run_stage
 
 if TYPE_CHECKING:
@@ -53,7 +55,7 @@ class DPOConfig(ChatConfig):
     columns: ClassVar[tuple[str, ...]] = ("images", "prompt", *ANSWERS)
 
     preferences: tuple[str, ...] = option(
-        (), "pairs: JSONL or data sets with prompt, chosen, rejected, images; empty: made from the data by the graph"
+        (), "pairs: JSONL, data sets, or the review's sets (name@version); empty: made from the data by the graph"
     )
     min_margin: float = option(0.0, "pairs with a smaller margin are left out", minimum=0)
     learning_rate: float = option(5e-6, "how far a step moves the weights, at its highest", above=0)
@@ -253,17 +255,33 @@ def made_pairs(config: DPOConfig, vlm: VLM, owner: Owner) -> tuple[list[Written]
     return found["train"], found.get("val", [])
 
 
+def refuse_fewer(folder: Path, pairs: int) -> None:
+    """DataError where a resumed run would have other pairs than those that it began with: it could not go on as it was.
+
+    A frozen set loses lines when images are deleted from the review.
+    """
+    began = (read_json(folder / "pairs.json") or {}).get("pairs", pairs)
+    if began != pairs:
+        raise DataError(f"The run began with {began} pairs, and now there are {pairs}: start a new one.")
+
+
 def build(config: DPOConfig, vlm: VLM, owner: Owner) -> Any:
     """TRL's trainer over the pairs; None where it was stopped while they were made."""
     from trl import DPOConfig as Arguments
     from trl import DPOTrainer
 
+    if any(map(is_frozen_set, config.preferences)):
+        from train.reviewed import deleted_from
+
+        for named, count in deleted_from(config.preferences).items():
+            print(f"{count} pair(s) of {named} are left out: their images were deleted since.", flush=True)
     found = config.rows() if config.preferences else made_pairs(config, vlm, owner)
     if found is None:
         return None
     train, val = found
     if owner.is_main:
         known = summary(train, vlm.processor.tokenizer)
+        refuse_fewer(owner.folder, len(train))
         write_json(owner.folder / "pairs.json", known)
         print(told(known), flush=True)
     writer = Writer(vlm)

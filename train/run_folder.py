@@ -1,6 +1,6 @@
 """What lies in a run folder, written so that it can be read at every moment and survives a power loss.
 
-    config.json        the stage and its options
+    config.json        the stage and its options; frozen sets that it learns from, with their digests
     environment.json   versions, machine, revision of the code and of the model
     status.json        where it stands, and whose process it is
     metrics.jsonl      one line a logged step          samples.jsonl   completions with their rewards
@@ -252,6 +252,11 @@ def read_config(folder: Path) -> tuple[str, Mapping[str, Any]]:
     if values is None or not isinstance(values.get("stage"), str) or not isinstance(values.get("options"), dict):
         raise DataError(f"{folder} is not a run: it has no config.json that names a stage and its options.")
     return values["stage"], values["options"]
+
+
+def frozen_sets(folder: Path) -> dict[str, str]:
+    """The review's sets that it learns from, by name and version, each with its digest when the run was made."""
+    return dict((read_json(folder / CONFIG) or {}).get("sets") or {})
 
 
 def waits_for(folder: Path) -> str:

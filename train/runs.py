@@ -40,6 +40,7 @@ import psutil
 from filelock import FileLock
 
 from dermiq.errors import DataError, DermIQError, InputError
+from dermiq.review.types import is_frozen_set
 from train import estimate, hints, options
 from train.run_folder import (
     CONFIG,
@@ -220,10 +221,21 @@ def create(config: StageConfig, *, name: str = "", root: Path | None = None, aft
         new = root / f".new-{os.getpid()}-{threading.get_ident()}"
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir()
-        write_json(new / CONFIG, {"stage": config.stage, "options": options.as_dict(config), "after": after})
+        values = options.as_dict(config)
+        learned = _sets(values.get("preferences") or ())
+        write_json(new / CONFIG, {"stage": config.stage, "options": values, "after": after, **learned})
         now = time.time()
         write_status(new, Status("queued", "Starting.", created=now, queued=now))
         return _take_name(new, root, name, stage)
+
+
+def _sets(sources: Sequence[str]) -> dict[str, dict[str, str]]:
+    """The digests of the review's frozen sets among what is learned from, for config.json."""
+    if not any(map(is_frozen_set, sources)):
+        return {}
+    from train.reviewed import digests_of
+
+    return {"sets": digests_of(sources)}
 
 
 def check_name(name: str) -> None:

@@ -31,6 +31,7 @@ from train.run_folder import (
     Status,
     cut_lines,
     drop_incomplete,
+    frozen_sets,
     is_complete,
     last_checkpoint,
     own_process,
@@ -182,6 +183,10 @@ def _stage_to_its_end(owner: Owner) -> tuple[str, str]:
         raise DataError(f"{owner.folder.name} names the stage {name!r}, which is none of this project's.")
     stage = importlib.import_module(name)
     config = options.make(stage.CONFIG, values)
+    if sets := frozen_sets(owner.folder):
+        from train.reviewed import refuse_changed
+
+        refuse_changed(sets)
     config.check()
     with owner.turn(config.place()) as taken:
         if not taken:

@@ -196,7 +196,7 @@ def class_counts(connection: Connection) -> Counter[str | None]:
         .join_from(pairs, cases, pairs.c.case_id == cases.c.id)
         .group_by(cases.c.diagnosis)
     )
-    return Counter(dict(row._tuple() for row in connection.execute(query)))
+    return Counter({row[0]: row[1] for row in connection.execute(query)})
 
 
 def weigh(connection: Connection) -> None:

@@ -77,7 +77,7 @@ class ImageFolder:
     def keep(self, data: bytes) -> tuple[ImageRef, str]:
         """Writes the file, whole or not at all; its reference and suffix."""
         image, suffix = reference(data), _suffix(data) or ""
-        path = self._path(image.sha256, suffix)
+        path = self.path(image.sha256, suffix)
         if not path.exists():
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             half = path.with_name(f"{path.name}.{os.getpid()}.part")
@@ -90,12 +90,12 @@ class ImageFolder:
 
     def read(self, sha256: str, suffix: str) -> bytes:
         try:
-            return self._path(sha256, suffix).read_bytes()
+            return self.path(sha256, suffix).read_bytes()
         except OSError as error:
             raise DataError("The image's file is not in the review's folder any more.", detail=repr(error)) from error
 
     def delete(self, sha256: str, suffix: str) -> None:
-        self._path(sha256, suffix).unlink(missing_ok=True)
+        self.path(sha256, suffix).unlink(missing_ok=True)
 
-    def _path(self, sha256: str, suffix: str) -> Path:
+    def path(self, sha256: str, suffix: str) -> Path:
         return self.folder / f"{sha256}.{suffix}"

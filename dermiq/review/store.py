@@ -188,11 +188,17 @@ class Store:
 
     def image(self, sha256: str) -> bytes:
         """DataError where it was purged or never kept."""
+        return self._images.read(sha256, self._suffix(sha256))
+
+    def image_file(self, sha256: str) -> Path:
+        """Where its bytes lie, for who only reads. DataError where it was purged or never kept."""
+        return self._images.path(sha256, self._suffix(sha256))
+
+    def _suffix(self, sha256: str) -> str:
         with self._database.reading() as connection:
             if cases.is_purged(connection, sha256):
                 raise DataError("This image was deleted from the review.")
-            suffix = cases.suffix_of(connection, sha256)
-        return self._images.read(sha256, suffix)
+            return cases.suffix_of(connection, sha256)
 
     def purge_image(self, sha256: str, *, by: str, why: str) -> None:
         """Deletes the bytes. Cases keep the hash, and are shown with a sentence in the image's place."""

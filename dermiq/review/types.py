@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -272,7 +273,7 @@ class SetRule:
 
     rule: Literal["majority", "adjudicated"] = "majority"
     min_votes: int = 1
-    min_margin: float = 0.0  # of the proxy
+    min_margin: float = 0.0  # of whoever decides: the votes, or the graph
     proxy_only: bool = False  # take pairs without votes, as the proxy decides
     with_edits: bool = True
     exclude_gold: bool = True
@@ -288,6 +289,22 @@ class FrozenSet:
     pairs: int
     digest: str  # sha256 over the lines
     card: str  # Markdown
+
+
+SET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_NAMED_SET = re.compile(rf"(?P<name>{SET_NAME.pattern})(?:@(?P<version>[1-9][0-9]*))?")
+
+
+def named_set(text: str) -> tuple[str, int | None] | None:
+    """ "first@2" -> ("first", 2); "first", of which the newest is meant -> ("first", None); None of anything else."""
+    found = _NAMED_SET.fullmatch(text)
+    return found and (found["name"], int(found["version"]) if found["version"] else None)
+
+
+def is_frozen_set(text: str) -> bool:
+    """Whether it names a set with its version."""
+    found = named_set(text)
+    return found is not None and found[1] is not None
 
 
 # --- ids --------------------------------------------------------------------------------

@@ -6,10 +6,7 @@ Its text alternative is the list of the same facts, which carry the same numbers
 
 from __future__ import annotations
 
-import io
-import re
 import textwrap
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,11 +16,13 @@ import networkx as nx
 from markupsafe import Markup
 
 from dermiq.knowledge.card import topic_of
+from dermiq.svg import ACCENT, GROUND, INK, LINE, MUTED, SOFT, svg_of
 from dermiq.types import EvidenceItem
 from dermiq.ui.markup import fill
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 WIDTH, ROW = 252.0, 47.0  # points; the page scales the drawing to the panel
 BOX = 98.0  # points, the width of a node
@@ -31,12 +30,6 @@ LEFT, RIGHT = 50.0, 202.0  # points, where the two columns stand
 FONT, SMALL, LEADING = 9.0, 8.0, 10.5  # points
 WRAP = 19  # characters a line
 ALONE, SHARED = 0.72, 0.55  # where along its line a number stands, by whether its end has other lines
-INK, MUTED, LINE, GROUND, ACCENT, SOFT = "#010101", "#020202", "#030303", "#040404", "#050505", "#060606"
-COLOURS = {INK: "ink", MUTED: "muted", LINE: "muted", GROUND: "surface", ACCENT: "accent", SOFT: "accent-soft"}
-"""Colours that stand for the page's own, and are put in their place when the drawing is done."""
-
-_NOT_NEEDED = re.compile(r"<metadata>.*?</metadata>|<defs>.*?</defs>| id=\"[^\"]*\"", re.DOTALL)
-_SETTINGS = threading.Lock()  # matplotlib's settings belong to the whole process
 
 
 @dataclass(frozen=True)
@@ -75,26 +68,20 @@ def evidence_graph(items: Sequence[EvidenceItem], name: Callable[[str], str]) ->
 @lru_cache(maxsize=64)
 def draw(lines: tuple[Line, ...]) -> str:
     """The SVG; names in it are escaped by matplotlib."""
-    import matplotlib  # here, because it would hold up the page's start by a second
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     net = nx.MultiDiGraph()
     for line in lines:
         net.add_edge(("subject", line.subject), ("object", line.object), line=line)
     rows = max(sum(side == kind for side, _ in net) for kind in ("subject", "object"))
     places = _places(net, ROW * rows)
-    with _SETTINGS, matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "dermiq"}):
-        figure = Figure(figsize=(WIDTH / 72, ROW * rows / 72))
-        FigureCanvasAgg(figure)
+
+    def on(figure: Figure) -> None:
         axes = figure.add_axes((0, 0, 1, 1))
         axes.set(xlim=(0, WIDTH), ylim=(0, ROW * rows))
         axes.set_axis_off()
         _draw_lines(axes, net, places)
         _draw_nodes(axes, net, places)
-        out = io.StringIO()
-        figure.savefig(out, format="svg", transparent=True)
-    return _own_colours(out.getvalue())
+
+    return svg_of(on, WIDTH, ROW * rows)
 
 
 Node = tuple[str, str]  # side and name
@@ -167,11 +154,3 @@ def _draw_nodes(axes: Axes, net: nx.MultiDiGraph, places: Places) -> None:
             level = y + LEADING * ((len(said) - 1) / 2 - place)
             # A dollar sign in a name is a dollar sign: no mathematics.
             axes.text(x, level, text, ha="center", va="center", fontsize=size, color=colour, parse_math=False)
-
-
-def _own_colours(svg: str) -> str:
-    """The drawing alone, in the page's colours, without ids that another drawing on the page has too."""
-    svg = _NOT_NEEDED.sub("", svg[svg.index("<svg") :])
-    for stands_in, name in COLOURS.items():
-        svg = svg.replace(stands_in, f"var(--dq-{name})")
-    return svg
