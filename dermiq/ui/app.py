@@ -130,13 +130,14 @@ def create_app(
             with gr.Tab("Training", id="training") as watching:
                 watch = training_tab(training)
             with gr.Tab("Review", id="review", elem_id="dq-review-tab") as judging:
-                review_tab(review_desk(settings, graph=lambda: library.graph))
+                reviewing = review_tab(review_desk(settings, graph=lambda: library.graph, runs=training.root))
             with gr.Tab("About this model", id="about") as about_tab:
                 _about_tab()
         _wire_between(library, tabs, asking, knowledge)
         watch.while_open(watching, others=[consulting, reading, judging, about_tab])
         top.about(lambda: gr.Tabs(selected="about"), outputs=[tabs], **QUICK)
         watch.opened_by(top.training, tabs)
+        watch.prefilled_by(reviewing.train, tabs)
         _poll(beside, training, top)
         _lifetime(page, room, visit)
     return page

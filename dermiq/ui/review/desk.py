@@ -10,46 +10,57 @@ is answered with a sentence in "error"; what may be tried again, with "later".
 
 from __future__ import annotations
 
+import base64
 import logging
 import threading
 from collections.abc import Callable, Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
 
 from dermiq.errors import DermIQError, InputError
 from dermiq.knowledge import Graph
+from dermiq.review.columns import Votes
+from dermiq.review.quality import report_of
 from dermiq.review.store import Store
 from dermiq.settings import Settings
-from dermiq.ui.review import shell
+from dermiq.ui.review import quality_page, shell
 from dermiq.ui.review.access import Access, Person
 from dermiq.ui.review.bench import Bench, Item, Room, Work, progress_line
+from dermiq.ui.review.office import Office
 from dermiq.ui.review.pair_page import Rules
 from dermiq.ui.review.verdicts import Verdicts
 
 log = logging.getLogger(__name__)
 
 MAX_SAID = 200  # characters of a name, a key, an id
+MAX_FILE = 50_000_000  # characters
 FAILED = "That did not work; the log of the app says why."
 Message = Mapping[str, Any]
 Reply = dict[str, Any]
 
 
-def review_desk(settings: Settings, *, graph: Callable[[], Graph]) -> Desk:
-    """The desk of a page; its store is opened when somebody first signs in."""
-    return Desk(Access(settings), lambda: Store.open(settings), Verdicts(graph))
+def review_desk(settings: Settings, *, graph: Callable[[], Graph], runs: Path) -> Desk:
+    """The desk of a page; its store is opened when somebody first signs in. `runs`: the training runs' folder."""
+    return Desk(Access(settings), lambda: Store.open(settings), Verdicts(graph), runs)
 
 
 class Desk:
     """Shared by all visitors; who speaks is in the message's token."""
 
     def __init__(
-        self, access: Access, open_store: Callable[[], Store], verdicts: Verdicts, rules: Rules | None = None
+        self,
+        access: Access,
+        open_store: Callable[[], Store],
+        verdicts: Verdicts,
+        runs: Path,
+        rules: Rules | None = None,
     ) -> None:
         """`open_store`: asked once, when somebody first signs in."""
         self.access = access
-        self._open_store, self._verdicts, self._rules = open_store, verdicts, rules
+        self._open_store, self._verdicts, self._runs, self._rules = open_store, verdicts, runs, rules
         self._opening = threading.Lock()
 
     @property
@@ -88,9 +99,13 @@ class Desk:
 
     def _do_hello(self, nobody: Person, said: Message) -> Reply:
         if self.access.closed:
-            return {"frame": str(shell.read_only(self.access.closed, Markup("")))}
+            return {"frame": str(shell.read_only(self.access.closed, self._public_figures()))}
         person = self.access.who(text(said, "token"))
         return self._welcome(person) if person else self._sign_in_first()
+
+    def _public_figures(self) -> Markup:
+        """Of what was judged, with neither names nor a pair."""
+        return quality_page.page(quality_page.without_names(report_of(Votes.of(self.room.store.columns()))))
 
     def _sign_in_first(self) -> Reply:
         """`asks`: a browser that knows the name goes on by itself where no password is needed."""
@@ -160,6 +175,38 @@ class Desk:
         comment = text(said, "comment", most=10_000)
         self._bench(person, said).keep_draft(text(said, "showing"), said.get("rubric"), comment, mapping(said, "texts"))
         return {"kept": True}
+
+    # --- around it ----------------------------------------------------------------------
+
+    def _office(self, person: Person) -> Office:
+        return Office(self.room.store, person, self._runs)
+
+    def _do_quality(self, person: Person, said: Message) -> Reply:
+        return {"parts": {"view": str(self._office(person).quality())}}
+
+    def _do_sets(self, person: Person, said: Message) -> Reply:
+        return {"parts": {"view": str(self._office(person).sets())}}
+
+    def _do_freeze(self, person: Person, said: Message) -> Reply:
+        frozen = self._office(person).freeze(mapping(said, "fields"))
+        told = f"{frozen.name}@{frozen.version} is frozen, with {frozen.pairs} pairs."
+        return self._do_sets(person, said) | {"told": told}
+
+    def _do_train(self, person: Person, said: Message) -> Reply:
+        return {"train": self._office(person).trainable(text(said, "value"))}
+
+    def _do_download(self, person: Person, said: Message) -> Reply:
+        name, content = self._office(person).download(text(said, "value"))
+        data = base64.b64encode(content).decode()
+        return {"download": {"name": name, "type": "application/zip", "data": data}}
+
+    def _do_put_run(self, person: Person, said: Message) -> Reply:
+        told = self._office(person).put_run(text(said, "value"))
+        return self._do_sets(person, said) | {"told": told}
+
+    def _do_put_file(self, person: Person, said: Message) -> Reply:
+        told = self._office(person).put_file(text(said, "value"), text(said, "text", most=MAX_FILE))
+        return self._do_sets(person, said) | {"told": told}
 
 
 ANYBODY = Person("", "reviewer")

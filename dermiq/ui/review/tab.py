@@ -12,11 +12,10 @@ import gradio as gr
 from dermiq.ui.component import STATIC, TEMPLATE
 from dermiq.ui.review.desk import Desk
 
-MOUNT = "dermiqReview.mount(element, server.review, trigger);"
-EVENTS = ("train",)
+MOUNT = "dermiqReview.mount(element, server.review, (named) => trigger('train', { value: named }));"
 
 
-def review_tab(desk: Desk) -> gr.HTML:
+def review_tab(desk: Desk) -> Any:
     """Its event `train` carries the name of a set in `value`."""
 
     def review(message: Any) -> dict[str, Any]:

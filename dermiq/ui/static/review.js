@@ -22,7 +22,7 @@ window.dermiqReview = window.dermiqReview || (() => {
       .filter((e) => e.who === who).sort((a, b) => a.at - b.at),
   };
 
-  function mount(element, send, trigger) {
+  function mount(element, send, train) {
     const root = element.querySelector(".dq-root");
     const $ = (selector) => root.querySelector(selector);
     const part = (name) => $(`[data-part="${name}"]`);
@@ -303,7 +303,10 @@ window.dermiqReview = window.dermiqReview || (() => {
     }
 
     // --- how it is shown ------------------------------------------------------------------
-    const tell = (text) => { const line = part("told"); if (line) { line.textContent = text; line.className = text ? "dq-error" : ""; } };
+    function tell(text, good = false) {
+      const line = part("told");
+      if (line) Object.assign(line, { textContent: text, className: text ? (good ? "dq-done" : "dq-error") : "" });
+    }
 
     function toast(text, vote) {
       const box = part("toast");
@@ -370,9 +373,9 @@ window.dermiqReview = window.dermiqReview || (() => {
         outbox = unsent.of(me.name);
       }
       for (const [name, html] of Object.entries(reply.parts || {})) part(name).innerHTML = html;
-      if (reply.told || reply.error || reply.later) tell(reply.told || reply.error || reply.later);
+      tell(reply.told || reply.error || reply.later || "", Boolean(reply.told));
       if (reply.download) dermiq.download(reply.download);
-      if (reply.train) trigger("train", { value: reply.train });
+      if (reply.train) train(reply.train);
       if (reply.work) take(reply.work);
       if (reply.frame) { status(); pump(); }
     }
