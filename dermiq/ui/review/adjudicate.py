@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from dermiq.review.types import RUBRIC, Showing, Vote
-from dermiq.ui.markup import fill, join
+from dermiq.ui.markup import THIN, fill, join
 from dermiq.ui.review.pair_page import side_name, vote_words
 
 NOTHING = Markup(
@@ -15,14 +15,14 @@ NOTHING = Markup(
     "until an administrator has decided them.</p></section>"
 )
 
-HEADS = ("Reviewer", "Vote", "Seconds", "Grades, A / B", "Comment")
+HEADS = ("Reviewer", "Vote", "Time", "Grades, A / B", "Comment")
 
 
 def page(pair: Markup, showing: Showing, votes: Sequence[Vote]) -> Markup:
     """The pair with its votes before it. Sides are as this administrator sees them."""
     rows = join(_row(vote, showing) for vote in votes if vote.kind == "review")
     return fill(
-        '<section class="dq-said" aria-label="What the reviewers said"><h2>What the reviewers said</h2><table><thead>'
+        '<section class="dq-heard" aria-label="What the reviewers said"><h2>What the reviewers said</h2><table><thead>'
         "<tr>{heads}</tr></thead><tbody>{rows}</tbody></table></section>{pair}",
         heads=join(fill('<th scope="col">{h}</th>', h=head) for head in HEADS),
         rows=rows,
@@ -30,13 +30,20 @@ def page(pair: Markup, showing: Showing, votes: Sequence[Vote]) -> Markup:
     )
 
 
+def progress_line(left: int) -> Markup:
+    return fill(
+        '<span class="dq-num">{n} {what} open</span>', n=left, what="disagreement" if left == 1 else "disagreements"
+    )
+
+
 def _row(vote: Vote, showing: Showing) -> Markup:
     return fill(
-        '<tr><th scope="row">{who}</th><td>{said}</td><td class="dq-num">{seconds:.0f}</td><td>{grades}</td>'
+        '<tr><th scope="row">{who}</th><td>{said}</td><td>{seconds:.0f}{thin}s</td><td>{grades}</td>'
         "<td>{comment}</td></tr>",
         who=vote.reviewer,
         said=vote_words(showing, vote.choice),
         seconds=vote.seconds,
+        thin=THIN,
         grades=_grades(vote, showing) or "–",
         comment=vote.comment or "–",
     )

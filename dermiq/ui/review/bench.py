@@ -54,7 +54,7 @@ class Item:
 @dataclass(frozen=True)
 class Work:
     items: tuple[Item, ...]  # the one to judge first; empty where there is none
-    progress: Progress
+    progress: Markup  # how far the reviewer is, in a line
     last: str = ""  # the newest vote, which can be taken back
     end: Markup = field(default_factory=Markup)  # what is said where there is nothing to judge
 
@@ -113,7 +113,10 @@ class Bench:
 
     def _work(self, *items: Item, last: str = "") -> Work:
         progress = self.store.progress(self.person.name)
-        return Work(items, progress, last, Markup("") if items else self._end(progress))
+        line = progress_line(progress)
+        if self.mode == "adjudicate":
+            line = adjudicate.progress_line(len(self.store.disagreements()))
+        return Work(items, line, last, Markup("") if items else self._end(progress))
 
     def _end(self, progress: Progress) -> Markup:
         if self.mode == "adjudicate":

@@ -28,7 +28,7 @@ from dermiq.review.store import Store
 from dermiq.settings import Settings
 from dermiq.ui.review import quality_page, shell
 from dermiq.ui.review.access import Access, Person
-from dermiq.ui.review.bench import Bench, Item, Room, Work, progress_line
+from dermiq.ui.review.bench import Bench, Item, Room, Work
 from dermiq.ui.review.office import Office
 from dermiq.ui.review.pair_page import Rules
 from dermiq.ui.review.verdicts import Verdicts
@@ -235,7 +235,7 @@ def seconds(said: Message) -> float:
 def work(found: Work) -> Reply:
     return {
         "items": [item(one) for one in found.items],
-        "progress": str(progress_line(found.progress)),
+        "progress": str(found.progress),
         "last": found.last,
         "end": str(found.end),
     }

@@ -57,7 +57,7 @@ def share_of(found: Estimate) -> str:
 
 
 def empty(*, is_admin: bool) -> Markup:
-    """Nothing was ever judged and nothing is there."""
+    """Nothing was judged by this reviewer, and nothing is left for them."""
     how = (
         fill(
             "<p>Put pairs in: under <strong>Sets and pairs</strong>, from a file, or with</p><pre>{c}</pre><p>Pairs "
@@ -66,10 +66,11 @@ def empty(*, is_admin: bool) -> Markup:
             c=COMMAND,
         )
         if is_admin
-        else Markup("<p>Ask an administrator of this page to put pairs in.</p>")
+        else Markup("<p>An administrator of this page can put pairs in.</p>")
     )
     return fill(
-        '<section class="dq-end" tabindex="-1"><h2>There is nothing to judge yet</h2>{how}<p><button type="button" '
-        'class="dq-button" data-do="again">Look again</button></p></section>',
+        '<section class="dq-end" tabindex="-1"><h2>There is nothing for you to judge</h2><p>No pair is in the queue, or '
+        'each was judged by as many reviewers as it needs.</p>{how}<p><button type="button" class="dq-button" '
+        'data-do="again">Look again</button></p></section>',
         how=how,
     )

@@ -200,7 +200,12 @@ def _group(name: str, side: str, chosen: int | None) -> Markup:
         for n in range(1, 6)
     )
     label = f"{name.capitalize()} of answer {side.upper()}, 1 to 5"
-    return fill('<div class="dq-grade" role="radiogroup" aria-label="{l}">{r}</div>', l=label, r=radios)
+    return fill(
+        '<div class="dq-grade" data-letter="{s}" role="radiogroup" aria-label="{l}">{r}</div>',
+        s=side.upper(),
+        l=label,
+        r=radios,
+    )
 
 
 def _comment(draft: Draft) -> Markup:

@@ -161,7 +161,7 @@ def _outliers(report: Report) -> Markup:
 def _table(title: str, heads: Sequence[str], rows: Iterable[Cells], *, note: str = "") -> Markup:
     body = join(_row(cells) for cells in rows)
     return fill(
-        '<section class="dq-sheet"><h2>{title}</h2><div class="dq-wide" tabindex="0" role="region" '
+        '<section class="dq-sheet"><h2>{title}</h2><div class="dq-across" tabindex="0" role="region" '
         'aria-label="{title}"><table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>{note}</section>',
         title=title,
         heads=join(fill('<th scope="col">{h}</th>', h=head) for head in heads),

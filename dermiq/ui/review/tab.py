@@ -12,6 +12,7 @@ import gradio as gr
 from dermiq.ui.component import STATIC, TEMPLATE
 from dermiq.ui.review.desk import Desk
 
+SCRIPTS = ("review-zoom.js", "review.js")
 MOUNT = "dermiqReview.mount(element, server.review, (named) => trigger('train', { value: named }));"
 
 
@@ -21,13 +22,13 @@ def review_tab(desk: Desk) -> Any:
     def review(message: Any) -> dict[str, Any]:
         return desk.answer(message)
 
-    script = (STATIC / "review.js").read_text(encoding="utf-8")
+    scripts = [(STATIC / name).read_text(encoding="utf-8") for name in SCRIPTS]
     return gr.HTML(
         '<p class="dq-placeholder">The Review tab is loading.</p>',
         elem_id="dq-review",
         html_template=TEMPLATE,
         js_on_load=MOUNT,
-        head=f"<script>{script}</script>",
+        head="".join(f"<script>{script}</script>" for script in scripts),
         apply_default_css=False,
         server_functions=[review],
     )
