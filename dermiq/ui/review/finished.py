@@ -69,8 +69,8 @@ def empty(*, is_admin: bool) -> Markup:
         else Markup("<p>An administrator of this page can put pairs in.</p>")
     )
     return fill(
-        '<section class="dq-end" tabindex="-1"><h2>There is nothing for you to judge</h2><p>No pair is in the queue, or '
-        'each was judged by as many reviewers as it needs.</p>{how}<p><button type="button" class="dq-button" '
+        '<section class="dq-end" tabindex="-1"><h2>There is nothing for you to judge</h2><p>No pair is in the queue, '
+        'or each was judged by as many reviewers as it needs.</p>{how}<p><button type="button" class="dq-button" '
         'data-do="again">Look again</button></p></section>',
         how=how,
     )
