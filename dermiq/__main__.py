@@ -1,4 +1,4 @@
-"""The command line: `python -m dermiq assess|knowledge|check ...`; `--help` of each says what it takes."""
+"""The command line: `python -m dermiq assess|knowledge|check|review ...`; `--help` of each says what it takes."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from dermiq import assess_cli
     from dermiq.errors import DermIQError
     from dermiq.knowledge import cli as knowledge_cli
+    from dermiq.review import cli as review_cli
 
     parser = argparse.ArgumentParser(prog="python -m dermiq", description=__doc__)
     subparsers = parser.add_subparsers(dest="command", required=True)
     assess_cli.add_parser(subparsers)
     knowledge_cli.add_parsers(subparsers)
+    review_cli.add_parser(subparsers)
     options = parser.parse_args(arguments)
     try:
         return int(options.run(options) or 0)

@@ -32,16 +32,15 @@ def write_rows(folder: Path, count: int, **columns: Mapping[int, Any]) -> Path:
     return folder / "pairs.jsonl"
 
 
-def graph_says(margin: float) -> dict[str, Any]:
-    """Columns of a line whose chosen answer the graph prefers."""
-    return {"margin": margin, "scores": {"chosen": {"form": margin}, "rejected": {"form": 0.0}}}
-
-
 def store_of(
-    tmp_path: Path, count: int, *, overlap: int = 2, gold: bool = False, **columns: Mapping[int, Any]
+    tmp_path: Path, count: int, *, overlap: int = 2, margin: float | None = None, **columns: Mapping[int, Any]
 ) -> Store:
+    """With `margin` the graph prefers the good answer of every pair by so much."""
+    if margin is not None:
+        scores = {"chosen": {"form": margin}, "rejected": {"form": 0.0}}
+        columns |= {"margin": dict.fromkeys(range(count), margin), "scores": dict.fromkeys(range(count), scores)}
     store = Store.open(tmp_path / "review", queue=PLAIN)
-    import_pairs(store, write_rows(tmp_path / "data", count, **columns), by="ana", overlap=overlap, gold=gold)
+    import_pairs(store, write_rows(tmp_path / "data", count, **columns), by="ana", overlap=overlap)
     return store
 
 

@@ -430,8 +430,11 @@ def test_a_run_goes_on_with_the_set_it_began_with_alone(
     assert "The run began with 5 pairs, and now there are 4" in status.reason
 
 
-def test_a_set_that_is_not_there_is_refused(config: DPOConfig, reviewed: Store, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("reviewed")
+def test_a_set_that_is_not_there_is_refused() -> None:
     with pytest.raises(DermIQError, match="There is no frozen set mine@2"):
-        runs.create(replace(config, preferences=("mine@2",)), name="x", root=tmp_path / "runs")
+        read_source("mine@2", "train", columns=DPOConfig.columns)
     with pytest.raises(DermIQError, match="mine is no data"):
-        runs.create(replace(config, preferences=("mine",)), name="x", root=tmp_path / "runs")
+        read_source("mine", "train", columns=DPOConfig.columns)
+    with pytest.raises(DermIQError, match="The set mine@1 lacks completion"):
+        read_source("mine@1", "train")

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from dermiq.errors import DataError
+from dermiq.review.sources import import_pairs
+from dermiq.review.store import Store
 from dermiq.vlm.load import VLM, load_vlm
 from tests.stage_runs import drawn_score, make_table
 from tests.tiny import save_tiny
@@ -90,6 +92,33 @@ def test_a_file_that_was_interrupted_becomes_the_unbroken_one(
     assert summary.left == 0
     assert broken.read_bytes() == whole.read_bytes()
     assert cases_file(broken).read_bytes() == cases_file(whole).read_bytes()
+
+
+@pytest.mark.usefixtures("telling")
+def test_two_models_answer_and_each_pair_is_of_both(rows: list[Item], vlm: VLM, tmp_path: Path) -> None:
+    against = load_vlm(str(save_tiny("smolvlm", tmp_path / "other")), device="cpu", fast=False)
+    file = tmp_path / "pairs.jsonl"
+    summary = filled(rows, vlm, file, against=against)
+    both = [{"model": Path(one.name).name, "revision": one.revision} for one in (vlm, against)]
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert lines
+    assert all(line["models"] in ({"chosen": a, "rejected": b} for a, b in (both, both[::-1])) for line in lines)
+    assert summary.answers == 2 * SETTINGS.answers * summary.questions
+    won = sum(line["models"]["chosen"] == both[1] for line in lines)
+    assert summary.chosen_against == pytest.approx(won / len(lines), abs=1e-3)
+    alone = tmp_path / "alone.jsonl"
+    filled(rows, vlm, alone)
+    texts = [json.loads(line)["questions"][0]["answers"] for line in cases_file(file).read_text().splitlines()[1:]]
+    own = [json.loads(line)["questions"][0]["answers"] for line in cases_file(alone).read_text().splitlines()[1:]]
+    assert [[a for a in answers if not a.get("against")] for answers in texts] == own  # the first model's are the same
+    with pytest.raises(DataError, match="begun with another against"):
+        filled(rows, vlm, file)
+    store = Store.open(tmp_path / "review")
+    assert import_pairs(store, file, by="ana").pairs == len(lines)
+    for view in store.pairs():
+        assert view.pair.source == "checkpoints"
+        assert {view.first.model, view.second.model} == {model["model"] for model in both}
+    store.close()
 
 
 def test_cases_without_a_pair_are_done_too(rows: list[Item], vlm: VLM, tmp_path: Path) -> None:
@@ -190,6 +219,8 @@ def test_the_command_from_flags_to_summary(tmp_path: Path, capsys: pytest.Captur
         (["--out", "x.jsonl", "--weights.form", "-1"], "at least 0"),
         (["--out", "x.jsonl", "--data", "nothing.csv"], "does not exist"),
         (["--out", "x.jsonl", "--model", "nowhere"], "no model"),
+        (["--out", "x.jsonl", "--against", "nowhere"], "no model"),
+        (["--out", "x.jsonl", "--against", "nano"], "against names the same model"),
     ],
 )
 def test_what_the_command_refuses(

@@ -26,7 +26,7 @@ from dermiq.review.types import (
     is_frozen_set,
     pair_id,
 )
-from tests.review_votes import BAD, GOOD, adjudicate, by_number, graph_says, review, store_of
+from tests.review_votes import BAD, GOOD, adjudicate, by_number, review, store_of
 from train.cases import read_source
 
 COLUMNS = ("images", "prompt", "chosen", "rejected")
@@ -127,12 +127,10 @@ def test_what_is_left_out_in_any_case() -> None:
 
 @pytest.fixture(scope="module")
 def judged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    graph = graph_says(0.4)
     store = store_of(
         tmp_path_factory.mktemp("judged"),
         10,
-        margin=dict.fromkeys(range(10), graph["margin"]),
-        scores=dict.fromkeys(range(10), graph["scores"]),
+        margin=0.4,
         boxes={0: [[2, 4, 90, 100]]},
         split={1: "val", 9: "val"},
         group={0: "ham10000:L0"},

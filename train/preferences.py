@@ -2,13 +2,15 @@
 
     python -m train.preferences --model nano --data ham10000 --images 60 --out pairs.jsonl
     python -m train.preferences --model runs/NAME --data mine.csv --answers 8 --out pairs.jsonl --json
+    python -m train.preferences --model runs/NAME --against nano --out pairs.jsonl     # each pair of both models
 
 Each image is asked about as in a consultation, some are asked a second question; several answers are drawn to each,
 scored and paired as `train.proxy` says. The file has TRL's columns for DPO (images, prompt, chosen, rejected), and
-margin, decided_by, reasons, scores, group, split, diagnosis, case and made (model, graph, settings); `train.cases`
-reads it. `boxes` says which part of an image the model saw: images stay where they are. Beside it lie every answer
-that was drawn (`.cases.jsonl`) and what was measured of the images (the folder `.measured`). A command that was
-stopped goes on from there when it is given again, and ends with the same files.
+margin, decided_by, reasons, scores, group, split, diagnosis, case, made (model, graph, settings), and models where
+there are two; `train.cases` reads it, and `python -m dermiq review import` puts it before reviewers. `boxes` says which
+part of an image the model saw: images stay where they are. Beside it lie every answer that was drawn (`.cases.jsonl`)
+and what was measured of the images (the folder `.measured`). A command that was stopped goes on from there when it is
+given again, and ends with the same files.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +36,7 @@ from train.cases import Box, Case, Item, Measured, Row, choose, labelled, lesion
 from train.estimate import tokens_of
 from train.examples import ChatOptions, Turns
 from train.options import option
-from train.proxy import PARTS, Choice, ProxySettings, Question, Scored, choose_pairs, score
+from train.proxy import PARTS, Choice, Pair, ProxySettings, Question, Scored, choose_pairs, score
 from train.run_folder import write_whole
 
 if TYPE_CHECKING:
@@ -63,20 +65,24 @@ class Proxy:
     """Asks a model, and lets the graph prefer. The same row always gets the same answers."""
 
     def __init__(
-        self, vlm: VLM, measured: Measured, settings: ProxySettings, chat: ChatOptions, *, seed: int, graph: Graph
+        self,
+        vlm: VLM,
+        measured: Measured,
+        settings: ProxySettings,
+        chat: ChatOptions,
+        *,
+        seed: int,
+        graph: Graph,
+        against: VLM | None = None,
     ) -> None:
-        from train.rollout import Sampler, SamplingSettings
-
-        self.vlm, self.measured, self.graph = vlm, measured, graph
+        self.measured, self.graph = measured, graph
         self.settings, self.chat, self.seed = settings, chat, seed
-        self._sampler = Sampler(vlm.model)
-        self._sampling = SamplingSettings.of(
-            vlm, new_tokens=settings.new_tokens, temperature=settings.temperature, top_p=settings.top_p
-        )
+        self._writers = [_Writer(one, settings) for one in (vlm, against) if one is not None]
 
     def close(self) -> None:
-        """The model can be saved and trained again."""
-        self._sampler.close()
+        """The models can be saved and trained again."""
+        for writer in self._writers:
+            writer.close()
 
     def image(self, row: Row) -> np.ndarray:
         """What the model sees of it: (H, W, 3) uint8."""
@@ -116,17 +122,34 @@ class Proxy:
         self, messages: Sequence[Mapping[str, Any]], question: Question, image: np.ndarray, *, seed: str
     ) -> Answered:
         answers = tuple(
-            score(self.graph, text, question, ended=ended) for text, ended in self._drawn(messages, image, seed)
+            replace(score(self.graph, text, question, ended=ended), model=number)
+            for number, writer in enumerate(self._writers)
+            for text, ended in writer(messages, image, f"{seed}:against" if number else seed)
         )
         return Answered(_asked_text(messages), messages, answers, choose_pairs(answers, self.settings))
 
-    def _drawn(self, messages: Sequence[Mapping[str, Any]], image: np.ndarray, seed: str) -> list[tuple[str, bool]]:
+
+class _Writer:
+    """Draws a model's answers."""
+
+    def __init__(self, vlm: VLM, settings: ProxySettings) -> None:
+        from train.rollout import Sampler, SamplingSettings
+
+        self._vlm, self._count, self._sampler = vlm, settings.answers, Sampler(vlm.model)
+        self._sampling = SamplingSettings.of(
+            vlm, new_tokens=settings.new_tokens, temperature=settings.temperature, top_p=settings.top_p
+        )
+
+    def __call__(self, messages: Sequence[Mapping[str, Any]], image: np.ndarray, seed: str) -> list[tuple[str, bool]]:
         """Texts, and whether each ended by itself."""
-        prompt = self.vlm.encoder.encode(messages, [image])
+        prompt = self._vlm.encoder.encode(messages, [image])
         number = random.Random(seed).getrandbits(48)
-        rollout = self._sampler.sample(prompt.inputs, self.settings.answers, self._sampling, seed=number)
-        texts = rollout.texts(self.vlm.processor.tokenizer)
+        rollout = self._sampler.sample(prompt.inputs, self._count, self._sampling, seed=number)
+        texts = rollout.texts(self._vlm.processor.tokenizer)
         return list(zip(texts, rollout.finished.tolist(), strict=True))
+
+    def close(self) -> None:
+        self._sampler.close()
 
 
 def opening(
@@ -277,16 +300,15 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def provenance(vlm: VLM, settings: ProxySettings, chat: ChatOptions, *, seed: int) -> Line:
+def provenance(vlm: VLM, settings: ProxySettings, chat: ChatOptions, *, seed: int, against: VLM | None = None) -> Line:
     """What the pairs depend on besides the images. Folders are named without their path."""
     from dermiq.knowledge.graph import FOLDER
     from dermiq.knowledge.score import digest
 
     own = {entry.name: getattr(settings, entry.name) for entry in fields(ProxySettings) if entry.name != "weights"}
-    names = [Path(part).name if Path(part).exists() else part for part in vlm.name.split(" + ")]
     return {
-        "model": " + ".join(names),
-        "revision": vlm.revision,
+        **_named(vlm),
+        **({"against": _named(against)} if against else {}),
         "graph": digest(FOLDER / f"{table}.tsv" for table in ("nodes", "edges", "sources")),
         "settings": {
             **own,
@@ -295,6 +317,11 @@ def provenance(vlm: VLM, settings: ProxySettings, chat: ChatOptions, *, seed: in
             "seed": seed,
         },
     }
+
+
+def _named(vlm: VLM) -> Line:
+    names = [Path(part).name if Path(part).exists() else part for part in vlm.name.split(" + ")]
+    return {"model": " + ".join(names), "revision": vlm.revision}
 
 
 def write_pairs(
@@ -307,23 +334,26 @@ def write_pairs(
     file: Path,
     seed: int,
     split: str = "train",
+    against: VLM | None = None,
     stop: Callable[[], bool] = lambda: False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Summary:
     """Adds the pairs of all rows that the file does not have yet, case by case, until `stop()`.
 
-    `progress` is told how many of the rows are done. Rows of several splits may go into one file, split by split.
+    With `against`, a second model, both answer, and each pair is of one's answer and the other's. `progress` is told
+    how many of the rows are done. Rows of several splits may go into one file, split by split.
     DataError for rows without one of the seven labels, and for a file that was begun otherwise.
     """
     from dermiq.knowledge import Graph
 
     asked = labelled(rows)
-    pairs = Pairs(file, provenance(vlm, settings, chat, seed=seed))
+    pairs = Pairs(file, provenance(vlm, settings, chat, seed=seed, against=against))
     names = {_file_name(row.image, file): row for row in asked}
     left = {name: row for name, row in names.items() if name not in pairs.done}
     progress(len(names) - len(left), len(names))
     if left and not stop():
-        proxy, turns = Proxy(vlm, measured, settings, chat, seed=seed, graph=Graph.load()), Turns(vlm)
+        proxy = Proxy(vlm, measured, settings, chat, seed=seed, graph=Graph.load(), against=against)
+        turns = Turns(vlm)
         try:
             for number, (name, row) in enumerate(left.items(), 1):
                 asked_of = proxy.ask(row)
@@ -358,16 +388,25 @@ def _pair_lines(asked: Sequence[Answered], turns: Turns, made: Line) -> Iterator
                 "decided_by": pair.decided_by,
                 "reasons": list(pair.reasons),
                 "scores": {"chosen": dict(pair.chosen.parts), "rejected": dict(pair.rejected.parts)},
+                **_models(pair, made),
                 "question": answered.text,
                 "made": made,
             }
+
+
+def _models(pair: Pair, made: Line) -> Line:
+    """Whose the two answers are, where two models answered."""
+    if "against" not in made:
+        return {}
+    both = ({"model": made["model"], "revision": made["revision"]}, made["against"])
+    return {"models": {"chosen": both[pair.chosen.model], "rejected": both[pair.rejected.model]}}
 
 
 def _question_line(answered: Answered) -> Line:
     answers = answered.answers
     return {
         "question": answered.text,
-        "answers": [{"text": a.text, "ended": a.ended, "words": a.words, "parts": dict(a.parts)} for a in answers],
+        "answers": [_answer_line(answer) for answer in answers],
         "pairs": [
             {
                 "chosen": answers.index(pair.chosen),
@@ -379,6 +418,11 @@ def _question_line(answered: Answered) -> Line:
         ],
         "dropped": dict(answered.choice.dropped),
     }
+
+
+def _answer_line(answer: Scored) -> Line:
+    told = {"text": answer.text, "ended": answer.ended, "words": answer.words, "parts": dict(answer.parts)}
+    return {**told, "against": True} if answer.model else told
 
 
 # --- summary ----------------------------------------------------------------------------
@@ -406,6 +450,7 @@ class Summary:
     words_chosen: float | None
     words_rejected: float | None
     chosen_longer: float | None  # share of pairs
+    chosen_against: float | None  # share of pairs whose chosen answer is the second model's; None without one
 
 
 def summarised(lines: Sequence[Line], *, left: int = 0) -> Summary:
@@ -436,6 +481,9 @@ def summarised(lines: Sequence[Line], *, left: int = 0) -> Summary:
         chosen_longer=_mean(
             [float(one["words"] > two["words"]) for one, two in zip(sides["chosen"], sides["rejected"], strict=True)]
         ),
+        chosen_against=_mean([float(answer.get("against", False)) for answer in sides["chosen"]])
+        if any(answer.get("against") for answer in answers)
+        else None,
     )
 
 
@@ -455,6 +503,10 @@ def described(summary: Summary) -> str:
         "No pair: " + (", ".join(f"{why} {count}" for why, count in summary.dropped.items()) or "none") + ".",
         f"{'part':<14}{'decided':>8}{'judged':>8}{'chosen':>8}{'rejected':>9}",
     ]
+    if summary.chosen_against is not None:
+        lines.insert(
+            3, f"The second model's answer is the chosen one in {_shown(summary.chosen_against)} of the pairs."
+        )
     for part in PARTS:
         means = f"{_shown(summary.judged[part]):>8}{_shown(summary.chosen[part]):>8}{_shown(summary.rejected[part]):>9}"
         lines.append(f"{part:<14}{summary.decided_by.get(part, 0):>8}{means}")
@@ -471,6 +523,7 @@ def _shown(value: float | None) -> str:
 @dataclass(frozen=True)
 class Options(ChatOptions, ProxySettings):
     model: str = option("nano", "a model of the hub, a folder, a run's name, or nano: DermIQ-Nano")
+    against: str = option("", "a second model, which answers the same; each pair is of both. Empty: one model alone")
     load_in_4bit: bool = option(False, "keep the weights in 4 bits")
     device: str = option("", "cpu, cuda, cuda:1, mps; empty: a GPU when there is one")
     threads: int = option(0, "of the CPU; 0: as many as it has", minimum=0)
@@ -495,13 +548,18 @@ def run(config: Options) -> Summary:
     rows = choose(labelled(found), config.images, config.seed)
     if not rows:
         raise DataError(f"There is nothing to ask about in {', '.join(config.data) or 'no data'} ({config.split}).")
-    model = resolved_model(config.model)
+    names = [resolved_model(config.model), *([resolved_model(config.against)] if config.against else [])]
+    if len(set(names)) < len(names):
+        raise InputError("against names the same model: name another one, or leave it out.")
     if config.threads:
         import torch
 
         torch.set_num_threads(config.threads)
-    vlm = load_vlm(model, load_in_4bit=config.load_in_4bit, device=config.device or None, fast=False)
-    vlm.model.requires_grad_(False)  # nothing trains here: the decoder may share the weights
+    vlm, *others = [
+        load_vlm(name, load_in_4bit=config.load_in_4bit, device=config.device or None, fast=False) for name in names
+    ]
+    for one in (vlm, *others):
+        one.model.requires_grad_(False)  # nothing trains here: the decoder may share the weights
     measured = Measured(file.with_name(f"{file.stem}.measured"))
     return write_pairs(
         rows,
@@ -512,6 +570,7 @@ def run(config: Options) -> Summary:
         file=file,
         seed=config.seed,
         split=config.split,
+        against=others[0] if others else None,
         progress=_Clock(),
     )
 

@@ -111,6 +111,7 @@ class Scored:
     parts: Mapping[str, float | None]
     claims: tuple[Claim, ...] = ()
     notes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by part: what is wrong, in words
+    model: int = 0  # which of the models wrote it; 1: the one that the first was set against
 
     @property
     def words(self) -> int:
@@ -304,11 +305,14 @@ class Choice:
 
 
 def choose_pairs(answers: Sequence[Scored], settings: ProxySettings) -> Choice:
-    """The pairs with the greatest margins, no answer in two of them."""
+    """The pairs with the greatest margins, no answer in two of them. Where two models wrote, each pair is of both."""
     weights = settings.weights.as_mapping()
+    several = len({answer.model for answer in answers}) > 1
     fitting: list[tuple[float, int, int]] = []
     dropped: Counter[str] = Counter()
     for one, other in combinations(range(len(answers)), 2):
+        if several and answers[one].model == answers[other].model:
+            continue
         margin = margin_of(answers[one], answers[other], weights)
         better, worse = (one, other) if (margin or 0) >= 0 else (other, one)
         why = _refused(answers[better], answers[worse], margin, settings)

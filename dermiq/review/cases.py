@@ -192,11 +192,11 @@ def class_counts(connection: Connection) -> Counter[str | None]:
     """Pairs of each diagnosis."""
     pairs, cases = schema.pairs, schema.cases
     query = (
-        select(cases.c.diagnosis, func.count())
+        select(cases.c.diagnosis, func.count().label("pairs"))
         .join_from(pairs, cases, pairs.c.case_id == cases.c.id)
         .group_by(cases.c.diagnosis)
     )
-    return Counter({row[0]: row[1] for row in connection.execute(query)})
+    return Counter({row.diagnosis: row.pairs for row in connection.execute(query)})
 
 
 def weigh(connection: Connection) -> None:

@@ -14,7 +14,6 @@ from pathlib import Path
 from PIL import Image
 
 from dermiq.errors import DataError, ImageError
-from dermiq.lesion import read_lesion
 from dermiq.review.types import ImageRef
 
 SUFFIXES = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp"}
@@ -33,6 +32,8 @@ def prepared(data: bytes) -> tuple[ImageRef, bytes]:
 
     Larger pictures than `dermiq.lesion.intake` reads are scaled down as it does.
     """
+    from dermiq.lesion import read_lesion  # half a second, and rarely needed
+
     if _suffix(data) is None:
         buffer = io.BytesIO()
         Image.fromarray(read_lesion(data).pixels).save(buffer, format="PNG")

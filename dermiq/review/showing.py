@@ -63,14 +63,14 @@ def _drawn(
 
 
 def _foremost(connection: Connection, number: int, condition: ColumnElement[bool]) -> str | None:
-    """The first of the queue that the reviewer has not seen; on PostgreSQL nobody else is drawing it."""
+    """The first of the queue that the reviewer has not seen; who else is drawing it has drawn it."""
     tallies = schema.tallies
     query = (
         select(tallies.c.pair_id)
         .where(condition, ~tallies.c.seen_by.contains(queue.among(number)))
         .order_by(*(tallies.c[name].desc() for name in ("begun", "priority", "seen_by", "pair_id")))
         .limit(1)
-        .with_for_update(skip_locked=True, key_share=True)
+        .with_for_update(key_share=True)
     )
     return connection.execute(query).scalar()
 

@@ -297,6 +297,17 @@ class Store:
             query = query.where(schema.vote_undos.c.vote_id.is_(None))
         yield from map(records.to_vote, self._paged(query, schema.votes.c.number))
 
+    def find_vote(self, vote_id: str) -> Vote | None:
+        """Also one that was undone."""
+        with self._database.reading() as connection:
+            row = connection.execute(records.vote_query().where(schema.votes.c.id == vote_id)).one_or_none()
+        return None if row is None else records.to_vote(row)
+
+    def last_vote(self, reviewer: str) -> Vote | None:
+        """The newest that was not undone: what `undo` takes back."""
+        with self._database.reading() as connection:
+            return voting.last_vote(connection, reviewer)
+
     def edits(self, *, pair_id: str | None = None, undone: bool = False) -> list[Edit]:
         """In the order in which they came."""
         query = records.edit_query()

@@ -112,7 +112,7 @@ def _append_vote(connection: Connection, ballot: Ballot, showing: Showing, *, at
 
 def undo(connection: Connection, vote_id: str | None, by: By) -> Vote | None:
     reviewer_number(connection, by.who, lock=True)
-    found = _vote_to_undo(connection, by.who, vote_id)
+    found = _named(connection, by.who, vote_id) if vote_id else last_vote(connection, by.who)
     if found is None or found.undone_at is not None:
         return found
     pair = lock_pair(connection, found.pair_id)
@@ -124,14 +124,17 @@ def undo(connection: Connection, vote_id: str | None, by: By) -> Vote | None:
     return replace(found, undone_at=by.at)
 
 
-def _vote_to_undo(connection: Connection, reviewer: str, vote_id: str | None) -> Vote | None:
+def last_vote(connection: Connection, reviewer: str) -> Vote | None:
+    """The newest of the reviewer's that was not undone."""
     votes, undos = schema.votes, schema.vote_undos
-    query = vote_query().where(votes.c.reviewer == reviewer)
-    if vote_id is None:
-        newest = query.where(undos.c.vote_id.is_(None)).order_by(None).order_by(votes.c.number.desc()).limit(1)
-        row = connection.execute(newest).one_or_none()
-        return None if row is None else to_vote(row)
-    row = connection.execute(query.where(votes.c.id == vote_id)).one_or_none()
+    live = vote_query().where(votes.c.reviewer == reviewer, undos.c.vote_id.is_(None))
+    row = connection.execute(live.order_by(None).order_by(votes.c.number.desc()).limit(1)).one_or_none()
+    return None if row is None else to_vote(row)
+
+
+def _named(connection: Connection, reviewer: str, vote_id: str) -> Vote:
+    votes = schema.votes
+    row = connection.execute(vote_query().where(votes.c.reviewer == reviewer, votes.c.id == vote_id)).one_or_none()
     if row is None:
         raise InputError("There is no such vote of yours.")
     return to_vote(row)
