@@ -131,10 +131,8 @@ class Bench:
         return own[0] if own else None
 
     def _newest(self) -> str:
-        newest = ""
-        for vote in self.store.votes(reviewer=self.person.name):
-            newest = vote.id
-        return newest
+        newest = self.store.last_vote(self.person.name)
+        return newest.id if newest else ""
 
     # --- voting -------------------------------------------------------------------------
 
@@ -192,8 +190,8 @@ class Bench:
 
     def look_back(self, vote_id: str) -> Markup:
         """A pair that this reviewer has judged, with the graph's marks."""
-        vote = next((v for v in self.store.votes(reviewer=self.person.name) if v.id == vote_id), None)
-        if vote is None:
+        vote = self.store.find_vote(vote_id)
+        if vote is None or vote.reviewer != self.person.name or vote.undone_at is not None:
             raise InputError("This vote was taken back; the graph’s marks come after a vote.")
         if self.room.rules.marks == "never":
             raise InputError("The graph’s marks are not shown to reviewers here.")

@@ -118,15 +118,19 @@ class Desk:
             token = self.access.sign_in(name, password=text(fields, "password"), admin=admin)
         except InputError as error:
             return {"sign_in": str(shell.sign_in(self.access, refused=str(error), name=name)), "asks": True}
+        return {"token": token, **self._welcome(self._known(token))}
+
+    def _known(self, token: str) -> Person:
+        """The store keeps everybody's role. One that was given there counts where a password proved the name."""
         person = self.access.who(token)
         assert person is not None
-        self._know(person)
-        return {"token": token, **self._welcome(person)}
-
-    def _know(self, person: Person) -> None:
-        """The store keeps everybody's role with who changed it."""
         store = self.room.store
-        store.add_reviewer(person.name, person.role, by=person.name)
+        kept = store.add_reviewer(person.name, person.role, by=person.name)
+        if person.is_admin and kept.role != "admin":
+            store.set_role(person.name, "admin", by=person.name)
+        if kept.role == "admin" and self.access.asks_reviewers:
+            return self.access.promote(token)
+        return person
 
     def _welcome(self, person: Person) -> Reply:
         return {"frame": str(shell.frame(person)), "work": work(Bench(self.room, person).work())}

@@ -10,14 +10,16 @@ import re
 import tempfile
 import zipfile
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, cast
 
+import numpy as np
 from markupsafe import Markup
 
 from dermiq.errors import DataError, InputError
 from dermiq.review.columns import Votes
-from dermiq.review.pictures import by_specialist
+from dermiq.review.pictures import Polygon, by_specialist
 from dermiq.review.quality import report_of
 from dermiq.review.sets import export, find, freeze, lines
 from dermiq.review.sources import Imported, import_pairs
@@ -88,7 +90,7 @@ class Office:
         path = self._runs / run / PAIRS
         if not run or "/" in run or run.startswith(".") or not path.is_file():
             raise InputError("This run has no pairs any more. Choose another one.")
-        return imported_words(import_pairs(self.store, path, by=self.person.name, outline=by_specialist()))
+        return imported_words(import_pairs(self.store, path, by=self.person.name, outline=_outlined))
 
     def put_file(self, name: str, text: str) -> str:
         """A file that the browser read. Its images cannot come with it."""
@@ -135,6 +137,14 @@ def imported_words(found: Imported) -> str:
         raise DataError(f"Nothing was put in. {shown}" + (f" And {more} more lines." if more > 0 else ""))
     known = f", {found.duplicates} were there already" if found.duplicates else ""
     return f"{found.pairs} pairs about {found.cases} cases are in the queue now{known}."
+
+
+_specialist = cache(by_specialist)
+
+
+def _outlined(pixels: np.ndarray) -> Polygon | None:
+    """Loads the specialist for the first image, seconds of work."""
+    return _specialist()(pixels)
 
 
 def _lines_in(path: Path) -> int:
