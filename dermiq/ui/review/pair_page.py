@@ -17,7 +17,7 @@ from dermiq.types import CLASS_NAMES, EvidenceItem
 from dermiq.ui.chat import headline
 from dermiq.ui.facts import folded
 from dermiq.ui.markup import fill, join
-from dermiq.ui.prose import Sources, cards, paragraphs, reasoning_list, split_text, steps
+from dermiq.ui.prose import Sources, cards, paragraphs, reasoning_list, split_text
 from dermiq.ui.review.correct import editor
 from dermiq.ui.review.differences import marked_apart
 from dermiq.ui.review.prompted import Turn, earlier
@@ -136,26 +136,31 @@ def answers(seen: Seen) -> Markup:
 
 
 def _bodies(seen: Seen) -> tuple[Markup, Markup]:
-    left, right = (answer_body(seen.text(side), seen.sources[side]) for side in SIDES)
-    return marked_apart(left, right)
+    """Each part is compared with its own kind: reasoning with reasoning, prose with prose."""
+    left, right = (_parts(seen.text(side), seen.sources[side]) for side in SIDES)
+    marked = [marked_apart(one, other) for one, other in zip(left, right, strict=True)]
+    one, other = (_body(*parts) for parts in zip(*marked, strict=True))
+    return one, other
 
 
-def answer_body(text: str, sources: Sources) -> Markup:
-    """Reasoning, folded or not, then the option that was chosen, then the prose. Each has its row, so that both
-    answers stand level."""
+def _parts(text: str, sources: Sources) -> tuple[Markup, Markup, Markup]:
+    """Reasoning, the option that was chosen, prose; empty where the text has none."""
     parts = split_text(text)
-    count = len(steps(parts.reasoning))
-    reasoning = fill(
-        '<details class="dq-reasoning" data-fold open><summary>Reasoning ({n} {steps})</summary>{rows}</details>',
-        n=count,
-        steps="step" if count == 1 else "steps",
-        rows=reasoning_list(parts.reasoning, sources),
-    )
+    steps = reasoning_list(parts.reasoning, sources) if parts.reasoning else Markup("")
+    return steps, headline(parts), paragraphs(parts.prose, sources)
+
+
+def _body(reasoning: Markup, option: Markup, prose: Markup) -> Markup:
+    """A row for each part, so that both answers stand level."""
     return fill(
-        "<div>{reasoning}</div><div>{headline}</div><div>{prose}</div>",
-        reasoning=reasoning if parts.reasoning else "",
-        headline=headline(parts),
-        prose=paragraphs(parts.prose, sources),
+        "<div>{reasoning}</div><div>{option}</div><div>{prose}</div>",
+        reasoning=fill(
+            '<details class="dq-reasoning" data-fold open><summary>Reasoning</summary>{r}</details>', r=reasoning
+        )
+        if reasoning
+        else "",
+        option=option,
+        prose=prose,
     )
 
 
