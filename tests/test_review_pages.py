@@ -29,7 +29,7 @@ from tests.test_lesion_findings import disc, half_moon, painted, star
 from tests.tiny_graph import GRAPH
 
 EVIL = "<img src=x onerror=alert(1)>"
-FIRST = "<think>\n1. Findings: Redpox shows a broken ring [F1].\n2. Conclusion: Redpox.\n</think>\n<answer>mel</answer>\nRed."
+FIRST = "<think>\n1. Findings: Redpox shows a broken ring [F1].\n2. Conclusion: Redpox.\n</think><answer>mel</answer>"
 PROMPT = (
     {"role": "system", "content": "You help."},
     {
