@@ -154,6 +154,12 @@ def test_a_prompt_that_stands_in_both_answers() -> None:
     assert {found.first.text, found.second.text} == {GOOD, BAD}
 
 
+def test_a_prompt_that_says_that_nothing_is_known() -> None:
+    prompt = "Patient: not told.\nMeasured: nothing.\nFacts: none.\nQuestion: Is it urgent?"
+    found = pair_of({"prompt": prompt, "chosen": GOOD, "rejected": BAD}, lambda value: ImageRef("", 1, 1))
+    assert (found.case.context, found.case.findings, found.case.question) == ("", (), "Is it urgent?")
+
+
 def test_images_without_a_place_get_one(store: Store, folder: Path) -> None:
     import_pairs(store, jsonl(folder, [plain(0), plain(1, images=["1.png", "2.png"])]), by="ana")
     one, two = views(store)

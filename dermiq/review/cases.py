@@ -16,7 +16,8 @@ from sqlalchemy import Connection, Row, Select, func, insert, literal_column, se
 from dermiq.errors import DataError, InputError
 from dermiq.review import queue, schema
 from dermiq.review.images import ImageFolder
-from dermiq.review.records import By, append, append_new, plain, to_proxy
+from dermiq.review.journal import By, append, append_new, plain
+from dermiq.review.records import to_proxy
 from dermiq.review.types import ImageRef, NewPair, Proxy, ReviewAnswer, ReviewCase, Side, pair_id
 
 SIDES = (None, "first", "second")

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Row, Select, func, select
 
 from dermiq.errors import InputError
 from dermiq.review import schema
-from dermiq.review.records import By, append, plain, reviewer_number
+from dermiq.review.journal import By, append, plain, reviewer_number
 from dermiq.review.types import Reviewer, Role
 
 MAX_NAME = 80  # characters

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -11,15 +12,15 @@ from sqlalchemy import Connection, DateTime, Select, delete, func, insert, selec
 
 from dermiq.review import queue, schema
 from dermiq.review.cases import class_counts, fact_query, tally_row
+from dermiq.review.journal import reviewer_number
 from dermiq.review.queue import QueueSettings
-from dermiq.review.records import reviewer_number
 from dermiq.review.standing import shown_of
+from dermiq.review.statements import LEFT_LYING, READY, SECONDS, SHOWN_FOR_REVIEW, STILL_OPEN, TODAY
 from dermiq.review.types import Progress
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-PACE = 50  # newest votes, whose median time says how fast a reviewer is
 BATCH = 1_000
 CATEGORIES = (
     "reviewer", "pair", "choice", "left", "purpose", "kind", "source", "prefers", "gold", "diagnosis"
@@ -31,52 +32,20 @@ CATEGORIES = (
 
 def progress(connection: Connection, settings: QueueSettings, reviewer: str, at: datetime) -> Progress:
     number = reviewer_number(connection, reviewer)
-    showings, open_ = schema.showings, schema.open_showings
-    mine = (showings.c.reviewer == reviewer, showings.c.purpose != "adjudication")
-    waiting = _count(connection, select(func.count()).select_from(open_).where(open_.c.reviewer == reviewer))
-    done = _count(connection, select(func.count()).select_from(showings).where(*mine)) - waiting
-    left = waiting + _unseen(connection, settings, number, at)
-    each = _seconds_each(connection, reviewer)
-    today = _today(connection, reviewer, at)
+    who, seen = {"who": reviewer}, {"seen": f"%{queue.among(number)}%"}
+    waiting = _count(connection, STILL_OPEN, who)
+    done = _count(connection, SHOWN_FOR_REVIEW, who) - waiting
+    abandoned = _count(connection, LEFT_LYING, {**seen, "before": at - settings.held})
+    left = waiting + _count(connection, READY, seen) + abandoned
+    seconds = connection.execute(SECONDS, who).scalars().all()
+    each = median(seconds) if seconds else None
+    midnight = at.replace(hour=0, minute=0, second=0, microsecond=0)
+    today = _count(connection, TODAY, {**who, "midnight": midnight})
     return Progress(done, left, done + left, each, None if each is None else each * left / 60, today)
 
 
-def _unseen(connection: Connection, settings: QueueSettings, number: int, at: datetime) -> int:
-    """Pairs that could still be shown to the reviewer."""
-    tallies = schema.tallies
-    counted = select(func.count()).select_from(tallies).where(~tallies.c.seen_by.contains(queue.among(number)))
-    ready = counted.where(tallies.c.stage.in_(("waiting", "gold")))
-    abandoned = counted.where(tallies.c.stage == "held", tallies.c.shown_at < at - settings.held)
-    return _count(connection, ready) + _count(connection, abandoned)
-
-
-def _count(connection: Connection, query: Select[Any]) -> int:
-    return int(connection.execute(query).scalar_one())
-
-
-def _seconds_each(connection: Connection, reviewer: str) -> float | None:
-    votes, undos = schema.votes, schema.vote_undos
-    query = (
-        select(votes.c.seconds)
-        .outerjoin(undos, undos.c.vote_id == votes.c.id)
-        .where(votes.c.reviewer == reviewer, votes.c.kind == "review", undos.c.vote_id.is_(None))
-        .order_by(votes.c.number.desc())
-        .limit(PACE)
-    )
-    seconds = connection.execute(query).scalars().all()
-    return median(seconds) if seconds else None
-
-
-def _today(connection: Connection, reviewer: str, at: datetime) -> int:
-    votes, undos = schema.votes, schema.vote_undos
-    midnight = at.replace(hour=0, minute=0, second=0, microsecond=0)
-    query = (
-        select(func.count())
-        .select_from(votes)
-        .outerjoin(undos, undos.c.vote_id == votes.c.id)
-        .where(votes.c.reviewer == reviewer, votes.c.at >= midnight, undos.c.vote_id.is_(None))
-    )
-    return _count(connection, query)
+def _count(connection: Connection, query: Select[Any], values: Mapping[str, Any]) -> int:
+    return int(connection.execute(query, values).scalar_one())
 
 
 # --- for the quality --------------------------------------------------------------------
@@ -147,7 +116,7 @@ def rebuild(connection: Connection) -> None:
     connection.execute(delete(schema.tallies))
     _rebuild_open(connection)
     weights = queue.class_weights(class_counts(connection))
-    last = _count(connection, select(func.coalesce(func.max(schema.pairs.c.number), 0)))
+    last = connection.execute(select(func.max(schema.pairs.c.number))).scalar() or 0
     for start in range(0, last, BATCH):
         numbers = schema.pairs.c.number
         facts = connection.execute(fact_query().where(numbers > start, numbers <= start + BATCH)).all()

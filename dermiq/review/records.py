@@ -1,17 +1,13 @@
-"""Rows of the tables as the nouns of the review, and the one way to append a row. Knows no rule of the queue."""
+"""Rows of the tables as the nouns of the review, and the queries that give such rows. Runs none of them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
-from uuid import uuid4
 
-from sqlalchemy import Connection, Row, Select, Table, insert, select
+from sqlalchemy import Row, Select, select
 
-from dermiq.errors import DataError, InputError
 from dermiq.review import schema
 from dermiq.review.types import (
     RUBRIC,
@@ -28,62 +24,6 @@ from dermiq.review.types import (
     Showing,
     Vote,
 )
-
-
-@dataclass(frozen=True)
-class By:
-    """Who does it, and when."""
-
-    who: str
-    at: datetime
-
-
-def new_id() -> str:
-    return uuid4().hex
-
-
-def append(connection: Connection, table: Table, values: Mapping[str, Any], by: By, *, what: str, subject: str) -> None:
-    """A row, and the line of the log that says so."""
-    connection.execute(insert(table), values)
-    connection.execute(insert(schema.changes), {"at": by.at, "who": by.who, "what": what, "subject": subject})
-
-
-def append_new(
-    connection: Connection,
-    table: Table,
-    rows: Mapping[str, Mapping[str, Any]],
-    by: By,
-    *,
-    what: str,
-    key: str = "id",
-) -> list[str]:
-    """Those of the rows (by key) that are not there yet; which these were."""
-    column = table.c[key]
-    known = set(connection.execute(select(column).where(column.in_(rows))).scalars()) if rows else set()
-    new = [name for name in rows if name not in known]
-    if new:
-        connection.execute(insert(table), [dict(rows[name]) for name in new])
-        log = [{"at": by.at, "who": by.who, "what": what, "subject": name} for name in new]
-        connection.execute(insert(schema.changes), log)
-    return new
-
-
-def plain(text: str) -> str:
-    """Without what a database cannot keep: zero bytes and halves of characters."""
-    return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
-
-
-# --- people -----------------------------------------------------------------------------
-
-
-def reviewer_number(connection: Connection, name: str, *, lock: bool = False) -> int:
-    """With `lock`, nobody else does anything for this reviewer until the transaction ends. InputError where unknown."""
-    query = select(schema.reviewers.c.number).where(schema.reviewers.c.name == name)
-    number = connection.execute(query.with_for_update(key_share=True) if lock else query).scalar()
-    if number is None:
-        raise InputError(f"There is no reviewer named {name!r}: an admin can add them.")
-    return int(number)
-
 
 # --- pairs ------------------------------------------------------------------------------
 
@@ -108,21 +48,8 @@ def pair_query() -> Select[Any]:
     )
 
 
-def pair_views(connection: Connection, rows: Sequence[Row[Any]]) -> list[PairView]:
-    """Of rows of `pair_query`."""
-    images = _images(connection, {row.case_id for row in rows})
-    return [_pair_view(row, images.get(row.case_id, [])) for row in rows]
-
-
-def pair_view(connection: Connection, pair_id: str) -> PairView:
-    row = connection.execute(pair_query().where(schema.pairs.c.id == pair_id)).one_or_none()
-    if row is None:
-        raise DataError(f"There is no pair {pair_id}.")
-    return pair_views(connection, [row])[0]
-
-
 @cache
-def _image_query() -> Select[Any]:
+def image_query() -> Select[Any]:
     shown, purged = schema.case_images, schema.purged_images
     return (
         select(shown, purged.c.sha256.label("purged"))
@@ -131,14 +58,7 @@ def _image_query() -> Select[Any]:
     )
 
 
-def _images(connection: Connection, cases: set[str]) -> dict[str, list[Row[Any]]]:
-    found: dict[str, list[Row[Any]]] = {}
-    for row in connection.execute(_image_query().where(schema.case_images.c.case_id.in_(cases))):
-        found.setdefault(row.case_id, []).append(row)
-    return found
-
-
-def _pair_view(row: Row[Any], images: Sequence[Row[Any]]) -> PairView:
+def to_pair_view(row: Row[Any], images: Sequence[Row[Any]]) -> PairView:
     return PairView(
         case=_case(row, images),
         first=ReviewAnswer(row.one_id, row.one_case_id, row.one_text, row.one_model, row.one_revision),

@@ -10,7 +10,8 @@ from sqlalchemy import Connection, select
 
 from dermiq.errors import InputError
 from dermiq.review import schema
-from dermiq.review.records import By, append, edit_query, new_id, plain, reviewer_number, to_edit, vote_query
+from dermiq.review.journal import By, append, new_id, plain, reviewer_number
+from dermiq.review.records import edit_query, to_edit, vote_query
 from dermiq.review.standing import lock_pair
 from dermiq.review.types import Draft, Edit, Thumb
 from dermiq.review.voting import check_rubric

@@ -32,6 +32,9 @@ GROUPS = ("group", "patient_id", "lesion_id")  # the coarsest first, as `train.c
 LINES = {"question": "Question: ", "context": "Patient: ", "findings": "Measured: "}
 """How a prompt of `dermiq.vlm.prompts` says what the page shows by itself."""
 
+UNTOLD = ("not told.", "nothing.")
+"""How it says that there is nothing to say."""
+
 
 def pair_of(row: Row, image: Callable[[Any], ImageRef], *, source: str = "", gold: bool = False) -> NewPair:
     """The pair, with its answers in an order that does not tell which was chosen. DataError with what is wrong.
@@ -146,7 +149,8 @@ def _told(row: Row, prompt: Turns, name: str) -> str:
         return str(row[name])
     lines = [line for turn in prompt if turn["role"] == "user" for line in _text([turn]).splitlines()]
     said = [line.removeprefix(LINES[name]) for line in lines if line.startswith(LINES[name])]
-    return said[-1 if name == "question" else 0] if said else ""
+    told = said[-1 if name == "question" else 0] if said else ""
+    return "" if told in UNTOLD else told
 
 
 def _findings(row: Row, prompt: Turns) -> tuple[str, ...]:
@@ -154,7 +158,7 @@ def _findings(row: Row, prompt: Turns) -> tuple[str, ...]:
     if isinstance(told, Sequence) and not isinstance(told, str):
         return tuple(map(str, told))
     line = _told(row, prompt, "findings").rstrip(".")
-    return tuple(part.strip() for part in line.split(";")) if line and line != "nothing" else ()
+    return tuple(part.strip() for part in line.split(";")) if line else ()
 
 
 def _answer(row: Row, case: ReviewCase, name: str, text: str) -> ReviewAnswer:

@@ -10,7 +10,8 @@ from sqlalchemy import Connection, Select, func, insert, select
 
 from dermiq.errors import DataError
 from dermiq.review import schema
-from dermiq.review.records import By, append, to_set
+from dermiq.review.journal import By, append
+from dermiq.review.records import to_set
 from dermiq.review.types import FrozenSet, SetRule
 
 

@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Column, Connection, Row, Select, select
 
 from dermiq.errors import DataError
-from dermiq.review import cases, people, reading, records, remarks, schema, set_table, showing, voting
+from dermiq.review import cases, journal, people, reading, records, remarks, schema, set_table, showing, voting
 from dermiq.review.database import Database
 from dermiq.review.images import ImageFolder
+from dermiq.review.journal import By
 from dermiq.review.queue import QueueSettings
-from dermiq.review.records import By
 from dermiq.review.types import (
     Added,
     Change,
@@ -95,6 +95,11 @@ class Store:
 
     def close(self) -> None:
         self._database.close()
+
+    @property
+    def kind(self) -> str:
+        """ "sqlite" or "postgresql"."""
+        return self._database.engine.dialect.name
 
     def rebuild(self) -> None:
         """Computes what is derived (tallies, priorities) anew from what was appended."""
@@ -173,13 +178,13 @@ class Store:
 
     def pair(self, pair_id: str) -> PairView:
         with self._database.reading() as connection:
-            return records.pair_view(connection, pair_id)
+            return journal.pair_view(connection, pair_id)
 
     def pairs(self) -> Iterator[PairView]:
         """All of them, in the order in which they came."""
         for page in self._pages(records.pair_query(), schema.pairs.c.number):
             with self._database.reading() as connection:
-                views = records.pair_views(connection, page)
+                views = journal.pair_views(connection, page)
             yield from views
 
     def keep_image(self, data: bytes, *, by: str) -> ImageRef:
@@ -221,7 +226,7 @@ class Store:
 
         def find(connection: Connection) -> tuple[Showing, PairView] | None:
             found = showing.next_showing(connection, self._queue, after, self._by(reviewer))
-            return None if found is None else (found, records.pair_view(connection, found.pair_id))
+            return None if found is None else (found, journal.pair_view(connection, found.pair_id))
 
         return self._database.write(find)
 

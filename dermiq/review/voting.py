@@ -8,14 +8,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, or_
+from sqlalchemy import Connection, Row
 
 from dermiq.errors import InputError
 from dermiq.review import schema
+from dermiq.review.journal import By, append, new_id, plain, reviewer_number
 from dermiq.review.people import is_admin
-from dermiq.review.records import By, append, new_id, plain, reviewer_number, to_vote, vote_query, vote_row
+from dermiq.review.records import to_vote, vote_query, vote_row
 from dermiq.review.showing import find_showing
 from dermiq.review.standing import close, lock_pair, refresh, reopen
+from dermiq.review.statements import LAST_VOTE, VOTES_BEFORE
 from dermiq.review.types import CHOICES, RUBRIC, Choice, Rubric, Showing, Vote
 
 
@@ -72,9 +74,7 @@ def cast(connection: Connection, ballot: Ballot, at: datetime) -> Vote:
 
 def _votes_before(connection: Connection, ballot: Ballot) -> Sequence[Row[Any]]:
     """On the same showing, or with the same key."""
-    votes = schema.votes
-    same = or_(votes.c.showing_id == ballot.showing_id, votes.c.key == ballot.key)
-    return connection.execute(vote_query().where(same)).all()
+    return connection.execute(VOTES_BEFORE, {"showing": ballot.showing_id, "sent": ballot.key}).all()
 
 
 def _the_same(vote: Row[Any], ballot: Ballot) -> Vote:
@@ -126,9 +126,7 @@ def undo(connection: Connection, vote_id: str | None, by: By) -> Vote | None:
 
 def last_vote(connection: Connection, reviewer: str) -> Vote | None:
     """The newest of the reviewer's that was not undone."""
-    votes, undos = schema.votes, schema.vote_undos
-    live = vote_query().where(votes.c.reviewer == reviewer, undos.c.vote_id.is_(None))
-    row = connection.execute(live.order_by(None).order_by(votes.c.number.desc()).limit(1)).one_or_none()
+    row = connection.execute(LAST_VOTE, {"who": reviewer}).one_or_none()
     return None if row is None else to_vote(row)
 
 
