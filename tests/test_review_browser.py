@@ -18,7 +18,7 @@ from tests.test_browser import Page, luminance
 pytestmark = test_browser.pytestmark
 PAIRS = 6
 KEYS = {"1": "a", "2": "b", "3": "tie", "4": "both_bad", "s": "skip"}
-READ = "#dq-review p, #dq-review li, #dq-review button, #dq-review summary, #dq-review mark, #dq-review small, #dq-review span"
+READ = ", ".join(f"#dq-review {name}" for name in ("p", "li", "button", "summary", "mark", "small", "span"))
 
 
 @pytest.fixture(scope="module")
