@@ -29,6 +29,7 @@ from dermiq.settings import Settings
 from dermiq.ui.review import quality_page, shell
 from dermiq.ui.review.access import Access, Person
 from dermiq.ui.review.bench import Bench, Item, Room, Work
+from dermiq.ui.review.contribute import Contributions
 from dermiq.ui.review.office import Office
 from dermiq.ui.review.pair_page import Rules
 from dermiq.ui.review.verdicts import Verdicts
@@ -62,6 +63,11 @@ class Desk:
         self.access = access
         self._open_store, self._verdicts, self._runs, self._rules = open_store, verdicts, runs, rules
         self._opening = threading.Lock()
+
+    @property
+    def contributions(self) -> Contributions:
+        """Where the consultation's opinions and corrections go; closed where the review is."""
+        return Contributions(lambda: self.room.store, offered=not self.access.closed)
 
     @property
     def room(self) -> Room:
