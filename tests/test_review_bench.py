@@ -128,14 +128,15 @@ def test_the_end_of_the_queue_says_what_was_done(store: Store) -> None:
     for n in range(3):
         judged = bench.vote(bench.work().items[0].showing, "abs"[n].replace("s", "skip"), key=str(n), seconds=8)
     assert not judged.work.items
+    assert judged.work.ended
     for said in ("Your queue is finished", "Skipped", "Left answer preferred", "8\u202fs"):
-        assert said in judged.work.end
+        assert said in bench.end()
 
 
 def test_an_empty_queue_says_what_to_do(tmp_path: Path) -> None:
     store = store_with(tmp_path / "empty", pairs=0)
-    assert "An administrator of this page can put pairs in." in bench_of(store).work().end
-    assert "python -m dermiq review import" in bench_of(store, LEAD).work().end
+    assert "An administrator of this page can put pairs in." in bench_of(store).end()
+    assert "python -m dermiq review import" in bench_of(store, LEAD).end()
 
 
 # --- correcting -------------------------------------------------------------------------
@@ -213,7 +214,8 @@ def test_an_administrator_decides_what_two_reviewers_see_differently(store: Stor
     after = lead.vote(work.items[0].showing, "a", key="1", after=work.items[1].pair).work
     assert after.items[0].pair not in (item.pair for item in work.items)
     lead.vote(work.items[1].showing, "tie", key="2")
-    assert "No disagreement is open" in lead.vote(after.items[0].showing, "b", key="3").work.end
+    assert lead.vote(after.items[0].showing, "b", key="3").work.ended
+    assert "No disagreement is open" in lead.end()
     assert [vote.kind for vote in store.votes(reviewer="lead")] == ["adjudication"] * 3
 
 

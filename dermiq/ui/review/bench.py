@@ -11,7 +11,7 @@ A bench keeps nothing itself: the store does, so that a reviewer goes on after a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal, cast
 
@@ -56,7 +56,7 @@ class Work:
     items: tuple[Item, ...]  # the one to judge first; empty where there is none
     progress: Markup  # how far the reviewer is, in a line
     last: str = ""  # the newest vote, which can be taken back
-    end: Markup = field(default_factory=Markup)  # what is said where there is nothing to judge
+    ended: bool = False  # it was looked for a pair, and there is none
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Bench:
         """What lies on the bench: up to two pairs."""
         first = self.following(None)
         second = self.following(first.pair) if first else None
-        return self._work(*(item for item in (first, second) if item), last=self._newest())
+        return self._work(*(item for item in (first, second) if item), last=self._newest(), ended=first is None)
 
     def following(self, after: str | None) -> Item | None:
         """The pair behind `after`, which is on the screen."""
@@ -111,14 +111,16 @@ class Bench:
             sources[side] = self.room.verdicts.sources(view, f"{key}-{view.pair.id[:10]}-{side}", text=text)
         return Seen(view, showing, pictures(view, self.room.picture), sources, draft)
 
-    def _work(self, *items: Item, last: str = "") -> Work:
-        progress = self.store.progress(self.person.name)
-        line = progress_line(progress)
+    def _work(self, *items: Item, last: str, ended: bool = False) -> Work:
         if self.mode == "adjudicate":
             line = adjudicate.progress_line(len(self.store.disagreements()))
-        return Work(items, line, last, Markup("") if items else self._end(progress))
+        else:
+            line = progress_line(self.store.progress(self.person.name))
+        return Work(items, line, last, ended)
 
-    def _end(self, progress: Progress) -> Markup:
+    def end(self) -> Markup:
+        """What is said where there is nothing to judge."""
+        progress = self.store.progress(self.person.name)
         if self.mode == "adjudicate":
             return adjudicate.NOTHING
         if progress.done == 0:
@@ -164,7 +166,8 @@ class Bench:
             seconds=min(max(seconds, 0.0), MAX_SECONDS),
         )
         item = self.following(after) if wanted else None
-        return Judged(vote.id, self._said(vote), self._work(*([item] if item else ())))
+        work = self._work(*([item] if item else ()), last=vote.id, ended=wanted and item is None)
+        return Judged(vote.id, self._said(vote), work)
 
     def _said(self, vote: Vote) -> str:
         showing, view = self.store.showing(vote.showing_id), self.store.pair(vote.pair_id)

@@ -153,6 +153,9 @@ class Desk:
     def _do_work(self, person: Person, said: Message) -> Reply:
         return {"work": work(self._bench(person, said).work())}
 
+    def _do_end(self, person: Person, said: Message) -> Reply:
+        return {"parts": {"pair": str(self._bench(person, said).end())}}
+
     def _do_vote(self, person: Person, said: Message) -> Reply:
         judged = self._bench(person, said).vote(
             text(said, "showing"),
@@ -247,7 +250,7 @@ def work(found: Work) -> Reply:
         "items": [item(one) for one in found.items],
         "progress": str(found.progress),
         "last": found.last,
-        "end": str(found.end),
+        "ended": found.ended,
     }
 
 

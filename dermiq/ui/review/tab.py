@@ -12,7 +12,7 @@ import gradio as gr
 from dermiq.ui.component import STATIC, TEMPLATE
 from dermiq.ui.review.desk import Desk
 
-SCRIPTS = ("review-zoom.js", "review.js")
+SCRIPTS = ("review-zoom.js", "review-outbox.js", "review-typing.js", "review.js")
 MOUNT = "dermiqReview.mount(element, server.review, (named) => trigger('train', { value: named }));"
 
 
