@@ -71,7 +71,7 @@ def pair_page(seen: Seen, rules: Rules) -> Markup:
         showing=seen.showing.id,
         label=f"Pair to judge: {seen.view.case.question}",
         case=case_panel(seen),
-        question=fill('<p class="dq-asked"><span>Question</span> {q}</p>', q=seen.view.case.question),
+        question=fill('<p class="dq-put-question"><span>Question</span> {q}</p>', q=seen.view.case.question),
         answers=answers(seen),
         rubric=rubric(seen.draft, rules),
         comment=_comment(seen.draft),

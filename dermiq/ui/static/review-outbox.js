@@ -17,7 +17,7 @@ window.dermiqOutbox = window.dermiqOutbox || (() => {
   // `send(entry)`: the app's reply; null where it does not answer, {later} where it may be tried again, {out} where
   // nobody is signed in. `settled(entry, reply)` hears of all others, `changed(lost)` of everything.
   return (send, settled, changed) => {
-    let entries = [], pumping = false;
+    let entries = [], pumping = false, lost = false; // lost: the app did not answer the last time
 
     async function pump() {
       if (pumping) return;
@@ -26,16 +26,17 @@ window.dermiqOutbox = window.dermiqOutbox || (() => {
         const entry = entries[0], reply = await send(entry);
         if (reply && reply.out) break;
         if (!reply || reply.later) {
-          changed(true);
+          lost = true;
+          changed(lost);
           await pause(wait);
           wait = Math.min(2 * wait, SLOWEST_MS);
           continue;
         }
-        wait = RETRY_MS;
+        [wait, lost] = [RETRY_MS, false];
         entries = entries.filter((e) => e !== entry);
         drop(entry);
         settled(entry, reply);
-        changed(false);
+        changed(lost);
       }
       pumping = false;
     }
@@ -44,7 +45,7 @@ window.dermiqOutbox = window.dermiqOutbox || (() => {
       post(entry) {
         entries.push({ at: Date.now(), ...entry });
         keep(entries.at(-1));
-        changed(false);
+        changed(lost);
         pump();
       },
       // What this reviewer left here when the page was closed or the app was gone.
