@@ -27,10 +27,16 @@ def lock_pair(connection: Connection, pair_id: str) -> Any:
 
 
 def shown_of(connection: Connection, pairs: Iterable[str]) -> dict[str, list[Shown]]:
-    found: dict[str, list[Shown]] = {}
-    for pair_id, *rest in connection.execute(SHOWN, {"pairs": list(pairs)}):
-        found.setdefault(pair_id, []).append(Shown(*rest))
-    return found
+    """The showings of pairs, in the order of the votes that were not undone."""
+    found: dict[str, dict[str, Shown]] = {}
+    for row in connection.execute(SHOWN, {"pairs": list(pairs)}):
+        of_pair = found.setdefault(row.pair_id, {})
+        if row.undone is None:
+            of_pair.pop(row.id, None)  # without its vote that was undone: it goes to the end
+            of_pair[row.id] = Shown(row.purpose, row.number, row.at, row.choice)
+        else:
+            of_pair.setdefault(row.id, Shown(row.purpose, row.number, row.at, None))
+    return {pair_id: list(showings.values()) for pair_id, showings in found.items()}
 
 
 def refresh(connection: Connection, pair: Any) -> None:

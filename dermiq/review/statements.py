@@ -116,15 +116,23 @@ STANDING = (
     .with_for_update(of=_tallies, key_share=True)
 )
 
-_live = select(_votes).outerjoin(_undos, _undos.c.vote_id == _votes.c.id).where(_undos.c.vote_id.is_(None)).subquery()
 SHOWN = (
-    select(_showings.c.pair_id, _showings.c.purpose, _reviewers.c.number, _showings.c.at, _live.c.choice)
+    select(
+        _showings.c.pair_id,
+        _showings.c.id,
+        _showings.c.purpose,
+        _reviewers.c.number,
+        _showings.c.at,
+        _votes.c.choice,
+        _undos.c.vote_id.label("undone"),
+    )
     .join(_reviewers, _reviewers.c.name == _showings.c.reviewer)
-    .outerjoin(_live, _live.c.showing_id == _showings.c.id)
+    .outerjoin(_votes, _votes.c.showing_id == _showings.c.id)
+    .outerjoin(_undos, _undos.c.vote_id == _votes.c.id)
     .where(_showings.c.pair_id.in_(bindparam("pairs", expanding=True)))
-    .order_by(_live.c.number, _showings.c.number)
+    .order_by(_votes.c.number, _showings.c.number)
 )
-"""Showings of pairs, each with its vote that was not undone, in the order of those votes."""
+"""Showings of pairs with all their votes, in the order of the votes."""
 
 TALLY = update(_tallies).where(_tallies.c.pair_id == bindparam("pair"))
 

@@ -38,10 +38,10 @@ def synthetic_pairs(count: int, *, seed: int = 1) -> Iterator[NewPair]:
 
 
 def fill_votes(store: Store, *, reviewers: int = 20, seed: int = 1) -> int:
-    """How many votes: of every pair but one in ten three (a twentieth of them repeats), and "alone" one of the rest.
+    """How many votes: eight pairs of ten have three reviewers (and some a repeat), one has "alone", one has none.
 
-    Written straight into the tables, as 250,000 calls would take an hour. The pairs want three reviewers each but those
-    that "alone" has: there two more are missing, so that the queue of "alone" begins behind all of them.
+    Written straight into the tables, as 250,000 calls would take an hour. The pairs that only "alone" has come first in
+    everybody's queue: that of "alone" begins behind all of them, the longest way that there is.
     """
     rng = random.Random(seed)
     names = [f"reviewer {number}" for number in range(1, reviewers + 1)]
