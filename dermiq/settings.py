@@ -57,6 +57,13 @@ class Settings:
             "secret": True,
         },
     )
+    review_marks: str = field(
+        default="after",
+        metadata={"help": "when reviewers see what the graph says of a pair: after their vote, before, or never"},
+    )
+    review_rubric: str = field(
+        default="folded", metadata={"help": "the review's grades: folded, open, or required for every vote"}
+    )
     kg: Path | None = field(default=None, metadata={"help": "folder of the knowledge graph; default: kg_data"})
 
     @classmethod

@@ -154,6 +154,19 @@ def test_a_correction_is_kept_of_the_answer_that_was_shown_there(store: Store) -
     assert "You corrected B." in bench.look_back(vote)
 
 
+def test_the_models_own_text_takes_a_correction_back(store: Store) -> None:
+    bench = bench_of(store)
+    item = bench.work().items[0]
+    own = store.pair(item.pair).answer(store.showing(item.showing).side("a")).text
+    bench.edit(item.showing, "a", "Better.", key="1")
+    again = bench.work().items[0].html
+    assert again.count('data-corrected="yes"') == 1
+    assert "\nBetter.</textarea>" in again
+    assert bench.edit(item.showing, "a", own, key="2") == "The correction of A is taken back."
+    assert not store.edits()
+    assert 'data-corrected="yes"' not in bench.work().items[0].html
+
+
 def test_nothing_and_nothing_new_are_no_corrections(store: Store) -> None:
     bench = bench_of(store)
     item = bench.work().items[0]
@@ -371,6 +384,13 @@ def test_names_and_secrets_are_checked() -> None:
     for name in ("", "  ", "<b>", "x" * 41):
         with pytest.raises(InputError):
             access.sign_in(name)
+
+
+def test_rules_come_from_the_settings() -> None:
+    assert Rules.of(Settings()) == Rules("after", "folded")
+    assert Rules.of(Settings(review_marks="never", review_rubric="required")) == Rules("never", "required")
+    with pytest.raises(InputError, match=r"DERMIQ_REVIEW_MARKS is 'no'. Set it to one of: after, before, never"):
+        Rules.of(Settings(review_marks="no"))
 
 
 def test_rules_are_those_of_the_room(store: Store, tmp_path: Path) -> None:

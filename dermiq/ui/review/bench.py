@@ -21,7 +21,7 @@ from dermiq.errors import InputError
 from dermiq.review.columns import Votes
 from dermiq.review.quality import OfReviewer, report_of
 from dermiq.review.store import Store
-from dermiq.review.types import RUBRIC, Choice, Draft, PairView, Progress, Rubric, Showing, Vote
+from dermiq.review.types import RUBRIC, Choice, Draft, Edit, PairView, Progress, Rubric, Showing, Side, Vote
 from dermiq.ui.markup import fill
 from dermiq.ui.review import adjudicate, correct, finished
 from dermiq.ui.review.access import Person
@@ -109,7 +109,14 @@ class Bench:
         for side in ("a", "b"):
             text = view.answer(showing.side(side)).text if marks else None
             sources[side] = self.room.verdicts.sources(view, f"{key}-{view.pair.id[:10]}-{side}", text=text)
-        return Seen(view, showing, pictures(view, self.room.picture), sources, draft)
+        corrected: dict[str, str] = {showing.shown(side): edit.text for side, edit in self._edits(view).items()}
+        return Seen(view, showing, pictures(view, self.room.picture), sources, draft, corrected)
+
+    def _edits(self, view: PairView) -> dict[Side, Edit]:
+        """This reviewer's own, the newest of each side."""
+        sides: dict[str, Side] = {view.first.id: "first", view.second.id: "second"}
+        every = self.store.edits(pair_id=view.pair.id)
+        return {sides[edit.answer_id]: edit for edit in every if edit.reviewer == self.person.name}
 
     def _work(self, *items: Item, last: str, ended: bool = False) -> Work:
         if self.mode == "adjudicate":
@@ -199,10 +206,7 @@ class Bench:
         if self.room.rules.marks == "never":
             raise InputError("The graph’s marks are not shown to reviewers here.")
         showing, view = self.store.showing(vote.showing_id), self.store.pair(vote.pair_id)
-        mine = (edit for edit in self.store.edits(pair_id=vote.pair_id) if edit.reviewer == self.person.name)
-        edited = {showing.shown("first" if edit.answer_id == view.first.id else "second") for edit in mine}
-        seen = self._seen(showing, view, Draft(), marks=True, key="look")
-        return looked_back(seen, vote.choice, edited=sorted(edited))
+        return looked_back(self._seen(showing, view, Draft(), marks=True, key="look"), vote.choice)
 
     # --- correcting ---------------------------------------------------------------------
 
@@ -212,12 +216,16 @@ class Bench:
         return correct.checked(text, self.room.verdicts.sources(view, f"edit-{side}", text=text[:MAX_TEXT]))
 
     def edit(self, showing_id: str, side: str, text: str, *, key: str) -> str:
-        """Saves a correction. InputError where nothing was changed."""
+        """Saves a correction, or takes it back with the model's own text. InputError where nothing was changed."""
         showing = self._own(showing_id)
-        answer = self.store.pair(showing.pair_id).answer(showing.side(side))
+        view, known = self.store.pair(showing.pair_id), showing.side(side)
+        answer, before = view.answer(known), self._edits(view).get(known)
         corrected = text.replace("\r\n", "\n").strip()[:MAX_TEXT]
         if not corrected:
             raise InputError("The corrected answer is empty. Write it, or close the field.")
+        if corrected == answer.text.strip() and before:
+            self.store.undo_edit(self.person.name, before.id)
+            return f"The correction of {side.upper()} is taken back."
         if corrected == answer.text.strip():
             raise InputError("Nothing was changed in the answer. Change it, or close the field.")
         self.store.edit(showing.pair_id, answer.id, corrected, reviewer=self.person.name, key=key)

@@ -16,8 +16,9 @@ HELP = (
 )
 
 
-def editor(a: str, b: str, drafts: Mapping[str, str]) -> Markup:
-    """Hidden until it is asked for, or until a draft comes back."""
+def editor(a: str, b: str, corrected: Mapping[str, str], drafts: Mapping[str, str]) -> Markup:
+    """Hidden until it is asked for, or until a draft comes back. `corrected` and `drafts`: texts by "a" and "b"."""
+    written = {**corrected, **drafts}
     sides = (("a", a), ("b", b))
     first = next((side for side, _ in sides if side in drafts), "")
     return fill(
@@ -32,7 +33,7 @@ def editor(a: str, b: str, drafts: Mapping[str, str]) -> Markup:
         '<button type="button" class="dq-quiet" data-correct="reset">Back to the model’s text</button></p></section>',
         hidden="" if first else Markup(" hidden"),
         radios=join(_radio(side, on=side == (first or "a")) for side, _ in sides),
-        fields=join(_field(side, text, drafts.get(side, text), shown=side == (first or "a")) for side, text in sides),
+        fields=join(_field(side, text, written.get(side, text), shown=side == (first or "a")) for side, text in sides),
         help=HELP,
     )
 

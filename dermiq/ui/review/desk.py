@@ -13,6 +13,7 @@ from __future__ import annotations
 import base64
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -38,6 +39,7 @@ log = logging.getLogger(__name__)
 
 MAX_SAID = 200  # characters of a name, a key, an id
 MAX_FILE = 50_000_000  # characters
+FIGURES_S = 60.0  # for which the public figures stand
 FAILED = "That did not work; the log of the app says why."
 Message = Mapping[str, Any]
 Reply = dict[str, Any]
@@ -45,7 +47,7 @@ Reply = dict[str, Any]
 
 def review_desk(settings: Settings, *, graph: Callable[[], Graph], runs: Path) -> Desk:
     """The desk of a page; its store is opened when somebody first signs in. `runs`: the training runs' folder."""
-    return Desk(Access(settings), lambda: Store.open(settings), Verdicts(graph), runs)
+    return Desk(Access(settings), lambda: Store.open(settings), Verdicts(graph), runs, Rules.of(settings))
 
 
 class Desk:
@@ -62,7 +64,8 @@ class Desk:
         """`open_store`: asked once, when somebody first signs in."""
         self.access = access
         self._open_store, self._verdicts, self._runs, self._rules = open_store, verdicts, runs, rules
-        self._opening = threading.Lock()
+        self._opening, self._counting = threading.Lock(), threading.Lock()
+        self._figures, self._counted_until = Markup(""), 0.0
 
     @property
     def contributions(self) -> Contributions:
@@ -110,8 +113,13 @@ class Desk:
         return self._welcome(person) if person else self._sign_in_first()
 
     def _public_figures(self) -> Markup:
-        """Of what was judged, with neither names nor a pair."""
-        return quality_page.page(quality_page.without_names(report_of(Votes.of(self.room.store.columns()))))
+        """Of what was judged, with neither names nor a pair; counted once in a while, since anybody can ask."""
+        with self._counting:
+            if time.monotonic() > self._counted_until:
+                report = report_of(Votes.of(self.room.store.columns()))
+                self._figures = quality_page.page(quality_page.without_names(report))
+                self._counted_until = time.monotonic() + FIGURES_S
+            return self._figures
 
     def _sign_in_first(self) -> Reply:
         """`asks`: a browser that knows the name goes on by itself where no password is needed."""

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args, get_type_hints
 
 from markupsafe import Markup
 
+from dermiq.errors import InputError
 from dermiq.review.types import RUBRIC, Draft, PairView, Showing
+from dermiq.settings import Settings
 from dermiq.types import CLASS_NAMES, EvidenceItem
 from dermiq.ui.chat import headline
 from dermiq.ui.facts import folded
@@ -47,6 +49,16 @@ class Rules:
     marks: Literal["after", "before", "never"] = "after"  # when the graph's marks are seen
     rubric: Literal["folded", "open", "required"] = "folded"
 
+    @classmethod
+    def of(cls, settings: Settings) -> Rules:
+        """InputError for a word that is none of these."""
+        said = {"marks": settings.review_marks, "rubric": settings.review_rubric}
+        for name, allowed in get_type_hints(cls).items():
+            if said[name] not in get_args(allowed):
+                words = ", ".join(get_args(allowed))
+                raise InputError(f"DERMIQ_REVIEW_{name.upper()} is {said[name]!r}. Set it to one of: {words}.")
+        return cls(**said)  # type: ignore[arg-type]
+
 
 @dataclass(frozen=True, eq=False)
 class Seen:
@@ -57,6 +69,7 @@ class Seen:
     picture: Markup
     sources: Mapping[str, Sources]  # "a" and "b": what chips and marks point to
     draft: Draft = field(default_factory=Draft)
+    corrected: Mapping[str, str] = field(default_factory=dict)  # "a" or "b": what this reviewer made of it
 
     def text(self, shown: str) -> str:
         return self.view.answer(self.showing.side(shown)).text
@@ -75,7 +88,7 @@ def pair_page(seen: Seen, rules: Rules) -> Markup:
         answers=answers(seen),
         rubric=rubric(seen.draft, rules),
         comment=_comment(seen.draft),
-        editor=editor(seen.text("a"), seen.text("b"), seen.draft.texts),
+        editor=editor(seen.text("a"), seen.text("b"), seen.corrected, seen.draft.texts),
     )
 
 
@@ -123,10 +136,11 @@ def answers(seen: Seen) -> Markup:
     bodies = dict(zip(SIDES, _bodies(seen), strict=True))
     articles = [
         fill(
-            '<article class="dq-one" data-side="{side}" aria-label="Answer {name}"><h3>{name}</h3>{body}</article>'
-            "{cards}",
+            '<article class="dq-one" data-side="{side}" aria-label="Answer {name}"{corrected}><h3>{name}</h3>{body}'
+            "</article>{cards}",
             side=side,
             name=side.upper(),
+            corrected=Markup(' data-corrected="yes"') if side in seen.corrected else "",
             body=bodies[side],
             cards=cards(seen.sources[side]),
         )
@@ -247,11 +261,11 @@ def graph_words(seen_pair: PairView, showing: Showing) -> str:
     return f"The graph prefers {side_name(showing, proxy.prefers)} (margin {proxy.margin:.2f}{by})."
 
 
-def looked_back(seen: Seen, choice: str, *, edited: Sequence[str] = ()) -> Markup:
-    """A pair that was judged, with the graph's marks and reasons, what was voted, and the sides that were corrected."""
+def looked_back(seen: Seen, choice: str) -> Markup:
+    """A pair that was judged, with the graph's marks and reasons, what was voted, and which sides were corrected."""
     proxy, label = seen.view.pair.proxy, seen.view.case.diagnosis
     rows = join(fill("<li>{r}</li>", r=_in_shown_names(r, seen)) for r in (proxy.reasons if proxy else ()))
-    corrected = " and ".join(side.upper() for side in edited)
+    corrected = " and ".join(side.upper() for side in sorted(seen.corrected))
     return fill(
         '<div class="dq-back-at"><p><strong>You said: {vote}.</strong> {graph}{label}{corrected}</p>{answers}{reasons}'
         "</div>",

@@ -69,7 +69,7 @@ def choices() -> Markup:
     votes = join(_button("choose", key, value, name) for value, key, name in CHOICES)
     rest = join(_button("press", key, value, name) for key, value, name in MORE)
     return fill(
-        '<div class="dq-choices" data-choices><div class="dq-toast" data-part="toast">{first}</div>'
+        '<div class="dq-choices" data-choices><div class="dq-toast" data-part="toast" aria-live="polite">{first}</div>'
         '<div role="toolbar" aria-label="Your judgement">{votes}{rest}</div></div>',
         first=FIRST,
         votes=votes,

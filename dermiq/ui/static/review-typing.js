@@ -74,11 +74,13 @@ window.dermiqTyping = window.dermiqTyping || (() => {
     }
 
     function saveCorrection() {
-      const { edit, text } = current().dataset;
-      if (current().value.trim() === text.trim()) return tell("Nothing was changed in the answer. Change it, or close the field.");
+      const { edit, text } = current().dataset, article = section().querySelector(`article[data-side=${edit}]`);
+      const same = current().value.trim() === text.trim();
+      if (same && !article.dataset.corrected) return tell("Nothing was changed in the answer. Change it, or close the field.");
       tell("");
       save({ do: "edit", showing: item().showing, side: edit, text: current().value });
-      section().querySelector(`article[data-side=${edit}]`).dataset.corrected = "yes";
+      article.toggleAttribute("data-corrected", !same);
+      if (!same) article.dataset.corrected = "yes";
       close();
     }
 
