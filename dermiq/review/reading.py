@@ -7,8 +7,7 @@ from datetime import datetime
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from sqlalchemy import Connection, DateTime, Select, delete, func, insert, select, type_coerce
+from sqlalchemy import Connection, Select, delete, func, insert, select
 
 from dermiq.review import queue, schema
 from dermiq.review.cases import class_counts, fact_query, tally_row
@@ -19,12 +18,9 @@ from dermiq.review.statements import LEFT_LYING, READY, SECONDS, SHOWN_FOR_REVIE
 from dermiq.review.types import Progress
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
+    pass
 
 BATCH = 1_000
-CATEGORIES = (
-    "reviewer", "pair", "choice", "left", "purpose", "kind", "source", "prefers", "gold", "diagnosis"
-)  # fmt: skip
 
 
 # --- progress ---------------------------------------------------------------------------
@@ -56,55 +52,6 @@ def disagreements(connection: Connection) -> list[str]:
     tallies = schema.tallies
     query = select(tallies.c.pair_id).where(tallies.c.disputed)
     return list(connection.execute(query.order_by(tallies.c.priority.desc(), tallies.c.pair_id)).scalars())
-
-
-def columns(connection: Connection) -> DataFrame:
-    import pandas as pd
-
-    result = connection.execute(_columns_query())
-    names = list(result.keys())
-    rows = result.all()
-    values = zip(*rows, strict=True) if rows else [()] * len(names)
-    return pd.DataFrame({name: _column(name, of) for name, of in zip(names, values, strict=True)})
-
-
-def _columns_query() -> Select[Any]:
-    votes, showings, pairs, cases = schema.votes, schema.showings, schema.pairs, schema.cases
-    return (
-        select(
-            votes.c.id.label("vote"),
-            votes.c.reviewer,
-            votes.c.pair_id.label("pair"),
-            votes.c.choice,
-            showings.c.left_side.label("left"),
-            showings.c.purpose,
-            votes.c.kind,
-            pairs.c.source,
-            pairs.c.prefers,
-            pairs.c.margin,
-            pairs.c.gold,
-            cases.c.diagnosis,
-            votes.c.seconds,
-            type_coerce(votes.c.at, DateTime()).label("at"),  # both databases give it in UTC
-            *(votes.c[name] for name in schema.RUBRIC_COLUMNS),
-        )
-        .join_from(votes, showings, showings.c.id == votes.c.showing_id)
-        .join(pairs, pairs.c.id == votes.c.pair_id)
-        .join(cases, cases.c.id == pairs.c.case_id)
-        .outerjoin(schema.vote_undos, schema.vote_undos.c.vote_id == votes.c.id)
-        .where(schema.vote_undos.c.vote_id.is_(None))
-        .order_by(votes.c.number)
-    )
-
-
-def _column(name: str, values: tuple[Any, ...]) -> Any:
-    import pandas as pd
-
-    if name in CATEGORIES:
-        return pd.Categorical(values)
-    if name == "at":
-        return np.array([moment.replace(tzinfo=None) for moment in values], dtype="datetime64[us]")
-    return list(values) if name == "vote" else np.array(values, dtype=float)  # None becomes NaN
 
 
 # --- what is derived --------------------------------------------------------------------

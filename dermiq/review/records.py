@@ -122,11 +122,10 @@ def to_showing(row: Row[Any]) -> Showing:
 
 @cache
 def vote_query() -> Select[Any]:
-    """Votes with what was shown and when they were undone, in the order in which they came."""
-    votes, showings, undos = schema.votes, schema.showings, schema.vote_undos
+    """Votes with when they were undone, in the order in which they came."""
+    votes, undos = schema.votes, schema.vote_undos
     return (
-        select(votes, showings.c.left_side, showings.c.purpose, undos.c.at.label("undone_at"))
-        .join_from(votes, showings, showings.c.id == votes.c.showing_id)
+        select(votes, undos.c.at.label("undone_at"))
         .outerjoin(undos, undos.c.vote_id == votes.c.id)
         .order_by(votes.c.number)
     )
@@ -152,9 +151,9 @@ def to_vote(row: Row[Any]) -> Vote:
 
 def vote_row(vote: Vote) -> dict[str, Any]:
     """Its columns, but for the key and the attempt."""
-    names = ("id", "showing_id", "pair_id", "reviewer", "choice", "kind", "comment", "seconds", "at")
+    names = ("id", "showing_id", "pair_id", "reviewer", "choice", "kind", "purpose", "comment", "seconds", "at")
     grades = {f"{side}_{name}": grade for side, names in vote.rubric.items() for name, grade in names.items()}
-    return {**{name: getattr(vote, name) for name in names}, **grades}
+    return {**{name: getattr(vote, name) for name in names}, "left_side": vote.left, **grades}
 
 
 def _rubric(row: Row[Any]) -> Rubric:

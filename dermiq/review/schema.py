@@ -218,6 +218,8 @@ votes = Table(
     _to("reviewer", "reviewers.name"),
     _text("choice"),
     _text("kind"),
+    _text("left_side"),  # as the showing says: reading all votes needs no other table for it
+    _text("purpose"),
     _text("comment"),
     Column("seconds", Float, nullable=False),
     _at(),

@@ -335,15 +335,17 @@ class Store:
         )
         return made, self.pair(pair_id)
 
-    def columns(self) -> DataFrame:
-        """Every vote that was not undone, in the order in which they came, in one query; fast at 250,000 votes.
+    def columns(self, *, reviewer: str | None = None) -> DataFrame:
+        """Every vote that was not undone, or one reviewer's, in the order in which they came; fast at 250,000 votes.
 
-        Columns: vote, reviewer, pair, choice (first, second, tie, both_bad, skip), left, purpose, kind, source, prefers
+        Columns: vote; reviewer, pair, choice (first, second, tie, both_bad, skip), left, purpose, kind, source, prefers
         (None where the graph was not asked or prefers neither), gold, diagnosis as categories; margin (NaN where there
-        is no proxy), seconds (float); at (datetime64[us], UTC); first_accuracy ... second_safety (float, NaN: none).
+        is no proxy); seconds; at (datetime64[s], UTC); first_accuracy ... second_safety (1 to 5, NaN: none).
         """
+        from dermiq.review.frame import columns  # pandas takes half a second
+
         with self._database.reading() as connection:
-            return reading.columns(connection)
+            return columns(connection, reviewer)
 
     # --- sets ---------------------------------------------------------------------------
 

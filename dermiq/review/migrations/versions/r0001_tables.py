@@ -150,6 +150,8 @@ def said() -> None:
         to("reviewer", "reviewers.name"),
         text("choice"),
         text("kind"),
+        text("left_side"),
+        text("purpose"),
         text("comment"),
         required("seconds", sa.Float),
         at(),
