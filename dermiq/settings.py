@@ -38,6 +38,14 @@ class Settings:
             "secret": True,
         },
     )
+    reviewers: str | None = field(
+        default=None,
+        metadata={
+            "help": "who may review, as name:password, name:password; on a public address the Review tab is "
+            "read-only without it",
+            "secret": True,
+        },
+    )
     review: Path | None = field(
         default=None,
         metadata={"help": "folder of the preference review: its database and its images; default: review"},
@@ -48,6 +56,13 @@ class Settings:
             "help": "a database for the review in place of the file in its folder: postgresql://user@host/name",
             "secret": True,
         },
+    )
+    review_marks: str = field(
+        default="after",
+        metadata={"help": "when reviewers see what the graph says of a pair: after their vote, before, or never"},
+    )
+    review_rubric: str = field(
+        default="folded", metadata={"help": "the review's grades: folded, open, or required for every vote"}
     )
     kg: Path | None = field(default=None, metadata={"help": "folder of the knowledge graph; default: kg_data"})
 

@@ -6,6 +6,7 @@ they take? A side that is only "slightly" taken supports, and contradicts nothin
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -82,6 +83,32 @@ def judge(sentence: str, findings: Sequence[Finding]) -> list[Judgement]:
     found = [*_scales(sentence, by_code), *_axes(sentence, by_code), *_count(sentence, by_code)]
     found += _colours(sentence, by_code)
     return _once(found)
+
+
+def from_words(texts: Sequence[str]) -> tuple[Finding, ...]:
+    """Findings as `judge` reads them, of a case whose measurements were kept as words: "irregular border", "four
+    colours", "red areas (9 %)". Words that no rule reads give none.
+    """
+    found = [
+        Finding(code, code, value, unit, text, "as it was said") for text in texts for code, value, unit in _read(text)
+    ]
+    return tuple(found)
+
+
+def _read(text: str) -> Iterator[tuple[str, float, str]]:
+    """(code, value, unit) of each thing that a finding's words measure. A scale's value plays no part in `judge`."""
+    for scale in SCALES:
+        if _side(text, scale):
+            yield scale.code, math.nan, ""
+    number = re.fullmatch(rf"({'|'.join(NUMBERS)}|[1-6]|no) {_COLOUR}(?: apart from the skin's)?", text, re.IGNORECASE)
+    if number:
+        count = NUMBERS.get(number[1].lower()) or (0 if number[1].lower() == "no" else int(number[1]))
+        yield "colour_count", float(count), "colours"
+    for code, words in COLOURS.items():
+        share = r"(?: \((?P<share>\d+(?:\.\d+)?)\W*%\))?"
+        areas = re.fullmatch(rf"(?:(?P<none>no)|hardly any)? ?(?:{words}) areas?{share}", text, re.IGNORECASE)
+        if areas:
+            yield code, 0.0 if areas["none"] else float(areas["share"] or PRESENT), "%"
 
 
 def _once(found: Iterable[Judgement]) -> list[Judgement]:

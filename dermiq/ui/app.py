@@ -23,10 +23,12 @@ from dermiq.ui import about, browser, consult
 from dermiq.ui.component import QUICK, SLOW, STATIC, data_of, html_part
 from dermiq.ui.markup import download, fill
 from dermiq.ui.protocol import Consultant
+from dermiq.ui.review.desk import review_desk
+from dermiq.ui.review.tab import review_tab
 from dermiq.ui.serving import guard
 from dermiq.ui.training import curves
 from dermiq.ui.training.desk import TrainingRoom, exports_folder, training_room
-from dermiq.ui.training.tab import training_tab
+from dermiq.ui.training.tab import said_in, training_tab
 from dermiq.ui.upload import private_file
 from dermiq.ui.visit import Visit
 
@@ -34,7 +36,7 @@ log = logging.getLogger(__name__)
 
 MAX_FILE = "25mb"
 BAR_SECONDS = 1.0  # between two looks at what the bar says
-STYLES = ("page.css", "training-form.css", "training-watch.css", "training.css")
+STYLES = ("page.css", "training-form.css", "training-watch.css", "training.css", "review.css")
 STATE_SECONDS = 4 * 3600  # a visit that nobody touched for so long is forgotten
 SITES = [
     "face",
@@ -116,7 +118,8 @@ def create_app(
     library = browser.Library(settings.kg)
     training = training_room(consultant, settings, graph=lambda: library.graph)
     beside = training.beside
-    room = consult.ConsultRoom(beside, examples, name=library.name)
+    desk = review_desk(settings, graph=lambda: library.graph, runs=training.root)
+    room = consult.ConsultRoom(beside, examples, name=library.name, contributions=desk.contributions)
     with gr.Blocks(title="DermIQ", analytics_enabled=False, fill_width=True, delete_cache=(600, 1200)) as page:
         visit = gr.State(Visit(), time_to_live=STATE_SECONDS, delete_callback=room.close)
         top = html_part("dq-top", bar(beside), events=["about", "training"])
@@ -127,12 +130,15 @@ def create_app(
                 knowledge = _knowledge_tab(library)
             with gr.Tab("Training", id="training") as watching:
                 watch = training_tab(training)
+            with gr.Tab("Review", id="review", elem_id="dq-review-tab") as judging:
+                reviewing = review_tab(desk)
             with gr.Tab("About this model", id="about") as about_tab:
                 _about_tab()
         _wire_between(library, tabs, asking, knowledge)
-        watch.while_open(watching, others=[consulting, reading, about_tab])
+        watch.while_open(watching, others=[consulting, reading, judging, about_tab])
         top.about(lambda: gr.Tabs(selected="about"), outputs=[tabs], **QUICK)
         watch.opened_by(top.training, tabs)
+        watch.prefilled_by(reviewing.train, tabs)
         _poll(beside, training, top)
         _lifetime(page, room, visit)
     return page
@@ -153,7 +159,9 @@ def _consult_tab(room: consult.ConsultRoom, visit: gr.State) -> Parts:
             fields = _context_fields()
             new = gr.Button("New case", size="md", elem_id="dq-new")
         with gr.Column(elem_id="dq-right", scale=1, min_width=320):
-            chat = html_part("dq-chat", first.chat, events=["insist", "retry", "imagecheck", "open"])
+            chat = html_part(
+                "dq-chat", first.chat, events=["insist", "retry", "imagecheck", "open", "opinion", "keepanswer"]
+            )
             with gr.Row(elem_id="dq-ask"):
                 question = gr.Textbox(
                     placeholder="Ask about this lesion",
@@ -317,6 +325,17 @@ def _wire_questions(room: consult.ConsultRoom, visit: gr.State, parts: Parts, fi
     chat.insist(_frames(room.insist), [visit], outputs, **SLOW)
     chat.retry(_frames(room.retry), [visit], outputs, **SLOW)
     chat.imagecheck(_frames(room.check_image), [visit], outputs, **SLOW)
+
+    def opinion(v: Visit, event: gr.EventData) -> list[Any]:
+        return updates(room.opinion(v, str(data_of(event).get("index")), _text(event)))
+
+    def keep(v: Visit, event: gr.EventData) -> list[Any]:
+        said = said_in(event)
+        agreed, text = said.fields.get("agreed") == "true", said.fields.get("text", "")
+        return updates(room.keep(v, said.index, agreed=agreed, text=text))
+
+    chat.opinion(opinion, [visit], outputs, **QUICK)
+    chat.keepanswer(keep, [visit], outputs, **QUICK)
     parts.stop.click(room.stop, [visit], None, **QUICK)
 
 

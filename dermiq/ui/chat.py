@@ -16,8 +16,17 @@ QUESTIONS = ("What is this lesion, and why?", "What speaks against a nevus?", "W
 FOLLOW_UPS = ("Why not a nevus?", "What would settle it?", "Is it urgent?", "Which finding weighs most?")
 
 
-def chat(exchanges: Sequence[Exchange], *, has_image: bool, reader: str, name: Callable[[str], str] = str) -> Markup:
-    """All exchanges, the newest open and the older ones' reasoning folded. `name`: of a node of the graph."""
+def chat(
+    exchanges: Sequence[Exchange],
+    *,
+    has_image: bool,
+    reader: str,
+    name: Callable[[str], str] = str,
+    after: Callable[[Exchange], Markup] = lambda _: Markup(""),
+) -> Markup:
+    """All exchanges, the newest open and the older ones' reasoning folded. `name`: of a node of the graph. `after`:
+    what stands below an answer.
+    """
     if not exchanges:
         text = (
             "Ask a question about the lesion, or choose one below. Reasoning, sources and checks appear here."
@@ -26,7 +35,7 @@ def chat(exchanges: Sequence[Exchange], *, has_image: bool, reader: str, name: C
         )
         return fill('<div class="dq-chat dq-chat-empty"><p class="dq-placeholder">{text}</p></div>', text=text)
     last = len(exchanges) - 1
-    rows = join(_exchange(e, is_last=i == last, reader=reader, name=name) for i, e in enumerate(exchanges))
+    rows = join(_exchange(e, i == last, reader, name, after(e)) for i, e in enumerate(exchanges))
     busy = exchanges[-1].phase in RUNNING
     return fill(
         '<div class="dq-chat" role="log" aria-label="Conversation" aria-live="polite" aria-busy="{busy}">{rows}</div>',
@@ -61,14 +70,15 @@ def sources_of(exchange: Exchange, name: Callable[[str], str] = str) -> Sources:
     )
 
 
-def _exchange(exchange: Exchange, *, is_last: bool, reader: str, name: Callable[[str], str]) -> Markup:
+def _exchange(exchange: Exchange, is_last: bool, reader: str, name: Callable[[str], str], after: Markup) -> Markup:
     return fill(
         '<article class="dq-turn dq-user"><h3>You</h3><p>{question}</p></article>'
-        '<article class="dq-turn dq-answer" data-key="{key}"><h3>{reader}</h3>{body}</article>',
+        '<article class="dq-turn dq-answer" data-key="{key}"><h3>{reader}</h3>{body}{after}</article>',
         question=exchange.question,
         key=exchange.key,
         reader=reader,
         body=_body(exchange, is_last, name),
+        after=after,
     )
 
 
@@ -79,7 +89,7 @@ def _body(exchange: Exchange, is_last: bool, name: Callable[[str], str]) -> Mark
     pieces = [
         abstention_banner(exchange.abstention, insisted=exchange.insisted) if exchange.abstention else Markup(""),
         _reasoning(exchange, parts, sources, is_last),
-        _headline(parts),
+        headline(parts),
         paragraphs(parts.prose, sources),
         _progress(exchange, parts),
         Markup('<p class="dq-cut">Stopped by you. What was written so far is cut here.</p>')
@@ -110,7 +120,8 @@ def _reasoning(exchange: Exchange, parts: Parts, sources: Sources, is_last: bool
     )
 
 
-def _headline(parts: Parts) -> Markup:
+def headline(parts: Parts) -> Markup:
+    """The option that the text chose, in full; nothing where it chose none."""
     if not parts.answer:
         return Markup("")
     answer = CLASS_NAMES.get(parts.answer.lower(), parts.answer)

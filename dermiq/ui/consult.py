@@ -17,7 +17,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from markupsafe import Markup
 
-from dermiq.errors import DermIQError, ImageError
+from dermiq.errors import DermIQError, ImageError, InputError
+from dermiq.review.store import Store
 from dermiq.types import (
     AnswerDone,
     ClaimsChecked,
@@ -34,6 +35,7 @@ from dermiq.ui.markup import data_url
 from dermiq.ui.panels import leading_code
 from dermiq.ui.prose import CITATION
 from dermiq.ui.protocol import Consultant
+from dermiq.ui.review.contribute import Contributions
 from dermiq.ui.viewer import Example, Heat, Layer
 from dermiq.ui.visit import Exchange, Visit
 
@@ -77,10 +79,12 @@ class ConsultRoom:
         examples: Sequence[tuple[str, np.ndarray]] = (),
         *,
         name: Callable[[str], str] = str,
+        contributions: Contributions | None = None,
     ) -> None:
-        """`name`: what the page calls a node of the graph."""
+        """`name`: what the page calls a node of the graph. `contributions`: where opinions on answers go."""
         self.consultant = consultant
         self.name = name
+        self.contributions = contributions or Contributions(_no_store, offered=False)
         self.drawn = tuple(examples)
         self.examples = tuple(Example(_title(title), data_url(pixels, longest=160)) for title, pixels in self.drawn)
 
@@ -104,7 +108,11 @@ class ConsultRoom:
 
     def chat(self, visit: Visit) -> Markup:
         return chat_html.chat(
-            visit.exchanges, has_image=bool(visit.lesions), reader=self.consultant.name, name=self.name
+            visit.exchanges,
+            has_image=bool(visit.lesions),
+            reader=self.consultant.name,
+            name=self.name,
+            after=self.contributions.html,
         )
 
     def panels(self, visit: Visit) -> Markup:
@@ -373,6 +381,26 @@ class ConsultRoom:
         if exchange in visit.exchanges:
             yield Frame(chat=self.chat(visit))
 
+    def opinion(self, visit: Visit, key: str, kind: str) -> Frame:
+        """Of one answer: asks whether it may be kept for the review, or, with no kind, no longer asks."""
+        exchange = _found(visit, key)
+        if exchange is not None:
+            self.contributions.choose(exchange, kind)
+        return Frame(chat=self.chat(visit))
+
+    def keep(self, visit: Visit, key: str, *, agreed: bool, text: str) -> Frame:
+        """Gives an answer to the review, if the visitor agreed."""
+        exchange = _found(visit, key)
+        if exchange is not None and exchange.opinion:
+            try:
+                self.contributions.keep(visit, exchange, agreed=agreed, text=text)
+            except DermIQError as error:
+                exchange.refused = str(error)
+            except Exception:
+                log.exception("an answer was not stored")
+                exchange.refused = "It was not stored; the log has the reason."
+        return Frame(chat=self.chat(visit))
+
     def stop(self, visit: Visit) -> None:
         visit.stop.set()
 
@@ -383,6 +411,14 @@ class ConsultRoom:
     def close(self, visit: Visit) -> None:
         """Stop, and forget everything of this visit, here and in the model's cache."""
         self.consultant.forget(visit.reset())
+
+
+def _found(visit: Visit, key: str) -> Exchange | None:
+    return next((exchange for exchange in visit.exchanges if exchange.key == key), None)
+
+
+def _no_store() -> Store:
+    raise InputError("This page keeps nothing for the review.")
 
 
 def _take_answer(exchange: Exchange, event: AnswerDone) -> None:

@@ -246,7 +246,8 @@ def empty(examples: Sequence[Example], errors: Sequence[str] = ()) -> Markup:
         '<p>Drop or paste them here.</p><p class="dq-drop-buttons"><button type="button" '
         'class="dq-button dq-primary" data-pick>'
         'Choose files</button><button type="button" class="dq-button" data-camera>Camera</button></p>'
-        '<p class="dq-fine">JPEG, PNG, WebP, TIFF or HEIC. Metadata are dropped; nothing is stored.</p>'
+        '<p class="dq-fine">JPEG, PNG, WebP, TIFF or HEIC. Metadata are dropped; nothing is stored unless you agree to '
+        "it.</p>"
         "</div>{errors}{drawn}"
         '<p class="dq-fine">{knows}</p><p class="dq-fine">Open patient images for a trial: {archive}.</p></div>',
         errors=join(error_line(e) for e in errors),

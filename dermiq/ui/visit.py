@@ -57,6 +57,9 @@ class Exchange:
     started: float = 0.0  # seconds, monotonic
     reasoned: float | None = None  # seconds that the reasoning took
     checking_image: bool = False
+    opinion: str = ""  # of the visitor, while they are asked whether it may be kept: "good", "poor", "correct"
+    refused: str = ""  # why it was not kept
+    kept: str = ""  # what was kept, in a sentence
 
 
 class Visit:

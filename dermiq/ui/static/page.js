@@ -126,6 +126,7 @@ window.dermiq = window.dermiq || (() => {
     };
     watch("value", redraw);
     redraw();
+    goOn();
     element.addEventListener("click", (e) => {
       const button = e.target.closest("button[data-event]");
       if (button && !button.disabled) fire(button);
@@ -134,6 +135,16 @@ window.dermiq = window.dermiq || (() => {
       if (e.target.matches("input[type=file][data-event]")) read(e.target, fire);
       else if (e.target.matches(":is(select, input, textarea)[data-event]")) fire(e.target);
     });
+  }
+
+  // The page reloads itself when the app was started anew. A reviewer then goes on where they were, and votes that wait
+  // are sent: a tab that was not opened runs no script.
+  let wentOn = false;
+  function goOn() {
+    const tab = document.getElementById("dq-review-tab-button");
+    if (wentOn || !tab) return;
+    wentOn = true;
+    if (sessionStorage.getItem("dermiq-review:here") === "true") tab.click();
   }
 
   // Enter in a field does what the button beside it does, where there is just one.
@@ -330,5 +341,5 @@ window.dermiq = window.dermiq || (() => {
   if (document.body) picker("dq-pick", false);
   document.documentElement.lang = "en";
 
-  return { mount, take, arrive, comeBack };
+  return { mount, take, arrive, comeBack, download };
 })();

@@ -21,7 +21,7 @@ class Access:
 
     def __init__(self, settings: Settings) -> None:
         self._password = settings.admin_password or ""
-        self._is_public = not _is_loopback(settings.host)
+        self._is_public = not is_loopback(settings.host)
         self._pause = PAUSE_S
         self._one_at_a_time = threading.Lock()
 
@@ -51,7 +51,8 @@ class Access:
             return False
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether only this computer reaches the address."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

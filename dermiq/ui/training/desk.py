@@ -244,6 +244,10 @@ class TrainingRoom:
         more = f", and {len(live) - 1} more" if len(live) > 1 else ""
         return f"Training {run.name}: step {run.status.step}{of}{more}"
 
+    def prefer(self, desk: Desk, named: str) -> None:
+        """A form for DPO on a frozen set of the review."""
+        desk.form = Form.of("dpo").given({"preferences": text_of((named,))})
+
     # --- which runs ---------------------------------------------------------------------
 
     def runs(self) -> list[Run]:

@@ -42,6 +42,15 @@ class Watching:
         outputs = [tabs, self.clock, *self.outputs()]
         event(lambda d: [gr.Tabs(selected="training"), *self._opened(d)], [self.desk], outputs, **QUICK)
 
+    def prefilled_by(self, event: Any, tabs: gr.Tabs) -> None:
+        """Another component's event leads here, and fills in a form for DPO on the set that it names."""
+
+        def prefilled(d: Desk, data: gr.EventData) -> list[Any]:
+            self.room.prefer(d, said_in(data).value)
+            return [gr.Tabs(selected="training"), *self._opened(d)]
+
+        event(prefilled, [self.desk], [tabs, self.clock, *self.outputs()], **QUICK)
+
     def _opened(self, d: Desk) -> list[Any]:
         return [gr.Timer(active=True), *values(self.room.look(d))]
 

@@ -1,0 +1,85 @@
+"""A case's images inside the page, with the outline and the part that the model saw. Knows no gradio.
+
+No file of them is served: they travel inside the pair's own HTML.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from markupsafe import Markup
+
+from dermiq.errors import DermIQError
+from dermiq.lesion.intake import read_lesion
+from dermiq.review.types import Box, ImageRef, PairView
+from dermiq.ui.markup import data_url, fill, join
+
+LONGEST = 1280  # pixels of the longer side in the page: enough for the zoom
+PURGED = "This image was deleted from the store. Judge the text alone, or skip."
+UNREADABLE = "This image cannot be shown: {why}"
+NONE = Markup('<p class="dq-placeholder">This case has no image.</p>')
+
+
+def pictures(view: PairView, read: Callable[[str], str]) -> Markup:
+    """All images of the case. `read`: from an image's hash to its data URL; DermIQError where there is none."""
+    case = view.case
+    boxes = case.boxes or (None,) * len(case.images)
+    shown = [
+        _purged() if ref.sha256 in view.purged else _picture(ref, box, number, read)
+        for number, (ref, box) in enumerate(zip(case.images, boxes, strict=True), start=1)
+    ]
+    return join(shown) if shown else NONE
+
+
+def encoded(data: bytes) -> str:
+    """An image file as a data URL of a size that the page can show, upright and without metadata."""
+    return data_url(read_lesion(data).pixels, longest=LONGEST)
+
+
+def _picture(ref: ImageRef, box: Box | None, number: int, read: Callable[[str], str]) -> Markup:
+    try:
+        url = read(ref.sha256)
+    except DermIQError as error:
+        return fill('<p class="dq-purged" role="note">{why}</p>', why=UNREADABLE.format(why=error))
+    return fill(
+        '<figure class="dq-look"><div class="dq-frame" data-zoom tabindex="0" role="group" aria-label="Image {n}. z '
+        'zooms, then the arrow keys move it" style="--ratio:{w}/{h}"><div class="dq-moved"><img src="{url}" '
+        'alt="Image {n} of the lesion" draggable="false">{over}</div></div></figure>',
+        n=number,
+        w=ref.width,
+        h=ref.height,
+        url=url,
+        over=_over(ref, box),
+    )
+
+
+def _over(ref: ImageRef, box: Box | None) -> Markup:
+    """The outline, and the part that the model saw, in the image's own pixels."""
+    if ref.outline is None and box is None:
+        return Markup("")
+    points = " ".join(f"{x:.0f},{y:.0f}" for x, y in ref.outline or ())
+    outline = fill('<path class="dq-halo" d="M{p}Z"/><path class="dq-line" d="M{p}Z"/>', p=points) if points else ""
+    return fill(
+        '<svg class="dq-outline" viewBox="0 0 {w} {h}" role="img" aria-label="{label}">{outline}{seen}</svg>',
+        w=ref.width,
+        h=ref.height,
+        label=" and ".join(["the lesion’s outline"] * bool(points) + ["the part that the model saw"] * bool(box)),
+        outline=outline,
+        seen=_seen(box) if box else "",
+    )
+
+
+def _seen(box: Box) -> Markup:
+    left, top, right, bottom = box
+    return fill(
+        '<rect class="dq-seen-halo" x="{x}" y="{y}" width="{w}" height="{h}"/>'
+        '<rect class="dq-seen" x="{x}" y="{y}" width="{w}" height="{h}"/>',
+        x=left,
+        y=top,
+        w=right - left,
+        h=bottom - top,
+    )
+
+
+def _purged() -> Markup:
+    return fill('<p class="dq-purged" role="note">{said}</p>', said=PURGED)

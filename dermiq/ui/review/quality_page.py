@@ -1,0 +1,176 @@
+"""How good the judgements are, as tables and figures. Knows no gradio and computes nothing: a `Report` comes in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+
+from markupsafe import Markup
+
+from dermiq.review.agreement import Estimate
+from dermiq.review.figures import Figure, figures_of
+from dermiq.review.quality import Between, OfClass, OfCriterion, OfReviewer, Report
+from dermiq.types import CLASS_NAMES
+from dermiq.ui.facts import folded
+from dermiq.ui.markup import THIN, capital, fill, join
+
+NOTHING = Markup(
+    '<section class="dq-end"><h2>Nothing was judged yet</h2><p>Agreement, position bias and haste are counted here '
+    "from the first votes on.</p></section>"
+)
+LEVEL = "Intervals hold 95 %: Wilson’s for shares, a bootstrap over pairs for alpha and kappa."
+NONE = Markup('<span class="dq-muted">–</span>')
+
+
+def without_names(report: Report) -> Report:
+    """For readers who are no reviewers."""
+    return replace(report, reviewers=(), between=(), outliers=())
+
+
+def page(report: Report) -> Markup:
+    if not report.votes and not report.skips:
+        return NOTHING
+    parts = [_headline(report), _figures(figures_of(report)), *_tables(report)]
+    return fill(
+        '<div class="dq-quality-page">{parts}<p class="dq-fine">{level}</p></div>', parts=join(parts), level=LEVEL
+    )
+
+
+# --- the figures that count most --------------------------------------------------------
+
+
+def _headline(report: Report) -> Markup:
+    tiles = (
+        ("Votes", str(report.votes), f"on {report.pairs} pairs, {report.skips} skipped"),
+        ("The graph agrees with people", percent(report.graph.agreement), f"{report.graph.agreement.n} majorities"),
+        ("… beyond chance", coefficient(report.graph.kappa), "Cohen’s kappa of majority and graph"),
+        ("Reviewers agree", coefficient(report.alpha), f"Krippendorff’s alpha, {report.alpha.n} pairs judged twice"),
+        ("All say the same", percent(report.same), f"{report.same.n} pairs judged twice or more"),
+        ("Left answer preferred", percent(report.left), f"{report.left.n} preferences; 50 % is no bias"),
+        ("Same vote when swapped", percent(report.repeats.same), f"{report.repeats.same.n} repeats"),
+        ("Known answers found", percent(report.gold), f"{report.gold.n} votes"),
+    )
+    shown = join(
+        fill("<div><dt>{name}</dt><dd>{value}</dd><dd><small>{of}</small></dd></div>", name=name, value=value, of=of)
+        for name, value, of in tiles
+    )
+    return fill('<dl class="dq-tiles">{shown}</dl>', shown=shown)
+
+
+def percent(found: Estimate) -> Markup:
+    """ "78 % 75 to 81 %"; a dash where there is nothing to count."""
+    return _estimate(found, lambda value: f"{100 * value:.0f}", f"{THIN}%")
+
+
+def coefficient(found: Estimate) -> Markup:
+    """ "0.61 0.55 to 0.66"."""
+    return _estimate(found, lambda value: f"{value:.2f}".replace("-", "−"), "")
+
+
+def _estimate(found: Estimate, write: Callable[[float], str], unit: str) -> Markup:
+    if found.value is None:
+        return NONE
+    ends = Markup("")
+    if found.low is not None and found.high is not None:
+        ends = fill(' <span class="dq-interval">{l} to {h}{u}</span>', l=write(found.low), h=write(found.high), u=unit)
+    return fill("{value}{unit}{ends}", value=write(found.value), unit=unit, ends=ends)
+
+
+def _figures(figures: Iterable[Figure]) -> Markup:
+    """Each drawing's words stand beside it for those who do not see it."""
+    shown = join(
+        fill(
+            '<figure class="dq-plotted"><figcaption><h3>{title}</h3></figcaption><div role="img" aria-label="{alt}">'
+            "{svg}</div></figure>",
+            title=figure.title,
+            alt=figure.alt,
+            svg=Markup(figure.svg()),
+        )
+        for figure in figures
+    )
+    return fill('<div class="dq-drawings">{shown}</div>', shown=shown)
+
+
+# --- tables -----------------------------------------------------------------------------
+
+Cells = Sequence[str | Markup]
+REVIEWER = ("Reviewer", "Votes", "Skipped", "Median", "Hasty", "Graph agrees", "Kappa", "Left", "Repeats", "Known")
+BETWEEN = ("Reviewers", "Pairs", "Same", "Cohen’s kappa")
+CLASS = ("Diagnosis", "Pairs", "Votes", "Alpha", "Graph agrees", "Kappa")
+CRITERION = ("Criterion", "Grades", "Alpha (ordinal)", "Preferred", "Other", "Preferred is higher")
+
+
+def _tables(report: Report) -> Iterator[Markup]:
+    if report.reviewers:
+        yield _table("Each reviewer", REVIEWER, map(_reviewer, report.reviewers), note=HASTY)
+    if report.between:
+        yield _table("Each two reviewers", BETWEEN, map(_two, report.between))
+    if report.classes:
+        yield _table("By diagnosis", CLASS, map(_class, report.classes))
+    if any(found.ratings for found in report.rubric):
+        yield _table("By criterion of the rubric", CRITERION, map(_criterion, report.rubric))
+    if report.outliers:
+        yield _outliers(report)
+
+
+HASTY = "Hasty: votes below 2 s, and votes whose time lies far from all others’. Left: share of preferences."
+
+
+def _reviewer(one: OfReviewer) -> Cells:
+    return (
+        one.name,
+        str(one.votes),
+        str(one.skips),
+        _seconds(one.seconds),
+        f"{one.too_fast} / {one.outlying}",
+        percent(one.graph.agreement),
+        coefficient(one.graph.kappa),
+        percent(one.left),
+        percent(one.repeats.same),
+        percent(one.gold),
+    )
+
+
+def _two(found: Between) -> Cells:
+    return f"{found.one}, {found.other}", str(found.agreement.n), percent(found.agreement), coefficient(found.kappa)
+
+
+def _seconds(seconds: float | None) -> str | Markup:
+    return NONE if seconds is None else f"{seconds:.0f}{THIN}s"
+
+
+def _class(one: OfClass) -> Cells:
+    name = capital(CLASS_NAMES.get(one.name, one.name)) or "Not known"
+    graph = (percent(one.graph.agreement), coefficient(one.graph.kappa))
+    return name, str(one.pairs), str(one.votes), coefficient(one.alpha), *graph
+
+
+def _criterion(one: OfCriterion) -> Cells:
+    means = (NONE if mean is None else f"{mean:.1f}" for mean in (one.preferred, one.other))
+    return (capital(one.name), str(one.ratings), coefficient(one.alpha), *means, percent(one.sides))
+
+
+def _outliers(report: Report) -> Markup:
+    rows = (
+        (o.reviewer, o.pair[:8], f"{o.seconds:.1f}{THIN}s", f"{o.z:.1f}".replace("-", "−")) for o in report.outliers
+    )
+    title = "Votes of unusual speed"
+    return folded(f"{title} ({len(report.outliers)})", _table(title, ("Reviewer", "Pair", "Time", "Robust z"), rows))
+
+
+def _table(title: str, heads: Sequence[str], rows: Iterable[Cells], *, note: str = "") -> Markup:
+    body = join(_row(cells) for cells in rows)
+    return fill(
+        '<section class="dq-sheet"><h2>{title}</h2><div class="dq-across" tabindex="0" role="region" '
+        'aria-label="{title}"><table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>{note}</section>',
+        title=title,
+        heads=join(fill('<th scope="col">{h}</th>', h=head) for head in heads),
+        body=body,
+        note=fill('<p class="dq-fine">{n}</p>', n=note) if note else "",
+    )
+
+
+def _row(cells: Cells) -> Markup:
+    first, *rest = cells
+    figures = join(fill('<td class="dq-num">{c}</td>', c=cell) for cell in rest)
+    return fill('<tr><th scope="row">{first}</th>{figures}</tr>', first=first, figures=figures)

@@ -1,0 +1,34 @@
+"""The Review tab as a gradio component: one part, whose script asks the `Desk` and gets JSON.
+
+Not gradio's events: a vote must be acknowledged or repeated, and an event's sender is not told what came of it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from dermiq.ui.component import STATIC, TEMPLATE
+from dermiq.ui.review.desk import Desk
+
+SCRIPTS = ("review-zoom.js", "review-outbox.js", "review-typing.js", "review.js")
+MOUNT = "dermiqReview.mount(element, server.review, (named) => trigger('train', { value: named }));"
+
+
+def review_tab(desk: Desk) -> Any:
+    """Its event `train` carries the name of a set in `value`."""
+
+    def review(message: Any) -> dict[str, Any]:
+        return desk.answer(message)
+
+    scripts = [(STATIC / name).read_text(encoding="utf-8") for name in SCRIPTS]
+    return gr.HTML(
+        '<p class="dq-placeholder">The Review tab is loading.</p>',
+        elem_id="dq-review",
+        html_template=TEMPLATE,
+        js_on_load=MOUNT,
+        head="".join(f"<script>{script}</script>" for script in scripts),
+        apply_default_css=False,
+        server_functions=[review],
+    )
