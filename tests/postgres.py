@@ -29,7 +29,7 @@ def programs() -> Path | None:
 
 @contextmanager
 def server() -> Iterator[str]:
-    """The URL of an empty database. Writes are synced as in earnest."""
+    """The URL of an empty database. Commits are synced, as in earnest."""
     bin_folder = programs()
     if bin_folder is None:
         raise FileNotFoundError("There is no PostgreSQL on this machine: apt-get install postgresql")

@@ -9,7 +9,9 @@ from typing import Any
 from uuid import uuid4
 
 from PIL import Image
+from sqlalchemy import create_engine, delete, text
 
+from dermiq.review import schema
 from dermiq.review.store import Store
 from dermiq.review.types import NewPair, Proxy, ReviewAnswer, ReviewCase, Vote
 
@@ -67,3 +69,28 @@ def picture(colour: str = "brown", **options: Any) -> bytes:
     buffer = io.BytesIO()
     Image.new("RGB", (64, 64), colour).save(buffer, format=options.pop("format", "PNG"), **options)
     return buffer.getvalue()
+
+
+# --- PostgreSQL -------------------------------------------------------------------------
+
+
+def emptied(url: str) -> str:
+    """The one database of all tests without its rows, past the triggers: a session of this role has none."""
+    engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+    Store.open(url).close()  # migrated, where it is new
+    with engine.begin() as connection:
+        connection.execute(text("SET session_replication_role = replica"))
+        for table in schema.metadata.sorted_tables:
+            connection.execute(delete(table))
+    engine.dispose()
+    return url
+
+
+def bare(url: str) -> str:
+    """The same without tables."""
+    engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+    with engine.begin() as connection:
+        connection.execute(text("DROP SCHEMA public CASCADE"))
+        connection.execute(text("CREATE SCHEMA public"))
+    engine.dispose()
+    return url

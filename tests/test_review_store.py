@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import threading
 from collections import Counter
@@ -13,7 +12,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import create_engine, delete, select, text, update
+from sqlalchemy import delete, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from dermiq.errors import DataError, ImageError, InputError
@@ -23,32 +22,10 @@ from dermiq.review.queue import QueueSettings
 from dermiq.review.store import Store
 from dermiq.review.types import Draft, ReviewAnswer, ReviewCase, SetRule
 from dermiq.settings import Settings
-from tests.postgres import programs, server
-from tests.review_cases import Clock, all_votes, filled, new_case, new_pair, picture, vote
+from tests.review_cases import Clock, all_votes, emptied, filled, new_case, new_pair, picture, vote
 
 Make = Callable[..., Store]
 PLAIN = QueueSettings(repeat_share=0, gold_share=0)
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[str]:
-    """A machine without PostgreSQL skips these tests; our own CI never does."""
-    if programs() is None and not os.environ.get("CI"):
-        pytest.skip("There is no PostgreSQL on this machine: apt-get install postgresql")
-    with server() as url:
-        Store.open(url).close()
-        yield url
-
-
-def emptied(url: str) -> str:
-    """The one database of this file without its rows: past the triggers, which a session of this role does not have."""
-    engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
-    with engine.begin() as connection:
-        connection.execute(text("SET session_replication_role = replica"))
-        for table in schema.metadata.sorted_tables:
-            connection.execute(delete(table))
-    engine.dispose()
-    return url
 
 
 @pytest.fixture(scope="module")

@@ -56,20 +56,24 @@ class Line:
 
 
 class Database:
-    """Connections to one database at the newest schema."""
+    """Connections to one database at the newest schema, or at an older one."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, revision: str = NEWEST) -> None:
         self.engine = _engine(url)
         self.is_sqlite = self.engine.dialect.name == "sqlite"
         self._line = Line(1 if self.is_sqlite else WRITERS)
         try:
-            migrate(self)
+            migrate(self, revision)
         except OperationalError as error:
+            self.close()
             raise DataError(
                 f"The review's database ({_shown(self.engine)}) cannot be opened: is the server there, may the folder "
                 "be written to?",
                 detail=repr(error),
             ) from error
+        except DataError:
+            self.close()
+            raise
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -133,7 +137,7 @@ def _begin_sqlite(connection: Connection) -> None:
 # --- migrations -------------------------------------------------------------------------
 
 
-def migrate(database: Database, revision: str = NEWEST) -> None:
+def migrate(database: Database, revision: str) -> None:
     """Brings the schema up to the revision, in one transaction. DataError where it is newer than this program."""
     with database.reading() as connection:
         if _revision(connection) == revision:

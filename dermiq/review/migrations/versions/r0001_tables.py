@@ -11,10 +11,13 @@ down_revision = None
 RUBRIC = [f"{side}_{name}" for side in ("first", "second") for name in ("accuracy", "relevance", "completeness", "safety")]  # fmt: skip  # noqa: E501
 
 
+NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+"""SQLite counts only where the key is exactly INTEGER."""
+
+
 def number() -> sa.Column[Any]:
-    """Counts the rows. SQLite counts only where the key is exactly INTEGER."""
-    kind = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-    return sa.Column("number", kind, primary_key=True, autoincrement=True)
+    """Counts the rows."""
+    return sa.Column("number", NUMBER, primary_key=True, autoincrement=True)
 
 
 def key(name: str, kind: Any = sa.Text) -> sa.Column[Any]:
@@ -237,7 +240,7 @@ def derived() -> None:
     op.create_index("ix_tallies_queue", "tallies", ["stage", "begun", "priority", "seen_by", "pair_id"])
     op.create_table(
         "open_showings",
-        sa.Column("number", sa.BigInteger, sa.ForeignKey("showings.number"), primary_key=True, autoincrement=False),
+        sa.Column("number", NUMBER, sa.ForeignKey("showings.number"), primary_key=True, autoincrement=False),
         to("reviewer", "reviewers.name"),
         to("pair_id", "pairs.id"),
     )
