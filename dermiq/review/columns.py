@@ -24,10 +24,11 @@ Array = np.ndarray
 class Votes:
     """Reviews that were not undone, one entry a vote; adjudications are none. Codes are places in the lists."""
 
+    ids: Array  # of votes
     pairs: Array  # ids; some may have no vote
     reviewers: list[str]
     diagnoses: list[str]  # the last is "": not known
-    vote: Array  # ids
+    vote: Array  # codes
     pair: Array  # codes
     reviewer: Array
     diagnosis: Array
@@ -52,7 +53,8 @@ class Votes:
             pairs=pair.categories.to_numpy(),
             reviewers=[str(name) for name in reviewer.categories],
             diagnoses=[*map(str, diagnosis.categories), ""],
-            vote=frame["vote"].to_numpy(),
+            ids=frame["vote"].to_numpy(),
+            vote=np.arange(len(frame)),
             pair=pair.codes.to_numpy(np.int64),
             reviewer=reviewer.codes.to_numpy(np.int64),
             diagnosis=diagnosis.codes.to_numpy(np.int64) % (len(diagnosis.categories) + 1),  # none: -1, the last
@@ -72,7 +74,7 @@ class Votes:
 
     def where(self, places: Array) -> Votes:
         """Some of them, by a mask or by indices. The lists, and so the codes, stay."""
-        lists = {name: getattr(self, name) for name in ("pairs", "reviewers", "diagnoses")}
+        lists = {name: getattr(self, name) for name in ("ids", "pairs", "reviewers", "diagnoses")}
         return Votes(
             **lists, **{name: getattr(self, name)[places] for name in self.__dataclass_fields__ if name not in lists}
         )

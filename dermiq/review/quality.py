@@ -305,7 +305,7 @@ def _outliers(votes: Votes, z: Array) -> tuple[Outlier, ...]:
     found = found[np.argsort(-np.abs(z[found]), kind="stable")][:MOST_OUTLIERS]
     return tuple(
         Outlier(
-            str(votes.vote[i]),
+            str(votes.ids[votes.vote[i]]),
             str(votes.pairs[votes.pair[i]]),
             votes.reviewers[votes.reviewer[i]],
             float(votes.seconds[i]),
@@ -336,7 +336,7 @@ def _classes(votes: Votes, looks: Votes, counts: Array) -> Iterator[OfClass]:
 
 def _rubric(looks: Votes, name: str) -> OfCriterion:
     ratings = looks.rubric[:, :, RUBRIC.index(name)]  # (n, 2), 0 where there is none
-    vote, side = np.nonzero(ratings)
+    vote, side = np.divmod(np.flatnonzero(ratings), 2)
     counts = value_counts(2 * looks.pair[vote] + side, ratings[vote, side] - 1, 2 * len(looks.pairs), 5)
     both = np.flatnonzero(np.isin(looks.choice, SIDES) & ratings.all(axis=1))
     preferred = ratings[both, looks.choice[both]]
