@@ -340,7 +340,7 @@ class Store:
 
         Columns: vote; reviewer, pair, choice (first, second, tie, both_bad, skip), left, purpose, kind, source, prefers
         (None where the graph was not asked or prefers neither), gold, diagnosis as categories; margin (NaN where there
-        is no proxy); seconds; at (datetime64[s], UTC); first_accuracy ... second_safety (1 to 5, NaN: none).
+        is no proxy); seconds; at (UTC, to the second); first_accuracy ... second_safety (1 to 5, NaN: none).
         """
         from dermiq.review.frame import columns  # pandas takes half a second
 
