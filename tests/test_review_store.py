@@ -680,12 +680,12 @@ def test_writers_are_let_in_in_the_order_in_which_they_came() -> None:
 
 
 def test_settings_name_the_place(tmp_path: Path) -> None:
-    settings = Settings.load([], {"DERMIQ_REVIEW": str(tmp_path / "here")})
-    store = Store.open(settings)
+    folder = tmp_path / "50% here? #1"
+    store = Store.open(Settings.load([], {"DERMIQ_REVIEW": str(folder)}))
     filled(store, 1)
     store.close()
-    assert (tmp_path / "here" / "review.db").exists()
-    again = Store.open(f"sqlite:///{tmp_path / 'here' / 'review.db'}")
+    shutil.copy(folder / "review.db", tmp_path)
+    again = Store.open(f"sqlite:///{tmp_path / 'review.db'}")
     assert len(list(again.pairs())) == 1
     again.close()
     assert Settings.load([], {"DERMIQ_REVIEW_DB": "postgresql://x"}).review_db == "postgresql://x"

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import Column, Connection, Engine, Row, Select, create_engine, event, inspect, text
+from sqlalchemy import URL, Column, Connection, Engine, Row, Select, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError, OperationalError
 
@@ -60,7 +60,7 @@ class Line:
 class Database:
     """Connections to one database at the newest schema, or at an older one."""
 
-    def __init__(self, url: str, revision: str = NEWEST) -> None:
+    def __init__(self, url: str | URL, revision: str = NEWEST) -> None:
         self.engine = _engine(url)
         self.is_sqlite = self.engine.dialect.name == "sqlite"
         self._line = Line(1 if self.is_sqlite else WRITERS)
@@ -126,7 +126,7 @@ class Database:
         self.engine.dispose()
 
 
-def _engine(url: str) -> Engine:
+def _engine(url: str | URL) -> Engine:
     try:
         parsed = make_url(url)
     except ArgumentError as error:

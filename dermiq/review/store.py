@@ -19,7 +19,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import URL, Connection, select
 
 from dermiq.errors import DataError
 from dermiq.review import cases, journal, people, reading, records, remarks, schema, set_table, showing, voting
@@ -89,7 +89,7 @@ class Store:
         self._images = ImageFolder(folder / "images")
         if url is None:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._database = Database(url or f"sqlite:///{folder.absolute() / 'review.db'}")
+        self._database = Database(url or URL.create("sqlite", database=str(folder.absolute() / "review.db")))
         self._sweep()
 
     def close(self) -> None:
