@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import shutil
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -17,6 +19,7 @@ from sqlalchemy.exc import DBAPIError
 
 from dermiq.errors import DataError, ImageError, InputError
 from dermiq.review import schema
+from dermiq.review.database import Line
 from dermiq.review.images import prepared
 from dermiq.review.queue import QueueSettings
 from dermiq.review.store import Store
@@ -488,7 +491,7 @@ def test_columns_hold_every_vote_that_was_not_undone(make: Make) -> None:
         assert (row["reviewer"], row["choice"], row["left"]) == (one.reviewer, one.choice, one.left)
         assert (row["purpose"], row["kind"], row["seconds"]) == (one.purpose, one.kind, one.seconds)
         assert row["diagnosis"] == pair.case.diagnosis
-        assert row["at"].to_pydatetime() == one.at.replace(tzinfo=None, microsecond=0)
+        assert abs(row["at"].to_pydatetime() - one.at.replace(tzinfo=None)) <= timedelta(seconds=1)
         assert (row["prefers"] == "first") == (pair.pair.proxy is not None)
         assert (row["margin"] == row["margin"]) == (pair.pair.proxy is not None)
     last = frame.iloc[-1]
@@ -654,16 +657,35 @@ def test_a_newest_vote_undone_many_times_at_once_is_as_many_votes(store: Store) 
     assert list(store.votes()) == []
 
 
+def test_writers_are_let_in_in_the_order_in_which_they_came() -> None:
+    line, order = Line(1), []
+
+    def enter(name: str) -> None:
+        with line:
+            order.append(name)
+
+    with line:
+        threads = []
+        for name in "abcdef":
+            threads.append(threading.Thread(target=enter, args=(name,)))
+            threads[-1].start()
+            while len(line._waiting) < len(threads):
+                time.sleep(0.001)
+    for thread in threads:
+        thread.join()
+    assert "".join(order) == "abcdef"
+
+
 # --- opening ----------------------------------------------------------------------------
 
 
 def test_settings_name_the_place(tmp_path: Path) -> None:
-    settings = Settings.load([], {"DERMIQ_REVIEW": str(tmp_path / "here")})
-    store = Store.open(settings)
+    folder = tmp_path / "50% here? #1"
+    store = Store.open(Settings.load([], {"DERMIQ_REVIEW": str(folder)}))
     filled(store, 1)
     store.close()
-    assert (tmp_path / "here" / "review.db").exists()
-    again = Store.open(f"sqlite:///{tmp_path / 'here' / 'review.db'}")
+    shutil.copy(folder / "review.db", tmp_path)
+    again = Store.open(f"sqlite:///{tmp_path / 'review.db'}")
     assert len(list(again.pairs())) == 1
     again.close()
     assert Settings.load([], {"DERMIQ_REVIEW_DB": "postgresql://x"}).review_db == "postgresql://x"

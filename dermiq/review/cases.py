@@ -168,6 +168,19 @@ def _pair_row(offer: Offer, by: By) -> dict[str, Any]:
     }
 
 
+def add_batch(
+    connection: Connection, batch: Sequence[NewPair], images: ImageFolder, overlap: int, by: By
+) -> dict[str, int]:
+    """Pairs with their cases, answers and images; the numbers of `Added`."""
+    offers = [offer_of(pair, overlap) for pair in batch]
+    for pair in batch:
+        keep_images(connection, images, pair.case, pair.images, by)
+    new_cases = add_cases(connection, [pair.case for pair in batch], by)
+    new_answers = add_answers(connection, [answer for pair in batch for answer in (pair.first, pair.second)], by)
+    new = len(add_offers(connection, offers, by))
+    return {"cases": len(new_cases), "answers": len(new_answers), "pairs": new, "duplicates": len(batch) - new}
+
+
 # --- tallies ----------------------------------------------------------------------------
 
 

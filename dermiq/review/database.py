@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy import URL, Column, Connection, Engine, Row, Select, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError, OperationalError
 
@@ -22,9 +22,11 @@ from dermiq.errors import DataError, InputError
 from dermiq.review.schema import NEWEST
 
 T = TypeVar("T")
+P = ParamSpec("P")
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_SECONDS = 30.0  # that a writer waits for those of other processes
 CONNECTIONS = 32
+PAGE = 1_000  # rows of a page, pairs of a transaction
 ATTEMPTS = 3
 WRITERS = 4  # at once on PostgreSQL: more of one process hold locks while they wait for the interpreter
 MIGRATION_LOCK = 0x6465726D  # PostgreSQL's advisory lock: one process migrates, the others wait
@@ -58,7 +60,7 @@ class Line:
 class Database:
     """Connections to one database at the newest schema, or at an older one."""
 
-    def __init__(self, url: str, revision: str = NEWEST) -> None:
+    def __init__(self, url: str | URL, revision: str = NEWEST) -> None:
         self.engine = _engine(url)
         self.is_sqlite = self.engine.dialect.name == "sqlite"
         self._line = Line(1 if self.is_sqlite else WRITERS)
@@ -80,6 +82,26 @@ class Database:
         """One moment of the database."""
         with self.engine.connect() as connection, connection.begin():
             yield connection
+
+    def read(self, work: Callable[Concatenate[Connection, P], T], *values: P.args, **named: P.kwargs) -> T:
+        with self.reading() as connection:
+            return work(connection, *values, **named)
+
+    def pages(self, query: Select[Any], number: Column[Any]) -> Iterator[Sequence[Row[Any]]]:
+        """In the order of `number`, page by page: no reader keeps a connection while its caller does something else."""
+        last = -1
+        while True:
+            page = query.add_columns(number.label("reached")).where(number > last)
+            with self.reading() as connection:
+                rows = connection.execute(page.order_by(None).order_by(number).limit(PAGE)).all()
+            if not rows:
+                return
+            yield rows
+            last = rows[-1].reached
+
+    def paged(self, query: Select[Any], number: Column[Any]) -> Iterator[Row[Any]]:
+        for page in self.pages(query, number):
+            yield from page
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -104,7 +126,7 @@ class Database:
         self.engine.dispose()
 
 
-def _engine(url: str) -> Engine:
+def _engine(url: str | URL) -> Engine:
     try:
         parsed = make_url(url)
     except ArgumentError as error:

@@ -87,6 +87,7 @@ class ImageFolder:
                 file.flush()
                 os.fsync(file.fileno())
             half.replace(path)
+            _sync(self.folder)
         return image, suffix
 
     def read(self, sha256: str, suffix: str) -> bytes:
@@ -100,3 +101,13 @@ class ImageFolder:
 
     def path(self, sha256: str, suffix: str) -> Path:
         return self.folder / f"{sha256}.{suffix}"
+
+
+def _sync(folder: Path) -> None:
+    """The name of a new file survives a power loss, too. Windows has no such call."""
+    if os.name != "nt":
+        number = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)

@@ -19,11 +19,11 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Column, Connection, Row, Select, select
+from sqlalchemy import URL, Connection, select
 
 from dermiq.errors import DataError
 from dermiq.review import cases, journal, people, reading, records, remarks, schema, set_table, showing, voting
-from dermiq.review.database import Database
+from dermiq.review.database import PAGE, Database
 from dermiq.review.images import ImageFolder
 from dermiq.review.journal import By
 from dermiq.review.queue import QueueSettings
@@ -59,7 +59,6 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 DEFAULT = Path("review")
-PAGE = 1_000  # rows of a transaction
 
 
 class Store:
@@ -90,7 +89,7 @@ class Store:
         self._images = ImageFolder(folder / "images")
         if url is None:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._database = Database(url or f"sqlite:///{folder.absolute() / 'review.db'}")
+        self._database = Database(url or URL.create("sqlite", database=str(folder.absolute() / "review.db")))
         self._sweep()
 
     def close(self) -> None:
@@ -108,7 +107,7 @@ class Store:
 
     def log(self) -> Iterator[Change]:
         """Every change, in order."""
-        for row in self._paged(select(schema.changes), schema.changes.c.number):
+        for row in self._database.paged(select(schema.changes), schema.changes.c.number):
             yield Change(row.number, row.at, row.who, row.what, row.subject)
 
     # --- people -------------------------------------------------------------------------
@@ -121,13 +120,11 @@ class Store:
         return self._database.write(lambda connection: people.set_role(connection, name, role, self._by(by)))
 
     def reviewer(self, name: str) -> Reviewer | None:
-        with self._database.reading() as connection:
-            return people.find(connection, name)
+        return self._database.read(people.find, name)
 
     def reviewers(self) -> list[Reviewer]:
         """In the order in which they came."""
-        with self._database.reading() as connection:
-            return people.all_reviewers(connection)
+        return self._database.read(people.all_reviewers)
 
     # --- cases, answers, pairs, images --------------------------------------------------
 
@@ -172,17 +169,16 @@ class Store:
         """With their cases, answers and images, in transactions of 1,000."""
         total = Counter[str]()
         for batch in _batches(pairs):
-            total.update(self._add_batch(batch, self._by(by)))
+            total.update(self._add_batch(batch, by))
         self._database.write(cases.weigh)
         return Added(**{entry.name: total[entry.name] for entry in fields(Added)})
 
     def pair(self, pair_id: str) -> PairView:
-        with self._database.reading() as connection:
-            return journal.pair_view(connection, pair_id)
+        return self._database.read(journal.pair_view, pair_id)
 
     def pairs(self) -> Iterator[PairView]:
         """All of them, in the order in which they came."""
-        for page in self._pages(records.pair_query(), schema.pairs.c.number):
+        for page in self._database.pages(records.pair_query(), schema.pairs.c.number):
             with self._database.reading() as connection:
                 views = journal.pair_views(connection, page)
             yield from views
@@ -231,8 +227,7 @@ class Store:
         return self._database.write(find)
 
     def showing(self, showing_id: str) -> Showing:
-        with self._database.reading() as connection:
-            return showing.find_showing(connection, showing_id)
+        return self._database.read(showing.find_showing, showing_id)
 
     def vote(
         self,
@@ -275,19 +270,16 @@ class Store:
 
     def draft(self, reviewer: str, pair_id: str) -> Draft | None:
         """The newest; None where the reviewer has voted on the pair since, and has not undone it."""
-        with self._database.reading() as connection:
-            return remarks.draft(connection, reviewer, pair_id)
+        return self._database.read(remarks.draft, reviewer, pair_id)
 
     def progress(self, reviewer: str) -> Progress:
-        with self._database.reading() as connection:
-            return reading.progress(connection, self._queue, reviewer, self._clock())
+        return self._database.read(reading.progress, self._queue, reviewer, self._clock())
 
     def thumb(self, answer_id: str, *, up: bool, who: str) -> Thumb:
         return self._database.write(lambda connection: remarks.thumb(connection, answer_id, up, self._by(who)))
 
     def thumbs(self) -> list[Thumb]:
-        with self._database.reading() as connection:
-            return remarks.thumbs(connection)
+        return self._database.read(remarks.thumbs)
 
     # --- reading ------------------------------------------------------------------------
 
@@ -300,7 +292,7 @@ class Store:
             query = query.where(schema.votes.c.reviewer == reviewer)
         if not undone:
             query = query.where(schema.vote_undos.c.vote_id.is_(None))
-        yield from map(records.to_vote, self._paged(query, schema.votes.c.number))
+        yield from map(records.to_vote, self._database.paged(query, schema.votes.c.number))
 
     def find_vote(self, vote_id: str) -> Vote | None:
         """Also one that was undone."""
@@ -310,8 +302,7 @@ class Store:
 
     def last_vote(self, reviewer: str) -> Vote | None:
         """The newest that was not undone: what `undo` takes back."""
-        with self._database.reading() as connection:
-            return voting.last_vote(connection, reviewer)
+        return self._database.read(voting.last_vote, reviewer)
 
     def edits(self, *, pair_id: str | None = None, undone: bool = False) -> list[Edit]:
         """In the order in which they came."""
@@ -325,8 +316,7 @@ class Store:
 
     def disagreements(self) -> list[str]:
         """Pairs that reviewers judge differently (first against second, or a tie against either), not adjudicated."""
-        with self._database.reading() as connection:
-            return reading.disagreements(connection)
+        return self._database.read(reading.disagreements)
 
     def adjudication(self, pair_id: str, by: str) -> tuple[Showing, PairView]:
         """A showing on which an admin decides, by `vote`. InputError for who is no admin."""
@@ -340,12 +330,11 @@ class Store:
 
         Columns: vote; reviewer, pair, choice (first, second, tie, both_bad, skip), left, purpose, kind, source, prefers
         (None where the graph was not asked or prefers neither), gold, diagnosis as categories; margin (NaN where there
-        is no proxy); seconds; at (datetime64[s], UTC); first_accuracy ... second_safety (1 to 5, NaN: none).
+        is no proxy); seconds; at (UTC, to the second); first_accuracy ... second_safety (1 to 5, NaN: none).
         """
         from dermiq.review.frame import columns  # pandas takes half a second
 
-        with self._database.reading() as connection:
-            return columns(connection, reviewer)
+        return self._database.read(columns, reviewer)
 
     # --- sets ---------------------------------------------------------------------------
 
@@ -359,17 +348,15 @@ class Store:
 
     def frozen_set(self, name: str, version: int | None = None) -> FrozenSet:
         """The newest without a version. DataError where there is none."""
-        with self._database.reading() as connection:
-            return set_table.find(connection, name, version)
+        return self._database.read(set_table.find, name, version)
 
     def frozen_sets(self) -> list[FrozenSet]:
         """By name and version."""
-        with self._database.reading() as connection:
-            return set_table.every(connection)
+        return self._database.read(set_table.every)
 
     def set_lines(self, name: str, version: int) -> Iterator[dict[str, Any]]:
         self.frozen_set(name, version)
-        for row in self._paged(set_table.line_query(name, version), schema.set_lines.c.position):
+        for row in self._database.paged(set_table.line_query(name, version), schema.set_lines.c.position):
             yield row.line
 
     # --- inside -------------------------------------------------------------------------
@@ -377,43 +364,16 @@ class Store:
     def _by(self, who: str) -> By:
         return By(who, self._clock())
 
-    def _add_batch(self, batch: Sequence[NewPair], by: By) -> dict[str, int]:
-        offers = [cases.offer_of(pair, self._queue.overlap) for pair in batch]
-
-        def add(connection: Connection) -> dict[str, int]:
-            for pair in batch:
-                cases.keep_images(connection, self._images, pair.case, pair.images, by)
-            new_cases = cases.add_cases(connection, [pair.case for pair in batch], by)
-            answers = cases.add_answers(
-                connection, [answer for pair in batch for answer in (pair.first, pair.second)], by
-            )
-            new = len(cases.add_offers(connection, offers, by))
-            return {"cases": len(new_cases), "answers": len(answers), "pairs": new, "duplicates": len(batch) - new}
-
-        return self._database.write(add)
+    def _add_batch(self, batch: Sequence[NewPair], by: str) -> dict[str, int]:
+        return self._database.write(
+            lambda connection: cases.add_batch(connection, batch, self._images, self._queue.overlap, self._by(by))
+        )
 
     def _sweep(self) -> None:
         """Deletes what was purged: also where the process died before the file was gone."""
         with self._database.reading() as connection:
             for sha256, suffix in cases.purged_files(connection):
                 self._images.delete(sha256, suffix)
-
-    def _pages(self, query: Select[Any], number: Column[Any]) -> Iterator[Sequence[Row[Any]]]:
-        """Page by page, so that no reader keeps a connection while its caller does something else."""
-        last = -1
-        while True:
-            page = query.add_columns(number.label("reached")).where(number > last)
-            page = page.order_by(None).order_by(number).limit(PAGE)
-            with self._database.reading() as connection:
-                rows = connection.execute(page).all()
-            if not rows:
-                return
-            yield rows
-            last = rows[-1].reached
-
-    def _paged(self, query: Select[Any], number: Column[Any]) -> Iterator[Row[Any]]:
-        for page in self._pages(query, number):
-            yield from page
 
 
 def _batches(pairs: Iterable[NewPair]) -> Iterator[list[NewPair]]:

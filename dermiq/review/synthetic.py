@@ -11,8 +11,9 @@ from typing import Any
 from sqlalchemy import Connection, insert, select
 
 from dermiq.review import schema
+from dermiq.review.database import PAGE
 from dermiq.review.journal import new_id
-from dermiq.review.store import PAGE, Store
+from dermiq.review.store import Store
 from dermiq.review.types import NewPair, Proxy, ReviewAnswer, ReviewCase
 from dermiq.types import CLASSES
 
