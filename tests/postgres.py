@@ -33,7 +33,7 @@ def server() -> Iterator[str]:
     bin_folder = programs()
     if bin_folder is None:
         raise FileNotFoundError("There is no PostgreSQL on this machine: apt-get install postgresql")
-    folder = Path(tempfile.mkdtemp(prefix="dermiq-"))
+    folder = Path(tempfile.mkdtemp(prefix="dermiq-postgres-"))
     user = _unprivileged(folder)
     data = str(folder / "data")
     try:
