@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +79,13 @@ def train(config: StageConfig, root: Path, name: str) -> runs.Run:
 
 def weights_of(run: runs.Run) -> dict[str, torch.Tensor]:
     return load_file(run.folder / "final" / "model.safetensors")
+
+
+def assert_moved(before: Mapping[str, torch.Tensor], after: Mapping[str, torch.Tensor]) -> None:
+    assert before.keys() == after.keys()
+    moved = [name for name in before if not torch.equal(before[name], after[name])]
+    assert moved
+    assert not any("vision" in name for name in moved)
 
 
 def drawn_score(graph: Graph, text: str, question: Question, *, ended: bool = True) -> Scored:

@@ -130,7 +130,7 @@ def test_meaning_finds_what_words_do_not(monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.setenv("DERMIQ_CACHE", str(tmp_path))
     monkeypatch.setattr(embed, "available", lambda: True)
     monkeypatch.setattr(embed, "encode", _fake)
-    evidence = retrieve(Graph.load(), "glassy marble")
+    evidence = retrieve(Graph(Graph.load().tables), "glassy marble")  # of its own: vectors are kept with a graph
     assert "cherry-red" in _texts(evidence)
     assert evidence.items[0].reason == "close in meaning to the question"
     assert len(list((tmp_path / "embeddings").glob("*.npy"))) == 3  # the facts, whole and bare, and the phrasings

@@ -1,20 +1,16 @@
-"""GRPO++, SFT and DPO in a row: on a tiny model, and on DermIQ-Nano with real images."""
+"""GRPO++, SFT and DPO in a row, on a tiny model."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from dermiq.errors import DermIQError
-from dermiq.vlm.load import load_vlm
-from tests.stage_runs import CONFIGS, tiny_options, weights_of, write_pairs
+from tests.stage_runs import CONFIGS, assert_moved, tiny_options, weights_of, write_pairs
 from train import options, pipeline, runs, work
 from train.advantages import AdvantageSettings
 from train.dpo import DPOConfig
@@ -47,13 +43,6 @@ def config(tmp_path: Path) -> PipelineConfig:
         sft=SFTConfig(**shared),
         dpo=DPOConfig(**shared, preferences=(pairs,)),
     )
-
-
-def assert_moved(before: Mapping[str, torch.Tensor], after: Mapping[str, torch.Tensor]) -> None:
-    assert before.keys() == after.keys()
-    moved = [name for name in before if not torch.equal(before[name], after[name])]
-    assert moved
-    assert not any("vision" in name for name in moved)
 
 
 def test_each_stage_trains_what_the_one_before_it_made(config: PipelineConfig, root: Path) -> None:
@@ -115,30 +104,6 @@ def test_thirds() -> None:
 def test_the_command_refuses_in_a_sentence(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert pipeline.main(["--grpo.group", "1"]) == 2
     assert "grpo.group is 1; it must be at least 2" in capsys.readouterr().err
-
-
-SMOKE = """
-    --grpo.steps 2 --grpo.group 2 --grpo.new-tokens 24 --no-grpo.mask-truncated --no-grpo.rehearse
-    --grpo.advantage.one-sided 1 --sft.steps 2 --sft.batch-size 1 --dpo.steps 2 --dpo.images 4
-    --dpo.proxy.temperature 1 --dpo.proxy.min-margin 0.01 --dpo.proxy.follow-up-share 0
-"""
-
-
-@pytest.mark.embedded
-def test_nano_goes_through_all_stages_on_real_images(
-    real_data: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    log = tmp_path / "log.txt"
-    given = ["--config", str(EMBEDDED), *SMOKE.split(), "--name", "smoke", "--log", str(log)]
-    assert pipeline.main(given) == 0, capsys.readouterr()
-    made = [runs.load_run(root / f"smoke-{stage}") for stage in pipeline.STAGES]
-    assert [run.state for run in made] == ["finished"] * 3
-    assert made[0].options["images"] == made[1].options["images"] == 60
-    for before, after in pairwise(made):
-        assert_moved(weights_of(before), weights_of(after))
-    assert_moved(*(load_vlm(m, device="cpu", fast=False).model.state_dict() for m in ("nano", str(made[0].folder))))
-    told = re.findall(r"^(\w+): 2 steps, \d+ min$", log.read_text(), re.MULTILINE)
-    assert tuple(told) == pipeline.STAGES
 
 
 def test_the_example_config_is_valid() -> None:

@@ -101,7 +101,7 @@ def to_its_end(
 
 def _begun(config: StageConfig, name: str, root: Path) -> runs.Run:
     if not (root / name).exists():
-        return runs.start(config, name=name, root=root)
+        return runs.start(config, name=name, root=root, steps_back=False)  # whoever gave the command waits for it
     run = runs.load_run(root / name)
     theirs, ours = dict(run.options), options.as_dict(config)
     other = [key for key in ours if ours[key] != theirs.get(key)]
@@ -110,7 +110,7 @@ def _begun(config: StageConfig, name: str, root: Path) -> runs.Run:
             f"There is a run {name} with another {other[0]} ({theirs.get(other[0])}, now {ours[other[0]]}): choose "
             "another --name, or delete it."
         )
-    return run if run.is_live or run.state == "finished" else runs.resume(run.folder)
+    return run if run.is_live or run.state == "finished" else runs.resume(run.folder, steps_back=False)
 
 
 # --- what it came to --------------------------------------------------------------------

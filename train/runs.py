@@ -64,6 +64,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 TRASH, LOCKS, NOTE = ".trash", ".locks", "note.txt"
 NOTE_LENGTH = 2000
 POLL_S = 0.5  # between two looks at the queue
+ALONE = "--alone"  # told to `train.work` where nobody uses a page beside the run
 MIN_FREE_BYTES = 200_000_000  # below this not even logs and an adapter are sure to fit
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -294,10 +295,10 @@ def _explained_disk(root: Path) -> Iterator[None]:
         raise InputError(f"{root} cannot be written: {error.strerror or error}.", detail=repr(error)) from error
 
 
-def start(config: StageConfig, *, name: str = "", root: Path | None = None) -> Run:
+def start(config: StageConfig, *, name: str = "", root: Path | None = None, steps_back: bool = True) -> Run:
     """Starts a run as a child process that outlives this one; it waits in its device's queue if it must."""
     folder = create(config, name=name, root=root)
-    _spawn(folder)
+    _spawn(folder, steps_back=steps_back)
     return load_run(folder)
 
 
@@ -319,12 +320,12 @@ def start_chain(configs: Mapping[str, StageConfig], *, root: Path | None = None)
     return [load_run(folder) for folder in folders]
 
 
-def resume(folder: Path) -> Run:
+def resume(folder: Path, *, steps_back: bool = True) -> Run:
     """Goes on from the last complete checkpoint, in a child process, and so do runs that waited for it in vain. Raises
     InputError where there is nothing to do.
     """
     prepare_resume(folder)
-    _spawn(folder)
+    _spawn(folder, steps_back=steps_back)
     for run in list_runs(folder.parent):
         if run.after == folder.name and not run.is_live and run.status.started is None:
             resume(run.folder)
@@ -347,12 +348,13 @@ def prepare_resume(folder: Path) -> None:
         write_status(folder, replace(nobody, state="queued", reason="Starting again.", queued=time.time()))
 
 
-def _spawn(folder: Path) -> None:
+def _spawn(folder: Path, *, steps_back: bool = True) -> None:
+    """`steps_back`: it leaves the processor to whoever uses the page beside it."""
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     environment.setdefault("OMP_WAIT_POLICY", "passive")
     with (folder / "log.txt").open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "train.work", str(folder)],
+            [sys.executable, "-m", "train.work", str(folder), *([] if steps_back else [ALONE])],
             cwd=REPOSITORY,
             env=environment,
             stdin=subprocess.DEVNULL,

@@ -40,7 +40,7 @@ from train.run_folder import (
     waits_for,
     write_status,
 )
-from train.runs import POLL_S, list_runs, load_run, lock_path
+from train.runs import ALONE, POLL_S, list_runs, load_run, lock_path
 
 _ENDED = {"failed": "failed", "stopped": "was stopped", "interrupted": "was interrupted"}
 NICENESS = 10  # of a run that was started beside a page
@@ -257,5 +257,6 @@ def step_back() -> None:
 
 
 if __name__ == "__main__":
-    step_back()
+    if ALONE not in sys.argv:
+        step_back()
     sys.exit(0 if work(Path(sys.argv[1])).state in ("finished", "stopped") else 1)
