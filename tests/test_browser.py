@@ -5,7 +5,6 @@ Needs Debian's `chromium` and `chromium-driver`. Screenshots go to test-artifact
 
 from __future__ import annotations
 
-import atexit
 import base64
 import json
 import os
@@ -53,30 +52,20 @@ pytestmark = [
 ]
 
 
-FREE: list[webdriver.Chrome] = []  # browsers that wait for a visitor: to start one takes seconds
-
-
-def started() -> webdriver.Chrome:
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(CHROMIUM)
-    for flag in FLAGS:
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    made = webdriver.Chrome(options=options, service=webdriver.ChromeService(str(DRIVER)))
-    atexit.register(made.quit)
-    return made
-
-
 class Page:
     """One visitor's browser."""
 
     def __init__(
         self, address: str, downloads: Path, *, width: int = 1400, height: int = 1000, dark: bool = False
     ) -> None:
-        self.driver = FREE.pop() if FREE else started()
+        options = webdriver.ChromeOptions()
+        options.binary_location = str(CHROMIUM)
+        for flag in FLAGS:
+            options.add_argument(flag)
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+        options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
+        self.driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(str(DRIVER)))
         self.downloads, self.address = downloads, address
-        saved = {"behavior": "allow", "downloadPath": str(downloads)}
-        self.driver.execute_cdp_cmd("Page.setDownloadBehavior", saved)
         scheme = "dark" if dark else "light"
         phone = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
@@ -85,20 +74,6 @@ class Page:
         self.driver.get(address)
         self.one(".dq-example")
         self.until(lambda: self.js("return !!document.querySelector('#dq-upload input[type=file]')"))
-
-    def close(self) -> None:
-        """Leaves the browser to the next visitor, in a tab of its own, with nothing of this one's."""
-        self.driver.execute_cdp_cmd("Storage.clearDataForOrigin", {"origin": self.address, "storageTypes": "all"})
-        used = self.driver.current_window_handle
-        self.driver.switch_to.new_window("tab")
-        fresh = self.driver.current_window_handle
-        for handle in [used, *set(self.driver.window_handles) - {used, fresh}]:
-            self.driver.switch_to.window(handle)
-            self.driver.close()
-        self.driver.switch_to.window(fresh)
-        self.errors()
-        self.requests()
-        FREE.append(self.driver)
 
     def all(self, css: str) -> list[WebElement]:
         found: list[WebElement] = self.driver.find_elements(By.CSS_SELECTOR, css)
@@ -179,7 +154,7 @@ def image(tmp_path: Path) -> Path:
 def page(address: str, tmp_path: Path) -> Iterator[Page]:
     made = Page(address, tmp_path)
     yield made
-    made.close()
+    made.driver.quit()
 
 
 def luminance(colour: str) -> float:
@@ -421,7 +396,7 @@ def test_two_visitors_do_not_see_each_other(page: Page, address: str, image: Pat
         assert "a question of mine" not in other.driver.page_source
         assert not other.all(".dq-outline")
     finally:
-        other.close()
+        other.driver.quit()
 
 
 def test_what_is_written_stays_text(page: Page, image: Path) -> None:
@@ -527,7 +502,7 @@ def test_knowledge_and_drawn_evidence_are_legible_everywhere(
             assert not weak_contrasts(page)
             assert page.js("return document.documentElement.scrollWidth") <= width
     finally:
-        page.close()
+        page.driver.quit()
 
 
 # --- widths, colours, states ------------------------------------------------------------
@@ -548,7 +523,7 @@ def test_no_width_scrolls_sideways(address: str, image: Path, tmp_path: Path, wi
         )
         assert not wide, "these overflow"
     finally:
-        page.close()
+        page.driver.quit()
 
 
 @pytest.mark.parametrize("dark", [False, True])
@@ -564,7 +539,7 @@ def test_every_text_has_enough_contrast(address: str, image: Path, tmp_path: Pat
         assert ground < 0.1 if dark else ground > 0.8
         assert not weak_contrasts(page)
     finally:
-        page.close()
+        page.driver.quit()
 
 
 def test_motion_stops_where_it_is_not_wanted(page: Page, image: Path) -> None:
@@ -603,7 +578,7 @@ def test_an_abstention_and_a_disagreement_are_shown_as_such(uploads: Path, image
             assert "Readers disagree" in page.text(".dq-agree")
             page.shot("11-insisted-light")
         finally:
-            page.close()
+            page.driver.quit()
 
 
 def test_the_page_is_up_before_the_model_and_says_when_it_is_ready(uploads: Path, image: Path, tmp_path: Path) -> None:
@@ -620,4 +595,4 @@ def test_the_page_is_up_before_the_model_and_says_when_it_is_ready(uploads: Path
             page.until(lambda: page.text(".dq-status") == "ready")
             assert page.one(".dq-headline")
         finally:
-            page.close()
+            page.driver.quit()

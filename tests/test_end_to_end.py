@@ -69,7 +69,7 @@ def test_a_clinician_uploads_a_lesion_and_reads_the_answer(
         assert page.errors() == []
         assert all(url.startswith((app, "data:", "blob:")) for url in page.requests())
     finally:
-        page.close()
+        page.driver.quit()
 
 
 def test_command_line_answers_in_json(melanoma: Path) -> None:

@@ -75,7 +75,7 @@ def reviewer(address: str, tmp_path: Path) -> Iterator[Reviewer]:
     made = Reviewer(address, tmp_path)
     yield made
     assert not [error for error in made.errors() if "ERR_INTERNET_DISCONNECTED" not in error]
-    made.close()
+    made.driver.quit()
 
 
 def votes_of(folder: Path, name: str) -> tuple[list[Vote], dict[str, PairView], Store]:
@@ -164,7 +164,7 @@ def test_a_draft_survives_a_closed_browser(reviewer: Reviewer, address: str, tmp
         assert str(again.one("[data-edit=a]").get_attribute("value")).startswith("Typed. ")
         assert again.one("[data-editor]").is_displayed()
     finally:
-        again.close()
+        again.driver.quit()
 
 
 def test_keys_do_nothing_else_while_something_is_typed(reviewer: Reviewer, folder: Path) -> None:
@@ -198,4 +198,4 @@ def test_every_width_and_theme(address: str, tmp_path: Path, width: int, dark: b
             weak += [name] if (high + 0.05) / (low + 0.05) < 4.5 else []
         assert not weak
     finally:
-        page.close()
+        page.driver.quit()

@@ -114,8 +114,8 @@ def test_from_pairs_to_a_model_by_keys_alone(address: str, tmp_path: Path) -> No
         trained(ada, tmp_path)
         assert [*ada.errors(), *bea.errors()] == []
     finally:
-        ada.close()
-        bea.close()
+        ada.driver.quit()
+        bea.driver.quit()
 
 
 def votes_of(folder: Path, name: str, *, undone: bool) -> list[Vote]:

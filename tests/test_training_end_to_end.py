@@ -172,7 +172,7 @@ def test_from_the_form_to_a_better_model(
         assert page.errors() == []
         assert all(url.startswith((app.address, "data:", "blob:")) for url in page.requests())
     finally:
-        page.close()
+        page.driver.quit()
 
 
 def _start(page: Page) -> None:

@@ -68,7 +68,7 @@ def study(folder: Path, given: argparse.Namespace) -> Iterator[str]:
             yield from _watched(page, given.minutes)
             yield _deaths(page, folder / "runs", given.times)
         finally:
-            page.close()
+            page.driver.quit()
 
 
 @contextmanager
@@ -113,7 +113,7 @@ def _opening(address: str, folder: Path, times: int) -> str:
             page.driver.set_script_timeout(60)
             took.append(page.driver.execute_async_script(OPENED) / 1000)
         finally:
-            page.close()
+            page.driver.quit()
     return f"The tab opens, seconds: first {took[0]:.2f}, then {', '.join(f'{s:.2f}' for s in took[1:])}."
 
 
