@@ -26,7 +26,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 SMOKE = """
     --grpo.steps 2 --grpo.group 2 --grpo.new-tokens 24 --no-grpo.mask-truncated --no-grpo.rehearse
-    --grpo.advantage.one-sided 1 --sft.steps 2 --sft.batch-size 1 --dpo.steps 2 --dpo.images 3
+    --grpo.advantage.one-sided 1 --sft.steps 2 --sft.batch-size 1 --dpo.steps 2 --dpo.images 4
     --dpo.proxy.temperature 1 --dpo.proxy.min-margin 0.01 --dpo.proxy.follow-up-share 0
 """
 
