@@ -250,8 +250,8 @@ def _weight(edge: Edge) -> float | None:
 
 def _stamps(folder: Path) -> tuple[tuple[int, int], ...]:
     """By which a change of the files is noticed."""
-    found = [(folder / f"{name}.tsv") for name in ("nodes", "edges", "sources")]
-    return tuple((file.stat().st_mtime_ns, file.stat().st_size) for file in found if file.exists())
+    files = [folder / f"{name}.tsv" for name in ("nodes", "edges", "sources")]
+    return tuple((file.stat().st_mtime_ns, file.stat().st_size) for file in files if file.exists())
 
 
 @lru_cache(maxsize=2)

@@ -137,7 +137,13 @@ def _engine(url: str | URL) -> Engine:
         raise InputError(f"The review is kept in SQLite or PostgreSQL, not in {parsed.get_backend_name()}.")
     sqlite = parsed.get_backend_name() == "sqlite"
     options: dict[str, Any] = {"timeout": BUSY_SECONDS} if sqlite else {"options": "-c timezone=utc"}
-    engine = create_engine(parsed, connect_args=options, pool_size=CONNECTIONS, pool_pre_ping=not sqlite)
+    engine = create_engine(
+        parsed,
+        connect_args=options,
+        pool_size=CONNECTIONS,
+        pool_pre_ping=not sqlite,
+        hide_parameters=True,  # an error is logged, and what was said of a patient must not be
+    )
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Row, Select, select
+from sqlalchemy import Column, Row, Select, Table, select
 
 from dermiq.review import schema
 from dermiq.review.types import (
@@ -122,13 +122,7 @@ def to_showing(row: Row[Any]) -> Showing:
 
 @cache
 def vote_query() -> Select[Any]:
-    """Votes with when they were undone, in the order in which they came."""
-    votes, undos = schema.votes, schema.vote_undos
-    return (
-        select(votes, undos.c.at.label("undone_at"))
-        .outerjoin(undos, undos.c.vote_id == votes.c.id)
-        .order_by(votes.c.number)
-    )
+    return _with_undos(schema.votes, schema.vote_undos, schema.vote_undos.c.vote_id)
 
 
 def to_vote(row: Row[Any]) -> Vote:
@@ -166,12 +160,7 @@ def _rubric(row: Row[Any]) -> Rubric:
 
 @cache
 def edit_query() -> Select[Any]:
-    edits, undos = schema.edits, schema.edit_undos
-    return (
-        select(edits, undos.c.at.label("undone_at"))
-        .outerjoin(undos, undos.c.edit_id == edits.c.id)
-        .order_by(edits.c.number)
-    )
+    return _with_undos(schema.edits, schema.edit_undos, schema.edit_undos.c.edit_id)
 
 
 def to_edit(row: Row[Any]) -> Edit:
@@ -182,3 +171,8 @@ def to_set(row: Row[Any]) -> FrozenSet:
     return FrozenSet(
         row.name, row.version, SetRule(**row.rule), row.made_by, row.made_at, row.pairs, row.digest, row.card
     )
+
+
+def _with_undos(made: Table, undos: Table, undone: Column[Any]) -> Select[Any]:
+    """With when each was undone, in the order in which they came."""
+    return select(made, undos.c.at.label("undone_at")).outerjoin(undos, undone == made.c.id).order_by(made.c.number)
