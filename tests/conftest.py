@@ -6,8 +6,9 @@ import gc
 import os
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch is imported
-if "PYTEST_XDIST_WORKER" in os.environ:  # each of the two processes has a core
+if "PYTEST_XDIST_WORKER" in os.environ:  # two cores are shared by three processes, of which some wait
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("DERMIQ_NICENESS", "0")  # beside the other process, a run that steps back would not move
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 from collections.abc import Iterator
@@ -48,7 +49,7 @@ def postgres() -> Iterator[str]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The files with the long tests first: the two processes then end together."""
+    """The files with the long tests first: the processes then end together."""
     long = {item.path for item in items if item.get_closest_marker("embedded")}
     items.sort(key=lambda item: item.path not in long)
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from dermiq.errors import DermIQError
+from tests import forked
 from tests.stage_runs import CONFIGS, make_table, tiny_options
 from train import ablate, options, runs
 from train.ablate import AS_GIVEN, UNTRAINED, AblationConfig, compared, table
@@ -92,6 +93,7 @@ def config(tmp_path: Path) -> AblationConfig:
 
 def test_from_runs_to_a_table(config: AblationConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DERMIQ_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setattr(runs, "_spawn", forked.spawn)
     root = runs.runs_folder()
     found = ablate.run_all(config, "x", root, lambda run: None)
     assert [result.name for result in found] == [UNTRAINED, AS_GIVEN, "estimator grpo"]

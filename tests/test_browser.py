@@ -21,7 +21,7 @@ from tests import fakes
 from tests.page import served
 
 webdriver = pytest.importorskip("selenium.webdriver")
-from selenium.common.exceptions import StaleElementReferenceException  # noqa: E402
+from selenium.common.exceptions import ElementClickInterceptedException, StaleElementReferenceException  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402 - after the check that it is installed
 from selenium.webdriver.common.keys import Keys  # noqa: E402
 from selenium.webdriver.remote.webelement import WebElement  # noqa: E402
@@ -66,14 +66,18 @@ class Page:
         options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
         self.driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(str(DRIVER)))
         self.downloads, self.address = downloads, address
-        scheme = "dark" if dark else "light"
-        phone = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
-        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
-        media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+        self.look(width, height, dark=dark)
         self.driver.get(address)
         self.one(".dq-example")
         self.until(lambda: self.js("return !!document.querySelector('#dq-upload input[type=file]')"))
+
+    def look(self, width: int = 1400, height: int = 1000, *, dark: bool = False) -> None:
+        """On a screen of this size; the page follows."""
+        phone = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+        media = {"features": [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]}
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+        time.sleep(0.4)  # colours change over a moment
 
     def all(self, css: str) -> list[WebElement]:
         found: list[WebElement] = self.driver.find_elements(By.CSS_SELECTOR, css)
@@ -83,8 +87,9 @@ class Page:
         return self.until(lambda: next(iter(self.all(css)), None), css)
 
     def until(self, condition, said: str = ""):  # type: ignore[no-untyped-def]
-        # The page replaces its parts while an answer streams: an element that went stale is looked up again.
-        wait = WebDriverWait(self.driver, SECONDS, 0.1, ignored_exceptions=[StaleElementReferenceException])
+        # The page replaces its parts while an answer streams, and covers them while it loads: they are looked up again.
+        passing = [StaleElementReferenceException, ElementClickInterceptedException]
+        wait = WebDriverWait(self.driver, SECONDS, 0.1, ignored_exceptions=passing)
         return wait.until(lambda _: condition(), said)
 
     def click(self, css: str) -> None:
@@ -103,8 +108,11 @@ class Page:
         self.until(lambda: self.all(".dq-outline"), f"{count} image(s) read")
 
     def open_tab(self, name: str) -> None:
-        tab = self.until(lambda: next((t for t in self.all("#dq-tabs button[role=tab]") if t.text == name), None), name)
-        tab.click()
+        def tab():  # type: ignore[no-untyped-def]
+            return next((t for t in self.all("#dq-tabs button[role=tab]") if t.text == name), None)
+
+        self.until(tab, name)
+        self.until(lambda: (tab().click(), True), f"{name} can be clicked")
 
     def ask(self, question: str, *, finish: bool = True) -> None:
         before = len(self.all(".dq-answer"))
@@ -477,43 +485,39 @@ def test_an_unknown_condition_shows_the_way_on(page: Page) -> None:
     page.one(".dq-know .dq-topic")
 
 
-@pytest.mark.parametrize(("width", "dark"), [(390, False), (390, True), (1400, True)])
-def test_knowledge_and_drawn_evidence_are_legible_everywhere(
-    address: str, image: Path, tmp_path: Path, width: int, dark: bool
-) -> None:
-    page = Page(address, tmp_path, width=width, dark=dark)
-    name = f"{width}-{'dark' if dark else 'light'}"
-    try:
-        page.upload(image)
-        page.ask("Why?")
-        page.js("document.querySelectorAll('.dq-drawn, .dq-why').forEach((e) => (e.open = true))")
-        page.shot(f"15-evidence-{name}")
-        assert not weak_contrasts(page)
-        page.open_tab("Knowledge")
-        page.one(".dq-start")
-        page.js("document.querySelectorAll('.dq-shelf details').forEach((e) => (e.open = true))")
-        page.shot(f"16-start-{name}")
-        assert not weak_contrasts(page)
-        assert page.js("return document.documentElement.scrollWidth") <= width
-        for key, said in (("first", "melanoma"), ("second", "nevus")):
-            page.one(f"#dq-{key} textarea, #dq-{key} input").send_keys(said + Keys.ENTER)
-            page.one(".dq-know" if key == "first" else ".dq-compare")
-            page.shot(f"16-{key}-{name}")
-            assert not weak_contrasts(page)
-            assert page.js("return document.documentElement.scrollWidth") <= width
-    finally:
-        page.driver.quit()
+SCREENS = ((390, False), (390, True), (1400, True))
+
+
+def test_knowledge_and_drawn_evidence_are_legible_everywhere(page: Page, image: Path) -> None:
+    def legible(name: str) -> None:
+        for width, dark in SCREENS:
+            page.look(width, dark=dark)
+            page.shot(f"{name}-{width}-{'dark' if dark else 'light'}")
+            assert not weak_contrasts(page), (name, width, dark)
+            assert page.js("return document.documentElement.scrollWidth") <= width, (name, width)
+
+    page.upload(image)
+    page.ask("Why?")
+    page.js("document.querySelectorAll('.dq-drawn, .dq-why').forEach((e) => (e.open = true))")
+    legible("15-evidence")
+    page.open_tab("Knowledge")
+    page.one(".dq-start")
+    page.js("document.querySelectorAll('.dq-shelf details').forEach((e) => (e.open = true))")
+    legible("16-start")
+    for key, said in (("first", "melanoma"), ("second", "nevus")):
+        page.one(f"#dq-{key} textarea, #dq-{key} input").send_keys(said + Keys.ENTER)
+        page.one(".dq-know" if key == "first" else ".dq-compare")
+        legible(f"16-{key}")
 
 
 # --- widths, colours, states ------------------------------------------------------------
 
 
-@pytest.mark.parametrize("width", [320, 390, 768, 1000, 1920])
-def test_no_width_scrolls_sideways(address: str, image: Path, tmp_path: Path, width: int) -> None:
-    page = Page(address, tmp_path, width=width, height=844)
-    try:
-        page.upload(image)
-        page.ask("Why?")
+def test_no_width_scrolls_sideways(page: Page, image: Path) -> None:
+    page.upload(image)
+    page.ask("Why?")
+    for width in (1920, 1000, 768, 390, 320):
+        page.look(width, 844)
         page.shot(f"width-{width}")
         assert page.js("return document.documentElement.scrollWidth") <= width
         wide = page.js(
@@ -521,25 +525,22 @@ def test_no_width_scrolls_sideways(address: str, image: Path, tmp_path: Path, wi
             ".filter((e) => e.scrollWidth > e.clientWidth + 2 || e.getBoundingClientRect().right > innerWidth + 1)"
             ".map((e) => e.id || e.className)"
         )
-        assert not wide, "these overflow"
-    finally:
-        page.driver.quit()
+        assert not wide, f"these overflow at {width}"
 
 
-@pytest.mark.parametrize("dark", [False, True])
-def test_every_text_has_enough_contrast(address: str, image: Path, tmp_path: Path, dark: bool) -> None:
-    page = Page(address, tmp_path, dark=dark)
-    try:
-        page.shot(f"1-empty-{'dark' if dark else 'light'}")
-        page.upload(image)
-        page.ask("Why?")
-        time.sleep(0.4)  # colours change over a moment
-        page.shot(f"3-answer-{'dark' if dark else 'light'}")
-        ground = luminance(page.js("return getComputedStyle(document.body).backgroundColor"))
-        assert ground < 0.1 if dark else ground > 0.8
-        assert not weak_contrasts(page)
-    finally:
-        page.driver.quit()
+def test_every_text_has_enough_contrast(page: Page, image: Path) -> None:
+    def legible(name: str) -> None:
+        for dark in (False, True):
+            page.look(dark=dark)
+            page.shot(f"{name}-{'dark' if dark else 'light'}")
+            ground = luminance(page.js("return getComputedStyle(document.body).backgroundColor"))
+            assert ground < 0.1 if dark else ground > 0.8
+            assert not weak_contrasts(page), (name, dark)
+
+    legible("1-empty")
+    page.upload(image)
+    page.ask("Why?")
+    legible("3-answer")
 
 
 def test_motion_stops_where_it_is_not_wanted(page: Page, image: Path) -> None:

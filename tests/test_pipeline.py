@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from dermiq.errors import DermIQError
+from tests import forked
 from tests.stage_runs import CONFIGS, assert_moved, tiny_options, weights_of, write_pairs
 from train import options, pipeline, runs, work
 from train.advantages import AdvantageSettings
@@ -28,6 +29,7 @@ EMBEDDED = CONFIGS / "pipeline_embedded_cpu.yaml"
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("DERMIQ_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setattr(runs, "_spawn", forked.spawn)
     return runs.runs_folder()
 
 

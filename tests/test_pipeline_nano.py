@@ -25,9 +25,11 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 SMOKE = """
-    --grpo.steps 2 --grpo.group 2 --grpo.new-tokens 24 --no-grpo.mask-truncated --no-grpo.rehearse
-    --grpo.advantage.one-sided 1 --sft.steps 2 --sft.batch-size 1 --dpo.steps 2 --dpo.images 4
-    --dpo.proxy.temperature 1 --dpo.proxy.min-margin 0.01 --dpo.proxy.follow-up-share 0
+    --grpo.steps 1 --grpo.warmup-steps 0 --grpo.group 2 --grpo.new-tokens 24 --no-grpo.mask-truncated
+    --no-grpo.rehearse --grpo.advantage.one-sided 1
+    --sft.steps 1 --sft.warmup-steps 0 --sft.batch-size 1
+    --dpo.steps 1 --dpo.warmup-steps 0 --dpo.images 3
+    --dpo.proxy.temperature 1 --dpo.proxy.min-margin 0.001 --dpo.proxy.follow-up-share 0
 """
 
 
@@ -44,5 +46,5 @@ def test_nano_goes_through_all_stages_on_real_images(
     for before, after in pairwise(made):
         assert_moved(weights_of(before), weights_of(after))
     assert_moved(*(load_vlm(m, device="cpu", fast=False).model.state_dict() for m in ("nano", str(made[0].folder))))
-    told = re.findall(r"^(\w+): 2 steps, \d+ min$", log.read_text(), re.MULTILINE)
+    told = re.findall(r"^(\w+): 1 steps, \d+ min$", log.read_text(), re.MULTILINE)
     assert tuple(told) == pipeline.STAGES

@@ -36,7 +36,7 @@ model: nano
 device: cpu
 data: [ham10000]
 images: 4
-steps: 6
+steps: 5
 facts: 1
 told_share: 0.0
 group: 2

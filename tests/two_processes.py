@@ -29,6 +29,7 @@ def main(folder: Path) -> None:
     run.train()
     if run.accelerator.is_main_process:
         torch.save((weights(run), run.state.log_history), folder / f"trained-{processes}.pt")
+    run.accelerator.end_training()  # else gloo's threads may outlive what they use, and abort the process
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ from train.metrics import bootstrap_intervals
 from train.options import option
 from train.pipeline import ProgressLine, command, to_its_end
 from train.rewards import LENGTH_REWARDS, CaseFacts, Reward, Rewarder, RewardSettings
-from train.run_folder import read_lines, write_whole
+from train.run_folder import CACHE, read_lines, write_whole
 
 DIMENSIONS = ("init", "semantic", "length", "estimator")
 AS_GIVEN = "as given"
@@ -135,7 +135,7 @@ def judge(config: AblationConfig, model: str, folder: Path) -> list[dict[str, An
     grpo = config.grpo
     vlm = load_vlm(resolved_model(model), load_in_4bit=grpo.load_in_4bit, device=grpo.device or None, fast=False)
     vlm.model.requires_grad_(False)  # nothing trains here: the decoder may share the weights
-    asker, rewarder = Asker(grpo, vlm, Measured(folder / "cache")), Rewarder(RewardSettings())
+    asker, rewarder = Asker(grpo, vlm, Measured(folder / CACHE)), Rewarder(RewardSettings())
     sampler = Sampler(vlm.model)
     sampling = SamplingSettings.of(vlm, new_tokens=grpo.new_tokens, temperature=grpo.temperature, top_p=grpo.top_p)
     write_whole(file, "".join(json.dumps(line) + "\n" for line in lines))  # without a line that was being written

@@ -32,7 +32,7 @@ from train.examples import ChatConfig, Turns, UpToTheEnd, as_dataset, places_of,
 from train.options import option
 from train.preferences import described, longest_question, write_pairs
 from train.proxy import ProxySettings
-from train.run_folder import read_json, read_lines, write_json
+from train.run_folder import CACHE, read_json, read_lines, write_json
 from train.stage import arguments, drop_reference_copy, run_stage
 
 if TYPE_CHECKING:
@@ -219,7 +219,7 @@ def made_pairs(config: DPOConfig, vlm: VLM, owner: Owner) -> tuple[list[Written]
     """
     train, val = config.rows()
     file = owner.folder / "pairs.jsonl"
-    measured = Measured(owner.folder / "cache")
+    measured = Measured(owner.folder / CACHE)
 
     def progress(done: int, total: int) -> None:
         text = f"Making pairs: {done} of {total} images."

@@ -35,7 +35,8 @@ REFUSED, WARNED = 1.25, 0.8  # shares of the free memory; the estimate is right 
 LOGIT_COPIES = 3  # of a tile: the product, its probabilities, and the gradient
 TRL_TOKENS, TRL_VOCABULARY, TRL_COPIES = 4096, 32_768, 8  # tiles of TRL's head, and their copies in its backward pass
 BLOCK_4BIT = 64  # weights that share a scale, which is itself kept in a byte
-READERS = 240_000_000  # the specialist that measures the images on the CPU; the graph with its words and embeddings
+READERS = 160_000_000  # the specialist that measures the images on the CPU; the graph's words and embeddings
+BESIDE = 90_000_000  # on the CPU, whatever is trained: the graph, and code that is loaded when it is first needed
 CPU_WASTE = 0.6  # of what is kept for the backward pass: freed blocks that the C library keeps, as measured with Nano
 _KEPT = ("activations", "prompt", "completions")
 _ALWAYS, _SAMPLING, _LEARNING = "always", "sampling", "learning"
@@ -118,8 +119,10 @@ def estimate(model: Any, config: StageConfig, shape: Shape, device: str, *, free
     if shape.reference:
         parts.append(Part("reference", parts[0].bytes, _ALWAYS, "the weights again, as they were before training"))
     if shape.measured and device == "cpu":
-        why = "the specialist, which measures each image once, and the knowledge graph"
+        why = "the specialist, which measures each image once, and the words of the knowledge graph"
         parts.append(Part("readers", READERS, _ALWAYS, why))
+    if device == "cpu":
+        parts.append(Part("beside", BESIDE, _ALWAYS, "the knowledge graph, and code that is loaded on the way"))
     held = sum(part.bytes for part in parts if part.when == _ALWAYS)
     parts += _learning(model, config, shape, device, None if free is None else free - held)
     if device == "cpu":
@@ -358,7 +361,8 @@ def refuse(found: Estimate, free: int, config: StageConfig) -> str:
 def advice(found: Estimate, config: StageConfig) -> str:
     """What takes most, and the option that lowers it."""
     largest = max(
-        (part for part in found.parts if part.name not in ("readers", "allocator")), key=lambda part: part.bytes
+        (part for part in found.parts if part.name not in ("readers", "beside", "allocator")),
+        key=lambda part: part.bytes,
     )
     if largest.name in ("weights", "decoder"):
         if config.load_in_4bit or config.device == "cpu":

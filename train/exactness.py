@@ -29,7 +29,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
 from importlib.metadata import version
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -37,22 +36,11 @@ from PIL import Image
 
 from train import preferences, runs, work
 from train.preferences import cases_file
-from train.run_folder import STOP, checkpoints, is_complete, read_lines
+from train.run_folder import CACHE, STOP, checkpoints, is_complete, read_lines
 
 THREADS = 1
 WRITTEN = "written"  # stands for the file of pairs
 TIMES = ("seconds", "runtime", "per_second", "step_time", "peak_memory")  # in names of what no two runs share
-IMPORTS = (
-    "dermiq.knowledge",
-    "dermiq.specialist",
-    "peft",
-    "trl.trainer.grpo_trainer",
-    "trl.trainer.sft_trainer",
-    "trl.trainer.dpo_trainer",
-    "train.group_trainer",
-    "train.preferences",
-    "tests.warmed",
-)
 
 
 def any_stage(rng: random.Random) -> dict[str, Any]:
@@ -206,6 +194,7 @@ class Place:
     """Where one stage's runs are made, each worked on by a process of its own."""
 
     def __init__(self, stage: str, folder: Path) -> None:
+        from tests.forked import context
         from tests.stage_runs import tiny_options, write_pairs
 
         folder.mkdir(parents=True, exist_ok=True)
@@ -214,11 +203,7 @@ class Place:
         self._pairs = str(write_pairs(folder / "pairs" / "pairs.jsonl", 8))
         for path in folder.glob("*/*.png"):
             Image.open(path).reduce(2).save(path)  # most of the time goes into reading them
-        self._context = get_context("forkserver")
-        self._context.set_forkserver_preload(list(IMPORTS))
-        first: Any = self._context.Process(target=gc.collect)  # so that no run's time holds the imports
-        first.start()
-        first.join()
+        self._context = context()
 
     def config(self, rng: random.Random) -> Any:
         from train import options
@@ -231,14 +216,14 @@ class Place:
     def created(self, config: Any, name: str) -> Path:
         run = runs.create(config, name=name, root=self.root)
         if self._shared.is_dir():  # what was measured of the images is the same in all runs
-            shutil.copytree(self._shared, run / "cache")
+            shutil.copytree(self._shared, run / CACHE)
         return run
 
     def finished(self, config: Any, name: str) -> Path:
         run = self.created(config, name)
         self.work(run)
-        if not self._shared.is_dir() and (run / "cache").is_dir():
-            shutil.copytree(run / "cache", self._shared)
+        if not self._shared.is_dir() and (run / CACHE).is_dir():
+            shutil.copytree(run / CACHE, self._shared)
         return run
 
     def work(self, run: Path, *, stop_at: int | None = None, kill_after: float | None = None) -> bool:
@@ -254,13 +239,12 @@ class Place:
 
 def _work(folder: str, stop_at: int | None) -> None:
     """The process of one run."""
+    from tests.forked import log_to
     from tests.stage_runs import drawn_score
 
     gc.freeze()  # the libraries, which were imported before the fork
     run, preferences.score = Path(folder), drawn_score
-    log = os.open(run / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    for stream in (1, 2):
-        os.dup2(log, stream)
+    log_to(run)
     if stop_at is not None:
         progress = work.Owner.progress
 

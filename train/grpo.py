@@ -28,6 +28,7 @@ from train.examples import ChatConfig, Turns, as_dataset
 from train.log import append
 from train.options import option
 from train.rewards import Rewarder, RewardSettings
+from train.run_folder import CACHE
 from train.stage import arguments, drop_reference_copy, run_stage
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ def build(config: GRPOConfig, vlm: VLM, owner: Owner) -> Any:
     from train.group_trainer import GroupTrainer
 
     train, val = config.rows()
-    asker = Asker(config, vlm, Measured(owner.folder / "cache", rank=int(os.environ.get("RANK", "0"))))
+    asker = Asker(config, vlm, Measured(owner.folder / CACHE, rank=int(os.environ.get("RANK", "0"))))
     rewarder = Rewarder(config.rewards)
     rows = config.batch_size * config.group
     shared = arguments(config, owner.folder, vlm.device, has_val=bool(val)) | {

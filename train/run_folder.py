@@ -34,6 +34,7 @@ from dermiq.errors import DataError
 
 MANIFEST, STATUS, CONFIG, STOP = "manifest.json", "status.json", "config.json", "STOP"
 EVALUATION = "evaluation.json"
+CACHE = "cache"  # folder of what was measured of images
 LIVE = ("queued", "running", "stopping")
 STATES = (*LIVE, "finished", "failed", "stopped", "interrupted")
 START_GRACE_S = 60.0  # a process that was just started has this long to say that it lives

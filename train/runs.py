@@ -64,7 +64,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 TRASH, LOCKS, NOTE = ".trash", ".locks", "note.txt"
 NOTE_LENGTH = 2000
 POLL_S = 0.5  # between two looks at the queue
-ALONE = "--alone"  # told to `train.work` where nobody uses a page beside the run
+NICENESS = "DERMIQ_NICENESS"
 MIN_FREE_BYTES = 200_000_000  # below this not even logs and an adapter are sure to fit
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -350,11 +350,11 @@ def prepare_resume(folder: Path) -> None:
 
 def _spawn(folder: Path, *, steps_back: bool = True) -> None:
     """`steps_back`: it leaves the processor to whoever uses the page beside it."""
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", **({} if steps_back else {NICENESS: "0"})}
     environment.setdefault("OMP_WAIT_POLICY", "passive")
     with (folder / "log.txt").open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "train.work", str(folder), *([] if steps_back else [ALONE])],
+            [sys.executable, "-m", "train.work", str(folder)],
             cwd=REPOSITORY,
             env=environment,
             stdin=subprocess.DEVNULL,

@@ -25,6 +25,7 @@ from train.cases import Case, Item, Measured, Row, Written, lesion_image
 from train.estimate import Shape, longest, some
 from train.examples import ChatConfig, Turns, UpToTheEnd, as_dataset
 from train.options import option
+from train.run_folder import CACHE
 from train.stage import arguments, run_stage
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def build(config: SFTConfig, vlm: VLM, owner: Owner) -> Any:
 
     train, val = config.rows()
     rank = int(os.environ.get("RANK", "0"))
-    writer = Writer(config, vlm, Measured(owner.folder / "cache", rank=rank))
+    writer = Writer(config, vlm, Measured(owner.folder / CACHE, rank=rank))
     shared = arguments(config, owner.folder, vlm.device, has_val=bool(val))
     trainer = SFTTrainer(
         model=vlm.model,

@@ -30,7 +30,18 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from dermiq.errors import DermIQError, InputError, ModelError
 from train.estimate import Watch, estimate_run, free_on, note, refuse, without_weights
 from train.options import option
-from train.run_folder import CONFIG, MANIFEST, checkpoints, is_complete, last_checkpoint, read_json, seal, write_json
+from train.run_folder import (
+    CACHE,
+    CONFIG,
+    MANIFEST,
+    STATUS,
+    checkpoints,
+    is_complete,
+    last_checkpoint,
+    read_json,
+    seal,
+    write_json,
+)
 from train.runs import REPOSITORY, check_disk, runs_folder
 from train.work import Owner
 
@@ -169,7 +180,7 @@ def resolved_model(name: str) -> str:
         raise InputError("model is empty: name a folder, a run, or a model of the hub (owner/name), or take nano.")
     folder = next((path for path in (Path(name).expanduser(), runs_folder() / name) if path.is_dir()), None)
     if folder is not None:
-        if (folder / CONFIG).is_file() and (folder / "status.json").is_file() and not is_complete(folder / "final"):
+        if (folder / CONFIG).is_file() and (folder / STATUS).is_file() and not is_complete(folder / "final"):
             raise InputError(f"The run {folder.name} has no finished final/ to start from. Resume it first.")
         return str(folder.resolve())
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
@@ -294,6 +305,8 @@ def run_stage(config: C, owner: Owner, build: Callable[[C, VLM, Owner], Any], *,
     iterations over one rollout).
     """
     device = _prepare_process(config)
+    if owner.is_main:
+        _take_measurements(config, owner.folder)
     watch = Watch(device)
     try:
         _estimate(config, owner, device)
@@ -301,6 +314,13 @@ def run_stage(config: C, owner: Owner, build: Callable[[C, VLM, Owner], Any], *,
     finally:
         if owner.is_main:
             note(owner.folder, measured=watch.peak())
+
+
+def _take_measurements(config: StageConfig, folder: Path) -> None:
+    """What was measured of images for the run whose result is trained; images are known by their content."""
+    run, ours = Path(resolved_model(config.model)), folder / CACHE
+    if (run / STATUS).is_file() and (run / CACHE).is_dir() and not ours.exists():
+        shutil.copytree(run / CACHE, ours)
 
 
 def _estimate(config: StageConfig, owner: Owner, device: str) -> None:
@@ -312,7 +332,7 @@ def _estimate(config: StageConfig, owner: Owner, device: str) -> None:
         vlm = without_weights(config)
         if owner.is_main:
             check_disk(owner.folder, disk_bytes(config, vlm.model))
-        found = estimate_run(config, vlm, cache=owner.folder / "cache")
+        found = estimate_run(config, vlm, cache=owner.folder / CACHE)
     except DermIQError:
         raise
     except Exception as error:  # a model that no estimate was made for must still train

@@ -40,10 +40,10 @@ from train.run_folder import (
     waits_for,
     write_status,
 )
-from train.runs import ALONE, POLL_S, list_runs, load_run, lock_path
+from train.runs import NICENESS, POLL_S, list_runs, load_run, lock_path
 
 _ENDED = {"failed": "failed", "stopped": "was stopped", "interrupted": "was interrupted"}
-NICENESS = 10  # of a run that was started beside a page
+BESIDE_A_PAGE = 10  # the niceness of a run
 STATUS_EVERY_S = 1.0  # between two writes of the step
 _STAGE = re.compile(r"(train|tests)\.[a-z_]+")
 
@@ -246,17 +246,17 @@ def _stopping_signals(owner: Owner) -> Iterator[None]:
 
 
 def step_back() -> None:
-    """Lets this process take what others leave of the processor: whoever waits for an answer goes first.
+    """Lets this process take what others leave of the processor: whoever waits for an answer goes first. How far is
+    `$DERMIQ_NICENESS`; 0: an equal share.
 
     Linux weighs sessions against each other before it weighs the processes in one, so both are told.
     """
-    with contextlib.suppress(OSError, AttributeError):
-        os.nice(NICENESS)
-    with contextlib.suppress(OSError):
-        Path("/proc/self/autogroup").write_text(str(NICENESS), encoding="ascii")
+    with contextlib.suppress(OSError, AttributeError, ValueError):
+        niceness = int(os.environ.get(NICENESS, BESIDE_A_PAGE))
+        os.nice(niceness)
+        Path("/proc/self/autogroup").write_text(str(niceness), encoding="ascii")
 
 
 if __name__ == "__main__":
-    if ALONE not in sys.argv:
-        step_back()
+    step_back()
     sys.exit(0 if work(Path(sys.argv[1])).state in ("finished", "stopped") else 1)

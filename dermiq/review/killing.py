@@ -53,7 +53,7 @@ def kill_writers(folder: Path, kills: int, *, url: str | None = None, seed: int 
     heard = [line for _ in range(kills) for line in _killed(folder, url, rng.uniform(0, LONGEST))]
     store = Store(folder, url)
     try:
-        return _compare(store, heard, kills)
+        return compare(store, heard, kills)
     finally:
         store.close()
 
@@ -73,7 +73,8 @@ def _killed(folder: Path, url: str | None, seconds: float) -> list[dict[str, Any
     return lines
 
 
-def _compare(store: Store, heard: list[dict[str, Any]], kills: int) -> Kills:
+def compare(store: Store, heard: list[dict[str, Any]], kills: int) -> Kills:
+    """`heard`: of acknowledged votes {key, vote, choice}, of those that were taken back {undone}."""
     stored = {vote.id: vote for vote in store.votes(undone=True)}
     with store._database.reading() as connection:
         keys = {row.id: row.key for row in connection.execute(select(schema.votes.c.id, schema.votes.c.key))}
