@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ CHOSEN, REJECTED = "It looks benign.", "The lesion grew or bled, so it is melano
 def make_table(folder: Path, rows: int = 8, **columns: list[Any]) -> Path:
     """A CSV with real (drawn) lesions."""
     folder.mkdir(exist_ok=True)
-    drawn = [pixels for _, pixels in drawn_examples()]
+    drawn = _drawn()
     named = {"label": [CLASSES[i % 3] for i in range(rows)], "lesion_id": [f"L{i}" for i in range(rows)], **columns}
     with (folder / "table.csv").open("w", newline="") as file:
         writer = csv.writer(file)
@@ -37,6 +38,12 @@ def make_table(folder: Path, rows: int = 8, **columns: list[Any]) -> Path:
             Image.fromarray(drawn[i % len(drawn)][i:, :]).save(folder / f"{i}.png")  # no two alike
             writer.writerow([f"{i}.png", *(values[i] for values in named.values())])
     return folder / "table.csv"
+
+
+@lru_cache(maxsize=1)
+def _drawn() -> list[np.ndarray]:
+    """At half their size: most of a tiny run's time goes into reading them."""
+    return [np.asarray(Image.fromarray(pixels).reduce(2)) for _, pixels in drawn_examples()]
 
 
 def write_pairs(file: Path, count: int = 6, **columns: Sequence[Any]) -> Path:

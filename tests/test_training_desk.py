@@ -106,9 +106,8 @@ def test_a_run_is_shown_as_it_goes_and_survives_the_room(room: TrainingRoom, roo
     assert "Resume" in seen["head"]
     act(room, desk, "resume", "one")
     until(lambda: runs.load_run(run.folder).state == "running")
-    act(room, desk, "kill", "one")
+    assert "Killed on request" in act(room, desk, "kill", "one")["head"]
     assert runs.load_run(run.folder).state == "interrupted"
-    until(lambda: looked("Killed on request"))
 
 
 def test_a_run_that_dies_is_told_at_the_next_look(room: TrainingRoom, root: Path) -> None:

@@ -32,8 +32,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from train import preferences, runs, work
 from train.preferences import cases_file
 from train.run_folder import CACHE, STOP, checkpoints, is_complete, read_lines
@@ -201,8 +199,6 @@ class Place:
         self.stage, self.root, self._shared = stage, folder / "runs", folder / "measured"
         self._options = tiny_options(folder)
         self._pairs = str(write_pairs(folder / "pairs" / "pairs.jsonl", 8))
-        for path in folder.glob("*/*.png"):
-            Image.open(path).reduce(2).save(path)  # most of the time goes into reading them
         self._context = context()
 
     def config(self, rng: random.Random) -> Any:

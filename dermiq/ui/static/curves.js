@@ -215,6 +215,8 @@ window.dermiqCurves = window.dermiqCurves || (() => {
       if (!entry.width || !root.isConnected) return;
       const shape = structure(entry);
       if (entry.plot && entry.shape !== shape) drop(entry);
+      entry.isLate = !entry.isNear; // drawn when the visitor comes to it
+      if (entry.isLate) return;
       const whole = drawn() !== state.whole && state.whole ? state.whole.charts.find((c) => c.id === entry.chart.id) : null;
       const data = columns(entry.chart, span(), entry.isLog, whole);
       if (entry.plot) entry.plot.setData(data);
@@ -433,16 +435,18 @@ window.dermiqCurves = window.dermiqCurves || (() => {
       figure.innerHTML = FIGURE;
       const [caption, holder, list, note] = figure.children;
       const [title, unit, readout] = caption.children;
-      const entry = { figure, title, unit, readout, key: list, holder, note, plot: null, width: 0, values: [] };
+      const entry = { figure, title, unit, readout, key: list, holder, note, plot: null, width: 0, isNear: true, isLate: false, values: [] };
       holder.addEventListener("keydown", (e) => move(entry, e));
       entries.set(chart.id, entry);
       resized.observe(holder);
+      approached.observe(holder);
       return entry;
     }
 
     function remove(id, entry) {
       drop(entry);
       resized.unobserve(entry.holder);
+      approached.unobserve(entry.holder);
       entry.figure.remove();
       entries.delete(id);
     }
@@ -515,6 +519,18 @@ window.dermiqCurves = window.dermiqCurves || (() => {
       for (const { plot } of entries.values()) if (plot) plot.redraw(false);
     }
 
+    const entryOf = (holder) => [...entries.values()].find((e) => e.holder === holder);
+
+    // What is far from the visitor's view costs nothing with every step.
+    const approached = new IntersectionObserver((changes) => {
+      for (const { target, isIntersecting } of changes) {
+        const entry = entryOf(target);
+        if (!entry) continue;
+        entry.isNear = isIntersecting;
+        if (isIntersecting && entry.isLate) refresh(entry);
+      }
+    }, { rootMargin: "300px" });
+
     const resized = new ResizeObserver((changes) => {
       if (!root.isConnected) { // taken off the page: uPlot must let go of it
         entries.forEach(drop);
@@ -522,7 +538,7 @@ window.dermiqCurves = window.dermiqCurves || (() => {
         return;
       }
       for (const { target, contentRect } of changes) {
-        const entry = [...entries.values()].find((e) => e.holder === target), width = Math.floor(contentRect.width);
+        const entry = entryOf(target), width = Math.floor(contentRect.width);
         if (!entry || (width === entry.width && entry.plot)) continue;
         entry.width = width;
         if (entry.plot && width) entry.plot.setSize({ width, height: HEIGHT });
