@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export OMP_WAIT_POLICY := passive
+unexport PYTHONDONTWRITEBYTECODE  # each of many processes would compile every module
 
 .PHONY: app install test lint types tests format clean
 

@@ -30,7 +30,7 @@ pytestmark = [
         not ((CHROMIUM and DRIVER) or os.environ.get("CI")), reason="chromium and chromium-driver are not installed"
     ),
 ]
-PATIENCE_S = 120  # DermIQ-Nano on two cores that are shared
+PATIENCE_S = 240  # DermIQ-Nano on two cores that are shared
 OPTIONS = """
 model: nano
 device: cpu

@@ -211,7 +211,8 @@ def current_status(folder: Path) -> Status:
     """The status as it is, whatever a process that is gone wrote last."""
     status = read_status(folder)
     if is_complete(folder / "final"):
-        return replace(status, state="finished")
+        has_more_to_say = status.state in LIVE and status.pid is not None and lives(status)
+        return status if has_more_to_say else replace(status, state="finished")
     if status.state == "finished":
         return replace(status, state="interrupted", reason="Its final/ is incomplete.")
     if status.state not in LIVE:

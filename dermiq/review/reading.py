@@ -76,8 +76,12 @@ def rebuild(connection: Connection) -> None:
 
 def _rebuild_open(connection: Connection) -> None:
     showings, votes, undos, open_ = schema.showings, schema.votes, schema.vote_undos, schema.open_showings
-    live = select(votes.c.showing_id).outerjoin(undos, undos.c.vote_id == votes.c.id).where(undos.c.vote_id.is_(None))
+    standing = (  # "not in" a list of all votes would be read through for every showing by PostgreSQL
+        select(votes.c.number)
+        .outerjoin(undos, undos.c.vote_id == votes.c.id)
+        .where(votes.c.showing_id == showings.c.id, undos.c.vote_id.is_(None))
+    )
     found = select(showings.c.number, showings.c.reviewer, showings.c.pair_id).where(
-        showings.c.purpose != "adjudication", showings.c.id.not_in(live)
+        showings.c.purpose != "adjudication", ~standing.exists()
     )
     connection.execute(insert(open_).from_select(["number", "reviewer", "pair_id"], found))
