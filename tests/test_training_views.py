@@ -266,6 +266,7 @@ def test_many_runs_can_be_searched_and_sorted(tmp_path: Path) -> None:
 def test_ticking_leads_to_the_comparison(tmp_path: Path) -> None:
     found = [_run(tmp_path, f"run-{i}") for i in range(10)]
     assert "Tick runs to compare them" in _text(_rows(found))
+    assert "Tick" not in _text(_rows(found[:1]))
     assert "Tick a second run" in _text(_rows(found, ticked={"run-1"}))
     assert "Compare 2 runs" in _text(_rows(found, ticked={"run-1", "run-2"}))
     assert "At most 8 at a time." in _text(_rows(found, ticked={run.name for run in found}))

@@ -147,13 +147,25 @@ def many_pairs(store: Store, pairs: int) -> Iterator[str]:
 
 
 def _quality(store: Store) -> Iterator[str]:
+    for when in ("first", "again"):  # the first time imports pandas and matplotlib
+        columns, report, figures = _looked_at(store)
+        yield (
+            f"quality page, {when}: votes as columns {columns:.2f} s, report {report:.2f} s, figures {figures:.2f} s, "
+            f"together {columns + report + figures:.2f} s"
+        )
+
+
+def _looked_at(store: Store) -> list[float]:
+    """Seconds of what the page shows: the votes, what is computed of them, what is drawn."""
     from dermiq.review.columns import Votes
+    from dermiq.review.figures import figures_of
     from dermiq.review.quality import report_of
 
     times: list[float] = []
     frame = _timed(times, store.columns)
-    _timed(times, lambda: report_of(Votes.of(frame)))
-    yield f"quality: votes as columns {times[0]:.2f} s, report {times[1]:.2f} s, together {sum(times):.2f} s"
+    report = _timed(times, lambda: report_of(Votes.of(frame)))
+    _timed(times, lambda: [figure.svg() for figure in figures_of(report)])
+    return times
 
 
 def _once(work: Callable[[], Any]) -> float:

@@ -50,7 +50,7 @@ def html(
         '<section class="dq-watch dq-rows" aria-label="Runs">{undo}{tools}{chosen}{rows}</section>',
         undo=_undo(deleted) if deleted else "",
         tools=_tools(sort, find) if len(runs) > MANY else "",
-        chosen=_chosen([run.name for run in runs if run.name in ticked]),
+        chosen=_chosen([run.name for run in runs if run.name in ticked]) if len(runs) > 1 else "",
         rows=fill('<ol class="dq-runs">{rows}</ol>', rows=rows) if shown else nothing,
     )
 
