@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -29,8 +30,9 @@ def main(folder: Path) -> None:
     run.train()
     if run.accelerator.is_main_process:
         torch.save((weights(run), run.state.log_history), folder / f"trained-{processes}.pt")
-    run.accelerator.end_training()  # else gloo's threads may outlive what they use, and abort the process
 
 
 if __name__ == "__main__":
     main(Path(sys.argv[1]))
+    PartialState().wait_for_everyone()
+    os._exit(0)  # taking gloo down aborted one process of many, and hung in another
