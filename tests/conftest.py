@@ -17,7 +17,9 @@ from pathlib import Path
 import pytest
 
 from dermiq.errors import DataError
+from tests import forked
 from tests.postgres import programs, server
+from train import runs
 from train.data import data_folder, read_table
 
 
@@ -37,6 +39,14 @@ def melanoma(real_data: Path) -> Path:
     """A real image of one."""
     table = read_table(real_data, "ham10000", ["val"])
     return Path(table[table["label"] == "mel"]["image"].iloc[0])
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for runs, whose processes are forked from one that has the libraries."""
+    monkeypatch.setenv("DERMIQ_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setattr(runs, "_spawn", forked.spawn)
+    return runs.runs_folder()
 
 
 @pytest.fixture(scope="session")

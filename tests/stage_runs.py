@@ -23,6 +23,7 @@ from train.proxy import PARTS, Question, Scored
 from train.stage import StageConfig
 
 CONFIGS = Path(runs.__file__).parent / "configs"
+PIPELINE = CONFIGS / "pipeline_embedded_cpu.yaml"
 CHOSEN, REJECTED = "It looks benign.", "The lesion grew or bled, so it is melanoma."
 
 

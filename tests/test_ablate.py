@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from dermiq.errors import DermIQError
-from tests import forked
 from tests.stage_runs import CONFIGS, make_table, tiny_options
 from train import ablate, options, runs
 from train.ablate import AS_GIVEN, UNTRAINED, AblationConfig, compared, table
@@ -91,10 +90,7 @@ def config(tmp_path: Path) -> AblationConfig:
     return AblationConfig(dimensions=("estimator",), estimators=("grpo",), judged=2, answers=2, grpo=grpo)
 
 
-def test_from_runs_to_a_table(config: AblationConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DERMIQ_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setattr(runs, "_spawn", forked.spawn)
-    root = runs.runs_folder()
+def test_from_runs_to_a_table(config: AblationConfig, root: Path) -> None:
     found = ablate.run_all(config, "x", root, lambda run: None)
     assert [result.name for result in found] == [UNTRAINED, AS_GIVEN, "estimator grpo"]
     assert {run.name: run.state for run in runs.list_runs(root)} == {

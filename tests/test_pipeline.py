@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from dermiq.errors import DermIQError
-from tests import forked
-from tests.stage_runs import CONFIGS, assert_moved, tiny_options, weights_of, write_pairs
+from tests.stage_runs import PIPELINE, assert_moved, tiny_options, weights_of, write_pairs
 from train import options, pipeline, runs, work
 from train.advantages import AdvantageSettings
 from train.dpo import DPOConfig
@@ -23,14 +22,6 @@ from train.sft import SFTConfig
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning"),  # peft
 ]
-EMBEDDED = CONFIGS / "pipeline_embedded_cpu.yaml"
-
-
-@pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("DERMIQ_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setattr(runs, "_spawn", forked.spawn)
-    return runs.runs_folder()
 
 
 @pytest.fixture
@@ -109,5 +100,5 @@ def test_the_command_refuses_in_a_sentence(root: Path, capsys: pytest.CaptureFix
 
 
 def test_the_example_config_is_valid() -> None:
-    made = options.load(PipelineConfig, ["--config", str(EMBEDDED)])
+    made = options.load(PipelineConfig, ["--config", str(PIPELINE)])
     assert options.make(PipelineConfig, options.as_dict(made)) == made

@@ -11,22 +11,13 @@ import pytest
 
 from dermiq.types import CLASS_NAMES
 from dermiq.vlm.load import load_vlm
-from tests import forked
-from tests.stage_runs import CONFIGS, assert_moved, weights_of
+from tests.stage_runs import PIPELINE, assert_moved, weights_of
 from train import pipeline, runs
 from train.data import read_table
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning"),  # peft
 ]
-EMBEDDED = CONFIGS / "pipeline_embedded_cpu.yaml"
-
-
-@pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("DERMIQ_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setattr(runs, "_spawn", forked.spawn)
-    return runs.runs_folder()
 
 
 SMOKE = """
@@ -57,7 +48,7 @@ def test_nano_goes_through_all_stages_on_real_images(
 ) -> None:
     log = tmp_path / "log.txt"
     pairs = ["--dpo.preferences", str(pairs_about(real_data, tmp_path / "pairs.jsonl"))]
-    given = ["--config", str(EMBEDDED), *SMOKE.split(), *pairs, "--name", "smoke", "--log", str(log)]
+    given = ["--config", str(PIPELINE), *SMOKE.split(), *pairs, "--name", "smoke", "--log", str(log)]
     assert pipeline.main(given) == 0, capsys.readouterr()
     made = [runs.load_run(root / f"smoke-{stage}") for stage in pipeline.STAGES]
     assert [run.state for run in made] == ["finished"] * 3

@@ -251,8 +251,14 @@ def step_back() -> None:
 
     Linux weighs sessions against each other before it weighs the processes in one, so both are told.
     """
-    with contextlib.suppress(OSError, AttributeError, ValueError):
+    try:
         niceness = int(os.environ.get(NICENESS, BESIDE_A_PAGE))
+    except ValueError:
+        print(
+            f"{NICENESS} is {os.environ[NICENESS]!r}; it must be a whole number. Taken is {BESIDE_A_PAGE}.", flush=True
+        )
+        niceness = BESIDE_A_PAGE
+    with contextlib.suppress(OSError, AttributeError):
         os.nice(niceness)
         Path("/proc/self/autogroup").write_text(str(niceness), encoding="ascii")
 
