@@ -46,6 +46,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder for runs, whose processes are forked from one that has the libraries."""
     monkeypatch.setenv("DERMIQ_RUNS", str(tmp_path / "runs"))
     monkeypatch.setattr(runs, "_spawn", forked.spawn)
+    forked.context()  # imports take minutes on a cold disk, longer than a run that was queued is waited for
     return runs.runs_folder()
 
 

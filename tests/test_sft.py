@@ -204,10 +204,10 @@ def test_an_adapter_with_its_projector_loads(config: SFTConfig, tmp_path: Path) 
 
 
 def test_training_ends_when_val_no_longer_improves(config: SFTConfig, tmp_path: Path) -> None:
-    config = replace(config, steps=30, eval_every=1, patience=2, val_share=0.3, learning_rate=0.5)
+    config = replace(config, steps=300, eval_every=1, patience=2, val_share=0.3, learning_rate=0.5)
     run = train(config, tmp_path / "runs", "x")
     losses = [line["eval_loss"] for line in runs.metrics(run.folder) if "eval_loss" in line]
-    assert len(losses) < 30
+    assert len(losses) < 300
     assert min(losses) == losses[-3]
     best = losses.index(min(losses)) + 1
     assert set(checkpoints(run.folder)) >= {best, len(losses)}

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -32,6 +33,7 @@ from dermiq.vlm.prompt_inputs import PromptEncoder
 from dermiq.vlm.session import Session
 
 NANO = "nano"
+logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)  # a package is missing that is never used
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
@@ -201,6 +203,8 @@ def _load_checkpoint(name: str, device: str, dtype: torch.dtype, *, load_in_4bit
     elif torch.device(device).type != "cpu":
         options["device_map"] = {"": device}
     model = AutoModelForImageTextToText.from_pretrained(name, **options)
+    if load_in_4bit:
+        _keep_layout(model)
     processor = load_processor(name, config.model_type)
     folder = Path(name)
     revision = _weights_hash(folder) if folder.is_dir() else (getattr(config, "_commit_hash", None) or "unknown")
@@ -226,6 +230,15 @@ def _four_bit(config: Any, dtype: torch.dtype) -> Any:
         bnb_4bit_compute_dtype=dtype,
         llm_int8_skip_modules=[*kept, "lm_head"],
     )
+
+
+def _keep_layout(model: Any) -> None:
+    """On processors with AVX512-BF16, bitsandbytes would pack the weights anew with the first text that is written:
+    from then on it computes in bfloat16, so that the probabilities of sampling are not those of training, and it fails
+    where a layer's input is no multiple of the block."""
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
 
 
 def _with_adapter(model: Any, adapter: str, *, merge: bool) -> Any:
