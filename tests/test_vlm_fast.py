@@ -80,7 +80,7 @@ def test_the_plain_model_stays_the_same_and_shares_memory() -> None:
     close(plain_logits(model, prompt, []), before)
     mlp = model.model.language_model.layers[0].mlp
     assert mlp.down_proj.weight.data_ptr() == decoder.layers[0].down.matrix.data_ptr()
-    assert mlp.gate_proj.weight.data_ptr() == decoder.layers[0].gate_up.matrix.data_ptr()
+    assert mlp.gate_proj.weight.data_ptr() == decoder.layers[0].gate.matrix.data_ptr()
 
 
 def test_without_sharing_the_model_is_untouched() -> None:

@@ -29,6 +29,7 @@ from dermiq.errors import ModelError
 from train.memory import free_bytes, is_out_of_memory, release, row_bytes, trim
 from train.policy_loss import LossSettings, Targets, TokenLoss, token_loss
 from train.prefix import Group, Policy, Prefix
+from train.products import frozen_products
 
 TILE = 64  # tokens that are projected to the vocabulary at a time
 CPU_CHUNK_TOKENS = 128  # as fast as more on two cores; more only costs memory
@@ -71,20 +72,21 @@ def accumulate_gradients(
     rows = _longest_first(learnt)
     if not rows:
         return result
-    prefix = policy.read(group.inputs)
-    leaves = prefix.leaves()
-    trim()
-    sums: list[Tensor | None] = [None] * len(leaves.tensors)
+    with frozen_products(policy.model):
+        prefix = policy.read(group.inputs)
+        leaves = prefix.leaves()
+        trim()
+        sums: list[Tensor | None] = [None] * len(leaves.tensors)
 
-    def run(part: list[int]) -> None:
-        gradients, update = _chunk_gradients(policy, leaves, group, learnt, part, targets, settings, tile)
-        for index, gradient in enumerate(gradients[: len(sums)]):  # from here on nothing is allocated that may fail
-            sums[index] = _added(sums[index], gradient)
-        _add_to(trainable, gradients[len(sums) :])
-        _record(result, update)
+        def run(part: list[int]) -> None:
+            gradients, update = _chunk_gradients(policy, leaves, group, learnt, part, targets, settings, tile)
+            for index, gradient in enumerate(gradients[: len(sums)]):  # from here on nothing is allocated that may fail
+                sums[index] = _added(sums[index], gradient)
+            _add_to(trainable, gradients[len(sums) :])
+            _record(result, update)
 
-    result.chunk = _in_chunks(rows, chunk or _fitting_rows(policy, group, tile), run)
-    _backward_prefix(prefix, sums, trainable)
+        result.chunk = _in_chunks(rows, chunk or _fitting_rows(policy, group, tile), run)
+        _backward_prefix(prefix, sums, trainable)
     return result
 
 
@@ -96,15 +98,16 @@ def log_probabilities(
     policy = Policy(model)
     result = torch.zeros(group.mask.shape, device=group.mask.device)
     rows = _longest_first(group.mask)
-    prefix = policy.read(group.inputs)
+    with frozen_products(policy.model):
+        prefix = policy.read(group.inputs)
 
-    def run(part: list[int]) -> None:
-        hidden, places, ids = _predictors(policy, prefix, group, group.mask, part)
-        for own in _tiles(len(ids), tile):
-            logps, _ = policy.scores(hidden[own], ids[own], temperature=temperature)
-            result[places[0][own], places[1][own]] = logps.to(result.device)
+        def run(part: list[int]) -> None:
+            hidden, places, ids = _predictors(policy, prefix, group, group.mask, part)
+            for own in _tiles(len(ids), tile):
+                logps, _ = policy.scores(hidden[own], ids[own], temperature=temperature)
+                result[places[0][own], places[1][own]] = logps.to(result.device)
 
-    _in_chunks(rows, chunk or _fitting_rows(policy, group, tile), run)
+        _in_chunks(rows, chunk or _fitting_rows(policy, group, tile), run)
     return result
 
 

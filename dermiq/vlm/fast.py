@@ -2,7 +2,7 @@
 
 The library's decoding step spends most of its time outside the matrix products: growing the cache by copying it,
 rotary tables, small kernels, Python. Here weights are stored transposed and contiguous (for one row `x @ w_t` is
-faster than `F.linear`), q/k/v and gate/up are one product each, the cache is allocated ahead, rotary angles are
+faster than `F.linear`), q/k/v are one product, the cache is allocated ahead, rotary angles are
 complex numbers computed once, and grouped query heads are attended to as if they were successive queries. Logits
 equal the plain model's to rounding. A LoRA adapter in training stays beside its weights, as two thin products. Knows no
 text and no sampling.
@@ -23,7 +23,6 @@ from torch.nn import functional as F
 from dermiq.vlm.prompt_inputs import Prompt
 
 MAX_POSITIONS = 32_768
-FEW_ROWS = 32  # of a product
 _GROWTH = 512  # tokens by which a full cache grows
 _REBOUND = ("o_proj", "gate_proj", "up_proj", "down_proj")  # layers whose weights become views of a shared decoder's
 
@@ -48,7 +47,7 @@ class Product:
         if onto is not None:
             y += onto
         if self.low_rank is not None:
-            y += _times(_times(x, self.low_rank[0]), self.low_rank[1])
+            y += _by_numpy(_by_numpy(x, self.low_rank[0]), self.low_rank[1])
         return y
 
     @torch.no_grad()
@@ -87,11 +86,26 @@ class Product:
 
 
 def _times(x: Tensor, matrix: Tensor) -> Tensor:
-    """(n, I) @ (I, O): few rows by NumPy's BLAS on one thread, which takes torch's own (MKL) up to twice as long on
-    AMD's processors; many rows by torch on all its threads.
+    """(n, I) @ (I, O) by what is fastest: NumPy's BLAS on one thread for a single row; oneDNN on all threads for more,
+    which takes a half to two thirds of the time of torch's own choice (MKL) where eight rows are decoded on AMD's
+    processors, and reads the weights as they lie.
     """
-    if len(x) > FEW_ROWS:
-        return x @ matrix
+    if len(x) == 1:
+        return _by_numpy(x, matrix)
+    if torch.backends.mkldnn.is_available():
+        return onednn(x, matrix.t())
+    return x @ matrix
+
+
+def onednn(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """(..., I) and (O, I), in fp32 -> (..., O), where `torch.backends.mkldnn` is available. For weights without gaps: a
+    slice of others would go through its reference, a thousand times slower."""
+    product: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+    return product
+
+
+def _by_numpy(x: Tensor, matrix: Tensor) -> Tensor:
+    """Also best for thin matrices, which no second thread makes faster."""
     return torch.from_numpy(x.numpy() @ matrix.numpy())
 
 
@@ -101,7 +115,7 @@ def one_blas_thread() -> None:
 
     OpenBLAS's threads wait for each other by spinning. A token is some two hundred short products, and whenever
     another program has one of the cores, each waits for it: 1.7 s a token were measured in place of 0.07. Alone on two
-    cores a second thread would save a tenth with one row, and less than half with eight.
+    cores a second thread would save a tenth.
     """
     threadpoolctl.threadpool_limits(1, user_api="blas")
 
@@ -128,12 +142,13 @@ class _Layer:
     qkv: Product
     out: Product
     norm_mlp: Tensor
-    gate_up: Product
+    gate: Product
+    up: Product
     down: Product
 
     @property
     def products(self) -> tuple[Product, ...]:
-        return self.qkv, self.out, self.gate_up, self.down
+        return self.qkv, self.out, self.gate, self.up, self.down
 
 
 class FastCache:
@@ -220,19 +235,19 @@ class FastDecoder:
 
     def _layer(self, layer: Any, *, share: bool) -> _Layer:
         attention, mlp = layer.self_attn, layer.mlp
-        gates = mlp.gate_proj.weight.shape[0]
         packed = _Layer(
             norm_in=layer.input_layernorm.weight.detach(),
             qkv=Product(attention.q_proj, attention.k_proj, attention.v_proj, heads=(self.heads, self.kv_heads)),
             out=Product(attention.o_proj),
             norm_mlp=layer.post_attention_layernorm.weight.detach(),
-            gate_up=Product(mlp.gate_proj, mlp.up_proj),
+            gate=Product(mlp.gate_proj),
+            up=Product(mlp.up_proj),
             down=Product(mlp.down_proj),
         )
         if share:  # rebinding the parameters frees their own storage
             attention.o_proj.weight.data = packed.out.matrix.t()
-            mlp.gate_proj.weight.data = packed.gate_up.matrix[:, :gates].t()
-            mlp.up_proj.weight.data = packed.gate_up.matrix[:, gates:].t()
+            mlp.gate_proj.weight.data = packed.gate.matrix.t()
+            mlp.up_proj.weight.data = packed.up.matrix.t()
             mlp.down_proj.weight.data = packed.down.matrix.t()
         return packed
 
@@ -296,8 +311,8 @@ class FastDecoder:
             values[:, :, start:end] = qkv[:, split:].view(rows, count, self.kv_heads, self.dim).transpose(1, 2)
             attended = self._attend(turned[:, :, : self.heads], keys[:, :, :end], values[:, :, :end], mask)
             x = layer.out(attended, onto=x)
-            gate, up = layer.gate_up(F.rms_norm(x, shape, layer.norm_mlp, self.eps)).chunk(2, dim=1)
-            x = layer.down(F.silu(gate).mul_(up), onto=x)
+            normed = F.rms_norm(x, shape, layer.norm_mlp, self.eps)
+            x = layer.down(F.silu(layer.gate(normed)).mul_(layer.up(normed)), onto=x)
         cache.length = end
         return F.rms_norm(x, shape, self.norm, self.eps)
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -33,7 +32,6 @@ from dermiq.vlm.prompt_inputs import PromptEncoder
 from dermiq.vlm.session import Session
 
 NANO = "nano"
-logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)  # a package is missing that is never used
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
