@@ -373,6 +373,26 @@ def test_nothing_is_sent_when_nothing_is_new(tmp_path: Path) -> None:
     assert update([folder], known=first.signature).html is not None
 
 
+def test_of_a_long_run_that_goes_on_each_pixel_is_drawn_and_not_each_step(tmp_path: Path) -> None:
+    folder = make_run(tmp_path)
+    log(folder, *({"step": step, "reward": 1.0} for step in range(1, 2001)))
+    known = update([folder], live=True, points=100).signature
+    drawn = []
+    for step in range(2001, 2041):
+        log(folder, {"step": step, "reward": 1.0})
+        found = update([folder], known=known, live=True, points=100)
+        drawn += [step] if found.html is not None else []
+        known = found.signature
+    assert drawn == [2020, 2040]
+    log(folder, {"step": 2041, "reward": 1.0})
+    ended = update([folder], known=known, points=100)
+    assert ended.html is not None
+    assert data(ended.html)["charts"][0]["series"][0]["to"] == 2041
+    zoomed = update([folder], steps=(2030, 2040), points=100, live=True)
+    log(folder, {"step": 2042, "reward": 1.0})
+    assert update([folder], steps=(2030, 2040), known=zoomed.signature, points=100, live=True).html is not None
+
+
 def test_visitors_of_the_same_run_share_what_was_made(tmp_path: Path) -> None:
     folder = make_run(tmp_path)
     log(folder, {"step": 1, "reward": 1.0})

@@ -201,6 +201,13 @@ class Logged:
     checkpoints: tuple[int, ...]  # their steps
     columns: Mapping[str, tuple[np.ndarray, np.ndarray]]  # in the order of their first values: steps, ascending; values
 
+    def drawn_until(self, points: int, zoom: tuple[int, int] | None) -> int:
+        """The last step, to what a plot of so many points can show."""
+        last = max((int(steps[-1]) for steps, _ in self.columns.values()), default=0)
+        span = zoom[1] - zoom[0] if zoom else last
+        grain = max(1, span // points)
+        return last // grain * grain
+
 
 class Series:
     """The figures of one run, read on at each look. Safe to use from several threads.
@@ -387,8 +394,11 @@ def _payload(runs: Sequence[Logged], points: int, steps: tuple[int, int] | None)
     }
 
 
-def _signature(runs: Sequence[Logged], points: int, steps: tuple[int, int] | None) -> str:
-    shown = [(str(run.folder), run.seen, run.checkpoints) for run in runs]
+def _signature(runs: Sequence[Logged], points: int, steps: tuple[int, int] | None, *, live: bool = False) -> str:
+    shown = [
+        (str(run.folder), run.drawn_until(points, steps) if live else run.seen, run.checkpoints, len(run.columns))
+        for run in runs
+    ]
     return hashlib.blake2b(repr((shown, points, steps)).encode(), digest_size=12).hexdigest()
 
 
@@ -468,11 +478,19 @@ class Update:
 
 
 def update(
-    folders: Sequence[Path], *, steps: tuple[int, int] | None = None, known: str = "", points: int = POINTS
+    folders: Sequence[Path],
+    *,
+    steps: tuple[int, int] | None = None,
+    known: str = "",
+    points: int = POINTS,
+    live: bool = False,
 ) -> Update:
-    """The component's new value, or None in its place where `known`, the signature of the last one, still holds."""
+    """The component's new value, or None in its place where `known`, the signature of the last one, still holds.
+
+    `live`: more will come, so what is narrower than a point of the plot can wait: of 10,000 steps each twentieth draws.
+    """
     runs = [series(folder).look() for folder in folders]
-    signature = _signature(runs, points, steps)
+    signature = _signature(runs, points, steps, live=live)
     return Update(signature, None if signature == known else _made_once(signature, runs, points, steps))
 
 

@@ -215,7 +215,12 @@ class TrainingRoom:
     def _curves(self, desk: Desk, chosen: list[Run]) -> Markup:
         """The plots; as they were where nothing is new, which costs nothing."""
         key = "curves as of"
-        found = curves.update([run.folder for run in chosen], steps=desk.zoom, known=desk.shown.get(key, ""))
+        found = curves.update(
+            [run.folder for run in chosen],
+            steps=desk.zoom,
+            known=desk.shown.get(key, ""),
+            live=any(run.is_live for run in chosen),
+        )
         desk.shown[key] = found.signature
         return Markup(desk.shown.get("curves", "")) if found.html is None else found.html
 
