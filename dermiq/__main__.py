@@ -31,6 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except DermIQError as error:
         print(f"dermiq: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # who reads has seen enough, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains at its end
+        return 0
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ from train.work import Owner
 
 STEPS = 10_000
 LONG, KILLED = "long", "killed"
+PAGE = ("ScriptDuration", "RecalcStyleDuration", "LayoutDuration")
 OPENED = """
     const done = arguments[0], start = performance.now();
     [...document.querySelectorAll('#dq-tabs button[role=tab]')].find((t) => t.textContent.trim() == 'Training').click();
@@ -126,9 +127,12 @@ def _watched(page: Page, minutes: int) -> Iterator[str]:
             time.sleep(60)
         now = _figures(page)
         rows.append((minute, now["JSHeapUsedSize"] / 1e6, int(now["Nodes"]), int(now["JSEventListeners"])))
-    spent = 1000 * (now["TaskDuration"] - before["TaskDuration"])
     updates = 60 * minutes
-    yield f"The browser's main thread works {spent / updates:.0f} ms an update (mean of {updates}, one a second)."
+    spent = {name: 1000 * (now[name] - before[name]) / updates for name in ("TaskDuration", *PAGE)}
+    yield (
+        f"The browser's main thread works {spent['TaskDuration']:.0f} ms an update (mean of {updates}, one a second): "
+        f"{sum(spent[name] for name in PAGE):.0f} ms are scripts, style and layout, the rest is painting without a GPU."
+    )
     yield ""
     yield "| minute | heap MB | nodes | listeners |"
     yield "|---|---|---|---|"
