@@ -12,7 +12,7 @@ from dermiq.errors import ModelError
 from dermiq.vlm.load import VLM
 from tests.tiny import picture, save_tiny, tiny
 from train import group_loss
-from train.group_loss import accumulate_gradients, log_probabilities
+from train.group_loss import accumulate_gradients, log_probabilities, read_prompt
 from train.policy_loss import LossSettings, Targets, token_loss, token_weights
 from train.prefix import Group, reference, split_batch
 
@@ -157,6 +157,13 @@ def test_any_chunk_and_tile_give_the_same(chunk: int, tile: int) -> None:
     group = group_for(inputs_for(model, processor))
     targets = targets_for(group, torch.full(group.mask.shape, -5.0))
     assert_exact(model, group, targets, EVERYTHING, chunk=chunk, tile=tile)
+
+
+def test_a_prompt_that_was_read_before_gives_the_same() -> None:
+    model, processor = model_with("llava", lora=True)
+    group = group_for(inputs_for(model, processor))
+    targets = targets_for(group, torch.full(group.mask.shape, -5.0))
+    assert_exact(model, group, targets, EVERYTHING, prefix=read_prompt(model, group.inputs))
 
 
 def test_several_prompts_add_up() -> None:

@@ -23,6 +23,7 @@ from tests.test_group_loss import TARGETS, relative_difference
 from tests.tiny import picture, tiny
 from train.advantages import AdvantageSettings, grpopp
 from train.group_trainer import EpochSampler, GroupTrainer, Sample
+from train.prefix import Policy
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::FutureWarning"),
@@ -195,18 +196,44 @@ def test_questions_about_several_images_are_exact(family: str, images: Sequence[
     assert relative_difference(got, wanted) <= 1e-5
 
 
-def test_its_own_rollout_serves_as_the_old_policy(tmp_path: Path) -> None:
-    changes = {"num_iterations": 2, "max_steps": 2, "beta": 0.2, "learning_rate": 0.05}
-    actual = trainer(GroupTrainer, tmp_path / "shared", **changes)
+def keep_written(run: Any) -> list[list[int]]:
+    """What it samples from now on."""
     written: list[list[int]] = []
-    sample = actual._generate_single_turn
+    sample = run._generate_single_turn
 
     def keep(*args: Any, **options: Any) -> Any:
         rows, scores = sample(*args, **options)
         written.extend(rows)
         return rows, scores
 
-    actual._generate_single_turn = keep
+    run._generate_single_turn = keep
+    return written
+
+
+@pytest.mark.parametrize("pieces", [1, 2], ids=["whole", "split"])
+def test_a_prompt_is_read_once_for_rollout_and_loss(
+    pieces: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = {"per_device_train_batch_size": G // pieces, "gradient_accumulation_steps": pieces}
+    changes |= {"max_steps": 2, "learning_rate": 0.05}
+    actual = trainer(GroupTrainer, tmp_path / "shared", rehearse=False, **changes)
+    written, reads = keep_written(actual), []
+    read = Policy.read
+    monkeypatch.setattr(Policy, "read", lambda *args: reads.append(actual.state.global_step) or read(*args))
+    got = change(actual)
+    assert any(moved.any() for moved in got)
+    assert len(written) == 2 * G
+    assert reads == [0] * pieces + [1] * pieces, "the first part of a split group learns behind the rollout's prompt"
+    expected = trainer(Plain, tmp_path / "plain", **changes)
+    turns = iter([written[:G], written[G:]])
+    expected._generate_single_turn = lambda *args, **options: (next(turns), None)
+    assert relative_difference(got, change(expected)) <= 1e-5
+
+
+def test_its_own_rollout_serves_as_the_old_policy(tmp_path: Path) -> None:
+    changes = {"num_iterations": 2, "max_steps": 2, "beta": 0.2, "learning_rate": 0.05}
+    actual = trainer(GroupTrainer, tmp_path / "shared", **changes)
+    written = keep_written(actual)
     got = change(actual)
     assert "kl" in actual.state.log_history[0]
     assert len(written) == 2 * G

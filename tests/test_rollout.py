@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dermiq.errors import ModelError
 from tests.test_group_loss import FAMILIES, inputs_for, model_with, plain_scores
-from train.group_loss import accumulate_gradients, log_probabilities
+from train.group_loss import accumulate_gradients, log_probabilities, read_prompt
 from train.policy_loss import Targets
 from train.rollout import Rollout, Sampler, SamplingSettings, allowed, draw
 
@@ -54,6 +54,17 @@ def test_fast_and_plain_sample_the_same_text() -> None:
     fast = Sampler(model).sample(inputs, 6, settings, seed=3)
     assert torch.equal(fast.completions, plain.completions)
     assert torch.equal(fast.mask, plain.mask)
+
+
+@pytest.mark.parametrize("family", ["llava", "nano"])
+def test_rows_behind_a_prompt_that_the_model_has_read(family: str) -> None:
+    model, processor = model_with(family, lora=True)
+    inputs, settings = inputs_for(model, processor, images=2), end_often(processor)
+    sampler = Sampler(model)
+    again = sampler.sample(inputs, 6, settings, seed=3)
+    rollout = sampler.sample(inputs, 6, settings, seed=3, prefix=read_prompt(model, inputs))
+    assert torch.equal(rollout.completions, again.completions)
+    torch.testing.assert_close(rollout.log_probabilities, again.log_probabilities, atol=1e-4, rtol=0)
 
 
 def test_rows_end_where_they_said_so() -> None:

@@ -80,7 +80,7 @@ def test_the_plain_model_stays_the_same_and_shares_memory() -> None:
     close(plain_logits(model, prompt, []), before)
     mlp = model.model.language_model.layers[0].mlp
     assert mlp.down_proj.weight.data_ptr() == decoder.layers[0].down.matrix.data_ptr()
-    assert mlp.gate_proj.weight.data_ptr() == decoder.layers[0].gate.matrix.data_ptr()
+    assert mlp.gate_proj.weight.data_ptr() == decoder.layers[0].gate_up.matrix.data_ptr()
 
 
 def test_without_sharing_the_model_is_untouched() -> None:
@@ -105,6 +105,20 @@ def test_rows_of_one_prefix_are_decoded_together_and_dropped() -> None:
     logits = decoder.step(torch.tensor([50, 60]), cache)
     close(logits[0], plain_logits(model, prompt, [41, 50]))
     close(logits[1], plain_logits(model, prompt, [43, 60]))
+    with pytest.raises(ValueError, match="one token at a time"):
+        decoder.forward(torch.zeros(4, decoder.hidden), cache)
+
+
+def test_gate_and_up_lie_without_gaps_where_the_model_trains() -> None:
+    model, processor = tiny("llava")
+    prompt = prompt_for(model, processor)
+    before = plain_logits(model, prompt, [])
+    close(FastBackend(FastDecoder(model, trains=True)).prefill(prompt), before)
+    close(plain_logits(model, prompt, []), before)
+    mlp = model.model.language_model.layers[0].mlp
+    assert mlp.gate_proj.weight.is_contiguous()
+    assert mlp.up_proj.weight.is_contiguous()
+    assert mlp.gate_proj.weight.untyped_storage().data_ptr() == mlp.up_proj.weight.untyped_storage().data_ptr()
 
 
 def test_a_cache_grows_past_its_room() -> None:

@@ -34,10 +34,10 @@ from trl.trainer.utils import RepeatSampler, split_pixel_values_by_grid, split_t
 
 from dermiq.errors import ModelError
 from train.advantages import AdvantageSettings, collapse_rate, combine, estimate
-from train.group_loss import GroupLoss, accumulate_gradients, log_probabilities
+from train.group_loss import GroupLoss, accumulate_gradients, log_probabilities, read_prompt
 from train.memory import map_large_blocks, release
 from train.policy_loss import LossSettings, Normaliser, Targets, token_weights
-from train.prefix import Group, reference, split_batch
+from train.prefix import Group, Prefix, reference, split_batch
 from train.rewards import completion_text, read_findings
 from train.rollout import Sampler, SamplingSettings
 
@@ -134,6 +134,7 @@ class GroupTrainer(GRPOTrainer):
         self._rehearsed = not rehearse or bool(self.unshared)
         self._followed = -1  # the step of the last evaluation that was begun
         self._sampler: Sampler | None = None
+        self._prefix: Prefix | None = None  # the prompt of the last rollout, until the loss that follows
         self._sampled: Tensor | None = None  # log-probabilities of the last rollout, where they serve as the old policy
         self._scored: Tensor | None = None  # (all processes' completions, parts)
         self._cases: list[_Case] = []  # diagnosis, truncated: of all processes' completions
@@ -182,8 +183,14 @@ class GroupTrainer(GRPOTrainer):
         kept = torch.zeros(len(prompt_ids), settings.max_new_tokens)
         batch = _prompt_batch(prompt_ids, images, multimodal_fields, settings.pad_id)
         groups = split_batch(batch)
+        self._prefix = None
+        if model.training and self._sampler.is_fast and len(groups) == 1:  # more would have to be kept all at once
+            with self.compute_loss_context_manager():
+                self._prefix = read_prompt(model, groups[0][1].inputs)
         for number, (rows, group) in enumerate(groups):
-            rollout = self._sampler.sample(group.inputs, len(rows), settings, seed=self._seed(number, len(groups)))
+            rollout = self._sampler.sample(
+                group.inputs, len(rows), settings, seed=self._seed(number, len(groups)), prefix=self._prefix
+            )
             for row, ids, mask, scores in zip(
                 rows.tolist(), rollout.completions, rollout.mask, rollout.log_probabilities, strict=True
             ):
@@ -368,7 +375,8 @@ class GroupTrainer(GRPOTrainer):
         with self.compute_loss_context_manager():
             for rows, group in split_batch(batch):
                 own = _rows(targets, rows, group.mask.shape[1])
-                seen.append((accumulate_gradients(bare, group, own, settings), group, own))
+                prefix, self._prefix = self._prefix, None  # of the rollout before: no step was taken since
+                seen.append((accumulate_gradients(bare, group, own, settings, prefix=prefix), group, own))
         self._note_losses(seen, settings)
         return sum(result.loss for result, _, _ in seen)
 

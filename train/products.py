@@ -1,4 +1,8 @@
-"""Products with frozen weights on the CPU by oneDNN, which takes less time than torch's own choice (MKL)."""
+"""Linear layers with frozen weights on the CPU, with or without a LoRA adapter in training, in less time.
+
+The products with frozen weights are oneDNN's, in place of torch's own choice (MKL). An adapter's thin products are
+NumPy's on one thread: to wake a second one takes longer than they do. Both are exact to rounding.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from dermiq.vlm.fast import onednn
+from dermiq.vlm.fast import by_numpy, is_lora, one_blas_thread, onednn
 
 
 class _Frozen(torch.autograd.Function):
@@ -29,13 +33,47 @@ class _Frozen(torch.autograd.Function):
         return onednn(gradients[0].contiguous(), weight.t()), None, None
 
 
+class _Adapted(torch.autograd.Function):
+    """x -> x W^T + b + s (x A^T) B^T, where A (r, I) and B (O, r) learn: LoRA (arXiv:2106.09685, equation 3).
+
+    As one function it passes over the output once for the adapter, where PEFT's layers scale and add by passes of
+    their own, forth and back, and it keeps nothing but x and the (n, r) numbers between A and B.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, lora_a: Tensor, lora_b: Tensor, scale: float
+    ) -> Tensor:
+        a, b, rows = lora_a.detach(), lora_b.detach(), x.detach().flatten(0, -2)
+        y = onednn(rows, weight, bias)
+        low = by_numpy(rows, a.t())
+        y += by_numpy(low, (b * scale).t())
+        ctx.save_for_backward(x, weight, a, b, low)
+        ctx.scale = scale
+        return y.view(*x.shape[:-1], -1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, None, None, Tensor, Tensor, None]:
+        x, weight, a, b, low = ctx.saved_tensors
+        rows, at_y = x.detach().flatten(0, -2), gradients[0].flatten(0, -2).contiguous()
+        at_low = by_numpy(at_y, b * ctx.scale)
+        at_x = None
+        if ctx.needs_input_grad[0]:
+            at_x = onednn(at_y, weight.t())
+            at_x += by_numpy(at_low, a)
+            at_x = at_x.view(x.shape)
+        return at_x, None, None, by_numpy(at_low.t(), rows), by_numpy(at_y.t(), low * ctx.scale), None
+
+
 @contextlib.contextmanager
 def frozen_products(model: nn.Module) -> Iterator[None]:
-    """Within it, the frozen linear layers in fp32 on the CPU compute so; all others as ever."""
-    layers = [module for module in model.modules() if type(module) is nn.Linear]  # no quantised one, no adapter
-    changed = [layer for layer in layers if torch.backends.mkldnn.is_available() and _is_frozen(layer)]
-    for layer in changed:
-        layer.forward = partial(_forward, layer)  # type: ignore[method-assign]  # taken back below
+    """Within it, linear layers whose weights are frozen, in fp32 on the CPU, compute so; all others as ever."""
+    changed = _replacements(model)
+    if changed:
+        one_blas_thread()
+    for layer, forward in changed.items():
+        layer.forward = forward  # taken back below
     try:
         yield
     finally:
@@ -43,8 +81,26 @@ def frozen_products(model: nn.Module) -> Iterator[None]:
             del layer.forward
 
 
-def _forward(layer: nn.Linear, x: Tensor) -> Tensor:
+def _replacements(model: nn.Module) -> dict[nn.Module, Any]:
+    if not torch.backends.mkldnn.is_available() or torch.is_autocast_enabled("cpu"):
+        return {}
+    found: dict[nn.Module, Any] = {}
+    for layer in model.modules():
+        if type(layer) is nn.Linear and _is_frozen(layer):  # no quantised one, no adapter's own
+            found[layer] = partial(_frozen, layer)
+        elif (name := _adapter(layer)) is not None:
+            found[layer] = partial(_adapted, layer, name)
+    return found
+
+
+def _frozen(layer: nn.Linear, x: Tensor) -> Tensor:
     result: Tensor = _Frozen.apply(x, layer.weight, layer.bias)
+    return result
+
+
+def _adapted(layer: Any, name: str, x: Tensor) -> Tensor:
+    base, a, b = layer.base_layer, layer.lora_A[name].weight, layer.lora_B[name].weight
+    result: Tensor = _Adapted.apply(x, base.weight, base.bias, a, b, layer.scaling[name])
     return result
 
 
@@ -54,3 +110,17 @@ def _is_frozen(layer: nn.Linear) -> bool:
     weight = layer.weight
     has_gaps = not (weight.is_contiguous() or weight.t().is_contiguous())
     return weight.device.type == "cpu" and weight.dtype is torch.float32 and not has_gaps
+
+
+def _adapter(layer: Any) -> str | None:
+    """The one adapter that is active on a PEFT layer, where it is plain LoRA in fp32 on frozen weights."""
+    if not is_lora(layer) or layer.disable_adapters or not _is_frozen(layer.base_layer):
+        return None
+    names = [name for name in layer.active_adapters if name in layer.lora_A]
+    if len(names) != 1:
+        return None
+    (name,) = names
+    dropout = layer.lora_dropout[name]
+    weights = (layer.lora_A[name].weight, layer.lora_B[name].weight)
+    drops = isinstance(dropout, nn.Dropout) and dropout.p > 0 and dropout.training
+    return None if drops or any(w.dtype is not torch.float32 for w in weights) else name

@@ -22,10 +22,10 @@ from torch.nn import functional as F
 from transformers import DynamicCache
 
 from dermiq.errors import ModelError
-from dermiq.vlm.fast import FastDecoder
+from dermiq.vlm.fast import FastCache, FastDecoder
 from dermiq.vlm.prompt_inputs import Prompt
 from train.memory import release
-from train.prefix import Group, Policy
+from train.prefix import Group, Policy, Prefix
 
 if TYPE_CHECKING:
     from dermiq.vlm.load import VLM
@@ -94,7 +94,8 @@ class Sampler:
         )
         self._trains_weights |= any(p.requires_grad for p in base.get_output_embeddings().parameters())
         if fast and FastDecoder.supports(base, adapters=True):
-            self._decoder = FastDecoder(base, share=not self._trains_weights)
+            trains = any(p.requires_grad for p in base.parameters())
+            self._decoder = FastDecoder(base, share=not self._trains_weights, trains=trains)
             release()  # the weights that were laid out anew
 
     @property
@@ -113,16 +114,30 @@ class Sampler:
             parameter.data = parameter.data.contiguous()
 
     @torch.no_grad()
-    def sample(self, inputs: Mapping[str, Tensor], count: int, settings: SamplingSettings, *, seed: int) -> Rollout:
-        """`count` completions of one prompt, (1, P) unpadded. The same seed gives the same completions."""
+    def sample(
+        self,
+        inputs: Mapping[str, Tensor],
+        count: int,
+        settings: SamplingSettings,
+        *,
+        seed: int,
+        prefix: Prefix | None = None,
+    ) -> Rollout:
+        """`count` completions of one prompt, (1, P) unpadded. The same seed gives the same completions.
+
+        `prefix`: the prompt as the model has read it already; only for the lean decoder (`is_fast`).
+        """
         with _evaluating(self.model):
-            policy = Policy(self.model)
-            prompt = policy.prompt_inputs(inputs)
-            decoding: _Decoding = (
-                _Plain(policy, prompt, count)
-                if self._decoder is None
-                else _Fast(self._decoder, prompt, count, room=settings.max_new_tokens)
-            )
+            decoding: _Decoding
+            if prefix is not None:
+                assert self._decoder is not None
+                decoding = _Fast.behind(self._decoder, prefix, count, room=settings.max_new_tokens)
+            elif self._decoder is not None:
+                prompt = Policy(self.model).prompt_inputs(inputs)
+                decoding = _Fast.read(self._decoder, prompt, count, room=settings.max_new_tokens)
+            else:
+                policy = Policy(self.model)
+                decoding = _Plain(policy, policy.prompt_inputs(inputs), count)
             return _decode(decoding, count, settings, seed)
 
 
@@ -216,13 +231,22 @@ class _Plain:
 class _Fast:
     """The lean decoder."""
 
-    def __init__(self, decoder: FastDecoder, inputs: Mapping[str, Tensor], rows: int, *, room: int) -> None:
-        self.decoder = decoder
+    def __init__(self, decoder: FastDecoder, hidden: Tensor, cache: FastCache) -> None:
+        """`hidden` (1, D) predicts the first token of all rows of the cache."""
+        self.decoder, self.cache = decoder, cache
+        self.first = decoder.logits(hidden)
+
+    @classmethod
+    def read(cls, decoder: FastDecoder, inputs: Mapping[str, Tensor], rows: int, *, room: int) -> _Fast:
         ids = tuple(inputs["input_ids"][0].tolist())
-        prefix = decoder.new_cache(len(ids))
-        hidden = decoder.forward(decoder.embed(Prompt(ids, inputs, image_end=0)), prefix)
-        self.first = decoder.logits(hidden[-1:])
-        self.cache = prefix.expanded(rows, room=room)
+        cache = decoder.new_cache(len(ids))
+        hidden = decoder.forward(decoder.embed(Prompt(ids, inputs, image_end=0)), cache)
+        return cls(decoder, hidden[-1:], cache.expanded(rows, room=room))
+
+    @classmethod
+    def behind(cls, decoder: FastDecoder, prefix: Prefix, rows: int, *, room: int) -> _Fast:
+        cache = decoder.cache_behind(torch.cat(prefix.keys), torch.cat(prefix.values), rows, room=room)
+        return cls(decoder, prefix.last[0], cache)
 
     def step(self, tokens: Tensor) -> Tensor:
         return self.decoder.logits(self.decoder.forward(F.embedding(tokens, self.decoder.embedding), self.cache))

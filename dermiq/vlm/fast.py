@@ -3,9 +3,9 @@
 The library's decoding step spends most of its time outside the matrix products: growing the cache by copying it,
 rotary tables, small kernels, Python. Here weights are stored transposed and contiguous (for one row `x @ w_t` is
 faster than `F.linear`), q/k/v are one product, the cache is allocated ahead, rotary angles are
-complex numbers computed once, and grouped query heads are attended to as if they were successive queries. Logits
-equal the plain model's to rounding. A LoRA adapter in training stays beside its weights, as two thin products. Knows no
-text and no sampling.
+complex numbers computed once, grouped query heads are attended to as if they were successive queries, and rows that
+share a prompt read its keys and values once. Logits equal the plain model's to rounding. A LoRA adapter in training
+stays beside its weights, as two thin products. Knows no text and no sampling.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+import numpy as np
 import threadpoolctl
 import torch
 from torch import Tensor, nn
@@ -30,10 +31,14 @@ _REBOUND = ("o_proj", "gate_proj", "up_proj", "down_proj")  # layers whose weigh
 class Product:
     """x -> x @ W of linear layers side by side, and the low-rank part of the LoRA adapters that are active on them."""
 
-    def __init__(self, *linears: Any, heads: Sequence[int] = ()) -> None:
-        """`heads` of the linears whose outputs are rotated; their columns are paired for complex numbers."""
+    def __init__(self, *linears: Any, heads: Sequence[int] = (), by_outputs: bool = False) -> None:
+        """`heads` of the linears whose outputs are rotated; their columns are paired for complex numbers.
+
+        With `by_outputs` the matrix lies in memory as the linears' weights do, output by output.
+        """
         self.linears, self.heads = linears, (*heads, *[0] * (len(linears) - len(heads)))
-        self.matrix = torch.cat([_paired(w.weight, h) for w, h in self._pairs]).t().contiguous()  # (I, O)
+        matrix = torch.cat([_paired(w.weight, h) for w, h in self._pairs]).t()  # (I, O)
+        self.matrix = matrix if by_outputs else matrix.contiguous()
         self._shape: tuple[tuple[int, int], ...] = ()  # where each adapter begins, and its rank
         self.refresh_adapters()
 
@@ -47,18 +52,25 @@ class Product:
         if onto is not None:
             y += onto
         if self.low_rank is not None:
-            y += _by_numpy(_by_numpy(x, self.low_rank[0]), self.low_rank[1])
+            y += by_numpy(by_numpy(x, self.low_rank[0]), self.low_rank[1])
         return y
+
+    @property
+    def _columns(self) -> list[Tensor]:
+        """Of each linear, (I, O)."""
+        return list(self.matrix.split([linear.weight.shape[0] for linear in self.linears], dim=1))
+
+    def share(self) -> None:
+        """Let the linears' weights be views of the matrix, which frees their own storage."""
+        for linear, columns in zip(self.linears, self._columns, strict=True):
+            linear.weight.data = columns.t()
 
     @torch.no_grad()
     def refresh(self) -> None:
         """Follow weights that were trained. What is shared with the model follows by itself."""
-        start = 0
-        for linear, heads in self._pairs:
-            columns = self.matrix[:, start : start + linear.weight.shape[0]]
+        for (linear, heads), columns in zip(self._pairs, self._columns, strict=True):
             if linear.weight.data_ptr() != columns.data_ptr():
                 columns.copy_(_paired(linear.weight, heads).t())
-            start += columns.shape[1]
 
     @torch.no_grad()
     def refresh_adapters(self) -> None:
@@ -91,7 +103,7 @@ def _times(x: Tensor, matrix: Tensor) -> Tensor:
     processors, and reads the weights as they lie.
     """
     if len(x) == 1:
-        return _by_numpy(x, matrix)
+        return by_numpy(x, matrix)
     if torch.backends.mkldnn.is_available():
         return onednn(x, matrix.t())
     return x @ matrix
@@ -104,7 +116,7 @@ def onednn(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return product
 
 
-def _by_numpy(x: Tensor, matrix: Tensor) -> Tensor:
+def by_numpy(x: Tensor, matrix: Tensor) -> Tensor:
     """Also best for thin matrices, which no second thread makes faster."""
     return torch.from_numpy(x.numpy() @ matrix.numpy())
 
@@ -142,22 +154,32 @@ class _Layer:
     qkv: Product
     out: Product
     norm_mlp: Tensor
-    gate: Product
-    up: Product
+    gate_up: Product
     down: Product
 
     @property
     def products(self) -> tuple[Product, ...]:
-        return self.qkv, self.out, self.gate, self.up, self.down
+        return self.qkv, self.out, self.gate_up, self.down
 
 
 class FastCache:
     """Keys and values of `rows` equal-length rows, with room to grow."""
 
-    def __init__(self, layers: int, rows: int, heads: int, dim: int, capacity: int) -> None:
+    def __init__(
+        self,
+        layers: int,
+        rows: int,
+        heads: int,
+        dim: int,
+        capacity: int,
+        prefix: tuple[Tensor, Tensor] | None = None,
+    ) -> None:
+        """Behind the keys and values of a `prefix`, each (layers, heads, P, dim), that all rows share."""
         self.keys = torch.empty(layers, rows, heads, capacity, dim)
         self.values = torch.empty(layers, rows, heads, capacity, dim)
-        self.length = 0
+        self.prefix = prefix
+        self.start = prefix[0].shape[2] if prefix is not None else 0  # where the rows' own tokens begin
+        self.length = self.start
 
     @property
     def rows(self) -> int:
@@ -165,20 +187,17 @@ class FastCache:
 
     def reserve(self, tokens: int) -> None:
         """Make room for `tokens` more."""
-        needed = self.length + tokens
+        needed = self.length - self.start + tokens
         if needed > self.keys.shape[3]:
             extra = needed - self.keys.shape[3] + _GROWTH
             self.keys = F.pad(self.keys, (0, 0, 0, extra))
             self.values = F.pad(self.values, (0, 0, 0, extra))
 
     def expanded(self, rows: int, *, room: int) -> FastCache:
-        """A copy of a one-row cache with `rows` equal rows and room for `room` more tokens."""
+        """`rows` rows behind what this one-row cache holds, which must stay; with room for `room` tokens each."""
         layers, _, heads, _, dim = self.keys.shape
-        copy = FastCache(layers, rows, heads, dim, self.length + room)
-        copy.keys[:, :, :, : self.length] = self.keys[:, :, :, : self.length]
-        copy.values[:, :, :, : self.length] = self.values[:, :, :, : self.length]
-        copy.length = self.length
-        return copy
+        prefix = self.keys[:, 0, :, : self.length], self.values[:, 0, :, : self.length]
+        return FastCache(layers, rows, heads, dim, room, prefix)
 
     def keep(self, rows: Tensor) -> None:
         """Drop all rows but these."""
@@ -188,8 +207,12 @@ class FastCache:
 class FastDecoder:
     """The text backbone's weights, laid out for decoding. Shares what it can with the model's own parameters."""
 
-    def __init__(self, model: Any, *, share: bool = True) -> None:
-        """With `share` the model's o, gate, up, down and head weights become views of this decoder's (same values)."""
+    def __init__(self, model: Any, *, share: bool = True, trains: bool = False) -> None:
+        """With `share` the model's o, gate, up, down and head weights become views of this decoder's (same values).
+
+        With `trains` gate and up, which are one product, lie one after the other in memory, so that each can be read by
+        oneDNN (`train.products`). That takes a single row half as long again, so else they lie side by side.
+        """
         one_blas_thread()
         text = model.model.language_model
         config = text.config
@@ -202,7 +225,7 @@ class FastDecoder:
             rebound = _REBOUND if model.lm_head.weight is not text.embed_tokens.weight else (*_REBOUND, "embed_tokens")
             if share:
                 _release_file(text, rebound)
-            self.layers = [self._layer(layer, share=share) for layer in text.layers]
+            self.layers = [self._layer(layer, share=share, trains=trains) for layer in text.layers]
             self.norm = text.norm.weight.detach()
             self.head = model.lm_head.weight.detach().t().contiguous()  # (D, V)
             if share:  # and the embedding, where the two are one
@@ -224,31 +247,26 @@ class FastDecoder:
         linear = [module for name, module in text.named_modules() if name.endswith("_proj")]
         return (
             all(p.device.type in ("cpu", "meta") and p.dtype is torch.float32 for p in model.parameters())
-            and all(
-                (_is_linear(module) or (adapters and _is_lora(module))) and module.bias is None for module in linear
-            )
+            and all((_is_linear(module) or (adapters and is_lora(module))) and module.bias is None for module in linear)
             and type(model.lm_head) is nn.Linear
             and model.lm_head.bias is None
             and config.hidden_act == "silu"
             and config.rope_parameters.get("rope_type", "default") in ("default", "linear", "llama3")
         )
 
-    def _layer(self, layer: Any, *, share: bool) -> _Layer:
+    def _layer(self, layer: Any, *, share: bool, trains: bool) -> _Layer:
         attention, mlp = layer.self_attn, layer.mlp
         packed = _Layer(
             norm_in=layer.input_layernorm.weight.detach(),
             qkv=Product(attention.q_proj, attention.k_proj, attention.v_proj, heads=(self.heads, self.kv_heads)),
             out=Product(attention.o_proj),
             norm_mlp=layer.post_attention_layernorm.weight.detach(),
-            gate=Product(mlp.gate_proj),
-            up=Product(mlp.up_proj),
+            gate_up=Product(mlp.gate_proj, mlp.up_proj, by_outputs=trains),
             down=Product(mlp.down_proj),
         )
-        if share:  # rebinding the parameters frees their own storage
-            attention.o_proj.weight.data = packed.out.matrix.t()
-            mlp.gate_proj.weight.data = packed.gate.matrix.t()
-            mlp.up_proj.weight.data = packed.up.matrix.t()
-            mlp.down_proj.weight.data = packed.down.matrix.t()
+        if share:
+            for product in (packed.out, packed.gate_up, packed.down):
+                product.share()
         return packed
 
     @torch.no_grad()
@@ -269,6 +287,12 @@ class FastDecoder:
 
     def new_cache(self, capacity: int, *, rows: int = 1) -> FastCache:
         return FastCache(len(self.layers), rows, self.kv_heads, self.dim, capacity)
+
+    def cache_behind(self, keys: Tensor, values: Tensor, rows: int, *, room: int) -> FastCache:
+        """`rows` rows with room for `room` tokens each, behind a prompt that the plain model has read: its rotated keys
+        and its values, (layers, heads, P, dim)."""
+        keys = keys.unflatten(-1, (2, -1)).transpose(-1, -2).flatten(-2)  # paired, as this decoder's are
+        return FastCache(len(self.layers), rows, self.kv_heads, self.dim, room, (keys, values))
 
     def embed(self, prompt: Prompt) -> Tensor:
         """(T, D): token embeddings with the image features in their places."""
@@ -292,6 +316,8 @@ class FastDecoder:
         rows, start = cache.rows, cache.length
         count = x.shape[0] // rows
         end = start + count
+        if cache.prefix is not None and count > 1:
+            raise ValueError("Rows behind a shared prefix grow by one token at a time.")
         if end > len(self.angles):
             raise ValueError(f"{end} tokens are more than the {len(self.angles)} that this model can tell apart.")
         cache.reserve(count)
@@ -306,13 +332,17 @@ class FastDecoder:
             qkv = layer.qkv(F.rms_norm(x, shape, layer.norm_in, self.eps))
             pairs = torch.view_as_complex(qkv[:, :split].view(rows * count, rotated, -1, 2))
             turned = torch.view_as_real(pairs * turn).view(rows, count, rotated, self.dim)
-            keys, values = cache.keys[index], cache.values[index]
-            keys[:, :, start:end] = turned[:, :, self.heads :].transpose(1, 2)
-            values[:, :, start:end] = qkv[:, split:].view(rows, count, self.kv_heads, self.dim).transpose(1, 2)
-            attended = self._attend(turned[:, :, : self.heads], keys[:, :, :end], values[:, :, :end], mask)
+            keys, values = cache.keys[index, :, :, : end - cache.start], cache.values[index, :, :, : end - cache.start]
+            keys[:, :, start - cache.start :] = turned[:, :, self.heads :].transpose(1, 2)
+            values[:, :, start - cache.start :] = qkv[:, split:].view(rows, count, self.kv_heads, -1).transpose(1, 2)
+            queries = turned[:, :, : self.heads]
+            if cache.prefix is None:
+                attended = self._attend(queries, keys, values, mask)
+            else:
+                attended = _attend_behind(queries, cache.prefix[0][index], cache.prefix[1][index], keys, values)
             x = layer.out(attended, onto=x)
-            normed = F.rms_norm(x, shape, layer.norm_mlp, self.eps)
-            x = layer.down(F.silu(layer.gate(normed)).mul_(layer.up(normed)), onto=x)
+            gate, up = layer.gate_up(F.rms_norm(x, shape, layer.norm_mlp, self.eps)).chunk(2, dim=-1)
+            x = layer.down(F.silu(gate).mul_(up), onto=x)
         cache.length = end
         return F.rms_norm(x, shape, self.norm, self.eps)
 
@@ -339,11 +369,33 @@ class FastDecoder:
         return self.logits(self.forward(F.embedding(ids, self.embedding), cache))
 
 
+def _attend_behind(queries: Tensor, prompt_keys: Tensor, prompt_values: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """(rows, 1, H, d) queries on a prompt (K, P, d) that all rows share, and on their own (rows, K, t, d) ->
+    (rows, H * d).
+
+    The rows' queries on the prompt are one product a key head, so that its keys and values are read once, not once a
+    row (as in Hydragen, arXiv:2402.05099; here one softmax runs over both scores). By NumPy: no second thread is woken.
+    """
+    rows, _, heads, dim = queries.shape
+    groups, length, _ = prompt_keys.shape
+    own = queries.reshape(rows, groups, heads // groups, dim).numpy() * np.float32(dim**-0.5)
+    joined = own.swapaxes(0, 1).reshape(groups, -1, dim)
+    on_prompt = joined @ prompt_keys.numpy().swapaxes(1, 2)
+    on_own = own @ keys.numpy().swapaxes(2, 3)
+    scores = np.concatenate([on_prompt.reshape(groups, rows, -1, length).swapaxes(0, 1), on_own], axis=-1)
+    scores -= scores.max(axis=-1, keepdims=True)
+    np.exp(scores, out=scores)
+    scores /= scores.sum(axis=-1, keepdims=True)
+    mixed = scores[..., :length].swapaxes(0, 1).reshape(groups, -1, length) @ prompt_values.numpy()
+    mixed = mixed.reshape(groups, rows, -1, dim).swapaxes(0, 1) + scores[..., length:] @ values.numpy()
+    return torch.from_numpy(mixed.reshape(rows, heads * dim))
+
+
 def _is_linear(module: nn.Module) -> bool:
     return type(module) is nn.Linear
 
 
-def _is_lora(module: Any) -> bool:
+def is_lora(module: Any) -> bool:
     """Low-rank matrices beside a plain linear layer, and nothing else: no DoRA, no bias of their own, not merged."""
     from peft.tuners.lora.layer import Linear as LoraLinear
 
