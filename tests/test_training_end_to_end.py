@@ -153,8 +153,11 @@ def test_from_the_form_to_a_better_model(
         page.until(lambda: page.all(".dq-ready"), "the consultation is loaded")
         page.click('#dq-head [data-event="use"][data-text^="checkpoint-"]')
         head(page, "answers in the consultation")
-        page.open_tab("Consult")
         page.until(lambda: "mine" in page.text(".dq-bar"), "the bar names the run")
+        _duplicate_to_its_end(page, app)
+        page.click('#dq-head [data-event="use"][data-text="final"]')
+        page.until(lambda: "short" in page.text(".dq-bar"), "the bar names the other run")
+        page.open_tab("Consult")
         page.upload(melanoma)
         page.ask("What is this lesion, and why?")
         assert page.text(".dq-chat .dq-answer")
@@ -178,6 +181,23 @@ def _goes_on(page: Page, app: App) -> None:
     ended = runs.load_run(app.root / "mine").status.step
     page.click('#dq-head [data-event="resume"]')
     page.until(lambda: points(page) > ended, "it goes on from there")
+
+
+def _duplicate_to_its_end(page: Page, app: App) -> None:
+    """The run's options again, but for one step."""
+    page.click('#dq-head [data-event="duplicate"]')
+    page.until(lambda: page.one("#dqf-steps").get_attribute("value") == "500", "the form has the run's options")
+    _fill(page, "#dqf-steps", "1")
+    _fill(page, "#dqf-name", "short")
+    page.click('#dq-form [data-event="start"]')
+    head(page, "Started short")
+    page.until(lambda: runs.load_run(app.root / "short").status.state == "finished", "the run ends by itself")
+
+
+def _fill(page: Page, where: str, text: str) -> None:
+    field = page.one(where)
+    field.clear()
+    field.send_keys(text)
 
 
 def _start(page: Page) -> None:

@@ -35,7 +35,7 @@ from trl.trainer.utils import RepeatSampler, split_pixel_values_by_grid, split_t
 from dermiq.errors import ModelError
 from train.advantages import AdvantageSettings, collapse_rate, combine, estimate
 from train.group_loss import GroupLoss, accumulate_gradients, log_probabilities, read_prompt
-from train.memory import map_large_blocks, release
+from train.memory import map_large_blocks, release, trim
 from train.policy_loss import LossSettings, Normaliser, Targets, token_weights
 from train.prefix import Group, Prefix, reference, split_batch
 from train.rewards import completion_text, read_findings
@@ -197,7 +197,8 @@ class GroupTrainer(GRPOTrainer):
                 completions[row] = ids[mask].tolist()
                 kept[row, : len(scores)] = scores.cpu()
         self._sampled = kept.to(self.accelerator.device) if self._asks_for_old_policy else None
-        release()  # what sampling took, so that it does not add to what the loss takes
+        give_back = trim if self._sampler.is_fast else release  # to look for cycles takes a third of a second
+        give_back()  # what sampling took, so that it does not add to what the loss takes
         return completions, None
 
     @property
