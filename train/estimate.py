@@ -166,19 +166,20 @@ def _sampling(model: Any, shape: Shape, device: str) -> Iterator[Part]:
         return
     base = model.get_base_model() if hasattr(model, "peft_config") else model
     text = base.config.get_text_config(decoder=True)
-    rows = shape.sampled
-    tokens = (rows + 1) * shape.prompt + rows * shape.completion
+    from dermiq.vlm.fast import FastDecoder
+
+    rows, fast = shape.sampled, device == "cpu" and FastDecoder.supports(base, adapters=True)
+    tokens = (
+        1 if fast else rows + 1
+    ) * shape.prompt + rows * shape.completion  # the lean decoder's rows share a prompt
     why = f"keys and values of {rows} completions of {shape.completion} tokens behind {shape.prompt}"
     yield Part("cache", tokens * _key_value_bytes(text) * base.dtype.itemsize, _SAMPLING, why)
     # logits, scores, probabilities in float32, the distribution function and its scaled copy in float64
     yield Part("choice", rows * text.vocab_size * 28, _SAMPLING, f"over {text.vocab_size} tokens, for each row")
-    if device == "cpu" and not hasattr(model, "peft_config"):
-        from dermiq.vlm.fast import FastDecoder
-
-        if FastDecoder.supports(base, adapters=True):
-            count = sum(p.numel() for n, p in base.named_parameters() if "vision" not in n)
-            when = _ALWAYS if shape.shared else _SAMPLING  # GRPO samples again, DPO does not
-            yield Part("decoder", 4 * count, when, "a copy of the language model, laid out for sampling")
+    if fast and not hasattr(model, "peft_config"):
+        count = sum(p.numel() for n, p in base.named_parameters() if "vision" not in n)
+        when = _ALWAYS if shape.shared else _SAMPLING  # GRPO samples again, DPO does not
+        yield Part("decoder", 4 * count, when, "a copy of the language model, laid out for sampling")
 
 
 def _learning(model: Any, config: StageConfig, shape: Shape, device: str, free: int | None) -> Iterator[Part]:

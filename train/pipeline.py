@@ -10,6 +10,7 @@ killed goes on when the same command is given again; what is finished is kept.
 
 from __future__ import annotations
 
+import math
 import os
 import statistics
 import sys
@@ -116,11 +117,16 @@ def _begun(config: StageConfig, name: str, root: Path) -> runs.Run:
 # --- what it came to --------------------------------------------------------------------
 
 
-def thirds(lines: Sequence[Mapping[str, Any]], figure: str) -> tuple[float, float] | None:
-    """Mean of a figure over the first and over the last third of its logged lines; None with fewer than three."""
+def thirds(lines: Sequence[Mapping[str, Any]], figure: str) -> tuple[float, float, float] | None:
+    """Mean of a figure over the first and over the last third of its logged lines, and the standard error of their
+    difference, as of lines that do not depend on each other; None with fewer than six lines."""
     values = [float(line[figure]) for line in lines if line.get(figure) is not None]
     third = len(values) // 3
-    return (statistics.fmean(values[:third]), statistics.fmean(values[-third:])) if third else None
+    if third < 2:
+        return None
+    first, last = values[:third], values[-third:]
+    error = math.sqrt((statistics.variance(first) + statistics.variance(last)) / third)
+    return statistics.fmean(first), statistics.fmean(last), error
 
 
 def summary(run: runs.Run) -> str:
@@ -130,11 +136,12 @@ def summary(run: runs.Run) -> str:
     seconds = sum(
         float(line.get("seconds_per_step", 0)) * (b - a) for line, (a, b) in zip(lines, pairwise(steps), strict=True)
     )
-    text = [f"{run.stage}: {run.status.step} steps, {seconds / 60:.0f} min", f"{'':36}first third  last third"]
+    text = [f"{run.stage}: {run.status.step} steps, {seconds / 60:.0f} min"]
+    text.append(f"{'':36}first third  last third  standard error of the difference")
     for figure in _named(lines, FIGURES[run.stage]):
         found = thirds(lines, figure)
         if found:
-            text.append(f"  {figure:<34}{found[0]:>11.3f} {found[1]:>11.3f}")
+            text.append(f"  {figure:<34}{found[0]:>11.3f} {found[1]:>11.3f} {found[2]:>11.3f}")
     return "\n".join(text)
 
 
