@@ -19,7 +19,7 @@ from tests.tiny import FAMILIES, save_tiny, tiny
 from train import estimate, options, runs, stage, work
 from train.estimate import Trace, estimate_run, refuse
 from train.grpo import GRPOConfig
-from train.prefix import Policy, Prefix
+from train.prefix import Policy, Prefix, keys_stay_grouped
 from train.run_folder import read_json
 from train.sft import SFTConfig
 from train.stage import StageConfig
@@ -60,13 +60,17 @@ def test_what_is_kept_for_the_backward_pass_is_counted_without_weights(family: s
     padding[0, :3] = 0
     decoder = real.get_base_model().get_decoder()
     whole = kept_by(real, lambda: decoder(inputs_embeds=inputs, attention_mask=padding, use_cache=False))
-    trace = Trace(bare, checkpointed=False)
+    trace = Trace(bare, "cpu", checkpointed=False)
     assert trace.whole(2, 50) == pytest.approx(whole, rel=0.03)
     read = [torch.randn(1, 2, 30, 16, requires_grad=True) for _ in range(4)]
     prefix = Prefix(tuple(read[:2]), tuple(read[2:]), torch.randn(1, 1, 64, requires_grad=True), 30, 30)
-    behind = kept_by(real, lambda: Policy(real).hidden(prefix, torch.full((3, 20), 5)))
+    with keys_stay_grouped(torch.device("cpu")):
+        behind = kept_by(real, lambda: Policy(real).hidden(prefix, torch.full((3, 20), 5)))
     assert trace.behind(3, 30, 20) == pytest.approx(behind, rel=0.03)
-    assert Trace(bare, checkpointed=True).whole(2, 50) < 0.7 * whole
+    elsewhere = kept_by(real, lambda: Policy(real).hidden(prefix, torch.full((3, 20), 5)))
+    assert behind < elsewhere
+    assert Trace(bare, "cuda", checkpointed=False).behind(3, 30, 20) == pytest.approx(elsewhere, rel=0.03)
+    assert Trace(bare, "cpu", checkpointed=True).whole(2, 50) < 0.7 * whole
 
 
 def large_enough(folder: Path) -> dict[str, Any]:

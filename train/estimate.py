@@ -193,7 +193,7 @@ def _learning(model: Any, config: StageConfig, shape: Shape, device: str, free: 
         import torch
 
         model.to(torch.bfloat16)  # as autocast computes
-    trace = Trace(model, checkpointed=config.gradient_checkpointing)
+    trace = Trace(model, device, checkpointed=config.gradient_checkpointing)
     again = ", computed twice" if config.gradient_checkpointing else ""
     if not shape.shared:
         length, rows = shape.prompt + shape.completion, shape.rows
@@ -222,8 +222,9 @@ class Trace:
     all tensors that autograd saves. Attention is taken to be fused: it keeps its inputs and its output.
     """
 
-    def __init__(self, model: Any, *, checkpointed: bool) -> None:
-        self._model, self._checkpointed = model.train(), checkpointed
+    def __init__(self, model: Any, device: str, *, checkpointed: bool) -> None:
+        """`model` is on the meta device, and will be on `device`."""
+        self._model, self._device, self._checkpointed = model.train(), device, checkpointed
         base = model.get_base_model() if hasattr(model, "peft_config") else model
         self._base, self._text = base, base.config.get_text_config(decoder=True)
 
@@ -242,7 +243,7 @@ class Trace:
         """Bytes of `rows` completions behind a prompt that was read before."""
         import torch
 
-        from train.prefix import Policy, Prefix
+        from train.prefix import Policy, Prefix, keys_stay_grouped
 
         text, dtype, layers = self._text, self._base.dtype, self._text.num_hidden_layers
         heads = text.num_attention_heads
@@ -255,7 +256,8 @@ class Trace:
             prefix = Prefix(tuple(read[:layers]), tuple(read[layers:]), last, prompt, prompt)
             return Policy(self._model).hidden(prefix, torch.zeros(rows, tokens, dtype=torch.long, device="meta"))
 
-        return self._counted(forward, rows * tokens)
+        with keys_stay_grouped(torch.device(self._device)):
+            return self._counted(forward, rows * tokens)
 
     def _counted(self, forward: Callable[[], Any], tokens: int) -> int:
         import torch

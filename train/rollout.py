@@ -111,7 +111,9 @@ class Sampler:
         """Lay the shared weights out as they were: only then can the whole model be saved. Sampling ends."""
         self._decoder = None
         for parameter in self.model.parameters():
-            parameter.data = parameter.data.contiguous()
+            data = parameter.data
+            is_slice = data.untyped_storage().nbytes() > data.nbytes
+            parameter.data = data.clone(memory_format=torch.contiguous_format) if is_slice else data.contiguous()
 
     @torch.no_grad()
     def sample(

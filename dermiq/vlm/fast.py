@@ -24,27 +24,21 @@ from torch.nn import functional as F
 from dermiq.vlm.prompt_inputs import Prompt
 
 MAX_POSITIONS = 32_768
+ONE_THREAD = 3_000_000  # multiplications: eight rows through an attention's output, 576 x 576
 _GROWTH = 512  # tokens by which a full cache grows
-_REBOUND = ("o_proj", "gate_proj", "up_proj", "down_proj")  # layers whose weights become views of a shared decoder's
+_REBOUND = "_proj"  # in the names of the layers whose weights become views of a shared decoder's
 
 
 class Product:
     """x -> x @ W of linear layers side by side, and the low-rank part of the LoRA adapters that are active on them."""
 
-    def __init__(self, *linears: Any, heads: Sequence[int] = (), by_outputs: bool = False) -> None:
-        """`heads` of the linears whose outputs are rotated; their columns are paired for complex numbers.
-
-        With `by_outputs` the matrix lies in memory as the linears' weights do, output by output.
-        """
-        self.linears, self.heads = linears, (*heads, *[0] * (len(linears) - len(heads)))
-        matrix = torch.cat([_paired(w.weight, h) for w, h in self._pairs]).t()  # (I, O)
+    def __init__(self, *linears: Any, by_outputs: bool = False) -> None:
+        """With `by_outputs` the matrix lies in memory as the linears' weights do, output by output."""
+        self.linears = linears
+        matrix = torch.cat([linear.weight.detach() for linear in linears]).t()  # (I, O)
         self.matrix = matrix if by_outputs else matrix.contiguous()
         self._shape: tuple[tuple[int, int], ...] = ()  # where each adapter begins, and its rank
         self.refresh_adapters()
-
-    @property
-    def _pairs(self) -> list[tuple[Any, int]]:
-        return list(zip(self.linears, self.heads, strict=True))
 
     def __call__(self, x: Tensor, onto: Tensor | None = None) -> Tensor:
         """(n, I) -> (n, O), added to `onto`."""
@@ -68,41 +62,41 @@ class Product:
     @torch.no_grad()
     def refresh(self) -> None:
         """Follow weights that were trained. What is shared with the model follows by itself."""
-        for (linear, heads), columns in zip(self._pairs, self._columns, strict=True):
+        for linear, columns in zip(self.linears, self._columns, strict=True):
             if linear.weight.data_ptr() != columns.data_ptr():
-                columns.copy_(_paired(linear.weight, heads).t())
+                columns.copy_(linear.weight.t())
 
     @torch.no_grad()
     def refresh_adapters(self) -> None:
         """Follow an adapter that was trained: (I, R) and (R, O), side by side as the weights are, in place."""
         found, start = [], 0
-        for linear, heads in self._pairs:
-            found += [(start, heads, a, b, scale) for a, b, scale in _low_rank(linear)]
+        for linear in self.linears:
+            found += [(start, a, b, scale) for a, b, scale in _low_rank(linear)]
             start += linear.weight.shape[0]
         self.low_rank: tuple[Tensor, Tensor] | None = None
         if not found:
             return
-        shape = tuple((offset, len(a)) for offset, _, a, _, _ in found)
+        shape = tuple((offset, len(a)) for offset, a, _, _ in found)
         if shape != self._shape:
-            rank = sum(len(a) for _, _, a, _, _ in found)
+            rank = sum(len(a) for _, a, _, _ in found)
             self._shape = shape
             self._buffers = self.matrix.new_zeros(len(self.matrix), rank), self.matrix.new_zeros(rank, start)
         lora_a, lora_b = self._buffers
         rank = 0
-        for offset, heads, a, b, scale in found:
+        for offset, a, b, scale in found:
             rows = slice(rank, rank + len(a))
             lora_a[:, rows] = a.t()
-            torch.mul(_paired(b, heads).t(), scale, out=lora_b[rows, offset : offset + len(b)])
+            torch.mul(b.t(), scale, out=lora_b[rows, offset : offset + len(b)])
             rank += len(a)
         self.low_rank = lora_a, lora_b
 
 
 def _times(x: Tensor, matrix: Tensor) -> Tensor:
-    """(n, I) @ (I, O) by what is fastest: NumPy's BLAS on one thread for a single row; oneDNN on all threads for more,
-    which takes a half to two thirds of the time of torch's own choice (MKL) where eight rows are decoded on AMD's
-    processors, and reads the weights as they lie.
+    """(n, I) @ (I, O) by what is fastest: NumPy's BLAS on one thread for a single row, and where there is too little to
+    do to wake a second one; else oneDNN on all threads, which takes a half to two thirds of the time of torch's own
+    choice (MKL) where eight rows are decoded on AMD's processors, and reads the weights as they lie.
     """
-    if len(x) == 1:
+    if len(x) == 1 or len(x) * matrix.numel() <= ONE_THREAD:
         return by_numpy(x, matrix)
     if torch.backends.mkldnn.is_available():
         return onednn(x, matrix.t())
@@ -130,14 +124,6 @@ def one_blas_thread() -> None:
     cores a second thread would save a tenth.
     """
     threadpoolctl.threadpool_limits(1, user_api="blas")
-
-
-def _paired(weight: Tensor, heads: int) -> Tensor:
-    """Rows reordered so that the two numbers that rotate together lie side by side (scores do not change)."""
-    if not heads:
-        return weight.detach()
-    dim = weight.shape[0] // heads
-    return weight.detach().view(heads, 2, dim // 2, -1).transpose(1, 2).reshape(weight.shape)
 
 
 def _low_rank(linear: Any) -> list[tuple[Tensor, Tensor, float]]:
@@ -208,10 +194,10 @@ class FastDecoder:
     """The text backbone's weights, laid out for decoding. Shares what it can with the model's own parameters."""
 
     def __init__(self, model: Any, *, share: bool = True, trains: bool = False) -> None:
-        """With `share` the model's o, gate, up, down and head weights become views of this decoder's (same values).
+        """With `share` the model's weights become views of this decoder's (same values).
 
-        With `trains` gate and up, which are one product, lie one after the other in memory, so that each can be read by
-        oneDNN (`train.products`). That takes a single row half as long again, so else they lie side by side.
+        With `trains` what is one product (q, k and v; gate and up) lies one after the other in memory, so that each can
+        be read by oneDNN (`train.products`). That takes a single row half as long again, so else they lie side by side.
         """
         one_blas_thread()
         text = model.model.language_model
@@ -222,7 +208,8 @@ class FastDecoder:
         self.eps = config.rms_norm_eps
         self.hidden = config.hidden_size
         with torch.no_grad():
-            rebound = _REBOUND if model.lm_head.weight is not text.embed_tokens.weight else (*_REBOUND, "embed_tokens")
+            tied = model.lm_head.weight is text.embed_tokens.weight
+            rebound = (_REBOUND, "embed_tokens") if tied else (_REBOUND,)
             if share:
                 _release_file(text, rebound)
             self.layers = [self._layer(layer, share=share, trains=trains) for layer in text.layers]
@@ -258,14 +245,14 @@ class FastDecoder:
         attention, mlp = layer.self_attn, layer.mlp
         packed = _Layer(
             norm_in=layer.input_layernorm.weight.detach(),
-            qkv=Product(attention.q_proj, attention.k_proj, attention.v_proj, heads=(self.heads, self.kv_heads)),
+            qkv=Product(attention.q_proj, attention.k_proj, attention.v_proj, by_outputs=trains),
             out=Product(attention.o_proj),
             norm_mlp=layer.post_attention_layernorm.weight.detach(),
             gate_up=Product(mlp.gate_proj, mlp.up_proj, by_outputs=trains),
             down=Product(mlp.down_proj),
         )
         if share:
-            for product in (packed.out, packed.gate_up, packed.down):
+            for product in packed.products:
                 product.share()
         return packed
 
@@ -291,7 +278,6 @@ class FastDecoder:
     def cache_behind(self, keys: Tensor, values: Tensor, rows: int, *, room: int) -> FastCache:
         """`rows` rows with room for `room` tokens each, behind a prompt that the plain model has read: its rotated keys
         and its values, (layers, heads, P, dim)."""
-        keys = keys.unflatten(-1, (2, -1)).transpose(-1, -2).flatten(-2)  # paired, as this decoder's are
         return FastCache(len(self.layers), rows, self.kv_heads, self.dim, room, (keys, values))
 
     def embed(self, prompt: Prompt) -> Tensor:
@@ -330,8 +316,9 @@ class FastDecoder:
         shape = (self.hidden,)
         for index, layer in enumerate(self.layers):
             qkv = layer.qkv(F.rms_norm(x, shape, layer.norm_in, self.eps))
-            pairs = torch.view_as_complex(qkv[:, :split].view(rows * count, rotated, -1, 2))
-            turned = torch.view_as_real(pairs * turn).view(rows, count, rotated, self.dim)
+            first, second = qkv[:, :split].view(rows * count, rotated, 2, -1).unbind(2)  # of each pair that rotates
+            pairs = torch.complex(first, second) * turn
+            turned = torch.cat([pairs.real, pairs.imag], dim=-1).view(rows, count, rotated, self.dim)
             keys, values = cache.keys[index, :, :, : end - cache.start], cache.values[index, :, :, : end - cache.start]
             keys[:, :, start - cache.start :] = turned[:, :, self.heads :].transpose(1, 2)
             values[:, :, start - cache.start :] = qkv[:, split:].view(rows, count, self.kv_heads, -1).transpose(1, 2)
