@@ -205,7 +205,7 @@ def _trainer(setup: Setup, folder: str) -> Any:
 
         def _generate_single_turn(self, *args: Any, **options: Any) -> tuple[list[list[int]], None]:
             rows, _ = super()._generate_single_turn(*args, **options)  # type: ignore[misc]
-            assert all(len(row) == setup.completion for row in rows)
+            assert all(len(row) == setup.completion for row in rows)  # none ended before
             self._sampled = None
             return forced, None
 
@@ -221,7 +221,7 @@ def _trainer(setup: Setup, folder: str) -> Any:
         **ours,
     )
     trainer.eos_token_ids = [-1]  # no completion ends before its full length
-    trainer.generation_config.eos_token_id = trainer.generation_kwargs["eos_token_id"] = None
+    trainer.generation_config.eos_token_id = trainer.generation_kwargs["eos_token_id"] = -1  # None: the model's own
     torch.manual_seed(0)
     return trainer
 
