@@ -92,7 +92,8 @@ def test_what_is_refused_before_the_first_stage(
 def test_thirds() -> None:
     # variances 2 and 8, two lines each
     assert thirds([{"a": value} for value in (1, 3, 9, 9, 9, 0, 4)], "a") == (2, 2, pytest.approx(5**0.5))
-    assert thirds([{"a": value} for value in (1, 3, 0, 4, 8)] + [{}], "a") is None
+    assert thirds([{"a": value} for value in (1, 3, 8)], "a") == (1, 8, None)
+    assert thirds([{"a": 1}, {}, {"a": 2}], "a") is None
 
 
 def test_the_command_refuses_in_a_sentence(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

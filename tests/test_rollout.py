@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from dermiq.errors import ModelError
+from dermiq.vlm import fast
 from tests.test_group_loss import FAMILIES, inputs_for, model_with, plain_scores
 from train.group_loss import accumulate_gradients, log_probabilities, read_prompt
 from train.policy_loss import Targets
@@ -34,9 +35,13 @@ def assert_log_probabilities(model: Any, inputs: dict[str, Tensor], rollout: Rol
     torch.testing.assert_close(rollout.log_probabilities, expected, atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize("one_thread", [fast.ONE_THREAD, 0])  # tiny products are all left to one thread else
 @pytest.mark.parametrize("lora", [False, True], ids=["full", "lora"])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_kept_log_probabilities_equal_whole_sequences(family: str, lora: bool) -> None:
+def test_kept_log_probabilities_equal_whole_sequences(
+    family: str, lora: bool, one_thread: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fast, "ONE_THREAD", one_thread)
     model, processor = model_with(family, lora=lora)
     inputs, settings = inputs_for(model, processor, images=2), end_often(processor)
     sampler = Sampler(model)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from dermiq.vlm import fast
 from dermiq.vlm.fast import FastBackend, FastDecoder
 from dermiq.vlm.load import VLM
 from dermiq.vlm.prompt_inputs import Prompt
@@ -31,6 +32,13 @@ def plain_logits(model: Any, prompt: Prompt, ids: list[int]) -> torch.Tensor:
 
 def close(actual: torch.Tensor, expected: torch.Tensor) -> None:
     torch.testing.assert_close(actual, expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.fixture(params=[True, False], ids=["one_thread", "all_threads"], autouse=True)
+def products(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tiny products are all left to one thread; real ones are not."""
+    if not request.param:
+        monkeypatch.setattr(fast, "ONE_THREAD", 0)
 
 
 @pytest.mark.parametrize("family", ["llava", "nano"])

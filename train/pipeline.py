@@ -117,15 +117,15 @@ def _begun(config: StageConfig, name: str, root: Path) -> runs.Run:
 # --- what it came to --------------------------------------------------------------------
 
 
-def thirds(lines: Sequence[Mapping[str, Any]], figure: str) -> tuple[float, float, float] | None:
+def thirds(lines: Sequence[Mapping[str, Any]], figure: str) -> tuple[float, float, float | None] | None:
     """Mean of a figure over the first and over the last third of its logged lines, and the standard error of their
-    difference, as of lines that do not depend on each other; None with fewer than six lines."""
+    difference, as of lines that do not depend on each other, from six lines on; None with fewer than three."""
     values = [float(line[figure]) for line in lines if line.get(figure) is not None]
     third = len(values) // 3
-    if third < 2:
+    if not third:
         return None
     first, last = values[:third], values[-third:]
-    error = math.sqrt((statistics.variance(first) + statistics.variance(last)) / third)
+    error = math.sqrt((statistics.variance(first) + statistics.variance(last)) / third) if third > 1 else None
     return statistics.fmean(first), statistics.fmean(last), error
 
 
@@ -141,7 +141,9 @@ def summary(run: runs.Run) -> str:
     for figure in _named(lines, FIGURES[run.stage]):
         found = thirds(lines, figure)
         if found:
-            text.append(f"  {figure:<34}{found[0]:>11.3f} {found[1]:>11.3f} {found[2]:>11.3f}")
+            first, last, error = found
+            sure = "" if error is None else f" {error:>11.3f}"
+            text.append(f"  {figure:<34}{first:>11.3f} {last:>11.3f}{sure}")
     return "\n".join(text)
 
 
