@@ -14,7 +14,7 @@ from dermiq.errors import DataError
 from dermiq.lesion.drawn import drawn_examples
 from dermiq.types import CLASSES
 from train import card, evaluate
-from train.data import crop224_pixels, load_pixels, read_table
+from train.data import load_pixels, read_table, square_pixels
 
 
 @pytest.fixture
@@ -67,12 +67,12 @@ def test_splits_never_share_a_lesion_or_a_patient(real_data: Path) -> None:
         assert not groups[1] & groups[2]
 
 
-def test_crops_show_the_middle_of_the_same_frame(real_data: Path) -> None:
-    """The 224 px squares and the middle of the small frames are one image at two resolutions, masks too."""
+def test_squares_show_the_middle_of_the_same_frame(real_data: Path) -> None:
+    """The finer squares and the middle of the small frames are one image at two resolutions, masks too."""
     rows = read_table(real_data, "ham10000", ["val"]).head(30)
-    crops = crop224_pixels(real_data, rows)
+    crops = square_pixels(real_data, rows)
     frames = load_pixels(rows, (150, 200))
-    assert len(crops)
+    assert crops.ids == frames.ids
     for number, image_id in enumerate(crops.ids):
         middle = frames.images[frames.ids.index(image_id)][:, 25:175]
         small = np.asarray(Image.fromarray(crops.images[number]).resize((150, 150), Image.Resampling.BILINEAR))

@@ -1,8 +1,8 @@
 """The data folders, as rows and as pixels. Knows no model.
 
 The folders are those of `DERMIQ_DATA` (see the README for the originals): `ham10000`,
-`ham10000_crop224` and `pad_ufes_20`, each with a `metadata.csv` whose `split` column is fixed:
-by lesion for HAM10000, by patient for PAD-UFES-20.
+`ham10000_square256` (the same images as finer centre squares) and `pad_ufes_20`, each with a `metadata.csv` whose
+`split` column is fixed: by lesion for HAM10000, by patient for PAD-UFES-20.
 """
 
 from __future__ import annotations
@@ -120,17 +120,22 @@ def load_pixels(table: pd.DataFrame, size: tuple[int, int], mask_paths: Sequence
     return Pixels(images, masks, has_mask, labels, list(table["image_id"]))
 
 
-def crop224_pixels(folder: Path, table: pd.DataFrame) -> Pixels:
-    """The 224 px centre squares of those HAM10000 rows that have one, with their masks cut from the full frame."""
-    name = "ham10000_crop224"
-    rows = table[[(folder / name / "images" / f"{i}.jpg").is_file() for i in table["image_id"]]].copy()
-    masks = list(rows["mask"])
-    rows["image"] = [str(folder / name / "images" / f"{i}.jpg") for i in rows["image_id"]]
-    pixels = load_pixels(rows, (224, 224), mask_paths=[""] * len(rows))
-    for row, path in enumerate(masks):
+def square_pixels(folder: Path, table: pd.DataFrame, size: int = 224) -> Pixels:
+    """The centre squares of HAM10000's rows at `size` px, with their masks cut from the full frame.
+
+    Raises DataError where the folder lacks one of them.
+    """
+    squares = folder / "ham10000_square256" / "images"
+    rows = table.copy()
+    rows["image"] = [str(squares / f"{i}.jpg") for i in rows["image_id"]]
+    missing = [path for path in rows["image"] if not Path(path).is_file()]
+    if missing:
+        raise DataError(f"{missing[0]} is missing, and {len(missing) - 1} more of HAM10000's centre squares.")
+    pixels = load_pixels(rows, (size, size), mask_paths=[""] * len(rows))
+    for row, path in enumerate(table["mask"]):
         full = Image.open(path).convert("L")
         left = (full.width - full.height) // 2
         square = full.crop((left, 0, left + full.height, full.height))
-        pixels.masks[row] = np.asarray(square.resize((224, 224), Image.Resampling.BILINEAR))
+        pixels.masks[row] = np.asarray(square.resize((size, size), Image.Resampling.BILINEAR))
     pixels.has_mask[:] = True
     return pixels

@@ -35,7 +35,7 @@ from dermiq.errors import DownloadError
 from dermiq.specialist.model import SpecialistNet
 from dermiq.types import CLASSES
 from dermiq.vlm.tower import PIXEL_MEAN, PIXEL_STD, DermTower
-from train.data import Pixels, crop224_pixels, data_folder, load_pixels, read_table
+from train.data import Pixels, data_folder, load_pixels, read_table, square_pixels
 from train.log import append
 from train.metrics import classification_figures
 
@@ -91,7 +91,6 @@ class Sampler:
     def __init__(self, sources: dict[str, Pixels], config: Config, generator: np.random.Generator) -> None:
         self.sources, self.config, self.rng = sources, config, generator
         ham = sources["ham"]
-        self.crop_row = {image: row for row, image in enumerate(sources["crop"].ids)}
         self.ham_weights = self._weights(ham.labels)
         self.pad_weights = self._weights(sources["pad"].labels)
 
@@ -105,13 +104,9 @@ class Sampler:
         config, rng = self.config, self.rng
         n_pad = rng.binomial(config.batch, config.pad_share)
         ham_rows = rng.choice(len(self.sources["ham"]), config.batch - n_pad, p=self.ham_weights)
-        groups: dict[str, list[int]] = {"ham": [], "crop": [], "pad": []}
-        for row in ham_rows:
-            crop = self.crop_row.get(self.sources["ham"].ids[row])
-            if crop is not None and rng.random() < 0.5:
-                groups["crop"].append(crop)
-            else:
-                groups["ham"].append(int(row))
+        groups: dict[str, list[int]] = {"ham": [], "square": [], "pad": []}
+        for row in ham_rows:  # "ham" and "square" hold the same images in the same order
+            groups["square" if rng.random() < 0.5 else "ham"].append(int(row))
         groups["pad"] = list(rng.choice(len(self.sources["pad"]), n_pad, p=self.pad_weights))
         parts = [self._augment(self.sources[name], rows, size) for name, rows in groups.items() if rows]
         pixels, labels, masks, has_mask = (torch.cat(column) for column in zip(*parts, strict=True))
@@ -232,7 +227,7 @@ def load_sources(config: Config) -> tuple[dict[str, Pixels], Pixels]:
     pad = cut(read_table(folder, "pad_ufes_20", ["train"]))
     sources = {
         "ham": load_pixels(train, (150, 200)),
-        "crop": crop224_pixels(folder, train),
+        "square": square_pixels(folder, train),
         "pad": load_pixels(pad, (224, 224)),
     }
     return sources, load_pixels(cut(read_table(folder, "ham10000", ["val"])), (150, 200))
