@@ -10,9 +10,10 @@ import json
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ from dermiq.errors import DermIQError, InputError, ModelError
 from dermiq.judge import percent
 from dermiq.knowledge import Graph, warm
 from dermiq.lesion import assess_quality, read_lesion
+from dermiq.line import Line
 from dermiq.settings import Settings
 from dermiq.specialist import Specialist
 from dermiq.types import Case, Event, Lesion, SelfCheck
@@ -52,6 +54,8 @@ class LocalConsultant:
         self._failure: DermIQError | None = None
         self._threads: OrderedDict[str, Thread] = OrderedDict()
         self._lock = threading.Lock()
+        self._reading = threading.Lock()  # two images read at once take longer than one after the other
+        self._line = Line()
         self._loaded = threading.Event()
 
     # --- loading ------------------------------------------------------------------------
@@ -142,11 +146,27 @@ class LocalConsultant:
         return replace(lesion, quality=assess_quality(lesion.pixels))
 
     def assess(self, case: Case, *, stop: threading.Event, session_id: str) -> Iterator[Event]:
-        """Answers `case.question`, going on from this visitor's earlier questions on the same images."""
+        """Answers `case.question`, going on from this visitor's earlier questions on the same images.
+
+        The specialist reads at once; the language model answers in the order in which the questions came.
+        """
         if not case.lesions:
             raise InputError("There is no image to assess: upload at least one photograph of the lesion.")
         readers = self.readers()
-        return assess(case, readers, thread=self._thread(case, session_id, readers), stop=stop)
+        return self._in_turn(assess(case, readers, thread=self._thread(case, session_id, readers), stop=stop), stop)
+
+    def _in_turn(self, events: Iterator[Event], stop: threading.Event) -> Iterator[Event]:
+        """The events, those of the language model when it is this question's turn. Stopped before that, it ends."""
+        with closing(cast(Generator[Event, None, None], events)):
+            yield next(events)  # the images are read
+            with self._line.join() as place:
+                if place.ahead():
+                    yield from place.waited(stop)
+                    if stop.is_set():
+                        return
+                for event in events:
+                    place.beat()
+                    yield event
 
     def _thread(self, case: Case, session_id: str, readers: Readers) -> Thread:
         """This visitor's thread where the images are the same and turns are expected; a new one otherwise."""
@@ -155,7 +175,8 @@ class LocalConsultant:
         same = thread is not None and len(thread.lesions) == len(case.lesions) and thread.session.vlm is readers.vlm
         same = same and all(a.pixels is b.pixels for a, b in zip(thread.lesions, case.lesions, strict=True))  # type: ignore[union-attr]
         if thread is None or not same or not case.history:
-            thread = open_thread(case, readers)
+            with self._reading:
+                thread = open_thread(case, readers)
         with self._lock:
             self._threads[session_id] = thread
             self._threads.move_to_end(session_id)

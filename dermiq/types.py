@@ -300,6 +300,13 @@ class ImagesRead:
 
 
 @dataclass(frozen=True)
+class Waiting:
+    """Other people's questions are answered first; with 0 it is this one's turn."""
+
+    ahead: int
+
+
+@dataclass(frozen=True)
 class DifferentialRead:
     """The vision-language model's own differential."""
 
@@ -330,4 +337,4 @@ class AnswerDone:
     answer: Answer
 
 
-Event = ImagesRead | DifferentialRead | EvidenceFound | TextDelta | ClaimsChecked | AnswerDone
+Event = ImagesRead | Waiting | DifferentialRead | EvidenceFound | TextDelta | ClaimsChecked | AnswerDone

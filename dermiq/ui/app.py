@@ -20,7 +20,7 @@ from dermiq.errors import InputError
 from dermiq.settings import Settings
 from dermiq.types import PatientContext
 from dermiq.ui import about, browser, consult
-from dermiq.ui.component import QUICK, SLOW, STATIC, data_of, html_part
+from dermiq.ui.component import ASKED, MOST_ASKED, QUICK, SLOW, STATIC, data_of, html_part, scripts
 from dermiq.ui.markup import download, fill
 from dermiq.ui.protocol import Consultant
 from dermiq.ui.review.desk import review_desk
@@ -35,6 +35,7 @@ from dermiq.ui.visit import Visit
 log = logging.getLogger(__name__)
 
 MAX_FILE = "25mb"
+QUEUE_LOOKS = 0.05  # seconds between two looks at the queue while there is nothing in it
 BAR_SECONDS = 1.0  # between two looks at what the bar says
 STYLES = ("page.css", "training-form.css", "training-watch.css", "training.css", "review.css")
 STATE_SECONDS = 4 * 3600  # a visit that nobody touched for so long is forgotten
@@ -120,8 +121,12 @@ def create_app(
     beside = training.beside
     desk = review_desk(settings, graph=lambda: library.graph, runs=training.root)
     room = consult.ConsultRoom(beside, examples, name=library.name, contributions=desk.contributions)
+
+    def closed(gone: Visit) -> None:  # no bound method: gradio copies its configuration for every page, and all in it
+        room.close(gone)
+
     with gr.Blocks(title="DermIQ", analytics_enabled=False, fill_width=True, delete_cache=(600, 1200)) as page:
-        visit = gr.State(Visit(), time_to_live=STATE_SECONDS, delete_callback=room.close)
+        visit = gr.State(Visit(), time_to_live=STATE_SECONDS, delete_callback=closed)
         top = html_part("dq-top", bar(beside), events=["about", "training"])
         with gr.Tabs(elem_id="dq-tabs") as tabs:
             with gr.Tab("Consult", id="consult") as consulting:
@@ -141,7 +146,14 @@ def create_app(
         watch.prefilled_by(reviewing.train, tabs)
         _poll(beside, training, top)
         _lifetime(page, room, visit)
+    rest(page)
     return page
+
+
+def rest(page: gr.Blocks) -> None:
+    """Gradio looks for work more than a thousand times a second: 6 % of a core with nobody there."""
+    page._queue.sleep_when_free = QUEUE_LOOKS
+    page._queue.progress_update_sleep_when_free = 0.5  # the page draws its progress itself
 
 
 def _consult_tab(room: consult.ConsultRoom, visit: gr.State) -> Parts:
@@ -320,10 +332,10 @@ def _wire_questions(room: consult.ConsultRoom, visit: gr.State, parts: Parts, fi
 
     chat: Any = parts.chat
     suggestions: Any = parts.suggestions
-    gr.on([parts.send.click, parts.question.submit], ask, [visit, parts.question, *fields], outputs, **SLOW)
-    suggestions.suggest(suggest, [visit, *fields], outputs, **SLOW)
-    chat.insist(_frames(room.insist), [visit], outputs, **SLOW)
-    chat.retry(_frames(room.retry), [visit], outputs, **SLOW)
+    gr.on([parts.send.click, parts.question.submit], ask, [visit, parts.question, *fields], outputs, **ASKED)
+    suggestions.suggest(suggest, [visit, *fields], outputs, **ASKED)
+    chat.insist(_frames(room.insist), [visit], outputs, **ASKED)
+    chat.retry(_frames(room.retry), [visit], outputs, **ASKED)
     chat.imagecheck(_frames(room.check_image), [visit], outputs, **SLOW)
 
     def opinion(v: Visit, event: gr.EventData) -> list[Any]:
@@ -545,6 +557,7 @@ def launch_options(settings: Settings) -> dict[str, Any]:
         "share": False,
         "quiet": True,
         "theme": theme(),
+        "head": scripts("page.js"),
         "css": "\n".join([*((STATIC / name).read_text(encoding="utf-8") for name in STYLES), curves.css()]),
         "allowed_paths": [str(exports_folder(settings))],
         "max_file_size": MAX_FILE,
@@ -555,5 +568,6 @@ def launch_options(settings: Settings) -> dict[str, Any]:
         "mcp_server": False,
         "_frontend": False,  # gradio's look at its own page gives up, and ends the app, after 3 s on a busy machine
         "state_session_capacity": 500,
+        "max_threads": MOST_ASKED + 40,  # a question that waits holds one; gradio's own default is 40
         "app_kwargs": {"middleware": guard(), "docs_url": None, "redoc_url": None, "openapi_url": None},
     }

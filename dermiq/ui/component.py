@@ -17,6 +17,8 @@ TEMPLATE = '<div class="dq-root"></div>'
 EVENTS = "dermiq.mount(element, props, watch, trigger, {names});"
 QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 SLOW: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": 8}
+MOST_ASKED = 100  # questions that are answered or wait in the consultant's line, where each sees its place
+ASKED: dict[str, Any] = {**SLOW, "concurrency_limit": MOST_ASKED, "concurrency_id": "asked"}
 
 
 def html_part(elem_id: str, value: object = "", *, events: Sequence[str] = ()) -> Any:
@@ -26,9 +28,13 @@ def html_part(elem_id: str, value: object = "", *, events: Sequence[str] = ()) -
         elem_id=elem_id,
         html_template=TEMPLATE,
         js_on_load=EVENTS.format(names=json.dumps(list(events))),
-        head=f"<script>{(STATIC / 'page.js').read_text(encoding='utf-8')}</script>",
         apply_default_css=False,
     )
+
+
+def scripts(*names: str) -> str:
+    """Files of `static` for the head of the page, where each stands once."""
+    return "".join(f"<script>{(STATIC / name).read_text(encoding='utf-8')}</script>" for name in names)
 
 
 def data_of(event: gr.EventData) -> Mapping[str, Any]:

@@ -27,6 +27,7 @@ from dermiq.types import (
     EvidenceFound,
     ImagesRead,
     TextDelta,
+    Waiting,
 )
 from dermiq.ui import chat as chat_html
 from dermiq.ui import panels as panel_html
@@ -316,6 +317,8 @@ class ConsultRoom:
     def _take(self, visit: Visit, exchange: Exchange, event: Event) -> None:
         if isinstance(event, ImagesRead):
             self._images_read(visit, exchange, event)
+        elif isinstance(event, Waiting):
+            exchange.phase, exchange.note = ("waiting", in_line(event.ahead)) if event.ahead else ("reading", "")
         elif isinstance(event, DifferentialRead):
             exchange.differentials = (*(d for d in exchange.differentials if d.reader != "vlm"), event.differential)
         elif isinstance(event, EvidenceFound):
@@ -429,6 +432,12 @@ def _take_answer(exchange: Exchange, event: AnswerDone) -> None:
     exchange.differentials, exchange.findings = answer.differentials, answer.findings
     exchange.abstention, exchange.notes = answer.abstention, answer.notes
     exchange.phase = "stopped" if answer.stopped else "done"
+
+
+def in_line(ahead: int) -> str:
+    """A visitor's place, in words."""
+    before = "One question is" if ahead == 1 else f"{ahead} questions are"
+    return f"{before} answered before yours. They are answered in the order in which they came."
 
 
 def is_loading(consultant: Consultant) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from dermiq.ui.component import STATIC, TEMPLATE
+from dermiq.ui.component import TEMPLATE, scripts
 from dermiq.ui.review.desk import Desk
 
 SCRIPTS = ("review-zoom.js", "review-outbox.js", "review-typing.js", "review.js")
@@ -22,13 +22,12 @@ def review_tab(desk: Desk) -> Any:
     def review(message: Any) -> dict[str, Any]:
         return desk.answer(message)
 
-    scripts = [(STATIC / name).read_text(encoding="utf-8") for name in SCRIPTS]
     return gr.HTML(
         '<p class="dq-placeholder">The Review tab is loading.</p>',
         elem_id="dq-review",
         html_template=TEMPLATE,
         js_on_load=MOUNT,
-        head="".join(f"<script>{script}</script>" for script in scripts),
+        head=scripts(*SCRIPTS),
         apply_default_css=False,
         server_functions=[review],
     )
