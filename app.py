@@ -35,8 +35,10 @@ def main(argv: list[str] | None = None) -> None:
         if getattr(settings, name):
             os.environ[f"DERMIQ_{name.upper()}"] = str(getattr(settings, name))
 
+    from dermiq import memory
     from dermiq.ui.serving import private_temp
 
+    memory.few_heaps()
     private_temp()
 
     from dermiq.lesion.drawn import drawn_examples

@@ -10,14 +10,14 @@ import json
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Generator, Iterator
-from contextlib import closing
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 
+from dermiq import memory
 from dermiq.assess import Readers, Thread, assess, blanked, open_thread, vlm_differential
 from dermiq.errors import DermIQError, InputError, ModelError
 from dermiq.judge import percent
@@ -83,6 +83,7 @@ class LocalConsultant:
             warm(graph)
             self._readers = Readers(specialist, vlm, graph, votes=self.votes, **suited_to(vlm))
             self._first = vlm
+            memory.trim()
             self._status = "ready"
         except DermIQError as error:
             log.error("loading failed: %s (%s)", error, error.detail)
@@ -153,20 +154,8 @@ class LocalConsultant:
         if not case.lesions:
             raise InputError("There is no image to assess: upload at least one photograph of the lesion.")
         readers = self.readers()
-        return self._in_turn(assess(case, readers, thread=self._thread(case, session_id, readers), stop=stop), stop)
-
-    def _in_turn(self, events: Iterator[Event], stop: threading.Event) -> Iterator[Event]:
-        """The events, those of the language model when it is this question's turn. Stopped before that, it ends."""
-        with closing(cast(Generator[Event, None, None], events)):
-            yield next(events)  # the images are read
-            with self._line.join() as place:
-                if place.ahead():
-                    yield from place.waited(stop)
-                    if stop.is_set():
-                        return
-                for event in events:
-                    place.beat()
-                    yield event
+        events = assess(case, readers, thread=self._thread(case, session_id, readers), stop=stop)
+        return self._line.in_turn(events, stop)
 
     def _thread(self, case: Case, session_id: str, readers: Readers) -> Thread:
         """This visitor's thread where the images are the same and turns are expected; a new one otherwise."""
@@ -197,6 +186,7 @@ class LocalConsultant:
         """Drops everything kept for this visitor."""
         with self._lock:
             self._threads.pop(session_id, None)
+        memory.trim()
 
 
 def nano_settings() -> dict[str, Any]:

@@ -1,9 +1,7 @@
-"""Who is answered next: one question at a time, in the order in which they came. Knows no model and no page.
+"""Whose question is answered next: one at a time, in the order in which they came. Knows no model and no page.
 
 line = Line()
-with line.join() as place:
-    yield from place.waited(stop)  # `Waiting` events, until it is this one's turn
-    ...                            # which lasts until the block ends
+yield from line.in_turn(events, stop)     # the first event at once, the others when it is this question's turn
 
 A model on one machine answers two people at once no faster than one after the other, and both of them later.
 """
@@ -13,46 +11,19 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from types import TracebackType
+from contextlib import ExitStack
 
-from dermiq.types import Waiting
+from dermiq.types import Event, Waiting
 
 LOOK_SECONDS = 0.5  # between two looks at the line, at most
 PATIENCE = 120.0  # seconds: a turn without a sign of life for so long no longer keeps the others waiting
 
 
 class Place:
-    """One question's place in the line. A context manager: leaving it lets the next one on."""
+    """One question's place in the line, and when its owner was last heard of."""
 
-    def __init__(self, line: Line) -> None:
-        self._line = line
-        self.alive = time.monotonic()
-
-    def ahead(self) -> int:
-        """How many are answered before this one; 0: it is this one's turn."""
-        return self._line.ahead_of(self)
-
-    def waited(self, stop: threading.Event) -> Iterator[Waiting]:
-        """How many are ahead, each time that it changes, and 0 in the end; less where `stop` is set before."""
-        said = -1
-        while not stop.is_set():
-            ahead = self.ahead()
-            if ahead != said:
-                said = ahead
-                yield Waiting(ahead)
-            if not ahead:
-                return
-            self._line.wait(LOOK_SECONDS)
-
-    def beat(self) -> None:
-        """A sign of life: whoever holds the turn gives one with each piece of the answer."""
-        self.alive = time.monotonic()
-
-    def __enter__(self) -> Place:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._line.leave(self)
+    def __init__(self) -> None:
+        self.heard = time.monotonic()
 
 
 class Line:
@@ -63,26 +34,43 @@ class Line:
         self._places: list[Place] = []
         self._moved = threading.Condition()
 
-    def join(self) -> Place:
-        place = Place(self)
+    def in_turn(self, events: Iterator[Event], stop: threading.Event) -> Iterator[Event]:
+        """The first event at once (the specialist needs no turn), then how many are ahead, each time that it changes,
+        and the rest when nobody is. Stopped before that, it ends there. Closing it closes the events.
+        """
+        with ExitStack() as ends:
+            ends.callback(getattr(events, "close", lambda: None))
+            yield next(events)
+            place = self._join()
+            ends.callback(self._leave, place)
+            said = 0
+            while ahead := self._ahead(place):
+                if stop.is_set():
+                    return
+                if ahead != said:
+                    yield Waiting(ahead)
+                said = ahead
+                with self._moved:
+                    self._moved.wait(LOOK_SECONDS)
+            if said:
+                yield Waiting(0)
+            for event in events:
+                place.heard = time.monotonic()
+                yield event
+
+    def _join(self) -> Place:
+        place = Place()
         with self._moved:
             self._places.append(place)
         return place
 
-    def leave(self, place: Place) -> None:
-        """What has left already may leave again."""
+    def _leave(self, place: Place) -> None:
         with self._moved:
-            self._places = [p for p in self._places if p is not place]
+            self._places.remove(place)
             self._moved.notify_all()
 
-    def ahead_of(self, place: Place) -> int:
-        """Asking is a sign of life, too."""
-        now = time.monotonic()
+    def _ahead(self, place: Place) -> int:
+        now = place.heard = time.monotonic()
         with self._moved:
-            place.alive = now
-            before = self._places[: self._places.index(place)] if place in self._places else []
-            return sum(now - p.alive < self._patience for p in before)
-
-    def wait(self, seconds: float) -> None:
-        with self._moved:
-            self._moved.wait(seconds)
+            before = self._places[: self._places.index(place)]
+        return sum(now - other.heard < self._patience for other in before)

@@ -19,6 +19,7 @@ from PIL import Image, UnidentifiedImageError
 
 from dermiq.errors import ImageError, ModelError
 from dermiq.knowledge.graph import CLASS_NODES
+from dermiq.line import Line
 from dermiq.settings import Settings
 from dermiq.types import (
     CLASS_NAMES,
@@ -207,7 +208,9 @@ class FakeConsultant:
         abstain: bool = False,
         disagree: bool = False,
         loading: float = 0.0,
+        ballast: int = 0,
     ) -> None:
+        """`ballast`: megabytes that it holds, as a real one holds its weights."""
         self.pace, self.text, self.abstain, self.disagree = pace, text, abstain, disagree
         self.forgotten: list[str] = []
         self.asked: list[tuple[str, Case]] = []
@@ -215,6 +218,8 @@ class FakeConsultant:
         self.failure = ""
         self.evidence = EVIDENCE
         self.used = ("", "")
+        self.weights = np.ones((ballast, 2**17))
+        self.line = Line()
 
     def ready(self) -> bool:
         return not self.failure and time.monotonic() >= self.loaded_at
@@ -236,6 +241,9 @@ class FakeConsultant:
 
     def assess(self, case: Case, *, stop: threading.Event, session_id: str) -> Iterator[Event]:
         self.asked.append((session_id, case))
+        return self.line.in_turn(self._events(case, stop), stop)
+
+    def _events(self, case: Case, stop: threading.Event) -> Iterator[Event]:
         if "break" in case.question:
             raise ModelError("The model ran out of memory. Start with --load-in-4bit, or use fewer images.")
         abstention = None

@@ -165,7 +165,7 @@ class Visitor:
         dependency = self._dependency("dq-send", "click")
         async for frame in self._queued(dependency, [None, asked.question, *fields]):
             self._read(dependency, frame, asked, started)
-        if "data-event=\"insist\"" in self.shown("dq-chat"):
+        if 'data-event="insist"' in self.shown("dq-chat"):
             dependency = self._dependency("dq-chat", "insist")
             async for frame in self._queued(dependency, [None], {}):
                 self._read(dependency, frame, asked, started)
@@ -259,10 +259,11 @@ def report(visitors: list[Visitor], samples: list, minutes: float) -> str:
     asked = [one for visitor in visitors for one in visitor.asked]
     counts = [len(visitor.asked) for visitor in visitors]
     lines = [
-        f"{len(visitors)} visitors asked for {minutes:g} minutes on {os.cpu_count()} cores: {len(asked)} questions, all "
-        "answered, none with another one's question or image.",
-        f"Answers a visitor: {min(counts)} to {max(counts)}. Waiting place shown in {sum(bool(a.places) for a in asked)}"
-        f", at most {max((p for a in asked for p in a.places), default=0)} ahead.",
+        f"{len(visitors)} visitors asked for {minutes:g} minutes on {os.cpu_count()} cores: {len(asked)} questions, "
+        "all answered, none with another one's question or image.",
+        f"Answers a visitor: {min(counts)} to {max(counts)}. A waiting place was shown for "
+        f"{sum(bool(a.places) for a in asked)} questions, with at most "
+        f"{max([0, *(p for a in asked for p in a.places)])} ahead.",
     ]
     for title, values in (
         ("Until the first word", [a.first_text for a in asked if a.first_text]),

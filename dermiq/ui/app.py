@@ -19,7 +19,7 @@ from dermiq import report
 from dermiq.errors import InputError
 from dermiq.settings import Settings
 from dermiq.types import PatientContext
-from dermiq.ui import about, browser, consult
+from dermiq.ui import about, browser, consult, events_queue
 from dermiq.ui.component import ASKED, MOST_ASKED, QUICK, SLOW, STATIC, data_of, html_part, scripts
 from dermiq.ui.markup import download, fill
 from dermiq.ui.protocol import Consultant
@@ -35,7 +35,6 @@ from dermiq.ui.visit import Visit
 log = logging.getLogger(__name__)
 
 MAX_FILE = "25mb"
-QUEUE_LOOKS = 0.05  # seconds between two looks at the queue while there is nothing in it
 BAR_SECONDS = 1.0  # between two looks at what the bar says
 STYLES = ("page.css", "training-form.css", "training-watch.css", "training.css", "review.css")
 STATE_SECONDS = 4 * 3600  # a visit that nobody touched for so long is forgotten
@@ -146,14 +145,8 @@ def create_app(
         watch.prefilled_by(reviewing.train, tabs)
         _poll(beside, training, top)
         _lifetime(page, room, visit)
-    rest(page)
+    events_queue.tend(page)
     return page
-
-
-def rest(page: gr.Blocks) -> None:
-    """Gradio looks for work more than a thousand times a second: 6 % of a core with nobody there."""
-    page._queue.sleep_when_free = QUEUE_LOOKS
-    page._queue.progress_update_sleep_when_free = 0.5  # the page draws its progress itself
 
 
 def _consult_tab(room: consult.ConsultRoom, visit: gr.State) -> Parts:
