@@ -180,11 +180,6 @@ def test_keys_do_nothing_else_while_something_is_typed(reviewer: Reviewer, folde
 def test_every_width_and_theme(address: str, tmp_path: Path, width: int, dark: bool) -> None:
     page = Reviewer(address, tmp_path, width=width, dark=dark)
     try:
-        if width < 500:  # the tab is in the menu behind the others
-            page.js("document.querySelector('.overflow-menu > button').click()")
-            buttons = "[...document.querySelectorAll('.overflow-menu button')]"
-            page.until(lambda: page.js(f"return {buttons}.some((b) => b.textContent === 'Review')"))
-            page.js(f"{buttons}.find((b) => b.textContent === 'Review').click()")
         page.sign_in(f"eve{width}")
         page.press("r")
         page.shot(f"review-{width}-{'dark' if dark else 'light'}")

@@ -363,21 +363,32 @@ def test_a_model_card_loses_its_front_matter_and_loads_nothing(tmp_path: Path) -
         "---\nlicense: x\n---\n# Nano\n<!-- made by code -->![curve](https://example.org/a.png) <img src=x> text",
     )
     text = about.card_markdown("nano", weights=weights)
-    assert text == "# Nano\n(figure: curve) &lt;img src=x> text"
+    assert text == "## Nano\n(figure: curve) &lt;img src=x> text"
 
 
 def test_absent_cards_and_curves_are_said_to_be_absent(tmp_path: Path) -> None:
     assert about.card_markdown("nano", weights=tmp_path) is None
-    assert "No reliability curve" in about.reliability(weights=tmp_path)
+    assert "No measurements" in about.measured("nano", weights=tmp_path)
 
 
-def test_the_reliability_curve_has_a_title_and_a_table(tmp_path: Path) -> None:
+def test_what_was_measured_has_titles_intervals_and_tables(tmp_path: Path) -> None:
     (tmp_path / "specialist").mkdir()
-    bins = [{"confidence": 0.4, "accuracy": 0.5, "n": 10}, {"confidence": None, "accuracy": None, "n": 0}]
-    record = {"split": "test", "expected_calibration_error": 0.0213, "bins": bins}
-    (tmp_path / "specialist" / "reliability.json").write_text(json.dumps(record))
-    html = about.reliability(weights=tmp_path)
-    assert "0.021" in html
-    assert "10 images of test" in html
+    record = {
+        "n": 12,
+        "figures": {"expected_calibration_error": 0.0213},
+        "intervals_95": {"expected_calibration_error": [0.01, 0.034]},
+        "reliability": [{"confidence": 0.4, "accuracy": 0.5, "n": 12}, {"confidence": None, "accuracy": None, "n": 0}],
+        "confusion": {"classes": ["mel", "nv"], "rows_true_columns_answered": [[3, 1], [0, 0]]},
+    }
+    (tmp_path / "specialist" / "metrics_ham10000_test.json").write_text(json.dumps(record))
+    html = about.measured("specialist", weights=tmp_path)
+    assert "0.021 (95\u202f% interval 0.010 to 0.034) over 12 images" in html
     assert str(html).count("<circle") == 1
+    assert '<th scope="row">melanoma</th><td class="dq-right">3</td><td>1</td><td>75\u202f%</td>' in html
+    assert "<td>–</td>" in html, "no image of a class: no share"
     tags(html)
+
+
+def test_headings_of_a_card_stand_below_those_of_the_page(tmp_path: Path) -> None:
+    weights = card_folder(tmp_path, "# Nano\n## Data\ntext # no heading")
+    assert about.card_markdown("nano", weights=weights) == "## Nano\n### Data\ntext # no heading"

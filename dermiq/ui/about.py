@@ -1,27 +1,35 @@
-"""The "About this model" tab: the model cards and the measured calibration. Knows no gradio."""
+"""The "About this model" tab: what it is for, the model cards, and what was measured. Knows no gradio.
+
+Cards and measurements are those that lie beside the weights: nothing here is written by hand but the purpose.
+"""
 
 from __future__ import annotations
 
 import json
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
 
+from dermiq.types import CLASS_NAMES
 from dermiq.ui.markup import fill, join, percent
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 CARDS = (("DermIQ-Nano, the language model", "nano"), ("The specialist", "specialist"))
-
-CURVES = ("reliability.json", "reliability_val.json")  # the first that is there
+MEASURED = (
+    ("metrics_ham10000_test.json", "dermoscopy, HAM10000 test"),
+    ("metrics_pad_ufes_20_test.json", "clinical photographs, PAD-UFES-20 test"),
+)
 
 _FRONT_MATTER = re.compile(r"\A---\s*\n.*?\n---\s*\n", re.DOTALL)
 _IMAGE = re.compile(r"!\[([^\]]*)\]\(\s*(?!data:)[^)]*\)")
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 _TAG = re.compile(r"<(?=[a-zA-Z/!])")
+_HEADING = re.compile(r"^(#{1,5}) ", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -34,36 +42,75 @@ class Bin:
 
 
 def card_markdown(folder: str, *, weights: Path = WEIGHTS) -> str | None:
-    """A model card without its front matter; nothing in it loads from elsewhere. None where absent."""
+    """A model card without its front matter, its headings one level down, below the page's own; nothing in it loads
+    from elsewhere. None where absent.
+    """
     path = weights / folder / "README.md"
     if not path.is_file():
         return None
     text = _COMMENT.sub("", _FRONT_MATTER.sub("", path.read_text(encoding="utf-8"), count=1))
-    return _TAG.sub("&lt;", _IMAGE.sub(r"(figure: \1)", text))
+    return _HEADING.sub(r"#\1 ", _TAG.sub("&lt;", _IMAGE.sub(r"(figure: \1)", text)))
 
 
-def reliability(*, weights: Path = WEIGHTS) -> Markup:
-    """The reliability curve of the loaded weights, or a sentence that there is none."""
-    path = next((p for name in CURVES if (p := weights / "specialist" / name).is_file()), None)
-    if path is None:
-        return Markup('<p class="dq-placeholder">No reliability curve comes with these weights.</p>')
-    record = json.loads(path.read_text(encoding="utf-8"))
-    bins = [b for b in map(_bin, record.get("bins", ())) if b is not None]
+def measured(folder: str, *, weights: Path = WEIGHTS) -> Markup:
+    """Calibration and confusions of one part on each data set, or a sentence that nothing was measured."""
+    found = [
+        (title, json.loads(path.read_text(encoding="utf-8")))
+        for name, title in MEASURED
+        if (path := weights / folder / name).is_file()
+    ]
+    if not found:
+        return Markup('<p class="dq-placeholder">No measurements come with these weights.</p>')
+    parts = join(fill("{r}{c}", r=_reliability(title, m), c=_confusion(title, m)) for title, m in found)
+    return fill('<div class="dq-measured">{parts}</div>', parts=parts)
+
+
+def _reliability(title: str, metrics: Mapping[str, Any]) -> Markup:
+    bins = [b for b in map(_bin, metrics.get("reliability", ())) if b is not None]
     if not bins:
-        return Markup('<p class="dq-placeholder">The reliability file holds no bins.</p>')
-    error = record.get("expected_calibration_error", record.get("ece"))
-    total = record.get("n") or sum(b.n for b in bins)
-    images = f"{total} images" + (f" of {record['split']}" if record.get("split") else "")
-    said = f"Expected calibration error {error:.3f} over {images}." if isinstance(error, float) else f"{images}."
+        return Markup("")
+    error = metrics["figures"]["expected_calibration_error"]
+    low, high = metrics["intervals_95"]["expected_calibration_error"]
     return fill(
-        '<figure class="dq-reliability"><figcaption><strong>Reliability of the specialist’s probabilities.</strong> '
-        "{said} On the diagonal, a claimed 70{thin}% is right in 70{thin}% of the cases; a dot’s area is "
-        "its number of images."
+        '<figure class="dq-reliability"><figcaption><strong>Reliability of its probabilities, {title}.</strong> '
+        "Expected calibration error {error:.3f} (95{thin}% interval {low:.3f} to {high:.3f}) over {n:,} images. On the "
+        "diagonal, a claimed 70{thin}% is right in 70{thin}% of the cases; a dot’s area is its number of images."
         "</figcaption>{svg}{table}</figure>",
-        said=said,
+        title=title,
+        error=error,
+        low=low,
+        high=high,
+        n=metrics["n"],
         thin="\u202f",
         svg=_curve(bins),
         table=_table(bins),
+    )
+
+
+def _confusion(title: str, metrics: Mapping[str, Any]) -> Markup:
+    """What was answered, by what was true: counts of images, and each row's share that is right."""
+    classes, counts = metrics["confusion"]["classes"], metrics["confusion"]["rows_true_columns_answered"]
+    head = join(fill('<th scope="col"><abbr title="{n}">{c}</abbr></th>', n=CLASS_NAMES[c], c=c) for c in classes)
+    rows = join(
+        fill(
+            '<tr><th scope="row">{name}</th>{cells}<td>{right}</td></tr>',
+            name=CLASS_NAMES[code],
+            cells=join(
+                fill("<td{right}>{n}</td>", n=n, right=Markup(' class="dq-right"') if at == number else "")
+                for at, n in enumerate(row)
+            ),
+            right=percent(row[number] / sum(row)) if sum(row) else "–",
+        )
+        for number, (code, row) in enumerate(zip(classes, counts, strict=True))
+    )
+    return fill(
+        '<details class="dq-confusion"><summary>What it answered, by what was true: {title}</summary>'
+        '<div class="dq-scroll" tabindex="0" role="region" aria-label="What it answered, {title}"><table><thead><tr>'
+        '<th scope="col">True, by row</th>{head}<th scope="col">right</th></tr></thead><tbody>{rows}</tbody></table>'
+        "</div></details>",
+        title=title,
+        head=head,
+        rows=rows,
     )
 
 
@@ -128,15 +175,19 @@ def _table(bins: list[Bin]) -> Markup:
 
 PURPOSE = Markup(
     '<div class="dq-about"><h2>What this is for, and what it is not for</h2>'
-    "<p>DermIQ is a research demonstration for clinicians and researchers. It shows how a "
-    "vision-language model reasons over "
-    "one skin lesion, which sourced facts it uses, and where its sentences are not covered by any. It is "
-    "not a medical device. "
-    "It must not be used to diagnose, to exclude a diagnosis, or to decide on treatment or referral.</p>"
-    "<p>Explanations can persuade even where they are wrong. Read the marks behind the sentences, the "
-    "second reader’s opinion "
-    "and the self-checks before the prose.</p>"
-    "<p>Images and answers stay in this session’s memory, are sent to nobody, and are forgotten with "
-    "“New case” or when the "
-    "page is closed. Images never leave the machine that runs this page.</p></div>"
+    "<p>DermIQ is a research demonstration for clinicians and researchers. It shows how a vision-language model "
+    "reasons over one skin lesion, which sourced facts it uses, and where its sentences are not covered by any. It is "
+    "not a medical device. It must not be used to diagnose, to exclude a diagnosis, or to decide on treatment or "
+    "referral.</p>"
+    "<p>Explanations can persuade even where they are wrong. Read the marks behind the sentences, the second reader’s "
+    "opinion and the self-checks before the prose.</p>"
+    "<h2>What happens to images</h2>"
+    "<p>Images and answers stay in this session’s memory, are sent to nobody, and are forgotten with “New case” or "
+    "when the page is closed. Images never leave the machine that runs this page. They are stored in two cases only, "
+    "each after a sentence that says so. An answer that you give to the review is kept there with its image, the "
+    "conversation up to it and what you said of the patient, until it is taken back or deleted. Images "
+    "that are uploaded to train on, in the Training tab, are kept until they are deleted there.</p>"
+    "<h2>Which model</h2>"
+    "<p>The cards and figures below are those of the parts that ship with DermIQ. Where another model or a training "
+    "run answers, as the top of the page then says, they do not hold for it.</p></div>"
 )

@@ -96,7 +96,7 @@ def bar(consultant: Consultant, training: str = "") -> str:
     status = "ready" if ready else consultant.status()
     return str(
         fill(
-            '<header class="dq-bar"><p><strong>DermIQ</strong> {notice}</p><p class="dq-bar-right">'
+            '<header class="dq-bar"><div><h1>DermIQ</h1> <p>{notice}</p></div><p class="dq-bar-right">'
             '<span>{name}</span>{device}<span class="dq-status{kind}" role="status">{status}</span>{training}'
             '<button type="button" class="dq-link" data-event="about">About this model</button></p></header>',
             notice=NOTICE,
@@ -136,7 +136,7 @@ def create_app(
                 watch = training_tab(training)
             with gr.Tab("Review", id="review", elem_id="dq-review-tab") as judging:
                 reviewing = review_tab(desk)
-            with gr.Tab("About this model", id="about") as about_tab:
+            with gr.Tab("About", id="about") as about_tab:
                 _about_tab()
         _wire_between(library, tabs, asking, knowledge)
         watch.while_open(watching, others=[consulting, reading, judging, about_tab])
@@ -493,7 +493,7 @@ def _about_tab() -> None:
             )
         else:
             gr.Markdown(text, elem_classes="dq-model-card")
-    static(about.reliability())
+        static(about.measured(folder))
 
 
 def _poll(consultant: Consultant, training: TrainingRoom, top: gr.HTML) -> None:

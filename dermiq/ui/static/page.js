@@ -318,6 +318,15 @@ window.dermiq = window.dermiq || (() => {
   });
   document.addEventListener("click", (e) => { if (e.target.closest("#dq-look-up")) served(true); });
   document.addEventListener("focusin", (e) => { if (!e.target.closest("#dq-search, #dq-meant")) served(true); });
+  // Gradio leaves a list open, over the fields below it, when the focus moves on by Tab. Escape closes it.
+  document.addEventListener("focusout", (e) => {
+    const field = e.target;
+    if (!field.matches('input[role="combobox"]')) return;
+    setTimeout(() => {
+      if (field.getAttribute("aria-expanded") !== "true" || document.activeElement === field) return;
+      field.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", bubbles: true }));
+    });
+  });
   document.addEventListener("dragover", (e) => { if (hasFiles(e)) { e.preventDefault(); mark(true); } });
   document.addEventListener("dragleave", (e) => { if (!e.relatedTarget) mark(false); });
   document.addEventListener("drop", (e) => {
