@@ -20,7 +20,8 @@ const scrolls = (e) => { const s = getComputedStyle(e); return e.clientHeight > 
   ((/auto|scroll/.test(s.overflowY) && e.scrollHeight > e.clientHeight + 1) ||
    (/auto|scroll/.test(s.overflowX) && e.scrollWidth > e.clientWidth + 1)); };
 const named = (e) => e.tabIndex >= 0 && (e.getAttribute('aria-label') || e.getAttribute('aria-labelledby'));
-return [...document.body.querySelectorAll('*')].filter((e) => scrolls(e) && !named(e)).map((e) => e.outerHTML.slice(0, 150));
+const found = [...document.body.querySelectorAll('*')].filter((e) => scrolls(e) && !named(e));
+return found.map((e) => e.outerHTML.slice(0, 150));
 """
 OPEN_LISTS = "return document.querySelectorAll('[role=combobox][aria-expanded=true]').length"
 FOCUSED = "const e = document.activeElement; return e.getAttribute('aria-label') || e.textContent.trim()"
