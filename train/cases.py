@@ -13,12 +13,13 @@ split by patient or lesion, and refused where they share one. Knows no model tha
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -26,8 +27,21 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from dermiq.errors import DataError
+from dermiq.errors import DataError, DermIQError, ImageError
+from dermiq.examples import (
+    Example,
+    Held,
+    Kind,
+    examples_of,
+    is_data_set,
+    is_examples_file,
+    is_written_table,
+    read_examples,
+)
+from dermiq.lesion import read_lesion
+from dermiq.paths import beside
 from dermiq.review.types import is_frozen_set
+from dermiq.tables import is_table
 from dermiq.types import CLASSES, Finding, PatientContext
 from train.data import context_of, data_folder, lesion_of, read_table
 
@@ -85,16 +99,14 @@ def read_source(source: str, split: str, data: str = "", *, columns: Sequence[st
     if is_frozen_set(source):
         return _of_review(source, split, columns)
     path = Path(source).expanduser()
-    if path.suffix == ".csv":
+    if is_table(path) and not is_written_table(path):
         return _of_csv(path, split)
-    if path.suffix == ".jsonl":
-        return _of_jsonl(path, split, columns)
-    if path.suffix or (not path.is_dir() and source.count("/") != 1):
-        raise DataError(
-            f"{source} is no data: name one of {', '.join(DATA_SETS)}, a .csv, a .jsonl, a set of the review "
-            "(name@version), or a data set of the hub (owner/name) or in a folder."
-        )
-    return _of_data_set(source, split, columns)
+    if is_table(path) or is_examples_file(path) or is_data_set(str(path)):
+        return _of_written(str(path), split, columns)
+    raise DataError(
+        f"{source} is no data: name one of {', '.join(DATA_SETS)}, a .csv, .jsonl, .json or .parquet file, a set of "
+        "the review (name@version), or a data set of the hub (owner/name) or in a folder."
+    )
 
 
 def _of_data_folder(name: str, split: str, data: str) -> list[Row]:
@@ -139,6 +151,10 @@ def _in_split(table: pd.DataFrame, split: str) -> pd.DataFrame:
     return table if split == "train" else table.head(0)
 
 
+def _split_of(columns: Mapping[str, Any]) -> str:
+    return str(columns.get("split", "train"))
+
+
 def _groups(table: pd.DataFrame) -> list[str]:
     column = next((name for name in GROUP_COLUMNS if name in table), None)
     if column is None:
@@ -146,116 +162,62 @@ def _groups(table: pd.DataFrame) -> list[str]:
     return ["" if value != value else str(value) for value in table[column]]
 
 
-def _of_jsonl(path: Path, split: str, columns: Sequence[str]) -> list[Written]:
-    if not path.is_file():
-        raise DataError(f"{path} does not exist.")
-    rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            example = json.loads(line)
-        except ValueError as error:
-            raise DataError(f"{path}: line {number} is not JSON.") from error
-        if not isinstance(example, dict):
-            raise DataError(f"{path}: line {number} is not a JSON object.")
-        _refuse_missing_columns(example, columns, f"{path}: line {number}")
-        _refuse_wrong_boxes(example, f"{path}: line {number}")
-        if str(example.get("split", "train")) == split:
-            rows.append(_written_line(example, path.parent))
+def _of_written(source: str, split: str, columns: Sequence[str]) -> list[Written]:
+    """Of a file or a data set; its examples of the split. DataError with the first that cannot be used."""
+    path = Path(source).expanduser()
+    rows = _written(read_examples(source, _kind(columns)), split, source, path)
     if not rows and split == "train":
-        raise DataError(f"{path} has no rows.")
+        raise DataError(f"{source} has no rows to train on.")
     _refuse_missing_files(rows, path)
     return rows
-
-
-def _written_line(example: dict[str, Any], folder: Path) -> Written:
-    named = example.pop("images", None) or [example.pop("image")] if example.get("images") or "image" in example else []
-    files = tuple(str(folder / str(name)) for name in named)
-    boxes = example.pop("boxes", None) or [None] * len(files)
-    group = next((str(example[name]) for name in GROUP_COLUMNS if example.get(name) is not None), "")
-
-    def texts() -> Mapping[str, Any]:
-        return json.loads(json.dumps(example))
-
-    def load() -> Mapping[str, Any]:
-        return {**texts(), "images": [lesion_image(file, box) for file, box in zip(files, boxes, strict=True)]}
-
-    kind = str(example.get("diagnosis", ""))
-    return Written(load, texts, group or (files[0] if files else json.dumps(example)), files, kind)
-
-
-def _of_data_set(name: str, split: str, columns: Sequence[str]) -> list[Written]:
-    from datasets import DatasetDict, load_dataset, load_from_disk
-
-    try:
-        found = load_from_disk(name) if Path(name).is_dir() else load_dataset(name)
-    except Exception as error:
-        raise DataError(
-            f"The data set {name} could not be loaded ({type(error).__name__}).", detail=str(error)
-        ) from error
-    if isinstance(found, DatasetDict):
-        names = {"val": next((part for part in ("val", "validation") if part in found), ""), "train": "train"}
-        if names[split] not in found:
-            if split == "val":
-                return []
-            raise DataError(f"The data set {name} has no split {split!r}; it has {', '.join(found)}.")
-        found = found[names[split]]
-    elif split == "val":
-        return []
-    _refuse_missing_columns(dict.fromkeys(found.column_names), columns, f"The data set {name}")
-    column = next((group for group in GROUP_COLUMNS if group in found.column_names), None)
-    groups = (
-        [f"{name}:{value}" for value in found[column]] if column else [f"{name}:{split}:{i}" for i in range(len(found))]
-    )
-    texts = found.remove_columns([column for column in ("image", "images") if column in found.column_names])
-    return [Written(partial(_loaded, found, i), partial(texts.__getitem__, i), group) for i, group in enumerate(groups)]
-
-
-def _loaded(found: Any, index: int) -> Mapping[str, Any]:
-    example = dict(found[index])
-    if "image" in example:
-        example["images"] = [example.pop("image")]
-    return {**example, "images": [image.convert("RGB") for image in example.get("images") or []]}
 
 
 def _of_review(named: str, split: str, columns: Sequence[str]) -> list[Written]:
     from train.reviewed import lines_of
 
-    found = lines_of(named, split)
-    for line in found[:1]:
-        _refuse_missing_columns(line, columns, f"The set {named}")
-    return [_written_line(line, Path()) for line in found]
+    lines = enumerate(lines_of(named, split), 1)
+    examples = (one for number, line in lines for one in examples_of(f"Line {number}", line, _kind(columns)))
+    return _written(examples, split, f"The set {named}", Path("."))
 
 
-def _refuse_missing_columns(example: Mapping[str, Any], columns: Sequence[str], where: str) -> None:
-    known = {*example, *(["images"] if "image" in example else [])}
-    missing = [column for column in columns if column not in known]
-    if missing:
-        hint = (
-            " (`messages` would train on the questions, too: give prompt and completion)"
-            if "messages" in example
-            else ""
-        )
-        raise DataError(f"{where} lacks {', '.join(missing)}; it has {', '.join(example)}{hint}.")
+def _kind(columns: Sequence[str]) -> Kind:
+    if "chosen" in columns:
+        return "pairs"
+    return "answers" if "completion" in columns else "any"
 
 
-def _refuse_wrong_boxes(example: Mapping[str, Any], where: str) -> None:
-    """One box or null an image: whole numbers, top, left, bottom, right, with something between them."""
-    boxes = example.get("boxes")
-    if boxes is None:
-        return
-    named = example.get("images") or ([example["image"]] if "image" in example else [])
-    if not isinstance(boxes, list) or len(boxes) != len(named) or not all(map(_is_box, boxes)):
-        raise DataError(f"{where}: boxes must hold, for each image, null or [top, left, bottom, right] in pixels.")
+def _written(examples: Iterable[Example], split: str, called: str, path: Path) -> list[Written]:
+    rows, faults = [], []
+    for example in examples:
+        try:
+            if example.fault:
+                raise DataError(example.fault)
+            if _split_of(example.columns) == split:
+                rows.append(_written_example(example, path))
+        except DermIQError as error:
+            faults.append(f"{example.where[0].lower()}{example.where[1:]}: {error}")
+    if faults:
+        more = f" {len(faults) - 1} more cannot be used." if len(faults) > 1 else ""
+        raise DataError(f"{called}: {faults[0]}{more}")
+    return rows
 
 
-def _is_box(box: Any) -> bool:
-    if box is None:
-        return True
-    if not isinstance(box, list) or len(box) != 4 or not all(type(edge) is int and edge >= 0 for edge in box):
-        return False
-    return bool(box[0] < box[2] and box[1] < box[3])
+def _written_example(example: Example, path: Path) -> Written:
+    columns = dict(example.columns)
+    images = [str(beside(path, one)) if isinstance(one, str) else one for one in columns.pop("images")]
+    boxes = columns.pop("boxes", None) or [None] * len(images)
+    columns.pop("split", None)
+    files = tuple(image for image in images if isinstance(image, str))
+    group = next((str(columns[name]) for name in GROUP_COLUMNS if columns.get(name) is not None), "")
+
+    def texts() -> Mapping[str, Any]:
+        return copy.deepcopy(columns)
+
+    def load() -> Mapping[str, Any]:
+        return {**texts(), "images": [shown(image, box) for image, box in zip(images, boxes, strict=True)]}
+
+    own = files[0] if files else f"{path}:{example.where}"
+    return Written(load, texts, group or own, files, str(columns.get("diagnosis", "")))
 
 
 def _refuse_missing_files(rows: Iterable[Item], path: Path) -> None:
@@ -379,12 +341,26 @@ Box = tuple[int, int, int, int]
 
 def lesion_image(path: str, box: Box | None = None) -> Image.Image:
     """The image, or what the box holds of it. Raises DataError where that is nothing."""
-    pixels = lesion_of(path).pixels
+    return _cut(lesion_of(path).pixels, box, path)
+
+
+def shown(image: str | bytes | Held, box: Box | None = None) -> Image.Image:
+    """The same of an image that a written example names or holds."""
+    found = image.load() if isinstance(image, Held) else image
+    if isinstance(found, str):
+        return lesion_image(found, box)
+    try:
+        return _cut(read_lesion(found).pixels, box, "The image of an example")
+    except ImageError as error:
+        raise DataError(f"The image of an example: {error}", detail=error.detail) from error
+
+
+def _cut(pixels: np.ndarray, box: Box | None, called: str) -> Image.Image:
     if box is not None:
         pixels = pixels[box[0] : box[2], box[1] : box[3]]
         if not pixels.size:
             raise DataError(
-                f"{path} has nothing in the box {list(box)}: is it another image than the box was made for?"
+                f"{called} has nothing in the box {list(box)}: is it another image than the box was made for?"
             )
     return Image.fromarray(np.ascontiguousarray(pixels))
 

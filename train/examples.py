@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from dermiq.errors import DataError, InputError
+from dermiq.examples import messages, places_of
 from train.cases import Item, choose, read_splits
 from train.options import option
 from train.stage import StageConfig
@@ -101,7 +102,7 @@ class Turns:
         """What a data set holds, a text of `role` or turns, as turns. Images that have no place go to the first user
         turn. Raises DataError where places and images do not match.
         """
-        turns = [{**turn, "content": list(_parts(turn["content"]))} for turn in turns_of(value, role)]
+        turns = messages(value, role)
         first = next((turn for turn in turns if turn["role"] == "user"), None)
         if first and not places_of(turns):
             first["content"][:0] = [{"type": "image"}] * images
@@ -111,24 +112,6 @@ class Turns:
 
     def _part(self, part: Mapping[str, Any]) -> dict[str, Any]:
         return {"type": "text", "text": self._plain(part["text"])} if part["type"] == "text" else {"type": part["type"]}
-
-
-def turns_of(value: str | Sequence[Mapping[str, Any]], role: str) -> list[dict[str, Any]]:
-    """A text becomes one turn of `role`."""
-    return [{"role": role, "content": value}] if isinstance(value, str) else [dict(turn) for turn in value]
-
-
-def text_of(turns: Sequence[Mapping[str, Any]]) -> str:
-    return "".join(part.get("text") or "" for turn in turns for part in _parts(turn["content"]))
-
-
-def places_of(turns: Sequence[Mapping[str, Any]]) -> int:
-    """How many images the turns have a place for."""
-    return sum(part["type"] == "image" for turn in turns for part in _parts(turn["content"]))
-
-
-def _parts(content: Any) -> Sequence[Mapping[str, Any]]:
-    return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 
 class UpToTheEnd:
