@@ -1,7 +1,8 @@
 """What a stage trains on: cases with a label, or written examples, from folders, CSV, JSONL and data sets.
 
     read_source("ham10000", "train", data)     the data folders of `train.data`
-    read_source("mine.csv", "train", data)     columns image and label; question, split, group, age, sex, site if any
+    read_source("mine.csv", "train", data)     one labelled image a row, as `train.labelled` reads tables: columns image
+                                               and label; question, split, group, age, sex, site, skin_type if any
     read_source("pairs.jsonl", "train", data)  TRL's columns: images (paths beside the file), prompt, completion, ...;
                                                boxes, if any, say which part of each image is shown
     read_source("owner/name", "train", data)   a data set of the hub, or one that `datasets` saved, in those columns
@@ -28,8 +29,10 @@ from PIL import Image
 
 from dermiq.errors import DataError
 from dermiq.review.types import is_frozen_set
+from dermiq.tables import is_table
 from dermiq.types import CLASSES, Finding, PatientContext
 from train.data import context_of, data_folder, lesion_of, read_table
+from train.labelled import quiet, read_labelled, refuse_missing
 
 if TYPE_CHECKING:
     from dermiq.specialist import Specialist
@@ -71,27 +74,40 @@ class Written:
 
 Item = Row | Written
 T = TypeVar("T", Row, Written, Item)
+Say = Callable[[str], None]
+"""Is told a sentence that somebody should read."""
 
 
 # --- reading ----------------------------------------------------------------------------
 
 
-def read_source(source: str, split: str, data: str = "", *, columns: Sequence[str] = ("prompt", "completion")) -> list:
+def read_source(
+    source: str,
+    split: str,
+    data: str = "",
+    *,
+    columns: Sequence[str] = ("prompt", "completion"),
+    labels: str = "classes",
+    say: Say = quiet,
+) -> list:
     """The rows of one source in one split ("train" or "val"); all of them where it names no splits and `split` is
-    "train". Raises DataError with what is wrong. `columns` are those that written examples must have.
+    "train". Raises DataError with what is wrong.
+
+    `columns` are those that written examples must have, `labels` how those of tables are read (`train.labelled`).
+    `say` is told what was left out or taken as not stated.
     """
     if source in DATA_SETS:
         return _of_data_folder(source, split, data)
     if is_frozen_set(source):
         return _of_review(source, split, columns)
     path = Path(source).expanduser()
-    if path.suffix == ".csv":
-        return _of_csv(path, split)
+    if is_table(path):
+        return _of_table(path, split, labels, say)
     if path.suffix == ".jsonl":
         return _of_jsonl(path, split, columns)
     if path.suffix or (not path.is_dir() and source.count("/") != 1):
         raise DataError(
-            f"{source} is no data: name one of {', '.join(DATA_SETS)}, a .csv, a .jsonl, a set of the review "
+            f"{source} is no data: name one of {', '.join(DATA_SETS)}, a .csv or .tsv, a .jsonl, a set of the review "
             "(name@version), or a data set of the hub (owner/name) or in a folder."
         )
     return _of_data_set(source, split, columns)
@@ -105,45 +121,12 @@ def _of_data_folder(name: str, split: str, data: str) -> list[Row]:
     ]
 
 
-def _of_csv(path: Path, split: str) -> list[Row]:
-    if not path.is_file():
-        raise DataError(f"{path} does not exist.")
-    try:
-        table = pd.read_csv(path)
-    except (ValueError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} is no CSV table: {str(error).splitlines()[0]}.") from error
-    missing = sorted({"image", "label"} - set(table.columns))
-    if missing:
-        raise DataError(
-            f"{path} lacks the column(s) {', '.join(missing)}; it has {', '.join(map(str, table.columns))}."
-        )
-    if len(table) == 0:
-        raise DataError(f"{path} has no rows.")
-    empty = table.index[table["image"].isna() | table["label"].isna()]
-    if len(empty):
-        raise DataError(f"{path} has no image or no label in row {empty[0] + 2}.")
-    table = _in_split(table, split)
-    groups = _groups(table)
-    rows = []
-    for row, group in zip(table.itertuples(index=False), groups, strict=True):
-        image = str(path.parent / str(row.image))
-        question = str(row.question) if isinstance(getattr(row, "question", None), str) else ""
-        rows.append(Row(image, str(row.label), f"{path.name}:{group}" if group else image, context_of(row), question))
-    _refuse_missing_files(rows, path)
-    return rows
-
-
-def _in_split(table: pd.DataFrame, split: str) -> pd.DataFrame:
-    if "split" in table:
-        return table[table["split"].astype(str) == split]
-    return table if split == "train" else table.head(0)
-
-
-def _groups(table: pd.DataFrame) -> list[str]:
-    column = next((name for name in GROUP_COLUMNS if name in table), None)
-    if column is None:
-        return [""] * len(table)
-    return ["" if value != value else str(value) for value in table[column]]
+def _of_table(path: Path, split: str, labels: str, say: Say) -> list[Row]:
+    table = read_labelled(path, splits=("train", "val"), only=split, labels=labels)
+    for note in table.notes:
+        say(note)
+    refuse_missing(table.rows, path)
+    return [Row(row.image, row.label, row.group, row.context, row.question) for row in table.rows]
 
 
 def _of_jsonl(path: Path, split: str, columns: Sequence[str]) -> list[Written]:
@@ -264,23 +247,44 @@ def _refuse_missing_files(rows: Iterable[Item], path: Path) -> None:
         raise DataError(f"{path}: {len(missing)} image(s) do not exist, such as {missing[0]}.")
 
 
+def once(say: Say) -> Say:
+    """Says each sentence once: a source is read for each of its splits."""
+    said: set[str] = set()
+
+    def say_once(sentence: str) -> None:
+        if sentence not in said:
+            said.add(sentence)
+            say(sentence)
+
+    return say_once
+
+
 # --- splits -----------------------------------------------------------------------------
 
 
 def read_splits(
-    train: Sequence[str], val: Sequence[str], *, val_share: float, seed: int, data: str, columns: Sequence[str]
+    train: Sequence[str],
+    val: Sequence[str],
+    *,
+    val_share: float,
+    seed: int,
+    data: str,
+    columns: Sequence[str],
+    labels: str = "classes",
+    say: Say = quiet,
 ) -> tuple[list, list]:
     """Rows to train on and rows to judge by. Raises DataError where there are none, or where both share a patient,
     a lesion or an image.
 
-    Without `val` a source's own split is used, else a share of its groups.
+    Without `val` a source's own split is used, else a share of its groups. `labels` and `say` as for `read_source`.
     """
+    read = partial(read_source, data=data, columns=columns, labels=labels, say=once(say))
     ours: list[Item] = []
-    theirs: list[Item] = [row for source in val for row in _all_rows(source, data, columns)]
+    theirs: list[Item] = [row for source in val for row in _all_rows(source, read)]
     for source in train:
-        rows = read_source(source, "train", data, columns=columns)
+        rows = read(source, "train")
         if not val:
-            own = read_source(source, "val", data, columns=columns)
+            own = read(source, "val")
             rows, held = (rows, own) if own else split_by_group(rows, val_share, seed)
             theirs += held
         ours += rows
@@ -290,10 +294,10 @@ def read_splits(
     return ours, theirs
 
 
-def _all_rows(source: str, data: str, columns: Sequence[str]) -> list[Item]:
+def _all_rows(source: str, read: Callable[[str, str], list[Item]]) -> list[Item]:
     """Of a source that is named to judge by: its val split, else all of it."""
-    own = read_source(source, "val", data, columns=columns)
-    return own or ([] if source in DATA_SETS else read_source(source, "train", data, columns=columns))
+    own = read(source, "val")
+    return own or ([] if source in DATA_SETS else read(source, "train"))
 
 
 def split_by_group(rows: Sequence[Item], share: float, seed: int) -> tuple[list[Item], list[Item]]:
@@ -316,8 +320,9 @@ def refuse_leakage(train: Sequence[Item], val: Sequence[Item]) -> None:
     shared = sorted({row.group for row in train} & {row.group for row in val})
     if shared:
         raise DataError(
-            f"Train and val share {len(shared)} patient(s) or lesion(s), such as {shared[0]}: "
-            "split by patient or lesion."
+            f"Train and val share {len(shared)} patient(s) or lesion(s), such as {shared[0]}: split by patient or "
+            "lesion. Where two sources number their patients alike, give each a folder of its own, or say which is "
+            "which in a column `source`."
         )
     twins = _twins([file for row in train for file in row.files], [file for row in val for file in row.files])
     if twins:
