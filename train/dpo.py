@@ -28,7 +28,7 @@ from dermiq.review.types import is_frozen_set
 from train import runs
 from train.cases import Item, Measured, Written, labelled, read_source
 from train.estimate import Shape, longest, some
-from train.examples import ChatConfig, Turns, UpToTheEnd, as_dataset
+from train.examples import ChatConfig, Turns, UpToTheEnd, aloud, as_dataset
 from train.options import option
 from train.preferences import described, longest_question, write_pairs
 from train.proxy import ProxySettings
@@ -191,7 +191,7 @@ def made_pairs(config: DPOConfig, vlm: VLM, owner: Owner) -> tuple[list[Written]
     """By the graph, of the model's own answers, to train on and to judge by. None where it stopped on request; what
     was made until then stays in pairs.jsonl.
     """
-    train, val = config.rows()
+    train, val = config.rows(say=aloud(owner))
     file = owner.folder / "pairs.jsonl"
     measured = Measured(owner.folder / CACHE)
 
@@ -249,7 +249,7 @@ def build(config: DPOConfig, vlm: VLM, owner: Owner) -> Any:
 
         for named, count in deleted_from(config.preferences).items():
             print(f"{count} pair(s) of {named} are left out: their images were deleted since.", flush=True)
-    found = config.rows() if config.preferences else made_pairs(config, vlm, owner)
+    found = config.rows(say=aloud(owner)) if config.preferences else made_pairs(config, vlm, owner)
     if found is None:
         return None
     train, val = found

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from dermiq.errors import DataError, InputError
 from dermiq.examples import messages, places_of
-from train.cases import Item, choose, read_splits
+from train.cases import Item, Say, choose, read_splits
+from train.labelled import LABELS, quiet
 from train.options import option
 from train.stage import StageConfig
 
 if TYPE_CHECKING:
     from dermiq.vlm.load import VLM
+    from train.work import Owner
 
 T = TypeVar("T")
 
@@ -33,6 +36,11 @@ class ExampleConfig(StageConfig):
     val: tuple[str, ...] = option((), "what it is judged by while it trains; empty: the val split of the data")
     val_share: float = option(
         0.0, "share of patients or lesions that is held out where the data has no val split", minimum=0, maximum=0.9
+    )
+    labels: str = option(
+        "classes",
+        "of tables: classes asks about rows of none of the seven; known leaves them out; text learns labels as answers",
+        choices=LABELS,
     )
     data_folder: str = option("", "folder that holds ham10000/ and pad_ufes_20/; empty: DERMIQ_DATA")
     images: int = option(0, "examples that are used, of every class alike while there are enough; 0: all", minimum=0)
@@ -51,8 +59,16 @@ class ExampleConfig(StageConfig):
         """What is trained on."""
         return self.data
 
-    def rows(self) -> tuple[list[Any], list[Any]]:
-        """What is trained on, and what is judged by. DataError where the stage cannot use a row."""
+    def notes(self) -> tuple[str, ...]:
+        """What was left out of the data, or taken as not stated, as sentences. DataError as for `rows`."""
+        found: list[str] = []
+        self.rows(say=found.append)
+        return tuple(found)
+
+    def rows(self, say: Say = quiet) -> tuple[list[Any], list[Any]]:
+        """What is trained on, and what is judged by; `say` is told the `notes`. DataError where the stage cannot use a
+        row.
+        """
         train, val = read_splits(
             self.sources,
             self.val,
@@ -60,6 +76,8 @@ class ExampleConfig(StageConfig):
             seed=self.seed,
             data=self.data_folder,
             columns=self.columns,
+            labels=self.labels,
+            say=say,
         )
         train, val = self.usable(train), self.usable(val)
         return choose(train, self.images, self.seed), choose(val, self.val_images, self.seed)
@@ -67,6 +85,11 @@ class ExampleConfig(StageConfig):
     def usable(self, rows: list[Item]) -> list[Item]:
         """The rows that the stage takes. Raises DataError for one that it cannot use."""
         return rows
+
+
+def aloud(owner: Owner) -> Say:
+    """Into the log of a run; of several processes the first speaks."""
+    return partial(print, flush=True) if owner.is_main else quiet
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from dermiq.examples.cells import LOOKS_LIKE_ONE, value_of
 from dermiq.examples.pictures import COLUMNS as IMAGE_COLUMNS
 from dermiq.examples.pictures import images_of
 from dermiq.examples.turns import Turns, common, messages, normal, placed, places_of, text_of
+from dermiq.splits import split_of
 
 Row = dict[str, Any]
 Kind = Literal["pairs", "answers", "any"]
@@ -187,11 +188,19 @@ def _with(row: Row, prompt: str | Turns, found: list[Any], **answers: str | Turn
     left_out = (*IMAGE_COLUMNS, "boxes", *DIALOGUES, "history", "system", *COMPLETIONS, *PAIR)
     made = {
         **{name: value for name, value in row.items() if name not in left_out},
+        **({"split": _split(row["split"])} if "split" in row else {}),
         "prompt": _checked_prompt(prompt, len(kept)),
         **answers,
         "images": [images[place] for place in kept],
     }
     return {**made, "boxes": [boxes[place] for place in kept]} if boxes else made
+
+
+def _split(word: Any) -> str:
+    split = split_of(word)
+    if split is None:
+        raise DataError(f"the split {str(word)[:40]!r} is not known: write train, val or test.")
+    return split
 
 
 def _boxes(row: Row, images: int) -> list[Any]:

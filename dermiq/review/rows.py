@@ -51,7 +51,7 @@ def pair_of(row: Row, image: Callable[[Any], ImageRef], *, source: str = "", gol
         diagnosis=_word(row, "diagnosis") or None,
         findings=_findings(row, prompt),
         group=next((str(row[name]) for name in GROUPS if _is(row.get(name))), ""),
-        split="val" if row.get("split") in ("val", "validation") else "train",
+        split="val" if row.get("split") == "val" else "train",
         source=_word(row, "source") or source,
     )
     answers = [_answer(row, case, name, text) for name, text in zip(ANSWERS, texts, strict=True)]

@@ -76,8 +76,12 @@ class _Check:
     refused: list[str] = field(default_factory=list)
     known: dict[str, tuple[str, str]] = field(default_factory=dict)  # pair -> its better answer, and where it stands
     contradicted: set[str] = field(default_factory=set)  # pairs
+    unused: int = 0  # examples of the split test
 
     def __call__(self, example: Example) -> None:
+        if is_unused(example):
+            self.unused += 1
+            return
         try:
             pair = self.pair(example)
         except DataError as error:
@@ -102,7 +106,7 @@ class _Check:
             )
 
     def compare(self, store: Store) -> tuple[str, ...]:
-        """With the known answers of the store. A pair that has none there stays without one."""
+        """With the known answers of the store. What should be said of the rest."""
         without = 0
         for name, better in store.known_answers(self.known).items():
             said, where = self.known[name]
@@ -112,11 +116,17 @@ class _Check:
                 self.refused.append(
                     f"{where}: the review has this pair already, and knows the other answer to be the right one."
                 )
-        return (
-            (f"{without} of them have no known answer in the review, and get none: a pair stays as it came.",)
-            if without
-            else ()
-        )
+        told = []
+        if without:
+            told.append(f"{without} of them have no known answer in the review and get none: a pair stays as it came.")
+        if self.unused:
+            told.append(f"{self.unused} pair(s) of the split test are not imported: sets are of train and val.")
+        return tuple(told)
+
+
+def is_unused(example: Example) -> bool:
+    """Test data is for nobody to learn from, and sets of the review are learned from."""
+    return example.columns.get("split") == "test"
 
 
 def _id(pair: NewPair) -> str:
@@ -135,7 +145,7 @@ def _pairs(source: str | Path, check: _Check, pictures: Pictures, overlap: int |
             pair = check.pair(example)
         except DataError:  # told when it was checked
             continue
-        if _id(pair) in check.contradicted:
+        if is_unused(example) or _id(pair) in check.contradicted:
             continue
         new = [image for image in pair.case.images if image.sha256 not in given]
         given |= {image.sha256 for image in new}
