@@ -40,7 +40,7 @@ from dermiq.examples import (
     read_examples,
 )
 from dermiq.lesion import read_lesion
-from dermiq.paths import beside
+from dermiq.paths import beside, is_file
 from dermiq.review.types import is_frozen_set
 from dermiq.tables import is_table
 from dermiq.types import CLASSES, Finding, PatientContext
@@ -220,7 +220,7 @@ class _Reader:
 
 
 def _refuse_missing_files(rows: Iterable[Item], path: Path) -> None:
-    missing = [file for row in rows for file in row.files if not Path(file).is_file()]
+    missing = [file for row in rows for file in row.files if not is_file(Path(file))]
     if missing:
         raise DataError(f"{path}: {len(missing)} image(s) do not exist, such as {missing[0]}.")
 

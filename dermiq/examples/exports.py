@@ -15,6 +15,9 @@ Row = dict[str, Any]
 Ranked = list[tuple[int, str]]
 """Answers, by name, with their rank; the smaller one is better."""
 
+TELLING = ("annotations", "responses")
+"""Columns that an export has also where nobody has said anything."""
+
 _ENDS = (("1", "2"), ("a", "b"), ("A", "B"), ("left", "right"), ("0", "1"))
 _OF_RECORDS = (
     "id",

@@ -46,7 +46,7 @@ MEANT = {
 
 def columns_of(row: Mapping[str, Any], kind: Kind) -> list[Row]:
     """The examples of a row. DataError with what is wrong."""
-    plain = _named({name: value for name, value in row.items() if _says_something(value)})
+    plain = _named({name: value for name, value in row.items() if name in exports.TELLING or _says_something(value)})
     _refuse_halves_of_characters(plain)
     return [example for one in exports.rows_in(plain) for example in _examples(_read(one), kind)]
 

@@ -174,11 +174,12 @@ def _of_array(file: TextIO) -> Rows:
     """The objects of one list, piece by piece, each with the line in which it begins. What is broken ends it: where
     the next one would begin is not certain.
     """
-    text = _Text(file)
+    text, number = _Text(file), 0
     text.skip(SPACE)
     text.skip("[")
     while (beginning := text.skip(SPACE + ",")) not in ("", "]"):
-        where = f"Line {text.line}"
+        number += 1
+        where = f"Example {number}, line {text.line}"
         row = text.value() if beginning == "{" else "it is not a JSON object; what follows it was not read."
         yield where, row
         if isinstance(row, str):
