@@ -232,7 +232,10 @@ WITHOUT_IMAGE: dict[str, Row] = {
     },
     "Label Studio's ranking": {
         "data": {"prompt": ASKED, "items": [{"id": "a", "body": BAD}, {"id": "b", "title": "B", "body": GOOD}]},
-        "annotations": [{"result": [{"type": "ranker", "value": {"ranker": {"rank": ["b", "a"]}}}]}],
+        "annotations": [
+            {"result": [{"type": "ranker", "from_name": "rank", "value": {"ranker": {"rank": ["b", "a"]}}}]},
+            {"result": [{"type": "ranker", "from_name": "rank", "value": {"ranker": {"good": ["a", "b"], "_": []}}}]},
+        ],
     },
     "Label Studio, short": {
         "id": 1,

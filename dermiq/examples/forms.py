@@ -197,7 +197,7 @@ def _with(row: Row, prompt: str | Turns, found: list[Any], **answers: str | Turn
 
 
 def _split(word: Any) -> str:
-    split = split_of(word)
+    split = split_of(str(word))
     if split is None:
         raise DataError(f"the split {str(word)[:40]!r} is not known: write train, val or test.")
     return split

@@ -102,9 +102,9 @@ def _bytes(value: Any) -> bytes:
             return base64.b64decode(_DATA_URL.sub("", value, count=1), validate=True)
         except (binascii.Error, ValueError) as error:
             raise DataError("the bytes of an image are a text that is no base64.") from error
-    if isinstance(value, (list, tuple)) and not _is_bytes(value):
-        raise DataError("the bytes of an image are no bytes.")
-    return bytes(value)
+    if isinstance(value, (bytes, bytearray)) or (isinstance(value, (list, tuple)) and _is_bytes(value)):
+        return bytes(value)
+    raise DataError("the bytes of an image are no bytes.")
 
 
 def _refuse_other_columns(row: Mapping[str, Any]) -> None:

@@ -76,7 +76,7 @@ def _refusing_faults_of_the_disk(path: Path) -> Rows:
         else:
             yield from _of_table(path)
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}.", detail=repr(error)) from error
+        raise DataError(f"{path} cannot be read: {error.strerror or error}.", detail=repr(error)) from error
 
 
 # --- tables -----------------------------------------------------------------------------
@@ -98,7 +98,7 @@ def _of_parquet(path: Path) -> Rows:
             for row in batch.to_pylist():
                 number += 1
                 yield f"Row {number}", row
-    except pyarrow.ArrowException as error:
+    except (pyarrow.ArrowException, ValueError) as error:  # the latter for texts that are none
         raise DataError(f"{path.name} is no Parquet file, or is damaged.", detail=str(error)) from error
 
 
