@@ -41,10 +41,10 @@ def test_predictions_and_figures(drawn_csv: Path, capsys: pytest.CaptureFixture[
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        ("picture,image_id\na.png,1\n", "lacks the column"),
+        ("picture,name\na.png,1\n", "lacks the column"),
         ("image,image_id\n", "has no rows"),
         ("image,image_id,label\na.png,1,eczema\n", "unknown labels"),
-        ("image,image_id\nmissing.png,1\n", "can't be read"),
+        ("image,image_id\nmissing.png,1\n", r"1 image\(s\) do not exist"),
     ],
 )
 def test_bad_tables_are_a_sentence(tmp_path: Path, content: str, sentence: str) -> None:

@@ -145,7 +145,7 @@ def test_another_setting_is_refused(rows: list[Item], vlm: VLM, tmp_path: Path) 
 
 
 def test_labels_that_are_no_class_are_refused(vlm: VLM, tmp_path: Path) -> None:
-    rows = read_source(str(make_table(tmp_path / "free", 2, label=["a mole", "melanoma"])), "train")
+    rows = read_source(str(make_table(tmp_path / "free", 2, label=["a mole", "melanoma"])), "train", labels="text")
     with pytest.raises(DataError, match="2 example"):
         filled(rows, vlm, tmp_path / "pairs.jsonl")
 

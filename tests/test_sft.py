@@ -134,7 +134,7 @@ def test_a_row_always_gives_the_same_example(config: SFTConfig, tmp_path: Path) 
 
 def test_free_text_labels_are_answers(config: SFTConfig, tmp_path: Path) -> None:
     table = make_table(tmp_path / "free", 2, label=["a <image> wart", "melanoma"], question=["What is it?", ""])
-    rows = read_source(str(table), "train")
+    rows = read_source(str(table), "train", labels="text")
     vlm = stage.load_model(config, "cpu")
     made = [sft.Writer(config, vlm, Measured(tmp_path / "c"))(row, 0) for row in rows]
     assert made[0]["completion"][0]["content"][0]["text"] == "a < image> wart"  # cannot pose as an image
@@ -285,6 +285,7 @@ def test_a_model_of_which_nothing_would_be_trained(config: SFTConfig) -> None:
         ({"split": ["train"] * 4 + ["val"] * 4, "lesion_id": list("abcdaefg")}, "share 1 patient"),
         ({"split": ["train"] * 4 + ["val"] * 4}, None),
         ({"label": ["", *"abcdefg"]}, "no image or no label in row 2"),
+        ({"label": ["SCC", *["MEL"] * 7]}, "unknown labels.*“SCC” \\(1 row\\(s\\), line 2\\)"),
     ],
 )
 def test_leakage_and_gaps_are_refused(
