@@ -186,6 +186,7 @@ WITHOUT_IMAGE: dict[str, Row] = {
     "question": {"question": ASKED, "chosen": GOOD, "rejected": BAD},
     "instruction": {"instruction": ASKED, "input": "", "chosen": GOOD, "rejected": BAD},
     "split": {**PAIR, "split": "Training"},
+    "a text that speaks of a file": {**PAIR, "note": "as in 0.png"},
     "Argilla 2": {
         "id": "x",
         "fields": {"prompt": ASKED, "response_1": GOOD, "response_2": BAD},
@@ -259,7 +260,7 @@ def test_a_line_without_an_image_is_read_by_both(name: str, folder: Path, store:
 
 
 REFUSED: dict[str, tuple[Any, str]] = {
-    "no object": ([1], "not a JSON object"),
+    "no object": (7, "not a JSON object"),
     "nothing": ({}, "chosen and rejected are missing. The line has nothing."),
     "one answer": ({"question": ASKED, "answer": GOOD}, "One answer to a question is for train.sft."),
     "KTO": ({"prompt": ASKED, "completion": GOOD, "label": True}, "a verdict (KTO) cannot be learned from"),
@@ -275,6 +276,10 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "no prompt": ({"chosen": GOOD, "rejected": BAD}, "prompt is missing"),
     "an image under another name": ({**PAIR, "photo": "0.png"}, "photo holds 0.png. Rename photo to images."),
     "an image on the web": ({**PAIR, "images": ["https://example.org/0.png"]}, "nothing is fetched: download it"),
+    "an image at an address": (
+        {**PAIR, "image": {"url": "http://example.org/0.png"}},
+        "nothing is fetched: download it",
+    ),
     "a number as image": ({**PAIR, "images": [7]}, "images holds a int"),
     "bytes that are none": ({**PAIR, "images": [{"bytes": "x!"}]}, "no base64"),
     "a place too many": ({**SHOWN, "prompt": f"<image><image>{ASKED}"}, "there are 1 image(s), but the prompt has 2"),

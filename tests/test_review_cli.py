@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from dermiq.__main__ import main
 from dermiq.review.quality import Report
@@ -206,3 +210,28 @@ def test_contradictions_and_test_data_are_told(run: Run, tmp_path: Path) -> None
     status, out, _ = run("import", file, "--no-outline")
     assert status == 0
     assert "1 pair(s) of the split test are not imported" in out
+
+
+FULL = """
+import resource, signal, sys
+from dermiq.__main__ import main
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
+sys.exit(main(["review", *sys.argv[2:]]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("size", "words"), [(1_000, "cannot be opened (disk I/O error)"), (300_000, "A file cannot be read or written: ")]
+)
+def test_a_full_disk_is_told(size: int, words: str, run: Run, tmp_path: Path) -> None:
+    """No file may become larger than `size` bytes: the first time the database cannot, then the image cannot."""
+    run("status")
+    file = write_rows(tmp_path / "data", 1)
+    noise = np.random.default_rng(1).integers(0, 256, (400, 400, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "data" / "0.png")
+    command = [sys.executable, "-c", FULL, str(size), "import", str(file), "--no-outline"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr

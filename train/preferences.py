@@ -273,7 +273,8 @@ def _whole_lines(path: Path) -> list[str]:
     """Without a last line that was being written, and without one that a power loss tore."""
     if not path.exists():
         return []
-    return [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if _is_whole(line)]
+    with path.open(encoding="utf-8", newline="\n") as file:  # some characters of a text end a line for `splitlines`
+        return [line for line in file if _is_whole(line)]
 
 
 def _is_whole(line: str) -> bool:

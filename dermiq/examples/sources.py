@@ -44,7 +44,8 @@ def is_examples_file(path: Path) -> bool:
 def is_written_table(path: Path) -> bool:
     """Whether a table holds answers, and not the labels of images. DataError where it cannot be read."""
     columns = read_table_rows(path)[0].cells
-    return "label" not in columns and any(name in columns for name in TELLING)
+    is_pair = "chosen" in columns and "rejected" in columns
+    return is_pair or ("label" not in columns and any(name in columns for name in TELLING))
 
 
 def is_data_set(source: str) -> bool:
