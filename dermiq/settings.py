@@ -76,16 +76,6 @@ class Settings:
         return cls(**values)
 
 
-def cache_folder() -> Path:
-    """`DERMIQ_CACHE`, or `~/.cache/dermiq`. InputError where neither is known: a container's user may have no home."""
-    try:
-        return Path(os.environ.get("DERMIQ_CACHE") or Path.home() / ".cache" / "dermiq").expanduser()
-    except RuntimeError as error:
-        raise InputError(
-            "There is no home folder to keep models in: set DERMIQ_CACHE to a folder, or HOME.", detail=str(error)
-        ) from error
-
-
 def parser() -> argparse.ArgumentParser:
     """One flag for every field but secrets; None means "not given"."""
     made = argparse.ArgumentParser(prog="app.py", description="DermIQ, the consultation page", allow_abbrev=False)

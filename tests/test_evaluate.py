@@ -54,6 +54,26 @@ def test_bad_tables_are_a_sentence(tmp_path: Path, content: str, sentence: str) 
         evaluate.main(["--images", str(path), "--out", str(tmp_path / "out.csv")])
 
 
+def test_the_command_says_what_is_wrong_and_what_was_left_out(
+    drawn_csv: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = drawn_csv.read_text()
+    drawn_csv.write_text(table.replace(f",{CLASSES[0]}\n", ",SCC\n").replace(f",{CLASSES[1]}\n", ",Naevus\n"))
+    given = ["evaluate", "--images", str(drawn_csv), "--out", str(drawn_csv.parent / "predictions.csv")]
+    monkeypatch.setattr("sys.argv", given)
+    assert evaluate.command() == 2
+    assert "unknown labels" in capsys.readouterr().err
+    monkeypatch.setattr("sys.argv", [*given[:3], "--out", "/proc/nothing/out.csv"])
+    assert evaluate.command() == 2
+    assert "/proc/nothing/out.csv cannot be written" in capsys.readouterr().err
+    monkeypatch.setattr("sys.argv", [*given, "--labels", "known", "--rounds", "20"])
+    assert evaluate.command() == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out)["n"] == 2
+    assert "1 row(s) are left out" in told.err
+    assert "Naevus as nv (1)" in told.err
+
+
 def test_cards_show_the_committed_figures() -> None:
     for path in sorted(card.WEIGHTS.glob("*/README.md")):
         assert card.rendered(path) == path.read_text(encoding="utf-8"), "run python -m train.card"

@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dermiq.errors import DataError, DermIQError, InputError
+from dermiq.paths import folder_for
 from dermiq.types import CLASS_NAMES, Evidence
 from train import options
 from train.cases import Box, Case, Item, Measured, Row, choose, labelled, lesion_image, read_source
@@ -547,6 +548,7 @@ def run(config: Options) -> Summary:
     file = Path(config.out).expanduser()
     if file.suffix != ".jsonl":
         raise InputError(f"out is {config.out!r}; it must name a .jsonl file, such as --out pairs.jsonl.")
+    folder_for(file)
     read = partial(read_source, labels=config.labels, say=partial(print, file=sys.stderr))
     found = [row for source in config.data for row in read(source, config.split, config.data_folder)]
     rows = choose(labelled(found), config.images, config.seed)
