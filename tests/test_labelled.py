@@ -152,6 +152,13 @@ def test_split_words_are_read_in_any_case() -> None:
         assert split_of(word) is None, word
 
 
+def test_a_table_that_is_judged_says_that_it_is_judged_whole(tmp_path: Path) -> None:
+    named = table(tmp_path, "image,label,split\n0.png,mel,Train\n1.png,nv,test\n2.png,nv,test\n")
+    notes: list[str] = []
+    assert len(table_of_csv(Path(named), say=notes.append)) == 3
+    assert notes == ["t.csv: rows of every split are judged: train 1, test 2."]
+
+
 def test_no_row_vanishes_by_its_split(tmp_path: Path) -> None:
     named = table(tmp_path, "image,label,Split\n0.png,mel,Training\n1.png,nv,dev\n2.png,?,Test\n3.png,?,holdout\n")
     rows, notes = read(named)
@@ -183,6 +190,14 @@ def test_folders_called_after_splits_are_one_source(tmp_path: Path) -> None:
     train, val = (table(tmp_path / name, PATIENTS.format(0, 1, name), "data.csv") for name in ("train", "Validation"))
     with pytest.raises(DataError, match="share 1 patient"):
         splits_of(train, val)
+
+
+def test_two_uploads_are_one_source_but_for_the_folders_in_them(tmp_path: Path) -> None:
+    sent = tmp_path / SENT
+    train = table(sent / "0a1b", PATIENTS.format(0, 1, "P2"))
+    with pytest.raises(DataError, match="share 1 patient"):
+        splits_of(train, table(sent / "2c3d", PATIENTS.format(0, 1, "P3")))
+    splits_of(train, table(sent / "4e5f" / "south", PATIENTS.format(0, 1, "P3")))
 
 
 def test_patients_of_two_clinics_are_two(tmp_path: Path) -> None:
@@ -237,6 +252,7 @@ def test_the_tables_of_isic_are_read(tmp_path: Path, images_in: str, suffix: str
         (f"ISIC_1{suffix}", "akiec"),
     ]
     assert "2 row(s) are left out, their labels fit none of the seven classes: scc (1), unk (1)" in notes[0]
+    assert "split" not in str(notes)
     judged = table_of_csv(path, labels="known")
     assert list(judged["image_id"]) == ["ISIC_0", "ISIC_1"]
 

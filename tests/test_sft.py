@@ -142,6 +142,26 @@ def test_free_text_labels_are_answers(config: SFTConfig, tmp_path: Path) -> None
     assert made[1]["prompt"][0]["content"][1]["text"] == sft.QUESTION
 
 
+def test_what_was_left_out_is_in_the_log_and_the_estimate(
+    config: SFTConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from dermiq.ui.training.forecast import forecast
+
+    columns = {"label": ["MEL", "Naevus", "SCC", "nv"], "split": ["Train", "train", "training", "test"]}
+    config = replace(config, data=(str(make_table(tmp_path / "mine", 4, **columns)),), steps=1, labels="known")
+    notes = (
+        "table.csv: 1 row(s) of the split test are not used.",
+        "table.csv: 1 row(s) are left out, their labels fit none of the seven classes: SCC (1).",
+        "table.csv: labels are read as classes: Naevus as nv (1).",
+    )
+    assert config.notes() == notes
+    assert forecast(config, tmp_path / "runs").notes == notes
+    capsys.readouterr()
+    assert train(config, tmp_path / "runs", "x").state == "finished"
+    told = capsys.readouterr().out
+    assert [told.count(note) for note in notes] == [1, 1, 1]
+
+
 def test_written_examples_train(config: SFTConfig, tmp_path: Path) -> None:
     data = tmp_path / "data"
     turns = [{"role": "user", "content": "What?"}]

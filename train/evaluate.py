@@ -21,6 +21,7 @@ import json
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -55,6 +56,10 @@ def table_of_csv(path: Path, *, labels: str = "classes", say: Callable[[str], No
     refuse_missing(found.rows, path)
     for note in found.notes:
         say(note)
+    if found.has_splits:
+        counts = Counter(row.split for row in found.rows)
+        told = ", ".join(f"{split} {count:,}" for split, count in counts.items())
+        say(f"{path.name}: rows of every split are judged: {told}.")
     names = ("image", "image_id", "group", "mask", *(("label",) if found.has_labels else ()))
     told = ("age", "sex", "site", "skin_type")
     columns: dict[str, Any] = {name: [getattr(row, name) for row in found.rows] for name in names}
