@@ -86,7 +86,7 @@ def _read(row: Row) -> Row:
     if isinstance(inner, Mapping) and all(name in inner for name in PAIR):
         made = {**{name: value for name, value in made.items() if name != "text"}, **inner}
     if "margin" in made:
-        made["margin"] = _number("margin", made["margin"])
+        made["margin"] = _margin(made["margin"])
     return made
 
 
@@ -106,13 +106,15 @@ def _structured(name: str, value: Any) -> Any:
         ) from error
 
 
-def _number(name: str, value: Any) -> float:
+def _margin(value: Any) -> float:
     try:
         found = math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError, OverflowError):
         found = math.nan
     if not math.isfinite(found):
-        raise DataError(f"the {name} is {value!r}, which is no number.")
+        raise DataError(f"the margin is {str(value)[:40]!r}, which is no number.")
+    if found < 0:
+        raise DataError(f"the margin is {found:g}: that would prefer the rejected one.")
     return found
 
 
