@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from dermiq.__main__ import main
+from dermiq.review import cli
 from dermiq.review.quality import Report
 from dermiq.review.store import Store
 from tests.review_votes import PLAIN, review, store_of, write_rows
@@ -210,6 +211,13 @@ def test_contradictions_and_test_data_are_told(run: Run, tmp_path: Path) -> None
     status, out, _ = run("import", file, "--no-outline")
     assert status == 0
     assert "1 pair(s) of the split test are not imported" in out
+
+
+def test_a_command_that_is_stopped_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended, cli._told():
+        raise KeyboardInterrupt
+    assert ended.value.code == 130
+    assert capsys.readouterr().err.startswith("Stopped.")
 
 
 FULL = """
