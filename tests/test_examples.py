@@ -342,7 +342,7 @@ def lines(*rows: Row) -> str:
     return "\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
 
 
-ODD = {"prompt": "What\u2028is\u2029it\x85now?", "chosen": "naïve", "rejected": "ü"}
+ODD = {"prompt": "What\u2028is\u2029it\x85now?", "chosen": "naïve", "rejected": "\ufffd"}
 FILES: dict[str, tuple[str, bytes]] = {
     "separators of Unicode": ("a.jsonl", lines(ODD, PAIR).encode()),
     "a mark": ("a.jsonl", lines(ODD, PAIR).encode("utf-8-sig")),
@@ -407,12 +407,12 @@ def test_a_long_list_is_read_piece_by_piece(tmp_path: Path) -> None:
     import tracemalloc
 
     row = {**PAIR, "chosen": "x" * 200_000}
-    (tmp_path / "a.json").write_text(json.dumps([row] * 99 + [{**row, "chosen": "y" * 3_000_000}], indent=1))
+    (tmp_path / "a.json").write_text(json.dumps([row] * 99 + [{**row, "chosen": "y" * 3_000_000}]))  # on one line
     tracemalloc.start()
     assert sum(not example.fault for example in read_examples(str(tmp_path / "a.json"), "pairs")) == 100
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 60_000_000
+    assert peak < 30_000_000
 
 
 # --- tables ---------------------------------------------------------------------------------

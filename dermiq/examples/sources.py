@@ -25,6 +25,7 @@ SUFFIXES = (*LINES, ".parquet")
 TELLING = ("chosen", "rejected", "completion", "answer", "response", "output", "messages", "conversations")
 PIECE = 1 << 20  # bytes or characters that are read at once
 LARGEST_OBJECT = 1 << 28  # bytes of a file that is one object
+REPLACED = "\ufffd"  # what stands for bytes that are no UTF-8
 SPACE = "\ufeff \t\r\n"
 MARKS = (  # the longest first: UTF-32's begins like UTF-16's
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -138,16 +139,28 @@ def _encoding(path: Path) -> str:
             return name
     if b"\0" in beginning:
         return "utf-16-be" if beginning.startswith(b"\0") else "utf-16-le"
-    line, broken, letters = 0, 0, 0
+    try:
+        with path.open(encoding="utf-8") as text:
+            while text.read(PIECE):
+                pass
+    except UnicodeDecodeError:
+        _refuse_damaged(path)
+        return "cp1252"
+    return "utf-8-sig"
+
+
+def _refuse_damaged(path: Path) -> None:
+    """DataError where more of the letters beyond ASCII are UTF-8 than not."""
+    line, broken, letters, before = 0, 0, 0, 1
     with path.open(encoding="utf-8", errors="replace") as text:
-        for number, read in enumerate(text, 1):
-            if not read.isascii():
-                line = line or (number if "\ufffd" in read else 0)
-                broken += read.count("\ufffd")
-                letters += sum(letter > "\x7f" for letter in read)
-    if broken and letters - broken >= broken:
+        while piece := text.read(PIECE):
+            place = piece.find(REPLACED)
+            line = line or (before + piece.count("\n", 0, place) if place >= 0 else 0)
+            broken += piece.count(REPLACED)
+            letters += sum(letter > "\x7f" for letter in piece)
+            before += piece.count("\n")
+    if letters - broken >= broken:
         raise DataError(f"{path.name} is UTF-8, and damaged in line {line}: save it anew, in UTF-8.")
-    return "cp1252" if broken else "utf-8-sig"
 
 
 def _of_lines(file: TextIO) -> Rows:
