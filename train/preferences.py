@@ -24,12 +24,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dermiq.errors import DataError, DermIQError, InputError
+from dermiq.paths import folder_for
 from dermiq.types import CLASS_NAMES, Evidence
 from train import options
 from train.cases import Box, Case, Item, Measured, Row, choose, labelled, lesion_image, read_source
@@ -272,7 +274,8 @@ def _whole_lines(path: Path) -> list[str]:
     """Without a last line that was being written, and without one that a power loss tore."""
     if not path.exists():
         return []
-    return [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if _is_whole(line)]
+    with path.open(encoding="utf-8", newline="\n") as file:  # some characters of a text end a line for `splitlines`
+        return [line for line in file if _is_whole(line)]
 
 
 def _is_whole(line: str) -> bool:
@@ -528,6 +531,7 @@ class Options(ChatOptions, ProxySettings):
     device: str = option("", "cpu, cuda, cuda:1, mps; empty: a GPU when there is one")
     threads: int = option(0, "of the CPU; 0: as many as it has", minimum=0)
     data: tuple[str, ...] = option(("ham10000", "pad_ufes_20"), "ham10000, pad_ufes_20 or CSV (image, label)")
+    labels: str = option("classes", "known: leave out rows whose label fits no class", choices=("classes", "known"))
     data_folder: str = option("", "that holds ham10000/ and pad_ufes_20/; empty: DERMIQ_DATA")
     split: str = option("train", "of the data", choices=("train", "val"))
     images: int = option(60, "that are asked about, every class alike while it lasts; 0: all", minimum=0)
@@ -544,7 +548,9 @@ def run(config: Options) -> Summary:
     file = Path(config.out).expanduser()
     if file.suffix != ".jsonl":
         raise InputError(f"out is {config.out!r}; it must name a .jsonl file, such as --out pairs.jsonl.")
-    found = [row for source in config.data for row in read_source(source, config.split, config.data_folder)]
+    folder_for(file)
+    read = partial(read_source, labels=config.labels, say=partial(print, file=sys.stderr))
+    found = [row for source in config.data for row in read(source, config.split, config.data_folder)]
     rows = choose(labelled(found), config.images, config.seed)
     if not rows:
         raise DataError(f"There is nothing to ask about in {', '.join(config.data) or 'no data'} ({config.split}).")

@@ -292,7 +292,10 @@ def _explained_disk(root: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise InputError(f"{root} cannot be written: {error.strerror or error}.", detail=repr(error)) from error
+        raise InputError(
+            f"{root} cannot be written: {error.strerror or error}. Name another folder with --runs or DERMIQ_RUNS.",
+            detail=repr(error),
+        ) from error
 
 
 def start(config: StageConfig, *, name: str = "", root: Path | None = None, steps_back: bool = True) -> Run:
@@ -472,6 +475,8 @@ def command(config_class: Any, argv: Sequence[str] | None = None, *, description
             if not hasattr(config, "shape"):
                 raise InputError(f"{prog} trains nothing: there is no estimate of its memory.")
             config.check()
+            for note in getattr(config, "notes", tuple)():
+                print(note)
             print(estimate.estimate_run(config).text())
             return 0
         if detach:
