@@ -81,7 +81,7 @@ def _check_sender(method: str, headers: Headers, hosts: Hosts) -> None:
 def is_served(path: str, folder: Path) -> bool:
     """Whether a file is asked for that lies in the folder, links resolved."""
     asked = Path(path.removeprefix(FILE))
-    return path.startswith(FILE) and asked.is_absolute() and folder.resolve() in asked.resolve().parents
+    return path.startswith(FILE) and folder.resolve() in asked.resolve().parents
 
 
 class Gate:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
+import logging
 import os
 import re
 import shutil
 import signal
+import sys
 import tempfile
 import threading
+import traceback
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from types import FrameType
+from types import FrameType, SimpleNamespace
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
@@ -30,6 +33,8 @@ else:
         import fcntl
     except ImportError:  # Windows: see `_hold`
         fcntl = None
+
+log = logging.getLogger(__name__)
 
 # gradio compiles its HTML templates in the browser, which needs 'unsafe-eval'.
 CONTENT_POLICY = "; ".join(
@@ -94,6 +99,7 @@ def guarded(settings: Settings, served: Path) -> Callable[[Starlette], AbstractA
     from dermiq.ui.inbox import INBOX
 
     hosts = Hosts.of(settings)
+    _print_no_words()
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -107,6 +113,25 @@ def guarded(settings: Settings, served: Path) -> Callable[[Starlette], AbstractA
             sweeping.cancel()
 
     return lifespan
+
+
+def _print_no_words() -> None:
+    """Gradio prints the errors of a request, whose words may hold what a visitor sent: a name of a file, a question."""
+    import gradio.queueing
+    import gradio.routes
+
+    for module in (gradio.queueing, gradio.routes):
+        vars(module)["traceback"] = SimpleNamespace(print_exc=_log_error)
+
+
+def _log_error() -> None:
+    """Which error and where, without its words."""
+    error, chain = sys.exc_info()[1], []
+    while error is not None and error not in chain:
+        chain.append(error)
+        error = error.__cause__ or error.__context__
+    for one in reversed(chain):
+        log.error("%s in a request\n%s", type(one).__name__, "".join(traceback.format_tb(one.__traceback__)))
 
 
 async def _sweep_inbox(sweep: Callable[[], None]) -> None:
