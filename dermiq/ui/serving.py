@@ -60,7 +60,6 @@ HEADERS = {
 SPACE_PAGE = "https://huggingface.co"  # shows a Space in a frame
 SPACE_PROXIES = "127.0.0.0/8,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16"  # a Space is reached through these alone
 SWEEP_S = 10.0
-GRACE_S = 5.0  # for an orderly end after a signal
 PREFIX = "dermiq-"
 
 
@@ -158,7 +157,7 @@ def private_temp() -> str:
     folder = _held_folder()
     os.environ["GRADIO_TEMP_DIR"] = folder
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    _end_in_order(folder)
+    _clear_on_signals(folder)
     return folder
 
 
@@ -201,14 +200,13 @@ def sweep_temp() -> None:
                 os.close(handle)
 
 
-def _end_in_order(folder: str) -> None:
-    """A signal that ends the process leaves by way of `atexit`; one that is ignored stays so."""
+def _clear_on_signals(folder: str) -> None:
+    """A signal that ends the process takes the folder with it; one that is ignored stays so."""
 
     def end(number: int, frame: FrameType | None) -> None:
         shutil.rmtree(folder, ignore_errors=True)
         signal.signal(number, signal.SIG_DFL)
-        _force_end(128 + number)
-        raise SystemExit(128 + number)
+        os.kill(os.getpid(), number)  # ends as it would have ended: at once, and seen from outside as what it is
 
     if threading.current_thread() is not threading.main_thread():
         return
@@ -216,10 +214,3 @@ def _end_in_order(folder: str) -> None:
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, end)
-
-
-def _force_end(code: int) -> None:
-    """A thread that does not end must not keep the process."""
-    timer = threading.Timer(GRACE_S, os._exit, [code])
-    timer.daemon = True
-    timer.start()
