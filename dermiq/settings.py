@@ -28,6 +28,18 @@ class Settings:
     )
     host: str = field(default="127.0.0.1", metadata={"help": "address to listen on; a Space listens on 0.0.0.0"})
     port: int = field(default=7860, metadata={"help": "port to listen on"})
+    hosts: str | None = field(
+        default=None,
+        metadata={
+            "help": "names under which the page is reached, as behind a proxy: derm.example, derm.clinic.example"
+        },
+    )
+    proxies: str | None = field(
+        default=None,
+        metadata={
+            "help": "addresses of reverse proxies whose X-Forwarded-For says who the visitor is: 127.0.0.1, 10.0.0.0/8"
+        },
+    )
     cache: Path | None = field(default=None, metadata={"help": "where downloaded and converted models are kept"})
     data: Path | None = field(default=None, metadata={"help": "folder of the data sets, for training and evaluation"})
     runs: Path | None = field(default=None, metadata={"help": "where training runs are kept; default: runs"})

@@ -8,8 +8,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
@@ -28,15 +28,30 @@ def free_port() -> int:
 @contextmanager
 def served(uploads: Path, **fake: object) -> Iterator[str]:
     """The page's address. Uploads pass through a folder inside `uploads`; `fake`: options of the fake."""
+    with started(uploads, fake=fake) as (address, _):
+        yield address
+
+
+@contextmanager
+def started(
+    temp: Path,
+    *,
+    fake: Mapping[str, object] | None = None,
+    env: Mapping[str, str] | None = None,
+    log: Path | None = None,
+) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """The page's address and process. `temp`: its folder for what is temporary; `log`: where its output goes."""
     port = free_port()
-    command = [sys.executable, "-m", "tests.fakes", "--port", str(port), "--fake", json.dumps(fake)]
-    environment = {**os.environ, "TMPDIR": str(uploads), "GRADIO_ANALYTICS_ENABLED": "False"}
-    with subprocess.Popen(command, cwd=ROOT, env=environment) as process:
-        try:
-            _wait(process, f"http://127.0.0.1:{port}")
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.terminate()
+    command = [sys.executable, "-m", "tests.fakes", "--port", str(port), "--fake", json.dumps(fake or {})]
+    environment = {**os.environ, "TMPDIR": str(temp), "GRADIO_ANALYTICS_ENABLED": "False", **(env or {})}
+    with ExitStack() as stack:
+        output = stack.enter_context(log.open("wb")) if log else None
+        process = stack.enter_context(
+            subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
+        )
+        stack.callback(process.terminate)
+        _wait(process, f"http://127.0.0.1:{port}")
+        yield f"http://127.0.0.1:{port}", process
 
 
 def _wait(process: subprocess.Popen[bytes], address: str) -> None:

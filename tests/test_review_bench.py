@@ -11,7 +11,6 @@ import pytest
 from dermiq.errors import InputError
 from dermiq.review.store import Store
 from dermiq.settings import Settings
-from dermiq.ui.review import access as access_module
 from dermiq.ui.review.access import Access, read_reviewers
 from dermiq.ui.review.bench import is_complete, read_rubric
 from dermiq.ui.review.pair_page import Rules
@@ -336,14 +335,6 @@ def test_pairs_come_from_a_file_or_a_run(store: Store, tmp_path: Path) -> None:
 # --- who may ----------------------------------------------------------------------------
 
 
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """How long each wrong password would have been kept waiting."""
-    waits: list[float] = []
-    monkeypatch.setattr(access_module.time, "sleep", waits.append)
-    return waits
-
-
 def test_a_public_page_without_secrets_shows_figures_alone(store: Store, tmp_path: Path) -> None:
     bench_of(store).vote(bench_of(store).work().items[0].showing, "a", key="1", comment="a secret remark")
     browser = Browser(store, tmp_path, host="0.0.0.0")
@@ -356,11 +347,10 @@ def test_a_public_page_without_secrets_shows_figures_alone(store: Store, tmp_pat
     assert not browser.token
 
 
-def test_passwords_on_a_public_page(store: Store, tmp_path: Path, impatient: list[float]) -> None:
+def test_passwords_on_a_public_page(store: Store, tmp_path: Path) -> None:
     browser = Browser(store, tmp_path, host="0.0.0.0", reviewers="ada: one, bea:two", admin_password="root")
     for name, password in (("ada", ""), ("ada", "two"), ("eve", "one"), ("eve", "")):
         assert "do not belong together" in browser.sign_in(name, password=password)["sign_in"]
-    assert impatient[:2] == [0.5, 1.0]
     assert "work" in browser.sign_in("ada", password="one")
     assert "do not belong together" in browser.sign_in("ada", password="one", admin=True)["sign_in"]
     assert "administrator" in browser.sign_in("zoe", password="root", admin=True)["frame"]

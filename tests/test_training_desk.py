@@ -14,7 +14,6 @@ from dermiq.errors import ModelError
 from dermiq.knowledge import Graph
 from dermiq.settings import Settings
 from dermiq.types import Case
-from dermiq.ui.training import access
 from dermiq.ui.training.access import Access, impossible
 from dermiq.ui.training.beside import Beside
 from dermiq.ui.training.desk import Desk, Said, TrainingRoom
@@ -260,8 +259,7 @@ def test_a_public_page_without_a_password_is_closed(root: Path, graph: Graph) ->
         assert not room_of(root, graph, host=host).access.closed
 
 
-def test_a_password_opens_it_for_one_visitor(root: Path, graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(access, "PAUSE_S", 0.0)
+def test_a_password_opens_it_for_one_visitor(root: Path, graph: Graph) -> None:
     room = room_of(root, graph, host="0.0.0.0", admin_password="sesame")
     desk, other = Desk(), Desk()
     assert "Password" in room.look(desk)["gate"]

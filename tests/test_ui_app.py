@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import gradio as gr
 import httpx
 import pytest
 from gradio.data_classes import FileData, ListFiles
@@ -14,7 +15,8 @@ from gradio.data_classes import FileData, ListFiles
 from dermiq.errors import InputError
 from dermiq.settings import Settings
 from dermiq.ui.app import STATIC, bar, launch_options, theme
-from dermiq.ui.upload import private_file
+from dermiq.ui.inbox import INBOX
+from dermiq.ui.upload import path_of, private_file
 from tests import fakes
 from tests.page import served
 
@@ -61,13 +63,15 @@ def test_a_file_over_the_limit_is_refused(client: httpx.Client) -> None:
     assert answer.status_code == 413
 
 
-def test_an_upload_is_deleted_as_soon_as_it_is_read(tmp_path: Path) -> None:
-    path = tmp_path / "hash" / "image-1.png"
-    path.parent.mkdir()
-    path.write_bytes(b"pixels")
+def test_an_upload_is_handed_over_once_and_then_gone() -> None:
+    with INBOX.delivery("here") as delivery:
+        delivery.begin()
+        delivery.write(b"pixels")
+    sent = ListFiles([FileData(path=path_of(delivery.tickets[0]))])
     field = private_file(file_count="multiple")
-    assert field.preprocess(ListFiles([FileData(path=str(path))])) == [b"pixels"]
-    assert not path.parent.exists()
+    assert field.preprocess(sent) == [b"pixels"]
+    with pytest.raises(gr.Error, match="no longer here"):
+        field.preprocess(sent)
     assert field.preprocess(None) is None
 
 

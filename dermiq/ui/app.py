@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,7 +27,7 @@ from dermiq.ui.markup import download, fill
 from dermiq.ui.protocol import Consultant
 from dermiq.ui.review.desk import review_desk
 from dermiq.ui.review.tab import review_tab
-from dermiq.ui.serving import guard
+from dermiq.ui.serving import believed_proxies, guarded
 from dermiq.ui.training import curves
 from dermiq.ui.training.desk import TrainingRoom, exports_folder, training_room
 from dermiq.ui.training.tab import said_in, training_tab
@@ -538,7 +539,8 @@ def theme() -> gr.themes.Base:
 
 
 def launch_options(settings: Settings) -> dict[str, Any]:
-    """How the page is served: one address, no share link, no monitoring, no history, strict headers."""
+    """How the page is served: one address, no share link, no monitoring, no history, behind the gate."""
+    os.environ["FORWARDED_ALLOW_IPS"] = believed_proxies(settings)  # uvicorn, which gradio starts, reads it there alone
     return {
         "server_name": settings.host,
         "server_port": settings.port,
@@ -557,5 +559,10 @@ def launch_options(settings: Settings) -> dict[str, Any]:
         "_frontend": False,  # gradio's look at its own page gives up, and ends the app, after 3 s on a busy machine
         "state_session_capacity": 500,
         "max_threads": MOST_ASKED + 40,  # a question that waits holds one; gradio's own default is 40
-        "app_kwargs": {"middleware": guard(), "docs_url": None, "redoc_url": None, "openapi_url": None},
+        "app_kwargs": {
+            "lifespan": guarded(settings, exports_folder(settings)),
+            "docs_url": None,
+            "redoc_url": None,
+            "openapi_url": None,
+        },
     }

@@ -7,18 +7,17 @@ access.who(token)                                         # Person("ada", "revie
 
 from __future__ import annotations
 
-import hmac
 import re
 import secrets
 import threading
-import time
-from collections import OrderedDict, defaultdict
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Literal
 
 from dermiq.errors import InputError
 from dermiq.settings import Settings
-from dermiq.ui.training.access import LONGEST_PAUSE_S, PAUSE_S, is_loopback
+from dermiq.ui.guesses import Guesses, same
+from dermiq.ui.hosts import is_public
 
 Role = Literal["reviewer", "admin"]
 MAX_NAME, MAX_SIGNED_IN = 40, 5000
@@ -47,9 +46,9 @@ class Access:
     def __init__(self, settings: Settings) -> None:
         self._passwords = read_reviewers(settings.reviewers or "")
         self._admin_password = settings.admin_password or ""
-        self._is_public = not is_loopback(settings.host)
+        self._is_public = is_public(settings)
         self._people: OrderedDict[str, Person] = OrderedDict()
-        self._pauses: defaultdict[str, float] = defaultdict(lambda: PAUSE_S)
+        self._guesses = Guesses()
         self._lock = threading.Lock()
 
     @property
@@ -68,7 +67,7 @@ class Access:
         return self._is_public or bool(self._admin_password)
 
     def sign_in(self, name: str, *, password: str = "", admin: bool = False) -> str:
-        """A token for the browser's tab. Raises InputError, late for a wrong password, so that guessing is slow."""
+        """A token for the browser's tab. Raises InputError where it is refused."""
         if self.closed:
             raise InputError(self.closed)
         person = Person(_checked_name(name), self._role(_checked_name(name), password, admin=admin))
@@ -97,19 +96,9 @@ class Access:
         if not asked:
             return "admin" if admin else "reviewer"
         known = self._admin_password if admin else self._passwords.get(name, "")
-        if known and hmac.compare_digest(password.encode(), known.encode()):
-            self._pauses.pop(name, None)
-            return "admin" if admin else "reviewer"
-        self._slow_down(name)
-        raise InputError(WRONG)
-
-    def _slow_down(self, name: str) -> None:
-        with self._lock:
-            pause = self._pauses[name]
-            self._pauses[name] = min(2 * pause, LONGEST_PAUSE_S)
-            while len(self._pauses) > MAX_SIGNED_IN:
-                self._pauses.pop(next(iter(self._pauses)))
-        time.sleep(pause)
+        if not self._guesses.try_out(lambda: bool(known) and same(password, known)):
+            raise InputError(WRONG)
+        return "admin" if admin else "reviewer"
 
 
 def _checked_name(name: str) -> str:

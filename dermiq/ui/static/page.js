@@ -3,7 +3,8 @@
 // nothing elsewhere.
 window.dermiq = window.dermiq || (() => {
   "use strict";
-  const MAX_BYTES = 25 * 1024 * 1024;
+  const MB = 1024 * 1024;
+  const MAX_BYTES = 25 * MB, MAX_FILES = 12, MAX_TOTAL = 150 * MB; // of an upload, as the server takes it
   const MAX_TEXT_BYTES = 500 * 1024; // more than any file of options has
 
   // --- updating ---------------------------------------------------------------------------
@@ -179,6 +180,8 @@ window.dermiq = window.dermiq || (() => {
     const images = [...files].filter((f) => f.size > 0);
     if (images.length < files.length || !images.length) return say("This file is empty. Choose an image file.");
     if (images.some((f) => f.size > MAX_BYTES)) return say("This file is larger than 25 MB. Export the image smaller and try again.");
+    if (images.length > MAX_FILES) return say(`At most ${MAX_FILES} files can be uploaded at once. Choose fewer.`);
+    if (images.reduce((sum, f) => sum + f.size, 0) > MAX_TOTAL) return say("The files are larger than 150 MB together. Choose fewer.");
     const input = document.querySelector("#dq-upload input[type=file]");
     if (!input) return say("The page is still loading. Try again in a moment.");
     const box = new DataTransfer();
@@ -189,6 +192,22 @@ window.dermiq = window.dermiq || (() => {
     input.files = box.files;
     input.dispatchEvent(new Event("change", { bubbles: true }));
     document.querySelectorAll("#dq-viewer [data-drop]").forEach((zone) => (zone.dataset.busy = "yes"));
+    untilRefused();
+  }
+
+  // An upload that the server refuses ends in gradio's own message alone. What it says goes where the images would be.
+  function untilRefused() {
+    const messages = () => [...document.querySelectorAll('.error [data-testid="toast-text"]')];
+    const before = messages();
+    const watch = new MutationObserver(() => {
+      const busy = document.querySelectorAll("#dq-viewer [data-busy]");
+      const told = messages().find((message) => !before.includes(message));
+      if (busy.length && !told) return;
+      watch.disconnect();
+      busy.forEach((zone) => delete zone.dataset.busy);
+      if (busy.length) say(told.textContent.replace(/^HTTP \d+: /, ""));
+    });
+    watch.observe(document.body, { childList: true, subtree: true });
   }
 
   function picker(id, capture) {

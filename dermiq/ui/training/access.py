@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import hmac
-import ipaddress
 import os
-import threading
-import time
 from collections.abc import Mapping
 
+from dermiq.errors import InputError
 from dermiq.settings import Settings
-
-PAUSE_S, LONGEST_PAUSE_S = 0.5, 8.0  # after a wrong password; twice as long after each further one
+from dermiq.ui.guesses import Guesses, same
+from dermiq.ui.hosts import is_public
 
 
 class Access:
@@ -21,9 +18,8 @@ class Access:
 
     def __init__(self, settings: Settings) -> None:
         self._password = settings.admin_password or ""
-        self._is_public = not is_loopback(settings.host)
-        self._pause = PAUSE_S
-        self._one_at_a_time = threading.Lock()
+        self._is_public = is_public(settings)
+        self._guesses = Guesses()
 
     @property
     def closed(self) -> str:
@@ -40,23 +36,13 @@ class Access:
         """Whether a password must be given first."""
         return bool(self._password)
 
-    def admits(self, password: str) -> bool:
-        """Compares in constant time; a wrong one is answered late, so that guessing is slow."""
-        with self._one_at_a_time:
-            if self._password and hmac.compare_digest(password.encode(), self._password.encode()):
-                self._pause = PAUSE_S
-                return True
-            time.sleep(self._pause)
-            self._pause = min(2 * self._pause, LONGEST_PAUSE_S)
-            return False
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this computer reaches the address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    def refusal(self, password: str) -> str:
+        """Why the password does not open the tab; "" where it does."""
+        try:
+            right = self._guesses.try_out(lambda: same(password, self._password))
+        except InputError as error:
+            return str(error)
+        return "" if right else "This is not the password."
 
 
 def impossible(environment: Mapping[str, str] = os.environ) -> str:

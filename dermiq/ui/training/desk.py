@@ -314,8 +314,8 @@ class TrainingRoom:
             desk.told = message
 
     def _do_admit(self, desk: Desk, said: Said) -> None:
-        desk.admitted = self.access.admits(said.fields.get("password", ""))
-        desk.refused = "" if desk.admitted else "This is not the password."
+        desk.refused = self.access.refusal(said.fields.get("password", ""))
+        desk.admitted = not desk.refused
 
     # the form
 
@@ -512,7 +512,7 @@ RUN_EVENTS = (
     *("view", "step", "group", "select"),
 )
 TELLING = ("stop", "kill", "resume", "delete", "rename", "duplicate", "use", "back", "evaluate", "export", "undelete")
-LONG = ("estimate", "start", "startanyway", "smoke", "use", "back", "export", "push", "admit", "kill", "evaluate")
+LONG = ("estimate", "start", "startanyway", "smoke", "use", "back", "export", "push", "kill", "evaluate")
 """Events that take longer than a moment: they go through the queue and show how they get on."""
 COMPARING = Markup(
     '<p class="dq-chosen"><strong>Runs compared</strong> '
