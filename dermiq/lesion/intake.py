@@ -13,6 +13,7 @@ from functools import cache
 import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
+from dermiq.decoder.formats import ACCEPTED, FORMATS
 from dermiq.errors import ImageError
 from dermiq.lesion.quality import assess_quality
 from dermiq.types import Lesion, View
@@ -22,9 +23,6 @@ MAX_PIXELS = 50_000_000
 MIN_SIDE = 48  # px
 MAX_SIDE = 2048  # px, larger images are scaled down to it after decoding
 MAX_ASPECT = 8  # longest side by shortest side
-
-FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "HEIF")
-ACCEPTED = "JPEG, PNG, WebP, TIFF or HEIC"
 
 EIGHT_BIT_MODES = ("1", "L", "P", "LA", "PA", "RGB", "RGBA", "RGBX", "YCbCr")
 SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I;16L", "I;16N")
