@@ -265,6 +265,55 @@ window.dermiq = window.dermiq || (() => {
     setTimeout(() => (button.textContent = "Copy"), 1600);
   }
 
+  // An upload for training that the app would refuse unread, or that did not reach it, is said beside the field, too.
+  function sayOwn(text) {
+    const place = document.querySelector("#dq-own-said .dq-root");
+    if (!place) return;
+    const line = document.createElement("p");
+    Object.assign(line, { className: "dq-error", textContent: text });
+    line.setAttribute("role", "alert");
+    place.replaceChildren(line);
+  }
+
+  function ownFiles(e, files) {
+    if (!files || !files.length || !e.target.closest("#dq-own-data")) return;
+    const size = Math.max(...[...files].map((f) => f.size));
+    const wrong =
+      files.length > 1 ? "Choose one file: a zip of the table and its images. Nothing was stored."
+      : size > MAX_BYTES ? "This file is larger than 25 MB, which is more than this page takes. Nothing was stored. Put the data on the computer that runs this page, and name the path of the table."
+      : size === 0 ? "This file is empty. Nothing was stored."
+      : "";
+    if (wrong) {
+      e.preventDefault();
+      e.stopImmediatePropagation();
+      if (e.target.matches("input")) e.target.value = "";
+      return sayOwn(wrong);
+    }
+    watchOwn();
+  }
+
+  // The field hands a file to the app by itself: whether that fails is seen at the request alone.
+  let watching = false;
+  function watchOwn() {
+    if (watching) return;
+    watching = true;
+    const send = window.fetch;
+    window.fetch = async (...asked) => {
+      const address = String(asked[0] && asked[0].url ? asked[0].url : asked[0]);
+      if (!/\/upload(\?|$)/.test(address)) return send(...asked);
+      const lost = "The upload did not arrive: the connection was interrupted. Nothing was stored. Choose the file again.";
+      try {
+        const reply = await send(...asked);
+        if (reply.status === 413) sayOwn("This file is larger than this page takes. Nothing was stored. Put the data on the computer that runs this page, and name the path of the table.");
+        else if (!reply.ok) sayOwn(lost);
+        return reply;
+      } catch (error) {
+        sayOwn(lost);
+        throw error;
+      }
+    };
+  }
+
   // --- the whole document -----------------------------------------------------------------
   let opener = null;
   let left = null; // where in the consultation the visitor was: {from, y}
@@ -318,10 +367,12 @@ window.dermiq = window.dermiq || (() => {
   });
   document.addEventListener("click", (e) => { if (e.target.closest("#dq-look-up")) served(true); });
   document.addEventListener("focusin", (e) => { if (!e.target.closest("#dq-search, #dq-meant")) served(true); });
+  document.addEventListener("change", (e) => { if (e.target.matches("input[type=file]")) ownFiles(e, e.target.files); }, true);
+  document.addEventListener("drop", (e) => ownFiles(e, e.dataTransfer && e.dataTransfer.files), true);
   document.addEventListener("dragover", (e) => { if (hasFiles(e)) { e.preventDefault(); mark(true); } });
   document.addEventListener("dragleave", (e) => { if (!e.relatedTarget) mark(false); });
   document.addEventListener("drop", (e) => {
-    if (!hasFiles(e)) return;
+    if (!hasFiles(e) || e.target.closest("#dq-own-data")) return; // that field takes its own
     e.preventDefault();
     mark(false);
     take(e.dataTransfer.files);
