@@ -265,6 +265,9 @@ window.dermiq = window.dermiq || (() => {
     setTimeout(() => (button.textContent = "Copy"), 1600);
   }
 
+  const TOO_LARGE = "This file is larger than 25 MB, which is more than this page takes. Nothing was stored. Put the data on the computer that runs this page, and name the path of the table.";
+  const LOST = "The upload did not arrive: the connection was interrupted. Nothing was stored. Choose the file again.";
+
   // An upload for training that the app would refuse unread, or that did not reach it, is said beside the field, too.
   function sayOwn(text) {
     const place = document.querySelector("#dq-own-said .dq-root");
@@ -280,7 +283,7 @@ window.dermiq = window.dermiq || (() => {
     const size = Math.max(...[...files].map((f) => f.size));
     const wrong =
       files.length > 1 ? "Choose one file: a zip of the table and its images. Nothing was stored."
-      : size > MAX_BYTES ? "This file is larger than 25 MB, which is more than this page takes. Nothing was stored. Put the data on the computer that runs this page, and name the path of the table."
+      : size > MAX_BYTES ? TOO_LARGE
       : size === 0 ? "This file is empty. Nothing was stored."
       : "";
     if (wrong) {
@@ -293,22 +296,22 @@ window.dermiq = window.dermiq || (() => {
   }
 
   // The field hands a file to the app by itself: whether that fails is seen at the request alone.
-  let watching = false;
+  let expected = false, send = null;
   function watchOwn() {
-    if (watching) return;
-    watching = true;
-    const send = window.fetch;
+    expected = true;
+    if (send) return;
+    send = window.fetch;
     window.fetch = async (...asked) => {
-      const address = String(asked[0] && asked[0].url ? asked[0].url : asked[0]);
-      if (!/\/upload(\?|$)/.test(address)) return send(...asked);
-      const lost = "The upload did not arrive: the connection was interrupted. Nothing was stored. Choose the file again.";
+      const address = String((asked[0] && asked[0].url) || asked[0]);
+      if (!expected || !/\/upload(\?|$)/.test(address)) return send(...asked);
+      expected = false;
       try {
         const reply = await send(...asked);
-        if (reply.status === 413) sayOwn("This file is larger than this page takes. Nothing was stored. Put the data on the computer that runs this page, and name the path of the table.");
-        else if (!reply.ok) sayOwn(lost);
+        if (reply.status === 413) sayOwn(TOO_LARGE);
+        else if (!reply.ok) sayOwn(LOST);
         return reply;
       } catch (error) {
-        sayOwn(lost);
+        sayOwn(LOST);
         throw error;
       }
     };
