@@ -22,7 +22,7 @@ from dermiq.ui.markup import fill, join
 from dermiq.ui.prose import Sources, cards, paragraphs, reasoning_list, split_text
 from dermiq.ui.review.correct import editor
 from dermiq.ui.review.differences import marked_apart
-from dermiq.ui.review.prompted import Turn, earlier
+from dermiq.review.prompted import Turn, earlier
 
 SIDES: tuple[Literal["a", "b"], ...] = ("a", "b")
 CHOICES = (

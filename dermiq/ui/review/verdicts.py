@@ -11,7 +11,7 @@ from dermiq.knowledge.measured import from_words
 from dermiq.review.types import PairView, ReviewCase
 from dermiq.types import Claim, Fact
 from dermiq.ui.prose import Sources
-from dermiq.ui.review.prompted import evidence
+from dermiq.review.prompted import evidence
 from dermiq.vlm.parse import parse
 
 MAX_TEXT = 20_000  # characters of an answer that are checked
