@@ -32,12 +32,15 @@ def inside(folder: Path, name: str) -> Path:
     return path
 
 
-def beside(table: Path, name: str) -> Path:
-    """What a row of `table` names. InputError where a visitor sent the table and this lies outside of its folder."""
-    if is_sent(table):
+def beside(table: Path, name: str, *, sent: bool | None = None) -> Path:
+    """What a row of `table` names. InputError where a visitor sent the table and this lies outside of its folder.
+
+    `sent` is what `is_sent` says of the table, where that is known already.
+    """
+    if is_sent(table) if sent is None else sent:
         return inside(table.parent, name)
     path = table.parent / name
-    return path if "\\" not in name or _is_file(path) else table.parent / _with_slashes(name)
+    return path if "\\" not in name or is_file(path) else table.parent / _with_slashes(name)
 
 
 def is_sent(path: Path) -> bool:
@@ -49,7 +52,8 @@ def _with_slashes(name: str) -> str:
     return name.replace("\\", "/")
 
 
-def _is_file(path: Path) -> bool:
+def is_file(path: Path) -> bool:
+    """Also of what is no name of a file at all: too long, or with a NUL."""
     try:
         return path.is_file()
     except (OSError, ValueError):

@@ -14,13 +14,14 @@ import pytest
 from PIL import Image
 
 from dermiq.errors import DataError
+from dermiq.examples import examples_of
 from dermiq.lesion import read_lesion
 from dermiq.lesion.drawn import drawn_examples
 from dermiq.review.pictures import polygon
 from dermiq.review.rows import pair_of
 from dermiq.review.sources import Imported, import_pairs
 from dermiq.review.store import Store
-from dermiq.review.types import ImageRef, PairView
+from dermiq.review.types import ImageRef, NewPair, PairView
 
 Row = dict[str, Any]
 GOOD, BAD = "It looks benign.", "It is melanoma."
@@ -81,6 +82,12 @@ def jsonl(folder: Path, rows: list[Any], name: str = "pairs.jsonl") -> Path:
 
 def plain(i: int, **more: Any) -> Row:
     return {"images": [f"{i % 3}.png"], "prompt": f"What is lesion {i}?", "chosen": GOOD, "rejected": BAD, **more}
+
+
+def pair(row: Row) -> NewPair:
+    """Of a row without images."""
+    [example] = examples_of("Line 1", row, "pairs")
+    return pair_of(example.columns, lambda value: ImageRef("", 1, 1))
 
 
 def views(store: Store) -> list[PairView]:
@@ -149,14 +156,14 @@ def test_two_models(store: Store, folder: Path) -> None:
 def test_a_prompt_that_stands_in_both_answers() -> None:
     asked = [{"role": "user", "content": "What is it?"}]
     told = [[*asked, {"role": "assistant", "content": text}] for text in (GOOD, BAD)]
-    found = pair_of({"chosen": told[0], "rejected": told[1]}, lambda value: ImageRef("", 1, 1))
+    found = pair({"chosen": told[0], "rejected": told[1]})
     assert found.case.prompt == ({"role": "user", "content": [{"type": "text", "text": "What is it?"}]},)
     assert {found.first.text, found.second.text} == {GOOD, BAD}
 
 
 def test_a_prompt_that_says_that_nothing_is_known() -> None:
     prompt = "Patient: not told.\nMeasured: nothing.\nFacts: none.\nQuestion: Is it urgent?"
-    found = pair_of({"prompt": prompt, "chosen": GOOD, "rejected": BAD}, lambda value: ImageRef("", 1, 1))
+    found = pair({"prompt": prompt, "chosen": GOOD, "rejected": BAD})
     assert (found.case.context, found.case.findings, found.case.question) == ("", (), "Is it urgent?")
 
 
@@ -237,7 +244,7 @@ def test_a_sent_file_reaches_no_image_elsewhere(store: Store, folder: Path, tmp_
     Image.open(folder / "0.png").save(tmp_path / "secret.png")
     for name in ("../secret.png", str(tmp_path / "secret.png")):
         file = jsonl(folder, [plain(0, images=[name])])
-        assert "does not lie beside the file" in import_pairs(store, file, by="ana", anywhere=False).refused[0]
+        assert "does not lie below the folder of the file" in import_pairs(store, file, by="ana", anywhere=False).refused[0]
     assert import_pairs(store, file, by="ana").pairs == 1
 
 
@@ -251,7 +258,7 @@ def test_a_deleted_image_does_not_come_back(store: Store, folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), [("none.jsonl", "does not exist"), ("x.txt", "is no source"), ("x", "is no")]
+    ("name", "words"), [("none.jsonl", "does not exist"), ("x.doc", "is no source"), ("x", "is no")]
 )
 def test_sources_that_are_none(store: Store, name: str, words: str) -> None:
     with pytest.raises(DataError, match=words):
@@ -272,7 +279,7 @@ def test_csv(store: Store, folder: Path) -> None:
     assert (one.case.question, one.case.diagnosis, len(one.case.images)) == ("[1] What\nis it?", "nv", 1)
     assert (two.case.question, two.case.diagnosis, len(two.case.images)) == ("Why?", None, 0)
     (folder / "torn.csv").write_text("prompt,chosen,rejected\n?,a\n")
-    assert "fewer cells" in import_pairs(store, folder / "torn.csv", by="ana").refused[0]
+    assert "Line 2: rejected is missing" in import_pairs(store, folder / "torn.csv", by="ana").refused[0]
 
 
 def test_data_sets_with_images_in_them(store: Store, folder: Path) -> None:

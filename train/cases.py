@@ -1,7 +1,8 @@
 """What a stage trains on: cases with a label, or written examples, from folders, CSV, JSONL and data sets.
 
     read_source("ham10000", "train", data)     the data folders of `train.data`
-    read_source("mine.csv", "train", data)     columns image and label; question, split, group, age, sex, site if any
+    read_source("mine.csv", "train", data)     one labelled image a row, as `train.labelled` reads tables: columns image
+                                               and label; question, split, group, age, sex, site, skin_type if any
     read_source("pairs.jsonl", "train", data)  TRL's columns: images (paths beside the file), prompt, completion, ...;
                                                boxes, if any, say which part of each image is shown
     read_source("owner/name", "train", data)   a data set of the hub, or one that `datasets` saved, in those columns
@@ -13,6 +14,7 @@ split by patient or lesion, and refused where they share one. Knows no model tha
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import random
@@ -26,16 +28,30 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from dermiq.errors import DataError
+from dermiq.errors import DataError, DermIQError, ImageError
+from dermiq.examples import (
+    Example,
+    Held,
+    Kind,
+    examples_of,
+    is_data_set,
+    is_examples_file,
+    is_written_table,
+    read_examples,
+)
+from dermiq.lesion import read_lesion
+from dermiq.paths import beside
 from dermiq.review.types import is_frozen_set
+from dermiq.tables import is_table
 from dermiq.types import CLASSES, Finding, PatientContext
 from train.data import context_of, data_folder, lesion_of, read_table
+from train.identity import identity, source_of
+from train.labelled import quiet, read_labelled, refuse_missing
 
 if TYPE_CHECKING:
     from dermiq.specialist import Specialist
 
 DATA_SETS = ("ham10000", "pad_ufes_20")
-GROUP_COLUMNS = ("group", "patient_id", "lesion_id")  # the coarsest first
 
 
 @dataclass(frozen=True)
@@ -71,30 +87,41 @@ class Written:
 
 Item = Row | Written
 T = TypeVar("T", Row, Written, Item)
+Say = Callable[[str], None]
+"""Is told a sentence that somebody should read."""
 
 
 # --- reading ----------------------------------------------------------------------------
 
 
-def read_source(source: str, split: str, data: str = "", *, columns: Sequence[str] = ("prompt", "completion")) -> list:
+def read_source(
+    source: str,
+    split: str,
+    data: str = "",
+    *,
+    columns: Sequence[str] = ("prompt", "completion"),
+    labels: str = "classes",
+    say: Say = quiet,
+) -> list:
     """The rows of one source in one split ("train" or "val"); all of them where it names no splits and `split` is
-    "train". Raises DataError with what is wrong. `columns` are those that written examples must have.
+    "train". Raises DataError with what is wrong.
+
+    `columns` are those that written examples must have, `labels` how those of tables are read (`train.labelled`).
+    `say` is told what was left out or taken as not stated.
     """
     if source in DATA_SETS:
         return _of_data_folder(source, split, data)
     if is_frozen_set(source):
         return _of_review(source, split, columns)
     path = Path(source).expanduser()
-    if path.suffix == ".csv":
-        return _of_csv(path, split)
-    if path.suffix == ".jsonl":
-        return _of_jsonl(path, split, columns)
-    if path.suffix or (not path.is_dir() and source.count("/") != 1):
-        raise DataError(
-            f"{source} is no data: name one of {', '.join(DATA_SETS)}, a .csv, a .jsonl, a set of the review "
-            "(name@version), or a data set of the hub (owner/name) or in a folder."
-        )
-    return _of_data_set(source, split, columns)
+    if is_table(path) and not is_written_table(path):
+        return _of_table(path, split, labels, say)
+    if is_table(path) or is_examples_file(path) or is_data_set(str(path)):
+        return _of_written(str(path), split, columns, say)
+    raise DataError(
+        f"{source} is no data: name one of {', '.join(DATA_SETS)}, a .csv, .tsv, .jsonl, .json or .parquet file, a set "
+        "of the review (name@version), or a data set of the hub (owner/name) or in a folder."
+    )
 
 
 def _of_data_folder(name: str, split: str, data: str) -> list[Row]:
@@ -105,157 +132,91 @@ def _of_data_folder(name: str, split: str, data: str) -> list[Row]:
     ]
 
 
-def _of_csv(path: Path, split: str) -> list[Row]:
-    if not path.is_file():
-        raise DataError(f"{path} does not exist.")
-    try:
-        table = pd.read_csv(path)
-    except (ValueError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} is no CSV table: {str(error).splitlines()[0]}.") from error
-    missing = sorted({"image", "label"} - set(table.columns))
-    if missing:
-        raise DataError(
-            f"{path} lacks the column(s) {', '.join(missing)}; it has {', '.join(map(str, table.columns))}."
-        )
-    if len(table) == 0:
-        raise DataError(f"{path} has no rows.")
-    empty = table.index[table["image"].isna() | table["label"].isna()]
-    if len(empty):
-        raise DataError(f"{path} has no image or no label in row {empty[0] + 2}.")
-    table = _in_split(table, split)
-    groups = _groups(table)
-    rows = []
-    for row, group in zip(table.itertuples(index=False), groups, strict=True):
-        image = str(path.parent / str(row.image))
-        question = str(row.question) if isinstance(getattr(row, "question", None), str) else ""
-        rows.append(Row(image, str(row.label), f"{path.name}:{group}" if group else image, context_of(row), question))
-    _refuse_missing_files(rows, path)
-    return rows
+def _of_table(path: Path, split: str, labels: str, say: Say) -> list[Row]:
+    table = read_labelled(path, splits=("train", "val"), only=split, labels=labels)
+    for note in table.notes:
+        say(note)
+    refuse_missing(table.rows, path)
+    return [Row(row.image, row.label, row.group, row.context, row.question) for row in table.rows]
 
 
-def _in_split(table: pd.DataFrame, split: str) -> pd.DataFrame:
-    if "split" in table:
-        return table[table["split"].astype(str) == split]
-    return table if split == "train" else table.head(0)
-
-
-def _groups(table: pd.DataFrame) -> list[str]:
-    column = next((name for name in GROUP_COLUMNS if name in table), None)
-    if column is None:
-        return [""] * len(table)
-    return ["" if value != value else str(value) for value in table[column]]
-
-
-def _of_jsonl(path: Path, split: str, columns: Sequence[str]) -> list[Written]:
-    if not path.is_file():
-        raise DataError(f"{path} does not exist.")
-    rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            example = json.loads(line)
-        except ValueError as error:
-            raise DataError(f"{path}: line {number} is not JSON.") from error
-        if not isinstance(example, dict):
-            raise DataError(f"{path}: line {number} is not a JSON object.")
-        _refuse_missing_columns(example, columns, f"{path}: line {number}")
-        _refuse_wrong_boxes(example, f"{path}: line {number}")
-        if str(example.get("split", "train")) == split:
-            rows.append(_written_line(example, path.parent))
+def _of_written(source: str, split: str, columns: Sequence[str], say: Say) -> list[Written]:
+    """Of a file or a data set; its examples of the split. DataError with the first that cannot be used."""
+    path = Path(source).expanduser()
+    reader = _Reader(split, called=source, path=path, source=source_of(source))
+    rows = reader.read(read_examples(source, _kind(columns)))
     if not rows and split == "train":
-        raise DataError(f"{path} has no rows.")
+        raise DataError(f"{source} has no rows to train on.")
+    if reader.unused:
+        say(f"{path.name}: {reader.unused:,} example(s) of the split test are not used.")
     _refuse_missing_files(rows, path)
     return rows
-
-
-def _written_line(example: dict[str, Any], folder: Path) -> Written:
-    named = example.pop("images", None) or [example.pop("image")] if example.get("images") or "image" in example else []
-    files = tuple(str(folder / str(name)) for name in named)
-    boxes = example.pop("boxes", None) or [None] * len(files)
-    group = next((str(example[name]) for name in GROUP_COLUMNS if example.get(name) is not None), "")
-
-    def texts() -> Mapping[str, Any]:
-        return json.loads(json.dumps(example))
-
-    def load() -> Mapping[str, Any]:
-        return {**texts(), "images": [lesion_image(file, box) for file, box in zip(files, boxes, strict=True)]}
-
-    kind = str(example.get("diagnosis", ""))
-    return Written(load, texts, group or (files[0] if files else json.dumps(example)), files, kind)
-
-
-def _of_data_set(name: str, split: str, columns: Sequence[str]) -> list[Written]:
-    from datasets import DatasetDict, load_dataset, load_from_disk
-
-    try:
-        found = load_from_disk(name) if Path(name).is_dir() else load_dataset(name)
-    except Exception as error:
-        raise DataError(
-            f"The data set {name} could not be loaded ({type(error).__name__}).", detail=str(error)
-        ) from error
-    if isinstance(found, DatasetDict):
-        names = {"val": next((part for part in ("val", "validation") if part in found), ""), "train": "train"}
-        if names[split] not in found:
-            if split == "val":
-                return []
-            raise DataError(f"The data set {name} has no split {split!r}; it has {', '.join(found)}.")
-        found = found[names[split]]
-    elif split == "val":
-        return []
-    _refuse_missing_columns(dict.fromkeys(found.column_names), columns, f"The data set {name}")
-    column = next((group for group in GROUP_COLUMNS if group in found.column_names), None)
-    groups = (
-        [f"{name}:{value}" for value in found[column]] if column else [f"{name}:{split}:{i}" for i in range(len(found))]
-    )
-    texts = found.remove_columns([column for column in ("image", "images") if column in found.column_names])
-    return [Written(partial(_loaded, found, i), partial(texts.__getitem__, i), group) for i, group in enumerate(groups)]
-
-
-def _loaded(found: Any, index: int) -> Mapping[str, Any]:
-    example = dict(found[index])
-    if "image" in example:
-        example["images"] = [example.pop("image")]
-    return {**example, "images": [image.convert("RGB") for image in example.get("images") or []]}
 
 
 def _of_review(named: str, split: str, columns: Sequence[str]) -> list[Written]:
     from train.reviewed import lines_of
 
-    found = lines_of(named, split)
-    for line in found[:1]:
-        _refuse_missing_columns(line, columns, f"The set {named}")
-    return [_written_line(line, Path()) for line in found]
+    lines = enumerate(lines_of(named, split), 1)
+    examples = (one for number, line in lines for one in examples_of(f"Line {number}", line, _kind(columns)))
+    return _Reader(split, called=f"The set {named}", path=Path(), source=named).read(examples)
 
 
-def _refuse_missing_columns(example: Mapping[str, Any], columns: Sequence[str], where: str) -> None:
-    known = {*example, *(["images"] if "image" in example else [])}
-    missing = [column for column in columns if column not in known]
-    if missing:
-        hint = (
-            " (`messages` would train on the questions, too: give prompt and completion)"
-            if "messages" in example
-            else ""
-        )
-        raise DataError(f"{where} lacks {', '.join(missing)}; it has {', '.join(example)}{hint}.")
+def _kind(columns: Sequence[str]) -> Kind:
+    if "chosen" in columns:
+        return "pairs"
+    return "answers" if "completion" in columns else "any"
 
 
-def _refuse_wrong_boxes(example: Mapping[str, Any], where: str) -> None:
-    """One box or null an image: whole numbers, top, left, bottom, right, with something between them."""
-    boxes = example.get("boxes")
-    if boxes is None:
-        return
-    named = example.get("images") or ([example["image"]] if "image" in example else [])
-    if not isinstance(boxes, list) or len(boxes) != len(named) or not all(map(_is_box, boxes)):
-        raise DataError(f"{where}: boxes must hold, for each image, null or [top, left, bottom, right] in pixels.")
+@dataclass
+class _Reader:
+    """Turns the examples of one source into what a stage learns from."""
 
+    split: str  # those that are wanted
+    called: str
+    path: Path  # beside which images lie
+    source: str  # as `train.identity` says
+    unused: int = 0  # of the split test
 
-def _is_box(box: Any) -> bool:
-    if box is None:
-        return True
-    if not isinstance(box, list) or len(box) != 4 or not all(type(edge) is int and edge >= 0 for edge in box):
-        return False
-    return bool(box[0] < box[2] and box[1] < box[3])
+    def read(self, examples: Iterable[Example]) -> list[Written]:
+        rows, faults = [], []
+        for example in examples:
+            try:
+                rows += self._wanted(example)
+            except DermIQError as error:
+                faults.append(f"{example.where[0].lower()}{example.where[1:]}: {error}")
+        if faults:
+            more = f" {len(faults) - 1:,} more cannot be used." if len(faults) > 1 else ""
+            raise DataError(f"{self.called}: {faults[0]}{more}")
+        return rows
+
+    def _wanted(self, example: Example) -> list[Written]:
+        if example.fault:
+            raise DataError(example.fault)
+        split = example.columns.get("split", "train")
+        self.unused += split == "test"
+        return [self._written(example)] if split == self.split else []
+
+    def _written(self, example: Example) -> Written:
+        columns = dict(example.columns)
+        images = [str(beside(self.path, one)) if isinstance(one, str) else one for one in columns.pop("images")]
+        boxes = columns.pop("boxes", None) or [None] * len(images)
+        columns.pop("split", None)
+        files = tuple(image for image in images if isinstance(image, str))
+
+        def texts() -> Mapping[str, Any]:
+            return copy.deepcopy(columns)
+
+        def load() -> Mapping[str, Any]:
+            return {**texts(), "images": [shown(image, box) for image, box in zip(images, boxes, strict=True)]}
+
+        own = files[0] if files else f"{self.called}:{example.where}"
+        return Written(load, texts, self._group(columns) or own, files, str(columns.get("diagnosis", "")))
+
+    def _group(self, columns: Mapping[str, Any]) -> str:
+        """What was written here with the group of a row is about the patient of that row."""
+        said = str(columns.get("group", ""))
+        is_ours = said.partition(":")[0] in DATA_SETS or (" (of " in said and said.endswith(")"))
+        return said if is_ours else identity(columns, self.source)
 
 
 def _refuse_missing_files(rows: Iterable[Item], path: Path) -> None:
@@ -264,23 +225,44 @@ def _refuse_missing_files(rows: Iterable[Item], path: Path) -> None:
         raise DataError(f"{path}: {len(missing)} image(s) do not exist, such as {missing[0]}.")
 
 
+def once(say: Say) -> Say:
+    """Says each sentence once: a source is read for each of its splits."""
+    said: set[str] = set()
+
+    def say_once(sentence: str) -> None:
+        if sentence not in said:
+            said.add(sentence)
+            say(sentence)
+
+    return say_once
+
+
 # --- splits -----------------------------------------------------------------------------
 
 
 def read_splits(
-    train: Sequence[str], val: Sequence[str], *, val_share: float, seed: int, data: str, columns: Sequence[str]
+    train: Sequence[str],
+    val: Sequence[str],
+    *,
+    val_share: float,
+    seed: int,
+    data: str,
+    columns: Sequence[str],
+    labels: str = "classes",
+    say: Say = quiet,
 ) -> tuple[list, list]:
     """Rows to train on and rows to judge by. Raises DataError where there are none, or where both share a patient,
     a lesion or an image.
 
-    Without `val` a source's own split is used, else a share of its groups.
+    Without `val` a source's own split is used, else a share of its groups. `labels` and `say` as for `read_source`.
     """
+    read = partial(read_source, data=data, columns=columns, labels=labels, say=once(say))
     ours: list[Item] = []
-    theirs: list[Item] = [row for source in val for row in _all_rows(source, data, columns)]
+    theirs: list[Item] = [row for source in val for row in _all_rows(source, read)]
     for source in train:
-        rows = read_source(source, "train", data, columns=columns)
+        rows = read(source, "train")
         if not val:
-            own = read_source(source, "val", data, columns=columns)
+            own = read(source, "val")
             rows, held = (rows, own) if own else split_by_group(rows, val_share, seed)
             theirs += held
         ours += rows
@@ -290,10 +272,10 @@ def read_splits(
     return ours, theirs
 
 
-def _all_rows(source: str, data: str, columns: Sequence[str]) -> list[Item]:
+def _all_rows(source: str, read: Callable[[str, str], list[Item]]) -> list[Item]:
     """Of a source that is named to judge by: its val split, else all of it."""
-    own = read_source(source, "val", data, columns=columns)
-    return own or ([] if source in DATA_SETS else read_source(source, "train", data, columns=columns))
+    own = read(source, "val")
+    return own or ([] if source in DATA_SETS else read(source, "train"))
 
 
 def split_by_group(rows: Sequence[Item], share: float, seed: int) -> tuple[list[Item], list[Item]]:
@@ -316,8 +298,9 @@ def refuse_leakage(train: Sequence[Item], val: Sequence[Item]) -> None:
     shared = sorted({row.group for row in train} & {row.group for row in val})
     if shared:
         raise DataError(
-            f"Train and val share {len(shared)} patient(s) or lesion(s), such as {shared[0]}: "
-            "split by patient or lesion."
+            f"Train and val share {len(shared)} patient(s) or lesion(s), such as {shared[0]}: split by patient or "
+            "lesion. Where two sources number their patients alike, give each a folder of its own, or say which is "
+            "which in a column `source`."
         )
     twins = _twins([file for row in train for file in row.files], [file for row in val for file in row.files])
     if twins:
@@ -379,12 +362,26 @@ Box = tuple[int, int, int, int]
 
 def lesion_image(path: str, box: Box | None = None) -> Image.Image:
     """The image, or what the box holds of it. Raises DataError where that is nothing."""
-    pixels = lesion_of(path).pixels
+    return _cut(lesion_of(path).pixels, box, path)
+
+
+def shown(image: str | bytes | Held, box: Box | None = None) -> Image.Image:
+    """The same of an image that a written example names or holds."""
+    found = image.load() if isinstance(image, Held) else image
+    if isinstance(found, str):
+        return lesion_image(found, box)
+    try:
+        return _cut(read_lesion(found).pixels, box, "The image of an example")
+    except ImageError as error:
+        raise DataError(f"The image of an example: {error}", detail=error.detail) from error
+
+
+def _cut(pixels: np.ndarray, box: Box | None, called: str) -> Image.Image:
     if box is not None:
         pixels = pixels[box[0] : box[2], box[1] : box[3]]
         if not pixels.size:
             raise DataError(
-                f"{path} has nothing in the box {list(box)}: is it another image than the box was made for?"
+                f"{called} has nothing in the box {list(box)}: is it another image than the box was made for?"
             )
     return Image.fromarray(np.ascontiguousarray(pixels))
 

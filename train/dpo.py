@@ -14,7 +14,6 @@ reference is the model before training: its own weights without LoRA. Each run h
 from __future__ import annotations
 
 import copy
-import math
 import os
 import statistics
 import sys
@@ -24,11 +23,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dermiq.errors import DataError, InputError
+from dermiq.examples import messages, text_of
 from dermiq.review.types import is_frozen_set
 from train import runs
 from train.cases import Item, Measured, Written, labelled, read_source
 from train.estimate import Shape, longest, some
-from train.examples import ChatConfig, Turns, UpToTheEnd, as_dataset, places_of, text_of, turns_of
+from train.examples import ChatConfig, Turns, UpToTheEnd, aloud, as_dataset
 from train.options import option
 from train.preferences import described, longest_question, write_pairs
 from train.proxy import ProxySettings
@@ -125,11 +125,6 @@ class DPOConfig(ChatConfig):
         if len(pairs) < len(rows):
             raise DataError(f"{len(rows) - len(pairs)} example(s) are labelled images: preferences must name pairs.")
         texts = [pair.texts() for pair in pairs]
-        faults = [fault_of(text, len(pair.files)) for text, pair in zip(texts, pairs, strict=True)]
-        if any(faults):
-            first = next(number for number, fault in enumerate(faults, 1) if fault)
-            count = sum(map(bool, faults))
-            raise DataError(f"{count} pair(s) cannot be learned from. Of pair {first}, {faults[first - 1]}")
         margins = [text.get("margin") for text in texts]
         if self.min_margin and None in margins:
             raise DataError(f"min_margin is {self.min_margin:g}, but {margins.count(None)} pair(s) have no margin.")
@@ -140,27 +135,6 @@ class DPOConfig(ChatConfig):
 
 
 CONFIG = DPOConfig
-
-
-def fault_of(pair: Mapping[str, Any], files: int) -> str:
-    """What is wrong with a pair of so many image files (0: not known), as a sentence; empty where nothing is."""
-    prompt = turns_of(pair["prompt"], "user")
-    answers = [turns_of(pair[name], "assistant") for name in ANSWERS]
-    if [turn["role"] for turn in prompt[-1:]] != ["user"] or not text_of(prompt).strip():
-        return "the prompt does not end with a user's turn."
-    if any([turn["role"] for turn in turns] != ["assistant"] for turns in answers):
-        return "chosen or rejected is not one turn of the assistant: the prompt must not be repeated in it."
-    if any(places_of(turns) for turns in answers) or (files and places_of(prompt) not in (0, files)):
-        return f"the places for images are not those of its {files} image(s) in the prompt."
-    chosen, rejected = (text_of(turns).strip() for turns in answers)
-    if not chosen or not rejected:
-        return f"{'rejected' if chosen else 'chosen'} is empty."
-    if chosen == rejected:
-        return f"chosen equals rejected: {chosen[:80]!r}."
-    margin = pair.get("margin")
-    if margin is not None and (not isinstance(margin, (int, float)) or not math.isfinite(margin)):
-        return f"the margin is {margin!r}, which is no number."
-    return ""
 
 
 class Writer:
@@ -184,7 +158,7 @@ def summary(pairs: Sequence[Written], tokenizer: Any) -> dict[str, Any]:
     """How many pairs, how long their answers are (tokens), and how often the longer one was chosen."""
     texts = [pair.texts() for pair in pairs]
     chosen, rejected = (
-        [len(tokenizer(text_of(turns_of(text[name], ""))).input_ids) for text in texts] for name in ANSWERS
+        [len(tokenizer(text_of(messages(text[name], ""))).input_ids) for text in texts] for name in ANSWERS
     )
     margins = [float(text["margin"]) for text in texts if text.get("margin") is not None]
     return {
@@ -217,7 +191,7 @@ def made_pairs(config: DPOConfig, vlm: VLM, owner: Owner) -> tuple[list[Written]
     """By the graph, of the model's own answers, to train on and to judge by. None where it stopped on request; what
     was made until then stays in pairs.jsonl.
     """
-    train, val = config.rows()
+    train, val = config.rows(say=aloud(owner))
     file = owner.folder / "pairs.jsonl"
     measured = Measured(owner.folder / CACHE)
 
@@ -275,7 +249,7 @@ def build(config: DPOConfig, vlm: VLM, owner: Owner) -> Any:
 
         for named, count in deleted_from(config.preferences).items():
             print(f"{count} pair(s) of {named} are left out: their images were deleted since.", flush=True)
-    found = config.rows() if config.preferences else made_pairs(config, vlm, owner)
+    found = config.rows(say=aloud(owner)) if config.preferences else made_pairs(config, vlm, owner)
     if found is None:
         return None
     train, val = found

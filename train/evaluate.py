@@ -4,9 +4,10 @@
     python -m train.evaluate --images test.csv --out predictions.csv --reader vlm     # Nano, or --model NAME
     python -m train.evaluate --data-set ham10000 --split test --out predictions.csv   # rows of the data folder
 
-The CSV needs the columns `image` (a path relative to the CSV) and `image_id`; with `label` (one of the seven
-classes) the figures are printed as JSON with 95 % bootstrap intervals over `group` (lesion or patient) where
-there is such a column, and by the columns `sex`, `age` and `skin_type` where they are present. `mask` adds the
+The CSV names images (`image`, a path relative to the CSV, or `image_id` alone where the file lies beside it or in a
+folder below); `train.labelled` says under which names columns are known, and reads the tables of ISIC, HAM10000 and
+PAD-UFES-20 as they are. With `label` the figures are printed as JSON with 95 % bootstrap intervals over patients or
+lesions where they are named, and by the columns `sex`, `age` and `skin_type` where they are present. `mask` adds the
 outline's Dice. Predictions: `image_id`, `p_<class>` of the seven classes, `answer`.
 
 The VLM's probabilities are its calibrated likelihoods of each candidate answer; with `--generate` it also writes
@@ -30,11 +31,11 @@ import pandas as pd
 from PIL import Image
 
 from dermiq.consultant import LocalConsultant
-from dermiq.errors import DataError
 from dermiq.settings import Settings
 from dermiq.specialist import Specialist
 from dermiq.types import CLASSES, AnswerDone, Case, DifferentialRead, PatientContext
 from train.data import context_of, data_folder, lesion_of, read_table
+from train.labelled import LABELS, quiet, read_labelled, refuse_missing
 from train.metrics import (
     bootstrap_intervals,
     classification_figures,
@@ -44,24 +45,25 @@ from train.metrics import (
 )
 
 
-def table_of_csv(path: Path) -> pd.DataFrame:
-    """The rows of a CSV, with absolute image paths. Raises DataError with what is wrong."""
-    if not path.is_file():
-        raise DataError(f"{path} does not exist.")
-    table = pd.read_csv(path)
-    missing = sorted({"image", "image_id"} - set(table.columns))
-    if missing:
-        raise DataError(f"{path} lacks the column(s) {', '.join(missing)}; it has {', '.join(table.columns)}.")
-    if len(table) == 0:
-        raise DataError(f"{path} has no rows.")
-    for column in ("image", "mask"):
-        if column in table:
-            table[column] = [str(path.parent / p) if isinstance(p, str) and p else "" for p in table[column]]
-    if "label" in table:
-        unknown = sorted(set(table["label"].astype(str)) - set(CLASSES))
-        if unknown:
-            raise DataError(f"{path}: unknown labels {unknown}; known are {', '.join(CLASSES)}.")
-    return table
+def table_of_csv(path: Path, *, labels: str = "classes", say: Callable[[str], None] = quiet) -> pd.DataFrame:
+    """The rows of a table, as `train.labelled` reads them: image and mask (paths), image_id, group, age, sex, site,
+    skin_type, and label where it has labels. `say` is told what was left out. Raises DataError with what is wrong.
+    """
+    found = read_labelled(path, labels=labels, needs_labels=False)
+    refuse_missing(found.rows, path)
+    for note in found.notes:
+        say(note)
+    names = ("image", "image_id", "group", "mask", *(("label",) if found.has_labels else ()))
+    told = ("age", "sex", "site", "skin_type")
+    columns: dict[str, Any] = {name: [getattr(row, name) for row in found.rows] for name in names}
+    columns |= {name: [getattr(row.context, name) for row in found.rows] for name in told}
+    table = pd.DataFrame(columns)
+    return table.astype({"age": "float", "skin_type": "float"})
+
+
+def warn(sentence: str) -> None:
+    """On standard error: the figures alone are printed on standard output."""
+    print(sentence, file=sys.stderr, flush=True)
 
 
 def dice(found: np.ndarray, mask_path: str) -> float | None:
@@ -226,8 +228,9 @@ def rounded(value: Any) -> Any:
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=Path, help="a CSV with image, image_id and perhaps label")
+    parser.add_argument("--images", type=Path, help="a CSV with image or image_id, and perhaps label")
     parser.add_argument("--data-set", choices=("ham10000", "pad_ufes_20"), help="rows of the data folder instead")
+    parser.add_argument("--labels", choices=LABELS[:2], default=LABELS[0], help="known: leave out rows of no class")
     parser.add_argument("--split", default="test")
     parser.add_argument("--data", default=None, help="the data folder; default: DERMIQ_DATA")
     parser.add_argument("--reader", choices=("specialist", "vlm"), default=None, help="default: vlm with --model")
@@ -247,7 +250,7 @@ def main(arguments: list[str] | None = None) -> None:
     if (options.images is None) == (options.data_set is None):
         parser.error("give either --images or --data-set")
     if options.images is not None:
-        table = table_of_csv(options.images)
+        table = table_of_csv(options.images, labels=options.labels, say=warn)
     else:
         table = read_table(data_folder(options.data), options.data_set, [options.split])
     if options.limit:

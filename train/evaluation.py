@@ -11,13 +11,16 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dermiq.errors import DataError, InputError
 from train import runs
 from train.cases import DATA_SETS
+from train.labelled import quiet
 from train.options import option
 from train.run_folder import EVALUATION, is_complete, read_config, read_lines, seal, write_json
 
@@ -35,7 +38,8 @@ class EvaluationConfig:
 
     model: str = option("nano", "a run's name, a folder, a model of the hub, or nano: DermIQ-Nano")
     weights: str = option("final", "of a run: final, or checkpoint-N")
-    data: str = option("ham10000", "ham10000, pad_ufes_20, or a CSV with image, image_id and label")
+    data: str = option("ham10000", "ham10000, pad_ufes_20, or a CSV with image and label")
+    labels: str = option("classes", "known: leave out rows whose label fits no class", choices=("classes", "known"))
     split: str = option("val", "of the data sets", choices=("val", "test", "train"))
     images: int = option(100, "drawn at random; 0: all", minimum=0)
     seed: int = option(0, "of the drawing", minimum=0)
@@ -66,15 +70,15 @@ class EvaluationConfig:
             raise InputError(f"The run {folder.name} has no {self.weights}.")
         return str(folder / self.weights)
 
-    def table(self) -> pd.DataFrame:
-        """The labelled rows. Raises DataError."""
+    def table(self, say: Callable[[str], None] = quiet) -> pd.DataFrame:
+        """The labelled rows; `say` is told what was left out of them. Raises DataError."""
         from train.data import data_folder, read_table
         from train.evaluate import table_of_csv
 
         if self.data in DATA_SETS:
             table = read_table(data_folder(self.data_folder or None), self.data, [self.split])
         else:
-            table = table_of_csv(Path(self.data).expanduser())
+            table = table_of_csv(Path(self.data).expanduser(), labels=self.labels, say=say)
         if "label" not in table:
             raise DataError(f"{self.data} has no column label to judge by.")
         if self.images and self.images < len(table):
@@ -101,7 +105,7 @@ def run(config: EvaluationConfig, owner: Owner) -> None:
     from train.evaluate import read_by_vlm
     from train.log import append
 
-    table = config.table()
+    table = config.table(say=partial(print, flush=True))
     done = read_lines(owner.folder / READ)
     settings = replace(Settings.load([]), model=config.judged(), adapter=None, device=config.device or None)
     owner.progress(len(done), len(table))

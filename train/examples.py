@@ -7,15 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from dermiq.errors import DataError, InputError
-from train.cases import Item, choose, read_splits
+from dermiq.examples import messages, places_of
+from train.cases import Item, Say, choose, read_splits
+from train.labelled import LABELS, quiet
 from train.options import option
 from train.stage import StageConfig
 
 if TYPE_CHECKING:
     from dermiq.vlm.load import VLM
+    from train.work import Owner
 
 T = TypeVar("T")
 
@@ -32,6 +36,11 @@ class ExampleConfig(StageConfig):
     val: tuple[str, ...] = option((), "what it is judged by while it trains; empty: the val split of the data")
     val_share: float = option(
         0.0, "share of patients or lesions that is held out where the data has no val split", minimum=0, maximum=0.9
+    )
+    labels: str = option(
+        "classes",
+        "of tables: classes asks about rows of none of the seven; known leaves them out; text learns labels as answers",
+        choices=LABELS,
     )
     data_folder: str = option("", "folder that holds ham10000/ and pad_ufes_20/; empty: DERMIQ_DATA")
     images: int = option(0, "examples that are used, of every class alike while there are enough; 0: all", minimum=0)
@@ -50,8 +59,16 @@ class ExampleConfig(StageConfig):
         """What is trained on."""
         return self.data
 
-    def rows(self) -> tuple[list[Any], list[Any]]:
-        """What is trained on, and what is judged by. DataError where the stage cannot use a row."""
+    def notes(self) -> tuple[str, ...]:
+        """What was left out of the data, or taken as not stated, as sentences. DataError as for `rows`."""
+        found: list[str] = []
+        self.rows(say=found.append)
+        return tuple(found)
+
+    def rows(self, say: Say = quiet) -> tuple[list[Any], list[Any]]:
+        """What is trained on, and what is judged by; `say` is told the `notes`. DataError where the stage cannot use a
+        row.
+        """
         train, val = read_splits(
             self.sources,
             self.val,
@@ -59,6 +76,8 @@ class ExampleConfig(StageConfig):
             seed=self.seed,
             data=self.data_folder,
             columns=self.columns,
+            labels=self.labels,
+            say=say,
         )
         train, val = self.usable(train), self.usable(val)
         return choose(train, self.images, self.seed), choose(val, self.val_images, self.seed)
@@ -66,6 +85,11 @@ class ExampleConfig(StageConfig):
     def usable(self, rows: list[Item]) -> list[Item]:
         """The rows that the stage takes. Raises DataError for one that it cannot use."""
         return rows
+
+
+def aloud(owner: Owner) -> Say:
+    """Into the log of a run; of several processes the first speaks."""
+    return partial(print, flush=True) if owner.is_main else quiet
 
 
 @dataclass(frozen=True)
@@ -101,7 +125,7 @@ class Turns:
         """What a data set holds, a text of `role` or turns, as turns. Images that have no place go to the first user
         turn. Raises DataError where places and images do not match.
         """
-        turns = [{**turn, "content": list(_parts(turn["content"]))} for turn in turns_of(value, role)]
+        turns = messages(value, role)
         first = next((turn for turn in turns if turn["role"] == "user"), None)
         if first and not places_of(turns):
             first["content"][:0] = [{"type": "image"}] * images
@@ -111,24 +135,6 @@ class Turns:
 
     def _part(self, part: Mapping[str, Any]) -> dict[str, Any]:
         return {"type": "text", "text": self._plain(part["text"])} if part["type"] == "text" else {"type": part["type"]}
-
-
-def turns_of(value: str | Sequence[Mapping[str, Any]], role: str) -> list[dict[str, Any]]:
-    """A text becomes one turn of `role`."""
-    return [{"role": role, "content": value}] if isinstance(value, str) else [dict(turn) for turn in value]
-
-
-def text_of(turns: Sequence[Mapping[str, Any]]) -> str:
-    return "".join(part.get("text") or "" for turn in turns for part in _parts(turn["content"]))
-
-
-def places_of(turns: Sequence[Mapping[str, Any]]) -> int:
-    """How many images the turns have a place for."""
-    return sum(part["type"] == "image" for turn in turns for part in _parts(turn["content"]))
-
-
-def _parts(content: Any) -> Sequence[Mapping[str, Any]]:
-    return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 
 class UpToTheEnd:

@@ -24,7 +24,7 @@ from train import runs
 from train.advantages import AdvantageSettings
 from train.cases import Case, Item, Measured, Row, labelled, lesion_image
 from train.estimate import Shape, longest, some
-from train.examples import ChatConfig, Turns, as_dataset
+from train.examples import ChatConfig, Turns, aloud, as_dataset
 from train.log import append
 from train.options import option
 from train.rewards import Rewarder, RewardSettings
@@ -121,7 +121,7 @@ def build(config: GRPOConfig, vlm: VLM, owner: Owner) -> Any:
 
     from train.group_trainer import GroupTrainer
 
-    train, val = config.rows()
+    train, val = config.rows(say=aloud(owner))
     asker = Asker(config, vlm, Measured(owner.folder / CACHE, rank=int(os.environ.get("RANK", "0"))))
     rewarder = Rewarder(config.rewards)
     rows = config.batch_size * config.group

@@ -24,6 +24,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -528,6 +529,7 @@ class Options(ChatOptions, ProxySettings):
     device: str = option("", "cpu, cuda, cuda:1, mps; empty: a GPU when there is one")
     threads: int = option(0, "of the CPU; 0: as many as it has", minimum=0)
     data: tuple[str, ...] = option(("ham10000", "pad_ufes_20"), "ham10000, pad_ufes_20 or CSV (image, label)")
+    labels: str = option("classes", "known: leave out rows whose label fits no class", choices=("classes", "known"))
     data_folder: str = option("", "that holds ham10000/ and pad_ufes_20/; empty: DERMIQ_DATA")
     split: str = option("train", "of the data", choices=("train", "val"))
     images: int = option(60, "that are asked about, every class alike while it lasts; 0: all", minimum=0)
@@ -544,7 +546,8 @@ def run(config: Options) -> Summary:
     file = Path(config.out).expanduser()
     if file.suffix != ".jsonl":
         raise InputError(f"out is {config.out!r}; it must name a .jsonl file, such as --out pairs.jsonl.")
-    found = [row for source in config.data for row in read_source(source, config.split, config.data_folder)]
+    read = partial(read_source, labels=config.labels, say=partial(print, file=sys.stderr))
+    found = [row for source in config.data for row in read(source, config.split, config.data_folder)]
     rows = choose(labelled(found), config.images, config.seed)
     if not rows:
         raise DataError(f"There is nothing to ask about in {', '.join(config.data) or 'no data'} ({config.split}).")

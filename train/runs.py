@@ -472,6 +472,8 @@ def command(config_class: Any, argv: Sequence[str] | None = None, *, description
             if not hasattr(config, "shape"):
                 raise InputError(f"{prog} trains nothing: there is no estimate of its memory.")
             config.check()
+            for note in getattr(config, "notes", tuple)():
+                print(note)
             print(estimate.estimate_run(config).text())
             return 0
         if detach:

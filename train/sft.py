@@ -23,7 +23,7 @@ from dermiq.types import CLASS_NAMES, CLASSES, PatientContext
 from train import runs
 from train.cases import Case, Item, Measured, Row, Written, lesion_image
 from train.estimate import Shape, longest, some
-from train.examples import ChatConfig, Turns, UpToTheEnd, as_dataset
+from train.examples import ChatConfig, Turns, UpToTheEnd, aloud, as_dataset
 from train.options import option
 from train.run_folder import CACHE
 from train.stage import arguments, run_stage
@@ -103,7 +103,7 @@ def build(config: SFTConfig, vlm: VLM, owner: Owner) -> Any:
     from trl import SFTConfig as Arguments
     from trl import SFTTrainer
 
-    train, val = config.rows()
+    train, val = config.rows(say=aloud(owner))
     rank = int(os.environ.get("RANK", "0"))
     writer = Writer(config, vlm, Measured(owner.folder / CACHE, rank=rank))
     shared = arguments(config, owner.folder, vlm.device, has_val=bool(val))

@@ -24,6 +24,7 @@ from dermiq.review.standing import given_of
 from dermiq.review.types import ImageRef, NewPair, Proxy, ReviewAnswer, ReviewCase, Side, pair_id
 
 SIDES = (None, "first", "second")
+ASKED_AT_ONCE = 500  # ids of a query
 SOURCES = ("proxy", "checkpoints", "consultation", "import")
 
 
@@ -137,6 +138,16 @@ def add_offers(connection: Connection, offers: Sequence[Offer], by: By) -> list[
         rows = [tally_row(row, weights, [], given.get(row.id, NOTHING_GIVEN)) for row in _facts(connection, new)]
         connection.execute(insert(schema.tallies), rows)
     return new
+
+
+def known_answers(connection: Connection, names: Sequence[str]) -> dict[str, str | None]:
+    """Of the pairs that are there: the id of the answer that is known to be better, None where none is."""
+    pairs, found = schema.pairs, {}
+    for begin in range(0, len(names), ASKED_AT_ONCE):
+        query = select(pairs.c.id, pairs.c.first, pairs.c.second, pairs.c.gold)
+        for row in connection.execute(query.where(pairs.c.id.in_(names[begin : begin + ASKED_AT_ONCE]))):
+            found[row.id] = None if row.gold is None else str(row.first if row.gold == "first" else row.second)
+    return found
 
 
 def _check(offer: Offer) -> None:

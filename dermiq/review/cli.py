@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 import getpass
 import json
+import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dermiq.errors import InputError
+from dermiq.errors import DataError, InputError
 
 if TYPE_CHECKING:
     from dermiq.review.agreement import Estimate
@@ -56,7 +58,10 @@ def _add(commands: Any, name: str, run: Callable[[Store, argparse.Namespace], in
 
 def _add_import(commands: Any) -> None:
     parser = _add(
-        commands, "import", _import, "pairs from a file of train.preferences, JSONL, CSV, Parquet, a data set"
+        commands,
+        "import",
+        _import,
+        "pairs from a file of train.preferences, JSONL, JSON, CSV, Parquet, a data set, an export",
     )
     parser.add_argument("source", metavar="FILE", help="a file, or a data set: a folder, or owner/name of the hub")
     parser.add_argument("--gold", action="store_true", help="what it prefers is known to be right: to test reviewers")
@@ -83,14 +88,42 @@ def _with_store(run: Callable[[Store, argparse.Namespace], int]) -> Callable[[ar
         from dermiq.review.store import Store
         from dermiq.settings import Settings
 
-        args.by = args.by or getpass.getuser()
-        store = Store.open(args.store or Settings.load([]))
-        try:
-            return run(store, args)
-        finally:
-            store.close()
+        args.by = args.by or user_name()
+        with _told():
+            store = Store.open(args.store or Settings.load([]))
+            try:
+                return run(store, args)
+            finally:
+                store.close()
 
     return with_store
+
+
+def user_name() -> str:
+    """Of who runs the command. A container's user may have a number alone."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):  # of Python before 3.13, since then, and without such a database
+        return f"user {os.getuid()}" if hasattr(os, "getuid") else "unknown user"
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """What the disk or the database refuses, as a sentence."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            raise
+        named = f"{error.filename} cannot be read or written" if error.filename else "A file cannot be read or written"
+        raise DataError(f"{named}: {error.strerror or error}.", detail=repr(error)) from error
+    except SQLAlchemyError as error:
+        raise DataError(
+            f"The review's database failed ({type(error).__name__}): is the server there, is the disk full?",
+            detail=repr(error),
+        ) from error
 
 
 # --- pairs in, sets out -----------------------------------------------------------------
@@ -124,6 +157,8 @@ def _import(store: Store, args: argparse.Namespace) -> int:
         )
         return 2
     print(f"{found.pairs} new pairs of {found.cases} new cases; {found.duplicates} were there already.")
+    for line in found.told:
+        print(line)
     return 0
 
 

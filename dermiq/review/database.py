@@ -7,16 +7,18 @@ other processes are waited for. Knows no table but the one in which Alembic keep
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from sqlite3 import Error as SQLiteError
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import URL, Column, Connection, Engine, Row, Select, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, IntegrityError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, OperationalError
 
 from dermiq.errors import DataError, InputError
 from dermiq.review.schema import NEWEST
@@ -66,11 +68,11 @@ class Database:
         self._line = Line(1 if self.is_sqlite else WRITERS)
         try:
             migrate(self, revision)
-        except OperationalError as error:
+        except (DBAPIError, SQLiteError) as error:  # the latter where a connection is made
             self.close()
             raise DataError(
-                f"The review's database ({_shown(self.engine)}) cannot be opened: is the server there, may the folder "
-                "be written to?",
+                f"The review's database ({_shown(self.engine)}) cannot be opened{_why(error)}: is the server there, "
+                "may the folder be written to, is it a database?",
                 detail=repr(error),
             ) from error
         except DataError:
@@ -118,7 +120,7 @@ class Database:
             except (IntegrityError, OperationalError) as error:
                 if not left or (self.is_sqlite and isinstance(error, OperationalError)):  # it has waited long enough
                     raise DataError(
-                        "The review's database did not take this; try again.", detail=repr(error)
+                        f"The review's database did not take this{_why(error)}; try again.", detail=repr(error)
                     ) from error
         raise AssertionError
 
@@ -129,8 +131,9 @@ class Database:
 def _engine(url: str | URL) -> Engine:
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
-        raise InputError(f"{url!r} is no database's URL, such as postgresql+psycopg://user@host/name.") from error
+    except (ArgumentError, ValueError) as error:  # the latter for a port that is no number
+        named = re.sub(r":[^:/@]*@", ":***@", str(url))  # a password is not repeated
+        raise InputError(f"{named} is no database's URL, such as postgresql+psycopg://user@host/name.") from error
     if parsed.drivername in ("postgresql", "postgres"):
         parsed = parsed.set(drivername="postgresql+psycopg")
     if parsed.get_backend_name() not in ("sqlite", "postgresql"):
@@ -198,6 +201,12 @@ def _upgrade(connection: Connection, revision: str) -> None:
             "update the program, or name another database."
         )
     command.upgrade(config, revision)
+
+
+def _why(error: Exception) -> str:
+    """What SQLite says, which names no person and no password; servers may name both."""
+    said = error.orig if isinstance(error, DBAPIError) else error
+    return f" ({said})" if isinstance(said, SQLiteError) else ""
 
 
 def _shown(engine: Engine) -> str:

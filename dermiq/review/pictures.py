@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from dermiq.errors import DataError, ImageError
+from dermiq.errors import DataError, ImageError, InputError
+from dermiq.examples import Held
 from dermiq.lesion import read_lesion
+from dermiq.paths import beside, inside
 from dermiq.review.images import prepared
 from dermiq.review.types import ImageRef
 
@@ -31,22 +33,19 @@ class Pictures:
         self._by_path: dict[Path, ImageRef] = {}
         self._by_hash: dict[str, ImageRef] = {}
 
-    def of(self, value: Any, beside: Path, *, anywhere: bool = True) -> ImageRef:
-        """Of a path (relative to the folder `beside`), the bytes of a file, what `datasets` holds, or a PIL image.
+    def of(self, value: Any, named_in: Path, *, anywhere: bool = True) -> ImageRef:
+        """Of a path that a file names, the bytes of a file, what a data set holds, or a PIL image.
 
-        DataError for what is no image or was purged, and where not `anywhere` for a path that leads out of the folder.
+        DataError for what is no image or was purged, and where not `anywhere` for a path that leads out of the folder
+        of the file.
         """
-        if isinstance(value, Mapping):  # of `datasets`, not decoded
-            value = value.get("bytes") or value.get("path")
+        if isinstance(value, Held):
+            value = value.load()
         if not isinstance(value, (str, Path)):
             return self._kept(_bytes_of(value), "an image")
-        path = (beside / value).resolve()
-        if not anywhere and not path.is_relative_to(beside.resolve()):
-            raise DataError(f"the image {value} does not lie beside the file.")
+        path = _named(str(value), named_in, anywhere)
         if path not in self._by_path:
-            if not path.is_file():
-                raise DataError(f"the image {value} does not exist.")
-            self._by_path[path] = self._kept(path.read_bytes(), f"the image {value}")
+            self._by_path[path] = self._kept(_read(path, str(value)), f"the image {value}")
         return self._by_path[path]
 
     def files(self, images: Collection[ImageRef]) -> Mapping[str, bytes]:
@@ -64,6 +63,23 @@ class Pictures:
             (self._folder / image.sha256).write_bytes(data)
             self._by_hash[image.sha256] = replace(image, outline=self._outline(pixels) if self._outline else None)
         return self._by_hash[image.sha256]
+
+
+def _named(value: str, named_in: Path, anywhere: bool) -> Path:
+    try:
+        return (beside(named_in, value) if anywhere else inside(named_in.parent, value)).resolve()
+    except (InputError, OSError, RuntimeError, ValueError) as error:  # the latter: links in a circle, a NUL
+        said = str(error) if isinstance(error, InputError) else f"{value[:80]!r} is no name of a file."
+        raise DataError(f"the image cannot be used: {said}", detail=repr(error)) from error
+
+
+def _read(path: Path, value: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise DataError(f"the image {value} does not exist.") from error
+    except OSError as error:
+        raise DataError(f"the image {value[:80]} cannot be read: {error.strerror}.") from error
 
 
 class _Files(Mapping[str, bytes]):

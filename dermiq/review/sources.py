@@ -1,31 +1,27 @@
-"""Where pairs come from: files of `train.preferences`, and JSONL, CSV, Parquet and data sets in TRL's columns.
+"""Pairs from people's files and data sets into the queue, read by `dermiq.examples` as training reads them.
 
     imported = import_pairs(store, "pairs.jsonl", by="ana")
 
 A source is read twice: first every line is checked, and where one cannot be used nothing is imported at all, unless
-that is asked for. What is there already counts as a duplicate, so that the same source can be imported again. Images
-enter the store here, on purpose. Knows no page and no `train`.
+that is asked for. What is there already counts as a duplicate, so that the same source can be imported again; known
+answers that contradict each other are refused. Images enter the store here, on purpose. Knows no page and no `train`.
 """
 
 from __future__ import annotations
 
-import csv
-import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from dermiq.errors import DataError
+from dermiq.examples import Example, read_examples
 from dermiq.review.pictures import Outliner, Pictures
-from dermiq.review.rows import Row, pair_of
+from dermiq.review.rows import pair_of
 from dermiq.review.store import Store
-from dermiq.review.types import NewPair
-
-IN_CELLS = ("prompt", "chosen", "rejected", "images", "boxes", "scores", "reasons", "made", "models", "findings")
-"""Columns whose cells in a table may be JSON."""
+from dermiq.review.types import NewPair, ReviewAnswer, pair_id
 
 
 @dataclass(frozen=True)
@@ -36,6 +32,7 @@ class Imported:
     pairs: int
     duplicates: int
     refused: tuple[str, ...]  # a sentence a line, with its number
+    told: tuple[str, ...] = ()  # what else should be known, a sentence each
 
 
 def import_pairs(
@@ -58,134 +55,98 @@ def import_pairs(
     """
     with tempfile.TemporaryDirectory() as folder:
         pictures = Pictures(Path(folder), outline=outline, purged=store.purged())
-        image = partial(pictures.of, beside=Path(source).parent, anywhere=anywhere)
+        image = partial(pictures.of, named_in=Path(source), anywhere=anywhere)
         read = partial(pair_of, image=image, source=Path(source).name, gold=gold)
-        refused: list[str] = []
-        for number, (where, row) in enumerate(_rows(source), 1):
-            refused += _fault(where, row, read)
+        check = _Check(read)
+        for number, example in enumerate(read_examples(str(source), "pairs"), 1):
+            check(example)
             progress(number)
-        if refused and not despite_refused:
-            return Imported(0, 0, 0, tuple(refused))
-        added = store.add_pairs(_pairs(source, read, pictures, overlap), by=by)
-    return Imported(added.cases, added.pairs, added.duplicates, tuple(refused))
+        told = check.compare(store)
+        if check.refused and not despite_refused:
+            return Imported(0, 0, 0, tuple(check.refused))
+        added = store.add_pairs(_pairs(source, check, pictures, overlap), by=by)
+    return Imported(added.cases, added.pairs, added.duplicates, tuple(check.refused), told)
 
 
-def _fault(where: str, row: Row | str, read: Callable[[Row], NewPair]) -> list[str]:
-    if isinstance(row, str):
-        return [f"{where}: {row}"]
-    try:
-        read(row)
-    except DataError as error:
-        return [f"{where}: {error}"]
-    return []
+@dataclass
+class _Check:
+    """What the first reading of a source finds."""
+
+    read: Callable[[Mapping[str, Any]], NewPair]
+    refused: list[str] = field(default_factory=list)
+    known: dict[str, tuple[str, str]] = field(default_factory=dict)  # pair -> its better answer, and where it stands
+    contradicted: set[str] = field(default_factory=set)  # pairs
+    unused: int = 0  # examples of the split test
+
+    def __call__(self, example: Example) -> None:
+        if is_unused(example):
+            self.unused += 1
+            return
+        try:
+            pair = self.pair(example)
+        except DataError as error:
+            self.refused.append(f"{example.where}: {error}")
+            return
+        if pair.gold:
+            self._keep(pair, example.where)
+
+    def pair(self, example: Example) -> NewPair:
+        if example.fault:
+            raise DataError(example.fault)
+        return self.read(example.columns)
+
+    def _keep(self, pair: NewPair, where: str) -> None:
+        better, name = _better(pair), _id(pair)
+        said, before = self.known.setdefault(name, (better.id, where))
+        if said != better.id:
+            self.contradicted.add(name)
+            self.refused.append(
+                f"{where}: it contradicts {before[0].lower()}{before[1:]}, which prefers the other answer to the same "
+                "prompt and images. Only one can be known to be right."
+            )
+
+    def compare(self, store: Store) -> tuple[str, ...]:
+        """With the known answers of the store. What should be said of the rest."""
+        without = 0
+        for name, better in store.known_answers(self.known).items():
+            said, where = self.known[name]
+            without += better is None
+            if better not in (None, said):
+                self.contradicted.add(name)
+                self.refused.append(
+                    f"{where}: the review has this pair already, and knows the other answer to be the right one."
+                )
+        told = []
+        if without:
+            told.append(f"{without} of them have no known answer in the review and get none: a pair stays as it came.")
+        if self.unused:
+            told.append(f"{self.unused} pair(s) of the split test are not imported: sets are of train and val.")
+        return tuple(told)
 
 
-def _pairs(
-    source: str | Path, read: Callable[[Row], NewPair], pictures: Pictures, overlap: int | None
-) -> Iterator[NewPair]:
+def is_unused(example: Example) -> bool:
+    """Test data is for nobody to learn from, and sets of the review are learned from."""
+    return example.columns.get("split") == "test"
+
+
+def _id(pair: NewPair) -> str:
+    return pair_id(pair.first.id, pair.second.id)
+
+
+def _better(pair: NewPair) -> ReviewAnswer:
+    return pair.first if pair.gold == "first" else pair.second
+
+
+def _pairs(source: str | Path, check: _Check, pictures: Pictures, overlap: int | None) -> Iterator[NewPair]:
     """Those of the lines that can be used; an image comes with its first."""
     given: set[str] = set()
-    for where, row in _rows(source):
-        if isinstance(row, str) or _fault(where, row, read):
+    for example in read_examples(str(source), "pairs"):
+        try:
+            pair = check.pair(example)
+        except DataError:  # told when it was checked
             continue
-        pair = read(row)
+        if is_unused(example) or _id(pair) in check.contradicted:
+            continue
         new = [image for image in pair.case.images if image.sha256 not in given]
         given |= {image.sha256 for image in new}
         yield replace(pair, images=pictures.files(new), overlap=overlap)
-
-
-# --- reading ----------------------------------------------------------------------------
-
-Rows = Iterator[tuple[str, Row | str]]
-"""Where a line stands, and the line, or what is wrong with it."""
-
-
-def _rows(source: str | Path) -> Rows:
-    path = Path(source).expanduser()
-    readers = {".jsonl": _of_jsonl, ".csv": _of_csv, ".parquet": _of_parquet}
-    if path.suffix in readers:
-        if not path.is_file():
-            raise DataError(f"{source} does not exist.")
-        return readers[path.suffix](path)
-    if path.is_dir() or (not path.suffix and str(source).count("/") == 1):
-        return _of_data_set(str(source))
-    raise DataError(
-        f"{source} is no source of pairs: name a .jsonl, .csv or .parquet file, or a data set of the hub (owner/name) "
-        "or in a folder."
-    )
-
-
-def _of_jsonl(path: Path) -> Rows:
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            if line.strip():
-                yield f"Line {number}", _parsed(line)
-
-
-def _parsed(line: bytes) -> Row | str:
-    try:
-        row = json.loads(line)
-    except ValueError:
-        return "it is not JSON."
-    return row if isinstance(row, dict) else "it is not a JSON object."
-
-
-def _of_csv(path: Path) -> Rows:
-    """Cells may hold JSON; several images of a cell are JSON, too."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            for row in reader:
-                yield f"Line {reader.line_num}", _cells(row)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path.name} is no CSV table in UTF-8.", detail=str(error)) from error
-
-
-def _cells(row: Mapping[str | Any, Any]) -> Row | str:
-    if None in row or None in row.values():
-        return "it has more or fewer cells than the first line has names."
-    return {name: _cell(name, text) for name, text in row.items() if text.strip()}
-
-
-def _cell(name: str, text: str) -> Any:
-    if name == "margin":
-        try:
-            return float(text)
-        except ValueError:
-            return text
-    if name not in IN_CELLS or text.lstrip()[:1] not in ("[", "{"):
-        return text
-    try:
-        return json.loads(text)
-    except ValueError:  # a text that begins with a bracket
-        return text
-
-
-def _of_parquet(path: Path) -> Rows:
-    import pyarrow
-    from pyarrow.parquet import ParquetFile
-
-    try:
-        number = 0
-        for batch in ParquetFile(path).iter_batches(1000):
-            for row in batch.to_pylist():
-                number += 1
-                yield f"Row {number}", row
-    except pyarrow.ArrowInvalid as error:
-        raise DataError(f"{path.name} is no Parquet file.", detail=str(error)) from error
-
-
-def _of_data_set(name: str) -> Rows:
-    """Every split; validation becomes val."""
-    from datasets import DatasetDict, load_dataset, load_from_disk
-
-    try:
-        found = load_from_disk(name) if Path(name).is_dir() else load_dataset(name)
-    except Exception as error:
-        raise DataError(
-            f"The data set {name} could not be loaded ({type(error).__name__}).", detail=str(error)
-        ) from error
-    parts = found if isinstance(found, DatasetDict) else {"train": found}
-    for split, rows in parts.items():
-        for number, row in enumerate(rows, 1):
-            yield f"Row {number} of {split}", {"split": split, **row}

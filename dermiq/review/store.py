@@ -95,7 +95,7 @@ class Store:
         self._queue, self._clock, self._judge = queue or QueueSettings(), clock, judge
         self._images = ImageFolder(folder / "images")
         if url is None:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _make(folder)
         self._database = Database(url or URL.create("sqlite", database=str(folder.absolute() / "review.db")))
         self._sweep()
 
@@ -182,6 +182,10 @@ class Store:
 
     def pair(self, pair_id: str) -> PairView:
         return self._database.read(journal.pair_view, pair_id)
+
+    def known_answers(self, pairs: Iterable[str]) -> dict[str, str | None]:
+        """Of the pairs (ids) that are there: the answer that is known to be better, None where none is."""
+        return self._database.read(cases.known_answers, list(pairs))
 
     def pairs(self) -> Iterator[PairView]:
         """All of them, in the order in which they came."""
@@ -421,6 +425,16 @@ class Store:
         with self._database.reading() as connection:
             for sha256, suffix in cases.deleted_files(connection):
                 self._images.delete(sha256, suffix)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(
+            f"The review's folder {folder} cannot be made ({error.strerror}): name another one in DERMIQ_REVIEW.",
+            detail=repr(error),
+        ) from error
 
 
 def _batches(pairs: Iterable[NewPair]) -> Iterator[list[NewPair]]:

@@ -33,6 +33,7 @@ def forecast(config: Config, root: Path) -> Estimate:
         seconds=sum(found.seconds or 0 for found in stages),
         why=whys,
         lower=largest.lower,
+        notes=tuple(dict.fromkeys(note for found in stages for note in found.notes)),
     )
 
 
@@ -47,9 +48,11 @@ def _of_stage(config: StageConfig, root: Path) -> Estimate:
     cache = root / CACHE / "measured"
     cache.mkdir(parents=True, exist_ok=True)
     shape = config.shape(vlm, cache)
-    rows, _ = config.rows()  # type: ignore[attr-defined]  # every stage that trains has data
+    notes: list[str] = []
+    rows, _ = config.rows(say=notes.append)  # type: ignore[attr-defined]  # every stage that trains has data
     time = expected(config, vlm, shape, root, examples=len(rows))
     free = free_on(device)
     found = estimate(vlm.model, config, shape, device, free=free)
-    made = Estimate(found.parts, found.total, free, device, time.seconds, f"{time.steps} steps, {time.why}.")
+    why = f"{time.steps} steps, {time.why}."
+    made = Estimate(found.parts, found.total, free, device, time.seconds, why, notes=tuple(notes))
     return made if made.level == "green" else replace(made, lower=(capital(advice(found, config)),))

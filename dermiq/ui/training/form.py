@@ -165,6 +165,7 @@ class Estimate:
     seconds: float | None = None  # None: not known
     why: str = ""  # what the seconds rest on, one sentence
     lower: tuple[str, ...] = ()  # sentences: what to lower, where memory is short
+    notes: tuple[str, ...] = ()  # sentences: what was left out of the data, or read in another way than it stands there
 
     @property
     def level(self) -> str:

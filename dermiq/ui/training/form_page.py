@@ -460,7 +460,7 @@ def _again() -> Markup:
 def _estimate(found: Estimate) -> Markup:
     place = "the CPU" if found.device == "cpu" else f"the GPU ({found.device})"
     needs = f"About {memory(found.total)} of memory at the peak; {memory(found.free)} are free on {place}."
-    lower = join(fill("<li>{s}</li>", s=sentence) for sentence in found.lower)
+    lower = join(fill("<li>{s}</li>", s=sentence) for sentence in (*found.lower, *found.notes))
     time = f"About {duration(found.seconds)}. {found.why}" if found.seconds is not None else found.why
     return fill(
         '<div class="dq-estimate dq-{level}" role="status"><p><b>{word}</b> {needs}</p>{lower}{time}'

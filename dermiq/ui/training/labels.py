@@ -36,7 +36,8 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
         *("lora_rank", "lora_alpha", "lora_dropout", "lora_targets", "train_projector"),
     ),
     "Data": (
-        *("data", "preferences", "min_margin", "images", "val", "val_share", "val_images", "data_folder"),
+        *("data", "preferences", "min_margin", "labels", "images", "val", "val_share", "val_images"),
+        "data_folder",
         *("texts", "reasoning_share", "follow_up_share", "told_share", "facts", "window"),
     ),
     "Optimisation": (
@@ -98,6 +99,7 @@ LABELS: Mapping[str, str] = {
     "data": "Data",
     "val": "Validation data",
     "val_share": "Share held out",
+    "labels": "Labels of tables",
     "data_folder": "Data folder",
     "images": "Images",
     "val_images": "Validation images",

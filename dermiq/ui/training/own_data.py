@@ -25,15 +25,18 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dermiq import archive
 from dermiq.errors import DataError, DermIQError, ImageError, InputError
+from dermiq.examples.pictures import COLUMNS as EXAMPLE_COLUMNS
 from dermiq.lesion import IMAGE_SUFFIXES, read_lesion
 from dermiq.paths import SENT, inside
 from dermiq.tables import SUFFIXES, WORKBOOKS, read_table_rows
 from train.cases import Item, Row, read_source
+from train.labelled import COLUMNS as LABELLED
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +46,7 @@ TEXTS = tuple(suffix for suffix in SUFFIXES if suffix != ".txt")  # a .txt is mo
 TABLES = (*TEXTS, LINES)
 MOST_BYTES, MOST_FILES = archive.MOST_BYTES, archive.MOST_FILES  # unpacked
 MOST_TABLE = 50_000_000  # bytes
+IMAGE_COLUMNS = tuple(dict.fromkeys((*LABELLED["image"], *EXAMPLE_COLUMNS)))
 MOST_NAMED = 5  # faults, or files, that a sentence names
 STALE_S = 3600.0  # after which what a process left half unpacked is nobody's any more
 LEFT_OUT = ".left-out"  # beside the table: what was in the zip and was not kept, a name a line
@@ -215,10 +219,21 @@ def _cells_with(source: Path, images: Images) -> str:
     out = io.StringIO()
     writer = csv.DictWriter(out, list(rows[0].cells), lineterminator="\n")
     writer.writeheader()
+    column = next((name for name in IMAGE_COLUMNS if name in rows[0].cells), None)
     for row in rows:
-        image = row.text("image")
-        writer.writerow({**row.cells, **({"image": images.named(image, row.line)} if image else {})})
+        image = row.text(column) if column else ""
+        writer.writerow({**row.cells, **({column: _cell_with(image, row.line, images)} if column and image else {})})
     return out.getvalue()
+
+
+def _cell_with(cell: str, line: int, images: Images) -> str:
+    """One name, or a list of them as JSON."""
+    try:
+        listed = json.loads(cell) if cell.startswith("[") else None
+    except ValueError:
+        listed = None
+    named = partial(images.named, line=line)
+    return named(cell) if listed is None else json.dumps(_names_with(listed, named))
 
 
 def _lines_with(source: Path, images: Images) -> str:
@@ -239,8 +254,8 @@ def _line_with(line: str, number: int, images: Images) -> str:
     if not isinstance(example, dict):
         return line
     mapped = {
-        name: _names_with(example[name], lambda cell: images.named(cell, number))
-        for name in ("image", "images")
+        name: _names_with(example[name], partial(images.named, line=number))
+        for name in EXAMPLE_COLUMNS
         if example.get(name) is not None
     }
     return json.dumps({**example, **mapped})
@@ -276,10 +291,15 @@ def _rows(table: Path, images: Images | None = None) -> list[Item]:
 
 
 def _read(table: Path) -> list[Item]:
-    rows = [row for split in ("train", "val") for row in read_source(str(table), split, columns=())]
+    rows = [row for split in ("train", "val") for row in _of_split(table, split)]
     if not rows:
         raise DataError(f"{table.name} has no rows to train on.")
     return rows
+
+
+def _of_split(table: Path, split: str, say: Callable[[str], None] = lambda told: None) -> list[Item]:
+    """Labels as they are written: the form asks what they mean."""
+    return read_source(str(table), split, columns=(), labels="text", say=say)
 
 
 def _refuse_unreadable(rows: Sequence[Item], images: Images) -> None:
@@ -315,7 +335,9 @@ def _keep_only(part: Path, table: Path, images: Images, left_out: Sequence[str])
 
 def summary(table: Path) -> str:
     """What was kept of an upload, and what was left out, in a few words."""
-    rows = _read(table)
+    notes: dict[str, None] = {}  # in the order in which they came, each once
+    learned, judged = (_of_split(table, split, lambda told: notes.update({told: None})) for split in ("train", "val"))
+    rows = [*learned, *judged]
     images = {file for row in rows for file in row.files}
     said = [_count(len(images), "image")]
     labels = Counter(row.label for row in rows if isinstance(row, Row))
@@ -328,11 +350,11 @@ def summary(table: Path) -> str:
     groups = {row.group for row in rows}
     if groups.isdisjoint(images):
         said.append(_count(len(groups), "patient or lesion", "patients or lesions"))
-    judged = len(read_source(str(table), "val", columns=()))
-    said += [f"{judged} to judge by"] if judged else []
+    said += [f"{len(judged)} to judge by"] if judged else []
     names = (table.parent / LEFT_OUT).read_text(encoding="utf-8").splitlines()
     left = f" Left out, since the table does not name them: {_some(names)}." if names else ""
-    return f"Kept {table.name}: {', '.join(said)}. It is chosen as data above.{left}"
+    told = "".join(f" {note.replace(f'{table.parent}/', '')}" for note in notes)
+    return f"Kept {table.name}: {', '.join(said)}. It is chosen as data above.{left}{told}"
 
 
 def _count(number: int, one: str, many: str = "") -> str:

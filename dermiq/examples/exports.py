@@ -1,0 +1,194 @@
+"""Exports of annotation tools, as plain rows with prompt, chosen and rejected: Label Studio's and Argilla's.
+
+A ranking is a pair for each two answers of different rank. Votes of several people are pairs of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+from dermiq.errors import DataError
+
+Row = dict[str, Any]
+Ranked = list[tuple[int, str]]
+"""Answers, by name, with their rank; the smaller one is better."""
+
+_ENDS = (("1", "2"), ("a", "b"), ("A", "B"), ("left", "right"), ("0", "1"))
+_OF_RECORDS = (
+    "id",
+    "_server_id",
+    "status",
+    "metadata",
+    "suggestions",
+    "vectors",
+    "external_id",
+    "inserted_at",
+    "updated_at",
+)
+
+
+def rows_in(row: Row) -> list[Row]:
+    """The rows of an export's row; any other row as it is. DataError where nobody has decided yet."""
+    if isinstance(row.get("data"), Mapping) and ("annotations" in row or "completions" in row):
+        return _of_label_studio(row)
+    if "annotation_id" in row and (made := _of_short_label_studio(row)):
+        return made
+    if isinstance(row.get("fields"), Mapping):
+        return _of_argilla(dict(row["fields"]), _responses(row.get("responses")), row)
+    flat = {name.removesuffix(".responses"): value for name, value in row.items() if name.endswith(".responses")}
+    older = {name: value for name, value in row.items() if _is_older_response(value)}
+    if flat or older:
+        rest = {
+            name: value
+            for name, value in row.items()
+            if name not in older and ".responses" not in name and ".suggestion" not in name
+        }
+        return _of_argilla(rest, {**{k: _with_status(row, k, v) for k, v in flat.items()}, **older}, {})
+    return [row]
+
+
+def two_answers(row: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Two columns whose names differ in 1 and 2, a and b, or left and right alone."""
+    for one, two in _ENDS:
+        for name in row:
+            other = name.removesuffix(one) + two
+            if name.endswith(one) and name != one and other in row and other != name and _is_answer(row[name]):
+                return name, other
+    return ("left", "right") if "left" in row and "right" in row else None
+
+
+def _is_answer(value: Any) -> bool:
+    return isinstance(value, (str, Mapping, list))
+
+
+def _pairs(row: Row, answers: Mapping[str, Any], ranked: Ranked, without: Iterable[str] = ()) -> Iterator[Row]:
+    rest = {name: value for name, value in row.items() if name not in {*answers, *without}}
+    for (rank, name), (other_rank, other) in combinations(sorted(ranked), 2):
+        if rank < other_rank:
+            yield {**rest, "chosen": answers[name], "rejected": answers[other]}
+
+
+# --- Label Studio -----------------------------------------------------------------------
+
+
+def _of_label_studio(row: Row) -> list[Row]:
+    data = dict(row["data"])
+    given = [one for one in row.get("annotations") or row.get("completions") or [] if not one.get("was_cancelled")]
+    results = [result for one in given for result in one.get("result") or [] if isinstance(result, Mapping)]
+    made = [pair for result in results for pair in _of_result(data, result)]
+    if not made:
+        raise DataError(
+            "no annotation of this task prefers one answer (of type pairwise or ranker): annotate it, or leave it out."
+        )
+    return made
+
+
+def _of_result(data: Row, result: Mapping[str, Any]) -> Iterator[Row]:
+    value = result.get("value") or {}
+    if result.get("type") == "pairwise" and value.get("selected") in ("left", "right"):
+        yield from _of_pairwise(data, str(value["selected"]), result.get("to_name"))
+    elif result.get("type") == "ranker" and isinstance(value.get("ranker"), Mapping):
+        for order in value["ranker"].values():
+            yield from _of_order(data, order)
+
+
+def _of_pairwise(data: Row, selected: str, compared: Any) -> Iterator[Row]:
+    named = [name.strip() for name in compared.split(",")] if isinstance(compared, str) else list(compared or [])
+    sides = (named[0], named[1]) if len(named) == 2 and all(name in data for name in named) else two_answers(data)
+    if sides is None:
+        raise DataError(
+            f"it is not said which two of {', '.join(data)} are compared: call them answer1 and answer2 in the task."
+        )
+    first, second = sides if selected == "left" else sides[::-1]
+    yield from _pairs(data, {name: data[name] for name in sides}, [(1, first), (2, second)])
+
+
+def _of_order(data: Row, order: Sequence[Any]) -> Iterator[Row]:
+    """Of items with an id and a body, from the best to the worst."""
+    lists = {
+        name: value
+        for name, value in data.items()
+        if isinstance(value, list) and all(isinstance(one, Mapping) and "id" in one for one in value)
+    }
+    for name, items in lists.items():
+        answers = {str(item["id"]): item.get("body") or item.get("title") or item.get("text") for item in items}
+        if all(str(one) in answers for one in order):
+            yield from _pairs(data, answers, list(enumerate(map(str, order))), without=[name])
+            return
+
+
+def _of_short_label_studio(row: Row) -> list[Row]:
+    """Its JSON without the tasks around (JSON-MIN), or its CSV: the side that was selected stands in a column."""
+    for name, value in row.items():
+        selected = value.get("selected") if isinstance(value, Mapping) else value
+        if selected in ("left", "right") and two_answers(row):
+            rest = {key: cell for key, cell in row.items() if key != name}
+            return list(_of_pairwise(rest, str(selected), None))
+    return []
+
+
+# --- Argilla ----------------------------------------------------------------------------
+
+
+def _responses(found: Any) -> dict[str, list[Mapping[str, Any]]]:
+    """By question: what each annotator said, with `value` and perhaps `status`."""
+    if isinstance(found, Mapping):
+        return {str(name): [one for one in said if isinstance(one, Mapping)] for name, said in found.items() if said}
+    made: dict[str, list[Mapping[str, Any]]] = {}
+    for one in found or []:
+        for name, value in (one.get("values") or {}).items():
+            made.setdefault(name, []).append(
+                {"value": value.get("value") if isinstance(value, Mapping) else value, "status": one.get("status")}
+            )
+    return made
+
+
+def _with_status(row: Row, name: str, values: Any) -> list[Mapping[str, Any]]:
+    statuses = row.get(f"{name}.responses.status") or [None] * len(values)
+    return [{"value": value, "status": status} for value, status in zip(values, statuses, strict=False)]
+
+
+def _is_older_response(value: Any) -> bool:
+    """As Argilla 1 wrote them to the hub."""
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(one, Mapping) and {"user_id", "value"} <= set(one) for one in value)
+    )
+
+
+def _of_argilla(fields: Row, responses: Mapping[str, list[Mapping[str, Any]]], record: Row) -> list[Row]:
+    fields = {
+        **{name: value for name, value in (record.get("metadata") or {}).items() if name not in fields},
+        **{k: v for k, v in fields.items() if k not in _OF_RECORDS},
+    }
+    said = [one["value"] for given in responses.values() for one in given if one.get("status") in (None, "submitted")]
+    ranked = [found for value in said if (found := _ranked(value, fields))]
+    if not ranked:
+        if two_answers(fields) and "chosen" not in fields:
+            raise DataError(
+                "no response to this record prefers one answer (a ranking, or the name of one): leave it out."
+            )
+        return [fields]
+    names = {name for found in ranked for _, name in found}
+    others = two_answers(fields) or ()
+    answers = {name: fields[name] for name in {*names, *others}}
+    return [pair for found in ranked for pair in _pairs(fields, answers, found)]
+
+
+def _ranked(value: Any, fields: Mapping[str, Any]) -> Ranked:
+    """The fields in the order of a ranking; of a choice of one, it and the other one."""
+    if isinstance(value, Mapping) and isinstance(value.get("value"), list):  # columns of a data set
+        value = [
+            {"value": name, "rank": rank} for name, rank in zip(value["value"], value.get("rank") or [], strict=False)
+        ]
+    if isinstance(value, list) and value and all(isinstance(one, Mapping) and "value" in one for one in value):
+        found = [(int(one.get("rank") or place), str(one["value"])) for place, one in enumerate(value, 1)]
+    elif isinstance(value, list):
+        found = [(place, str(one)) for place, one in enumerate(value, 1)]
+    else:
+        two = two_answers(fields) or ()
+        found = [(1, str(value)), *((2, name) for name in two if name != value)] if str(value) in two else []
+    return found if len(found) > 1 and all(name in fields for _, name in found) else []
