@@ -135,8 +135,8 @@ def add_offers(connection: Connection, offers: Sequence[Offer], by: By) -> list[
     if new:
         weights = queue.class_weights(class_counts(connection))
         given = given_of(connection, new)
-        rows = [tally_row(row, weights, [], given.get(row.id, NOTHING_GIVEN)) for row in _facts(connection, new)]
-        connection.execute(insert(schema.tallies), rows)
+        tallies = [tally_row(row, weights, [], given.get(row.id, NOTHING_GIVEN)) for row in _facts(connection, new)]
+        connection.execute(insert(schema.tallies), tallies)
     return new
 
 

@@ -13,15 +13,15 @@ from dermiq.review import schema
 from dermiq.review.gifts import refresh_pairs
 from dermiq.review.journal import By, append, new_id, plain, reviewer_number
 from dermiq.review.records import edit_query, to_edit, vote_query
-from dermiq.review.standing import lock_pair
-from dermiq.review.types import Draft, Edit, Opinion, Thumb
+from dermiq.review.standing import lock_pair, refresh
+from dermiq.review.types import VISITOR, Draft, Edit, Opinion, Thumb
 from dermiq.review.voting import check_rubric
 
 
 def edit(connection: Connection, pair_id: str, answer_id: str, text: str, key: str, by: By) -> Edit:
     """The edit, or the first one with the same key."""
     reviewer_number(connection, by.who)
-    lock_pair(connection, pair_id)
+    pair = lock_pair(connection, pair_id)
     edits = schema.edits
     row = connection.execute(edit_query().where(edits.c.key == key)).one_or_none()
     if row is not None:
@@ -31,6 +31,8 @@ def edit(connection: Connection, pair_id: str, answer_id: str, text: str, key: s
     values = {"key": key, **asdict(made)}
     del values["undone_at"]
     append(connection, edits, values, by, what="edit", subject=made.id)
+    if by.who == VISITOR:
+        refresh(connection, pair)  # it stands on the correction
     return made
 
 
