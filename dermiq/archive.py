@@ -101,7 +101,9 @@ def _beginning(path: Path) -> bytes:
 
 def _no_zip(begins: bytes) -> str:
     if begins.startswith(b"PK"):
-        return "This zip is damaged, or its end is missing: perhaps it did not arrive whole. Pack it anew and try again."
+        return (
+            "This zip is damaged, or its end is missing: perhaps it did not arrive whole. Pack it anew and try again."
+        )
     what = next((what for mark, what in OTHER_FILES if begins.startswith(mark)), "")
     what = what or ("a tar archive" if begins[257:262] == b"ustar" else "")
     what = what or ("a text or a table" if _is_text(begins) else "")

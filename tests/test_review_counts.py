@@ -57,7 +57,10 @@ def test_every_place_tells_the_same_number(store: Store, tmp_path: Path, capsys:
     assert re.search(rf"<dt>Votes</dt><dd>{counted}</dd>", browser.say("quality")["parts"]["view"])
     assert f"gave {counted} votes" in freeze(store, "mine", SetRule(), by="lead").card
     place = ["review", "--store", str(tmp_path / "review")]
-    for command, told in (("status", f"{counted} votes, 2 skips, 1 decisions of an admin"), ("quality", f"{counted} votes on")):
+    for command, told in (
+        ("status", f"{counted} votes, 2 skips, 1 decisions of an admin"),
+        ("quality", f"{counted} votes on"),
+    ):
         assert main([*place, command]) == 0
         assert told in capsys.readouterr().out
     assert main([*place, "status", "--json"]) == 0

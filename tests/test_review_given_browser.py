@@ -1,4 +1,4 @@
-"""What comes into the review by the browser: pairs in a zip, pairs by the command, and a visitor's opinion, taken back."""
+"""What comes into the review: pairs in a zip, pairs by the command, and a visitor's opinion, which is taken back."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ from tests.test_review_browser import Reviewer
 from tests.zips import packed
 
 pytestmark = test_browser.pytestmark
-TEXTS = {"chosen": "Melanoma is malignant and needs urgent referral.", "rejected": "Melanoma is benign and needs no treatment."}
+TEXTS = {
+    "chosen": "Melanoma is malignant and needs urgent referral.",
+    "rejected": "Melanoma is benign and needs no treatment.",
+}
 
 
 @pytest.fixture

@@ -60,7 +60,9 @@ def test_a_zip_files_and_a_path_come_in_alike_and_are_judged(store: Store, files
 
 
 def test_files_chosen_one_by_one_have_no_folder(store: Store, files: Files) -> None:
-    files["pairs.jsonl"] = files["pairs.jsonl"].replace(b'"0.png"', b'"IMAGES\\\\0.PNG"').replace(b'"1.png"', b'"x/1.png"')
+    files["pairs.jsonl"] = (
+        files["pairs.jsonl"].replace(b'"0.png"', b'"IMAGES\\\\0.PNG"').replace(b'"1.png"', b'"x/1.png"')
+    )
     assert import_files(store, files, by="ana").pairs == 3
 
 

@@ -61,6 +61,7 @@ def test_every_outcome_of_an_upload_is_said(page: Page, tmp_path: Path) -> None:
     assert sent(page, good, "Kept table.csv: 4 images, 3 classes (akiec 2, bcc 1, bkl 1)") == "status"
     assert "Uploaded: table.csv (4 images)" in page.text("#dq-form")
     page.driver.execute_cdp_cmd(
-        "Network.emulateNetworkConditions", {"offline": True, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+        "Network.emulateNetworkConditions",
+        {"offline": True, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1},
     )
     assert sent(page, good, "did not arrive") == "alert"

@@ -15,9 +15,9 @@ from sqlalchemy import Connection, Row, Select, func, insert, literal_column, se
 
 from dermiq.errors import DataError, InputError
 from dermiq.review import queue, schema
+from dermiq.review.gifts import is_withdrawn, return_image
 from dermiq.review.images import ImageFolder
 from dermiq.review.journal import By, append, append_new, plain
-from dermiq.review.gifts import is_withdrawn, return_image
 from dermiq.review.queue import NOTHING_GIVEN
 from dermiq.review.records import deleted_images, to_proxy
 from dermiq.review.standing import given_of

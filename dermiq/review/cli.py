@@ -64,7 +64,11 @@ def _add_import(commands: Any) -> None:
         _import,
         "pairs from a file of train.preferences, JSONL, JSON, CSV, Parquet, a data set, an export",
     )
-    parser.add_argument("source", metavar="FILE", help="a file, a zip of one with its images, or a data set: a folder, or owner/name of the hub")
+    parser.add_argument(
+        "source",
+        metavar="FILE",
+        help="a file, a zip of one with its images, or a data set: a folder, or owner/name of the hub",
+    )
     parser.add_argument("--gold", action="store_true", help="what it prefers is known to be right: to test reviewers")
     parser.add_argument(
         "--overlap", type=int, default=None, metavar="N", help="reviewers that are wanted for each pair"
@@ -131,8 +135,8 @@ def _told() -> Iterator[None]:
 
 
 def _import(store: Store, args: argparse.Namespace) -> int:
-    from dermiq.review.pictures import by_specialist
     from dermiq.review.incoming import import_path
+    from dermiq.review.pictures import by_specialist
 
     def progress(done: int) -> None:
         if done % STEP == 0:

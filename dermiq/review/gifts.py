@@ -24,7 +24,9 @@ _STANDS: ColumnElement[bool] = _undos.c.thumb_id.is_(None)
 
 def standing_thumbs() -> Select[Any]:
     """Opinions that were not taken back, in the order in which they came."""
-    return select(_thumbs).outerjoin(_undos, _undos.c.thumb_id == _thumbs.c.id).where(_STANDS).order_by(_thumbs.c.number)
+    return (
+        select(_thumbs).outerjoin(_undos, _undos.c.thumb_id == _thumbs.c.id).where(_STANDS).order_by(_thumbs.c.number)
+    )
 
 
 def take_back(connection: Connection, gift: str, by: By) -> None:
@@ -35,7 +37,9 @@ def take_back(connection: Connection, gift: str, by: By) -> None:
     if found.undone is not None:
         return
     if found.is_thumb:
-        append(connection, _undos, {"thumb_id": gift, "who": by.who, "at": by.at}, by, what="thumb undone", subject=gift)
+        append(
+            connection, _undos, {"thumb_id": gift, "who": by.who, "at": by.at}, by, what="thumb undone", subject=gift
+        )
     else:
         row = {"edit_id": gift, "who": by.who, "at": by.at}
         append(connection, schema.edit_undos, row, by, what="edit undone", subject=gift)

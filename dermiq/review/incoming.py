@@ -50,12 +50,16 @@ def _unpacked(store: Store, content: bytes | Path, **options: Any) -> Imported:
         return _of_folder(store, Path(place), list(unpacked.files), left_out=unpacked.left_out, **options)
 
 
-def _of_folder(store: Store, folder: Path, names: list[str], *, left_out: tuple[str, ...] = (), **options: Any) -> Imported:
+def _of_folder(
+    store: Store, folder: Path, names: list[str], *, left_out: tuple[str, ...] = (), **options: Any
+) -> Imported:
     found = [name for name in names if _is_pairs(name)]
     if len(found) != 1:
         said = f"{len(found)} files of pairs ({_some(found)})" if found else "no file of pairs"
         held = "" if found else f" It is {_some([*names, *left_out])}." if names or left_out else " It is empty."
-        raise InputError(f"This is {said}: choose one JSONL, JSON, CSV or Parquet file with its images, or a zip.{held}")
+        raise InputError(
+            f"This is {said}: choose one JSONL, JSON, CSV or Parquet file with its images, or a zip.{held}"
+        )
     try:
         return import_pairs(store, folder / found[0], anywhere=False, **options)
     except DataError as error:

@@ -9,8 +9,8 @@ judgement. Pure functions on columns: knows neither store nor page.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 

@@ -40,7 +40,11 @@ def pair_query() -> Select[Any]:
     pairs, cases, tallies = schema.pairs, schema.cases, schema.tallies
     columns = [(pairs, "pair"), (cases, "case"), (_FIRST, "one"), (_SECOND, "two")]
     return (
-        select(*(column for table, prefix in columns for column in _labelled(table, prefix)), tallies.c.priority, tallies.c.stage)
+        select(
+            *(column for table, prefix in columns for column in _labelled(table, prefix)),
+            tallies.c.priority,
+            tallies.c.stage,
+        )
         .join_from(pairs, cases, pairs.c.case_id == cases.c.id)
         .join(_FIRST, pairs.c.first == _FIRST.c.id)
         .join(_SECOND, pairs.c.second == _SECOND.c.id)

@@ -158,7 +158,13 @@ purged_images = Table(
 )
 
 image_states = Table(  # of images that visitors gave: the newest row says whether it was taken back
-    "image_states", metadata, _number(), _to("sha256", "kept_images.sha256", index=True), _text("state"), _text("who"), _at()
+    "image_states",
+    metadata,
+    _number(),
+    _to("sha256", "kept_images.sha256", index=True),
+    _text("state"),
+    _text("who"),
+    _at(),
 )
 
 answers = Table(

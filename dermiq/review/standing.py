@@ -47,9 +47,7 @@ def given_of(connection: Connection, pairs: Sequence[str]) -> dict[str, Given]:
     corrected: dict[str, list[bool]] = {}  # whether each correction was undone
     for row in connection.execute(CORRECTIONS, {"pairs": list(pairs)}):
         corrected.setdefault(row.pair_id, []).append(row.undone is not None)
-    return {
-        pair: _given(opinions.get(pair, []), corrected.get(pair, [])) for pair in {*opinions, *corrected}
-    }
+    return {pair: _given(opinions.get(pair, []), corrected.get(pair, [])) for pair in {*opinions, *corrected}}
 
 
 def _given(opinions: Sequence[Row[Any]], corrections: Sequence[bool]) -> Given:

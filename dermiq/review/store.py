@@ -74,7 +74,8 @@ class Store:
     ) -> Store:
         """Settings, a folder, or an SQLAlchemy URL (its images then lie in the folder `review`).
 
-        `judge` gives the graph's verdict on every pair that comes in without one, whichever way it comes. Makes what is missing and migrates an older database; DataError for one that is newer than this program.
+        `judge` gives the graph's verdict on every pair that comes in without one, whichever way it comes. Makes what is
+        missing and migrates an older database; DataError for one that is newer than this program.
         """
         if isinstance(place, Settings):
             return cls(place.review or DEFAULT, place.review_db, queue=queue, judge=judge)

@@ -160,7 +160,9 @@ def _consult_tab(room: consult.ConsultRoom, visit: gr.State) -> Parts:
             new = gr.Button("New case", size="md", elem_id="dq-new")
         with gr.Column(elem_id="dq-right", scale=1, min_width=320):
             chat = html_part(
-                "dq-chat", first.chat, events=["insist", "retry", "imagecheck", "open", "opinion", "keepanswer", "takeback"]
+                "dq-chat",
+                first.chat,
+                events=["insist", "retry", "imagecheck", "open", "opinion", "keepanswer", "takeback"],
             )
             with gr.Row(elem_id="dq-ask"):
                 question = gr.Textbox(

@@ -49,7 +49,9 @@ Reply = dict[str, Any]
 
 def review_desk(settings: Settings, *, graph: Callable[[], Graph], runs: Path) -> Desk:
     """The desk of a page; its store is opened when somebody first signs in. `runs`: the training runs' folder."""
-    return Desk(Access(settings), lambda: Store.open(settings, judge=judge_by(graph)), Verdicts(graph), runs, Rules.of(settings))
+    return Desk(
+        Access(settings), lambda: Store.open(settings, judge=judge_by(graph)), Verdicts(graph), runs, Rules.of(settings)
+    )
 
 
 class Desk:
@@ -257,7 +259,9 @@ def files(said: Message) -> dict[str, bytes]:
     sent = said.get("files")
     given = [one for one in sent if isinstance(one, dict)] if isinstance(sent, list) else []
     if len(given) > MAX_FILES or sum(len(str(one.get("data") or "")) for one in given) > MAX_SENT:
-        raise InputError("This is more than the browser can send at once: python -m dermiq review import FILE takes it.")
+        raise InputError(
+            "This is more than the browser can send at once: python -m dermiq review import FILE takes it."
+        )
     try:
         return {text(one, "name"): base64.b64decode(str(one.get("data") or ""), validate=True) for one in given}
     except ValueError as error:

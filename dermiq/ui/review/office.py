@@ -18,10 +18,10 @@ from markupsafe import Markup
 
 from dermiq.errors import DataError, InputError
 from dermiq.review.columns import Votes
+from dermiq.review.incoming import import_files, import_path
 from dermiq.review.pictures import Polygon, by_specialist
 from dermiq.review.quality import report_of
 from dermiq.review.sets import export, find, freeze, lines
-from dermiq.review.incoming import import_files, import_path
 from dermiq.review.sources import Imported
 from dermiq.review.store import Store
 from dermiq.review.types import FrozenSet, SetRule

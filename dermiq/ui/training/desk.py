@@ -54,6 +54,7 @@ PARTS = ("gate", "form", "own", "rows", "head", "views", "curves", "body", "sent
 SMOKE = ("grpo", "embedded_cpu")  # stage and preset of the example
 JUDGED_ON = 100  # images of an evaluation that is started here
 LOOK_S = 0.5  # for which a list of runs is shared between visitors
+NOTHING = Markup("")
 GONE = "This run is gone. Choose another one."
 FAILED = "That did not work; the log of the app says why."
 
@@ -97,7 +98,7 @@ class Desk:
     deleted: str = ""
     exported: exports.Exported | None = None
     refused: str = ""  # why no password was taken
-    uploaded: Markup = Markup("")  # what came of the last upload
+    uploaded: Markup = NOTHING  # what came of the last upload
     uploads: int = 0  # tells one from the next that has the same words
     shown: dict[str, str] = field(default_factory=dict)  # part -> what the visitor has
 

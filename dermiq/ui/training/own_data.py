@@ -179,7 +179,7 @@ class Images:
         """As a path in the zip."""
         if told.startswith(("/", "\\")) or re.match(r"[A-Za-z]:", told):
             raise InputError(
-                f"Line {line} names {told[:80]}, a place on some computer. Write the name that the image has in the zip."
+                f"Line {line} names {told[:80]}, a place on a computer. Write the name that the image has in the zip."
             )
         path = inside(self.folder, f"{PurePosixPath(self.table).parent}/{told}")
         return path.relative_to(self.folder.resolve()).as_posix()
@@ -286,7 +286,9 @@ def _rows(table: Path, images: Images | None = None) -> list[Item]:
         if not any(name in str(error) for name in missing):
             raise
     if missing:
-        raise InputError(_of_faults([f"Line {n} names {told[:80]}, which is not in the zip." for told, n in missing.items()]))
+        raise InputError(
+            _of_faults([f"Line {n} names {told[:80]}, which is not in the zip." for told, n in missing.items()])
+        )
     return rows
 
 

@@ -13,7 +13,9 @@ APPENDED = ("thumb_undos", "image_states")
 
 
 def upgrade() -> None:
-    op.create_table("thumb_undos", key("thumb_id"), text("who"), at(), sa.ForeignKeyConstraint(["thumb_id"], ["thumbs.id"]))
+    op.create_table(
+        "thumb_undos", key("thumb_id"), text("who"), at(), sa.ForeignKeyConstraint(["thumb_id"], ["thumbs.id"])
+    )
     op.create_table(
         "image_states", number(), to("sha256", "kept_images.sha256", index=True), text("state"), text("who"), at()
     )
