@@ -36,10 +36,10 @@ ASKED = {
 }
 STORED = (
     "If you agree, this is stored on the computer that runs this page: the image without its metadata, what you said "
-    "of the patient, the conversation up to this answer, and {what}. Reviewers will see it, and models may be trained on "
-    "it. Leave out what could identify the patient. While this case is open you can take it back: the image is deleted "
-    "then, and nothing of it is shown or learned from any more; the words stay in the review’s log, which is never "
-    "rewritten. Nothing is stored if you do not agree."
+    "of the patient, the conversation up to this answer, and {what}. Reviewers will see it, and models may be trained "
+    "on it. Leave out what could identify the patient. While this case is open you can take it back: the image is "
+    "deleted then, and nothing of it is shown or learned from any more; the words stay in the review’s log, which is "
+    "never rewritten. Nothing is stored if you do not agree."
 )
 TAKEN_BACK = (
     "Taken back. It counts no more, the image is deleted unless something else that you gave needs it, and nobody is "

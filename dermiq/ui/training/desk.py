@@ -189,7 +189,10 @@ class TrainingRoom:
             table = own_data.keep(content, self.root)
             names = [name for name in shown_options(desk.form.stage) if bare(name) == "data"]
             desk.form = desk.form.given(dict.fromkeys(names, text_of((str(table),))))
-            self._say_upload(desk, own_data.summary(table), is_good=True)
+            chosen = (
+                "It is chosen as data above." if names else "Name it as data in the form of a stage that takes images."
+            )
+            self._say_upload(desk, f"{own_data.summary(table)} {chosen}", is_good=True)
         except DermIQError as error:
             log.info("an upload was refused: %s (%s)", error, error.detail)
             self._say_upload(desk, str(error), is_good=False)

@@ -356,7 +356,7 @@ def summary(table: Path) -> str:
     names = (table.parent / LEFT_OUT).read_text(encoding="utf-8").splitlines()
     left = f" Left out, since the table does not name them: {_some(names)}." if names else ""
     told = "".join(f" {note.replace(f'{table.parent}/', '')}" for note in notes)
-    return f"Kept {table.name}: {', '.join(said)}. It is chosen as data above.{left}{told}"
+    return f"Kept {table.name}: {', '.join(said)}.{left}{told}"
 
 
 def _count(number: int, one: str, many: str = "") -> str:
