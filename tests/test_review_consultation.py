@@ -14,7 +14,7 @@ from dermiq.errors import InputError
 from dermiq.review.columns import Votes
 from dermiq.review.quality import report_of
 from dermiq.review.queue import priority
-from dermiq.review.sets import freeze
+from dermiq.review.sets import freeze, lines, present
 from dermiq.review.store import Store
 from dermiq.review.types import Proxy, SetRule
 from dermiq.settings import Settings
@@ -228,7 +228,10 @@ def test_a_correction_can_be_taken_back_and_given_again(store: Store) -> None:
     room, visit = consulted(store)
     given(store, room, visit, "correct", "It is a nevus.")
     store.add_reviewer("ana", by="test")
+    freeze(store, "before", SetRule(), by="ana")
+    assert len(list(present(store, lines(store, "before@1")))) == 1
     room.take_back(visit, "1")
+    assert list(present(store, lines(store, "before@1"))) == [], "a frozen set is not trained with it any more"
     assert store.next("ana") is None
     assert store.edits() == []
     assert not images_of(store)
