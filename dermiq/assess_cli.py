@@ -11,6 +11,7 @@ from typing import Any
 
 from dermiq.errors import InputError
 from dermiq.judge import percent
+from dermiq.patient import age_of, sex_of, site_of, skin_type_of
 from dermiq.types import Answer, AnswerDone, Case, Differential, ImagesRead, PatientContext, TextDelta
 
 SYMPTOMS = ("itch", "bled", "grew", "changed", "hurts")
@@ -19,10 +20,10 @@ SYMPTOMS = ("itch", "bled", "grew", "changed", "hurts")
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("assess", help="assess one lesion from one or several images")
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="photographs of one lesion")
-    parser.add_argument("--age", type=int, help="years")
-    parser.add_argument("--sex", choices=("female", "male"))
+    parser.add_argument("--age", help="years")
+    parser.add_argument("--sex", help="female or male")
     parser.add_argument("--site", help="where on the body: back, face, lower leg ...")
-    parser.add_argument("--skin-type", type=int, choices=range(1, 7), help="Fitzpatrick, 1 to 6")
+    parser.add_argument("--skin-type", help="Fitzpatrick, 1 to 6 or I to VI")
     parser.add_argument("--symptom", action="append", default=[], choices=SYMPTOMS, help="may be given several times")
     parser.add_argument("--question", default=Case.question)
     parser.add_argument("--reader", choices=("specialist", "vlm"), default="vlm", help="specialist: no text, instant")
@@ -40,8 +41,13 @@ def run(options: argparse.Namespace) -> int:
     from dermiq.consultant import LocalConsultant
     from dermiq.settings import Settings
 
-    if options.age is not None and not 0 <= options.age <= 120:
-        raise InputError(f"--age is {options.age}; give years from 0 to 120.")
+    context = PatientContext(
+        age_of(options.age, whole=True),
+        sex_of(options.sex),
+        site_of(options.site),
+        skin_type_of(options.skin_type),
+        tuple(options.symptom),
+    )
     settings = replace(
         Settings.load([]),
         model=options.model,
@@ -51,7 +57,6 @@ def run(options: argparse.Namespace) -> int:
     )
     consultant = LocalConsultant(settings, votes=options.votes)
     lesions = tuple(consultant.read_image(read_bytes(path)) for path in options.images)
-    context = PatientContext(options.age, options.sex, options.site, options.skin_type, tuple(options.symptom))
     case = Case(lesions, context, options.question)
     if options.reader == "specialist":
         return specialist_only(case, as_json=options.json)

@@ -2,6 +2,7 @@
 
     inside(folder, "images/0.png")     # a path; InputError where it leads out of the folder
     beside(table, name)                # for the rows of a table: `inside` its folder where a visitor sent the table
+    folder_for(out)                    # before hours are spent on what will be written there
 
 Whoever sits at this computer may name whatever they can read. A table that a visitor sent may name only what lies below
 its own folder, wherever links lead.
@@ -9,6 +10,8 @@ its own folder, wherever links lead.
 
 from __future__ import annotations
 
+import os
+import tempfile
 from pathlib import Path
 
 from dermiq.errors import InputError
@@ -41,6 +44,26 @@ def beside(table: Path, name: str, *, sent: bool | None = None) -> Path:
         return inside(table.parent, name)
     path = table.parent / name
     return path if "\\" not in name or is_file(path) else table.parent / _with_slashes(name)
+
+
+def folder_for(file: Path) -> Path:
+    """The folder that `file` will be written into, made where it is missing. InputError where that cannot be."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=file.parent):
+            return file.parent
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"{file} cannot be written: {reason}. Name a place in a folder of yours.") from error
+
+
+def cache_folder() -> Path:
+    """`DERMIQ_CACHE`, or `~/.cache/dermiq`. InputError where the user has no home: some containers' users have none."""
+    given = os.environ.get("DERMIQ_CACHE")
+    try:
+        return Path(given).expanduser() if given else Path.home() / ".cache" / "dermiq"
+    except RuntimeError as error:
+        raise InputError("This user has no home folder: set DERMIQ_CACHE to a folder for models.") from error
 
 
 def is_sent(path: Path) -> bool:

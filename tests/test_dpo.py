@@ -275,18 +275,19 @@ def test_what_is_refused_before_anything_is_computed(change: dict[str, Any], sen
 @pytest.mark.parametrize(
     ("columns", "sentence"),
     [
-        ({"rejected": [CHOSEN + " "]}, "Of pair 1, chosen equals rejected"),
+        ({"rejected": [CHOSEN + " "]}, "line 1: chosen and rejected are the same text"),
         ({"rejected": [" "]}, "rejected is empty"),
-        ({"prompt": [""]}, "does not end with a user's turn"),
+        ({"prompt": [""]}, "line 1: prompt is missing"),
+        ({"prompt": [" "]}, "does not end with a user's turn"),
         ({"prompt": [[{"role": "assistant", "content": "Hello."}]]}, "does not end with a user's turn"),
         ({"chosen": [[{"role": "user", "content": "?"}, {"role": "assistant", "content": "!"}]]}, "not one turn"),
-        ({"chosen": [[{"role": "assistant", "content": [{"type": "image"}]}]]}, "places for images"),
+        ({"chosen": [[{"role": "assistant", "content": [{"type": "image"}]}]]}, "place for an image"),
         (
             {"prompt": [[{"role": "user", "content": [{"type": "image"}] * 2 + [{"type": "text", "text": "?"}]}]]},
             "1 im",
         ),
         ({"margin": ["wide"]}, "no number"),
-        ({"margin": [float("nan")]}, "no number"),
+        ({"margin": [float("inf")]}, "no number"),
     ],
 )
 def test_pairs_that_teach_nothing_are_refused(
@@ -305,10 +306,10 @@ def test_data_that_is_no_pairs_is_refused(config: DPOConfig, tmp_path: Path) -> 
         replace(config, preferences=(), data=config.preferences).check()
     file = tmp_path / "data" / "answers.jsonl"
     file.write_text(json.dumps({"images": ["0.png"], "prompt": "?", "completion": "!"}))
-    with pytest.raises(DermIQError, match="line 1 lacks chosen, rejected"):
+    with pytest.raises(DermIQError, match="line 1: chosen and rejected are missing"):
         replace(config, preferences=(str(file),)).check()
     file.write_text(json.dumps({"photo": "0.png", "prompt": "?", "chosen": "!", "rejected": "."}))
-    with pytest.raises(DermIQError, match="line 1 lacks images"):
+    with pytest.raises(DermIQError, match="line 1: images is missing, and photo holds"):
         replace(config, preferences=(str(file),)).check()
 
 
@@ -436,5 +437,5 @@ def test_a_set_that_is_not_there_is_refused() -> None:
         read_source("mine@2", "train", columns=DPOConfig.columns)
     with pytest.raises(DermIQError, match="mine is no data"):
         read_source("mine", "train", columns=DPOConfig.columns)
-    with pytest.raises(DermIQError, match="The set mine@1 lacks completion"):
+    with pytest.raises(DermIQError, match="The set mine@1: line 1: completion is missing"):
         read_source("mine@1", "train")

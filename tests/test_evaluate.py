@@ -41,10 +41,10 @@ def test_predictions_and_figures(drawn_csv: Path, capsys: pytest.CaptureFixture[
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        ("picture,image_id\na.png,1\n", "lacks the column"),
+        ("picture,name\na.png,1\n", "lacks the column"),
         ("image,image_id\n", "has no rows"),
         ("image,image_id,label\na.png,1,eczema\n", "unknown labels"),
-        ("image,image_id\nmissing.png,1\n", "can't be read"),
+        ("image,image_id\nmissing.png,1\n", r"1 image\(s\) do not exist"),
     ],
 )
 def test_bad_tables_are_a_sentence(tmp_path: Path, content: str, sentence: str) -> None:
@@ -52,6 +52,26 @@ def test_bad_tables_are_a_sentence(tmp_path: Path, content: str, sentence: str) 
     path.write_text(content)
     with pytest.raises(DataError, match=sentence):
         evaluate.main(["--images", str(path), "--out", str(tmp_path / "out.csv")])
+
+
+def test_the_command_says_what_is_wrong_and_what_was_left_out(
+    drawn_csv: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = drawn_csv.read_text()
+    drawn_csv.write_text(table.replace(f",{CLASSES[0]}\n", ",SCC\n").replace(f",{CLASSES[1]}\n", ",Naevus\n"))
+    given = ["evaluate", "--images", str(drawn_csv), "--out", str(drawn_csv.parent / "predictions.csv")]
+    monkeypatch.setattr("sys.argv", given)
+    assert evaluate.command() == 2
+    assert "unknown labels" in capsys.readouterr().err
+    monkeypatch.setattr("sys.argv", [*given[:3], "--out", "/proc/nothing/out.csv"])
+    assert evaluate.command() == 2
+    assert "/proc/nothing/out.csv cannot be written" in capsys.readouterr().err
+    monkeypatch.setattr("sys.argv", [*given, "--labels", "known", "--rounds", "20"])
+    assert evaluate.command() == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out)["n"] == 2
+    assert "1 row(s) are left out" in told.err
+    assert "Naevus as nv (1)" in told.err
 
 
 def test_cards_show_the_committed_figures() -> None:

@@ -19,7 +19,7 @@ from train import preferences
 from train.cases import Item, Measured, read_source
 from train.examples import ChatOptions
 from train.options import load
-from train.preferences import Options, cases_file, described, main, summarised, write_pairs
+from train.preferences import Options, Pairs, cases_file, described, main, summarised, write_pairs
 from train.proxy import PARTS, ProxySettings
 
 
@@ -134,6 +134,16 @@ def test_cases_without_a_pair_are_done_too(rows: list[Item], vlm: VLM, tmp_path:
     assert cases_file(file).read_bytes() == before
 
 
+def test_a_text_with_a_separator_of_unicode_is_no_torn_line(tmp_path: Path) -> None:
+    """As somebody's editor or script saves the file; it was dropped when the command went on."""
+    file = tmp_path / "pairs.jsonl"
+    cases_file(file).write_text(json.dumps({"made": {}}) + "\n" + json.dumps({"case": "0.png"}) + "\n")
+    line = json.dumps({"case": "0.png", "chosen": "one\u2028two\x85three"}, ensure_ascii=False) + "\n"
+    file.write_text(line, encoding="utf-8")
+    assert Pairs(file, {}).done == {"0.png"}
+    assert file.read_text(encoding="utf-8") == line
+
+
 def test_another_setting_is_refused(rows: list[Item], vlm: VLM, tmp_path: Path) -> None:
     file = tmp_path / "pairs.jsonl"
     filled(rows[:1], vlm, file)
@@ -145,7 +155,7 @@ def test_another_setting_is_refused(rows: list[Item], vlm: VLM, tmp_path: Path) 
 
 
 def test_labels_that_are_no_class_are_refused(vlm: VLM, tmp_path: Path) -> None:
-    rows = read_source(str(make_table(tmp_path / "free", 2, label=["a mole", "melanoma"])), "train")
+    rows = read_source(str(make_table(tmp_path / "free", 2, label=["a mole", "melanoma"])), "train", labels="text")
     with pytest.raises(DataError, match="2 example"):
         filled(rows, vlm, tmp_path / "pairs.jsonl")
 

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from dermiq.__main__ import main
+from dermiq.review import cli
 from dermiq.review.quality import Report
 from dermiq.review.store import Store
 from tests.review_votes import PLAIN, review, store_of, write_rows
@@ -134,3 +140,106 @@ def test_outlines_are_drawn_by_the_specialist(run: Run, tmp_path: Path) -> None:
     assert image.outline is not None
     assert len(image.outline) > 20
     assert all(0 <= x <= image.width and 0 <= y <= image.height for x, y in image.outline)
+
+
+# --- where nothing can be kept --------------------------------------------------------------
+
+
+def broken(place: Path) -> dict[str, str]:
+    """Places of a review that cannot be, and what is said of them."""
+    (place / "file").write_text("")
+    (place / "taken" / "review.db").mkdir(parents=True)
+    (place / "other").mkdir()
+    (place / "other" / "review.db").write_bytes(b"no database" * 1000)
+    return {
+        "/proc/nothing/rev": "The review's folder /proc/nothing/rev cannot be made (No such file or directory)",
+        str(place / "file"): f"The review's folder {place / 'file'} cannot be made (File exists)",
+        str(place / "file" / "x"): "cannot be made (Not a directory)",
+        str(place / "taken"): "cannot be opened (unable to open database file)",
+        str(place / "other"): "cannot be opened (file is not a database)",
+        "postgresql://ana:secret@127.0.0.1:1/x": "postgresql+psycopg://ana:***@127.0.0.1:1/x) cannot be opened",
+        "postgresql://ana:secret@127.0.0.1:port/x": "postgresql://ana:***@127.0.0.1:port/x is no database's URL",
+        "mysql://x/y": "kept in SQLite or PostgreSQL, not in mysql",
+    }
+
+
+def test_a_review_that_cannot_be_kept_is_refused_with_a_sentence(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    for place, words in broken(tmp_path).items():
+        assert main(["review", "--store", place, "status"]) == 2
+        told = capsys.readouterr().err
+        assert words in told
+        assert told.count("\n") == 1
+        assert "secret" not in told
+
+
+def test_a_database_that_only_reads_and_a_folder_that_takes_nothing(run: Run, tmp_path: Path) -> None:
+    run("status")
+    url = f"sqlite:///file:{tmp_path / 'review' / 'review.db'}?mode=ro&uri=true"
+    status, _, told = run("--store", url, "reviewers", "--add", "ana")
+    assert status == 2
+    assert "did not take this (attempt to write a readonly database)" in told
+    status, _, told = run("quality", "--figures", "/proc/nothing")
+    assert status == 2
+    assert "/proc/nothing cannot be read or written: No such file or directory." in told
+
+
+def test_a_user_without_a_name_is_called_by_the_number(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def nobody(number: int) -> None:
+        raise KeyError(f"getpwuid(): uid not found: {number}")
+
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    assert run("import", write_rows(tmp_path / "data", 1), "--no-outline")[0] == 0
+    store = Store.open(tmp_path / "review")
+    assert {change.who for change in store.log()} == {f"user {os.getuid()}"}
+    store.close()
+
+
+def test_contradictions_and_test_data_are_told(run: Run, tmp_path: Path) -> None:
+    row = {"prompt": "What is it?", "chosen": "A naevus.", "rejected": "A melanoma."}
+    file = tmp_path / "a.json"
+    file.write_text(json.dumps([row, {**row, "chosen": row["rejected"], "rejected": row["chosen"]}]), encoding="utf-16")
+    status, _, told = run("import", file, "--gold", "--no-outline")
+    assert status == 2
+    assert "Example 2, line 1: it contradicts example 1, line 1" in told
+    file.write_text(json.dumps([row, {**row, "split": "test"}]))
+    status, out, _ = run("import", file, "--no-outline")
+    assert status == 0
+    assert "1 pair(s) of the split test are not imported" in out
+
+
+def test_a_command_that_is_stopped_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended, cli._told():
+        raise KeyboardInterrupt
+    assert ended.value.code == 130
+    assert capsys.readouterr().err.startswith("Stopped.")
+
+
+FULL = """
+import resource, signal, sys
+from dermiq.__main__ import main
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
+sys.exit(main(["review", *sys.argv[2:]]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("size", "words"), [(1_000, "cannot be opened (disk I/O error)"), (300_000, "A file cannot be read or written: ")]
+)
+def test_a_full_disk_is_told(size: int, words: str, run: Run, tmp_path: Path) -> None:
+    """No file may become larger than `size` bytes: the first time the database cannot, then the image cannot."""
+    run("status")
+    file = write_rows(tmp_path / "data", 1)
+    noise = np.random.default_rng(1).integers(0, 256, (400, 400, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "data" / "0.png")
+    command = [sys.executable, "-c", FULL, str(size), "import", str(file), "--no-outline"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr

@@ -244,7 +244,10 @@ def test_a_sent_file_reaches_no_image_elsewhere(store: Store, folder: Path, tmp_
     Image.open(folder / "0.png").save(tmp_path / "secret.png")
     for name in ("../secret.png", str(tmp_path / "secret.png")):
         file = jsonl(folder, [plain(0, images=[name])])
-        assert "does not lie below the folder of the file" in import_pairs(store, file, by="ana", anywhere=False).refused[0]
+        assert (
+            "does not lie below the folder of the file"
+            in import_pairs(store, file, by="ana", anywhere=False).refused[0]
+        )
     assert import_pairs(store, file, by="ana").pairs == 1
 
 
@@ -315,3 +318,38 @@ def test_an_import_can_draw_outlines(store: Store, folder: Path) -> None:
     triangle = ((0.0, 0.0), (9.0, 0.0), (0.0, 9.0))
     import_pairs(store, jsonl(folder, [plain(0)]), by="ana", outline=lambda pixels: triangle)
     assert views(store)[0].case.images[0].outline == triangle
+
+
+# --- known answers --------------------------------------------------------------------------
+
+
+def swapped(row: Row) -> Row:
+    return {**row, "chosen": row["rejected"], "rejected": row["chosen"]}
+
+
+def test_known_answers_that_contradict_each_other_are_refused(store: Store, folder: Path) -> None:
+    """In one file: with both lines, and neither of the two is imported."""
+    file = jsonl(folder, [plain(0), plain(1), swapped(plain(0)), plain(1)])
+    found = import_pairs(store, file, by="ana", gold=True)
+    assert found.refused == (
+        "Line 3: it contradicts line 1, which prefers the other answer to the same prompt and images. Only one can be "
+        "known to be right.",
+    )
+    assert views(store) == []
+    found = import_pairs(store, file, by="ana", gold=True, despite_refused=True)
+    assert (found.pairs, found.duplicates) == (1, 1)
+    assert [view.case.question for view in views(store)] == ["What is lesion 1?"]
+
+
+def test_a_known_answer_that_contradicts_the_review_is_refused(store: Store, folder: Path) -> None:
+    import_pairs(store, jsonl(folder, [plain(0)]), by="ana", gold=True)
+    import_pairs(store, jsonl(folder, [plain(1)]), by="ana")
+    again = [plain(0), plain(1)]
+    found = import_pairs(store, jsonl(folder, again), by="ana", gold=True)
+    assert found.told == ("1 of them have no known answer in the review and get none: a pair stays as it came.",)
+    assert (found.refused, found.duplicates) == ((), 2)
+    found = import_pairs(store, jsonl(folder, [plain(2), *map(swapped, again)]), by="ana", gold=True)
+    assert found.refused == (
+        "Line 2: the review has this pair already, and knows the other answer to be the right one.",
+    )
+    assert import_pairs(store, jsonl(folder, list(map(swapped, again))), by="ana").refused == ()  # nothing is known

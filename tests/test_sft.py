@@ -134,12 +134,32 @@ def test_a_row_always_gives_the_same_example(config: SFTConfig, tmp_path: Path) 
 
 def test_free_text_labels_are_answers(config: SFTConfig, tmp_path: Path) -> None:
     table = make_table(tmp_path / "free", 2, label=["a <image> wart", "melanoma"], question=["What is it?", ""])
-    rows = read_source(str(table), "train")
+    rows = read_source(str(table), "train", labels="text")
     vlm = stage.load_model(config, "cpu")
     made = [sft.Writer(config, vlm, Measured(tmp_path / "c"))(row, 0) for row in rows]
     assert made[0]["completion"][0]["content"][0]["text"] == "a < image> wart"  # cannot pose as an image
     assert made[0]["prompt"][0]["content"][1]["text"] == "What is it?"
     assert made[1]["prompt"][0]["content"][1]["text"] == sft.QUESTION
+
+
+def test_what_was_left_out_is_in_the_log_and_the_estimate(
+    config: SFTConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from dermiq.ui.training.forecast import forecast
+
+    columns = {"label": ["MEL", "Naevus", "SCC", "nv"], "split": ["Train", "train", "training", "test"]}
+    config = replace(config, data=(str(make_table(tmp_path / "mine", 4, **columns)),), steps=1, labels="known")
+    notes = (
+        "table.csv: 1 row(s) of the split test are not used.",
+        "table.csv: 1 row(s) are left out, their labels fit none of the seven classes: SCC (1).",
+        "table.csv: labels are read as classes: Naevus as nv (1).",
+    )
+    assert config.notes() == notes
+    assert forecast(config, tmp_path / "runs").notes == notes
+    capsys.readouterr()
+    assert train(config, tmp_path / "runs", "x").state == "finished"
+    told = capsys.readouterr().out
+    assert [told.count(note) for note in notes] == [1, 1, 1]
 
 
 def test_written_examples_train(config: SFTConfig, tmp_path: Path) -> None:
@@ -171,7 +191,7 @@ def test_a_saved_data_set_is_read(config: SFTConfig, tmp_path: Path) -> None:
     values = {"images": [[Image.fromarray(picture(i))] for i in range(3)], "prompt": ["?"] * 3, "completion": ["x"] * 3}
     Dataset.from_dict({**values, "patient_id": ["a", "b", "b"]}, features=features).save_to_disk(tmp_path / "saved")
     rows = read_source(str(tmp_path / "saved"), "train")
-    assert [row.group.rsplit(":", 1)[1] for row in rows] == ["a", "b", "b"]
+    assert [row.group.partition(" (of ")[0] for row in rows] == ["a", "b", "b"]
     assert rows[0].load()["images"][0].size == (80, 60)
 
 
@@ -285,6 +305,7 @@ def test_a_model_of_which_nothing_would_be_trained(config: SFTConfig) -> None:
         ({"split": ["train"] * 4 + ["val"] * 4, "lesion_id": list("abcdaefg")}, "share 1 patient"),
         ({"split": ["train"] * 4 + ["val"] * 4}, None),
         ({"label": ["", *"abcdefg"]}, "no image or no label in row 2"),
+        ({"label": ["SCC", *["MEL"] * 7]}, "unknown labels.*“SCC” \\(1 row\\(s\\), line 2\\)"),
     ],
 )
 def test_leakage_and_gaps_are_refused(

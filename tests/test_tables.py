@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dermiq.errors import DataError, InputError
-from dermiq.paths import SENT, beside, inside
+from dermiq.paths import SENT, beside, cache_folder, folder_for, inside
 from dermiq.tables import TableRow, read_table_rows
 
 PLAIN = "image,label\n0.png,mel\n1.png,nv\n"
@@ -129,3 +129,27 @@ def test_a_table_that_a_visitor_sent_names_only_what_lies_below_its_folder(tmp_p
     assert beside(sent, "images/0.png") == (sent.parent / "images/0.png").resolve()
     with pytest.raises(InputError, match="below the folder"):
         beside(sent, "../0.png")
+
+
+def test_a_place_that_cannot_be_written_is_a_sentence_before_anything_is_computed(tmp_path: Path) -> None:
+    assert folder_for(tmp_path / "new" / "out.csv").is_dir()
+    (tmp_path / "file").touch()
+    for file in (tmp_path / "file" / "out.csv", Path("/proc/nothing/out.csv"), Path("a\0b/out.csv")):
+        with pytest.raises(InputError, match="cannot be written"):
+            folder_for(file)
+
+
+def test_a_user_without_a_home_is_told_where_models_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    import pwd
+
+    def unknown(uid: int) -> None:
+        raise KeyError(uid)
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    for name in ("HOME", "DERMIQ_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(InputError, match="set DERMIQ_CACHE"):
+        cache_folder()
+    monkeypatch.setenv("DERMIQ_CACHE", "~nobody-of-this-name/x")
+    with pytest.raises(InputError, match="set DERMIQ_CACHE"):
+        cache_folder()

@@ -199,6 +199,7 @@ def test_a_run_cannot_be_called_anything(name: str) -> None:
         ("3 example(s) are labelled images: preferences must name pairs.", "preferences"),
         ("rewards: Every part has the weight 0: nothing would be rewarded.", None),
         ("odd.csv: 3 image(s) do not exist, such as steps.png.", "data"),
+        ("odd.csv: unknown labels: “SCC”. Correct them, or set labels to known (--labels known).", "data"),
         ("The disk is full.", None),
     ],
 )
@@ -382,7 +383,9 @@ PARTS = (
     Part("weights", 500_000_000, "always", "of the model"),
     Part("cache", 4_000_000_000, "sampling", "of 8 answers"),
 )
-RED = Estimate(PARTS, 4_500_000_000, 1_000_000_000, "cpu", 170.0, "As in the last run.", ("Lower group.",))
+RED = Estimate(
+    PARTS, 4_500_000_000, 1_000_000_000, "cpu", 170.0, "As in the last run.", ("Lower group.",), ("3 left out.",)
+)
 
 
 @pytest.mark.parametrize(("free", "word"), [(10, "It fits."), (5, "That may not do."), (1, "That will not do.")])
@@ -392,6 +395,7 @@ def test_an_estimate_is_told_in_words(free: int, word: str) -> None:
     assert "4.5 GB" in page.replace("\u202f", " ")
     assert "3 min" in page.replace("\u202f", " ")
     assert "Lower group." in page
+    assert "3 left out." in page
 
 
 def test_a_red_estimate_asks_again() -> None:

@@ -64,7 +64,9 @@ def test_what_cannot_be_trained_on_is_not_kept(files: Files, tmp_path: Path, mon
         "no zip": b"whatever",
         "has no table": packed({"a.png": b"x"}),
         "has 2 tables": packed({**files, "other.csv": table}),
-        "label": packed({"table.csv": b"image,colour\n0.png,brown\n"}),
+        "label": packed({"table.csv": b"image,what\n0.png,mel\n"}),
+        "does not lie below": packed({"table.csv": b"image,label\n/etc/hostname,mel\n"}),
+        "line 3: ../../0.png": packed({**files, "mine/table.csv": b"image,label\n0.png,mel\n../../0.png,mel\n"}),
         "outside itself": packed({**files, "../out.png": b"x"}),
     }
     for words, content in wrong.items():

@@ -3,9 +3,9 @@
     read_source("ham10000", "train", data)     the data folders of `train.data`
     read_source("mine.csv", "train", data)     one labelled image a row, as `train.labelled` reads tables: columns image
                                                and label; question, split, group, age, sex, site, skin_type if any
-    read_source("pairs.jsonl", "train", data)  TRL's columns: images (paths beside the file), prompt, completion, ...;
-                                               boxes, if any, say which part of each image is shown
-    read_source("owner/name", "train", data)   a data set of the hub, or one that `datasets` saved, in those columns
+    read_source("pairs.jsonl", "train", data)  questions with an answer, or with two, as `dermiq.examples` reads files
+                                               (JSONL, JSON, CSV, Parquet); boxes, if any, say which part is shown
+    read_source("owner/name", "train", data)   the same of a data set of the hub, or one that `datasets` saved
     read_source("mine@3", "train", data)       a frozen set of the review (`dermiq.review`), where DERMIQ_REVIEW says
 
 Images stay where they are: a `Row` names its file, and `Measured` keeps what was measured of it. Train and val are
@@ -40,7 +40,7 @@ from dermiq.examples import (
     read_examples,
 )
 from dermiq.lesion import read_lesion
-from dermiq.paths import beside
+from dermiq.paths import beside, is_file
 from dermiq.review.types import is_frozen_set
 from dermiq.tables import is_table
 from dermiq.types import CLASSES, Finding, PatientContext
@@ -220,7 +220,7 @@ class _Reader:
 
 
 def _refuse_missing_files(rows: Iterable[Item], path: Path) -> None:
-    missing = [file for row in rows for file in row.files if not Path(file).is_file()]
+    missing = [file for row in rows for file in row.files if not is_file(Path(file))]
     if missing:
         raise DataError(f"{path}: {len(missing)} image(s) do not exist, such as {missing[0]}.")
 

@@ -21,6 +21,7 @@ import json
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +32,8 @@ import pandas as pd
 from PIL import Image
 
 from dermiq.consultant import LocalConsultant
+from dermiq.errors import DermIQError
+from dermiq.paths import folder_for
 from dermiq.settings import Settings
 from dermiq.specialist import Specialist
 from dermiq.types import CLASSES, AnswerDone, Case, DifferentialRead, PatientContext
@@ -53,6 +56,10 @@ def table_of_csv(path: Path, *, labels: str = "classes", say: Callable[[str], No
     refuse_missing(found.rows, path)
     for note in found.notes:
         say(note)
+    if found.has_splits:
+        counts = Counter(row.split for row in found.rows)
+        told = ", ".join(f"{split} {count:,}" for split, count in counts.items())
+        say(f"{path.name}: rows of every split are judged: {told}.")
     names = ("image", "image_id", "group", "mask", *(("label",) if found.has_labels else ()))
     told = ("age", "sex", "site", "skin_type")
     columns: dict[str, Any] = {name: [getattr(row, name) for row in found.rows] for name in names}
@@ -249,6 +256,8 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if (options.images is None) == (options.data_set is None):
         parser.error("give either --images or --data-set")
+    for file in filter(None, (options.out, options.metrics)):
+        folder_for(file)
     if options.images is not None:
         table = table_of_csv(options.images, labels=options.labels, say=warn)
     else:
@@ -268,7 +277,6 @@ def main(arguments: list[str] | None = None) -> None:
         )
         count = options.generate_limit if options.generate else 0
         predictions = run_vlm(table, settings, generate=count, votes=options.votes, told=options.context)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
     write_predictions(predictions, options.out)
     if "label" in table:
         text = json.dumps(rounded(figures(table, predictions, rounds=options.rounds)), indent=1)
@@ -277,6 +285,16 @@ def main(arguments: list[str] | None = None) -> None:
             options.metrics.write_text(text + "\n")
 
 
+def command() -> int:
+    """`main` with what is wrong as a sentence."""
+    try:
+        main()
+    except DermIQError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
 if __name__ == "__main__":
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    main()
+    sys.exit(command())

@@ -4,7 +4,7 @@ A patient (or a lesion, or a group: what the row names first of these) is known 
 is what the column `source`, `site_id`, `clinic` ... says; without one it is the folder that the file lies in, or the
 name of the data set. So the patient P1 of `train.csv` is that of `val.csv` beside it, and patient 1 of `a/data.csv`
 is another one than patient 1 of `b/data.csv`. Folders that are called after a split (`train/`, `val/`) are no sources:
-`x/train/data.csv` and `x/val/data.csv` have one.
+`x/train/data.csv` and `x/val/data.csv` have one. Uploads are one source, too, but for the folders inside them.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from dermiq.paths import SENT
 from dermiq.patient import said
 from dermiq.splits import split_of
 
@@ -26,6 +27,9 @@ def source_of(named: str | Path) -> str:
     if not path.exists():
         return str(named)
     folder = path.resolve() if path.is_dir() else path.resolve().parent
+    if SENT in folder.parts:  # the folder below is named by the upload's content
+        place = folder.parts.index(SENT)
+        folder = Path(*folder.parts[: place + 1], *folder.parts[place + 2 :])
     while split_of(folder.name) and folder.parent != folder:
         folder = folder.parent
     return str(folder)

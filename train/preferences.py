@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dermiq.errors import DataError, DermIQError, InputError
+from dermiq.paths import folder_for
 from dermiq.types import CLASS_NAMES, Evidence
 from train import options
 from train.cases import Box, Case, Item, Measured, Row, choose, labelled, lesion_image, read_source
@@ -273,7 +274,8 @@ def _whole_lines(path: Path) -> list[str]:
     """Without a last line that was being written, and without one that a power loss tore."""
     if not path.exists():
         return []
-    return [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if _is_whole(line)]
+    with path.open(encoding="utf-8", newline="\n") as file:  # some characters of a text end a line for `splitlines`
+        return [line for line in file if _is_whole(line)]
 
 
 def _is_whole(line: str) -> bool:
@@ -546,6 +548,7 @@ def run(config: Options) -> Summary:
     file = Path(config.out).expanduser()
     if file.suffix != ".jsonl":
         raise InputError(f"out is {config.out!r}; it must name a .jsonl file, such as --out pairs.jsonl.")
+    folder_for(file)
     read = partial(read_source, labels=config.labels, say=partial(print, file=sys.stderr))
     found = [row for source in config.data for row in read(source, config.split, config.data_folder)]
     rows = choose(labelled(found), config.images, config.seed)

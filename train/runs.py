@@ -292,7 +292,10 @@ def _explained_disk(root: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise InputError(f"{root} cannot be written: {error.strerror or error}.", detail=repr(error)) from error
+        raise InputError(
+            f"{root} cannot be written: {error.strerror or error}. Name another folder with --runs or DERMIQ_RUNS.",
+            detail=repr(error),
+        ) from error
 
 
 def start(config: StageConfig, *, name: str = "", root: Path | None = None, steps_back: bool = True) -> Run:

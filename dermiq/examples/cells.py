@@ -7,6 +7,7 @@ import io
 import json
 import re
 import tokenize
+import warnings
 from typing import Any
 
 LOOKS_LIKE_ONE = re.compile(r"\s*(\[\s*(\{|array\()|\{\s*[\"']|array\()")
@@ -28,7 +29,9 @@ def value_of(text: str) -> Any:
 
 def _of_python(text: str) -> Any:
     try:
-        return _evaluated(ast.parse(" ".join(_tokens(text)), mode="eval").body)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Python's, about the style of what was written
+            return _evaluated(ast.parse(" ".join(_tokens(text)), mode="eval").body)
     except (SyntaxError, tokenize.TokenError, MemoryError, RecursionError, TypeError) as error:
         raise ValueError("no value of Python") from error
 

@@ -5,7 +5,7 @@ A ranking is a pair for each two answers of different rank. Votes of several peo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import combinations
 from typing import Any
 
@@ -14,6 +14,9 @@ from dermiq.errors import DataError
 Row = dict[str, Any]
 Ranked = list[tuple[int, str]]
 """Answers, by name, with their rank; the smaller one is better."""
+
+TELLING = ("annotations", "responses")
+"""Columns that an export has also where nobody has said anything."""
 
 _ENDS = (("1", "2"), ("a", "b"), ("A", "B"), ("left", "right"), ("0", "1"))
 _OF_RECORDS = (
@@ -63,6 +66,19 @@ def _is_answer(value: Any) -> bool:
     return isinstance(value, (str, Mapping, list))
 
 
+def _list(value: Any) -> list[Any]:
+    """Nothing where it is no list: people's exports hold anything."""
+    return list(value) if isinstance(value, (list, tuple)) else []
+
+
+def _objects(value: Any) -> list[Mapping[str, Any]]:
+    return [one for one in _list(value) if isinstance(one, Mapping)]
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
 def _pairs(row: Row, answers: Mapping[str, Any], ranked: Ranked, without: Iterable[str] = ()) -> Iterator[Row]:
     rest = {name: value for name, value in row.items() if name not in {*answers, *without}}
     for (rank, name), (other_rank, other) in combinations(sorted(ranked), 2):
@@ -75,8 +91,8 @@ def _pairs(row: Row, answers: Mapping[str, Any], ranked: Ranked, without: Iterab
 
 def _of_label_studio(row: Row) -> list[Row]:
     data = dict(row["data"])
-    given = [one for one in row.get("annotations") or row.get("completions") or [] if not one.get("was_cancelled")]
-    results = [result for one in given for result in one.get("result") or [] if isinstance(result, Mapping)]
+    given = [one for one in _objects(row.get("annotations", row.get("completions"))) if not one.get("was_cancelled")]
+    results = [result for one in given for result in _objects(one.get("result"))]
     made = [pair for result in results for pair in _of_result(data, result)]
     if not made:
         raise DataError(
@@ -86,16 +102,20 @@ def _of_label_studio(row: Row) -> list[Row]:
 
 
 def _of_result(data: Row, result: Mapping[str, Any]) -> Iterator[Row]:
-    value = result.get("value") or {}
+    value = _object(result.get("value"))
     if result.get("type") == "pairwise" and value.get("selected") in ("left", "right"):
         yield from _of_pairwise(data, str(value["selected"]), result.get("to_name"))
-    elif result.get("type") == "ranker" and isinstance(value.get("ranker"), Mapping):
-        for order in value["ranker"].values():
-            yield from _of_order(data, order)
+    if (
+        result.get("type") == "ranker"
+    ):  # the ranking has the control's name; other names are buckets, which are no order
+        for name, order in _object(value.get("ranker")).items():
+            if name == result.get("from_name", name):
+                yield from _of_order(data, [str(one) for one in _list(order)])
 
 
 def _of_pairwise(data: Row, selected: str, compared: Any) -> Iterator[Row]:
-    named = [name.strip() for name in compared.split(",")] if isinstance(compared, str) else list(compared or [])
+    named = compared.split(",") if isinstance(compared, str) else _list(compared)
+    named = [str(name).strip() for name in named]
     sides = (named[0], named[1]) if len(named) == 2 and all(name in data for name in named) else two_answers(data)
     if sides is None:
         raise DataError(
@@ -105,18 +125,17 @@ def _of_pairwise(data: Row, selected: str, compared: Any) -> Iterator[Row]:
     yield from _pairs(data, {name: data[name] for name in sides}, [(1, first), (2, second)])
 
 
-def _of_order(data: Row, order: Sequence[Any]) -> Iterator[Row]:
+def _of_order(data: Row, order: list[str]) -> Iterator[Row]:
     """Of items with an id and a body, from the best to the worst."""
-    lists = {
-        name: value
-        for name, value in data.items()
-        if isinstance(value, list) and all(isinstance(one, Mapping) and "id" in one for one in value)
-    }
-    for name, items in lists.items():
-        answers = {str(item["id"]): item.get("body") or item.get("title") or item.get("text") for item in items}
-        if all(str(one) in answers for one in order):
-            yield from _pairs(data, answers, list(enumerate(map(str, order))), without=[name])
+    for name, items in data.items():
+        answers = {str(one["id"]): _body(one) for one in _objects(items) if "id" in one}
+        if answers and all(one in answers for one in order):
+            yield from _pairs(data, answers, list(enumerate(order)), without=[name])
             return
+
+
+def _body(item: Mapping[str, Any]) -> Any:
+    return next((item[name] for name in ("body", "text", "title") if item.get(name)), "")
 
 
 def _of_short_label_studio(row: Row) -> list[Row]:
@@ -135,18 +154,18 @@ def _of_short_label_studio(row: Row) -> list[Row]:
 def _responses(found: Any) -> dict[str, list[Mapping[str, Any]]]:
     """By question: what each annotator said, with `value` and perhaps `status`."""
     if isinstance(found, Mapping):
-        return {str(name): [one for one in said if isinstance(one, Mapping)] for name, said in found.items() if said}
+        return {str(name): _objects(said) for name, said in found.items()}
     made: dict[str, list[Mapping[str, Any]]] = {}
-    for one in found or []:
-        for name, value in (one.get("values") or {}).items():
-            made.setdefault(name, []).append(
-                {"value": value.get("value") if isinstance(value, Mapping) else value, "status": one.get("status")}
-            )
+    for one in _objects(found):
+        for name, value in _object(one.get("values")).items():
+            own = value.get("value") if isinstance(value, Mapping) else value
+            made.setdefault(name, []).append({"value": own, "status": one.get("status")})
     return made
 
 
 def _with_status(row: Row, name: str, values: Any) -> list[Mapping[str, Any]]:
-    statuses = row.get(f"{name}.responses.status") or [None] * len(values)
+    values = _list(values)
+    statuses = _list(row.get(f"{name}.responses.status")) or [None] * len(values)
     return [{"value": value, "status": status} for value, status in zip(values, statuses, strict=False)]
 
 
@@ -161,10 +180,10 @@ def _is_older_response(value: Any) -> bool:
 
 def _of_argilla(fields: Row, responses: Mapping[str, list[Mapping[str, Any]]], record: Row) -> list[Row]:
     fields = {
-        **{name: value for name, value in (record.get("metadata") or {}).items() if name not in fields},
+        **{name: value for name, value in _object(record.get("metadata")).items() if name not in fields},
         **{k: v for k, v in fields.items() if k not in _OF_RECORDS},
     }
-    said = [one["value"] for given in responses.values() for one in given if one.get("status") in (None, "submitted")]
+    said = [one.get("value") for given in responses.values() for one in given if _is_submitted(one)]
     ranked = [found for value in said if (found := _ranked(value, fields))]
     if not ranked:
         if two_answers(fields) and "chosen" not in fields:
@@ -178,17 +197,26 @@ def _of_argilla(fields: Row, responses: Mapping[str, list[Mapping[str, Any]]], r
     return [pair for found in ranked for pair in _pairs(fields, answers, found)]
 
 
+def _is_submitted(response: Mapping[str, Any]) -> bool:
+    return response.get("status") in (None, "submitted")
+
+
 def _ranked(value: Any, fields: Mapping[str, Any]) -> Ranked:
     """The fields in the order of a ranking; of a choice of one, it and the other one."""
-    if isinstance(value, Mapping) and isinstance(value.get("value"), list):  # columns of a data set
-        value = [
-            {"value": name, "rank": rank} for name, rank in zip(value["value"], value.get("rank") or [], strict=False)
-        ]
-    if isinstance(value, list) and value and all(isinstance(one, Mapping) and "value" in one for one in value):
-        found = [(int(one.get("rank") or place), str(one["value"])) for place, one in enumerate(value, 1)]
-    elif isinstance(value, list):
-        found = [(place, str(one)) for place, one in enumerate(value, 1)]
+    if isinstance(value, Mapping):  # columns of a data set
+        ranks = zip(_list(value.get("value")), _list(value.get("rank")), strict=False)
+        value = [{"value": name, "rank": rank} for name, rank in ranks]
+    if isinstance(value, list):
+        found = [_place(one, place) for place, one in enumerate(value, 1)]
     else:
         two = two_answers(fields) or ()
         found = [(1, str(value)), *((2, name) for name in two if name != value)] if str(value) in two else []
     return found if len(found) > 1 and all(name in fields for _, name in found) else []
+
+
+def _place(item: Any, place: int) -> tuple[int, str]:
+    """Rank and name of an item of a ranking; without a rank it has that of its place."""
+    if not isinstance(item, Mapping):
+        return place, str(item)
+    rank = item.get("rank")
+    return (rank if isinstance(rank, int) else place), str(item.get("value"))

@@ -46,7 +46,7 @@ MEANT = {
 
 def columns_of(row: Mapping[str, Any], kind: Kind) -> list[Row]:
     """The examples of a row. DataError with what is wrong."""
-    plain = _named({name: value for name, value in row.items() if _says_something(value)})
+    plain = _named({name: value for name, value in row.items() if name in exports.TELLING or _says_something(value)})
     _refuse_halves_of_characters(plain)
     return [example for one in exports.rows_in(plain) for example in _examples(_read(one), kind)]
 
@@ -86,7 +86,7 @@ def _read(row: Row) -> Row:
     if isinstance(inner, Mapping) and all(name in inner for name in PAIR):
         made = {**{name: value for name, value in made.items() if name != "text"}, **inner}
     if "margin" in made:
-        made["margin"] = _number("margin", made["margin"])
+        made["margin"] = _margin(made["margin"])
     return made
 
 
@@ -106,13 +106,15 @@ def _structured(name: str, value: Any) -> Any:
         ) from error
 
 
-def _number(name: str, value: Any) -> float:
+def _margin(value: Any) -> float:
     try:
         found = math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError, OverflowError):
         found = math.nan
     if not math.isfinite(found):
-        raise DataError(f"the {name} is {value!r}, which is no number.")
+        raise DataError(f"the margin is {str(value)[:40]!r}, which is no number.")
+    if found < 0:
+        raise DataError(f"the margin is {found:g}: that would prefer the rejected one.")
     return found
 
 
@@ -197,7 +199,7 @@ def _with(row: Row, prompt: str | Turns, found: list[Any], **answers: str | Turn
 
 
 def _split(word: Any) -> str:
-    split = split_of(word)
+    split = split_of(str(word))
     if split is None:
         raise DataError(f"the split {str(word)[:40]!r} is not known: write train, val or test.")
     return split

@@ -27,6 +27,7 @@ COLUMNS = (
     "file_name",
 )
 _DATA_URL = re.compile(r"data:image/[\w.+-]+;base64,")
+_LIKE_A_FILE = re.compile(r"\S{1,150}\.(jpe?g|png|tiff?|bmp|webp|heic)", re.IGNORECASE)
 _ON_THE_WEB = re.compile(r"(https?|ftp|s3|gs)://", re.IGNORECASE)
 
 
@@ -73,7 +74,9 @@ def _image(value: Any) -> Any:
     if _is_nothing(value):
         return None
     if isinstance(value, Mapping):
-        return _image(value["path"]) if _is_nothing(value.get("bytes")) else _bytes(value["bytes"])
+        if not _is_nothing(value.get("bytes")):
+            return _bytes(value["bytes"])
+        return _image(next((value[name] for name in ("path", "url") if not _is_nothing(value.get(name))), None))
     if isinstance(value, (list, tuple)) and _is_bytes(value):
         return bytes(value)
     if isinstance(value, (bytearray, memoryview)):
@@ -102,14 +105,13 @@ def _bytes(value: Any) -> bytes:
             return base64.b64decode(_DATA_URL.sub("", value, count=1), validate=True)
         except (binascii.Error, ValueError) as error:
             raise DataError("the bytes of an image are a text that is no base64.") from error
-    if isinstance(value, (list, tuple)) and not _is_bytes(value):
-        raise DataError("the bytes of an image are no bytes.")
-    return bytes(value)
+    if isinstance(value, (bytes, bytearray)) or (isinstance(value, (list, tuple)) and _is_bytes(value)):
+        return bytes(value)
+    raise DataError("the bytes of an image are no bytes.")
 
 
 def _refuse_other_columns(row: Mapping[str, Any]) -> None:
     """DataError where a column that is not known names an image: it would be left out without a word."""
     for name, value in row.items():
-        looks = isinstance(value, str) and re.search(r"\.(jpe?g|png|tiff?|bmp|webp|heic)\s*\Z", value, re.IGNORECASE)
-        if looks and name not in COLUMNS and "\n" not in value:
-            raise DataError(f"images is missing, and {name} holds {value.strip()[:80]}. Rename {name} to images.")
+        if isinstance(value, str) and _LIKE_A_FILE.fullmatch(value.strip()):
+            raise DataError(f"images is missing, and {name} holds {value.strip()}. Rename {name} to images.")

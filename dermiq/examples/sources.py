@@ -44,7 +44,8 @@ def is_examples_file(path: Path) -> bool:
 def is_written_table(path: Path) -> bool:
     """Whether a table holds answers, and not the labels of images. DataError where it cannot be read."""
     columns = read_table_rows(path)[0].cells
-    return "label" not in columns and any(name in columns for name in TELLING)
+    is_pair = "chosen" in columns and "rejected" in columns
+    return is_pair or ("label" not in columns and any(name in columns for name in TELLING))
 
 
 def is_data_set(source: str) -> bool:
@@ -76,7 +77,7 @@ def _refusing_faults_of_the_disk(path: Path) -> Rows:
         else:
             yield from _of_table(path)
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}.", detail=repr(error)) from error
+        raise DataError(f"{path} cannot be read: {error.strerror or error}.", detail=repr(error)) from error
 
 
 # --- tables -----------------------------------------------------------------------------
@@ -98,7 +99,7 @@ def _of_parquet(path: Path) -> Rows:
             for row in batch.to_pylist():
                 number += 1
                 yield f"Row {number}", row
-    except pyarrow.ArrowException as error:
+    except (pyarrow.ArrowException, ValueError) as error:  # the latter for texts that are none
         raise DataError(f"{path.name} is no Parquet file, or is damaged.", detail=str(error)) from error
 
 
@@ -174,11 +175,12 @@ def _of_array(file: TextIO) -> Rows:
     """The objects of one list, piece by piece, each with the line in which it begins. What is broken ends it: where
     the next one would begin is not certain.
     """
-    text = _Text(file)
+    text, number = _Text(file), 0
     text.skip(SPACE)
     text.skip("[")
     while (beginning := text.skip(SPACE + ",")) not in ("", "]"):
-        where = f"Line {text.line}"
+        number += 1
+        where = f"Example {number}, line {text.line}"
         row = text.value() if beginning == "{" else "it is not a JSON object; what follows it was not read."
         yield where, row
         if isinstance(row, str):

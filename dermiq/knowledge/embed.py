@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dermiq.paths import cache_folder
+
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -28,11 +30,6 @@ NOTE = (
 BATCH = 64
 MANY = 1000  # texts that somebody waits for
 log = logging.getLogger(__name__)
-
-
-def cache_folder() -> Path:
-    """DERMIQ_CACHE, or ~/.cache/dermiq."""
-    return Path(os.environ.get("DERMIQ_CACHE") or Path.home() / ".cache" / "dermiq")
 
 
 def model_folder() -> Path | None:

@@ -114,7 +114,7 @@ def user_name() -> str:
 
 @contextmanager
 def _told() -> Iterator[None]:
-    """What the disk or the database refuses, as a sentence."""
+    """What the disk or the database refuses, as a sentence; and that somebody stopped it."""
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
@@ -124,6 +124,9 @@ def _told() -> Iterator[None]:
             raise
         named = f"{error.filename} cannot be read or written" if error.filename else "A file cannot be read or written"
         raise DataError(f"{named}: {error.strerror or error}.", detail=repr(error)) from error
+    except KeyboardInterrupt:
+        print("Stopped. What was done until now is kept; the same command goes on.", file=sys.stderr)
+        raise SystemExit(130) from None
     except SQLAlchemyError as error:
         raise DataError(
             f"The review's database failed ({type(error).__name__}): is the server there, is the disk full?",

@@ -25,7 +25,7 @@ from dermiq.review.types import (
 
 Row = Mapping[str, Any]
 ANSWERS = ("chosen", "rejected")
-GROUPS = ("group", "patient_id", "lesion_id")  # the coarsest first, as `train.cases` has it
+GROUPS = ("group", "patient_id", "patient", "lesion_id", "lesion")  # the coarsest first, as `train.identity` has it
 LINES = {"question": "Question: ", "context": "Patient: ", "findings": "Measured: "}
 """How a prompt of `dermiq.vlm.prompts` says what the page shows by itself."""
 
@@ -131,8 +131,6 @@ def _proxy(row: Row, better: Side) -> Proxy | None:
     scores, margin = row.get("scores"), row.get("margin")
     if not isinstance(scores, Mapping) or not _is(margin):
         return None
-    if row["margin"] < 0:
-        raise DataError(f"the margin is {margin:g}: the graph would prefer the rejected one.")
     if not all(isinstance(scores.get(name), Mapping) for name in ANSWERS):
         raise DataError("scores must hold those of chosen and of rejected.")
     reasons = row.get("reasons")

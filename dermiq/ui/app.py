@@ -17,6 +17,7 @@ import numpy as np
 
 from dermiq import report
 from dermiq.errors import InputError
+from dermiq.patient import age_of, sex_of, site_of, skin_type_of
 from dermiq.settings import Settings
 from dermiq.types import PatientContext
 from dermiq.ui import about, browser, consult
@@ -229,18 +230,12 @@ EMPTY_CONTEXT: tuple[Any, ...] = ("", NOT_STATED, NOT_STATED, NOT_STATED, [])
 def context_of(
     age: str | None, sex: str | None, site: str | None, skin: str | None, symptoms: Sequence[str] | None
 ) -> PatientContext:
-    """What the fields say. Raises InputError at an age that is none."""
-    said = (age or "").strip()
-    if said and not (said.isascii() and said.isdigit() and int(said) <= 120):
-        raise InputError(
-            f"The age “{said}” is not a whole number of years from 0 to 120. Correct it, or leave it empty."
-        )
-    where = " ".join((site or "").split())[:60]
+    """What the fields say. Raises InputError at a value that is none."""
     return PatientContext(
-        age=int(said) if said else None,
-        sex="female" if sex == "female" else "male" if sex == "male" else None,
-        site=where if where and where != NOT_STATED else None,
-        skin_type=SKIN_TYPES.index(skin) + 1 if skin in SKIN_TYPES else None,
+        age=age_of(age, whole=True),
+        sex=sex_of(sex),
+        site=site_of(site),
+        skin_type=skin_type_of(skin),
         symptoms=tuple(s for _, s in SYMPTOMS if s in (symptoms or ())),
     )
 

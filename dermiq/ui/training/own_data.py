@@ -177,11 +177,17 @@ class Images:
 
     def _lies(self, told: str, line: int) -> str:
         """As a path in the zip."""
+        where = f"{PurePosixPath(self.table).name}, line {line}"
         if told.startswith(("/", "\\")) or re.match(r"[A-Za-z]:", told):
             raise InputError(
-                f"Line {line} names {told[:80]}, a place on a computer. Write the name that the image has in the zip."
+                f"{where}: {told[:80]} does not lie below the folder of the file that names it, but at a place of some "
+                "computer. Write the name that the image has in the zip."
             )
-        path = inside(self.folder, f"{PurePosixPath(self.table).parent}/{told}")
+        asked = f"{PurePosixPath(self.table).parent}/{told}"
+        try:
+            path = inside(self.folder, asked)
+        except InputError as error:
+            raise InputError(f"{where}: {str(error).replace(asked[:80], told[:80])}", detail=error.detail) from error
         return path.relative_to(self.folder.resolve()).as_posix()
 
     def _one(self, name: str) -> str | None:
