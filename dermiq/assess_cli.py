@@ -38,9 +38,6 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from dermiq.consultant import LocalConsultant
-    from dermiq.settings import Settings
-
     context = PatientContext(
         age_of(options.age, whole=True),
         sex_of(options.sex),
@@ -48,6 +45,9 @@ def run(options: argparse.Namespace) -> int:
         skin_type_of(options.skin_type),
         tuple(options.symptom),
     )
+    from dermiq.consultant import LocalConsultant
+    from dermiq.settings import Settings
+
     settings = replace(
         Settings.load([]),
         model=options.model,

@@ -311,6 +311,15 @@ def test_a_table_that_a_visitor_sent_reads_no_other_files(tmp_path: Path) -> Non
     assert len(read(own)[0]) == 2
 
 
+def test_what_the_named_data_sets_leave_out_is_said(real_data: Path) -> None:
+    notes: list[str] = []
+    for name in ("ham10000", "pad_ufes_20"):
+        read_source(name, "train", str(real_data), say=notes.append)
+    (note,) = notes
+    assert note.startswith("pad_ufes_20: ")
+    assert note.endswith("row(s) of train are left out: squamous cell carcinoma is none of the seven classes.")
+
+
 # --- as spreadsheets write them ---------------------------------------------------------
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from dermiq.__main__ import main
 from dermiq.errors import InputError
 from dermiq.patient import NOT_STATED, Vague, age_of, sex_of, site_of, skin_type_of
 
@@ -81,3 +82,27 @@ def test_skin_types_are_read_in_both_numerals() -> None:
     for word in ("0", "7", "-1", "VII", "light", "33"):
         with pytest.raises(InputError, match="I to VI"):
             skin_type_of(word)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (("--age", "999"), "The age “999”"),
+        (("--age=-1",), "The age “-1”"),
+        (("--age", "50-60"), "The age “50-60” is a range"),
+        (("--sex", "0"), "Give female or male"),
+        (("--skin-type", "7"), "I to VI"),
+        (("--site", "x" * 61), "longer than 60"),
+    ],
+)
+def test_the_terminal_refuses_what_is_none(
+    given: tuple[str, ...], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["assess", "no-such-image.png", *given]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_the_terminal_takes_what_people_write(capsys: pytest.CaptureFixture[str]) -> None:
+    told = ("--age", "55 years", "--sex", "F", "--site", "UNK", "--skin-type", "III")
+    assert main(["assess", "no-such-image.png", "--reader", "specialist", *told]) == 2
+    assert "no-such-image.png can't be read" in capsys.readouterr().err

@@ -278,6 +278,8 @@ def test_the_fields_become_a_context() -> None:
     said = context_of(" 54 ", "female", "  left   shin ", "II", ["grew", "itch", "bogus"])
     assert said == PatientContext(54, "female", "left shin", 2, ("itch", "grew"))
     assert context_of("", "not stated", "not stated", "not stated", []) == PatientContext()
+    assert context_of("55,0", "female", "BACK", "not stated", None) == PatientContext(55, "female", "back")
+    assert context_of("UNK", None, "unknown", None, None) == PatientContext()
 
 
 @pytest.mark.parametrize("age", ["abc", "-1", "121", "5.5", "٣"])

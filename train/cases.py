@@ -110,7 +110,7 @@ def read_source(
     `say` is told what was left out or taken as not stated.
     """
     if source in DATA_SETS:
-        return _of_data_folder(source, split, data)
+        return _of_data_folder(source, split, data, say)
     if is_frozen_set(source):
         return _of_review(source, split, columns)
     path = Path(source).expanduser()
@@ -124,8 +124,10 @@ def read_source(
     )
 
 
-def _of_data_folder(name: str, split: str, data: str) -> list[Row]:
+def _of_data_folder(name: str, split: str, data: str, say: Say) -> list[Row]:
     table = read_table(data_folder(data or None), name, [split])
+    if left := table.attrs["left_out"]:
+        say(f"{name}: {left:,} row(s) of {split} are left out: squamous cell carcinoma is none of the seven classes.")
     return [
         Row(str(row.image), str(row.label), f"{name}:{row.group}", context_of(row))
         for row in table.itertuples(index=False)

@@ -41,7 +41,7 @@ def read_table(folder: Path, name: str, splits: Sequence[str]) -> pd.DataFrame:
     """The rows of one data set in the given splits: columns image_id, label (one of CLASSES), group (lesion or
     patient), age, sex, site, skin_type, image and mask (paths, mask "" where there is none), source.
 
-    PAD-UFES-20's squamous cell carcinomas are left out: HAM10000 has no such class.
+    PAD-UFES-20's squamous cell carcinomas are left out: HAM10000 has no such class. `attrs["left_out"]` counts them.
     """
     path = folder / name / "metadata.csv"
     if not path.is_file():
@@ -49,6 +49,7 @@ def read_table(folder: Path, name: str, splits: Sequence[str]) -> pd.DataFrame:
     raw = pd.read_csv(path)
     pad = name == "pad_ufes_20"
     raw = raw[raw["split"].isin(splits)]
+    wanted = len(raw)
     if pad:
         raw = raw[raw["label7"] != "scc"]
     table = pd.DataFrame(
@@ -68,7 +69,9 @@ def read_table(folder: Path, name: str, splits: Sequence[str]) -> pd.DataFrame:
     bad = sorted(set(table["label"]) - set(CLASSES))
     if bad:
         raise DataError(f"{path}: unknown labels {bad}; known are {list(CLASSES)}.")
-    return table.reset_index(drop=True)
+    table = table.reset_index(drop=True)
+    table.attrs["left_out"] = wanted - len(table)
+    return table
 
 
 def context_of(row: object) -> PatientContext:

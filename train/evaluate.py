@@ -58,8 +58,8 @@ def table_of_csv(path: Path, *, labels: str = "classes", say: Callable[[str], No
         say(note)
     if found.has_splits:
         counts = Counter(row.split for row in found.rows)
-        told = ", ".join(f"{split} {count:,}" for split, count in counts.items())
-        say(f"{path.name}: rows of every split are judged: {told}.")
+        listed = ", ".join(f"{split} {count:,}" for split, count in counts.items())
+        say(f"{path.name}: rows of every split are judged: {listed}.")
     names = ("image", "image_id", "group", "mask", *(("label",) if found.has_labels else ()))
     told = ("age", "sex", "site", "skin_type")
     columns: dict[str, Any] = {name: [getattr(row, name) for row in found.rows] for name in names}
