@@ -25,7 +25,7 @@ NAMES = {"HEIF": "HEIC", "WEBP": "WebP"}  # where Pillow's name is not the usual
 MOST_FRAMES = 16  # of a JPEG that are looked at
 MAX_SCANS = 200  # of a JPEG; ordinary progressive files have about ten
 MAX_COEFFICIENTS = 110_000_000  # of a progressive JPEG, 2 bytes each, which are all held at once
-BAND_PIXELS = 2_000_000  # that are converted at a time
+BAND_PIXELS = 400_000  # that are converted at a time
 SHARP = 1.2  # box-filtered by a whole number first, as long as the rest is at least this many times too large
 
 EIGHT_BIT_MODES = ("1", "L", "P", "LA", "PA", "RGB", "RGBA", "RGBX", "YCbCr")
@@ -53,8 +53,10 @@ def decode(data: bytes) -> Image.Image:
     _refuse_by_first_bytes(data)
     try:
         source = _heif(data) if _is_heif(data) else _opened(data)
-        small = _shrunk(source)
-        return _to_srgb(_upright(small, source.orientation()))
+        small, orientation = _reduced(source), source.orientation()
+        del source  # the picture in full size, before the next copies are made
+        small.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
+        return _to_srgb(_upright(small, orientation))
     except (ImageError, MemoryError):
         raise
     except Exception as error:  # decoders raise nearly anything on hostile bytes
@@ -220,8 +222,8 @@ def _reduce_scale(image: Image.Image) -> None:
         image.draft(None, (round(image.width * share), round(image.height * share)))  # type: ignore[arg-type]
 
 
-def _shrunk(source: Source) -> Image.Image:
-    """Decoded, of at most `MAX_SIDE`: in RGB on white, or in L or CMYK, for which a colour profile is still true."""
+def _reduced(source: Source) -> Image.Image:
+    """Decoded, and reduced by a whole number: in RGB on white, or in L or CMYK, for which a profile is still true."""
     (width, height), small = source.size, None
     factor = max(1, int(max(width, height) / (MAX_SIDE * SHARP)))
     rows = max(1, BAND_PIXELS // width // factor) * factor
@@ -231,7 +233,6 @@ def _shrunk(source: Source) -> Image.Image:
         small = small or Image.new(band.mode, (-(-width // factor), -(-height // factor)))
         small.paste(band, (0, top // factor))
     assert small is not None
-    small.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
     small.info = {"icc_profile": source.profile} if source.profile and source.mode not in ("LA", "PA") else {}
     return small
 
