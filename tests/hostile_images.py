@@ -38,7 +38,7 @@ Make = Callable[[], bytes]
 
 def picture(width: int = 160, height: int = 120, mode: str = "RGB") -> Image.Image:
     """Smooth, with a dark spot."""
-    y, x = np.mgrid[0:1:height * 1j, 0:1:width * 1j]
+    y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
     spot = np.exp(-20 * ((x - 0.5) ** 2 + (y - 0.5) ** 2))
     pixels = np.stack([220 - 120 * spot, 170 - 110 * spot, 150 - 90 * spot + 10 * x], axis=-1)
     return Image.fromarray(pixels.astype(np.uint8)).convert(mode)
@@ -217,7 +217,15 @@ def tiff(tags: list[tuple[int, int, int, int]], *, following: int = 0, body: byt
 def tiff_of(width: int, height: int, **changes: int) -> list[tuple[int, int, int, int]]:
     values = {"bits": 8, "compression": 1, "photometric": 1, "strip": 200, "samples": 1, "rows": height, "bytes": 1000}
     values |= changes
-    names = {"bits": 258, "compression": 259, "photometric": 262, "strip": 273, "samples": 277, "rows": 278, "bytes": 279}
+    names = {
+        "bits": 258,
+        "compression": 259,
+        "photometric": 262,
+        "strip": 273,
+        "samples": 277,
+        "rows": 278,
+        "bytes": 279,
+    }
     return [(256, 4, 1, width), (257, 4, 1, height), *((tag, 4, 1, values[name]) for name, tag in names.items())]
 
 

@@ -1,4 +1,4 @@
-"""A part of `python -m tests.hostile_images`: bombs and damaged files end as a picture or a sentence, within the budget."""
+"""A part of `python -m tests.hostile_images`: bombs and damaged files end within the budget."""
 
 from __future__ import annotations
 

@@ -34,8 +34,6 @@ SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I;16L", "I;16N")
 Image.MAX_IMAGE_PIXELS = max(MAX_PIXELS.values())  # Pillow refuses twice as many on opening
 
 
-
-
 @dataclass(frozen=True)
 class Source:
     """One opened picture. `band` decodes on its first call and gives rows from one to before another."""
@@ -127,7 +125,9 @@ def _heif(data: bytes) -> Source:
 
     def band(top: int, bottom: int) -> Image.Image:
         stride, width = image.stride, image.size[0]
-        return Image.frombytes(mode, (width, bottom - top), image.data[top * stride : bottom * stride], "raw", mode, stride)
+        return Image.frombytes(
+            mode, (width, bottom - top), image.data[top * stride : bottom * stride], "raw", mode, stride
+        )
 
     return Source("HEIF", image.size, mode, image.info.get("icc_profile"), band, lambda: 1)
 
@@ -281,9 +281,7 @@ def _to_srgb(image: Image.Image) -> Image.Image:
 
 
 def _unreadable(error: Exception) -> ImageError:
-    return ImageError(
-        f"This is not an image that can be read, or it is damaged: use {ACCEPTED}.", detail=repr(error)
-    )
+    return ImageError(f"This is not an image that can be read, or it is damaged: use {ACCEPTED}.", detail=repr(error))
 
 
 def _damaged(error: Exception) -> ImageError:
