@@ -2,9 +2,9 @@
 
     python -m dermiq.decoder.worker
 
-A request is 8 bytes (length, big-endian) and a file. An answer is a line of JSON, `{"size": [w, h]}` followed by w * h * 3
-bytes or `{"refused": sentence, "detail": ...}`; the first line says that the process is ready. It ends itself with its
-input, and if a file takes longer than the parent would have waited: it never outlives a parent that was killed.
+A request is 8 bytes (length, big-endian) and a file. An answer is a line of JSON, `{"size": [w, h]}` followed by
+w * h * 3 bytes or `{"refused": sentence, "detail": ...}`; the first line says that the process is ready. It ends itself
+with its input, and where a file takes longer than the parent would have waited: it outlives no parent that was killed.
 """
 
 from __future__ import annotations
