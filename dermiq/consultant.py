@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from dermiq.assess import Readers, Thread, assess, blanked, open_thread, vlm_differential
+from dermiq.decoder.pool import prepare
 from dermiq.errors import DermIQError, InputError, ModelError
 from dermiq.judge import percent
 from dermiq.knowledge import Graph, warm
@@ -58,6 +59,7 @@ class LocalConsultant:
 
     def start(self) -> None:
         """Begins to load in the background."""
+        prepare()
         threading.Thread(target=self.load, name="load", daemon=True).start()
 
     def load(self) -> None:

@@ -45,11 +45,11 @@ def checked(path: Path) -> Path:
     return path
 
 
-def read_json(path: Path) -> Any:
-    """The JSON of a shipped file, or of one like it elsewhere. Raises ModelError."""
+def read_json(path: Path) -> dict[str, Any]:
+    """The settings in a shipped file, or in one like it elsewhere. Raises ModelError."""
     try:
-        return json.loads(checked(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return dict(json.loads(checked(path).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
         raise ModelError(
             f"{path.parent.name}/{path.name} is missing or damaged: restore it from the repository, or train it anew.",
             detail=repr(error),

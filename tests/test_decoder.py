@@ -195,7 +195,7 @@ def grey(value: int, width: int = 200, height: int = 160) -> Image.Image:
 
 def directory(at: int, image: Image.Image, *, order: str = "<", following: int = 0, **changes: int) -> bytes:
     """At `at`: the pixels, then a TIFF directory of them, which begins `image.width * image.height` bytes later."""
-    tags = [tag for tag in tiff_of(*image.size, strip=at, bytes=image.width * image.height)]
+    tags = tiff_of(*image.size, strip=at, bytes=image.width * image.height)
     names = {"subfile": 254, "sub": 330, "dng": 50706, "compression": 259, "photometric": 262}
     tags = [tag for tag in tags if tag[0] not in {names[name] for name in changes}]
     tags = sorted([*tags, *((names[name], 4, 1, value) for name, value in changes.items())])

@@ -188,7 +188,7 @@ def _frame(image: Image.Image, number: int) -> Picture:
     return Picture(*image.size, offset=number)
 
 
-def _refuse_mode(mode: str, info: Mapping[str, Any]) -> None:
+def _refuse_mode(mode: str, info: Mapping[Any, Any]) -> None:
     if mode not in (*EIGHT_BIT_MODES, *SIXTEEN_BIT_MODES, "CMYK"):
         raise ImageError(f"The image's pixel format ({mode}) cannot be read: save it as an ordinary 8-bit JPEG or PNG.")
     if mode == "CMYK" and not info.get("icc_profile"):
@@ -219,7 +219,7 @@ def _reduce_scale(image: Image.Image) -> None:
     """A JPEG can be decoded at a half, a quarter or an eighth: never below `MAX_SIDE`."""
     share = MAX_SIDE / max(image.size)
     if share < 1:
-        image.draft(None, (round(image.width * share), round(image.height * share)))  # type: ignore[arg-type]
+        image.draft(None, (round(image.width * share), round(image.height * share)))
 
 
 def _reduced(source: Source) -> Image.Image:

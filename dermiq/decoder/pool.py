@@ -99,7 +99,7 @@ class Decoder:
             raise ImageError(head["refused"], detail=head["detail"])
         width, height = head["size"]
         pixels = np.empty((height, width, 3), np.uint8)
-        if self._replies.readinto(memoryview(pixels).cast("B")) < pixels.nbytes:
+        if self._replies.readinto(pixels.data.cast("B")) < pixels.nbytes:
             raise EOFError
         return pixels
 
