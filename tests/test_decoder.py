@@ -21,8 +21,8 @@ import pytest
 from PIL import Image
 
 from dermiq.decoder import worker
-from dermiq.decoder.formats import BUDGET_S, IMAGE_SUFFIXES, MAX_SIDE
-from dermiq.decoder.pool import POOL, TOO_LARGE, Pool
+from dermiq.decoder.formats import IMAGE_SUFFIXES, MAX_SIDE, PATIENCE_S
+from dermiq.decoder.pool import BUSY, POOL, TOO_LARGE, TOO_LONG, Pool, _Watch
 from dermiq.errors import ImageError
 from dermiq.lesion import read_lesion
 from tests.hostile_images import encoded, heic, picture, png, scans, tiff, tiff_of
@@ -144,7 +144,7 @@ print(*[decoder.process.pid for decoder in POOL.decoders], flush=True)
     done = _run(script, encoded(picture()), str(tmp_path / "bomb"))
     assert "Error" not in done.stderr
     (pid,) = map(int, done.stdout.split())
-    _, alive = psutil.wait_procs(_processes(pid), timeout=BUDGET_S + 6)
+    _, alive = psutil.wait_procs(_processes(pid), timeout=PATIENCE_S + 10)
     assert not alive
 
 
@@ -338,3 +338,11 @@ def test_a_progressive_file_too_large_for_the_memory_says_so():
 def test_a_tiff_beyond_its_end_is_a_sentence():
     with pytest.raises(ImageError):
         read_lesion(tiff(tiff_of(100, 100), following=1 << 31))
+
+
+def test_who_got_no_core_has_more_time():
+    """On a computer that is busy with other things an ordinary photograph is not refused for that."""
+    watch, seen = _Watch(None, seconds=4.0), psutil.Process()
+    asked = {passed: watch._reason(seen, passed, 1.0) for passed in (1.0, 2.9, 4.1, 11.9, 12.1)}
+    assert asked == {1.0: "", 2.9: "", 4.1: "", 11.9: "", 12.1: BUSY}
+    assert watch._reason(seen, 4.1, 1.5) == TOO_LONG

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import psutil
 
-from dermiq.decoder.formats import BUDGET_BYTES, BUDGET_S
+from dermiq.decoder.formats import BUDGET_BYTES, BUDGET_S, PATIENCE_S
 from dermiq.errors import ImageError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -147,15 +147,22 @@ class _Watch:
             return
         with contextlib.suppress(psutil.NoSuchProcess):  # it has ended by itself
             seen = psutil.Process(self._process.pid)
-            end, computed = time.monotonic() + self._seconds, _computed(seen)
+            began, computed = time.monotonic(), _computed(seen)
             while not self._over.wait(LOOK_S):
-                if time.monotonic() > end:  # half of the time without a core is not the file's doing
-                    self.why = TOO_LONG if _computed(seen) - computed > self._seconds / 2 else BUSY
-                elif self._most is not None and seen.memory_info().rss > self._most:
-                    self.why = TOO_LARGE
+                self.why = self._reason(seen, time.monotonic() - began, _computed(seen) - computed)
                 if self.why:
                     self._process.kill()
                     return
+
+    def _reason(self, seen: psutil.Process, passed: float, computed: float) -> str:
+        """Why it is to be ended after `passed` seconds, of which it had `computed` of a core; "" where it may go on."""
+        if self._most is not None and seen.memory_info().rss > self._most:
+            return TOO_LARGE
+        if passed <= self._seconds:
+            return ""
+        if computed >= passed / 3:
+            return TOO_LONG
+        return BUSY if passed > PATIENCE_S else ""  # that it had no core is not the file's doing
 
 
 def _computed(process: psutil.Process) -> float:

@@ -18,7 +18,7 @@ import sys
 from typing import Any, BinaryIO
 
 from dermiq.decoder.decode import decode
-from dermiq.decoder.formats import BUDGET_BYTES, BUDGET_S
+from dermiq.decoder.formats import BUDGET_BYTES, PATIENCE_S
 from dermiq.errors import ImageError
 
 TOO_LARGE = f"The image takes more than {BUDGET_BYTES / 1e6:.0f} MB to decode: save it smaller, or as an ordinary JPEG."
@@ -33,7 +33,7 @@ def main() -> None:
         _limit_memory()
         _tell(replies, {"ready": True})
         while (data := _request(sys.stdin.buffer)) is not None:
-            faulthandler.dump_traceback_later(BUDGET_S + 1, exit=True, file=nowhere)
+            faulthandler.dump_traceback_later(PATIENCE_S + 1, exit=True, file=nowhere)
             _answer(replies, data)
             faulthandler.cancel_dump_traceback_later()
 
