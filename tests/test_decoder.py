@@ -343,6 +343,6 @@ def test_a_tiff_beyond_its_end_is_a_sentence():
 def test_who_got_no_core_has_more_time():
     """On a computer that is busy with other things an ordinary photograph is not refused for that."""
     watch, seen = _Watch(None, seconds=4.0), psutil.Process()
-    asked = {passed: watch._reason(seen, passed, 1.0) for passed in (1.0, 2.9, 4.1, 11.9, 12.1)}
-    assert asked == {1.0: "", 2.9: "", 4.1: "", 11.9: "", 12.1: BUSY}
-    assert watch._reason(seen, 4.1, 1.5) == TOO_LONG
+    asked = {passed: watch._reason(seen, passed, 0.5) for passed in (1.0, 3.9, 4.1, 7.9, 8.1)}
+    assert asked == {1.0: "", 3.9: "", 4.1: "", 7.9: "", 8.1: BUSY}
+    assert [watch._reason(seen, 4.1, computed) for computed in (0.6, 1.0, 3.0)] == ["", BUSY, TOO_LONG]

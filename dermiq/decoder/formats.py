@@ -31,5 +31,5 @@ MAX_SIDE = 2048  # px, larger images are scaled down to it
 MAX_ASPECT = 8  # longest side by shortest side
 
 BUDGET_S = 4.0  # of the clock, to decode one file
-PATIENCE_S = 12.0  # ... where the computer is so busy that the process had less than a third of a core
+PATIENCE_S = 8.0  # ... where the computer is so busy that the process had less than a sixth of a core
 BUDGET_BYTES = 280_000_000  # more than a decoding process has at rest

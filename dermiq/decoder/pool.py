@@ -158,11 +158,9 @@ class _Watch:
         """Why it is to be ended after `passed` seconds, of which it had `computed` of a core; "" where it may go on."""
         if self._most is not None and seen.memory_info().rss > self._most:
             return TOO_LARGE
-        if passed <= self._seconds:
+        if passed <= self._seconds or (computed < passed / 6 and passed < PATIENCE_S):
             return ""
-        if computed >= passed / 3:
-            return TOO_LONG
-        return BUSY if passed > PATIENCE_S else ""  # that it had no core is not the file's doing
+        return BUSY if computed < passed / 2 else TOO_LONG  # that it had no core is not the file's doing
 
 
 def _computed(process: psutil.Process) -> float:
