@@ -25,6 +25,8 @@ from dermiq.review.queue import QueueSettings
 from dermiq.review.store import Store
 from dermiq.review.types import Draft, ReviewAnswer, ReviewCase, SetRule
 from dermiq.settings import Settings
+from tests.hostile_images import encoded, scans
+from tests.hostile_images import picture as drawn
 from tests.review_cases import Clock, all_votes, emptied, filled, new_case, new_pair, picture, vote
 
 Make = Callable[..., Store]
@@ -193,6 +195,13 @@ def test_notes_in_an_image_are_not_kept(store: Store) -> None:
     assert prepared(plain)[1] == plain, "a file without notes is kept as it is"
     with pytest.raises(ImageError):
         prepared(b"no image")
+
+
+def test_only_what_has_passed_the_decoders_budget_is_opened(store: Store) -> None:
+    with pytest.raises(ImageError, match="scans"):
+        prepared(scans(300, (200, 150)))
+    image, _ = prepared(encoded(drawn(3000, 2000)))
+    assert max(image.width, image.height) == 2048, "as large as a consultation reads"
 
 
 # --- reviewers --------------------------------------------------------------------------

@@ -109,6 +109,8 @@ class _Tiff:
         self.word = "Q" if self.is_big else "I"
 
     def leading_to(self, offset: int) -> bytes:
+        if offset == self._number(self.start, self.word):
+            return self.data
         packed = struct.pack(self.order + self.word, offset)
         return self.data[: self.start] + packed + self.data[self.start + len(packed) :]
 

@@ -25,15 +25,13 @@ NAMES = {"HEIF": "HEIC", "WEBP": "WebP"}  # where Pillow's name is not the usual
 MOST_FRAMES = 16  # of a JPEG that are looked at
 MAX_SCANS = 200  # of a JPEG; ordinary progressive files have about ten
 MAX_COEFFICIENTS = 110_000_000  # of a progressive JPEG, 2 bytes each, which are all held at once
-BAND_PIXELS = 2_000_000  # that are converted at a time
+BAND_PIXELS = 400_000  # that are converted at a time
 SHARP = 1.2  # box-filtered by a whole number first, as long as the rest is at least this many times too large
 
 EIGHT_BIT_MODES = ("1", "L", "P", "LA", "PA", "RGB", "RGBA", "RGBX", "YCbCr")
 SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I;16L", "I;16N")
 
 Image.MAX_IMAGE_PIXELS = max(MAX_PIXELS.values())  # Pillow refuses twice as many on opening
-
-
 
 
 @dataclass(frozen=True)
@@ -53,8 +51,10 @@ def decode(data: bytes) -> Image.Image:
     _refuse_by_first_bytes(data)
     try:
         source = _heif(data) if _is_heif(data) else _opened(data)
-        small = _shrunk(source)
-        return _to_srgb(_upright(small, source.orientation()))
+        small, orientation = _reduced(source), source.orientation()
+        del source  # the picture in full size, before the next copies are made
+        small.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
+        return _to_srgb(_upright(small, orientation))
     except (ImageError, MemoryError):
         raise
     except Exception as error:  # decoders raise nearly anything on hostile bytes
@@ -125,7 +125,9 @@ def _heif(data: bytes) -> Source:
 
     def band(top: int, bottom: int) -> Image.Image:
         stride, width = image.stride, image.size[0]
-        return Image.frombytes(mode, (width, bottom - top), image.data[top * stride : bottom * stride], "raw", mode, stride)
+        return Image.frombytes(
+            mode, (width, bottom - top), image.data[top * stride : bottom * stride], "raw", mode, stride
+        )
 
     return Source("HEIF", image.size, mode, image.info.get("icc_profile"), band, lambda: 1)
 
@@ -186,7 +188,7 @@ def _frame(image: Image.Image, number: int) -> Picture:
     return Picture(*image.size, offset=number)
 
 
-def _refuse_mode(mode: str, info: Mapping[str, Any]) -> None:
+def _refuse_mode(mode: str, info: Mapping[Any, Any]) -> None:
     if mode not in (*EIGHT_BIT_MODES, *SIXTEEN_BIT_MODES, "CMYK"):
         raise ImageError(f"The image's pixel format ({mode}) cannot be read: save it as an ordinary 8-bit JPEG or PNG.")
     if mode == "CMYK" and not info.get("icc_profile"):
@@ -217,11 +219,11 @@ def _reduce_scale(image: Image.Image) -> None:
     """A JPEG can be decoded at a half, a quarter or an eighth: never below `MAX_SIDE`."""
     share = MAX_SIDE / max(image.size)
     if share < 1:
-        image.draft(None, (round(image.width * share), round(image.height * share)))  # type: ignore[arg-type]
+        image.draft(None, (round(image.width * share), round(image.height * share)))
 
 
-def _shrunk(source: Source) -> Image.Image:
-    """Decoded, of at most `MAX_SIDE`: in RGB on white, or in L or CMYK, for which a colour profile is still true."""
+def _reduced(source: Source) -> Image.Image:
+    """Decoded, and reduced by a whole number: in RGB on white, or in L or CMYK, for which a profile is still true."""
     (width, height), small = source.size, None
     factor = max(1, int(max(width, height) / (MAX_SIDE * SHARP)))
     rows = max(1, BAND_PIXELS // width // factor) * factor
@@ -231,7 +233,6 @@ def _shrunk(source: Source) -> Image.Image:
         small = small or Image.new(band.mode, (-(-width // factor), -(-height // factor)))
         small.paste(band, (0, top // factor))
     assert small is not None
-    small.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
     small.info = {"icc_profile": source.profile} if source.profile and source.mode not in ("LA", "PA") else {}
     return small
 
@@ -280,9 +281,7 @@ def _to_srgb(image: Image.Image) -> Image.Image:
 
 
 def _unreadable(error: Exception) -> ImageError:
-    return ImageError(
-        f"This is not an image that can be read, or it is damaged: use {ACCEPTED}.", detail=repr(error)
-    )
+    return ImageError(f"This is not an image that can be read, or it is damaged: use {ACCEPTED}.", detail=repr(error))
 
 
 def _damaged(error: Exception) -> ImageError:

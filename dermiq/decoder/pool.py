@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import psutil
 
-from dermiq.decoder.formats import BUDGET_BYTES, BUDGET_S
+from dermiq.decoder.formats import BUDGET_BYTES, BUDGET_S, PATIENCE_S
 from dermiq.errors import ImageError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,6 +36,7 @@ SETTINGS = {
 }
 TOO_LONG = f"The image takes longer than {BUDGET_S:g} seconds to decode: save it anew as an ordinary JPEG."
 TOO_LARGE = f"The image takes more than {BUDGET_BYTES / 1e6:.0f} MB to decode: save it smaller, or as an ordinary JPEG."
+BUSY = "The computer is too busy to decode the image in time: try again in a minute, or save the image smaller."
 CRASHED = "The image is damaged, and its decoding ended without an answer: export it anew as an ordinary JPEG."
 NO_PROCESS = "The image could not be decoded, because no process could be started for it: try again."
 
@@ -82,7 +83,8 @@ class Decoder:
         with _Watch(self.process, seconds=STARTING_S):
             if not self._replies.readline():
                 raise Ended(detail="no process that decodes could be started")
-        self.at_rest = _memory(self.process)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            self.at_rest = int(psutil.Process(self.process.pid).memory_info().rss)
 
     def _send(self, data: bytes) -> None:
         for part in (len(data).to_bytes(8, "big"), data):
@@ -97,7 +99,7 @@ class Decoder:
             raise ImageError(head["refused"], detail=head["detail"])
         width, height = head["size"]
         pixels = np.empty((height, width, 3), np.uint8)
-        if self._replies.readinto(memoryview(pixels).cast("B")) < pixels.nbytes:
+        if self._replies.readinto(pixels.data.cast("B")) < pixels.nbytes:
             raise EOFError
         return pixels
 
@@ -141,22 +143,30 @@ class _Watch:
         self._thread.join()
 
     def _look(self) -> None:
-        end = time.monotonic() + self._seconds
-        while not self._over.wait(LOOK_S):
-            if time.monotonic() > end:
-                self.why = TOO_LONG
-            elif self._most is not None and _memory(self._process) > self._most:
-                self.why = TOO_LARGE
-            if self.why:
-                return self._process.kill()
+        if self._over.wait(LOOK_S):  # nearly all files
+            return
+        with contextlib.suppress(psutil.NoSuchProcess):  # it has ended by itself
+            seen = psutil.Process(self._process.pid)
+            began, computed = time.monotonic(), _computed(seen)
+            while not self._over.wait(LOOK_S):
+                self.why = self._reason(seen, time.monotonic() - began, _computed(seen) - computed)
+                if self.why:
+                    self._process.kill()
+                    return
+
+    def _reason(self, seen: psutil.Process, passed: float, computed: float) -> str:
+        """Why it is to be ended after `passed` seconds, of which it had `computed` of a core; "" where it may go on."""
+        if self._most is not None and seen.memory_info().rss > self._most:
+            return TOO_LARGE
+        if passed <= self._seconds or (computed < passed / 6 and passed < PATIENCE_S):
+            return ""
+        return BUSY if computed < passed / 2 else TOO_LONG  # that it had no core is not the file's doing
 
 
-def _memory(process: subprocess.Popen[bytes]) -> int:
-    """Resident bytes; 0 of a process that has ended."""
-    try:
-        return int(psutil.Process(process.pid).memory_info().rss)
-    except psutil.Error:
-        return 0
+def _computed(process: psutil.Process) -> float:
+    """Seconds of a core that it has used so far."""
+    times = process.cpu_times()
+    return float(times.user + times.system)
 
 
 class Pool:
@@ -208,7 +218,7 @@ class Pool:
         for decoder in decoders:
             decoder.end()
 
-    def forget(self) -> None:
+    def _forget(self) -> None:
         """In a forked child: the processes are its parent's."""
         for decoder in self.decoders:
             decoder.let_go()
@@ -233,8 +243,9 @@ class Pool:
     def _remove(self, decoder: Decoder) -> None:
         decoder.end()
         with self._change:
-            if decoder in self.decoders:
+            if decoder in self.decoders:  # not closed meanwhile
                 self.decoders.remove(decoder)
+                self._idle.append(self._start())  # ahead of the next file
             self._change.notify()
 
 
@@ -242,4 +253,4 @@ POOL = Pool()  # no process yet
 decode, prepare = POOL.decode, POOL.prepare
 atexit.register(POOL.close)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=POOL.forget)
+    os.register_at_fork(after_in_child=POOL._forget)

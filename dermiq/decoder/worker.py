@@ -2,9 +2,9 @@
 
     python -m dermiq.decoder.worker
 
-A request is 8 bytes (length, big-endian) and a file. An answer is a line of JSON, `{"size": [w, h]}` followed by w * h * 3
-bytes or `{"refused": sentence, "detail": ...}`; the first line says that the process is ready. It ends itself with its
-input, and if a file takes longer than the parent would have waited: it never outlives a parent that was killed.
+A request is 8 bytes (length, big-endian) and a file. An answer is a line of JSON, `{"size": [w, h]}` followed by
+w * h * 3 bytes or `{"refused": sentence, "detail": ...}`; the first line says that the process is ready. It ends itself
+with its input, and where a file takes longer than the parent would have waited: it outlives no parent that was killed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import sys
 from typing import Any, BinaryIO
 
 from dermiq.decoder.decode import decode
-from dermiq.decoder.formats import BUDGET_BYTES, BUDGET_S
+from dermiq.decoder.formats import BUDGET_BYTES, PATIENCE_S
 from dermiq.errors import ImageError
 
 TOO_LARGE = f"The image takes more than {BUDGET_BYTES / 1e6:.0f} MB to decode: save it smaller, or as an ordinary JPEG."
@@ -33,7 +33,7 @@ def main() -> None:
         _limit_memory()
         _tell(replies, {"ready": True})
         while (data := _request(sys.stdin.buffer)) is not None:
-            faulthandler.dump_traceback_later(BUDGET_S + 1, exit=True, file=nowhere)
+            faulthandler.dump_traceback_later(PATIENCE_S + 1, exit=True, file=nowhere)
             _answer(replies, data)
             faulthandler.cancel_dump_traceback_later()
 

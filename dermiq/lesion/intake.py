@@ -17,9 +17,7 @@ from dermiq.types import Lesion, View
 __all__ = ["ACCEPTED", "MAX_BYTES", "MAX_PIXELS", "MAX_SIDE", "read_lesion"]
 
 
-def read_lesion(
-    data: bytes, *, view: View = "unknown", taken: str | None = None, max_bytes: int = MAX_BYTES
-) -> Lesion:
+def read_lesion(data: bytes, *, view: View = "unknown", taken: str | None = None, max_bytes: int = MAX_BYTES) -> Lesion:
     """Decode one file. Metadata, colour profile, alpha and orientation are gone afterwards."""
     if not data:
         raise ImageError("The file is empty: choose the photograph again.")

@@ -7,7 +7,6 @@ with the image that every model sees (the one nearest to the training data), and
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Callable, Sequence
 from typing import Literal
 from uuid import uuid4
@@ -20,6 +19,7 @@ from dermiq.review.images import prepared
 from dermiq.review.pictures import polygon
 from dermiq.review.store import Store
 from dermiq.review.types import VISITOR, Box, ImageRef, NewPair, ReviewAnswer, ReviewCase, pair_id
+from dermiq.shipped import read_json
 from dermiq.types import Evidence, SpecialistReading
 from dermiq.ui.markup import error_line, fill, join
 from dermiq.ui.review.verdicts import MAX_TEXT
@@ -188,7 +188,7 @@ def _box(reading: SpecialistReading) -> Box:
     """What the models saw of the image."""
     from dermiq.specialist.reader import WEIGHTS, Calibration, window_box  # torch, which the page does not wait for
 
-    calibration = Calibration(**json.loads((WEIGHTS / "calibration.json").read_text(encoding="utf-8")))
+    calibration = Calibration(**read_json(WEIGHTS / "calibration.json"))
     top, left, bottom, right = window_box(
         reading.outline, extents=calibration.window, smallest=calibration.smallest_window
     )

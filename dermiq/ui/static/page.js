@@ -195,7 +195,7 @@ window.dermiq = window.dermiq || (() => {
     let input = document.getElementById(id);
     if (!input) {
       input = document.createElement("input");
-      Object.assign(input, { type: "file", id, multiple: !capture, accept: "image/*,.heic,.heif,.tif,.tiff", hidden: true });
+      Object.assign(input, { type: "file", id, multiple: !capture, accept: "image/*,.heic,.heif,.hif,.jfif,.tif,.tiff,.bmp", hidden: true });
       input.setAttribute("aria-label", "Image files");
       if (capture) input.setAttribute("capture", "environment");
       input.addEventListener("change", () => {

@@ -21,11 +21,10 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
-import numpy as np
 from markupsafe import Markup
-from PIL import Image
 
-from dermiq.errors import DataError, DermIQError, InputError
+from dermiq.decoder.pool import decode
+from dermiq.errors import DataError, DermIQError, ImageError, InputError
 from dermiq.judge import statements
 from dermiq.knowledge import Graph, check_claims
 from dermiq.settings import Settings
@@ -568,9 +567,8 @@ def sign_in(refused: str) -> Markup:
 @lru_cache(maxsize=32)
 def _thumbnail(path: str) -> Markup | None:
     try:
-        with Image.open(path) as image:
-            pixels = np.asarray(image.convert("RGB"))
-    except OSError:  # the data lies elsewhere now
+        pixels = decode(Path(path).read_bytes())  # of an upload, perhaps
+    except (OSError, ImageError):  # the data lies elsewhere now
         return None
     return fill('<img src="{url}" alt="The image that was asked about" width="160">', url=data_url(pixels, longest=320))
 
