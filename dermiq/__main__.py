@@ -11,6 +11,12 @@ os.environ.setdefault("GOMP_SPINCOUNT", "0")
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dermiq.knowledge import Graph
+    from dermiq.review.types import NewPair, Proxy
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     subparsers = parser.add_subparsers(dest="command", required=True)
     assess_cli.add_parser(subparsers)
     knowledge_cli.add_parsers(subparsers)
-    review_cli.add_parser(subparsers)
+    review_cli.add_parser(subparsers, judged)
     options = parser.parse_args(arguments)
     try:
         return int(options.run(options) or 0)
@@ -34,6 +40,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # who reads has seen enough, as `head` has
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains at its end
         return 0
+
+
+def judged(pair: NewPair) -> Proxy:
+    """The graph's verdict on a pair of the review; what it needs is loaded for the first one."""
+    from train.verdicts import judge_by
+
+    return judge_by(_graph)(pair)
+
+
+@cache
+def _graph() -> Graph:
+    from dermiq.knowledge import Graph
+    from dermiq.settings import Settings
+
+    return Graph.load(Settings.load([]).kg)
 
 
 if __name__ == "__main__":

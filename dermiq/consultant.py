@@ -6,7 +6,6 @@ for event in consultant.assess(case, stop=threading.Event(), session_id="..."): 
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 from collections import OrderedDict
@@ -19,12 +18,14 @@ import torch
 
 from dermiq import memory
 from dermiq.assess import Readers, Thread, assess, blanked, open_thread, vlm_differential
+from dermiq.decoder.pool import prepare
 from dermiq.errors import DermIQError, InputError, ModelError
 from dermiq.judge import percent
 from dermiq.knowledge import Graph, warm
 from dermiq.lesion import assess_quality, read_lesion
 from dermiq.line import Line
 from dermiq.settings import Settings
+from dermiq.shipped import read_json
 from dermiq.specialist import Specialist
 from dermiq.types import Case, Event, Lesion, SelfCheck
 from dermiq.vlm.load import VLM, load_vlm
@@ -62,6 +63,7 @@ class LocalConsultant:
 
     def start(self) -> None:
         """Begins to load in the background."""
+        prepare()
         threading.Thread(target=self.load, name="load", daemon=True).start()
 
     def load(self) -> None:
@@ -192,7 +194,7 @@ class LocalConsultant:
 def nano_settings() -> dict[str, Any]:
     """What Nano's training wrote beside its weights; empty where there are none."""
     path = WEIGHTS / "nano" / "config.json"
-    settings: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    settings: dict[str, Any] = read_json(path) if path.is_file() else {}
     return settings
 
 

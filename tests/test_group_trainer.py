@@ -404,7 +404,7 @@ def test_two_processes_equal_one_with_twice_the_accumulation(tmp_path: Path) -> 
         [*launch, "-m", "tests.two_processes", str(tmp_path)], env=quiet, capture_output=True, text=True, timeout=600
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    (one, told), (two, too) = (torch.load(tmp_path / f"trained-{n}.pt") for n in (1, 2))
+    (one, told), (two, too) = (torch.load(tmp_path / f"trained-{n}.pt", weights_only=True) for n in (1, 2))
     assert relative_difference(two, one) <= 1e-5
     for name in ("reward", "advantages/collapse_rate", "grad_norm", "class/mel/reward", "class/nv/reward"):
         expected = [entry.get(name, -1.0) for entry in told[:2]]

@@ -318,6 +318,7 @@ def test_public_face():
     assert set(room.__all__) == {
         "ACCEPTED",
         "FINDING_CODES",
+        "IMAGE_SUFFIXES",
         "MAX_BYTES",
         "MAX_PIXELS",
         "Box",

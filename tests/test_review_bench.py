@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -272,8 +273,12 @@ JUNK: list[dict[str, Any]] = [
     {"do": "download", "value": "none@9"},
     {"do": "train", "value": "?"},
     {"do": "put_run", "value": "../../etc"},
-    {"do": "put_file", "value": "x.exe", "text": "{}"},
-    {"do": "put_file", "value": "x.jsonl", "text": "{}"},
+    {"do": "put_files"},
+    {"do": "put_files", "files": [{"name": "x.exe", "data": "e30="}]},
+    {"do": "put_files", "files": [{"name": "x.jsonl", "data": "e30="}]},
+    {"do": "put_files", "files": [{"name": "x.jsonl", "data": "not base64"}]},
+    {"do": "put_files", "files": [{"name": "x.zip", "data": "UEsDBA=="}]},
+    {"do": "put_files", "files": [{"name": "..", "data": ""}, 3]},
 ]
 
 
@@ -299,7 +304,7 @@ def test_a_failure_may_be_tried_again(store: Store, tmp_path: Path, monkeypatch:
 def test_reviewers_neither_freeze_nor_put_in_nor_take_out(store: Store, tmp_path: Path) -> None:
     browser = Browser(store, tmp_path)
     browser.sign_in()
-    for do in ("freeze", "download", "train", "put_run", "put_file"):
+    for do in ("freeze", "download", "train", "put_run", "put_files"):
         assert "administrators" in browser.say(do, value="x", text="x")["error"]
     assert "administrator" in browser.say("work", mode="split")["error"]
     sets = browser.say("sets")["parts"]["view"]
@@ -319,6 +324,10 @@ def test_a_set_is_frozen_downloaded_and_named_for_training(store: Store, tmp_pat
     assert browser.say("download", value="mine@1")["download"]["name"] == "mine-1.zip"
 
 
+def sent(name: str, content: bytes) -> dict[str, str]:
+    return {"name": name, "data": base64.b64encode(content).decode()}
+
+
 def test_pairs_come_from_a_file_or_a_run(store: Store, tmp_path: Path) -> None:
     line = '{"prompt": "What is it?", "chosen": "A nevus.", "rejected": "A cat."}\n'
     (tmp_path / "runs" / "dpo").mkdir(parents=True)
@@ -326,7 +335,7 @@ def test_pairs_come_from_a_file_or_a_run(store: Store, tmp_path: Path) -> None:
     browser = Browser(store, tmp_path / "runs")
     browser.sign_in("lead", admin=True)
     assert 'data-value="dpo"' in browser.say("sets")["parts"]["view"]
-    told = browser.say("put_file", value="mine.JSONL", text=line)["told"]
+    told = browser.say("put_files", files=[sent("mine.JSONL", line.encode())])["told"]
     assert told == "1 pairs about 1 cases are in the queue now."
     assert "1 were there already" in browser.say("put_run", value="dpo")["told"]
     assert len(list(store.pairs())) == 4

@@ -55,9 +55,9 @@ def test_from_a_file_to_an_exported_set(run: Run, tmp_path: Path) -> None:
     assert out.startswith("mine@1: 4 pairs, digest ")
     assert "python -m train.dpo --preferences mine@1" in out
     found = json.loads(run("status", "--json")[1])
-    assert (found["votes"], found["pairs"], found["disagreements"]) == (12, 6, 0)
+    assert (found["votes"], found["skips"], found["pairs"], found["disagreements"]) == (8, 4, 6, 0)
     assert [(made["set"], made["pairs"], made["by"]) for made in found["sets"]] == [("mine@1", 4, "ana")]
-    assert found["reviewers"]["cem"]["done"] == 6
+    assert (found["reviewers"]["cem"]["done"], found["reviewers"]["cem"]["skipped"]) == (4, 2)
     assert run("export", "mine", "--out", tmp_path / "out")[0] == 0
     assert len((tmp_path / "out" / "pairs.jsonl").read_text().splitlines()) == 4
     store = Store.open(tmp_path / "review")

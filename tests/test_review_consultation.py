@@ -10,10 +10,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dermiq.errors import InputError
+from dermiq.review.columns import Votes
+from dermiq.review.quality import report_of
+from dermiq.review.queue import priority
+from dermiq.review.sets import freeze, lines, present
 from dermiq.review.store import Store
+from dermiq.review.types import Proxy, SetRule
 from dermiq.settings import Settings
 from dermiq.types import PatientContext
 from dermiq.ui.consult import ConsultRoom
+from dermiq.ui.review import quality_page
 from dermiq.ui.review.access import Access
 from dermiq.ui.review.contribute import Contributions
 from dermiq.ui.review.desk import Desk
@@ -146,3 +153,110 @@ def test_nothing_is_offered_where_the_review_is_closed(store: Store, tmp_path: P
         room.contributions = desk.contributions
         assert ("Correct this answer" in room.chat(visit)) == offered
     assert "Correct this answer" not in ConsultRoom(FakeConsultant()).chat(visit)
+
+
+# --- what was given counts, and can be taken back ---------------------------------------
+
+
+def given(store: Store, room: ConsultRoom, visit: Visit, kind: str, text: str = "Other.") -> str:
+    """Keeps an opinion on the last answer; what the page then says."""
+    key = visit.exchanges[-1].key
+    room.opinion(visit, key, kind)
+    return str(room.keep(visit, key, agreed=True, text=text).chat)
+
+
+def images_of(store: Store) -> list[Path]:
+    return [path for path in store._images.folder.rglob("*") if path.is_file()] if store._images.folder.exists() else []
+
+
+def test_an_opinion_counts_in_the_quality_until_it_is_taken_back(store: Store) -> None:
+    room, visit = consulted(store)
+    assert "Take back" in given(store, room, visit, "good")
+    report = report_of(Votes.of(store.columns()), store.opinions())
+    assert (report.good.value, report.good.n, [one.good.n for one in report.models]) == (1.0, 1, [1])
+    assert "1 opinions on single answers" in quality_page.page(report)
+    assert store.counts().opinions == 1
+    said = str(room.take_back(visit, visit.exchanges[-1].key).chat)
+    assert "Taken back." in said
+    assert "Correct this answer" in said, "another opinion can be given"
+    assert store.opinions() == store.thumbs() == []
+    assert store.counts().opinions == 0
+    assert not images_of(store), "the image was deleted"
+    assert [change.what for change in store.log()][-2:] == ["thumb undone", "image withdrawn"]
+
+
+def test_after_taking_back_the_same_can_be_given_again(store: Store) -> None:
+    room, visit = consulted(store)
+    given(store, room, visit, "good")
+    room.take_back(visit, "1")
+    room.take_back(visit, "1")
+    assert "as a poor answer" in given(store, room, visit, "poor")
+    assert [thumb.up for thumb in store.thumbs()] == [False]
+    assert len(images_of(store)) == 1
+
+
+def test_a_next_draft_makes_a_pair_of_both_which_goes_with_either(store: Store) -> None:
+    consultant = FakeConsultant(pace=0)
+    room, visit = consulted(store)
+    given(store, room, visit, "poor")
+    room.consultant = consultant
+    list(room.retry(visit))
+    visit.exchanges[-1].text = "Another draft."
+    assert "Take back what was kept of the draft before" in room.chat(visit)
+    assert "it is a pair there now" in given(store, room, visit, "good")
+    (view,) = store.pairs()
+    assert view.pair.source == "consultation"
+    store.add_reviewer("ana", by="test")
+    plain, leaning = priority(0.5, 1.0), view.pair.priority
+    assert leaning < plain, "both opinions lean to the second draft, so a vote tells less"
+    shown = store.next("ana")
+    assert shown is not None
+    first = visit.exchanges[-1].drafts[0].key
+    room.take_back(visit, first)
+    assert store.pair(view.pair.id).pair.withdrawn
+    assert store.next("ana") is None
+    with pytest.raises(InputError, match="took it back"):
+        store.vote(shown[0].id, "a", reviewer="ana", key="k")
+    store.rebuild()
+    assert store.pair(view.pair.id).pair.withdrawn
+    assert len(images_of(store)) == 1, "the second opinion still stands on it"
+    room.take_back(visit, visit.exchanges[-1].key)
+    assert not images_of(store)
+
+
+def test_a_correction_can_be_taken_back_and_given_again(store: Store) -> None:
+    room, visit = consulted(store)
+    given(store, room, visit, "correct", "It is a nevus.")
+    store.add_reviewer("ana", by="test")
+    freeze(store, "before", SetRule(), by="ana")
+    assert len(list(present(store, lines(store, "before@1")))) == 1
+    room.take_back(visit, "1")
+    assert list(present(store, lines(store, "before@1"))) == [], "a frozen set is not trained with it any more"
+    assert store.next("ana") is None
+    assert store.edits() == []
+    assert not images_of(store)
+    with pytest.raises(InputError, match="took it back"):
+        freeze(store, "mine", SetRule(proxy_only=True), by="ana")
+    given(store, room, visit, "correct", "It is a nevus.")
+    assert store.next("ana") is not None
+    assert len(images_of(store)) == 1
+
+
+def test_what_was_taken_back_goes_also_where_the_process_died_before(store: Store, tmp_path: Path) -> None:
+    room, visit = consulted(store)
+    given(store, room, visit, "good")
+    (image,) = images_of(store)
+    kept = image.read_bytes()
+    room.take_back(visit, "1")
+    image.write_bytes(kept)  # as if it had not come to that
+    Store.open(tmp_path / "review").close()
+    assert not image.exists()
+
+
+def test_a_correction_is_judged_by_the_graph_like_any_pair(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "judged", judge=lambda pair: Proxy("first", 0.2, "accuracy"))
+    room, visit = consulted(store)
+    given(store, room, visit, "correct", "It is a nevus.")
+    (view,) = store.pairs()
+    assert view.pair.proxy
+    store.close()

@@ -15,11 +15,12 @@ from markupsafe import Markup
 
 from dermiq.knowledge.measured import from_words, judge
 from dermiq.lesion import measure_findings
+from dermiq.review import prompted
 from dermiq.review.columns import Votes
 from dermiq.review.quality import report_of
 from dermiq.review.store import Store
 from dermiq.review.types import FrozenSet, ReviewCase, SetRule
-from dermiq.ui.review import prompted, quality_page, sets_page, shell
+from dermiq.ui.review import quality_page, sets_page, shell
 from dermiq.ui.review.access import Access
 from dermiq.ui.review.differences import marked_apart
 from dermiq.ui.review.picture import PURGED

@@ -25,6 +25,8 @@ from dermiq.review.queue import QueueSettings
 from dermiq.review.store import Store
 from dermiq.review.types import Draft, ReviewAnswer, ReviewCase, SetRule
 from dermiq.settings import Settings
+from tests.hostile_images import encoded, scans
+from tests.hostile_images import picture as drawn
 from tests.review_cases import Clock, all_votes, emptied, filled, new_case, new_pair, picture, vote
 
 Make = Callable[..., Store]
@@ -193,6 +195,13 @@ def test_notes_in_an_image_are_not_kept(store: Store) -> None:
     assert prepared(plain)[1] == plain, "a file without notes is kept as it is"
     with pytest.raises(ImageError):
         prepared(b"no image")
+
+
+def test_only_what_has_passed_the_decoders_budget_is_opened(store: Store) -> None:
+    with pytest.raises(ImageError, match="scans"):
+        prepared(scans(300, (200, 150)))
+    image, _ = prepared(encoded(drawn(3000, 2000)))
+    assert max(image.width, image.height) == 2048, "as large as a consultation reads"
 
 
 # --- reviewers --------------------------------------------------------------------------
@@ -426,7 +435,7 @@ def test_progress_counts_what_is_done_and_left(make: Make) -> None:
     store.undo("ana")
     vote(store, "ana", "skip", seconds=30)
     done = store.progress("ana")
-    assert (done.done, done.left, done.total, done.today) == (4, 1, 5, 1)
+    assert (done.done, done.skipped, done.left, done.total, done.today) == (3, 1, 1, 4, 0)
     assert done.seconds_each == 25
     assert done.minutes_left == pytest.approx(25 / 60)
     assert store.progress("ben").left == 5
@@ -570,9 +579,17 @@ def _with_a_row_everywhere(store: Store) -> None:
     store.undo("ana")
     store.undo_edit("ana", store.edit(made.pair_id, view.first.id, "Better.", reviewer="ana", key="k").id)
     store.save_draft("ana", made.pair_id, Draft(comment="hm"))
-    store.thumb(view.first.id, up=True, who="ana")
+    store.take_back(store.thumb(view.first.id, up=True, who="ana").id, by="ana")
+    _a_thumb_with_its_image_taken_back(store)
     store.purge_image(view.case.images[0].sha256, by="test", why="asked")
     store.add_set("one", SetRule(), [{"pair": made.pair_id}], digest="d", card="c", by="test")
+
+
+def _a_thumb_with_its_image_taken_back(store: Store) -> None:
+    given = with_image(picture("pink"))
+    store.add_case(given.case, given.images, by="vis")
+    store.add_answers([given.first], by="vis")
+    store.take_back(store.thumb(given.first.id, up=True, who="vis").id, by="vis")
 
 
 def test_what_is_derived_can_be_built_anew(make: Make) -> None:

@@ -209,7 +209,7 @@ def test_uploaded_images_are_named_in_the_form(room: TrainingRoom, root: Path, t
         config: Any = desk.form.config()
         ours = config if stage == "grpo" else config.sft
         assert [Path(source).name for source in ours.data] == ["table.csv"]
-        assert "no zip" in room.take(desk, b"x")["form"]
+        assert "no zip" in room.take(desk, b"x")["own"]
         act(room, desk, "forget")
     assert "Uploaded" not in desk.shown["form"]
 

@@ -184,3 +184,10 @@ def test_a_failed_download_stays_a_download_error(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(load, "ensure_base", fail)
     with pytest.raises(DownloadError):
         load_vlm("nano")
+
+
+@pytest.mark.parametrize("text", [b"{", b"[]", b"\xff{}", b""])
+def test_a_damaged_adapter_is_a_sentence(tmp_path: Path, text: bytes) -> None:
+    (tmp_path / "adapter_config.json").write_bytes(text)
+    with pytest.raises(ModelError):
+        load_vlm(str(tmp_path))

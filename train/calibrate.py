@@ -24,10 +24,11 @@ import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional as F
 
+from dermiq.shipped import seal
 from dermiq.specialist.model import SpecialistNet
 from dermiq.specialist.reader import NEAR, WEIGHTS, Calibration, Familiarity, Specialist, squash
 from dermiq.types import CLASSES
@@ -130,10 +131,11 @@ def calibrate(run: Path, near: Path, out: Path, data: Path, *, train_limit: int 
     specialist = Specialist(net, near_net, Calibration(image_size=IMAGE_SIZE), None, "calibrating")
     val = read_table(data, "ham10000", ["val"])
     labels = torch.tensor([CLASSES.index(c) for c in val["label"]])
-    kept = near / "looks_val.pt"  # the slow part, so that another choice from the same runs is quick
+    kept = near / "looks_val.safetensors"  # the slow part, so that another choice from the same runs is quick
     if not kept.is_file():
-        torch.save(look_at(specialist, list(val["image"])), kept)
-    seen: Looks = torch.load(kept, weights_only=False)
+        looks = look_at(specialist, list(val["image"]))
+        save_file({name: value.contiguous() for name, value in vars(looks).items()}, kept)
+    seen = Looks(**load_file(kept))
     trials: list[tuple[float, Calibration, Tensor]] = []
     for number, (extents, smallest) in enumerate(WINDOWS):
         for weight in WEIGHTS_OF_CROP:
@@ -178,6 +180,7 @@ def calibrate(run: Path, near: Path, out: Path, data: Path, *, train_limit: int 
         "bins": reliability_bins(labels.numpy(), probabilities),
     }
     (out / "reliability_val.json").write_text(json.dumps(reliability, indent=1) + "\n")
+    seal(out)
     print(f"chosen {chosen}; {score:.4f} of what is asked for; ECE {reliability['expected_calibration_error']:.4f}")
     return chosen
 

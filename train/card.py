@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from dermiq.shipped import seal
 from dermiq.types import CLASS_NAMES, CLASSES
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "dermiq" / "weights"
@@ -146,6 +147,8 @@ def main() -> int:
             print(f"{card.parent.name}/README.md does not show the committed figures: run python -m train.card")
         else:
             card.write_text(rendered(card), encoding="utf-8")
+    if not options.check:
+        seal(WEIGHTS)  # the figures in it are new
     return int(bool(stale) and options.check)
 
 

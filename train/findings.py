@@ -21,6 +21,7 @@ from PIL import Image
 from dermiq.errors import DataError
 from dermiq.lesion import FINDING_CODES, FindingsReference, measure_findings
 from dermiq.lesion.reference import BENIGN, REFERENCE_PATH, FindingDistribution
+from dermiq.shipped import seal
 from dermiq.types import CLASSES
 from train.data import data_folder, read_table
 
@@ -153,6 +154,7 @@ def write(reference: FindingsReference, path: Path) -> None:
     path.write_text(
         text.replace('"findings": {', '"findings": {\n').replace("]]}},", "]]}},\n") + "\n", encoding="utf-8"
     )
+    seal(path.parent)
 
 
 if __name__ == "__main__":

@@ -50,7 +50,18 @@ from train.calibrate import STRENGTHS, best_temperature, careful_temperature, dr
 from train.data import data_folder, read_table
 from train.log import append
 from train.metrics import balanced_accuracy, macro_f1
-from train.nano_examples import Example, Teacher, batches, choose_rows, class_weights, mix, pick_views, prepare
+from train.nano_examples import (
+    Example,
+    Teacher,
+    batches,
+    choose_rows,
+    class_weights,
+    mix,
+    pick_views,
+    prepare,
+    read_examples,
+    write_examples,
+)
 from train.texts import reasoning_chat
 
 
@@ -450,9 +461,9 @@ def train(config: Config, *, resume: bool = False) -> None:
     specialist, graph = Specialist.load(), Graph.load()
     teacher = Teacher(specialist)
     table = pd.concat([read_table(folder, name, ["train"]) for name in ("ham10000", "pad_ufes_20")])
-    cache = out / "examples.pt"
-    if cache.is_file():
-        examples, held_out = torch.load(cache, weights_only=False)
+    kept, kept_out = out / "examples.safetensors", out / "held_out.safetensors"
+    if kept.is_file() and kept_out.is_file():
+        examples, held_out = read_examples(kept), read_examples(kept_out)
     else:
         examples = prepare(
             choose_rows(table, config.images, config.seed),
@@ -463,7 +474,8 @@ def train(config: Config, *, resume: bool = False) -> None:
         )
         val = read_table(folder, "ham10000", ["val"]).sample(config.val_images, random_state=0)
         held_out = prepare(val, specialist, views=1, seed=2)
-        torch.save((examples, held_out), cache)
+        write_examples(examples, kept)
+        write_examples(held_out, kept_out)
     size = specialist.calibration.image_size
     model, processor = assemble(ensure_base(), tower=None, image_size=size, lora_rank=config.lora_rank)
     tokens = Tokens(processor, (size // 32) ** 2)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import os
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -30,6 +35,37 @@ class Example:
     context: PatientContext
     findings: tuple[Finding, ...]
     probabilities: dict[str, float]
+
+
+def write_examples(examples: Sequence[Example], path: Path) -> None:
+    """Tensors, and beside them, in the file's head, what is known of each as JSON. Whole or not at all."""
+    known = [
+        {
+            "label": example.label,
+            "context": asdict(example.context),
+            "findings": [asdict(finding) for finding in example.findings],
+            "probabilities": example.probabilities,
+        }
+        for example in examples
+    ]
+    part = path.with_suffix(".part")
+    tensors = {str(number): example.features.contiguous() for number, example in enumerate(examples)}
+    save_file(tensors, part, metadata={"known": json.dumps(known)})
+    os.replace(part, path)
+
+
+def read_examples(path: Path) -> list[Example]:
+    with safe_open(path, framework="pt") as held:
+        return [
+            Example(
+                features=held.get_tensor(str(number)),
+                label=known["label"],
+                context=PatientContext(**{**known["context"], "symptoms": tuple(known["context"]["symptoms"])}),
+                findings=tuple(Finding(**finding) for finding in known["findings"]),
+                probabilities=known["probabilities"],
+            )
+            for number, known in enumerate(json.loads(held.metadata()["known"]))
+        ]
 
 
 @torch.inference_mode()

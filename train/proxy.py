@@ -331,6 +331,26 @@ def choose_pairs(answers: Sequence[Scored], settings: ProxySettings) -> Choice:
     return Choice(tuple(pairs), dict(dropped))
 
 
+def verdict(one: Scored, other: Scored, settings: ProxySettings) -> tuple[Pair | None, str]:
+    """What the graph says of two answers that it did not choose itself: the pair, or why it prefers neither.
+
+    Less is asked than of a pair to learn from: how long the answers are, and whether they are whole, is for whoever
+    reads them to judge.
+    """
+    weights = settings.weights.as_mapping()
+    margin = margin_of(one, other, weights)
+    if margin is None:
+        return None, "nothing could be judged in both"
+    better, worse = (one, other) if margin >= 0 else (other, one)
+    if abs(margin) < settings.min_margin:
+        return None, "too close"
+    if (better.parts.get("correctness") or 0.0) < 1.0 and better.parts.get("correctness") is not None:
+        return None, "the better one is not right"
+    if any(_is_worse(better, worse, part) for part in GUARDED):
+        return None, "each is better at some fact"
+    return _pair(better, worse, weights), ""
+
+
 def margin_of(one: Scored, other: Scored, weights: Mapping[str, float]) -> float | None:
     """Positive where `one` is better; None where no part of any weight could be judged in both."""
     shares = _shares(one, other, weights)

@@ -25,6 +25,7 @@ from dermiq.errors import DermIQError
 from dermiq.knowledge import Graph, embed, rank, score
 from dermiq.knowledge.retrieve import Candidates, candidates, look_up, shelf_of, spread, statement
 from dermiq.knowledge.schema import RELATIONS, read_rows
+from dermiq.shipped import seal
 
 TUNING = score.SETS / "questions_tuning.tsv"
 ASIDE = "aside"
@@ -96,6 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 options.out.mkdir(parents=True, exist_ok=True)
                 fitted.save(options.out / "taught.npz", scale)
         (options.out / "ranker.json").write_text(json.dumps(held, indent=1) + "\n", encoding="utf-8")
+        seal(options.out)
     except DermIQError as error:
         print(error, file=sys.stderr)
         return 2

@@ -19,6 +19,7 @@ from dermiq.knowledge.schema import (
     read_tables,
 )
 from dermiq.knowledge.text import words
+from dermiq.shipped import checked
 from dermiq.types import CLASSES, Diagnosis, Fact, Source
 
 FOLDER = Path(__file__).resolve().parents[2] / "kg_data"
@@ -256,5 +257,7 @@ def _stamps(folder: Path) -> tuple[tuple[int, int], ...]:
 
 @lru_cache(maxsize=2)
 def _loaded(folder: Path, licence: str | None, stamps: tuple[tuple[int, int], ...]) -> Graph:
+    for name in ("nodes", "edges", "sources"):
+        checked(folder / f"{name}.tsv")
     tables = read_tables(folder)
     return Graph(tables if licence is None else only_licence(tables, licence))

@@ -7,7 +7,6 @@ neither model nor page. Everything fitted lies in `dermiq/weights/retrieval`, wh
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from dermiq.knowledge.graph import Graph
+from dermiq.shipped import checked, read_json
 from dermiq.types import Fact, PatientContext
 
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights" / "retrieval"
@@ -137,13 +137,13 @@ class Taught:
 
 @lru_cache(maxsize=2)
 def ranker(*, semantic: bool) -> Ranker:
-    held = json.loads((WEIGHTS / "ranker.json").read_text(encoding="utf-8"))["meaning" if semantic else "words"]
+    held = read_json(WEIGHTS / "ranker.json")["meaning" if semantic else "words"]
     return Ranker(np.array([held["features"].get(name, 0.0) for name in FEATURES]), held["relations"])
 
 
 @lru_cache(maxsize=1)
 def taught() -> Taught:
-    with np.load(WEIGHTS / "taught.npz") as held:
+    with np.load(checked(WEIGHTS / "taught.npz"), allow_pickle=False) as held:
         relations = dict(zip(held["names"].tolist(), held["relations"], strict=True))
         return Taught(held["question"], held["fact"], held["basis"], held["pairs"], relations)
 

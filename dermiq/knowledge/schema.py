@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from dermiq.errors import KnowledgeError
+from dermiq.shipped import seal
 from dermiq.types import Source
 
 KINDS = (
@@ -119,9 +120,11 @@ def read_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
         raise KnowledgeError(f"The knowledge file {path.name} is missing from {path.parent}; build it again.")
     lines = [
         (number, line.rstrip("\n"))
-        for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1)
+        for number, line in enumerate(_text(path).split("\n"), start=1)
         if line.strip() and not line.startswith("#")
     ]
+    if not lines:
+        raise KnowledgeError(f"The knowledge file {path.name} is empty: restore it, or build the graph again.")
     header = lines[0][1].split("\t")
     rows = []
     for number, line in lines[1:]:
@@ -131,6 +134,21 @@ def read_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
         cells += [""] * (len(header) - len(cells))
         rows.append((number, dict(zip(header, cells, strict=True))))
     return rows
+
+
+def _text(path: Path) -> str:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise KnowledgeError(f"The knowledge file {path.name} cannot be read: {error.strerror}.") from error
+    try:
+        return data.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        line = 1 + data[: error.start].count(b"\n")
+        raise KnowledgeError(
+            f"{path.name}, line {line} is not UTF-8 text (byte 0x{data[error.start]:02x}): save the file as UTF-8.",
+            detail=repr(error),
+        ) from error
 
 
 def _write(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -168,6 +186,7 @@ def write_tables(tables: Tables, folder: Path) -> None:
         columns = _columns(record)
         rows = [[cell(getattr(item, column)) for column in columns] for item in records]
         _write(folder / f"{name}.tsv", columns, rows)
+    seal(folder)
 
 
 Record = TypeVar("Record")

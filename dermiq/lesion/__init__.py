@@ -3,16 +3,18 @@
 Knows no model, no graph and no page.
 """
 
+from dermiq.decoder import ACCEPTED, IMAGE_SUFFIXES, MAX_BYTES, MAX_PIXELS
 from dermiq.lesion.drawn import drawn_examples
 from dermiq.lesion.findings import FINDING_CODES, measure_findings
 from dermiq.lesion.frame import Box, crop_to_lesion, lesion_box, letterbox
-from dermiq.lesion.intake import ACCEPTED, MAX_BYTES, MAX_PIXELS, read_lesion
+from dermiq.lesion.intake import read_lesion
 from dermiq.lesion.quality import assess_quality
 from dermiq.lesion.reference import FindingsReference, default_reference
 
 __all__ = [
     "ACCEPTED",
     "FINDING_CODES",
+    "IMAGE_SUFFIXES",
     "MAX_BYTES",
     "MAX_PIXELS",
     "Box",

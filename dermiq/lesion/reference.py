@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from dermiq.errors import DataError
+from dermiq.shipped import checked
 
 REFERENCE_PATH = Path(__file__).resolve().parent.parent / "weights" / "specialist" / "findings_reference.json"
 BENIGN: tuple[str, ...] = ("bkl", "df", "nv", "vasc")
@@ -117,8 +118,9 @@ class FindingsReference:
 
     @classmethod
     def load(cls, path: Path = REFERENCE_PATH) -> FindingsReference:
+        """Raises DataError, and ModelError where the shipped file is not as it was shipped."""
         try:
-            return cls.from_json(json.loads(path.read_text(encoding="utf-8")))
+            return cls.from_json(json.loads(checked(path).read_text(encoding="utf-8")))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(
                 f"The findings reference {path.name} is missing or damaged: make it with `python -m train.findings`.",

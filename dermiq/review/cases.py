@@ -15,9 +15,12 @@ from sqlalchemy import Connection, Row, Select, func, insert, literal_column, se
 
 from dermiq.errors import DataError, InputError
 from dermiq.review import queue, schema
+from dermiq.review.gifts import is_withdrawn, return_image
 from dermiq.review.images import ImageFolder
 from dermiq.review.journal import By, append, append_new, plain
-from dermiq.review.records import to_proxy
+from dermiq.review.queue import NOTHING_GIVEN
+from dermiq.review.records import deleted_images, to_proxy
+from dermiq.review.standing import given_of
 from dermiq.review.types import ImageRef, NewPair, Proxy, ReviewAnswer, ReviewCase, Side, pair_id
 
 SIDES = (None, "first", "second")
@@ -131,7 +134,9 @@ def add_offers(connection: Connection, offers: Sequence[Offer], by: By) -> list[
     new = append_new(connection, schema.pairs, rows, by, what="pair")
     if new:
         weights = queue.class_weights(class_counts(connection))
-        connection.execute(insert(schema.tallies), [tally_row(row, weights, []) for row in _facts(connection, new)])
+        given = given_of(connection, new)
+        tallies = [tally_row(row, weights, [], given.get(row.id, NOTHING_GIVEN)) for row in _facts(connection, new)]
+        connection.execute(insert(schema.tallies), tallies)
     return new
 
 
@@ -206,10 +211,12 @@ def _facts(connection: Connection, ids: Iterable[str]) -> Sequence[Row[Any]]:
     return connection.execute(fact_query().where(schema.pairs.c.id.in_(ids)).order_by(schema.pairs.c.number)).all()
 
 
-def tally_row(facts: Row[Any], weights: Mapping[str | None, float], showings: Sequence[queue.Shown]) -> dict[str, Any]:
+def tally_row(
+    facts: Row[Any], weights: Mapping[str | None, float], showings: Sequence[queue.Shown], given: queue.Given
+) -> dict[str, Any]:
     believed = queue.belief(to_proxy(facts.prefers, facts.margin), facts.likelier)
     weight = weights[facts.diagnosis]
-    tally = queue.tally(facts.overlap, facts.gold, believed, weight, showings)
+    tally = queue.tally(facts.overlap, facts.gold, believed, weight, showings, given)
     return {"pair_id": facts.id, **asdict(tally), "belief": believed, "weight": weight}
 
 
@@ -249,6 +256,7 @@ def keep_image(connection: Connection, folder: ImageFolder, data: bytes, by: By)
     row = {"sha256": image.sha256, "suffix": suffix, "bytes": len(data), "kept_by": by.who, "kept_at": by.at}
     rows = {image.sha256: row}
     append_new(connection, schema.kept_images, rows, by, what="image kept", key="sha256")
+    return_image(connection, image.sha256, by)
     return image
 
 
@@ -284,8 +292,13 @@ def purge_image(connection: Connection, sha256: str, why: str, by: By) -> None:
         append(connection, schema.purged_images, row, by, what="image purged", subject=sha256)
 
 
-def purged_files(connection: Connection) -> list[tuple[str, str]]:
+def is_deleted(connection: Connection, sha256: str) -> bool:
+    """For good, or taken back by who gave it."""
+    return is_purged(connection, sha256) or is_withdrawn(connection, sha256)
+
+
+def deleted_files(connection: Connection) -> list[tuple[str, str]]:
     """Hash and suffix."""
-    kept, purged = schema.kept_images, schema.purged_images
-    query = select(kept.c.sha256, kept.c.suffix).join(purged, purged.c.sha256 == kept.c.sha256)
+    kept, gone = schema.kept_images, deleted_images().subquery()
+    query = select(kept.c.sha256, kept.c.suffix).join(gone, gone.c.sha256 == kept.c.sha256)
     return [(sha256, suffix) for sha256, suffix in connection.execute(query)]

@@ -20,15 +20,16 @@ from dermiq.errors import DataError, InputError
 if TYPE_CHECKING:
     from dermiq.review.agreement import Estimate
     from dermiq.review.quality import Report
-    from dermiq.review.store import Store
+    from dermiq.review.store import Judge, Store
 
 REFUSED_SHOWN = 20
 STEP = 100  # lines of an import between two signs of life
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add the command; it sets `run(args) -> int`."""
+def add_parser(subparsers: Any, judge: Judge | None = None) -> None:
+    """Add the command; it sets `run(args) -> int`. `judge` gives the graph's verdict on pairs that come without one."""
     review = subparsers.add_parser("review", help="pairs for reviewers, how good their votes are, and frozen sets")
+    review.set_defaults(judge=judge)
     review.add_argument("--store", default=None, metavar="PLACE", help="folder or database URL; default: DERMIQ_REVIEW")
     review.add_argument("--by", default="", metavar="NAME", help="who does it, for the log; default: the user's name")
     commands = review.add_subparsers(dest="review_command", required=True)
@@ -63,7 +64,11 @@ def _add_import(commands: Any) -> None:
         _import,
         "pairs from a file of train.preferences, JSONL, JSON, CSV, Parquet, a data set, an export",
     )
-    parser.add_argument("source", metavar="FILE", help="a file, or a data set: a folder, or owner/name of the hub")
+    parser.add_argument(
+        "source",
+        metavar="FILE",
+        help="a file, a zip of one with its images, or a data set: a folder, or owner/name of the hub",
+    )
     parser.add_argument("--gold", action="store_true", help="what it prefers is known to be right: to test reviewers")
     parser.add_argument(
         "--overlap", type=int, default=None, metavar="N", help="reviewers that are wanted for each pair"
@@ -90,7 +95,7 @@ def _with_store(run: Callable[[Store, argparse.Namespace], int]) -> Callable[[ar
 
         args.by = args.by or user_name()
         with _told():
-            store = Store.open(args.store or Settings.load([]))
+            store = Store.open(args.store or Settings.load([]), judge=args.judge)
             try:
                 return run(store, args)
             finally:
@@ -133,14 +138,14 @@ def _told() -> Iterator[None]:
 
 
 def _import(store: Store, args: argparse.Namespace) -> int:
+    from dermiq.review.incoming import import_path
     from dermiq.review.pictures import by_specialist
-    from dermiq.review.sources import import_pairs
 
     def progress(done: int) -> None:
         if done % STEP == 0:
             print(f"{done} lines checked", file=sys.stderr, flush=True)
 
-    found = import_pairs(
+    found = import_path(
         store,
         args.source,
         by=args.by,
@@ -227,7 +232,7 @@ def _status(store: Store, args: argparse.Namespace) -> int:
         "pairs": sources.total(),
         "sources": dict(sources),
         "gold": known,
-        "votes": len(store.columns()),
+        **asdict(store.counts()),
         "disagreements": len(store.disagreements()),
         "reviewers": {person.name: asdict(store.progress(person.name)) for person in store.reviewers()},
         "sets": [
@@ -244,11 +249,12 @@ def _status_text(found: dict[str, Any]) -> str:
     lines = [
         f"{found['pairs']} pairs ({sources}; {found['gold']} with a known answer) of {found['cases']} cases with "
         f"{found['images']} images, {found['purged']} deleted.",
-        f"{found['votes']} votes, {found['disagreements']} disagreements to adjudicate.",
+        f"{found['votes']} votes, {found['skips']} skips, {found['decisions']} decisions of an admin, "
+        f"{found['opinions']} opinions of visitors; {found['disagreements']} disagreements to adjudicate.",
     ]
     for name, progress in found["reviewers"].items():
         left = f", about {progress['minutes_left']:.0f} min left" if progress["minutes_left"] else ""
-        lines.append(f"  {name}: {progress['done']} of {progress['total']}{left}")
+        lines.append(f"  {name}: {progress['done']} of {progress['total']}, {progress['skipped']} skipped{left}")
     lines += [
         f"  {made['set']}: {made['pairs']} pairs, {made['at']:%Y-%m-%d} by {made['by']}" for made in found["sets"]
     ]
@@ -259,7 +265,7 @@ def _quality(store: Store, args: argparse.Namespace) -> int:
     from dermiq.review.columns import Votes
     from dermiq.review.quality import report_of
 
-    report = report_of(Votes.of(store.columns()))
+    report = report_of(Votes.of(store.columns()), store.opinions())
     if args.figures:
         _write_figures(report, args.figures)
     print(_json(asdict(report)) if args.json else _quality_text(report))
@@ -290,12 +296,14 @@ def _quality_text(report: Report) -> str:
         f"Known answers found: {_shown(report.gold)}. Times far from the others': "
         f"{sum(one.outlying for one in report.reviewers)}; below {TOO_FAST_S:g} s: "
         f"{sum(one.too_fast for one in report.reviewers)}.",
+        f"Visitors of the consultation: {_shown(report.good)} of their opinions on single answers are good.",
         _row("reviewer", ("votes", "s each", "hasty"), ("with the graph", "left", "repeats the same", "known")),
     ]
     for one in report.reviewers:
         each = "-" if one.seconds is None else f"{one.seconds:.0f}"
         shares = (one.graph.agreement, one.left, one.repeats.same, one.gold)
         lines.append(_row(one.name, (one.votes, each, one.too_fast), map(_shown, shares)))
+    lines += [f"answers of {one.name or 'a model not known'}: good {_shown(one.good)}" for one in report.models]
     lines += [f"{one.one} and {one.other}: kappa {_shown(one.kappa)}" for one in report.between]
     lines += [
         f"{one.name or 'no diagnosis'}: {one.pairs} pairs, alpha {_shown(one.alpha)}, with the graph "

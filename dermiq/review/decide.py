@@ -44,6 +44,8 @@ class Decision:
 
 def decide(view: PairView, said: Said, rule: SetRule) -> Decision | str:
     """The decision, or why there is none, in a few words that a data card can count."""
+    if view.pair.withdrawn:
+        return "whoever gave it took it back"
     if view.purged:
         return "an image was deleted"
     if rule.exclude_gold and view.pair.gold is not None:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from dermiq.decoder import MAX_SIDE
+from dermiq.decoder.pool import decode
 from dermiq.errors import DataError, ImageError
 from dermiq.review.types import ImageRef
 
@@ -30,13 +32,13 @@ HARMLESS = frozenset(
 def prepared(data: bytes) -> tuple[ImageRef, bytes]:
     """The file as it is where it holds nothing but the picture, else a PNG of the same pixels. ImageError: unreadable.
 
-    Larger pictures than `dermiq.lesion.intake` reads are scaled down as it does.
+    A picture larger than a consultation reads is scaled down as there. Decoded first in a process of its own: only what
+    has passed there is opened here.
     """
-    from dermiq.lesion import read_lesion  # half a second, and rarely needed
-
+    pixels = decode(data)
     if _suffix(data) is None:
         buffer = io.BytesIO()
-        Image.fromarray(read_lesion(data).pixels).save(buffer, format="PNG")
+        Image.fromarray(pixels).save(buffer, format="PNG")
         data = buffer.getvalue()
     return reference(data), data
 
@@ -50,12 +52,14 @@ def reference(data: bytes) -> ImageRef:
 
 
 def _suffix(data: bytes) -> str | None:
-    """None where the file cannot be kept as it is."""
+    """None where the file cannot be kept as it is: with notes, in another format, or larger than is read."""
     try:
         with Image.open(io.BytesIO(data), formats=tuple(SUFFIXES)) as image:
+            if max(image.size) > MAX_SIDE:
+                return None
             image.load()
             return None if _notes(image) else SUFFIXES[image.format or ""]
-    except Exception:  # decoders raise nearly anything; `read_lesion` says what is wrong
+    except Exception:  # decoders raise nearly anything; `decode` says what is wrong
         return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import unicodedata
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -67,10 +68,33 @@ class Pictures:
 
 def _named(value: str, named_in: Path, anywhere: bool) -> Path:
     try:
-        return (beside(named_in, value) if anywhere else inside(named_in.parent, value)).resolve()
+        if anywhere:
+            return beside(named_in, value).resolve()
+        return lying(inside(named_in.parent, value), beside=named_in)
     except (InputError, OSError, RuntimeError, ValueError) as error:  # the latter: links in a circle, a NUL
         said = str(error) if isinstance(error, InputError) else f"{value[:80]!r} is no name of a file."
         raise DataError(f"the image cannot be used: {said}", detail=repr(error)) from error
+
+
+def lying(path: Path, *, beside: Path) -> Path:
+    """The file itself; else the only one there whose name differs in case or composition alone, as file systems of
+    other computers have it; else one of this name beside the file that names it, where files were sent one by one.
+    """
+    for wanted in (path, beside.parent / path.name):
+        if wanted.is_file():
+            return wanted
+        alike = [one for one in _siblings(wanted) if _key(one.name) == _key(wanted.name)]
+        if len(alike) == 1:
+            return alike[0]
+    return path
+
+
+def _siblings(path: Path) -> list[Path]:
+    return list(path.parent.iterdir()) if path.parent.is_dir() else []
+
+
+def _key(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _read(path: Path, value: str) -> bytes:

@@ -1,6 +1,6 @@
 """How good the judgements are: reviewers against each other, themselves and the graph; haste; a preference for a side.
 
-    report = report_of(Votes.of(store.columns()))
+    report = report_of(Votes.of(store.columns()), store.opinions())
 
 Agreement, also with the graph, is judged by each reviewer's first look at pairs without a known answer; pairs shown
 again, swapped, tell of consistency and of a preference for a side; pairs with a known answer tell of care. A skip is no
@@ -9,7 +9,8 @@ judgement. Pure functions on columns: knows neither store nor page.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -29,7 +30,7 @@ from dermiq.review.agreement import (
     wilson,
 )
 from dermiq.review.columns import NONE, SIDES, VALUES, Votes
-from dermiq.review.types import RUBRIC
+from dermiq.review.types import RUBRIC, Opinion
 
 TOO_FAST_S = 2.0  # nobody reads two answers in it
 OUTLYING = 3.5  # robust z of the logarithm of seconds
@@ -122,8 +123,16 @@ class Outlier:
 
 
 @dataclass(frozen=True)
+class OfModel:
+    """What visitors of the consultation said of one model's answers, each by itself."""
+
+    name: str  # empty where it is not known
+    good: Estimate  # share; n: opinions
+
+
+@dataclass(frozen=True)
 class Report:
-    votes: int  # all judgements, without skips
+    votes: int  # as `dermiq.review.types.Counts` has them
     skips: int
     pairs: int  # that have a judgement
     same: Estimate  # share of pairs judged by two or more on which all say the same
@@ -139,9 +148,11 @@ class Report:
     classes: tuple[OfClass, ...]
     rubric: tuple[OfCriterion, ...]
     outliers: tuple[Outlier, ...]  # the most outlying first
+    good: Estimate  # share of visitors' opinions on single answers; n: opinions
+    models: tuple[OfModel, ...]  # the most judged first
 
 
-def report_of(votes: Votes) -> Report:
+def report_of(votes: Votes, opinions: Sequence[Opinion] = ()) -> Report:
     """Everything; at 250,000 votes within seconds."""
     judged = votes.where(votes.choice != NONE)
     looks = judged.where(judged.is_look)
@@ -165,7 +176,22 @@ def report_of(votes: Votes) -> Report:
         classes=tuple(_classes(votes, looks, counts)),
         rubric=tuple(_rubric(looks, name) for name in RUBRIC),
         outliers=_outliers(judged, z),
+        good=_good(opinions),
+        models=tuple(_models(opinions)),
     )
+
+
+# --- opinions ---------------------------------------------------------------------------
+
+
+def _good(opinions: Sequence[Opinion]) -> Estimate:
+    return share(sum(opinion.up for opinion in opinions), len(opinions))
+
+
+def _models(opinions: Sequence[Opinion]) -> Iterator[OfModel]:
+    times = Counter(opinion.model for opinion in opinions)
+    for name, _ in times.most_common():
+        yield OfModel(name, _good([opinion for opinion in opinions if opinion.model == name]))
 
 
 # --- agreement --------------------------------------------------------------------------

@@ -26,6 +26,11 @@ PRIOR_VOTES = 2.0
 WEIGHT_RANGE = (0.5, 2.0)
 """The least and the greatest weight of a class."""
 UNDECIDED = (None, "skip")
+OPINION_VOTES = 0.5
+"""As many votes as an opinion on one answer weighs, which compared it with nothing."""
+
+Stage = Literal["waiting", "held", "done", "gold", "withdrawn"]
+"""held: enough reviewers have it before them, or had; withdrawn: who gave it took it back."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +103,7 @@ def class_weights(counts: Mapping[str | None, int]) -> dict[str | None, float]:
     }
 
 
-def priority(believed: float, weight: float, *, for_first: int = 0, for_second: int = 0, ties: int = 0) -> float:
+def priority(believed: float, weight: float, *, for_first: float = 0, for_second: float = 0, ties: float = 0) -> float:
     """What one more vote is expected to tell, in bits, times the weight of the pair's class.
 
     The entropy of that vote, where the chance of "first" is the belief before any vote, worth `PRIOR_VOTES` votes,
@@ -125,10 +130,22 @@ class Shown:
 
 
 @dataclass(frozen=True)
+class Given:
+    """What visitors of the consultation said of a pair's answers, each by itself."""
+
+    for_first: int = 0  # opinions: the first one is good, or the second one poor
+    for_second: int = 0
+    withdrawn: bool = False  # what the pair stood on was taken back
+
+
+NOTHING_GIVEN = Given()
+
+
+@dataclass(frozen=True)
 class Tally:
     """Where a pair stands. Repeats count nowhere; a reviewer who skipped is not counted among those who are wanted."""
 
-    stage: Literal["waiting", "held", "done", "gold"]  # held: enough reviewers have it before them, or had
+    stage: Stage
     begun: bool
     priority: float
     seen_by: str
@@ -142,24 +159,38 @@ class Tally:
     disputed: bool  # first against second, or a tie against either; neither decided nor gold
 
 
-def tally(overlap: int, gold: Side | None, believed: float, weight: float, showings: Sequence[Shown]) -> Tally:
+def tally(
+    overlap: int,
+    gold: Side | None,
+    believed: float,
+    weight: float,
+    showings: Sequence[Shown],
+    given: Given = NOTHING_GIVEN,
+) -> Tally:
     reviews = [shown for shown in showings if shown.purpose in ("first", "gold")]
     chosen = [shown.choice for shown in reviews]
     counts = {choice: chosen.count(choice) for choice in ("first", "second", "tie", "both_bad", "skip")}
     decided = [shown.choice for shown in showings if shown.purpose == "adjudication" and shown.choice not in UNDECIDED]
     taken = len(reviews) - counts["skip"]
     opinions = {"for_first": counts["first"], "for_second": counts["second"], "ties": counts["tie"]}
+    stage = _stage(gold, overlap, taken=taken, voted=taken - chosen.count(None))
     return Tally(
-        stage=_stage(gold, overlap, taken=taken, voted=taken - chosen.count(None)),
+        stage="withdrawn" if given.withdrawn else stage,
         begun=bool(taken),
-        priority=priority(believed, weight, **opinions),
+        priority=priority(
+            believed,
+            weight,
+            for_first=counts["first"] + OPINION_VOTES * given.for_first,
+            for_second=counts["second"] + OPINION_VOTES * given.for_second,
+            ties=counts["tie"],
+        ),
         seen_by=seen_by(shown.reviewer for shown in showings),
         shown_at=max((shown.at for shown in showings), default=None),
         **opinions,
         both_bad=counts["both_bad"],
         skips=counts["skip"],
         decided=decided[-1] if decided else None,
-        disputed=gold is None and not decided and sum(map(bool, opinions.values())) > 1,
+        disputed=gold is None and not decided and not given.withdrawn and sum(map(bool, opinions.values())) > 1,
     )
 
 
@@ -172,7 +203,7 @@ def among(reviewer: int) -> str:
     return f",{reviewer},"
 
 
-def _stage(gold: Side | None, overlap: int, *, taken: int, voted: int) -> Literal["waiting", "held", "done", "gold"]:
+def _stage(gold: Side | None, overlap: int, *, taken: int, voted: int) -> Stage:
     if gold is not None:
         return "gold"
     if taken < overlap:

@@ -5,20 +5,29 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import Connection, Select, delete, func, insert, select
 
 from dermiq.review import queue, schema
 from dermiq.review.cases import class_counts, fact_query, tally_row
 from dermiq.review.journal import reviewer_number
-from dermiq.review.queue import QueueSettings
-from dermiq.review.standing import shown_of
-from dermiq.review.statements import LEFT_LYING, READY, SECONDS, SHOWN_FOR_REVIEW, STILL_OPEN, TODAY
-from dermiq.review.types import Progress
-
-if TYPE_CHECKING:
-    pass
+from dermiq.review.queue import NOTHING_GIVEN, QueueSettings
+from dermiq.review.standing import given_of, shown_of
+from dermiq.review.statements import (
+    DONE,
+    IS_DECISION,
+    IS_SKIP,
+    IS_VOTE,
+    LEFT_LYING,
+    READY,
+    SECONDS,
+    SKIPPED,
+    STILL_OPEN,
+    TODAY,
+    counted,
+)
+from dermiq.review.types import Counts, Progress
 
 BATCH = 1_000
 
@@ -30,14 +39,23 @@ def progress(connection: Connection, settings: QueueSettings, reviewer: str, at:
     number = reviewer_number(connection, reviewer)
     who, seen = {"who": reviewer}, {"seen": f"%{queue.among(number)}%"}
     waiting = _count(connection, STILL_OPEN, who)
-    done = _count(connection, SHOWN_FOR_REVIEW, who) - waiting
+    done, skipped = _count(connection, DONE, who), _count(connection, SKIPPED, who)
     abandoned = _count(connection, LEFT_LYING, {**seen, "before": at - settings.held})
     left = waiting + _count(connection, READY, seen) + abandoned
     seconds = connection.execute(SECONDS, who).scalars().all()
     each = median(seconds) if seconds else None
     midnight = at.replace(hour=0, minute=0, second=0, microsecond=0)
     today = _count(connection, TODAY, {**who, "midnight": midnight})
-    return Progress(done, left, done + left, each, None if each is None else each * left / 60, today)
+    minutes = None if each is None else each * left / 60
+    return Progress(done, skipped, left, done + left, each, minutes, today)
+
+
+def counts(connection: Connection) -> Counts:
+    votes, skips, decisions = (_count(connection, counted(*what), {}) for what in (IS_VOTE, IS_SKIP, IS_DECISION))
+    thumbs, undone = (
+        _count(connection, select(func.count()).select_from(table), {}) for table in (schema.thumbs, schema.thumb_undos)
+    )
+    return Counts(votes, skips, decisions, thumbs - undone)
 
 
 def _count(connection: Connection, query: Select[Any], values: Mapping[str, Any]) -> int:
@@ -68,10 +86,12 @@ def rebuild(connection: Connection) -> None:
         numbers = schema.pairs.c.number
         facts = connection.execute(fact_query().where(numbers > start, numbers <= start + BATCH)).all()
         shown = shown_of(connection, [row.id for row in facts])
+        given = given_of(connection, [row.id for row in facts])
         if facts:
-            connection.execute(
-                insert(schema.tallies), [tally_row(row, weights, shown.get(row.id, [])) for row in facts]
-            )
+            rows = [tally_row(row, weights, shown.get(row.id, []), given.get(row.id, NOTHING_GIVEN)) for row in facts]
+            connection.execute(insert(schema.tallies), rows)
+    gone = select(schema.tallies.c.pair_id).where(schema.tallies.c.stage == "withdrawn")
+    connection.execute(delete(schema.open_showings).where(schema.open_showings.c.pair_id.in_(gone)))
 
 
 def _rebuild_open(connection: Connection) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Column, Row, Select, Table, select
+from sqlalchemy import Column, CompoundSelect, Row, Select, Table, func, select
 
 from dermiq.review import schema
 from dermiq.review.types import (
@@ -40,7 +40,11 @@ def pair_query() -> Select[Any]:
     pairs, cases, tallies = schema.pairs, schema.cases, schema.tallies
     columns = [(pairs, "pair"), (cases, "case"), (_FIRST, "one"), (_SECOND, "two")]
     return (
-        select(*(column for table, prefix in columns for column in _labelled(table, prefix)), tallies.c.priority)
+        select(
+            *(column for table, prefix in columns for column in _labelled(table, prefix)),
+            tallies.c.priority,
+            tallies.c.stage,
+        )
         .join_from(pairs, cases, pairs.c.case_id == cases.c.id)
         .join(_FIRST, pairs.c.first == _FIRST.c.id)
         .join(_SECOND, pairs.c.second == _SECOND.c.id)
@@ -50,12 +54,24 @@ def pair_query() -> Select[Any]:
 
 @cache
 def image_query() -> Select[Any]:
-    shown, purged = schema.case_images, schema.purged_images
+    shown, gone = schema.case_images, deleted_images().subquery()
     return (
-        select(shown, purged.c.sha256.label("purged"))
-        .outerjoin(purged, purged.c.sha256 == shown.c.sha256)
+        select(shown, gone.c.sha256.label("purged"))
+        .outerjoin(gone, gone.c.sha256 == shown.c.sha256)
         .order_by(shown.c.case_id, shown.c.position)
     )
+
+
+def withdrawn_images() -> Select[Any]:
+    """Hashes of images that were taken back by who gave them, and not given again since."""
+    states = schema.image_states
+    newest = select(func.max(states.c.number)).group_by(states.c.sha256)
+    return select(states.c.sha256).where(states.c.number.in_(newest), states.c.state == "withdrawn")
+
+
+def deleted_images() -> CompoundSelect[Any]:
+    """Hashes of images whose bytes are gone, whoever wanted it."""
+    return select(schema.purged_images.c.sha256).union(withdrawn_images())
 
 
 def to_pair_view(row: Row[Any], images: Sequence[Row[Any]]) -> PairView:
@@ -103,6 +119,7 @@ def _pair(row: Row[Any]) -> ReviewPair:
         priority=row.priority,
         added_by=row.pair_added_by,
         added_at=row.pair_added_at,
+        withdrawn=row.stage == "withdrawn",
     )
 
 

@@ -10,17 +10,18 @@ from sqlalchemy import Connection, select
 
 from dermiq.errors import InputError
 from dermiq.review import schema
+from dermiq.review.gifts import refresh_pairs
 from dermiq.review.journal import By, append, new_id, plain, reviewer_number
 from dermiq.review.records import edit_query, to_edit, vote_query
-from dermiq.review.standing import lock_pair
-from dermiq.review.types import Draft, Edit, Thumb
+from dermiq.review.standing import lock_pair, refresh
+from dermiq.review.types import VISITOR, Draft, Edit, Opinion, Thumb
 from dermiq.review.voting import check_rubric
 
 
 def edit(connection: Connection, pair_id: str, answer_id: str, text: str, key: str, by: By) -> Edit:
     """The edit, or the first one with the same key."""
     reviewer_number(connection, by.who)
-    lock_pair(connection, pair_id)
+    pair = lock_pair(connection, pair_id)
     edits = schema.edits
     row = connection.execute(edit_query().where(edits.c.key == key)).one_or_none()
     if row is not None:
@@ -30,6 +31,8 @@ def edit(connection: Connection, pair_id: str, answer_id: str, text: str, key: s
     values = {"key": key, **asdict(made)}
     del values["undone_at"]
     append(connection, edits, values, by, what="edit", subject=made.id)
+    if by.who == VISITOR:
+        refresh(connection, pair)  # it stands on the correction
     return made
 
 
@@ -93,14 +96,34 @@ def _to_draft(body: Mapping[str, Any]) -> Draft:
 
 def thumb(connection: Connection, answer_id: str, up: bool, by: By) -> Thumb:
     answers = schema.answers
-    if connection.execute(select(answers.c.id).where(answers.c.id == answer_id)).scalar() is None:
+    case_id = connection.execute(select(answers.c.case_id).where(answers.c.id == answer_id)).scalar()
+    if case_id is None:
         raise InputError("The answer of this thumb is not in the store: add it first.")
     made = Thumb(new_id(), answer_id, up, by.who, by.at)
-    append(connection, schema.thumbs, asdict(made), by, what="thumb", subject=made.id)
+    values = asdict(made)
+    del values["undone_at"]
+    append(connection, schema.thumbs, values, by, what="thumb", subject=made.id)
+    refresh_pairs(connection, case_id)
     return made
 
 
-def thumbs(connection: Connection) -> list[Thumb]:
-    """In the order in which they came."""
-    query = select(schema.thumbs).order_by(schema.thumbs.c.number)
-    return [Thumb(row.id, row.answer_id, row.up, row.who, row.at) for row in connection.execute(query)]
+def thumbs(connection: Connection, undone: bool) -> list[Thumb]:
+    """In the order in which they came; with `undone`, also those that were taken back."""
+    made, undos = schema.thumbs, schema.thumb_undos
+    query = select(made, undos.c.at.label("undone_at")).outerjoin(undos, undos.c.thumb_id == made.c.id)
+    query = query if undone else query.where(undos.c.thumb_id.is_(None))
+    rows = connection.execute(query.order_by(made.c.number))
+    return [Thumb(row.id, row.answer_id, row.up, row.who, row.at, row.undone_at) for row in rows]
+
+
+def opinions(connection: Connection) -> list[Opinion]:
+    """What stands of visitors' votes on single answers, by the model that wrote them."""
+    made, undos, answers = schema.thumbs, schema.thumb_undos, schema.answers
+    query = (
+        select(answers.c.model, made.c.up)
+        .join_from(made, answers, answers.c.id == made.c.answer_id)
+        .outerjoin(undos, undos.c.thumb_id == made.c.id)
+        .where(undos.c.thumb_id.is_(None))
+        .order_by(made.c.number)
+    )
+    return [Opinion(row.model, row.up) for row in connection.execute(query)]

@@ -32,12 +32,12 @@ from sqlalchemy import (
 
 from dermiq.review.types import RUBRIC
 
-NEWEST = "0002"
+NEWEST = "0003"
 """The revision that this program knows last; see `migrations/versions`."""
 
 CHANGES = (
     "reviewer", "role", "case", "answer", "pair", "image kept", "image purged", "showing", "vote", "undo", "edit",
-    "edit undone", "draft", "thumb", "set",
+    "edit undone", "draft", "thumb", "thumb undone", "image withdrawn", "image returned", "set",
 )  # fmt: skip
 """What the log speaks of."""
 
@@ -157,6 +157,16 @@ purged_images = Table(
     _text("why"),
 )
 
+image_states = Table(  # of images that visitors gave: the newest row says whether it was taken back
+    "image_states",
+    metadata,
+    _number(),
+    _to("sha256", "kept_images.sha256", index=True),
+    _text("state"),
+    _text("who"),
+    _at(),
+)
+
 answers = Table(
     "answers",
     metadata,
@@ -273,8 +283,16 @@ thumbs = Table(
     metadata,
     _number(),
     _text("id", unique=True),
-    _to("answer_id", "answers.id"),
+    _to("answer_id", "answers.id", index=True),
     Column("up", Boolean, nullable=False),
+    _text("who"),
+    _at(),
+)
+
+thumb_undos = Table(
+    "thumb_undos",
+    metadata,
+    Column("thumb_id", Text, ForeignKey("thumbs.id"), primary_key=True),
     _text("who"),
     _at(),
 )
@@ -311,7 +329,7 @@ tallies = Table(
     "tallies",
     metadata,
     Column("pair_id", Text, ForeignKey("pairs.id"), primary_key=True),
-    _text("stage"),  # waiting, held, done or gold; see `dermiq.review.queue.Tally`
+    _text("stage"),  # waiting, held, done, gold or withdrawn; see `dermiq.review.queue.Tally`
     Column("begun", Boolean, nullable=False),  # shown to somebody
     Column("priority", Float, nullable=False),
     _text("seen_by"),  # numbers of reviewers, ",3,17,"

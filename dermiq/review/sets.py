@@ -131,9 +131,9 @@ def lines(store: Store, named: str) -> list[Line]:
 
 
 def present(store: Store, found: Iterable[Line]) -> Iterator[Line]:
-    """Those of the lines whose images were not deleted since."""
-    purged = store.purged()
-    return (line for line in found if not purged & set(line["images"]))
+    """Those of the lines whose images were not deleted since, and whose pair was not taken back."""
+    deleted, withdrawn = store.deleted(), store.withdrawn()
+    return (line for line in found if not deleted & set(line["images"]) and line["pair"] not in withdrawn)
 
 
 # --- export -----------------------------------------------------------------------------

@@ -6,16 +6,16 @@ transaction ends, on SQLite and on PostgreSQL.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Row
 
 from dermiq.errors import DataError
 from dermiq.review import queue
-from dermiq.review.queue import Shown
-from dermiq.review.statements import CLOSE, OPEN, SHOWN, STANDING, TALLY
+from dermiq.review.queue import NOTHING_GIVEN, Given, Shown
+from dermiq.review.statements import CLOSE, CORRECTIONS, OPEN, OPINIONS, SHOWN, STANDING, TALLY
 
 
 def lock_pair(connection: Connection, pair_id: str) -> Any:
@@ -39,10 +39,32 @@ def shown_of(connection: Connection, pairs: Iterable[str]) -> dict[str, list[Sho
     return {pair_id: list(showings.values()) for pair_id, showings in found.items()}
 
 
+def given_of(connection: Connection, pairs: Sequence[str]) -> dict[str, Given]:
+    """What visitors gave of those pairs that are the consultation's, where they gave anything."""
+    opinions: dict[str, list[Row[Any]]] = {}
+    for row in connection.execute(OPINIONS, {"pairs": list(pairs)}):
+        opinions.setdefault(row.pair_id, []).append(row)
+    corrected: dict[str, list[bool]] = {}  # whether each correction was undone
+    for row in connection.execute(CORRECTIONS, {"pairs": list(pairs)}):
+        corrected.setdefault(row.pair_id, []).append(row.undone is not None)
+    return {pair: _given(opinions.get(pair, []), corrected.get(pair, [])) for pair in {*opinions, *corrected}}
+
+
+def _given(opinions: Sequence[Row[Any]], corrections: Sequence[bool]) -> Given:
+    standing = [row for row in opinions if row.undone is None]
+    stands = not all(corrections) or {row.is_first for row in standing} == {True, False}
+    taken_back = any(corrections) or len(standing) < len(opinions)
+    for_first = sum(bool(row.is_first) == bool(row.up) for row in standing)
+    return Given(for_first, len(standing) - for_first, withdrawn=taken_back and not stands)
+
+
 def refresh(connection: Connection, pair: Any) -> None:
     """The tally of a pair that `lock_pair` gave, anew from what was appended."""
     showings = shown_of(connection, [pair.pair_id]).get(pair.pair_id, [])
-    tally = queue.tally(pair.overlap, pair.gold, pair.belief, pair.weight, showings)
+    given = NOTHING_GIVEN
+    if pair.source == "consultation":
+        given = given_of(connection, [pair.pair_id]).get(pair.pair_id, NOTHING_GIVEN)
+    tally = queue.tally(pair.overlap, pair.gold, pair.belief, pair.weight, showings, given)
     connection.execute(TALLY, {"pair": pair.pair_id, **asdict(tally)})
 
 

@@ -23,6 +23,7 @@ from sqlalchemy import (
 
 from dermiq.review import schema
 from dermiq.review.records import image_query, pair_query, vote_query
+from dermiq.review.types import VISITOR
 
 _showings, _open, _tallies, _pairs = schema.showings, schema.open_showings, schema.tallies, schema.pairs
 _votes, _undos, _reviewers = schema.votes, schema.vote_undos, schema.reviewers
@@ -89,8 +90,10 @@ _again = _showings.alias("again")
 REPEATABLE = (
     select(_showings.c.pair_id)
     .join(_votes, _votes.c.showing_id == _showings.c.id)
+    .join(_tallies, _tallies.c.pair_id == _showings.c.pair_id)
     .outerjoin(_undos, _undos.c.vote_id == _votes.c.id)
     .where(
+        _tallies.c.stage != "withdrawn",
         _showings.c.reviewer == _who,
         _showings.c.number < bindparam("older"),
         _showings.c.purpose == "first",
@@ -110,7 +113,10 @@ REPEATABLE = (
 # --- where a pair stands ----------------------------------------------------------------
 
 STANDING = (
-    select(_tallies.c.pair_id, _tallies.c.belief, _tallies.c.weight, _pairs.c.overlap, _pairs.c.gold)
+    select(
+        *(_tallies.c[name] for name in ("pair_id", "belief", "weight", "stage")),
+        *(_pairs.c[name] for name in ("overlap", "gold", "source")),
+    )
     .join(_pairs, _pairs.c.id == _tallies.c.pair_id)
     .where(_tallies.c.pair_id == bindparam("pair"))
     .with_for_update(of=_tallies, key_share=True)
@@ -133,6 +139,33 @@ SHOWN = (
     .order_by(_votes.c.number, _showings.c.number)
 )
 """Showings of pairs with all their votes, in the order of the votes."""
+
+_thumbs, _taken_back = schema.thumbs, schema.thumb_undos
+OPINIONS = (
+    select(
+        _pairs.c.id.label("pair_id"),
+        (_thumbs.c.answer_id == _pairs.c.first).label("is_first"),
+        _thumbs.c.up,
+        _taken_back.c.thumb_id.label("undone"),
+    )
+    .join_from(_pairs, _thumbs, _thumbs.c.answer_id.in_([_pairs.c.first, _pairs.c.second]))
+    .outerjoin(_taken_back, _taken_back.c.thumb_id == _thumbs.c.id)
+    .where(_pairs.c.id.in_(bindparam("pairs", expanding=True)), _pairs.c.source == "consultation")
+)
+"""Of visitors, on single answers of pairs of the consultation; also those that were taken back."""
+
+_edits, _edit_undos = schema.edits, schema.edit_undos
+CORRECTIONS = (
+    select(_edits.c.pair_id, _edit_undos.c.edit_id.label("undone"))
+    .join_from(_edits, _pairs, _pairs.c.id == _edits.c.pair_id)
+    .outerjoin(_edit_undos, _edit_undos.c.edit_id == _edits.c.id)
+    .where(
+        _edits.c.pair_id.in_(bindparam("pairs", expanding=True)),
+        _edits.c.reviewer == VISITOR,
+        _pairs.c.source == "consultation",
+    )
+)
+"""By visitors."""
 
 TALLY = update(_tallies).where(_tallies.c.pair_id == bindparam("pair"))
 
@@ -159,7 +192,6 @@ LAST_VOTE = (
 
 # --- progress ---------------------------------------------------------------------------
 
-SHOWN_FOR_REVIEW = select(func.count()).where(_showings.c.reviewer == _who, _showings.c.purpose != "adjudication")
 STILL_OPEN = select(func.count()).where(_open.c.reviewer == _who)
 _unseen = select(func.count()).where(_tallies.c.seen_by.not_like(bindparam("seen")))
 READY = _unseen.where(_tallies.c.stage.in_(("waiting", "gold")))
@@ -173,8 +205,20 @@ SECONDS = (
     .limit(50)
 )
 """Of the newest votes: how fast `who` is."""
-TODAY = (
-    select(func.count())
-    .select_from(_mine)
-    .where(_votes.c.reviewer == _who, _votes.c.at >= bindparam("midnight"), _undos.c.vote_id.is_(None))
+IS_VOTE: tuple[ColumnElement[bool], ...] = (
+    _votes.c.kind == "review",
+    _votes.c.choice != "skip",
+    _undos.c.vote_id.is_(None),
 )
+IS_SKIP: tuple[ColumnElement[bool], ...] = (_votes.c.choice == "skip", _undos.c.vote_id.is_(None))
+IS_DECISION: tuple[ColumnElement[bool], ...] = (_votes.c.kind == "adjudication", _undos.c.vote_id.is_(None))
+"""What counts as what, as `dermiq.review.types.Counts` says."""
+
+
+def counted(*conditions: ColumnElement[bool]) -> Select[Any]:
+    return select(func.count()).select_from(_mine).where(*conditions)
+
+
+DONE = counted(_votes.c.reviewer == _who, *IS_VOTE)
+SKIPPED = counted(_votes.c.reviewer == _who, *IS_SKIP)
+TODAY = counted(_votes.c.reviewer == _who, _votes.c.at >= bindparam("midnight"), *IS_VOTE)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import datetime, timezone
 from itertools import islice
 from pathlib import Path
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import URL, Connection, select
 
 from dermiq.errors import DataError
-from dermiq.review import cases, journal, people, reading, records, remarks, schema, set_table, showing, voting
+from dermiq.review import cases, gifts, journal, people, reading, records, remarks, schema, set_table, showing, voting
 from dermiq.review.database import PAGE, Database
 from dermiq.review.images import ImageFolder
 from dermiq.review.journal import By
@@ -31,11 +31,13 @@ from dermiq.review.types import (
     Added,
     Change,
     Choice,
+    Counts,
     Draft,
     Edit,
     FrozenSet,
     ImageRef,
     NewPair,
+    Opinion,
     PairSource,
     PairView,
     Progress,
@@ -59,22 +61,27 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 DEFAULT = Path("review")
+Judge = Callable[[NewPair], Proxy | None]
+"""The graph's verdict on a pair; None where it cannot be asked."""
 
 
 class Store:
     # --- the database -------------------------------------------------------------------
 
     @classmethod
-    def open(cls, place: Settings | Path | str, *, queue: QueueSettings | None = None) -> Store:
+    def open(
+        cls, place: Settings | Path | str, *, queue: QueueSettings | None = None, judge: Judge | None = None
+    ) -> Store:
         """Settings, a folder, or an SQLAlchemy URL (its images then lie in the folder `review`).
 
-        Makes what is missing and migrates an older database; DataError for one that is newer than this program.
+        `judge` gives the graph's verdict on every pair that comes in without one, whichever way it comes. Makes what is
+        missing and migrates an older database; DataError for one that is newer than this program.
         """
         if isinstance(place, Settings):
-            return cls(place.review or DEFAULT, place.review_db, queue=queue)
+            return cls(place.review or DEFAULT, place.review_db, queue=queue, judge=judge)
         if isinstance(place, str) and "://" in place:
-            return cls(DEFAULT, place, queue=queue)
-        return cls(Path(place), None, queue=queue)
+            return cls(DEFAULT, place, queue=queue, judge=judge)
+        return cls(Path(place), None, queue=queue, judge=judge)
 
     def __init__(
         self,
@@ -82,10 +89,11 @@ class Store:
         url: str | None = None,
         *,
         queue: QueueSettings | None = None,
+        judge: Judge | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
     ) -> None:
         """`Store.open` is the usual way; `clock` says what time it is."""
-        self._queue, self._clock = queue or QueueSettings(), clock
+        self._queue, self._clock, self._judge = queue or QueueSettings(), clock, judge
         self._images = ImageFolder(folder / "images")
         if url is None:
             _make(folder)
@@ -201,7 +209,7 @@ class Store:
 
     def _suffix(self, sha256: str) -> str:
         with self._database.reading() as connection:
-            if cases.is_purged(connection, sha256):
+            if cases.is_deleted(connection, sha256):
                 raise DataError("This image was deleted from the review.")
             return cases.suffix_of(connection, sha256)
 
@@ -210,8 +218,19 @@ class Store:
         self._database.write(lambda connection: cases.purge_image(connection, sha256, why, self._by(by)))
         self._sweep()
 
+    def deleted(self) -> frozenset[str]:
+        """The images that were purged, or taken back by who gave them."""
+        with self._database.reading() as connection:
+            return frozenset(connection.execute(records.deleted_images()).scalars())
+
+    def withdrawn(self) -> frozenset[str]:
+        """The pairs that were taken back by who gave them."""
+        query = select(schema.tallies.c.pair_id).where(schema.tallies.c.stage == "withdrawn")
+        with self._database.reading() as connection:
+            return frozenset(connection.execute(query).scalars())
+
     def purged(self) -> frozenset[str]:
-        """The images that were."""
+        """The images that were, for good."""
         with self._database.reading() as connection:
             return frozenset(connection.execute(select(schema.purged_images.c.sha256)).scalars())
 
@@ -282,8 +301,24 @@ class Store:
     def thumb(self, answer_id: str, *, up: bool, who: str) -> Thumb:
         return self._database.write(lambda connection: remarks.thumb(connection, answer_id, up, self._by(who)))
 
-    def thumbs(self) -> list[Thumb]:
-        return self._database.read(remarks.thumbs)
+    def thumbs(self, *, undone: bool = False) -> list[Thumb]:
+        """In the order in which they came; with `undone`, also those that were taken back."""
+        return self._database.read(remarks.thumbs, undone)
+
+    def opinions(self) -> list[Opinion]:
+        """Thumbs that stand, with the model that wrote each answer."""
+        return self._database.read(remarks.opinions)
+
+    def take_back(self, gift: str, *, by: str) -> None:
+        """A visitor's thumb or correction, by its id: its image is deleted and its pairs are shown to nobody, where
+        nothing else that stands needs them. Twice is once.
+        """
+        self._database.write(lambda connection: gifts.take_back(connection, gift, self._by(by)))
+        self._sweep()
+
+    def counts(self) -> Counts:
+        """What every page, table and command tells; see there what counts as what."""
+        return self._database.read(reading.counts)
 
     # --- reading ------------------------------------------------------------------------
 
@@ -369,14 +404,27 @@ class Store:
         return By(who, self._clock())
 
     def _add_batch(self, batch: Sequence[NewPair], by: str) -> dict[str, int]:
+        batch = self._judged(batch)  # before the transaction: others need not wait for the graph
         return self._database.write(
             lambda connection: cases.add_batch(connection, batch, self._images, self._queue.overlap, self._by(by))
         )
 
-    def _sweep(self) -> None:
-        """Deletes what was purged: also where the process died before the file was gone."""
+    def _judged(self, batch: Sequence[NewPair]) -> Sequence[NewPair]:
+        """With the graph's verdict, where there is none and the pair is new."""
+        if self._judge is None:
+            return batch
+        ids = [pair_id(pair.first.id, pair.second.id) for pair in batch]
         with self._database.reading() as connection:
-            for sha256, suffix in cases.purged_files(connection):
+            known = set(connection.execute(select(schema.pairs.c.id).where(schema.pairs.c.id.in_(ids))).scalars())
+        return [
+            pair if pair.proxy or name in known else replace(pair, proxy=self._judge(pair))
+            for name, pair in zip(ids, batch, strict=True)
+        ]
+
+    def _sweep(self) -> None:
+        """Deletes what was purged or taken back: also where the process died before the file was gone."""
+        with self._database.reading() as connection:
+            for sha256, suffix in cases.deleted_files(connection):
                 self._images.delete(sha256, suffix)
 
 

@@ -32,6 +32,9 @@ Role = Literal["reviewer", "admin"]
 PairSource = Literal["proxy", "checkpoints", "consultation", "import"]
 Purpose = Literal["first", "repeat", "gold", "adjudication"]
 VoteKind = Literal["review", "adjudication"]
+VISITOR = "consultation"
+"""Under whose name is kept what visitors of the consultation give."""
+
 Message = Mapping[str, Any]  # a chat message in TRL's form: role, and content as parts or text
 Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels of the whole image
 Rubric = Mapping[str, Mapping[str, int]]  # side -> name of RUBRIC -> 1 to 5; either side, any name may be missing
@@ -139,6 +142,7 @@ class ReviewPair:
     priority: float  # what one more vote is expected to tell; see `dermiq.review.queue.priority`
     added_by: str
     added_at: datetime
+    withdrawn: bool = False  # who gave it took it back
 
 
 @dataclass(frozen=True)
@@ -232,20 +236,45 @@ class Draft:
 
 @dataclass(frozen=True)
 class Thumb:
-    """A visitor's thumb on one answer of a consultation."""
+    """A visitor's vote on one answer of a consultation: good or poor."""
 
     id: str
     answer_id: str
     up: bool
     who: str
     at: datetime
+    undone_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """A `Thumb` that stands, as figures need it."""
+
+    model: str  # that wrote the answer
+    up: bool
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What the store holds, counted in one way wherever a number of votes is told.
+
+    A vote is a judgement (one of two answers, a tie, both bad) that was not undone: of a first look, of a repeat, of a
+    pair with a known answer. A skip is none. What an admin decides where reviewers differ is counted by itself, and so
+    are visitors' opinions on single answers.
+    """
+
+    votes: int
+    skips: int
+    decisions: int
+    opinions: int
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Of one reviewer. Repeats and gold pairs count as done; only ordinary and open pairs can be counted as left."""
+    """Of one reviewer. Only ordinary and open pairs can be counted as left."""
 
-    done: int
+    done: int  # votes, as `Counts` defines them
+    skipped: int
     left: int
     total: int  # done + left
     seconds_each: float | None  # median of the reviewer's votes; None before the first

@@ -64,6 +64,8 @@ def cast(connection: Connection, ballot: Ballot, at: datetime) -> Vote:
             return _the_same(row, ballot)
     if any(row.undone_at is None for row in before):
         raise InputError("You have judged this pair already: undo that vote before you judge it again.")
+    if pair.stage == "withdrawn":
+        raise InputError("Whoever gave this pair took it back. It needs no vote; the next one comes.")
     if showing.purpose == "adjudication":
         _check_decision(connection, ballot)
     vote = _append_vote(connection, ballot, showing, attempt=len(before), at=at)
@@ -118,7 +120,7 @@ def undo(connection: Connection, vote_id: str | None, by: By) -> Vote | None:
     pair = lock_pair(connection, found.pair_id)
     row = {"vote_id": found.id, "who": by.who, "at": by.at}
     append(connection, schema.vote_undos, row, by, what="undo", subject=found.id)
-    if found.kind == "review":
+    if found.kind == "review" and pair.stage != "withdrawn":
         reopen(connection, found.showing_id)
     refresh(connection, pair)
     return replace(found, undone_at=by.at)

@@ -8,7 +8,6 @@ so that their errors differ; both are averaged over mirrored copies. Knows neith
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional as F
@@ -23,6 +23,7 @@ from torch.nn import functional as F
 from dermiq.errors import ModelError
 from dermiq.lesion import assess_quality, default_reference, measure_findings
 from dermiq.lesion.frame import main_region
+from dermiq.shipped import checked, read_json
 from dermiq.specialist.model import SpecialistNet
 from dermiq.types import CLASSES, Abstention, Lesion, SpecialistReading
 from dermiq.vlm.tower import FLIPS, PIXEL_MEAN, PIXEL_STD, DermTowerConfig
@@ -109,13 +110,13 @@ class Specialist:
 
     @classmethod
     def load(cls, folder: Path = WEIGHTS) -> Specialist:
-        """Reads the shipped folder. Raises ModelError where a part is missing or does not fit."""
+        """Reads the shipped folder, or another. Raises ModelError where a part is missing, damaged or does not fit."""
         try:
-            calibration = Calibration(**json.loads((folder / "calibration.json").read_text()))
-            path = folder / "model.safetensors"
+            calibration = Calibration(**read_json(folder / "calibration.json"))
+            path = checked(folder / "model.safetensors")
             state = load_file(path)
             revision = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError, SafetensorError) as error:
             raise ModelError(
                 "The specialist's weights are incomplete: reinstall DermIQ, or run `python -m train.calibrate`.",
                 detail=str(error),

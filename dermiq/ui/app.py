@@ -167,7 +167,9 @@ def _consult_tab(room: consult.ConsultRoom, visit: gr.State) -> Parts:
             new = gr.Button("New case", size="md", elem_id="dq-new")
         with gr.Column(elem_id="dq-right", scale=1, min_width=320):
             chat = html_part(
-                "dq-chat", first.chat, events=["insist", "retry", "imagecheck", "open", "opinion", "keepanswer"]
+                "dq-chat",
+                first.chat,
+                events=["insist", "retry", "imagecheck", "open", "opinion", "keepanswer", "takeback"],
             )
             with gr.Row(elem_id="dq-ask"):
                 question = gr.Textbox(
@@ -335,6 +337,10 @@ def _wire_questions(room: consult.ConsultRoom, visit: gr.State, parts: Parts, fi
         agreed, text = said.fields.get("agreed") == "true", said.fields.get("text", "")
         return updates(room.keep(v, said.index, agreed=agreed, text=text))
 
+    def take_back(v: Visit, event: gr.EventData) -> list[Any]:
+        return updates(room.take_back(v, str(data_of(event).get("index"))))
+
+    chat.takeback(take_back, [visit], outputs, **QUICK)
     chat.opinion(opinion, [visit], outputs, **QUICK)
     chat.keepanswer(keep, [visit], outputs, **QUICK)
     parts.stop.click(room.stop, [visit], None, **QUICK)

@@ -239,7 +239,9 @@ class ConsultRoom:
 
     # --- questions ----------------------------------------------------------------------
 
-    def ask(self, visit: Visit, question: str, *, insisted: bool = False) -> Iterator[Frame]:
+    def ask(
+        self, visit: Visit, question: str, *, insisted: bool = False, drafts: tuple[Exchange, ...] = ()
+    ) -> Iterator[Frame]:
         """One question; the frames follow the events until the answer is done, stopped or refused."""
         question = " ".join(question.split())[:MAX_QUESTION] or chat_html.QUESTIONS[0]
         if visit.running:
@@ -251,6 +253,7 @@ class ConsultRoom:
         case = visit.case(question)
         visit.insisted = visit.insisted or insisted  # said once for these images, not before every question
         exchange = visit.open(case, insisted=visit.insisted)
+        exchange.drafts = drafts
         self._carry(visit, exchange)
         stop, session = visit.stop, visit.session_id
         exchange.started = time.monotonic()
@@ -360,7 +363,8 @@ class ConsultRoom:
     def retry(self, visit: Visit) -> Iterator[Frame]:
         if visit.exchanges and not visit.running:
             last = visit.exchanges.pop()
-            yield from self.ask(visit, last.question, insisted=last.insisted)
+            drafts = (*last.drafts, *([last] if last.gift else ()))
+            yield from self.ask(visit, last.question, insisted=last.insisted, drafts=drafts)
 
     def check_image(self, visit: Visit) -> Iterator[Frame]:
         """Does the answer depend on the image? Asked again with the image blanked."""
@@ -404,6 +408,19 @@ class ConsultRoom:
                 exchange.refused = "It was not stored; the log has the reason."
         return Frame(chat=self.chat(visit))
 
+    def take_back(self, visit: Visit, key: str) -> Frame:
+        """What was given to the review of an answer, or of the draft before it."""
+        exchange = _found(visit, key)
+        if exchange is not None and exchange.gift:
+            try:
+                self.contributions.take_back(exchange)
+            except DermIQError as error:
+                exchange.refused = str(error)
+            except Exception:
+                log.exception("an answer was not taken back")
+                exchange.refused = "It was not taken back; the log has the reason."
+        return Frame(chat=self.chat(visit))
+
     def stop(self, visit: Visit) -> None:
         visit.stop.set()
 
@@ -417,7 +434,8 @@ class ConsultRoom:
 
 
 def _found(visit: Visit, key: str) -> Exchange | None:
-    return next((exchange for exchange in visit.exchanges if exchange.key == key), None)
+    every = (one for exchange in visit.exchanges for one in (exchange, *exchange.drafts))
+    return next((exchange for exchange in every if exchange.key == key), None)
 
 
 def _no_store() -> Store:

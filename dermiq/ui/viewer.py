@@ -10,6 +10,7 @@ import contourpy
 import numpy as np
 from markupsafe import Markup
 
+from dermiq.decoder import ACCEPTED
 from dermiq.types import CLASS_NAMES, Abstention, Lesion, SpecialistReading
 from dermiq.ui.markup import THIN, data_url, error_line, fill, join, number
 
@@ -246,10 +247,11 @@ def empty(examples: Sequence[Example], errors: Sequence[str] = ()) -> Markup:
         '<p>Drop or paste them here.</p><p class="dq-drop-buttons"><button type="button" '
         'class="dq-button dq-primary" data-pick>'
         'Choose files</button><button type="button" class="dq-button" data-camera>Camera</button></p>'
-        '<p class="dq-fine">JPEG, PNG, WebP, TIFF or HEIC. Metadata are dropped; nothing is stored unless you agree to '
+        '<p class="dq-fine">{accepted}. Metadata are dropped; nothing is stored unless you agree to '
         "it.</p>"
         "</div>{errors}{drawn}"
         '<p class="dq-fine">{knows}</p><p class="dq-fine">Open patient images for a trial: {archive}.</p></div>',
+        accepted=ACCEPTED,
         errors=join(error_line(e) for e in errors),
         drawn=fill('<div class="dq-examples" aria-label="Drawn examples">{d}</div>', d=drawn) if examples else "",
         knows=KNOWS,

@@ -60,6 +60,9 @@ class Exchange:
     opinion: str = ""  # of the visitor, while they are asked whether it may be kept: "good", "poor", "correct"
     refused: str = ""  # why it was not kept
     kept: str = ""  # what was kept, in a sentence
+    gift: str = ""  # the id in the review of what was kept; empty: nothing, or it was taken back
+    taken_back: bool = False
+    drafts: tuple[Exchange, ...] = ()  # of the same question, before Retry, of which something is kept
 
 
 class Visit:

@@ -10,7 +10,6 @@ for piece in session.stream([{"role": "user", "content": "What is this lesion?"}
 from __future__ import annotations
 
 import hashlib
-import json
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ from transformers import AutoConfig, AutoModelForImageTextToText, GenerationConf
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
 from dermiq.errors import DermIQError, ModelError
+from dermiq.shipped import read_json
 from dermiq.vlm import tower  # noqa: F401  registers the specialist's tower, so a saved DermIQ-Nano loads by name
 from dermiq.vlm.backend import Backend, PlainBackend
 from dermiq.vlm.base import GGUF_SHA256, ensure_base
@@ -171,7 +171,7 @@ def _resolve(name: str, adapter: str | None) -> tuple[str, str | None]:
             raise ModelError(
                 f"{name} is itself an adapter, so --adapter {adapter} cannot be added. Name its base model."
             )
-        base = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8")).get("base_model_name_or_path")
+        base = read_json(folder / "adapter_config.json").get("base_model_name_or_path")
         if not base:
             raise ModelError(
                 f"The adapter in {name} does not say which model it belongs to: give that model's name too."

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from torch import nn
@@ -29,6 +30,7 @@ from transformers.image_utils import PILImageResampling
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from dermiq.errors import ModelError
+from dermiq.shipped import checked, read_json, seal
 from dermiq.vlm.base import GGUF_SHA256, WHEEL, ensure_base
 from dermiq.vlm.tower import PIXEL_MEAN, PIXEL_STD, DermTowerPair, DermTowerPairConfig
 
@@ -185,14 +187,14 @@ def load_nano(
                 f"DermIQ-Nano's trained parts are missing ({path.parent.name}/{path.name}). Restore dermiq/weights "
                 "from the repository, or run python -m train.specialist and python -m train.nano."
             )
-    settings = json.loads((parts / "config.json").read_text(encoding="utf-8"))
+    settings = read_json(parts / "config.json")
     if settings.get("format") != PARTS_FORMAT:
         raise ModelError(f"{parts} has format {settings.get('format')}; this version of DermIQ reads {PARTS_FORMAT}.")
     model, processor = assemble(
         base or ensure_base(),
         tower=load_tower(specialist, image_size=settings["image_size"]),
         image_size=settings["image_size"],
-        projector_state=load_file(parts / "projector.safetensors"),
+        projector_state=load_tensors(parts / "projector.safetensors"),
     )
     if (parts / "adapter_config.json").is_file():
         merge_lora(model, parts)
@@ -201,7 +203,7 @@ def load_nano(
 
 def nano_skeleton(*, base: Path | None = None) -> tuple[LlavaForConditionalGeneration, LlavaProcessor]:
     """DermIQ-Nano without its weights (parameters on the meta device), and its processor."""
-    settings = json.loads((WEIGHTS / "nano" / "config.json").read_text(encoding="utf-8"))
+    settings = read_json(WEIGHTS / "nano" / "config.json")
     base, size = base or ensure_base(), settings["image_size"]
     processor = build_processor(base, size)
     with torch.device("meta"):
@@ -213,13 +215,13 @@ def nano_skeleton(*, base: Path | None = None) -> tuple[LlavaForConditionalGener
 
 def merge_lora(model: nn.Module, folder: Path) -> None:
     """Add a plain LoRA adapter, as PEFT saved it, into the weights: W += (alpha / r) B A."""
-    config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    config = read_json(folder / "adapter_config.json")
     variants = ("use_dora", "use_rslora", "rank_pattern", "alpha_pattern", "fan_in_fan_out", "modules_to_save")
     if config.get("peft_type") != "LORA" or any(config.get(name) for name in variants):
         raise ModelError(
             f"The adapter in {folder.name} is not a plain LoRA, which is what DermIQ-Nano is shipped with."
         )
-    state = load_file(folder / "adapter_model.safetensors")
+    state = load_tensors(folder / "adapter_model.safetensors")
     scale = config["lora_alpha"] / config["r"]
     for key in [key for key in state if key.endswith(".lora_A.weight")]:
         name = key.removeprefix("base_model.model.").removesuffix(".lora_A.weight")
@@ -233,12 +235,24 @@ def merge_lora(model: nn.Module, folder: Path) -> None:
         )
 
 
+def load_tensors(file: Path) -> dict[str, torch.Tensor]:
+    """Of a shipped file, which is checked, or of one like it elsewhere. Raises ModelError."""
+    try:
+        return dict(load_file(checked(file)))
+    except (OSError, SafetensorError) as error:
+        raise ModelError(
+            f"The weights {file.parent.name}/{file.name} are missing or damaged: restore them from the repository, or "
+            "train them anew.",
+            detail=repr(error),
+        ) from error
+
+
 def load_tower(file: Path, *, image_size: int) -> DermTowerPair:
     """The towers of both looks of a specialist, for the window around the lesion, which is what Nano sees."""
     tower = DermTowerPair(DermTowerPairConfig(image_size=image_size))
     state = {
         own + key.removeprefix(theirs): value.float()
-        for key, value in load_file(file).items()
+        for key, value in load_tensors(file).items()
         for theirs, own in TOWERS.items()
         if key.startswith(theirs)
     }
@@ -271,6 +285,7 @@ def save_nano_parts(model: Any, folder: Path, *, image_size: int, **settings: An
     )
     described = {"format": PARTS_FORMAT, "image_size": image_size, "base": WHEEL, "base_sha256": GGUF_SHA256}
     (folder / "config.json").write_text(json.dumps(described | settings, indent=1) + "\n", encoding="utf-8")
+    seal(folder)
 
 
 def is_nano(config: Any) -> bool:

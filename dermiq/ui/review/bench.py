@@ -130,7 +130,7 @@ class Bench:
         progress = self.store.progress(self.person.name)
         if self.mode == "adjudicate":
             return adjudicate.NOTHING
-        if progress.done == 0:
+        if progress.done == progress.skipped == 0:
             return finished.empty(is_admin=self.person.is_admin)
         return finished.page(self._own_figures(), progress)
 
@@ -268,11 +268,15 @@ def progress_line(progress: Progress) -> Markup:
         f", about {_minutes(progress.minutes_left)} left" if progress.minutes_left is not None and progress.left else ""
     )
     pace = f"{progress.seconds_each:.0f} s each, " if progress.seconds_each is not None else ""
+    if not progress.total and not progress.skipped:
+        return Markup('<span class="dq-num">No pair is in your queue</span>')
+    skipped = f", {progress.skipped} skipped" if progress.skipped else ""
     return fill(
-        '<span class="dq-num">{done} of {total}{left}</span> <small>{pace}{today} today</small>'
+        '<span class="dq-num">{done} of {total} judged{skipped}{left}</span> <small>{pace}{today} today</small>'
         '<progress max="{total}" value="{done}" aria-label="Judged so far"></progress>',
         done=progress.done,
         total=progress.total,
+        skipped=skipped,
         left=left,
         pace=pace,
         today=progress.today,

@@ -7,9 +7,9 @@ with the image that every model sees (the one nearest to the training data), and
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Callable, Sequence
 from typing import Literal
+from uuid import uuid4
 
 from markupsafe import Markup
 from PIL import Image
@@ -18,33 +18,40 @@ from dermiq.errors import InputError
 from dermiq.review.images import prepared
 from dermiq.review.pictures import polygon
 from dermiq.review.store import Store
-from dermiq.review.types import Box, ImageRef, ReviewAnswer, ReviewCase
+from dermiq.review.types import VISITOR, Box, ImageRef, NewPair, ReviewAnswer, ReviewCase, pair_id
+from dermiq.shipped import read_json
 from dermiq.types import Evidence, SpecialistReading
-from dermiq.ui.markup import error_line, fill
+from dermiq.ui.markup import error_line, fill, join
 from dermiq.ui.review.verdicts import MAX_TEXT
 from dermiq.ui.visit import Exchange, Visit
 from dermiq.vlm.prompts import assistant_message, follow_up_message, notable, patient_line, reasoning_messages
 
 Kind = Literal["good", "poor", "correct"]
 KINDS: dict[str, str] = {"good": "Good", "poor": "Poor", "correct": "Correct this answer"}
-WHO = "consultation"
+WHO = VISITOR
 ASKED = {
     "good": "Keep this answer as a good one?",
     "poor": "Keep this answer as a poor one?",
     "correct": "Correct this answer",
 }
 STORED = (
-    "If you agree, this is stored on the computer that runs this page until somebody deletes it there: the image "
-    "without its metadata, what you said of the patient, the conversation up to this answer, and {what}. Reviewers "
-    "will see it, and models may be trained on it. Leave out what could identify the patient. Nothing is stored if you "
-    "do not agree."
+    "If you agree, this is stored on the computer that runs this page: the image without its metadata, what you said "
+    "of the patient, the conversation up to this answer, and {what}. Reviewers will see it, and models may be trained "
+    "on it. Leave out what could identify the patient. While this case is open you can take it back: the image is "
+    "deleted then, and nothing of it is shown or learned from any more; the words stay in the review’s log, which is "
+    "never rewritten. Nothing is stored if you do not agree."
+)
+TAKEN_BACK = (
+    "Taken back. It counts no more, the image is deleted unless something else that you gave needs it, and nobody is "
+    "shown it. The words stay in the review’s log."
 )
 DISAGREED = "Nothing was stored. Tick the box if you agree, or choose “No, store nothing”."
 KEPT = {
-    "good": "Stored for the review, as a good answer.",
-    "poor": "Stored for the review, as a poor answer.",
+    "good": "Stored for the review, as a good answer. It counts there as a vote on this answer.",
+    "poor": "Stored for the review, as a poor answer. It counts there as a vote on this answer.",
     "correct": "Stored for the review: your text and the model’s are a pair there now.",
 }
+PAIRED = " With the draft before it, it is a pair there now."
 
 
 class Contributions:
@@ -56,11 +63,15 @@ class Contributions:
 
     def html(self, exchange: Exchange) -> Markup:
         """The buttons under an answer, or what the visitor chose of them."""
-        if not self.offered or exchange.phase not in ("done", "stopped") or not exchange.text.strip():
+        if not self.offered:
             return Markup("")
-        if exchange.kept:
-            return fill('<p class="dq-fine" role="status">{kept}</p>', kept=exchange.kept)
-        return _question(exchange) if exchange.opinion else _buttons(exchange.key)
+        before = join(_kept(draft, before=True) for draft in exchange.drafts if draft.gift or draft.taken_back)
+        if exchange.phase not in ("done", "stopped") or not exchange.text.strip():
+            return before
+        if exchange.gift:
+            return before + _kept(exchange)
+        back = fill('<p class="dq-fine" role="status">{b}</p>', b=TAKEN_BACK) if exchange.taken_back else Markup("")
+        return before + back + (_question(exchange) if exchange.opinion else _buttons(exchange.key))
 
     # --- what is done -------------------------------------------------------------------
 
@@ -80,22 +91,44 @@ class Contributions:
         store.add_case(case, images, by=WHO)
         answer = _answer_of(case, exchange)
         store.add_answers([answer], by=WHO)
+        said = KEPT[exchange.opinion]
         if exchange.opinion == "correct":
-            _pair(store, case, answer, corrected)
+            gift = _correction(store, case, answer, corrected)
         else:
-            store.thumb(answer.id, up=exchange.opinion == "good", who=WHO)
-        exchange.kept, exchange.opinion = KEPT[exchange.opinion], ""
+            gift = store.thumb(answer.id, up=exchange.opinion == "good", who=WHO).id
+            said += PAIRED if _pair_drafts(store, case, answer, exchange.drafts) else ""
+        exchange.kept, exchange.gift, exchange.opinion = said, gift, ""
+        exchange.taken_back, exchange.refused = False, ""
+
+    def take_back(self, exchange: Exchange) -> None:
+        """What was kept of an answer; its image goes with it."""
+        self._store().take_back(exchange.gift, by=WHO)
+        exchange.gift, exchange.kept, exchange.refused, exchange.taken_back = "", "", "", True
 
 
-def _pair(store: Store, case: ReviewCase, answer: ReviewAnswer, corrected: str) -> None:
-    """Both texts, to be judged blind; and the correction as such."""
+def _correction(store: Store, case: ReviewCase, answer: ReviewAnswer, corrected: str) -> str:
+    """Both texts, to be judged blind; and the correction as such, whose id this is."""
     better = ReviewAnswer.of(case.id, corrected, model="a clinician")
-    store.add_answers([better], by=WHO)
-    first, second = sorted((answer.id, better.id))  # the order tells nothing
-    pair, was_new = store.add_pair(first, second, "consultation", by=WHO)
-    if was_new:
-        store.add_reviewer(WHO, by=WHO)
-        store.edit(pair.id, answer.id, corrected, reviewer=WHO, key=f"{WHO} {pair.id}")
+    _add(store, case, answer, better)
+    store.add_reviewer(WHO, by=WHO)
+    return store.edit(pair_id(answer.id, better.id), answer.id, corrected, reviewer=WHO, key=uuid4().hex).id
+
+
+def _pair_drafts(store: Store, case: ReviewCase, answer: ReviewAnswer, drafts: Sequence[Exchange]) -> bool:
+    """With the last draft before it that was kept too, where both answer the very same question."""
+    before = next((draft for draft in reversed(drafts) if draft.gift), None)
+    other = _answer_of(case, before) if before else None
+    known = {thumb.id: thumb.answer_id for thumb in store.thumbs()}
+    if before is None or other is None or other.id == answer.id or known.get(before.gift) != other.id:
+        return False
+    _add(store, case, answer, other)
+    return True
+
+
+def _add(store: Store, case: ReviewCase, one: ReviewAnswer, two: ReviewAnswer) -> None:
+    """As a pair, in an order that tells nothing; the graph is asked about it as about any other."""
+    first, second = sorted((one, two), key=lambda answer: answer.id)
+    store.add_pairs([NewPair(case, first, second, "consultation")], by=WHO)
 
 
 def _answer_of(case: ReviewCase, exchange: Exchange) -> ReviewAnswer:
@@ -155,7 +188,7 @@ def _box(reading: SpecialistReading) -> Box:
     """What the models saw of the image."""
     from dermiq.specialist.reader import WEIGHTS, Calibration, window_box  # torch, which the page does not wait for
 
-    calibration = Calibration(**json.loads((WEIGHTS / "calibration.json").read_text(encoding="utf-8")))
+    calibration = Calibration(**read_json(WEIGHTS / "calibration.json"))
     top, left, bottom, right = window_box(
         reading.outline, extents=calibration.window, smallest=calibration.smallest_window
     )
@@ -163,6 +196,24 @@ def _box(reading: SpecialistReading) -> Box:
 
 
 # --- HTML -------------------------------------------------------------------------------
+
+
+def _kept(exchange: Exchange, *, before: bool = False) -> Markup:
+    """What is kept of an answer, or of the draft before it, and the way to take it back."""
+    name = "Take back what was kept of the draft before" if before else "Take back"
+    button = fill(
+        '<button type="button" class="dq-quiet" data-event="takeback" data-index="{key}">{name}</button>',
+        key=exchange.key,
+        name=name,
+    )
+    return fill(
+        '<p class="dq-fine" role="status" data-key="kept-{key}">{before}{kept}</p>{button}{error}',
+        key=exchange.key,
+        before="The draft before this one: " if before else "",
+        kept=exchange.kept if exchange.gift else TAKEN_BACK,
+        button=fill('<p class="dq-actions">{b}</p>', b=button) if exchange.gift else "",
+        error=error_line(exchange.refused) if exchange.refused else "",
+    )
 
 
 def _buttons(key: str) -> Markup:

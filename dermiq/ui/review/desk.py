@@ -35,11 +35,12 @@ from dermiq.ui.review.contribute import Contributions
 from dermiq.ui.review.office import Office
 from dermiq.ui.review.pair_page import Rules
 from dermiq.ui.review.verdicts import Verdicts
+from train.verdicts import judge_by
 
 log = logging.getLogger(__name__)
 
 MAX_SAID = 200  # characters of a name, a key, an id
-MAX_FILE = 50_000_000  # characters
+MAX_FILES, MAX_SENT = 2_000, 50_000_000  # characters of base64, of all files of a message together
 FIGURES_S = 60.0  # for which the public figures stand
 FAILED = "That did not work; the log of the app says why."
 Message = Mapping[str, Any]
@@ -48,7 +49,9 @@ Reply = dict[str, Any]
 
 def review_desk(settings: Settings, *, graph: Callable[[], Graph], runs: Path) -> Desk:
     """The desk of a page; its store is opened when somebody first signs in. `runs`: the training runs' folder."""
-    return Desk(Access(settings), lambda: Store.open(settings), Verdicts(graph), runs, Rules.of(settings))
+    return Desk(
+        Access(settings), lambda: Store.open(settings, judge=judge_by(graph)), Verdicts(graph), runs, Rules.of(settings)
+    )
 
 
 class Desk:
@@ -118,7 +121,7 @@ class Desk:
         """Of what was judged, with neither names nor a pair; counted once in a while, since anybody can ask."""
         with self._counting:
             if time.monotonic() > self._counted_until:
-                report = report_of(Votes.of(self.room.store.columns()))
+                report = report_of(Votes.of(self.room.store.columns()), self.room.store.opinions())
                 self._figures = quality_page.page(quality_page.without_names(report))
                 self._counted_until = time.monotonic() + FIGURES_S
             return self._figures
@@ -227,8 +230,8 @@ class Desk:
         told = self._office(person).put_run(text(said, "value"))
         return self._do_sets(person, said) | {"told": told}
 
-    def _do_put_file(self, person: Person, said: Message) -> Reply:
-        told = self._office(person).put_file(text(said, "value"), text(said, "text", most=MAX_FILE))
+    def _do_put_files(self, person: Person, said: Message) -> Reply:
+        told = self._office(person).put_files(files(said))
         return self._do_sets(person, said) | {"told": told}
 
 
@@ -249,6 +252,20 @@ def text(said: Message, name: str, *, most: int = MAX_SAID) -> str:
 
 def long_text(said: Message) -> str:
     return text(said, "text", most=100_000)
+
+
+def files(said: Message) -> dict[str, bytes]:
+    """What the browser read of the files that were chosen, by their names. InputError for too much of it."""
+    sent = said.get("files")
+    given = [one for one in sent if isinstance(one, dict)] if isinstance(sent, list) else []
+    if len(given) > MAX_FILES or sum(len(str(one.get("data") or "")) for one in given) > MAX_SENT:
+        raise InputError(
+            "This is more than the browser can send at once: python -m dermiq review import FILE takes it."
+        )
+    try:
+        return {text(one, "name"): base64.b64decode(str(one.get("data") or ""), validate=True) for one in given}
+    except ValueError as error:
+        raise InputError("The files did not arrive whole. Choose them again.") from error
 
 
 def mapping(said: Message, name: str) -> Message:

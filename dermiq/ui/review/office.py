@@ -6,7 +6,6 @@ An administrator freezes, downloads, trains and puts pairs in; everybody who sig
 from __future__ import annotations
 
 import io
-import re
 import tempfile
 import zipfile
 from collections.abc import Mapping
@@ -19,10 +18,11 @@ from markupsafe import Markup
 
 from dermiq.errors import DataError, InputError
 from dermiq.review.columns import Votes
+from dermiq.review.incoming import import_files, import_path
 from dermiq.review.pictures import Polygon, by_specialist
 from dermiq.review.quality import report_of
 from dermiq.review.sets import export, find, freeze, lines
-from dermiq.review.sources import Imported, import_pairs
+from dermiq.review.sources import Imported
 from dermiq.review.store import Store
 from dermiq.review.types import FrozenSet, SetRule
 from dermiq.ui.review import quality_page, sets_page
@@ -32,7 +32,6 @@ from dermiq.ui.review.sets_page import Made
 PAIRS = "pairs.jsonl"  # of a run
 MOST_IMAGES = 500  # of a set that a browser takes; the command exports any
 MOST_REFUSED = 5  # lines that are named
-FILES = re.compile(r"\.(jsonl|csv)$", re.IGNORECASE)
 
 
 class Office:
@@ -47,7 +46,7 @@ class Office:
     # --- reading ------------------------------------------------------------------------
 
     def quality(self) -> Markup:
-        return quality_page.page(report_of(Votes.of(self.store.columns())))
+        return quality_page.page(report_of(Votes.of(self.store.columns()), self.store.opinions()))
 
     def sets(self) -> Markup:
         made = self._made() if self.person.is_admin else []
@@ -90,18 +89,12 @@ class Office:
         path = self._runs / run / PAIRS
         if not run or "/" in run or run.startswith(".") or not path.is_file():
             raise InputError("This run has no pairs any more. Choose another one.")
-        return imported_words(import_pairs(self.store, path, by=self.person.name, outline=_outlined))
+        return imported_words(import_path(self.store, path, by=self.person.name, outline=_outlined))
 
-    def put_file(self, name: str, text: str) -> str:
-        """A file that the browser read. Its images cannot come with it."""
+    def put_files(self, files: Mapping[str, bytes]) -> str:
+        """What the browser read: a zip, or a file of pairs with its images."""
         self._admin()
-        ending = FILES.search(name)
-        if not ending:
-            raise InputError("Choose a file that ends in .jsonl or .csv.")
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / f"upload{ending[0].lower()}"
-            path.write_text(text, encoding="utf-8")
-            return imported_words(import_pairs(self.store, path, by=self.person.name, anywhere=False))
+        return imported_words(import_files(self.store, files, by=self.person.name, outline=_outlined))
 
 
 def read_rule(fields: Mapping[str, Any]) -> SetRule:
@@ -136,7 +129,7 @@ def imported_words(found: Imported) -> str:
         more = len(found.refused) - MOST_REFUSED
         raise DataError(f"Nothing was put in. {shown}" + (f" And {more} more lines." if more > 0 else ""))
     known = f", {found.duplicates} were there already" if found.duplicates else ""
-    return f"{found.pairs} pairs about {found.cases} cases are in the queue now{known}."
+    return " ".join([f"{found.pairs} pairs about {found.cases} cases are in the queue now{known}.", *found.told])
 
 
 _specialist = cache(by_specialist)

@@ -13,6 +13,7 @@ from typing import Literal, get_args, get_type_hints
 from markupsafe import Markup
 
 from dermiq.errors import InputError
+from dermiq.review.prompted import Turn, earlier
 from dermiq.review.types import RUBRIC, Draft, PairView, Showing
 from dermiq.settings import Settings
 from dermiq.types import CLASS_NAMES, EvidenceItem
@@ -22,7 +23,6 @@ from dermiq.ui.markup import fill, join
 from dermiq.ui.prose import Sources, cards, paragraphs, reasoning_list, split_text
 from dermiq.ui.review.correct import editor
 from dermiq.ui.review.differences import marked_apart
-from dermiq.ui.review.prompted import Turn, earlier
 
 SIDES: tuple[Literal["a", "b"], ...] = ("a", "b")
 CHOICES = (

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from dermiq.review.agreement import Estimate
 from dermiq.review.figures import Figure, figures_of
-from dermiq.review.quality import Between, OfClass, OfCriterion, OfReviewer, Report
+from dermiq.review.quality import Between, OfClass, OfCriterion, OfModel, OfReviewer, Report
 from dermiq.types import CLASS_NAMES
 from dermiq.ui.facts import folded
 from dermiq.ui.markup import THIN, capital, fill, join
@@ -28,7 +28,7 @@ def without_names(report: Report) -> Report:
 
 
 def page(report: Report) -> Markup:
-    if not report.votes and not report.skips:
+    if not report.votes and not report.skips and not report.good.n:
         return NOTHING
     parts = [_headline(report), _figures(figures_of(report)), *_tables(report)]
     return fill(
@@ -49,6 +49,7 @@ def _headline(report: Report) -> Markup:
         ("Left answer preferred", percent(report.left), f"{report.left.n} preferences; 50 % is no bias"),
         ("Same vote when swapped", percent(report.repeats.same), f"{report.repeats.same.n} repeats"),
         ("Known answers found", percent(report.gold), f"{report.gold.n} votes"),
+        ("Visitors call an answer good", percent(report.good), f"{report.good.n} opinions on single answers"),
     )
     shown = join(
         fill("<div><dt>{name}</dt><dd>{value}</dd><dd><small>{of}</small></dd></div>", name=name, value=value, of=of)
@@ -107,10 +108,20 @@ def _tables(report: Report) -> Iterator[Markup]:
         yield _table("Each two reviewers", BETWEEN, map(_two, report.between))
     if report.classes:
         yield _table("By diagnosis", CLASS, map(_class, report.classes))
+    if report.models:
+        yield _table("Visitors of the consultation, by model", MODEL, map(_model, report.models), note=OPINIONS)
     if any(found.ratings for found in report.rubric):
         yield _table("By criterion of the rubric", CRITERION, map(_criterion, report.rubric))
     if report.outliers:
         yield _outliers(report)
+
+
+MODEL = ("Answers of", "Opinions", "Good")
+OPINIONS = "“Good” or “Poor” under an answer, kept with consent and not taken back. No vote: it compares with nothing."
+
+
+def _model(one: OfModel) -> Cells:
+    return one.name or "Not known", str(one.good.n), percent(one.good)
 
 
 HASTY = "Hasty: votes below 2 s, and votes whose time lies far from all others’. Left: share of preferences."

@@ -18,8 +18,9 @@ TICKS = (
     ("proxy_only", False, "add pairs that nobody judged, as the graph decides"),
 )
 ABOUT_FILES = (
-    "JSONL or CSV in TRL’s columns (prompt, chosen, rejected) without images; with images: a file of a run, or the "
-    "command python -m dermiq review import FILE."
+    "JSONL, JSON, CSV or Parquet in TRL’s columns (prompt, chosen, rejected; images, if any). With images: a zip of "
+    "the file and its images, or all of them chosen at once. What the browser cannot send at once, above 35 MB, the "
+    "command python -m dermiq review import FILE takes."
 )
 
 
@@ -139,7 +140,7 @@ def _put(made: Sequence[Made]) -> Markup:
     )
     return fill(
         '<section class="dq-sheet" aria-label="Put pairs in"><h2>Put pairs in</h2><p class="dq-fine">{about}</p><p '
-        'class="dq-go"><label class="dq-pick">Choose a file<input type="file" accept=".jsonl,.csv" data-do="put_file">'
+        'class="dq-go"><label class="dq-pick">Choose files<input type="file" multiple data-do="put_files">'
         "</label></p>{runs}</section>",
         about=ABOUT_FILES,
         runs=fill('<h3>From runs on this computer</h3><ul class="dq-frozen">{r}</ul>', r=runs) if made else "",

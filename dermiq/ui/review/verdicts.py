@@ -8,10 +8,10 @@ from functools import lru_cache
 from dermiq.judge import statements
 from dermiq.knowledge import Graph, check_claims
 from dermiq.knowledge.measured import from_words
+from dermiq.review.prompted import evidence
 from dermiq.review.types import PairView, ReviewCase
 from dermiq.types import Claim, Fact
 from dermiq.ui.prose import Sources
-from dermiq.ui.review.prompted import evidence
 from dermiq.vlm.parse import parse
 
 MAX_TEXT = 20_000  # characters of an answer that are checked

@@ -214,7 +214,7 @@ window.dermiq = window.dermiq || (() => {
     let input = document.getElementById(id);
     if (!input) {
       input = document.createElement("input");
-      Object.assign(input, { type: "file", id, multiple: !capture, accept: "image/*,.heic,.heif,.tif,.tiff", hidden: true });
+      Object.assign(input, { type: "file", id, multiple: !capture, accept: "image/*,.heic,.heif,.hif,.jfif,.tif,.tiff,.bmp", hidden: true });
       input.setAttribute("aria-label", "Image files");
       if (capture) input.setAttribute("capture", "environment");
       input.addEventListener("change", () => {
@@ -284,6 +284,58 @@ window.dermiq = window.dermiq || (() => {
     setTimeout(() => (button.textContent = "Copy"), 1600);
   }
 
+  const TOO_LARGE = "This file is larger than 25 MB, which is more than this page takes. Nothing was stored. Put the data on the computer that runs this page, and name the path of the table.";
+  const LOST = "The upload did not arrive: the connection was interrupted. Nothing was stored. Choose the file again.";
+
+  // An upload for training that the app would refuse unread, or that did not reach it, is said beside the field, too.
+  function sayOwn(text) {
+    const place = document.querySelector("#dq-own-said .dq-root");
+    if (!place) return;
+    const line = document.createElement("p");
+    Object.assign(line, { className: "dq-error", textContent: text });
+    line.setAttribute("role", "alert");
+    place.replaceChildren(line);
+  }
+
+  function ownFiles(e, files) {
+    if (!files || !files.length || !e.target.closest("#dq-own-data")) return;
+    const size = Math.max(...[...files].map((f) => f.size));
+    const wrong =
+      files.length > 1 ? "Choose one file: a zip of the table and its images. Nothing was stored."
+      : size > MAX_BYTES ? TOO_LARGE
+      : size === 0 ? "This file is empty. Nothing was stored."
+      : "";
+    if (wrong) {
+      e.preventDefault();
+      e.stopImmediatePropagation();
+      if (e.target.matches("input")) e.target.value = "";
+      return sayOwn(wrong);
+    }
+    watchOwn();
+  }
+
+  // The field hands a file to the app by itself: whether that fails is seen at the request alone.
+  let expected = false, send = null;
+  function watchOwn() {
+    expected = true;
+    if (send) return;
+    send = window.fetch;
+    window.fetch = async (...asked) => {
+      const address = String((asked[0] && asked[0].url) || asked[0]);
+      if (!expected || !/\/upload(\?|$)/.test(address)) return send(...asked);
+      expected = false;
+      try {
+        const reply = await send(...asked);
+        if (reply.status === 413) sayOwn(TOO_LARGE);
+        else if (!reply.ok) sayOwn(LOST);
+        return reply;
+      } catch (error) {
+        sayOwn(LOST);
+        throw error;
+      }
+    };
+  }
+
   // --- the whole document -----------------------------------------------------------------
   let opener = null;
   let left = null; // where in the consultation the visitor was: {from, y}
@@ -346,10 +398,12 @@ window.dermiq = window.dermiq || (() => {
       field.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", bubbles: true }));
     });
   });
+  document.addEventListener("change", (e) => { if (e.target.matches("input[type=file]")) ownFiles(e, e.target.files); }, true);
+  document.addEventListener("drop", (e) => ownFiles(e, e.dataTransfer && e.dataTransfer.files), true);
   document.addEventListener("dragover", (e) => { if (hasFiles(e)) { e.preventDefault(); mark(true); } });
   document.addEventListener("dragleave", (e) => { if (!e.relatedTarget) mark(false); });
   document.addEventListener("drop", (e) => {
-    if (!hasFiles(e)) return;
+    if (!hasFiles(e) || e.target.closest("#dq-own-data")) return; // that field takes its own
     e.preventDefault();
     mark(false);
     take(e.dataTransfer.files);

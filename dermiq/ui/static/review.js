@@ -3,7 +3,9 @@
 window.dermiqReview = window.dermiqReview || (() => {
   "use strict";
   const STORE = "dermiq-review";
-  const PATIENCE_MS = 15000, AGAIN_MS = 1200, REMEMBERED = 20;
+  const PATIENCE_MS = 15000, LONG_MS = 30 * 60000, AGAIN_MS = 1200, LOOK_MS = 5000, REMEMBERED = 20;
+  const MAX_SENT = 35e6; // bytes of files in one message
+  const LONG = ["put_run", "freeze", "download"];
   const FIELDS = "input:not([type=radio]):not([type=checkbox]), textarea, select, [contenteditable=true]";
   const KEYS = { 1: "a", 2: "b", 3: "tie", 4: "both_bad", s: "skip" };
   const ARROWS = { ArrowLeft: "a", ArrowRight: "b", ArrowUp: "tie", ArrowDown: "both_bad" };
@@ -27,14 +29,14 @@ window.dermiqReview = window.dermiqReview || (() => {
     let mode = "work", last = "", ended = false, asking = false, started = false;
 
     // --- talking to the app ---------------------------------------------------------------
-    async function ask(message) {
-      const late = pause(PATIENCE_MS).then(() => null);
+    async function ask(message, patience = PATIENCE_MS) {
+      const late = pause(patience).then(() => null);
       const sent = { mode, ...message, token: me.token };
       const reply = await Promise.race([call(sent).catch(() => null), late]);
       if (!reply || reply.sign_in === undefined) return reply || null;
       if (!reply.left && !reply.asks && me.name && message.do !== "sign_in") { // the app was started anew
         const back = await ask({ do: "sign_in", fields: { name: me.name, admin: me.admin } });
-        if (back && back.token) { signedIn(back); return message.do === "hello" ? back : ask(message); }
+        if (back && back.token) { signedIn(back); return message.do === "hello" ? back : ask(message, patience); }
       }
       return { ...reply, out: true };
     }
@@ -132,6 +134,24 @@ window.dermiqReview = window.dermiqReview || (() => {
       handle(reply);
       const end = $(".dq-end");
       if (end && visible()) end.focus({ preventScroll: true });
+      lookLater();
+    }
+
+    // Pairs may come by another way, such as the command, while the page waits: it finds them by itself.
+    async function lookAgain() {
+      const asked = mode;
+      if (queue.length || outbox.length || !ended || !["work", "split"].includes($(".dq-review")?.dataset.mode)) return;
+      const reply = visible() && !asking ? await ask({ do: "work" }) : null;
+      if (queue.length || asked !== mode) return;
+      if (reply && reply.work && reply.work.items.length) return take(reply.work);
+      if (reply && reply.work) part("progress").innerHTML = reply.work.progress;
+      lookLater();
+    }
+
+    let looking = 0;
+    function lookLater() {
+      clearTimeout(looking);
+      looking = setTimeout(lookAgain, LOOK_MS);
     }
 
     let watched = null, since = 0;
@@ -264,19 +284,37 @@ window.dermiqReview = window.dermiqReview || (() => {
       const form = button.closest("[data-fields]"), fields = {};
       for (const field of form ? form.querySelectorAll("[name]") : []) fields[field.name] = field.type === "checkbox" ? field.checked : field.value;
       button.disabled = true;
-      const reply = await ask({ do: button.dataset.do, value: button.dataset.value || "", fields });
+      const long = LONG.includes(button.dataset.do);
+      if (long) tell("Working on it. With many pairs this takes minutes: the graph is asked about each.", true);
+      const reply = await ask({ do: button.dataset.do, value: button.dataset.value || "", fields }, long ? LONG_MS : PATIENCE_MS);
       button.disabled = false;
       handle(reply, fields);
     }
 
+    // Files go as they are, a zip or pairs with their images; what came of it stands where the page speaks.
     async function file(input) {
-      const [chosen] = input.files;
-      if (!chosen) return;
-      tell("Reading the file.", true);
-      const text = await chosen.text();
-      input.value = ""; // the same file can be chosen again
-      handle(await ask({ do: input.dataset.do, value: chosen.name, text }));
+      const chosen = [...input.files];
+      if (!chosen.length) return;
+      const size = chosen.reduce((sum, f) => sum + f.size, 0);
+      if (size > MAX_SENT) { input.value = ""; return tell(`These files have ${Math.ceil(size / 1e6)} MB; the browser can send ${MAX_SENT / 1e6} MB at once. Nothing was put in. The command python -m dermiq review import FILE takes any size.`); }
+      tell("Reading the files, asking the graph about each pair, drawing the lesions’ borders.", true);
+      let files;
+      try {
+        files = await Promise.all(chosen.map(async (f) => ({ name: f.name, data: await base64(f) })));
+      } catch (error) {
+        return tell("A file cannot be read any more. Choose it again.");
+      } finally {
+        input.value = ""; // the same file can be chosen again
+      }
+      handle(await ask({ do: input.dataset.do, files }, LONG_MS));
     }
+
+    const base64 = (file) => new Promise((done, failed) => {
+      const reader = new FileReader();
+      reader.onload = () => done(reader.result.slice(reader.result.indexOf(",") + 1));
+      reader.onerror = failed;
+      reader.readAsDataURL(file);
+    });
 
     async function open() {
       started = true;

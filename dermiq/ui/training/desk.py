@@ -21,11 +21,10 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
-import numpy as np
 from markupsafe import Markup
-from PIL import Image
 
-from dermiq.errors import DataError, DermIQError, InputError
+from dermiq.decoder.pool import decode
+from dermiq.errors import DataError, DermIQError, ImageError, InputError
 from dermiq.judge import statements
 from dermiq.knowledge import Graph, check_claims
 from dermiq.settings import Settings
@@ -50,10 +49,11 @@ from train.runs import Run
 
 log = logging.getLogger(__name__)
 
-PARTS = ("gate", "form", "rows", "head", "views", "curves", "body", "sent")
+PARTS = ("gate", "form", "own", "rows", "head", "views", "curves", "body", "sent")
 SMOKE = ("grpo", "embedded_cpu")  # stage and preset of the example
 JUDGED_ON = 100  # images of an evaluation that is started here
 LOOK_S = 0.5  # for which a list of runs is shared between visitors
+NOTHING = Markup("")
 GONE = "This run is gone. Choose another one."
 FAILED = "That did not work; the log of the app says why."
 
@@ -97,6 +97,8 @@ class Desk:
     deleted: str = ""
     exported: exports.Exported | None = None
     refused: str = ""  # why no password was taken
+    uploaded: Markup = NOTHING  # what came of the last upload
+    uploads: int = 0  # tells one from the next that has the same words
     shown: dict[str, str] = field(default_factory=dict)  # part -> what the visitor has
 
 
@@ -126,7 +128,7 @@ class TrainingRoom:
         return new
 
     def _parts(self, desk: Desk) -> dict[str, Markup]:
-        empty = dict.fromkeys(PARTS, Markup(""))
+        empty = dict.fromkeys(PARTS, Markup("")) | {"own": desk.uploaded}
         if self.access.closed:
             return empty | {"gate": fill('<p class="dq-locked" role="status">{why}</p>', why=self.access.closed)}
         if self.access.asks and not desk.admitted:
@@ -167,21 +169,50 @@ class TrainingRoom:
             return {}
         return {name: names[name] for name in DATA_SETS if (folder / name / "metadata.csv").is_file()}
 
-    def take(self, desk: Desk, content: bytes | None) -> dict[str, Markup]:
-        """Keeps uploaded images for training, and names them in the form."""
-        if self._is_shut(desk) or not content:
-            return self.look(desk)
-        with self._of(desk):
-            try:
-                table = text_of((str(own_data.keep(content, self.root)),))
-                names = [name for name in shown_options(desk.form.stage) if bare(name) == "data"]
-                desk.form = desk.form.given(dict.fromkeys(names, table))
-            except InputError as error:
-                desk.form = replace(desk.form, note=str(error))
+    def receiving(self, desk: Desk) -> dict[str, Markup]:
+        """Says that an upload is being read."""
+        self._say_upload(desk, "Reading the upload, and looking at each image.", is_good=True)
         return self.look(desk)
 
+    def take(self, desk: Desk, content: object) -> dict[str, Markup]:
+        """Keeps uploaded images for training, and names them in the form. What came of it is said beside the field."""
+        if self._is_shut(desk):
+            self._say_upload(desk, "Nothing was stored. Sign in first.", is_good=False)
+        else:
+            with self._of(desk):
+                self._keep_upload(desk, content)
+        return self.look(desk)
+
+    def _keep_upload(self, desk: Desk, content: object) -> None:
+        try:
+            table = own_data.keep(content, self.root)
+            names = [name for name in shown_options(desk.form.stage) if bare(name) == "data"]
+            desk.form = desk.form.given(dict.fromkeys(names, text_of((str(table),))))
+            chosen = (
+                "It is chosen as data above." if names else "Name it as data in the form of a stage that takes images."
+            )
+            self._say_upload(desk, f"{own_data.summary(table)} {chosen}", is_good=True)
+        except DermIQError as error:
+            log.info("an upload was refused: %s (%s)", error, error.detail)
+            self._say_upload(desk, str(error), is_good=False)
+        except Exception:
+            log.exception("an upload failed")
+            self._say_upload(desk, FAILED, is_good=False)
+
+    def _say_upload(self, desk: Desk, words: str, *, is_good: bool) -> None:
+        desk.uploads += 1
+        desk.uploaded = fill(
+            '<p data-key="own-{n}" class="{kind}" role="{role}">{words}</p>',
+            n=desk.uploads,
+            kind="dq-done" if is_good else "dq-error",
+            role="status" if is_good else "alert",
+            words=words,
+        )
+
     def _do_forget(self, desk: Desk, said: Said) -> None:
-        own_data.forget(self.root)
+        count = own_data.forget(self.root)
+        words = "All uploaded images were deleted." if count else "There were no uploaded images."
+        self._say_upload(desk, words, is_good=True)
 
     def _is_shut(self, desk: Desk) -> bool:
         return bool(self.access.closed) or (self.access.asks and not desk.admitted)
@@ -536,9 +567,8 @@ def sign_in(refused: str) -> Markup:
 @lru_cache(maxsize=32)
 def _thumbnail(path: str) -> Markup | None:
     try:
-        with Image.open(path) as image:
-            pixels = np.asarray(image.convert("RGB"))
-    except OSError:  # the data lies elsewhere now
+        pixels = decode(Path(path).read_bytes())  # of an upload, perhaps
+    except (OSError, ImageError):  # the data lies elsewhere now
         return None
     return fill('<img src="{url}" alt="The image that was asked about" width="160">', url=data_url(pixels, longest=320))
 

@@ -68,7 +68,8 @@ def training_tab(room: TrainingRoom) -> Watching:
             parts["form"] = html_part("dq-form", events=desk.FORM_EVENTS)
             with gr.Accordion("Own images", open=False, elem_id="dq-own-data", visible=not room.impossible):
                 gr.Markdown(own_data.ABOUT)
-                upload = private_file(label="Zip of images and their table", file_types=[".zip"], height=120)
+                upload = private_file(label="Zip of images and their table", height=120)
+                parts["own"] = html_part("dq-own-said")
                 forget = gr.Button("Delete all uploaded images", size="sm")
         with gr.Column(elem_id="dq-watching", scale=1, min_width=320):
             parts["rows"] = html_part("dq-rows", events=desk.ROW_EVENTS)
@@ -90,7 +91,7 @@ def training_tab(room: TrainingRoom) -> Watching:
         "body": desk.RUN_EVENTS,
     }
     taken = [*made.outputs(), upload]
-    upload.upload(lambda d, content: [*values(room.take(d, content)), None], [state, upload], taken, **SLOW)
+    upload.upload(_taken(room), [state, upload], taken, **SLOW)
     forget.click(lambda d: _all(room.act(d, "forget", Said())), [state], made.outputs(), **QUICK)
     for part, events in heard.items():
         for event in events:
@@ -107,6 +108,17 @@ def _streamed(room: TrainingRoom, event: str) -> Callable[[Desk, gr.EventData], 
             yield values(changed)
 
     return act
+
+
+def _taken(room: TrainingRoom) -> Callable[[Desk, object], Iterator[list[Any]]]:
+    """The field is empty again from the first word on."""
+
+    def take(d: Desk, content: object) -> Iterator[list[Any]]:
+        if content is not None:  # the field was emptied
+            yield [*values(room.receiving(d)), None]
+            yield [*values(room.take(d, content)), None]
+
+    return take
 
 
 def _at_once(room: TrainingRoom, event: str) -> Callable[[Desk, gr.EventData], list[Any]]:
