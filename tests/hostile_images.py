@@ -292,7 +292,7 @@ BOMBS: dict[str, Make] = {
     "a TIFF whose directory leads to itself": lambda: tiff(tiff_of(100, 100), following=8, body=bytes(11000)),
     "a TIFF whose sub-directory is the main one": lambda: tiff([*tiff_of(100, 100), (330, 4, 1, 8)], body=bytes(11000)),
     "a TIFF of 60000 directories": lambda: many_directories(60_000),
-    "a TIFF of 200 directories of 65000 entries": wide_directories,
+    "a TIFF of 200 directories of 65000 entries": lambda: wide_directories(),
     "a TIFF with a tag of 4 billion values": lambda: tiff(
         [*tiff_of(100, 100), (700, 1, 2**32 - 1, 8), (34675, 7, 2**31, 8)], body=bytes(11000)
     ),
