@@ -31,7 +31,8 @@ RAW_PHOTOMETRIC = frozenset({32803, 34892})  # a colour filter array, linear sen
 RAW_COMPRESSION = frozenset({262, 32767, 32769, 32770, 34713, 65000, 65535})  # Kodak, Sony, Samsung, Nikon, Pentax
 SUBFILE, WIDTH, HEIGHT, COMPRESSION, PHOTOMETRIC, SUB_IFDS, DNG_VERSION = 254, 256, 257, 259, 262, 330, 50706
 REDUCED, MASK = 1, 4  # bits of SUBFILE
-MOST_DIRECTORIES = 200
+WANTED = frozenset({SUBFILE, WIDTH, HEIGHT, COMPRESSION, PHOTOMETRIC, SUB_IFDS, DNG_VERSION})
+MOST_DIRECTORIES, MOST_ENTRIES = 200, 20_000  # of all directories together: a photograph has some hundreds
 SMALL_SIDE = 512  # px, a picture up to it beside a larger one is its thumbnail
 SIZES = {1: 1, 3: 2, 4: 4, 13: 4, 16: 8, 18: 8}  # bytes of a TIFF type that holds whole numbers
 
@@ -107,6 +108,7 @@ class _Tiff:
         self.is_big = self._number(2, "H") == 43
         self.start = 8 if self.is_big else 4  # where the header names the first directory
         self.word = "Q" if self.is_big else "I"
+        self.left = MOST_ENTRIES
 
     def leading_to(self, offset: int) -> bytes:
         if offset == self._number(self.start, self.word):
@@ -134,10 +136,14 @@ class _Tiff:
         counted, entry = ("Q", 20) if self.is_big else ("H", 12)
         at = offset + struct.calcsize(self.order + counted)
         tags: dict[int, tuple[int, ...]] = {}
-        for _ in range(min(self._number(offset, counted), 4096)):
-            tags.setdefault(self._number(at, "H"), self._values(at))
-            at += entry
-        return tags, self._number(at, self.word)
+        count = self._number(offset, counted)
+        looked_at = min(count, self.left)
+        self.left -= looked_at
+        for place in range(at, at + looked_at * entry, entry):
+            tag = self._number(place, "H")
+            if tag in WANTED:
+                tags.setdefault(tag, self._values(place))
+        return tags, self._number(at + count * entry, self.word)
 
     def _values(self, at: int) -> tuple[int, ...]:
         """At most 64 numbers of the entry that begins at `at`."""
