@@ -39,12 +39,6 @@ CONTRAST = re.compile(
     r"\b(why not|against|separat\w*|distinguish\w*|tell\b.{0,40}\bfrom|tell apart|differ\w*|rather than|versus|vs)\b"
 )
 
-NEGATED = re.compile(
-    r"\b(not|no|never|without|lack\w*|absent|exclude\w*|spare\w*|leave\w* out|rul\w+ out)\b", re.IGNORECASE
-)
-"""Words by which a question asks for what is not there."""
-
-
 PHRASINGS: Mapping[str, tuple[str, ...]] = {
     "treated_by": (
         "How is it treated?",

@@ -62,15 +62,10 @@ def _pattern(*patterns: str) -> re.Pattern[str]:
 
 
 DENIAL = re.compile(
-    r"\b(?:no|not|never|cannot|nothing|nobody|none|neither|nor|wrong|rarely|seldom|hardly)\b(?! only\b)|n't\b",
+    r"\b(?:no|not|never|cannot|nothing|nobody|nowhere|none|neither|nor|wrong|incorrect|rarely|seldom|hardly)\b(?! only\b)|n't\b",
     re.IGNORECASE,
 )
 """A clause's denials, to be counted: what makes of its predicate the contrary."""
-LACKING = re.compile(
-    r"\b(?:no|not|without|lack(?:s|ing)?|absen(?:t|ce)|nor|neither|never|cannot|none|rarely|seldom|missing)\b|n't\b",
-    re.IGNORECASE,
-)
-"""The same with words for what is not there."""
 TURNS = re.compile(
     rf"\b(?:{_NONE}|not|never|cannot|lack(?:s|ed|ing)?|absen(?:t|ce)|free of|without"
     r"|spar(?:e|es|ed|ing)|leav(?:e|es|ing)\b.{1,40}\balone|fails? to|missing|devoid of"
@@ -99,7 +94,7 @@ WEAK = re.compile(
 )
 """A statement that one example makes true."""
 _ONLY = re.compile(r"\bnot only\b|\bnothing but\b|\bnone other\b|\bneither\b(?=.*\bnor\b)", re.IGNORECASE)
-ASKS_FOR_LACK = re.compile(
+_ASKS_FOR_LACK = re.compile(
     rf"\b(?:no|not|never|without|lack\w*|absent|exclude\w*|spare\w*|leave\w* out|rul\w+ out|{AUX_NOT})\b", re.IGNORECASE
 )
 """Words by which a question asks for what is not there."""
@@ -241,7 +236,8 @@ _PLAIN: tuple[tuple[re.Pattern[str], Says], ...] = (
     ),
     # denials in other words
     (_pattern(r"(?:has|have|had) fail(?:s|ed)? to"), "does not"),
-    (_pattern(r"fails to"), "does not"),
+    (_pattern(r"(?:fails|refuses|declines|omits|neglects) to"), "does not"),
+    (_pattern(r"(?:is|are|was|were|remains?) (?:incapable of|unable to|not able to|powerless to)"), "cannot"),
     (_pattern(r"failed to"), "did not"),
     (_pattern(r"fail to"), "do not"),
     (_pattern(r"ai(?:n't|nt)"), "isn't"),
@@ -258,6 +254,17 @@ _PLAIN: tuple[tuple[re.Pattern[str], Says], ...] = (
 """Tried from the first to the last, each on what those before have left."""
 
 
+_BARE_NT = re.compile(
+    r"\b(are|could|did|do|does|had|has|have|is|must|should|was|were|wo|would)nt\b", re.IGNORECASE
+)
+_ASIDE = re.compile(
+    r",\s*(?:as (?:a rule|such|far as \w+ knows?)|however|of course|in (?:general|fact|truth|my \w+)|at all|by definition"
+    r"|for (?:example|instance)|usually|typically|to be (?:sure|clear)|i think|mind you)\s*,",
+    re.IGNORECASE,
+)
+"""What is put in between: it must not stand between a "not" and its verb."""
+
+
 @lru_cache(maxsize=REMEMBERED)
 def plain(text: str) -> str:
     """The text, as long as before, where what was denied twice is affirmed and what was hedged stands as possible."""
@@ -265,6 +272,12 @@ def plain(text: str) -> str:
     for pattern, says in _PLAIN:
         text = pattern.sub(lambda match, says=says: _as_long(match, says), text)
     return text
+
+
+def plainly(text: str) -> str:
+    """`plain` for readers that keep no places: one blank between words, nothing but the sentence left."""
+    line = _ASIDE.sub(" ", _BARE_NT.sub(r"\1n't", plain(text)))
+    return text if line == text else re.sub(r"\s+([,.;:!?])", r"\1", " ".join(line.split())).lstrip(" ,;:")
 
 
 def _as_long(match: re.Match[str], says: Says) -> str:
@@ -285,7 +298,7 @@ _FRAME = (
     rf"(?:there (?:is|was|are)|there's|(?:we|they|i) have|has)? ?(?:no|little|hardly any|not any|not a shred of|insufficient)"
     rf"(?: \w+)? {_PROOF}(?: to {_SAY}| for {_SAY}ing| (?:suggests?|shows?|proves?|has (?:ever )?shown|have shown|supports?"
     rf"(?: the (?:idea|claim|view))?|in (?:it|the claim)))? that",
-    rf"(?:nothing|nobody|no[ -]one|none of \w+)(?: \w+)?(?: ever| has| have| would| is there| there is)*"
+    rf"(?:nothing|little|nobody|no[ -]one|none of \w+)(?: \w+)?(?: ever| has| have| would| is there| there is)*"
     rf" (?:to )?(?:suggests?|shows?|shown|proves?|proven|indicates?|supports?|points? to|implies|found|{_SAY}s?)"
     rf"(?: the (?:idea|claim|view|notion|fact))? that",
     rf"(?:i|we|one|you|experts|doctors|they) (?:doubt|deny|(?:(?:do|would|can|could) ?not|don't|cannot|can't|wouldn't"
@@ -409,7 +422,7 @@ _TRIGGERS: tuple[tuple[Category, Reach, re.Pattern[str]], ...] = (
             r"|suggestive of|(?:here )?that would make (?:me|us) think of|in favou?r of)|little (?:speaks|argues) for",
             r"(?:argues?|speaks?|counts?|evidence|militates?) against",
             rf"(?:unable|impossible) to (?:find|see|identify|demonstrate|detect)",
-            rf"{NOT}(?! (?:sure|until|always|all|necessarily|invariably|only))|no|none of|neither|nor|nobody|nothing|no one|without|w/o|sans|minus"
+            rf"{NOT}(?! (?:sure|until|always|all|necessarily|invariably|only))|no|none of|neither|nor|nobody|nothing|no one|nowhere|without|w/o|sans|minus"
             r"|lack(?:s|ed|ing)?(?: of)?|absent|absence(?: of)?|devoid of|void of|bereft of|free (?:of|from)|(?:skin|margins?|scalp)? ?clear of"
             r"|den(?:y|ies|ied|ying)|negative(?: for)?|neg(?: for)?|-ve(?: for)?|unremarkable for|no longer|unlikely(?: to be)?|improbable"
             r"|less likely|rather than|instead of|in place of|as opposed to|avoid|(?:i|we) doubt|(?<=,\s)doubt|never|spar(?:es?|ed|ing)",
@@ -529,6 +542,16 @@ def hear(text: str) -> Heard:
 
 
 # --- counts ------------------------------------------------------------------------------------
+
+
+def asks_for_lack(question: str) -> bool:
+    """Whether it asks for what is not there ("what rules out ...?")."""
+    return bool(_ASKS_FOR_LACK.search(plain(question)))
+
+
+def triggers(text: str) -> int:
+    """How many triggers a clause has that deny or call rare, "without" and "is missing" among them."""
+    return sum(trigger.category in ("denied", "rare") for trigger in hear(text).triggers)
 
 
 def denials(text: str) -> int:

@@ -19,7 +19,8 @@ from weakref import WeakKeyDictionary, ref
 import numpy as np
 
 from dermiq.knowledge import embed, rank
-from dermiq.knowledge.asked import CONTRAST, INTENTS, NEGATED, TEXTS, Listener
+from dermiq.knowledge.asked import CONTRAST, INTENTS, TEXTS, Listener
+from dermiq.knowledge.cues import asks_for_lack
 from dermiq.knowledge.card import topic_of
 from dermiq.knowledge.case import BASE, Worth, case_worth, diagnosis_nodes
 from dermiq.knowledge.graph import CLASS_NODES, Graph
@@ -398,7 +399,7 @@ def candidates(
     }
     pool = sorted({shelf.at[key] for key in about if key in shelf.at}.union(*found.rankings.values()))
     facts = [shelf.facts[number] for number in pool]
-    heard = rank.Heard(asked.relations, bool(NEGATED.search(asked.text)))
+    heard = rank.Heard(asked.relations, asks_for_lack(asked.text))
     parts, whole = np.zeros((len(pool), 1)), np.zeros(len(pool))
     if meant:
         parts, whole = shelf.bare[pool] @ meant.parts.T, shelf.vectors[pool] @ meant.whole
