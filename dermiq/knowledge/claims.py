@@ -269,7 +269,7 @@ def _look_alikes(graph: Graph, clause: str, conditions: Sequence[Mention]) -> It
     if match is None or len(conditions) < 2:
         return
     denied = denials(clause) > 0
-    if re.search(r"\b(?:distinguish|differentiat|apart)", match.group(), re.IGNORECASE):
+    if re.search(r"\b(?:distinguish|differentiat|apart|told|tell)", match.group(), re.IGNORECASE):
         denied = False
     first = conditions[0]
     for second in conditions[1:]:

@@ -157,6 +157,7 @@ _PLAIN: tuple[tuple[re.Pattern[str], Says], ...] = (
         re.compile(r"\b(?:should|must|ought|is|are)\s+(?:not|never)\s+(?:to\s+)?be\s+(?=confused|mistaken)", re.I),
         "can be ",
     ),
+    (re.compile(r"\b(?:do\s+not|don't|never|must\s+not|should\s+not|not\s+to)\s+(?=(?:confuse|mistake)\b)", re.I), ""),
     # what is not excluded, and what excludes nothing
     (
         _pattern(
@@ -181,7 +182,7 @@ _PLAIN: tuple[tuple[re.Pattern[str], Says], ...] = (
             r"(?:not|n't) (?:really |at all |all that |so |very )*(?:impossible|inconceivable|implausible|unlikely|improbable"
             r"|unthinkable|out of the question)",
             r"nothing (?:speaks|argues|counts|militates)? ?against",
-            rf"(?:{NOT}|yet to)(?: yet)?(?: be| been)* (?:confirmed|proven|proved|established)",
+            rf"(?:{NOT}|yet to)(?: yet)?(?: be| been)* (?:confirmed|proven|proved|established)(?! (?:by|with|on|in|through))",
             r"with or without|whether or not",
         ),
         "possible",
@@ -410,7 +411,7 @@ _TRIGGERS: tuple[tuple[Category, Reach, re.Pattern[str]], ...] = (
     (
         "denied",
         "both",
-        _pattern(r"(?:rul(?:es?|ed|ing) out|exclud(?:es?|ed|ing)|exclusion of|disproves?|refutes?)|none"),
+        _pattern(r"(?:rul(?:es?|ed|ing) out|exclud(?:es?|ed|ing)|exclusion of|disproves?|refutes?)|none|(?:(?:is|are) )?(?:absent|missing) from"),
     ),
     (
         "denied",
