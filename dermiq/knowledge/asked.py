@@ -10,9 +10,10 @@ import numpy as np
 RIDGE = 1.0  # how much the weights are held back, in units of one phrasing
 NEAREST = 3  # phrasings of a relation that are averaged
 
+WHAT_TO_DO = r"what to do|what (?:should|must|can|do|shall) (?:i|we|one) do|what now|what next"
 INTENTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
-        r"\b(treat|manage|therap|remov|excis|first.line|cure|cream|surgery|what to do|what should (?:i|we|one) do)",
+        rf"\b(treat|manage|therap|remov|excis|first.line|cure|cream|surgery|{WHAT_TO_DO})",
         ("treated_by",),
     ),
     (r"\b(refer|urgen|two.week|2.week|pathway|how soon|red flag)", ("refer_if", "red_flag")),

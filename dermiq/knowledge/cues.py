@@ -27,7 +27,7 @@ from typing import Literal
 from dermiq.knowledge.text import word_set
 
 Status = Literal["affirmed", "denied", "uncertain", "seldom"]
-Category = Literal["denied", "possible", "rare", "behind", "except"]
+Category = Literal["denied", "possible", "rare", "aside", "except"]
 Reach = Literal["after", "next", "before", "both"]
 """Where a trigger's scope lies: in the words after it, in what is next to it, in those before it, or on either side."""
 
@@ -111,6 +111,14 @@ STOPS = word_set(
 
 # --- phrases in which a negation denies nothing, or denies in other words ----------------------
 
+_WARNING = _pattern(
+        r"(?:(?:it|one|you|we|this|and|please) )?(?:do not|don't|dont|never|must not|mustn't|must never|should not"
+        r"|shouldn't|should never|cannot|can't|cannot afford to|can't afford to|not to|(?:is|are) (?:not|never) to)"
+        rf"(?: \w+ly| ever| just)? (?:be )?{_MISSES}(?: (?:about|the fact))?(?: that)?",
+        r"(?:failure|failing) to (?:recogni[sz]e|diagnose|spot|treat|see|detect|identify|refer|think of|consider)",
+        r"(?:is |are )?impossible to (?:overstate|overestimate)(?: the importance of)?",
+    )
+
 Says = str | Callable[["re.Match[str]"], str]
 
 
@@ -142,17 +150,7 @@ _PLAIN: tuple[tuple[re.Pattern[str], Says], ...] = (
         ),
         "",
     ),
-    # warnings
-    (
-        _pattern(
-            r"(?:(?:it|one|you|we|this|and|please) )?(?:do not|don't|dont|never|must not|mustn't|must never|should not"
-            r"|shouldn't|should never|cannot|can't|cannot afford to|can't afford to|not to|(?:is|are) (?:not|never) to)"
-            rf"(?: \w+ly| ever| just)? (?:be )?{_MISSES}(?: (?:about|the fact))?(?: that)?",
-            r"(?:failure|failing) to (?:recogni[sz]e|diagnose|spot|treat|see|detect|identify|refer|think of|consider)",
-            r"(?:is |are )?impossible to (?:overstate|overestimate)(?: the importance of)?",
-        ),
-        "",
-    ),
+    (_WARNING, ""),
     (
         re.compile(r"\b(?:should|must|ought|is|are)\s+(?:not|never)\s+(?:to\s+)?be\s+(?=confused|mistaken)", re.I),
         "can be ",
@@ -355,13 +353,13 @@ class Said:
     denied: bool = False
     possible: bool = False
     rare: bool = False
-    behind: bool = False  # the lesser side of a comparison: "more like a wart than a corn"
+    aside: bool = False  # put second or advised against: "more like a wart than a corn", "avoid steroids"
 
     @property
     def status(self) -> Status:
         if self.possible:
             return "uncertain"
-        if self.denied or self.behind:
+        if self.denied or self.aside:
             return "denied"
         return "seldom" if self.rare else "affirmed"
 
@@ -398,12 +396,12 @@ _TRIGGERS: tuple[tuple[Category, Reach, re.Pattern[str]], ...] = (
         "before",
         _pattern(
             r"(?:(?:is|are|was|were) )?(?:absent|lacking|missing|neg|gone|resolved|spared|unlikely|improbable"
-            r"|less likely|contra-?indicated|impossible|refuted|disproved|denied)",
+            r"|less (?:likely|probable|common)(?: than)?|impossible|refuted|disproved|denied)",
             rf"(?:{NOT}|no longer|never|nowhere)(?: \w+ly| yet| as yet| to be| been| be| an?y?| the)* (?:seen|present|visible|found|expected|observed"
             r"|a (?:\w+ )?feature|feature|part|identified|detected|noted|appreciated|demonstrated|involved"
             r"|recommended|used|given|help|likely|suspected|evident|there|apparent|form part)",
             r"(?:has|have) (?:gone|stopped|resolved|cleared|disappeared)|(?:stopped|ceased|cleared up|disappeared)(?: \w+)? ago"
-            r"|(?:is|are) of no (?:use|help|value|benefit)|in none(?: of \w+)?|(?:is|are) lacking|conspicuous by"
+            r"|in none(?: of \w+)?|(?:is|are) lacking|conspicuous by"
             r"|left alone|but not any ?more|should (?:not|never) be (?:used|given)|n/a",
         ),
     ),
@@ -421,16 +419,17 @@ _TRIGGERS: tuple[tuple[Category, Reach, re.Pattern[str]], ...] = (
             r"|suggestion of|hint of|trace of|indication of|suggestive of|(?:thing )?to suggest|to support(?: a diagnosis of)?)",
             r"nothing (?:suggests|supports|indicates|points to|to suggest|to indicate|to support(?: a diagnosis of)?"
             r"|suggestive of|(?:here )?that would make (?:me|us) think of|in favou?r of)|little (?:speaks|argues) for",
-            r"(?:argues?|speaks?|counts?|evidence|militates?) against",
+            r"(?:argues?|speaks?|counts?|evidence|militates?|and|but) against",
             rf"(?:unable|impossible) to (?:find|see|identify|demonstrate|detect)",
             rf"{NOT}(?! (?:sure|until|always|all|necessarily|invariably|only))|no|none of|neither|nor|nobody|nothing|no one|nowhere|without|w/o|sans|minus"
             r"|lack(?:s|ed|ing)?(?: of)?|absent|absence(?: of)?|devoid of|void of|bereft of|free (?:of|from)|(?:skin|margins?|scalp)? ?clear of"
             r"|den(?:y|ies|ied|ying)|negative(?: for)?|neg(?: for)?|-ve(?: for)?|unremarkable for|no longer|unlikely(?: to be)?|improbable"
-            r"|less likely|rather than|instead of|in place of|as opposed to|avoid|(?:i|we) doubt|(?<=,\s)doubt|never|spar(?:es?|ed|ing)",
+            r"|less likely|rather than|instead of|in place of|as opposed to|(?:i|we) doubt|(?<=,\s)doubt|never|spar(?:es?|ed|ing)",
         ),
     ),
     ("rare", "after", _pattern(r"hardly(?: ever| any)?|rarely|seldom|scarcely(?: any)?|barely(?: any)?|few|only exceptionally|not often")),
-    ("behind", "after", _pattern(r"than|unlike|over(?= [a-z]+ keratos)|better than")),
+    ("aside", "after", _pattern(r"than|unlike|better than|avoid(?:s|ed|ing)?")),
+    ("aside", "before", _pattern(r"(?:(?:is|are) )?contra-?indicated|(?:is|are) (?:of no (?:use|help|value|benefit)|useless)")),
     ("except", "after", _pattern(r"except(?: for)?|apart from|other than|aside from|save for|bar")),
 )
 _MARKS: tuple[tuple[Category, Reach, re.Pattern[str]], ...] = (
@@ -474,7 +473,7 @@ class Heard:
             denied=denied,
             possible=any(t.category == "possible" for t in found),
             rare=any(t.category == "rare" for t in found),
-            behind=any(t.category == "behind" for t in found),
+            aside=any(t.category == "aside" for t in found),
         )
 
     @staticmethod
@@ -543,6 +542,11 @@ def hear(text: str) -> Heard:
 
 
 # --- counts ------------------------------------------------------------------------------------
+
+
+def warns(text: str) -> bool:
+    """Whether it tells somebody not to overlook something: "do not miss melanoma"."""
+    return bool(_WARNING.search(text.replace("’", "'")))
 
 
 def asks_for_lack(question: str) -> bool:
