@@ -45,7 +45,9 @@ _NO_EXCEPTION = re.compile(
     r"|(?:all|every|any) (?:kinds?|types?|forms?|sorts?|subtypes?|variants?|stages?)|guarantee[sd]?)\b",
     re.IGNORECASE,
 )
-_MORE_THAN_SAID = re.compile(r"\b(?:only|most(?:ly)?|usual(?:ly)?|typical(?:ly)?|often|common(?:ly)?|never)\b", re.IGNORECASE)
+_MORE_THAN_SAID = re.compile(
+    r"\b(?:only|most(?:ly)?|usual(?:ly)?|typical(?:ly)?|often|common(?:ly)?|never)\b", re.IGNORECASE
+)
 """Words of strength: to deny a sentence with one may be to deny that alone."""
 NO_HEAD = cues.NAMED_AWAY | word_set(
     "plus and or behind near around over under between above below beside in on of from with to"

@@ -37,14 +37,13 @@ REMEMBERED = 4096  # texts whose triggers are kept
 
 # --- words ------------------------------------------------------------------------------------
 
-AUX_NOT = (
-    r"(?:ai|are|ca|could|did|do|does|had|has|have|is|might|must|need|ought|sha|should|was|were|wo|would)n['’]?t\b"
-)
+AUX_NOT = r"(?:ai|are|ca|could|did|do|does|had|has|have|is|might|must|need|ought|sha|should|was|were|wo|would)n['’]?t\b"
 NOT = rf"(?:not|never|cannot|{AUX_NOT})"
 _NONE = r"(?:no|none|nobody|nothing|neither|nor|no[ -]one|nowhere)"
-_LACK = r"(?:lack(?:s|ed|ing)?|absen(?:t|ce)|missing|without|devoid of)"
-_SELDOM = r"(?:rare(?:ly)?|seldom|hardly(?: ever)?|scarcely|barely|infrequent(?:ly)?|uncommon(?:ly)?|unusual(?:ly)?)"
-_LY = r"(?: \w+ly| yet| as yet| so far| ever| always| really| quite| necessarily| with (?:any )?(?:confidence|certainty))*"
+_LY = (
+    r"(?: \w+ly| yet| as yet| so far| ever| always| really| quite| necessarily| with (?:any )?(?:confidence"
+    r"|certainty))*"
+)
 _SHUT = r"(?:excluded|ruled out|dismissed|discounted|eliminated|discarded|excl)"
 _SHUTS = r"(?:exclude|rule out|rule it out|r/o|dismiss|discount|eliminate)"
 _FEW = r"(?:uncommon|infrequent|unusual|rare|exceptional|scarce|unheard of|atypical)"
@@ -62,7 +61,8 @@ def _pattern(*patterns: str) -> re.Pattern[str]:
 
 
 DENIAL = re.compile(
-    r"\b(?:no|not|never|cannot|nothing|nobody|nowhere|none|neither|nor|wrong|incorrect|rarely|seldom|hardly)\b(?! only\b)|n't\b",
+    r"\b(?:no|not|never|cannot|nothing|nobody|nowhere|none|neither|nor|wrong|incorrect|rarely|seldom"
+    r"|hardly)\b(?! only\b)|n't\b",
     re.IGNORECASE,
 )
 """A clause's denials, to be counted: what makes of its predicate the contrary."""
@@ -112,12 +112,12 @@ STOPS = word_set(
 # --- phrases in which a negation denies nothing, or denies in other words ----------------------
 
 _WARNING = _pattern(
-        r"(?:(?:it|one|you|we|this|and|please) )?(?:do not|don't|dont|never|must not|mustn't|must never|should not"
-        r"|shouldn't|should never|cannot|can't|cannot afford to|can't afford to|not to|(?:is|are) (?:not|never) to)"
-        rf"(?: \w+ly| ever| just)? (?:be )?{_MISSES}(?: (?:about|the fact))?(?: that)?",
-        r"(?:failure|failing) to (?:recogni[sz]e|diagnose|spot|treat|see|detect|identify|refer|think of|consider)",
-        r"(?:is |are )?impossible to (?:overstate|overestimate)(?: the importance of)?",
-    )
+    r"(?:(?:it|one|you|we|this|and|please) )?(?:do not|don't|dont|never|must not|mustn't|must never|should not"
+    r"|shouldn't|should never|cannot|can't|cannot afford to|can't afford to|not to|(?:is|are) (?:not|never) to)"
+    rf"(?: \w+ly| ever| just)? (?:be )?{_MISSES}(?: (?:about|the fact))?(?: that)?",
+    r"(?:failure|failing) to (?:recogni[sz]e|diagnose|spot|treat|see|detect|identify|refer|think of|consider)",
+    r"(?:is |are )?impossible to (?:overstate|overestimate)(?: the importance of)?",
+)
 
 Says = str | Callable[["re.Match[str]"], str]
 
@@ -137,8 +137,10 @@ _PLAIN: tuple[tuple[re.Pattern[str], Says], ...] = (
     (
         _pattern(
             r"without (?:an?y? |the slightest |reasonable |the shadow of a )*(?:doubt|question|fail)(?! whether)",
-            r"(?:(?:there (?:is|can be|was|seems|remains)|there's|(?:i|we) have) )?(?:hardly any|not the slightest|not any"
-            r"|no|little)(?: \w+)? (?:doubts?|question|denying|disputing|mistaking)(?: (?:that|about|as to|in))?(?! (?:whether|of))",
+            r"(?:(?:there (?:is|can be|was|seems|remains)|there's|(?:i|we) have) )?(?:hardly any|not the slightest"
+            r"|not any"
+            r"|no|little)(?: \w+)? (?:doubts?|question|denying|disputing|mistaking)(?: (?:that|about|as to"
+            r"|in))?(?! (?:whether|of))",
             r"beyond (?:any |all |a |reasonable )*(?:doubt|question|dispute)",
             rf"(?:it )?(?:{NOT}|is not to|can hardly|can scarcely) be (?:denied|disputed|doubted|questioned)(?: that)?",
             rf"(?:nobody|no[ -]one|none|few|(?:hardly|scarcely) any ?(?:one|body))(?: \w+ly)?"
@@ -166,9 +168,10 @@ _PLAIN: tuple[tuple[re.Pattern[str], Says], ...] = (
     ),
     (
         _pattern(
-            rf"(?:(?:do|does|did|can|could|would|will|should|may) )?{NOT}{_LY} (?:be able to )?(?:{_SHUTS}|excludes|rules out)",
-            rf"without (?:being able to (?:exclude|rule out)|excluding|ruling out)",
-            rf"(?:does|do|did|should|would|must) ?(?:not|n't) (?:mean|imply|prove)(?: that)?",
+            rf"(?:(?:do|does|did|can|could|would|will|should|may) )?{NOT}{_LY} (?:be able to )?(?:{_SHUTS}|excludes"
+            rf"|rules out)",
+            r"without (?:being able to (?:exclude|rule out)|excluding|ruling out)",
+            r"(?:does|do|did|should|would|must) ?(?:not|n't) (?:mean|imply|prove)(?: that)?",
             r"(?:a|the)? ?(?:mistake|wrong|unwise|error|dangerous|premature) to (?:exclude|rule out|dismiss)",
         ),
         "may be",
@@ -177,10 +180,12 @@ _PLAIN: tuple[tuple[re.Pattern[str], Says], ...] = (
         _pattern(
             r"(?:unable|impossible|difficult|hard|not possible|not easy|failed|fails?|failure) to"
             rf"(?: \w+ly)? (?:{_SHUTS}|confirm or exclude)",
-            r"(?:not|n't) (?:really |at all |all that |so |very )*(?:impossible|inconceivable|implausible|unlikely|improbable"
+            r"(?:not|n't) (?:really |at all |all that |so |very )*(?:impossible|inconceivable|implausible|unlikely"
+            r"|improbable"
             r"|unthinkable|out of the question)",
             r"nothing (?:speaks|argues|counts|militates)? ?against",
-            rf"(?:{NOT}|yet to)(?: yet)?(?: be| been)* (?:confirmed|proven|proved|established)(?! (?:by|with|on|in|through))",
+            rf"(?:{NOT}|yet to)(?: yet)?(?: be| been)* (?:confirmed|proven|proved|established)(?! (?:by|with|on|in"
+            rf"|through))",
             r"with or without|whether or not",
         ),
         "possible",
@@ -188,7 +193,8 @@ _PLAIN: tuple[tuple[re.Pattern[str], Says], ...] = (
     # doubled
     (
         _pattern(
-            rf"(?:{NOT}|hardly|by no means|far from|anything but)(?: be| at all| all that| so| very| that| entirely)* {_FEW}(?! to)"
+            rf"(?:{NOT}|hardly|by no means|far from|anything but)(?: be| at all| all that| so| very| that"
+            rf"| entirely)* {_FEW}(?! to)"
         ),
         "common",
     ),
@@ -198,7 +204,7 @@ _PLAIN: tuple[tuple[re.Pattern[str], Says], ...] = (
         ),
         "often",
     ),
-    (_pattern(rf"(?:never|not ever) (?:absent|missing|lacking)"), "always there"),
+    (_pattern(r"(?:never|not ever) (?:absent|missing|lacking)"), "always there"),
     (_pattern(rf"{NOT} (?:absent|missing)"), "present"),
     (_pattern(r"(?:never|not ever) without"), "always with"),
     (_pattern(rf"(?:not|{AUX_NOT}) (?:without|free (?:of|from)|devoid of)"), "with"),
@@ -225,9 +231,11 @@ _PLAIN: tuple[tuple[re.Pattern[str], Says], ...] = (
     # idioms that deny no finding
     (
         _pattern(
-            r"(?:can't|cant|cannot|won't|wont|will not|does not|doesn't|never)(?: just)? (?:stops?|bear|stand|go away|sleep"
+            r"(?:can't|cant|cannot|won't|wont|will not|does not|doesn't|never)(?: just)? (?:stops?|bear|stand"
+            r"|go away|sleep"
             r"|put up with|wait|emphasi[sz]e|stress)",
-            r"(?:did not|didn't) (?:know|reali[sz]e)(?: that)?|no luck with|no cure for|no response to|no contraindications? to"
+            r"(?:did not|didn't) (?:know|reali[sz]e)(?: that)?|no luck with|no cure for|no response to"
+            r"|no contraindications? to"
             r"|no one treatment|not every",
             r"no (?=treatment works better than)",
         ),
@@ -242,7 +250,8 @@ _PLAIN: tuple[tuple[re.Pattern[str], Says], ...] = (
     (_pattern(r"ai(?:n't|nt)"), "isn't"),
     (
         _pattern(
-            r"(?:at no (?:time|point|stage)|under no circumstances|on no account|in no (?:way|sense|respect|case|instance"
+            r"(?:at no (?:time|point|stage)|under no circumstances|on no account|in no (?:way|sense|respect|case"
+            r"|instance"
             r"|patients?|lesions?|one))|by no means|not once|never once"
         ),
         "never",
@@ -253,11 +262,10 @@ _PLAIN: tuple[tuple[re.Pattern[str], Says], ...] = (
 """Tried from the first to the last, each on what those before have left."""
 
 
-_BARE_NT = re.compile(
-    r"\b(are|could|did|do|does|had|has|have|is|must|should|was|were|wo|would)nt\b", re.IGNORECASE
-)
+_BARE_NT = re.compile(r"\b(are|could|did|do|does|had|has|have|is|must|should|was|were|wo|would)nt\b", re.IGNORECASE)
 _ASIDE = re.compile(
-    r",\s*(?:as (?:a rule|such|far as \w+ knows?)|however|of course|in (?:general|fact|truth|my \w+)|at all|by definition"
+    r",\s*(?:as (?:a rule|such|far as \w+ knows?)|however|of course|in (?:general|fact|truth|my \w+)|at all"
+    r"|by definition"
     r"|for (?:example|instance)|usually|typically|to be (?:sure|clear)|i think|mind you)\s*,",
     re.IGNORECASE,
 )
@@ -289,13 +297,19 @@ def _as_long(match: re.Match[str], says: Says) -> str:
 # --- what a sentence says of itself ------------------------------------------------------------
 
 _SAY = r"(?:say|claim|think|believe|assert|state|suppose|maintain|conclude|assume|reckon|suggest|imagine|call)"
-_PROOF = r"(?:evidence|proof|signs?|indications?|reasons?|suggestion|hint|data|basis|grounds|stud(?:y|ies)|research|trials?|truth)"
+_PROOF = (
+    r"(?:evidence|proof|signs?|indications?|reasons?|suggestion|hint|data|basis|grounds|stud(?:y|ies)|research"
+    r"|trials?|truth)"
+)
 _FRAME = (
     r"(?:it (?:is|was|would be)|it's|that is)(?: simply| just| quite| clearly)?"
-    r" (?:not (?:true|correct|right|so|the case|a fact)|untrue|false|wrong|incorrect|inaccurate|an? (?:\w+ )?(?:myth|misconception"
+    r" (?:not (?:true|correct|right|so|the case|a fact)|untrue|false|wrong|incorrect|inaccurate"
+    r"|an? (?:\w+ )?(?:myth|misconception"
     rf"|mistake|error|fallacy|lie)|nonsense|doubtful|improbable)(?: to {_SAY})?(?: that)?",
-    rf"(?:there (?:is|was|are)|there's|(?:we|they|i) have|has)? ?(?:no|little|hardly any|not any|not a shred of|insufficient)"
-    rf"(?: \w+)? {_PROOF}(?: to {_SAY}| for {_SAY}ing| (?:suggests?|shows?|proves?|has (?:ever )?shown|have shown|supports?"
+    rf"(?:there (?:is|was|are)|there's|(?:we|they|i) have|has)? ?(?:no|little|hardly any|not any|not a shred of"
+    rf"|insufficient)"
+    rf"(?: \w+)? {_PROOF}(?: to {_SAY}| for {_SAY}ing| (?:suggests?|shows?|proves?|has (?:ever )?shown|have shown"
+    rf"|supports?"
     rf"(?: the (?:idea|claim|view))?|in (?:it|the claim)))? that",
     rf"(?:nothing|little|nobody|no[ -]one|none of \w+)(?: \w+)?(?: ever| has| have| would| is there| there is)*"
     rf" (?:to )?(?:suggests?|shows?|shown|proves?|proven|indicates?|supports?|points? to|implies|found|{_SAY}s?)"
@@ -371,20 +385,30 @@ _TRIGGERS: tuple[tuple[Category, Reach, re.Pattern[str]], ...] = (
         _pattern(
             r"(?:(?:must|should|needs?|has|have|ought|remains?|is|are)(?: to)?(?: always| first| \w+ly)*(?: to)? be"
             r"(?: always| first| \w+ly)*) (?:excluded|ruled out|considered|suspected)",
-            r"has yet to be \w+|until proven otherwise|(?:is|are|was|were|remains?) (?:only )?(?:suspected|questionable|unclear"
+            r"has yet to be \w+|until proven otherwise|(?:is|are|was|were|remains?) (?:only )?(?:suspected"
+            r"|questionable|unclear"
             r"|uncertain|unproven|equivocal|doubtful|conceivable)",
             r"(?:is|are) (?:sometimes|occasionally) (?:absent|missing)",
             r"need not be|not invariably|to be (?:excluded|ruled out)|ddx|was raised|develops",
         ),
     ),
-    ("possible", "both", _pattern(r"(?:is )?possible|possibly|maybe|perhaps|query|vs\.?|versus|(?:is|are) not (?:always|invariably|necessarily)")),
+    (
+        "possible",
+        "both",
+        _pattern(
+            r"(?:is )?possible|possibly|maybe|perhaps|query|vs\.?|versus|(?:is|are) not (?:always|invariably"
+            r"|necessarily)"
+        ),
+    ),
     (
         "possible",
         "after",
         _pattern(
             r"may|might|could(?! (?:not|find))|suspected|susp\.?|suspicious (?:for|of)|suspicion of|(?:worr|concern)\w*"
-            r"(?: (?:for|about|that))?|scared|afraid|poss|ddx:?|differential includes|consider(?:ed)?|raises? the possibility of",
-            r"(?:to |please |must |should |plan:? )?(?:exclude|rule out|r/o)|if|whether|unless|not sure|unsure|no idea|idk"
+            r"(?: (?:for|about|that))?|scared|afraid|poss|ddx:?|differential includes|consider(?:ed)?"
+            r"|raises? the possibility of",
+            r"(?:to |please |must |should |plan:? )?(?:exclude|rule out|r/o)|if|whether|unless|not sure|unsure"
+            r"|no idea|idk"
             r"|haven't a clue|return if|in case of|safety-?netted|re:?|equivocal for|doubtful|insufficient evidence for"
             r"|(?:compatible|consistent) with,? but not|cannot (?:confirm|distinguish|tell)|can't (?:confirm|tell)"
             r"|not (?:always|all|necessarily|invariably)|need not|is (?:this|it|that)|isn't (?:this|it|that)"
@@ -397,10 +421,12 @@ _TRIGGERS: tuple[tuple[Category, Reach, re.Pattern[str]], ...] = (
         _pattern(
             r"(?:(?:is|are|was|were) )?(?:absent|lacking|missing|neg|gone|resolved|spared|unlikely|improbable"
             r"|less (?:likely|probable|common)(?: than)?|impossible|refuted|disproved|denied)",
-            rf"(?:{NOT}|no longer|never|nowhere)(?: \w+ly| yet| as yet| to be| been| be| an?y?| the)* (?:seen|present|visible|found|expected|observed"
+            rf"(?:{NOT}|no longer|never|nowhere)(?: \w+ly| yet| as yet| to be| been| be| an?y?| the)* (?:seen"
+            rf"|present|visible|found|expected|observed"
             r"|a (?:\w+ )?feature|feature|part|identified|detected|noted|appreciated|demonstrated|involved"
             r"|recommended|used|given|help|likely|suspected|evident|there|apparent|form part)",
-            r"(?:has|have) (?:gone|stopped|resolved|cleared|disappeared)|(?:stopped|ceased|cleared up|disappeared)(?: \w+)? ago"
+            r"(?:has|have) (?:gone|stopped|resolved|cleared|disappeared)|(?:stopped|ceased|cleared up"
+            r"|disappeared)(?: \w+)? ago"
             r"|in none(?: of \w+)?|(?:is|are) lacking|conspicuous by"
             r"|left alone|but not any ?more|should (?:not|never) be (?:used|given)|n/a",
         ),
@@ -409,32 +435,55 @@ _TRIGGERS: tuple[tuple[Category, Reach, re.Pattern[str]], ...] = (
     (
         "denied",
         "both",
-        _pattern(r"(?:rul(?:es?|ed|ing) out|exclud(?:es?|ed|ing)|exclusion of|disproves?|refutes?)|none|(?:(?:is|are) )?(?:absent|missing) from"),
+        _pattern(
+            r"(?:rul(?:es?|ed|ing) out|exclud(?:es?|ed|ing)|exclusion of|disproves?|refutes?)|none|(?:(?:is"
+            r"|are) )?(?:absent|missing) from"
+        ),
     ),
     (
         "denied",
         "after",
         _pattern(
-            r"(?:no|not|nothing|nor) (?:further )?(?:suspicious (?:for|of)|suspicion of|evidence (?:of|for)|signs? of|history of"
-            r"|suggestion of|hint of|trace of|indication of|suggestive of|(?:thing )?to suggest|to support(?: a diagnosis of)?)",
+            r"(?:no|not|nothing|nor) (?:further )?(?:suspicious (?:for|of)|suspicion of|evidence (?:of|for)"
+            r"|signs? of|history of"
+            r"|suggestion of|hint of|trace of|indication of|suggestive of|(?:thing )?to suggest"
+            r"|to support(?: a diagnosis of)?)",
             r"nothing (?:suggests|supports|indicates|points to|to suggest|to indicate|to support(?: a diagnosis of)?"
             r"|suggestive of|(?:here )?that would make (?:me|us) think of|in favou?r of)|little (?:speaks|argues) for",
             r"(?:argues?|speaks?|counts?|evidence|militates?|and|but) against",
-            rf"(?:unable|impossible) to (?:find|see|identify|demonstrate|detect)",
-            rf"{NOT}(?! (?:sure|until|always|all|necessarily|invariably|only))|no|none of|neither|nor|nobody|nothing|no one|nowhere|without|w/o|sans|minus"
-            r"|lack(?:s|ed|ing)?(?: of)?|absent|absence(?: of)?|devoid of|void of|bereft of|free (?:of|from)|(?:skin|margins?|scalp)? ?clear of"
-            r"|den(?:y|ies|ied|ying)|negative(?: for)?|neg(?: for)?|-ve(?: for)?|unremarkable for|no longer|unlikely(?: to be)?|improbable"
-            r"|less likely|rather than|instead of|in place of|as opposed to|(?:i|we) doubt|(?<=,\s)doubt|never|spar(?:es?|ed|ing)",
+            r"(?:unable|impossible) to (?:find|see|identify|demonstrate|detect)",
+            rf"{NOT}(?! (?:sure|until|always|all|necessarily|invariably|only))|no|none of|neither|nor|nobody"
+            rf"|nothing|no one|nowhere|without|w/o|sans|minus"
+            r"|lack(?:s|ed|ing)?(?: of)?|absent|absence(?: of)?|devoid of|void of|bereft of|free (?:of|from)"
+            r"|(?:skin|margins?|scalp)? ?clear of"
+            r"|den(?:y|ies|ied|ying)|negative(?: for)?|neg(?: for)?|-ve(?: for)?|unremarkable for|no longer"
+            r"|unlikely(?: to be)?|improbable"
+            r"|less likely|rather than|instead of|in place of|as opposed to|(?:i|we) doubt|(?<=,\s)doubt|never"
+            r"|spar(?:es?|ed|ing)",
         ),
     ),
-    ("rare", "after", _pattern(r"hardly(?: ever| any)?|rarely|seldom|scarcely(?: any)?|barely(?: any)?|few|only exceptionally|not often")),
+    (
+        "rare",
+        "after",
+        _pattern(
+            r"hardly(?: ever| any)?|rarely|seldom|scarcely(?: any)?|barely(?: any)?|few|only exceptionally|not often"
+        ),
+    ),
     ("aside", "after", _pattern(r"than|unlike|better than|avoid(?:s|ed|ing)?")),
-    ("aside", "before", _pattern(r"(?:(?:is|are) )?contra-?indicated|(?:is|are) (?:of no (?:use|help|value|benefit)|useless)")),
+    (
+        "aside",
+        "before",
+        _pattern(r"(?:(?:is|are) )?contra-?indicated|(?:is|are) (?:of no (?:use|help|value|benefit)|useless)"),
+    ),
     ("except", "after", _pattern(r"except(?: for)?|apart from|other than|aside from|save for|bar")),
 )
 _MARKS: tuple[tuple[Category, Reach, re.Pattern[str]], ...] = (
     ("possible", "after", re.compile(r"\?+(?=\s?\w)")),
-    ("denied", "before", re.compile(r"(?<=:)\s*(?:no|none|nil|n|neg|not identified|not seen|absent)\b(?=\s*(?:[.;,]|$))", re.I)),
+    (
+        "denied",
+        "before",
+        re.compile(r"(?<=:)\s*(?:no|none|nil|n|neg|not identified|not seen|absent)\b(?=\s*(?:[.;,]|$))", re.I),
+    ),
     ("denied", "before", re.compile(r"\s(?:no|neg|nil|-{1,2})(?=\s*(?:[.;,]|$))", re.I)),
     ("denied", "after", re.compile(r"Ø|(?<!\w)\(-\)")),
     ("denied", "next", re.compile(r"\bnon[- ](?=\w)", re.IGNORECASE)),
@@ -448,7 +497,9 @@ _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 _JOINS = re.compile(r"[\s,/]|\b(?:and|or|nor|as well as|the|an?|any|both)\b", re.IGNORECASE)
 _WHOLE = re.compile(r"\b(?:all|every|each|always|complete)\b", re.IGNORECASE)
 """Of a whole an exception is what it lacks; elsewhere it is what there is: "no lesions except an angioma"."""
-_STANDS = re.compile(r"\s+(?:is|are|was|were)\s+(?:clearly\s+)?(?:present|seen|visible|noted|found|striking)\b", re.IGNORECASE)
+_STANDS = re.compile(
+    r"\s+(?:is|are|was|were)\s+(?:clearly\s+)?(?:present|seen|visible|noted|found|striking)\b", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -499,7 +550,9 @@ class Heard:
         if trigger.reach == "both" and self._is_followed(trigger, names):
             return False
         between = _blanked(self.text, end, trigger.start, names)
-        if not _JOINS.sub("", between.replace(":", "")) and ("," not in between or re.search(r"\b(?:and|or)\b", between)):
+        if not _JOINS.sub("", between.replace(":", "")) and (
+            "," not in between or re.search(r"\b(?:and|or)\b", between)
+        ):
             return True
         words = [word.lower() for word in _WORD.findall(between)]
         return not re.search(r"[.,;:!?]", between) and len(words) <= BACK and not any(word in STOPS for word in words)
@@ -512,6 +565,7 @@ class Heard:
     def _frames(self, frame: int, start: int) -> bool:
         between = self.text[frame:start]
         return frame <= start and not re.search(r"[.;!?]|\b(?:but|however|although)\b", between, re.IGNORECASE)
+
 
 def _blanked(text: str, start: int, end: int, names: Sequence[tuple[int, int]]) -> str:
     """A stretch of the text without the names in it."""

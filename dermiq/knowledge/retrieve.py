@@ -20,9 +20,9 @@ import numpy as np
 
 from dermiq.knowledge import embed, rank
 from dermiq.knowledge.asked import CONTRAST, INTENTS, TEXTS, WHAT_TO_DO, Listener
-from dermiq.knowledge.cues import asks_for_lack, plainly, warns
 from dermiq.knowledge.card import topic_of
 from dermiq.knowledge.case import BASE, Worth, case_worth, diagnosis_nodes
+from dermiq.knowledge.cues import asks_for_lack, plainly, warns
 from dermiq.knowledge.graph import CLASS_NODES, Graph
 from dermiq.knowledge.lexical import BM25, FREQUENT, largest
 from dermiq.knowledge.link import Mention, link
