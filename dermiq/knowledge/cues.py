@@ -21,7 +21,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Literal
 
 from dermiq.knowledge.text import word_set
@@ -112,6 +112,11 @@ STOPS = word_set(
 # --- phrases in which a negation denies nothing, or denies in other words ----------------------
 
 _WARNING = _pattern(
+    rf"(?:do not|don't|would not|wouldn't|never) (?:want|wish|like|dare) to (?:ever )?{_MISSES}(?: that)?",
+    rf"(?:be|take) (?:very )?(?:careful|care) (?:not|never) to {_MISSES}(?: that)?",
+    r"(?:it (?:is|would be) )?(?:wrong|foolish|hard|futile|difficult|impossible) to (?:deny|dispute|doubt|question"
+    r"|ignore"
+    r"|overlook|forget)(?: that)?",
     r"(?:(?:it|one|you|we|this|and|please) )?(?:do not|don't|dont|never|must not|mustn't|must never|should not"
     r"|shouldn't|should never|cannot|can't|cannot afford to|can't afford to|not to|(?:is|are) (?:not|never) to)"
     rf"(?: \w+ly| ever| just)? (?:be )?{_MISSES}(?: (?:about|the fact))?(?: that)?",
@@ -171,6 +176,10 @@ _PLAIN: tuple[tuple[re.Pattern[str], Says], ...] = (
             rf"(?:(?:do|does|did|can|could|would|will|should|may) )?{NOT}{_LY} (?:be able to )?(?:{_SHUTS}|excludes"
             rf"|rules out)",
             r"without (?:being able to (?:exclude|rule out)|excluding|ruling out)",
+            rf"(?:nobody|no[ -]one)(?: has| have| can| could| will| would)?{_LY} (?:{_SHUTS}|excluded|ruled out)",
+            rf"(?:there (?:is|was) )?no (?:way|means|chance|possibility) (?:to|of) (?:{_SHUTS}|excluding|ruling out)",
+            rf"(?:{NOT}|no[ -]one can|nobody can)(?: ever)?(?: be)? (?:sure|certain|say|know|confident|promise)"
+            r"(?: for (?:sure|certain))?(?: that)? (?:it|this|that)(?:'s not| is not| isn't)",
             r"(?:does|do|did|should|would|must) ?(?:not|n't) (?:mean|imply|prove)(?: that)?",
             r"(?:a|the)? ?(?:mistake|wrong|unwise|error|dangerous|premature) to (?:exclude|rule out|dismiss)",
         ),
@@ -207,6 +216,10 @@ _PLAIN: tuple[tuple[re.Pattern[str], Says], ...] = (
     (_pattern(r"(?:never|not ever) (?:absent|missing|lacking)"), "always there"),
     (_pattern(rf"{NOT} (?:absent|missing)"), "present"),
     (_pattern(r"(?:never|not ever) without"), "always with"),
+    (_pattern(r"(?:rarely|seldom|hardly ever|almost never|scarcely ever) without"), "often with"),
+    (_pattern(r"not (?:at all )?in(?:compatible|consistent) with"), "compatible with"),
+    (_pattern(r"(?:has|have|had) yet to"), "does not"),
+    (re.compile(r"(?<=\bnot)\s+yet\b|(?<=n't)\s+yet\b", re.IGNORECASE), ""),
     (_pattern(rf"(?:not|{AUX_NOT}) (?:without|free (?:of|from)|devoid of)"), "with"),
     (_pattern(rf"(?:(?:do|does|did) )?(?:{NOT}|hardly|rarely) lack(?:s|ed|ing)?(?: in)?"), "has"),
     (_pattern(r"(?:never|rarely|seldom|hardly ever) fail(?:s|ed)? to"), "always"),
@@ -277,7 +290,7 @@ def plain(text: str) -> str:
     """The text, as long as before, where what was denied twice is affirmed and what was hedged stands as possible."""
     text = text.replace("’", "'")
     for pattern, says in _PLAIN:
-        text = pattern.sub(lambda match, says=says: _as_long(match, says), text)
+        text = pattern.sub(partial(_as_long, says=says), text)
     return text
 
 
@@ -287,7 +300,7 @@ def plainly(text: str) -> str:
     return text if line == text else re.sub(r"\s+([,.;:!?])", r"\1", " ".join(line.split())).lstrip(" ,;:")
 
 
-def _as_long(match: re.Match[str], says: Says) -> str:
+def _as_long(match: re.Match[str], *, says: Says) -> str:
     new = says if isinstance(says, str) else says(match)
     if len(new) > len(match.group()):
         new = new.removeprefix("is ")
@@ -302,7 +315,13 @@ _PROOF = (
     r"|trials?|truth)"
 )
 _FRAME = (
-    r"(?:it (?:is|was|would be)|it's|that is)(?: simply| just| quite| clearly)?"
+    rf"(?:you|we|they|one) (?:would|will|are|is)(?: be)? (?:wrong|mistaken) to {_SAY}(?: that)?",
+    r"(?:never|do not|don't) let (?:anyone|anybody|others|them) tell you(?: that)?",
+    r"it (?:has|had) (?:not|never)(?: yet| ever)? been (?:shown|proven|proved|demonstrated|established|confirmed) that",
+    r"(?:i am|i'm|we are|we're) (?:not|hardly) (?:convinced|persuaded|aware|sure)(?: at all)? that",
+    r"(?:it (?:is|was|would be)|it's|that is)(?: simply| just| quite| clearly)?(?! \w+ to (?:deny|dispute|doubt"
+    r"|question|ignore"
+    r"|overlook|forget))"
     r" (?:not (?:true|correct|right|so|the case|a fact)|untrue|false|wrong|incorrect|inaccurate"
     r"|an? (?:\w+ )?(?:myth|misconception"
     rf"|mistake|error|fallacy|lie)|nonsense|doubtful|improbable)(?: to {_SAY})?(?: that)?",
@@ -389,7 +408,7 @@ _TRIGGERS: tuple[tuple[Category, Reach, re.Pattern[str]], ...] = (
             r"|questionable|unclear"
             r"|uncertain|unproven|equivocal|doubtful|conceivable)",
             r"(?:is|are) (?:sometimes|occasionally) (?:absent|missing)",
-            r"need not be|not invariably|to be (?:excluded|ruled out)|ddx|was raised|develops",
+            r"need not be(?: \w+)?|not invariably|(?:to )?be (?:excluded|ruled out)|ddx|was raised|develops",
         ),
     ),
     (
@@ -420,11 +439,13 @@ _TRIGGERS: tuple[tuple[Category, Reach, re.Pattern[str]], ...] = (
         "before",
         _pattern(
             r"(?:(?:is|are|was|were) )?(?:absent|lacking|missing|neg|gone|resolved|spared|unlikely|improbable"
-            r"|less (?:likely|probable|common)(?: than)?|impossible|refuted|disproved|denied)",
-            rf"(?:{NOT}|no longer|never|nowhere)(?: \w+ly| yet| as yet| to be| been| be| an?y?| the)* (?:seen"
+            r"|less (?:likely|probable|common)(?: than)?|impossible|out of the question|refuted|disproved|denied)",
+            rf"(?:{NOT}|no longer|never|nowhere)(?! (?:always|invariably|necessarily))(?: \w+ly| yet| as yet| to be"
+            rf"| been| be| an?y?| the)* (?:seen"
             rf"|present|visible|found|expected|observed"
             r"|a (?:\w+ )?feature|feature|part|identified|detected|noted|appreciated|demonstrated|involved"
             r"|recommended|used|given|help|likely|suspected|evident|there|apparent|form part)",
+            r"(?:do not|don't|never) go together|(?:can|could)(?: \w+ly)? be(?: \w+ly)? (?:excluded|ruled out)",
             r"(?:has|have) (?:gone|stopped|resolved|cleared|disappeared)|(?:stopped|ceased|cleared up"
             r"|disappeared)(?: \w+)? ago"
             r"|in none(?: of \w+)?|(?:is|are) lacking|conspicuous by"
@@ -448,7 +469,8 @@ _TRIGGERS: tuple[tuple[Category, Reach, re.Pattern[str]], ...] = (
             r"|signs? of|history of"
             r"|suggestion of|hint of|trace of|indication of|suggestive of|(?:thing )?to suggest"
             r"|to support(?: a diagnosis of)?)",
-            r"nothing (?:suggests|supports|indicates|points to|to suggest|to indicate|to support(?: a diagnosis of)?"
+            r"(?:i|we|you|they) can(?: \w+ly)? (?:exclude|rule out)|in(?:compatible|consistent) with"
+            r"|nothing (?:suggests|supports|indicates|points to|to suggest|to indicate|to support(?: a diagnosis of)?"
             r"|suggestive of|(?:here )?that would make (?:me|us) think of|in favou?r of)|little (?:speaks|argues) for",
             r"(?:argues?|speaks?|counts?|evidence|militates?|and|but) against",
             r"(?:unable|impossible) to (?:find|see|identify|demonstrate|detect)",
@@ -516,6 +538,8 @@ class Heard:
         before = [t for t in triggers if t.reach != "before" and self._reaches(t, start, end, names)]
         behind = [t for t in triggers if t.reach in ("before", "both") and self._reaches_back(t, start, end, names)]
         found = self._nearest(before) + behind
+        if any(t.category == "possible" for t in behind):
+            found = [t for t in found if t.category != "denied"]  # "without biopsy melanoma cannot be excluded"
         denied = any(t.category == "denied" for t in found)
         if any(t.category == "except" for t in found):
             denied = bool(_WHOLE.search(self.text[:start]))
@@ -610,7 +634,9 @@ def asks_for_lack(question: str) -> bool:
 
 def triggers(text: str) -> int:
     """How many triggers a clause has that deny or call rare, "without" and "is missing" among them."""
-    return sum(trigger.category in ("denied", "rare") for trigger in hear(text).triggers)
+    heard = hear(text)
+    found = [t for t in heard.triggers if t.category in ("denied", "rare")]
+    return len(found) - sum(heard.text[t.start : t.end].lower() == "nor" for t in found[1:])
 
 
 def denials(text: str) -> int:
