@@ -260,7 +260,8 @@ _PLAIN: tuple[tuple[re.Pattern[str], Says], ...] = (
     (_pattern(r"(?:is|are|was|were|remains?) (?:incapable of|unable to|not able to|powerless to)"), "cannot"),
     (_pattern(r"failed to"), "did not"),
     (_pattern(r"fail to"), "do not"),
-    (_pattern(r"ai(?:n't|nt)"), "isn't"),
+    (_pattern(r"ain't"), "isn't"),
+    (_pattern(r"aint"), "isnt"),
     (
         _pattern(
             r"(?:at no (?:time|point|stage)|under no circumstances|on no account|in no (?:way|sense|respect|case"
