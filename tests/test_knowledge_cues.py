@@ -73,7 +73,7 @@ def test_a_sentence_that_denies_what_is_true_is_not_supported(sentence: str) -> 
         "Melanoma has not been excluded.",
         "Do not miss melanoma.",
         "Nobody has ruled out melanoma yet. What now?",
-        "Without a biopsy melanoma can't be excluded.",
+        "They were unable to rule out a melanoma.",
     ],
 )
 def test_what_is_only_suspected_is_linked_and_its_referral_comes_up(question: str) -> None:
@@ -93,6 +93,7 @@ def test_what_is_only_suspected_is_linked_and_its_referral_comes_up(question: st
         ("suspicious for melanoma", "uncertain"),
         ("not suspicious for melanoma", "denied"),
         ("?melanoma", "uncertain"),
+        ("Without a biopsy melanoma can't be excluded.", "uncertain"),
         ("It rarely is melanoma.", "seldom"),
         ("no lesions except melanoma", "affirmed"),
         ("It is not true that this is no melanoma.", "affirmed"),
