@@ -6,9 +6,9 @@
 
 This is the ConText algorithm (Harkema and others, 2009; the successor of NegEx): a table of triggers, each with a
 category and a direction, a scope that ends at clause boundaries, and phrases that only look like a trigger. The
-libraries that have it (negspacy, medspaCy) run within spaCy, which nothing else here needs, and their tables know single
-denials: what is denied twice, what warns ("do not miss") and what denies a whole statement ("it is a myth that ...") the
-check of sentences would still have to be told. The table is short enough to be kept here.
+libraries that have it (negspacy, medspaCy) run within spaCy, which nothing else here needs, and their tables know
+single denials: what is denied twice, what warns ("do not miss") and what denies a whole statement ("it is a myth that
+...") the check would still have to be told. The table is short enough to be kept here.
 
 Three steps. `plain` replaces phrases in which a negation denies nothing ("without doubt", "not uncommon", "cannot be
 excluded") by what they say, letter for letter as long, so that places in a text stay. `proposition` takes off what a
