@@ -98,6 +98,7 @@ _ASKS_FOR_LACK = re.compile(
     rf"\b(?:no|not|never|without|lack\w*|absent|exclude\w*|spare\w*|leave\w* out|rul\w+ out|{AUX_NOT})\b", re.IGNORECASE
 )
 """Words by which a question asks for what is not there."""
+_ASKS_WHETHER = _pattern(r"(?:is|isn't|doesn't) (?:it|this|that)")
 NAMED_AWAY = word_set(
     "no not non without negative pseudo absent absence loss lost less free inverse preserved mimic like avoid avoiding"
 )
@@ -628,9 +629,14 @@ def warns(text: str) -> bool:
     return bool(_WARNING.search(text.replace("’", "'")))
 
 
+def asks_whether(text: str) -> bool:
+    """Whether it only asks what something is ("is it infectious, like a wart?"), and suspects nothing."""
+    return bool(_ASKS_WHETHER.search(text))
+
+
 def asks_for_lack(question: str) -> bool:
     """Whether it asks for what is not there ("what rules out ...?")."""
-    return bool(_ASKS_FOR_LACK.search(plain(question)))
+    return bool(_ASKS_FOR_LACK.search(question))
 
 
 def triggers(text: str) -> int:

@@ -22,7 +22,7 @@ from dermiq.knowledge import embed, rank
 from dermiq.knowledge.asked import CONTRAST, INTENTS, TEXTS, WHAT_TO_DO, Listener
 from dermiq.knowledge.card import topic_of
 from dermiq.knowledge.case import BASE, Worth, case_worth, diagnosis_nodes
-from dermiq.knowledge.cues import asks_for_lack, plainly, warns
+from dermiq.knowledge.cues import asks_for_lack, asks_whether, plainly, warns
 from dermiq.knowledge.graph import CLASS_NODES, Graph
 from dermiq.knowledge.lexical import BM25, FREQUENT, largest
 from dermiq.knowledge.link import Mention, link
@@ -223,7 +223,8 @@ def understand(graph: Graph, question: str) -> Question:
     low = question.lower()
     mentions = tuple(link(graph, question))
     conditions = [mention for mention in mentions if graph.node(mention.id).kind == "Disease"]
-    suspects = any(mention.status == "uncertain" for mention in conditions) or bool(conditions and warns(question))
+    doubted = any(mention.status == "uncertain" for mention in conditions) and not asks_whether(question)
+    suspects = doubted or bool(conditions and warns(question))
     if suspects:  # what to do about what is only suspected is no treatment: who must see it, and when
         low = _of_a_suspicion(low)
     relations = {name for pattern, names in INTENTS if re.search(pattern, low) for name in names}
