@@ -11,9 +11,10 @@ RIDGE = 1.0  # how much the weights are held back, in units of one phrasing
 NEAREST = 3  # phrasings of a relation that are averaged
 
 WHAT_TO_DO = r"what to do|what (?:should|must|can|do|shall) (?:i|we|one) do|what now|what next"
+"""What is asked of a suspicion in these words is no treatment, but who must see it, and when."""
 INTENTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
-        rf"\b(treat|manage|therap|remov|excis|first.line|cure|cream|surgery|{WHAT_TO_DO})",
+        r"\b(treat|manage|therap|remov|excis|first.line|cure|cream|surgery|what to do|what should (?:i|we|one) do)",
         ("treated_by",),
     ),
     (r"\b(refer|urgen|two.week|2.week|pathway|how soon|red flag)", ("refer_if", "red_flag")),
