@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
+from dermiq.knowledge.cues import plain
 from dermiq.types import CLASS_NAMES, Claim, Differential, ParsedText, SelfCheck
 from dermiq.vlm.parse import class_mentions, class_of
 
@@ -13,7 +14,7 @@ FAVOURED = re.compile(
     r"(?:\bfits|most likely|looks (?:most )?like|favou?rs?)\s+([^.;:]{3,60}?)(?:\s+best|[.;:,]|$)", re.I
 )
 ALTERNATIVE = re.compile(
-    r"([^.;:,]{3,60}?)\s+(?:is the main alternative|(?:is|remains) possible|cannot be excluded|should be considered)"
+    r"([^.;:,]{3,60}?)\s+(?:is the main alternative|(?:is|remains) possible|should be considered)"
     r"|(?:\bnext candidate is|\bbetter than|\bfirst, then)\s+([^.;:]{3,90})",
     re.I,
 )
@@ -94,7 +95,7 @@ def own_alternative(parsed: ParsedText) -> list[SelfCheck]:
     """A failed check where the answered diagnosis is offered as the alternative to itself; nothing otherwise."""
     if parsed.answer_code is None:
         return []
-    phrases = ALTERNATIVE.findall("\n".join((parsed.differential, parsed.conclusion, parsed.prose)))
+    phrases = ALTERNATIVE.findall(plain("\n".join((parsed.differential, parsed.conclusion, parsed.prose))))
     if parsed.answer_code not in {code for pair in phrases for _, code in class_mentions(" ".join(pair))}:
         return []
     name = CLASS_NAMES[parsed.answer_code]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from dermiq.knowledge import Graph
+from dermiq.knowledge.cues import turns
 from dermiq.knowledge.paraphrase import restated
 from dermiq.knowledge.wording import (
     are_opposed,
-    denials_in,
     goes_further,
     in_the_graphs_names,
     root,
@@ -87,4 +87,4 @@ def test_a_denial_more_or_less() -> None:
     assert turns_round("Antifungal creams do help pityriasis rosea.", told)
     assert not turns_round("Antifungal creams never help pityriasis rosea.", told)
     assert not turns_round("Creams against fungi do nothing for this rash.", told)
-    assert denials_in("not only the nails, nor the hair") == 1
+    assert turns("not only the nails, nor the hair") == 1

@@ -10,6 +10,8 @@ import numpy as np
 RIDGE = 1.0  # how much the weights are held back, in units of one phrasing
 NEAREST = 3  # phrasings of a relation that are averaged
 
+WHAT_TO_DO = r"what to do|what (?:should|must|can|do|shall) (?:i|we|one) do|what now|what next"
+"""What is asked of a suspicion in these words is no treatment, but who must see it, and when."""
 INTENTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         r"\b(treat|manage|therap|remov|excis|first.line|cure|cream|surgery|what to do|what should (?:i|we|one) do)",
@@ -38,12 +40,6 @@ INTENTS: tuple[tuple[str, tuple[str, ...]], ...] = (
 CONTRAST = re.compile(
     r"\b(why not|against|separat\w*|distinguish\w*|tell\b.{0,40}\bfrom|tell apart|differ\w*|rather than|versus|vs)\b"
 )
-
-NEGATED = re.compile(
-    r"\b(not|no|never|without|lack\w*|absent|exclude\w*|spare\w*|leave\w* out|rul\w+ out)\b", re.IGNORECASE
-)
-"""Words by which a question asks for what is not there."""
-
 
 PHRASINGS: Mapping[str, tuple[str, ...]] = {
     "treated_by": (

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from dermiq.knowledge import measured
+from dermiq.knowledge import cues, measured
 from dermiq.knowledge.case import GROUPS
 from dermiq.knowledge.claims import Reading, Relation, read_sentence
 from dermiq.knowledge.coverage import says_beyond
@@ -30,8 +30,6 @@ RARE = ("rare", "limited", "disputed", "less common")
 
 FEATURE_RELATIONS = frozenset({"has_dermoscopic_feature", "has_sign", "has_symptom"})
 _RULE = re.compile(r"\b(?:ABCDE?s?|rule|criteri(?:a|on)|stands? for|defined as|checklist)\b")
-_DENIED = re.compile(r"\b(?:no|not|never|without|unlike|rather|less|spares?|free|rarely|seldom)\b", re.IGNORECASE)
-_NOT = re.compile(r"\bnot\b", re.IGNORECASE)
 _REASONS = re.compile(r"\W*[:,(]|\s*(?:because|given|with (?:its|the)|since|as the|due to)\b", re.IGNORECASE)
 _GENERAL = re.compile(r"\b(?:an?|in|most|many|all|every|common|typical|benign|early)\W*$", re.IGNORECASE)
 _DIGITS = {
@@ -47,8 +45,11 @@ _NO_EXCEPTION = re.compile(
     r"|(?:all|every|any) (?:kinds?|types?|forms?|sorts?|subtypes?|variants?|stages?)|guarantee[sd]?)\b",
     re.IGNORECASE,
 )
-DENYING = word_set(
-    "no not non without negative pseudo absent absence loss lost less free inverse preserved mimic like avoid avoiding "
+_MORE_THAN_SAID = re.compile(
+    r"\b(?:only|most(?:ly)?|usual(?:ly)?|typical(?:ly)?|often|common(?:ly)?|never)\b", re.IGNORECASE
+)
+"""Words of strength: to deny a sentence with one may be to deny that alone."""
+NO_HEAD = cues.NAMED_AWAY | word_set(
     "plus and or behind near around over under between above below beside in on of from with to"
 )
 """Words before a name that make it something else: a negative network is no network, behind the ear is not the ear."""
@@ -94,16 +95,21 @@ def check_claims(
         if len(words(sentence)) > LONGEST:
             claims.append(Claim(text=sentence, verdict="not_covered", note="too long to be read as one statement"))
             continue
-        cited = quotes(graph, sentence)
-        reading = read_sentence(graph, _rest(sentence, cited), topic=topic)
-        claims.append(_judge(graph, sentence, cited, reading, findings, topic))
+        stated = cues.proposition(sentence)
+        cited = quotes(graph, stated.text)
+        rest = _rest(stated.text, cited)
+        if stated.denied:
+            claims.append(_judge_denied(graph, sentence, cited, rest, topic))
+        else:
+            reading = read_sentence(graph, rest, topic=topic)
+            claims.append(_judge(graph, sentence, cited, rest, reading, findings, topic))
         topic = next((m.id for m in link(graph, sentence) if graph.node(m.id).kind == "Disease"), topic)
     return tuple(claims)
 
 
 def _rest(sentence: str, cited: list[Quote]) -> str:
-    """What a sentence says itself, with lay names of conditions in the graph's words."""
-    return in_the_graphs_names(without(sentence, cited))
+    """What a sentence says itself, denials that deny nothing taken off, conditions in the graph's words."""
+    return in_the_graphs_names(cues.plainly(without(sentence, cited)))
 
 
 def _short(sentences: Sequence[str]) -> Iterator[str]:
@@ -111,10 +117,39 @@ def _short(sentences: Sequence[str]) -> Iterator[str]:
         yield from re.split(r"(?<=;)\s+", sentence) if len(words(sentence)) > LONGEST else (sentence,)
 
 
+def _judge_denied(graph: Graph, sentence: str, cited: list[Quote], rest: str, topic: str | None) -> Claim:
+    """Of "nothing suggests that ...": what is denied is read, and every relation of it turned round.
+
+    Never more than the relations: other words of what is denied say nothing. What is denied only in its strength ("it
+    is not true that it always itches") contradicts nothing.
+    """
+    strong = bool(_NO_EXCEPTION.search(rest) or _MORE_THAN_SAID.search(rest))
+    turned = [
+        replace(relation, holds=not relation.holds, weak=strong, often=False, seldom=False)
+        for relation in read_sentence(graph, rest, topic=topic).relations
+    ]
+    decisions = [_Decision("contradicted", (quote.fact,)) for quote in cited if quote.exact]
+    decisions += [_decide(graph, relation, measured_codes=set()) for relation in turned]
+    wrong = [decision for decision in decisions if decision.verdict == "contradicted"]
+    if wrong:
+        note = "; ".join(f"the graph: {decision.facts[0].text}" for decision in wrong if decision.facts)
+        return Claim(text=sentence, verdict="contradicted", fact_ids=_ids(wrong), note=note)
+    right = [decision for decision in decisions if decision.verdict == "supported"]
+    facts = [fact for decision in right for fact in decision.facts]
+    if right and len(right) == len(decisions) and not strong and not says_beyond(graph, rest, facts):
+        return Claim(text=sentence, verdict="supported", fact_ids=_ids(right))
+    return Claim(text=sentence, verdict="not_covered", note="what is denied here is nothing that the graph could judge")
+
+
 def _judge(
-    graph: Graph, sentence: str, cited: list[Quote], reading: Reading, findings: Sequence[Finding], topic: str | None
+    graph: Graph,
+    sentence: str,
+    cited: list[Quote],
+    rest: str,
+    reading: Reading,
+    findings: Sequence[Finding],
+    topic: str | None,
 ) -> Claim:
-    rest = _rest(sentence, cited)
     judged = measured.judge(_of_this_lesion(graph, rest), findings)
     agreed = {item.code for item in judged if item.agrees}
     decisions = [_quoted(quote) for quote in cited]
@@ -122,7 +157,7 @@ def _judge(
     wrong = [decision for decision in decisions if decision.verdict == "contradicted"]
     off = [item for item in judged if not item.agrees]
     same = restated(graph, rest, topic=topic) if wrong and not off else ()
-    if same and (_NOT.search(rest) or {fact.id for fact in same} <= set(_ids(wrong))):
+    if same and (cues.denials(rest) or {fact.id for fact in same} <= set(_ids(wrong))):
         return Claim(text=sentence, verdict="supported", fact_ids=tuple(fact.id for fact in same))
     if wrong or off:
         return Claim(
@@ -190,7 +225,7 @@ def _is_told(graph: Graph, said: Relation, facts: Sequence[Fact]) -> bool:
     node = graph.node(said.object)
     names = [" ".join(words(name)) for name in (node.name, *node.synonyms)]
     own = [fact for fact in facts if fact.subject == said.subject and fact.polarity == "present"]
-    plain = [" ".join(words(fact.text)) for fact in own if not _DENIED.search(fact.text)]
+    plain = [" ".join(words(fact.text)) for fact in own if not cues.triggers(fact.text)]
     return any(f" {name} " in f" {text} " for text in plain for name in names)
 
 
@@ -297,7 +332,7 @@ def _compared(names: tuple[str, ...]) -> frozenset[tuple[str, ...]]:
 @lru_cache(maxsize=20_000)
 def _heads(names: tuple[str, ...]) -> frozenset[tuple[str, ...]]:
     """'purple flat-topped papules' -> (flat, topped, papule), (topped, papule), (papule); none that denies itself."""
-    compared = [line for line in _compared(names) if DENYING.isdisjoint(line)]
+    compared = [line for line in _compared(names) if NO_HEAD.isdisjoint(line)]
     return frozenset(line[at:] for line in compared for at in range(1, len(line)))
 
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from dermiq.knowledge.cues import SELDOM, WEAK, denials
 from dermiq.knowledge.graph import Graph
 from dermiq.knowledge.link import Mention, link
 from dermiq.knowledge.pairs import (
-    DENIES,
     FEATURE_KINDS,
     IS,
     RANKED,
@@ -45,12 +45,6 @@ _KIND_OF = re.compile(
     r"|(?:an?|one of the) (?:forms?|types?|kinds?|variants?|variet(?:y|ies)|subtypes?) of)(?:\W+(?:an?|the))?\W*$",
     re.IGNORECASE,
 )
-_SELDOM = re.compile(
-    r"\b(?:(?:rarely|seldom|hardly)(?! fails?\b)|rare|uncommon(?:ly)?|unusual(?:ly)?|infrequent(?:ly)?"
-    r"|exceptional(?:ly)?"
-    r"|not (?:usually|typically|often|commonly|generally|normally)|tends? (?:not )?to (?:spare|leave))\b",
-    re.IGNORECASE,
-)
 _OFTEN = re.compile(
     r"\b(?:usual(?:ly)?|typical(?:ly)?|common(?:ly)?|often|frequent(?:ly)?|favou?rite|predilection|most(?:ly)?|mainly"
     r"|characteristic(?:ally)?|always|regular(?:ly)?|routinely|classic(?:al|ally)?)\b",
@@ -66,11 +60,6 @@ _LEVEL = re.compile(
     r"\b(low|medium|high)(?:[- ]risk\b)|\brisk\w*\b.*?\b(?:is|answer|as|of)\W+(low|medium|high)\b", re.IGNORECASE
 )
 _RATERS = re.compile(r"\b(?:dermatologists?|specialists?|doctors?|readers?|rate[sd]?)\b", re.IGNORECASE)
-_WEAK = re.compile(
-    r"\b(?:can|may|might|could|sometimes|occasionally|rarely|possible|possibly|some|also"
-    r"|not (?:always|all|every|necessarily|invariably)|need not)\b",
-    re.IGNORECASE,
-)
 _OVER = re.compile(
     r"\b(?:over|than|rather than|instead of|unlike|versus|vs\.?|compared (?:with|to))(?: (?:of|in|with|for))?"
     r"(?:\W+(?:an?|the|any))?\W*$"
@@ -242,10 +231,10 @@ def _of_clause(
                 relation=UNREAD if said == "says something else" else RELATION_OF_KIND[kind],
                 object=other.id,
                 holds=holds,
-                weak=unsaid or bool(_WEAK.search(bare)),
+                weak=unsaid or bool(WEAK.search(bare)),
                 about_case=about_case,
                 often=bool(_OFTEN.search(bare)),
-                seldom=bool(_SELDOM.search(bare)),
+                seldom=bool(SELDOM.search(bare)),
                 clause=clause,
             )
 
@@ -279,8 +268,8 @@ def _look_alikes(graph: Graph, clause: str, conditions: Sequence[Mention]) -> It
     match = _LOOKS.search(clause)
     if match is None or len(conditions) < 2:
         return
-    denied = bool(re.search(r"\b(?:not|never|cannot|no|nobody|nothing|hardly|rarely|n't)\b", clause, re.IGNORECASE))
-    if re.search(r"\b(?:distinguish|differentiat|apart)", match.group(), re.IGNORECASE):
+    denied = denials(clause) > 0
+    if re.search(r"\b(?:distinguish|differentiat|apart|told|tell)", match.group(), re.IGNORECASE):
         denied = False
     first = conditions[0]
     for second in conditions[1:]:
@@ -294,7 +283,7 @@ def _kinds(clause: str, conditions: Sequence[Mention]) -> Iterator[Relation]:
         between = clause[first.end : second.start]
         stated = IS.search(between) or _KIND_OF.search(between)
         if first.id != second.id and stated and not RANKED.search(between):
-            denied = bool(re.search(r"\b(?:not|never|wrong|incorrect)\b", clause[: second.start], re.IGNORECASE))
+            denied = denials(clause[: second.start]) > 0
             yield Relation(first.id, "is_a", second.id, holds=not denied, weak=False, about_case=False)
 
 
@@ -304,7 +293,7 @@ def _coded(clause: str, subject: Mention) -> Iterator[Relation]:
     if not re.search(r"\b(?:SNOMED|ICD|code[ds]?)\b", clause):
         return
     for code in pattern.findall(clause):
-        denied = bool(DENIES.search(clause))
+        denied = denials(clause) > 0
         yield Relation(subject.id, "coded_as", f"{system} {code}", holds=not denied, weak=False, about_case=False)
 
 
@@ -314,7 +303,7 @@ def _risk(clause: str, subject: Mention) -> Iterator[Relation]:
     level = _LEVEL.search(bare)
     if level and _RATERS.search(bare):
         word = next(filter(None, level.groups())).lower()
-        yield Relation(subject.id, "risk_level", word, holds=not DENIES.search(bare), weak=False, about_case=False)
+        yield Relation(subject.id, "risk_level", word, holds=not denials(bare), weak=False, about_case=False)
 
 
 def _referral(clause: str, subjects: Sequence[Mention]) -> Iterator[Relation]:
@@ -322,6 +311,6 @@ def _referral(clause: str, subjects: Sequence[Mention]) -> Iterator[Relation]:
     if not _REFER.search(bare):
         return
     level = "routine" if _ROUTINE.search(bare) else "urgent" if _URGENT.search(bare) else None
-    if level and not re.search(r"\b(?:no|not|never|n't)\b", _ROUTINE.sub(" ", bare), re.IGNORECASE):
+    if level and not denials(_ROUTINE.sub(" ", bare)):
         weak = bool(_CONDITION.search(bare))
         yield Relation(subjects[0].id, "refer_if", level, holds=True, weak=weak, about_case=False, clause=clause)

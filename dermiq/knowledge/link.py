@@ -11,53 +11,23 @@ from dataclasses import dataclass
 from itertools import combinations
 from weakref import WeakKeyDictionary
 
+from dermiq.knowledge.cues import Status, hear
 from dermiq.knowledge.graph import Graph
 from dermiq.knowledge.text import Token, tokens, word_set
 
 MIN_FUZZY = 6  # letters; shorter words must be written right
 SURE_FUZZY = 9  # from here two slips are forgiven
-WINDOW = 6  # words that a negation reaches over
 REMEMBERED = 512  # texts whose names are kept
 CAPITAL_ONLY = word_set(
     "mm nm lm is ka pg lp ks nv mis iec ie am i df ssm lmm pih lplk alm blk vasc bkl cmn pak mcc dn uv ten calm carp"
 )
 """Short names that count only when written in capitals, because they are also words or units."""
 
-NEGATIONS = word_set(
-    "no not without lack lacks lacked lacking absence absent nor neither never denies deny negative exclude excludes "
-    "excluded cannot isn't aren't doesn't don't didn't wasn't hasn't n't none hardly rarely seldom free nothing nobody"
-)
-STOPS = word_set(
-    "but however although though while whereas yet because which who that since despite except unless until just "
-    "argues argue speaks speak suggests suggest points favours favors supports confirmed confirms clear respond heal"
-)
-"""Words that a negation does not reach over. "Absence of comedones argues for rosacea", "will not clear with ..." """
-
 MOVES = word_set("come came coming go goe went going grow grew growing get got bring keep send look hair held hold")
 """After these "back" is no place: it comes back, grows back."""
 
 PREFIXES = ("a", "an", "ir", "in", "un", "im", "non", "hyper", "hypo")
 ENDINGS = ("ing", "ed", "ive", "al", "ly", "able", "ion", "ic")
-AFTER = (
-    ("absent",),
-    ("none",),
-    ("missing",),
-    ("lacking",),
-    ("excluded",),
-    ("not", "seen"),
-    ("not", "present"),
-    ("not", "visible"),
-    ("not", "found"),
-    ("not", "expected"),
-    ("not", "observed"),
-    ("not", "a", "feature"),
-    ("not", "part"),
-    ("ruled", "out"),
-    ("rare",),
-    ("unusual",),
-    ("uncommon",),
-)
-LONGEST_AFTER = max(len(phrase) for phrase in AFTER)
 
 
 @dataclass(frozen=True)
@@ -69,7 +39,8 @@ class Mention:
     text: str
     id: str
     name: str
-    negated: bool = False
+    negated: bool = False  # denied, or said to be rare
+    status: Status = "affirmed"
 
 
 class Index:
@@ -167,17 +138,20 @@ def _find(graph: Graph, index: Index, text: str) -> list[Mention]:
         if size:
             spans.append((at, at + size, node_id))
         at += max(size, 1)
-    taken = [(first, last) for first, last, _ in spans]
+    places = [(line[first].start, line[last - 1].end) for first, last, _ in spans]
+    heard = hear(text)
+    said = [heard.said(start, end, names=places) for start, end in places]
     return [
         Mention(
-            start=line[first].start,
-            end=line[last - 1].end,
-            text=text[line[first].start : line[last - 1].end],
+            start=start,
+            end=end,
+            text=text[start:end],
             id=node_id,
             name=graph.node(node_id).name,
-            negated=_is_negated(text, line, first, last, taken),
+            negated=how.denied or how.rare,
+            status=how.status,
         )
-        for first, last, node_id in spans
+        for (start, end), how, (_, _, node_id) in zip(places, said, spans, strict=True)
     ]
 
 
@@ -198,47 +172,6 @@ def _written_right(index: Index, name: tuple[str, ...], token: Token) -> bool:
     if name not in index.capital:
         return True
     return token.raw.rstrip("s").isupper()
-
-
-def _is_negated(text: str, line: list[Token], first: int, last: int, taken: list[tuple[int, int]]) -> bool:
-    return _negated_before(text, line, first, taken) or _negated_after(text, line, last, taken)
-
-
-def _negated_before(text: str, line: list[Token], first: int, taken: list[tuple[int, int]]) -> bool:
-    """A negation up to `WINDOW` words before; words of other names in a list do not count."""
-    inside = {at for start, stop in taken for at in range(start, stop)}
-    steps = 0
-    for at in range(first - 1, -1, -1):
-        between = text[line[at].end : line[at + 1].start]
-        word = line[at].raw.lower().replace("’", "'")
-        if word in STOPS or any(mark in between for mark in ".;:!?"):
-            return False
-        if word in NEGATIONS and at not in inside:
-            return (word, line[at + 1].word) not in {("not", "only"), ("nothing", "but")}
-        if word == "non" and at == first - 1:  # "non-infectious"
-            return True
-        if (word, line[at + 1].word) in {("rather", "than"), ("instead", "of")}:
-            return True
-        steps += at not in inside
-        if steps > WINDOW:
-            return False
-    return False
-
-
-def _negated_after(text: str, line: list[Token], last: int, taken: list[tuple[int, int]]) -> bool:
-    """Whether "scaling absent" or "fever no" is said: up to the next comma, and not "biopsy excluded melanoma"."""
-    if last < len(line) and line[last].raw.lower() == "no":
-        return last + 1 == len(line) or any(mark in text[line[last].end : line[last + 1].start] for mark in ".,;")
-    starts = {start for start, _ in taken}
-    for at in range(last, min(last + 6, len(line))):
-        between = text[line[at - 1].end : line[at].start]
-        if line[at].raw.lower() in STOPS or any(mark in between for mark in ".,;:!?"):
-            return False
-        following = tuple(token.raw.lower() for token in line[at : at + LONGEST_AFTER])
-        for phrase in AFTER:
-            if following[: len(phrase)] == phrase:
-                return at + len(phrase) not in starts
-    return False
 
 
 # --- slips of the pen -------------------------------------------------------------------

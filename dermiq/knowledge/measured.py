@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from dermiq.knowledge.cues import hear
 from dermiq.types import Finding
 
 NUMBERS = {"one": 1, "a single": 1, "single": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6}
@@ -23,7 +24,6 @@ COLOURS = {
     "colour_black": r"black",
 }
 PRESENT = 5.0  # % of the lesion's area from which a colour counts as there
-_NOT = r"(?:no|not|without|lacks?|lacking|absent|never|neither|nor|isn't|hardly any)"
 _COLOUR = r"colou?rs?"
 
 
@@ -130,9 +130,14 @@ def _side(text: str, scale: Scale) -> str | None:
     return sides.pop() if len(sides) == 1 else None
 
 
+_NEXT = re.compile(r"[.,;:!?]|\b(?:but|however|although|with|and)\b")
+"""Findings stand in lists: "no hairs, symmetric" says nothing against the symmetry."""
+
+
 def _negated(text: str, start: int) -> bool:
-    before = re.split(r"[.,;:!?]|\b(?:but|however|although|with|and)\b", text[:start])[-1]
-    return bool(re.search(rf"\b{_NOT}\b(?:\W+\w+){{0,3}}\W*$", before, re.IGNORECASE))
+    before, after = _NEXT.split(text[:start])[-1], _NEXT.split(text[start:])[0]
+    said = hear(before + after).said(len(before), len(before))
+    return said.denied or said.rare
 
 
 def _scales(sentence: str, by_code: dict[str, list[Finding]]) -> Iterator[Judgement]:

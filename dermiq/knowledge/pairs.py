@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import lru_cache
 from weakref import WeakKeyDictionary
 
+from dermiq.knowledge.cues import denials, triggers
 from dermiq.knowledge.graph import Graph
 from dermiq.knowledge.lexical import FREQUENT, stem
 from dermiq.knowledge.link import Mention
@@ -30,7 +31,7 @@ RELATION_OF_KIND = {
 }
 _AGAINST = re.compile(
     r"\b(?:(?:speak|argue|count|point|weigh|tell|is|are|be|evidence)(?:s|ing)?(?: strongly| clearly)? against"
-    r"|unlikely|less likely|(?<!to )(?:rule|rules|ruled|ruling) (?:it )?out|exclud(?:e|es|ing)"
+    r"|(?<!to )(?:rule|rules|ruled|ruling) (?:it )?out|exclud(?:e|es|ing)"
     r"|disprov(?:e|es|ing)|refut(?:e|es|ing)|atypical (?:of|for))\b",
     re.IGNORECASE,
 )
@@ -90,16 +91,9 @@ _DOUBTED = re.compile(
     re.IGNORECASE,
 )
 """Said of a condition behind "if it lies on the palms"."""
-DENIES = re.compile(
-    r"\b(?:no|not|never|cannot|nothing|nobody|neither|nor|wrong|rarely|seldom|hardly)\b(?! only\b)|n't\b", re.IGNORECASE
-)
 _AGAINST_IT = re.compile(r"\bagainst(?:\W+(?:an?|the|any|this being))*\W*$", re.IGNORECASE)
 RANKED = re.compile(
     r"\b(?:most|second|third|leading|common|commonest|rarest?|deadliest|main|best|worst)\b", re.IGNORECASE
-)
-_NEGATION = re.compile(
-    r"\b(?:no|not|without|lack(?:s|ing)?|absen(?:t|ce)|nor|neither|never|cannot|none|rarely|seldom|missing)\b|n't\b",
-    re.IGNORECASE,
 )
 HEREDITY = "riskfactor:heredity"
 LOOSE = 8  # words over which the words of one name may be spread
@@ -120,8 +114,8 @@ def in_other_order(
     inside = [any(m.start <= token.start < m.end for m in named) for token in line]
     stems = [stem(token.word) for token in line]
     free = {word for word, taken in zip(stems, inside, strict=True) if not taken}
-    denials = len(DENIES.findall(clause))
-    if denials > 1:
+    denied = denials(clause)
+    if denied > 1:
         return
     seen = {mention.id for mention in named}
     for key, names in {key: names for subject in subjects for key, names in _spread(graph, subject.id)}.items():
@@ -137,8 +131,8 @@ def in_other_order(
                 if any(start < subject.start and subject.end < end for subject in subjects):
                     end = line[first].end  # "leave a dermatofibroma alone": the condition stands within the name
                 around = clause[line[max(first - 3, 0)].start : line[min(last + 3, len(line) - 1)].end]
-                negated = bool(DENIES.search(around))
-                if negated == bool(denials):
+                negated = denials(around) > 0
+                if negated == bool(denied):
                     yield Mention(start, end, clause[start:end], key, graph.node(key).name, negated=negated)
                 break
 
@@ -224,14 +218,14 @@ def affirms(
 ) -> bool:
     """Whether the clause affirms the pair; `opposite` where its predicate says the contrary, which "not" turns back."""
     if kind == "BodySite" and _SPARES.search(clause):
-        return len(_NEGATION.findall(clause)) == 1
+        return denials(clause) == 1
     if kind == "BodySite" and other.end <= subject.start and _DOUBTED.match(clause[subject.end :]):
         return False
     bare = without(clause, (subject, other))
-    denials = len(DENIES.findall(bare))
+    denied = denials(bare)
     holds = other.negated if opposite else not other.negated
     if opposite:
-        return holds != (denials == 1 and not other.negated)
+        return holds != (denied == 1 and not other.negated)
     if kind in FEATURE_KINDS or kind == "RiskFactor":
         if _is_against(clause, subject, other, subjects):
             holds = not holds
@@ -240,11 +234,11 @@ def affirms(
             ):
                 holds = not holds
             return holds
-        if subject.negated and not (other.negated and len(_NEGATION.findall(clause)) == 1):
+        if subject.negated and not (other.negated and triggers(clause) == 1):
             return not holds  # one "not" that stands by both counts once
     elif subject.negated and other.start < subject.start:
         return False
-    if holds and denials == 1 and DENIES.search(words_between(clause, subject, other)):
+    if holds and denied == 1 and denials(words_between(clause, subject, other)):
         return False
     return holds
 

@@ -12,16 +12,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from weakref import WeakKeyDictionary
 
+from dermiq.knowledge.cues import FORWARD, RARELY, TURNS, turns
 from dermiq.knowledge.graph import Graph
 from dermiq.knowledge.lexical import FREQUENT
 from dermiq.knowledge.link import link
 from dermiq.knowledge.predicates import says_otherwise
 from dermiq.knowledge.text import word_set, words
 from dermiq.knowledge.wording import (
-    NOT,
-    RARELY,
     SILENT,
-    denials_in,
     goes_further,
     in_the_graphs_names,
     is_listed,
@@ -47,7 +45,6 @@ _CUTS = re.compile(
     r"|and (?=(?:is|are|has|have|can|may|do|does|needs?|shows?|lacks?|never|not|no|nothing|none)\b))\b)",
     re.IGNORECASE,
 )
-_FORWARD = re.compile(r"lack(?:s|ed|ing)?|free of|without|devoid of", re.IGNORECASE)
 _ELLIPSIS = re.compile(
     r",?\s*\b(?:whereas|while|but|which) ([\w' -]{3,60}?) (?:does|do|is|are|has|have) not\W*$", re.IGNORECASE
 )
@@ -196,7 +193,7 @@ def _attributed(item: _Said, text: str, spans: Sequence[tuple[int, int]]) -> _Sa
     """A word right before the condition says which one is meant, also where the clause denies: "harmless moles"."""
     if item.sign == "-" and any(not text[item.end : start].strip() for start, _ in spans if item.end < start):
         before = text[: item.start].split()
-        return replace(item, sign="+") if before and not NOT.fullmatch(before[-1]) else item
+        return replace(item, sign="+") if before and not TURNS.fullmatch(before[-1]) else item
     return item
 
 
@@ -504,7 +501,7 @@ def _said(text: str) -> list[_Said]:
     signs = list(_signs(plain))
     for item in listed:
         word = text[item.start : item.end].lower()
-        if word in FREQUENT or NOT.fullmatch(word) or RARELY.fullmatch(word) or word in ("than", "unlike", "alone"):
+        if word in FREQUENT or TURNS.fullmatch(word) or RARELY.fullmatch(word) or word in ("than", "unlike", "alone"):
             continue
         if word in _PLACING and not _NEAR_NUMBER.match(text, item.end):
             continue
@@ -540,18 +537,18 @@ def _signs(text: str) -> Iterator[tuple[int, int, Sign]]:
 
 def _from_where(piece: str) -> int:
     """Where a denial begins that leaves alone what stands before it: "papules lacking scale" has papules."""
-    found = list(NOT.finditer(piece))
-    return found[0].start() if len(found) == 1 and _FORWARD.fullmatch(found[0].group()) else 0
+    found = list(TURNS.finditer(piece))
+    return found[0].start() if len(found) == 1 and FORWARD.fullmatch(found[0].group()) else 0
 
 
 def _sign_of(piece: str, joint: str, carried: Sign) -> Sign:
     if _BEHIND_THAN.match(joint):
         return "t"
-    denials = denials_in(piece) + (joint.lower() == "without")
+    denied = turns(piece) + (joint.lower() == "without")
     if RARELY.search(piece):
-        return "+" if denials % 2 else "r"
-    if denials:
-        return "-" if denials % 2 else "+"
+        return "+" if denied % 2 else "r"
+    if denied:
+        return "-" if denied % 2 else "+"
     if _LISTING.match(joint) and len(piece.split()) <= 3 and not _PRONOUN.search(piece):
         return carried
     return "+"

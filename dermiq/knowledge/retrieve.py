@@ -19,9 +19,10 @@ from weakref import WeakKeyDictionary, ref
 import numpy as np
 
 from dermiq.knowledge import embed, rank
-from dermiq.knowledge.asked import CONTRAST, INTENTS, NEGATED, TEXTS, Listener
+from dermiq.knowledge.asked import CONTRAST, INTENTS, TEXTS, WHAT_TO_DO, Listener
 from dermiq.knowledge.card import topic_of
 from dermiq.knowledge.case import BASE, Worth, case_worth, diagnosis_nodes
+from dermiq.knowledge.cues import asks_for_lack, asks_whether, plainly, warns
 from dermiq.knowledge.graph import CLASS_NODES, Graph
 from dermiq.knowledge.lexical import BM25, FREQUENT, largest
 from dermiq.knowledge.link import Mention, link
@@ -220,16 +221,28 @@ def look_up(
 
 def understand(graph: Graph, question: str) -> Question:
     low = question.lower()
-    relations = {name for pattern, names in INTENTS if re.search(pattern, low) for name in names}
     mentions = tuple(link(graph, question))
+    conditions = [mention for mention in mentions if graph.node(mention.id).kind == "Disease"]
+    doubted = any(mention.status == "uncertain" for mention in conditions) and not asks_whether(question)
+    suspects = doubted or bool(conditions and warns(question))
+    if suspects:  # what to do about what is only suspected is no treatment: who must see it, and when
+        low = _of_a_suspicion(low)
+    relations = {name for pattern, names in INTENTS if re.search(pattern, low) for name in names}
+    relations |= {"refer_if"} if suspects else set()
+    bare = _replaced(graph, question, mentions, "it")
     return Question(
-        question,
+        _of_a_suspicion(question) if suspects else question,
         mentions,
-        conditions=frozenset(m.id for m in mentions if graph.node(m.id).kind == "Disease"),
+        conditions=frozenset(mention.id for mention in conditions),
         relations=frozenset(relations),
         contrast=bool(CONTRAST.search(low)),
-        bare=_replaced(graph, question, mentions, "it"),
+        bare=_of_a_suspicion(bare) if suspects else bare,
     )
+
+
+def _of_a_suspicion(question: str) -> str:
+    """'I cannot exclude it. What should I do?' -> 'I may be it. How urgent is the referral?'"""
+    return re.sub(WHAT_TO_DO, "how urgent is the referral", plainly(question), flags=re.IGNORECASE)
 
 
 def _case_nodes(graph: Graph, asked: Question, differential: Sequence[str]) -> list[str]:
@@ -398,7 +411,7 @@ def candidates(
     }
     pool = sorted({shelf.at[key] for key in about if key in shelf.at}.union(*found.rankings.values()))
     facts = [shelf.facts[number] for number in pool]
-    heard = rank.Heard(asked.relations, bool(NEGATED.search(asked.text)))
+    heard = rank.Heard(asked.relations, asks_for_lack(asked.text))
     parts, whole = np.zeros((len(pool), 1)), np.zeros(len(pool))
     if meant:
         parts, whole = shelf.bare[pool] @ meant.parts.T, shelf.vectors[pool] @ meant.whole

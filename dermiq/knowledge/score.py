@@ -1,7 +1,7 @@
 """How well names are linked, facts retrieved and sentences judged, on the sets in `tests/judged`.
 
-    python -m dermiq.knowledge.score claims|model_text|retrieval|linking [--part dev|test|all] [--show-errors]
-                                     [--out FILE.json]
+    python -m dermiq.knowledge.score claims|model_text|retrieval|linking|negation [--part dev|test|all]
+                                     [--show-errors] [--out FILE.json]
 
 The sets were written by people who did not see the code. Their part `dev` may be looked at when the code is
 improved; `test` is only scored, so --show-errors refuses it. --out adds the figures to a JSON file, under the name of
@@ -17,14 +17,14 @@ import math
 import re
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from dermiq.errors import DermIQError, InputError
-from dermiq.knowledge import embed
+from dermiq.knowledge import cues, embed
 from dermiq.knowledge.check import check_claims
 from dermiq.knowledge.graph import FOLDER, Graph
 from dermiq.knowledge.lexical import largest
@@ -35,10 +35,11 @@ from dermiq.types import Finding, PatientContext
 
 SETS = Path(__file__).resolve().parents[2] / "tests" / "judged"
 FILES = {
-    "claims": "claims.tsv",
-    "model_text": "model_sentences.tsv",
-    "retrieval": "questions.tsv",
-    "linking": "mentions.tsv",
+    "claims": ("claims.tsv",),
+    "model_text": ("model_sentences.tsv",),
+    "retrieval": ("questions.tsv",),
+    "linking": ("mentions.tsv",),
+    "negation": ("negation_dev.tsv", "negation_test.tsv"),
 }
 PARTS = ("dev", "test", "all")
 VERDICTS = ("supported", "contradicted", "not_covered")
@@ -55,7 +56,7 @@ Scored = tuple[Figures, list[str]]
 
 def read_set(name: str, part: str, folder: Path = SETS) -> list[Row]:
     """The rows of one set that belong to a part. KnowledgeError where the file is missing."""
-    rows = [row for _, row in read_rows(folder / FILES[name])]
+    rows = [row for file in FILES[name] for _, row in read_rows(folder / file)]
     return [row for row in rows if part in ("all", row["part"])]
 
 
@@ -263,6 +264,40 @@ def spans_of(row: Row) -> dict[tuple[int, int], tuple[set[str], bool]]:
     return spans
 
 
+# --- negation -----------------------------------------------------------------------------
+
+
+def score_negation(graph: Graph, rows: Sequence[Row]) -> Scored:
+    """How often a name is rightly called affirmed, denied, uncertain or seldom, and which was taken for which.
+
+    `graph` plays no part: the names are given, so that words alone decide.
+    """
+    names: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for row in rows:
+        names[row["text"]].append((int(row["start"]), int(row["start"]) + len(row["mention"])))
+    confusion: dict[str, Counter[str]] = defaultdict(Counter)
+    errors = []
+    for row in rows:
+        start = int(row["start"])
+        said = cues.hear(row["text"]).said(start, start + len(row["mention"]), names=names[row["text"]])
+        confusion[row["status"]][said.status] += 1
+        if said.status != row["status"]:
+            errors.append(f"{row['id']} {row['text']}  ==> {row['mention']}: {row['status']}, heard {said.status}")
+    denied = sum((row == "denied") == (heard == "denied") for row, heard in _pairs(confusion))
+    figures: Figures = {
+        "n": len(rows),
+        "right of four": _share(sum(confusion[status][status] for status in confusion), len(rows)),
+        "denied or not": _share(denied, len(rows)),
+        "confusion": {status: dict(counts) for status, counts in sorted(confusion.items())},
+    }
+    return figures, errors
+
+
+def _pairs(confusion: Mapping[str, Counter[str]]) -> Iterator[tuple[str, str]]:
+    for marked, counts in confusion.items():
+        yield from ((marked, heard) for heard in counts.elements())
+
+
 # --- the command ------------------------------------------------------------------------
 
 SCORERS: dict[str, Callable[[Graph, Sequence[Row]], Scored]] = {
@@ -270,6 +305,7 @@ SCORERS: dict[str, Callable[[Graph, Sequence[Row]], Scored]] = {
     "model_text": score_claims,
     "retrieval": score_retrieval,
     "linking": score_linking,
+    "negation": score_negation,
 }
 
 
@@ -281,7 +317,7 @@ def digest(paths: Iterable[Path]) -> str:
 def measured_on(name: str) -> dict[str, str]:
     """Which set and which tables figures are of."""
     tables = (FOLDER / f"{table}.tsv" for table in ("nodes", "edges", "sources"))
-    return {"set": digest([SETS / FILES[name]]), "tables": digest(tables)}
+    return {"set": digest(SETS / file for file in FILES[name]), "tables": digest(tables)}
 
 
 def lines_of(figures: Mapping[str, Any], *, indent: str = "") -> list[str]:

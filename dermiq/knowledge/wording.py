@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from dermiq.knowledge.cues import RARELY, turns
 from dermiq.knowledge.lexical import FREQUENT, stem
 from dermiq.knowledge.text import normal, tokens, words
 
@@ -174,18 +175,6 @@ def are_opposed(one: str, other: str) -> bool:
     )
 
 
-NOT = re.compile(
-    r"\b(?:no|not|never|neither|nor|none|nobody|nothing|cannot|lack(?:s|ed|ing)?|absen(?:t|ce)|free of|without"
-    r"|spar(?:e|es|ed|ing)|leav(?:e|es|ing)\b.{1,40}\balone|fails? to|missing|devoid of"
-    r"|ineffective|useless|unhelpful|futile|pointless|contra-?indicated|inadvisable|unsuitable|unsuited|inappropriate"
-    r"|unnecessary|needless|superfluous|discouraged)\b|n't\b",
-    re.IGNORECASE,
-)
-RARELY = re.compile(
-    r"\b(?:rare(?:ly)?|seldom|hardly(?: ever)?|scarcely|unlikely|uncommon|unusual|exceptional|infrequent(?:ly)?)\b",
-    re.IGNORECASE,
-)
-_ONLY = re.compile(r"\bnot only\b|\bnothing but\b|\bnone other\b|\bneither\b(?=.*\bnor\b)", re.IGNORECASE)
 _FOREMOST = re.compile(
     r"\b(?:most (?:common|frequent|usual)|commonest|main|chief|leading|principal|primary) (?:\w+ ){0,2}"
     r"(?:causes?|sites?|types?|forms?|kinds?|reasons?|cancers?|tumou?rs?|diseases?|triggers?)\b",
@@ -232,16 +221,12 @@ def goes_further(text: str, told: str) -> bool:
     return any(not re.search(rf"\b(?:{_TIMES[unit.lower()]})", told) for unit in _TIME.findall(text))
 
 
-def denials_in(text: str) -> int:
-    return len(NOT.findall(_ONLY.sub(" ", text)))
-
-
 def turns_round(text: str, told: str) -> bool:
     """Whether a text is what is told, almost word for word, but with a "not" or a "rarely" more or less."""
     here, there = _telling(text), _telling(told)
     if len(here & there) < ALIKE * len(here | there):
         return False
-    parity = (denials_in(text) - denials_in(told)) % 2
+    parity = (turns(text) - turns(told)) % 2
     return bool(parity) or bool(RARELY.search(text)) != bool(RARELY.search(told))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from dermiq.knowledge.cues import hear
 from dermiq.types import ParsedText
 
 ALIASES: dict[str, tuple[str, ...]] = {
@@ -60,11 +61,6 @@ ALIASES: dict[str, tuple[str, ...]] = {
 }
 _CODE_OF = {alias: code for code, aliases in ALIASES.items() for alias in aliases}
 _MENTION = re.compile(r"\b(" + "|".join(sorted(map(re.escape, _CODE_OF), key=len, reverse=True)) + r")\b", re.I)
-_NEGATION = re.compile(
-    r"(\bnot?\b|\bwithout\b|\bagainst\b|\bunlikely\b|\bless likely\b|\brather than\b|\bthan\b|\bexclude[sd]?\b)"
-    r"[^.;,]{0,30}$",
-    re.I,
-)
 SECTIONS = ("findings", "differential", "knowledge", "conclusion")
 _HEADING = re.compile(
     r"^[ \t#>*\-]{0,16}(?:step[ \t]{0,4})?(?:\d[.):]?[ \t]{0,4})?\*{0,3}[ \t]{0,4}"
@@ -85,12 +81,16 @@ NO_ANSWER = "no answer"
 
 
 def class_mentions(text: str) -> list[tuple[int, str]]:
-    """(position, class code) of every diagnosis named in `text` and not denied, in order."""
-    found = []
-    for match in _MENTION.finditer(text):
-        if not _NEGATION.search(text[: match.start()][-40:]):
-            found.append((match.start(), _CODE_OF[match.group(1).lower()]))
-    return found
+    """(position, class code) of every diagnosis named in `text` and neither denied nor put second, in order."""
+    heard = hear(text)
+    matches = list(_MENTION.finditer(text))
+    places = [match.span() for match in matches]
+    said = [heard.said(start, end, names=places) for start, end in places]
+    return [
+        (match.start(), _CODE_OF[match.group(1).lower()])
+        for match, how in zip(matches, said, strict=True)
+        if not (how.denied or how.aside)
+    ]
 
 
 def class_of(text: str) -> str | None:

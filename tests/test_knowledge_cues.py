@@ -1,0 +1,123 @@
+"""Negation has a scope and can be lifted, doubt is no denial, and a warning affirms: one place decides for all."""
+
+from __future__ import annotations
+
+import pytest
+
+from dermiq.judge import own_alternative
+from dermiq.knowledge import Graph, check_claims, cues, link, retrieve
+from dermiq.knowledge.score import read_set, score_negation
+from dermiq.vlm.parse import class_mentions, parse
+
+GRAPH = Graph.load()
+LIFTED = (
+    "A blue-white veil cannot be excluded in melanoma.",
+    "Without doubt, melanoma shows a blue-white veil.",
+    "There is no doubt that melanoma shows a blue-white veil.",
+    "Melanoma, no doubt, shows a blue-white veil.",
+    "Nobody disputes that melanoma shows a blue-white veil.",
+    "It cannot be denied that melanoma shows a blue-white veil.",
+    "Never ignore that melanoma can show a blue-white veil.",
+    "Do not overlook the blue-white veil of melanoma.",
+    "A blue-white veil must not be missed in melanoma.",
+    "A blue-white veil is not uncommon in melanoma.",
+    "Melanoma not infrequently shows a blue-white veil.",
+    "Melanoma is hardly ever without a blue-white veil.",
+    "Melanoma does not lack a blue-white veil.",
+    "It is not true that melanoma does not show a blue-white veil.",
+    "You would be wrong to think that melanoma lacks a blue-white veil.",
+    "The absence of a blue-white veil does not exclude melanoma.",
+    "Melanoma should not be confused with a blue nevus.",
+    "Dermatofibroma is not only found on the legs.",
+    "It is not true that dermatofibroma is not benign.",
+)
+DENIED = (
+    "Nothing suggests that melanoma shows a blue-white veil.",
+    "Melanoma ain't ever asymmetric.",
+    "Melanoma has failed to show a blue-white veil.",
+    "Melanoma has yet to show a blue-white veil.",
+    "Melanoma doesnt show a blue-white veil.",
+    "Melanoma does not, as a rule, show a blue-white veil.",
+    "Melanoma is devoid of a blue-white veil.",
+    "Melanoma is free of a blue-white veil.",
+    "Melanoma is anything but malignant.",
+    "A blue-white veil rules out melanoma.",
+    "A blue-white veil is unlikely in melanoma.",
+    "Nowhere does melanoma show a blue-white veil.",
+    "Neither streaks nor a blue-white veil belong to melanoma.",
+    "It is a myth that melanoma shows a blue-white veil.",
+    "That melanoma shows a blue-white veil is a myth.",
+    "It has never been proven that melanoma shows a blue-white veil.",
+    "I doubt that sunburn raises the risk of melanoma.",
+    "There is no evidence that basal cell carcinoma is treated with surgical excision.",
+)
+
+
+@pytest.mark.parametrize("sentence", LIFTED)
+def test_a_true_sentence_with_a_lifted_negation_is_not_contradicted(sentence: str) -> None:
+    (claim,) = check_claims(GRAPH, sentence)
+    assert claim.verdict != "contradicted", claim.note
+
+
+@pytest.mark.parametrize("sentence", DENIED)
+def test_a_sentence_that_denies_what_is_true_is_not_supported(sentence: str) -> None:
+    (claim,) = check_claims(GRAPH, sentence)
+    assert claim.verdict != "supported", claim.fact_ids
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "I cannot exclude melanoma. What should I do?",
+        "Melanoma cannot be ruled out: how urgent is the referral?",
+        "Melanoma has not been excluded.",
+        "Do not miss melanoma.",
+        "Nobody has ruled out melanoma yet. What now?",
+        "They were unable to rule out a melanoma.",
+    ],
+)
+def test_what_is_only_suspected_is_linked_and_its_referral_comes_up(question: str) -> None:
+    (mention,) = (found for found in link(GRAPH, question) if found.name == "melanoma")
+    assert not mention.negated
+    told = [item.fact for item in retrieve(GRAPH, question, semantic=False, token_budget=640).items]
+    assert any(fact.relation in ("refer_if", "red_flag") for fact in told[:4]), [fact.text for fact in told]
+
+
+@pytest.mark.parametrize(
+    ("text", "status"),
+    [
+        ("no itching, bleeding or melanoma", "denied"),
+        ("no itching, but melanoma", "affirmed"),
+        ("Melanoma has been ruled out.", "denied"),
+        ("Melanoma must be ruled out.", "uncertain"),
+        ("suspicious for melanoma", "uncertain"),
+        ("not suspicious for melanoma", "denied"),
+        ("?melanoma", "uncertain"),
+        ("Without a biopsy melanoma can't be excluded.", "uncertain"),
+        ("It rarely is melanoma.", "seldom"),
+        ("no lesions except melanoma", "affirmed"),
+        ("It is not true that this is no melanoma.", "affirmed"),
+    ],
+)
+def test_how_a_name_is_said(text: str, status: str) -> None:
+    (mention,) = (found for found in link(GRAPH, text) if found.name == "melanoma")
+    assert mention.status == status
+
+
+def test_plain_words_keep_their_places() -> None:
+    for row in read_set("negation", "all"):
+        assert len(cues.plain(row["text"])) == len(row["text"]), row["text"]
+
+
+def test_an_answer_that_leaves_open_names_what_it_leaves_open() -> None:
+    assert [code for _, code in class_mentions("Melanoma cannot be ruled out; a nevus is ruled out.")] == ["mel"]
+    text = "<think>Conclusion: melanoma. Melanoma cannot be ruled out.</think><answer>melanoma</answer>"
+    assert own_alternative(parse(text))
+
+
+@pytest.mark.parametrize(("part", "of_four", "denied"), [("dev", 0.97, 0.98), ("test", 0.85, 0.87)])
+def test_the_labelled_phrases(part: str, of_four: float, denied: float) -> None:
+    """Before there was one table: 0.47 and 0.61 of `dev`, 0.55 and 0.67 of `test`."""
+    figures, _ = score_negation(GRAPH, read_set("negation", part))
+    assert figures["right of four"] >= of_four
+    assert figures["denied or not"] >= denied
