@@ -125,11 +125,11 @@ def suggest(graph: Graph, typed: str, *, limit: int = SUGGESTIONS) -> list[Sugge
     meant = {name.node: name.meaning for name in graph.meanings.get(words(typed), ()) if name.node}
     hits = [name for name in names if name.node.id in meant and not name.is_synonym]
     hits += _initials(names, key)
-    hits += [name for _, name in sorted(_begun(names, key), key=lambda hit: hit[0])]
-    linked = {mention.id for mention in link(graph, typed)}
-    hits += [name for name in names if name.node.id in linked and not name.is_synonym]
-    if not hits or linked:
-        hits += _near(names, key)
+    if not meant:
+        hits += [name for _, name in sorted(_begun(names, key), key=lambda hit: hit[0])]
+        linked = {mention.id for mention in link(graph, typed)}
+        hits += [name for name in names if name.node.id in linked and not name.is_synonym]
+        hits += _near(names, key) if linked or not hits else []
     first: dict[str, Suggestion] = {}
     for hit in hits:
         first.setdefault(hit.node.id, Suggestion(hit.node, hit.shown))

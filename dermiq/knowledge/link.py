@@ -20,7 +20,7 @@ SURE_FUZZY = 9  # from here two slips are forgiven
 WINDOW = 6  # words that a negation reaches over
 REMEMBERED = 512  # texts whose names are kept
 CAPITAL_ONLY = word_set(
-    "mm nm lm is ka pg lp ks nv mis iec ie am i df ssm lmm pih lplk alm blk vasc bkl cmn pak mcc dn uv ten calm carp"
+    "mm nm lm is ka pg lp ks nv mis iec ie am i df ssm lmm pih lplk alm blk vasc bkl cmn pak mcc dn uv ten calm carp dh hs olux"
 )
 """Short names that count only when written in capitals, because they are also words or units."""
 

@@ -7,7 +7,7 @@ What MONDO and ICD-10-CM call something else is kept, so that no part of it is t
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -26,12 +26,14 @@ NO_NAME = re.compile(r"[(),\[\]:;/0-9+]|\b(?:NOS|NEC|other|unspecified|with|with
 def add_names(graph: Assembler) -> tuple[Name, ...]:
     """Every name of the curated table, its synonyms given to the nodes, and the names of what has no card."""
     curated = tuple(_curated(graph))
-    count = Counter(words(name.name) for name in curated)
+    means: dict[tuple[str, ...], set[str]] = defaultdict(set)
     for name in curated:
-        if name.node and count[words(name.name)] == 1:
+        means[words(name.name)].add(name.node or name.meaning)
+    for name in curated:
+        if name.node and len(means[words(name.name)]) == 1:
             graph.nodes[name.node] = _called(graph.nodes[name.node], name.name)
     known = {words(text) for node in graph.nodes.values() for text in (node.name, node.plural, *node.synonyms)}
-    known |= set(count)
+    known |= set(means)
     strangers = {words(name.name): name for name in reversed([*_of_mondo(graph), *_of_icd10(graph)])}
     others = sorted((name for key, name in strangers.items() if key not in known), key=lambda name: name.name.lower())
     return (*curated, *others)
