@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from dermiq.errors import KnowledgeError
+from dermiq.knowledge.addresses import refused
 from dermiq.types import Source
 
 KINDS = (
@@ -286,6 +288,8 @@ def problems(tables: Tables) -> list[str]:
         if name.source not in sources:
             found.append(f"The name {name.name!r} cites the source {name.source!r}, which is not listed.")
     for source in tables.sources:
+        if reason := refused(source.url):
+            found.append(f"Source {source.id} stands at {reason}, {source.url}: give the publisher's address or a DOI.")
         if not source.licence or source.licence_class not in LICENCE_CLASSES:
             found.append(f"Source {source.id} has no licence, or its class is none of {', '.join(LICENCE_CLASSES)}.")
     for key, count in Counter(edge.id for edge in tables.edges).items():
@@ -323,6 +327,9 @@ def _edge_problems(edge: Edge, *, nodes: set[str], sources: Mapping[str, Source]
         found.append(f"Edge {edge.id} has the unknown relation {edge.relation!r}.")
     if edge.source not in sources:
         found.append(f"Edge {edge.id} cites the source {edge.source!r}, which is not listed.")
+    for address in re.findall(r"https?://\S+", edge.locator):
+        if reason := refused(address):
+            found.append(f"Edge {edge.id} names {reason}, {address}: give the publisher's address or a DOI.")
     if not edge.locator:
         found.append(f"Edge {edge.id} does not say where in {edge.source} it stands.")
     if edge.polarity not in ("present", "absent"):

@@ -20,7 +20,7 @@ from dermiq.knowledge.card import Held, card
 from dermiq.knowledge.compare import compare
 from dermiq.knowledge.find import Found, Suggestion, find, kind_of, suggest
 from dermiq.knowledge.schema import Node
-from dermiq.knowledge.shelves import Shelf, beginnings, confused_pairs, shelves
+from dermiq.knowledge.shelves import Shelf, beginnings, confused_pairs, extent, shelves
 from dermiq.ui.card import card_page
 from dermiq.ui.compared import comparison_page
 from dermiq.ui.facts import Licences, fact_list, folded
@@ -114,23 +114,14 @@ def _failed(error: KnowledgeError) -> Markup:
 
 def start(graph: Graph) -> Markup:
     """What there is, three ways in, and every condition on its shelf."""
-    found = shelves(graph)
-    full, more = (sum(len(part) for part in parts) for parts in zip(*((s.full, s.more) for s in found), strict=True))
     return fill(
         '<section class="dq-start"><h2 tabindex="-1">What is known here</h2><p>{counts}</p>'
         '<p class="dq-fine">A condition that is not here is one that the graph does not know; that says nothing about '
         "the condition.</p>{ways}"
         '<h2>Browse</h2><div class="dq-shelves">{shelves}</div></section>',
-        counts=_counts(graph, full, more),
+        counts=extent(graph),
         ways=_ways(graph),
-        shelves=join(map(_shelf, found)),
-    )
-
-
-def _counts(graph: Graph, full: int, more: int) -> str:
-    return (
-        f"{full + more:,} conditions, {full:,} of them described in full. {len(graph.all_facts):,} facts, each with "
-        f"its source. {len(graph.sources):,} sources."
+        shelves=join(map(_shelf, shelves(graph))),
     )
 
 
