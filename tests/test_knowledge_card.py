@@ -148,7 +148,9 @@ def test_a_name_with_several_meanings_or_none_is_a_question(typed: str, offered:
     assert offered in {hit.node.name for hit in found.suggestions}
 
 
-@pytest.mark.parametrize("typed", ["syringoma", "benign syringoma", "spider naevus", "naevus araneus", "lupus vulgaris"])
+@pytest.mark.parametrize(
+    "typed", ["syringoma", "benign syringoma", "spider naevus", "naevus araneus", "lupus vulgaris"]
+)
 def test_no_part_of_a_name_is_taken_for_another_condition(typed: str) -> None:
     assert find(REAL, typed).condition is None
 
@@ -166,7 +168,11 @@ def test_every_code_and_synonym_on_a_card_is_found() -> None:
     for node in (node for node in REAL.nodes if node.kind == "Disease" and node.tier > 0):
         for code in node.codes.get("icd10cm", "").split("|"):
             found = find(REAL, code) if code else None
-            known = {found.condition.id if found.condition else "", *(h.node.id for h in found.suggestions)} if found else {}
+            known = (
+                {found.condition.id if found.condition else "", *(h.node.id for h in found.suggestions)}
+                if found
+                else {}
+            )
             lost += [code] if code and not known & set(REAL.icd10[code.replace(".", "")]) else []
         lost += [name for name in (node.name, *node.synonyms) if not _leads_somewhere(name)]
     assert lost == []

@@ -33,7 +33,9 @@ def add_parsers(subparsers: Any) -> None:
         "knowledge", help="facts for a question, two conditions compared, or the whole graph as a file"
     )
     knowledge.add_argument("text", nargs="?", metavar="QUESTION", help="the question")
-    knowledge.add_argument("--differential", default="", help="class codes, ids or names, best first, with commas between")
+    knowledge.add_argument(
+        "--differential", default="", help="class codes, ids or names, best first, with commas between"
+    )
     knowledge.add_argument("-k", type=int, default=6, help="how many facts")
     knowledge.add_argument("--no-embeddings", action="store_true", help="search by words and names alone")
     knowledge.add_argument(
@@ -44,7 +46,9 @@ def add_parsers(subparsers: Any) -> None:
     knowledge.set_defaults(run=run_knowledge)
     check = subparsers.add_parser("check", help="sentences against the graph")
     check.add_argument("text", nargs="?", metavar="TEXT", help="the text")
-    check.add_argument("--diagnosis", default=None, help="class code, id, name or ICD-10 code of what the text is about")
+    check.add_argument(
+        "--diagnosis", default=None, help="class code, id, name or ICD-10 code of what the text is about"
+    )
     check.set_defaults(run=run_check)
     for parser in (knowledge, check):
         parser.add_argument("--json", action="store_true", help="print JSON")

@@ -20,14 +20,17 @@ SURE_FUZZY = 9  # from here two slips are forgiven
 WINDOW = 6  # words that a negation reaches over
 REMEMBERED = 512  # texts whose names are kept
 CAPITAL_ONLY = word_set(
-    "mm nm lm is ka pg lp ks nv mis iec ie am i df ssm lmm pih lplk alm blk vasc bkl cmn pak mcc dn uv ten calm carp dh hs olux"
+    "mm nm lm is ka pg lp ks nv mis iec ie am i df ssm lmm pih lplk alm blk vasc bkl cmn pak mcc dn uv ten calm carp "
+    "dh hs"
 )
 """Short names that count only when written in capitals, because they are also words or units."""
 
 GENERIC = word_set("nevus cyst wart verruca angioma acne lupus tinea mole molluscum herpes eczema impetigo")
 """Names that are also the last or first word of the names of quite other conditions: spider nevus, lupus vulgaris."""
 
-LATIN = re.compile(r".{2,}(?:eus|icus|osus|atus|inus|osa|ica|ata|ana|versa|osum|eum|atum|iform[ei]s|i?alis|aris|escens|minans)")
+LATIN = re.compile(
+    r".{2,}(?:eus|icus|osus|atus|inus|osa|ica|ata|ana|versa|osum|eum|atum|iform[ei]s|i?alis|aris|escens|minans)"
+)
 """How a Latin adjective ends that makes a longer name of the name before it: naevus araneus, acne inversa."""
 
 CODE = re.compile(r"[A-TV-Z]\d[0-9A-Z](?:\.[0-9A-Z]{1,4})?(?![0-9A-Za-z])")

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from dermiq.knowledge.assemble import Assembler
 
 LONGEST_NAME = 4  # words; longer names of other conditions are sentences
-NO_NAME = re.compile(r"[(),\[\]:;/0-9+]|\b(?:NOS|NEC|other|unspecified|with|without|disorder|susceptibility|and|or)\b", re.I)
+NO_NAME = re.compile(
+    r"[(),\[\]:;/0-9+]|\b(?:NOS|NEC|other|unspecified|with|without|disorder|susceptibility|and|or)\b", re.I
+)
 
 
 def add_names(graph: Assembler) -> tuple[Name, ...]:

@@ -65,8 +65,8 @@ def extent(graph: Graph) -> str:
     """
     tiers = [node.tier for node in graph.nodes if node.kind == "Disease" and node.tier > 0]
     return (
-        f"{len(tiers):,} conditions, {tiers.count(1):,} of them described in full. {len(graph.all_facts):,} facts, each "
-        f"with its source. {len(graph.sources):,} sources."
+        f"{len(tiers):,} conditions, {tiers.count(1):,} of them described in full. {len(graph.all_facts):,} facts, "
+        f"each with its source. {len(graph.sources):,} sources."
     )
 
 
