@@ -106,7 +106,8 @@ class Assembler:
         add_atlas(self)
         add_derived(self)
         names = add_names(self)
-        used = {record.source for record in (*self.edges.values(), *self.nodes.values(), *names)}
+        used = {edge.source for edge in self.edges.values()} | {node.source for node in self.nodes.values()}
+        used |= {name.source for name in names}
         return Tables(
             nodes=tuple(sorted(self.nodes.values(), key=lambda node: (node.kind, node.id))),
             edges=tuple(sorted(self.edges.values(), key=_edge_order)),

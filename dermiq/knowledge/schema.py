@@ -262,7 +262,7 @@ def only_licence(tables: Tables, licence: str) -> Tables:
     nodes = tuple(node for node in tables.nodes if node.source in free and node.id not in orphans)
     kept = {node.id for node in nodes} | {""}
     names = tuple(name for name in tables.names if name.source in free and name.node in kept)
-    cited = {record.source for record in (*edges, *nodes, *names)}
+    cited = {edge.source for edge in edges} | {node.source for node in nodes} | {name.source for name in names}
     sources = tuple(source for source in tables.sources if source.id in cited)
     return Tables(nodes=nodes, edges=edges, sources=sources, names=names)
 

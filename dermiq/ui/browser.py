@@ -87,11 +87,11 @@ class Library:
         found, against = find(self.graph, one), find(self.graph, other)
         left, right = found.condition, against.condition
         if left is None:
-            return Shown(not_found(self.graph, one, found, against=right), one, other)
+            return Shown(not_found(self.graph, one, found, right=right), one, other)
         if not other:
             return Shown(card_page(self.graph, card(self.graph, left.id)), left.name, "")
         if right is None:
-            return Shown(not_found(self.graph, other, against, against=left), left.name, other)
+            return Shown(not_found(self.graph, other, against, left=left), left.name, other)
         if left == right:
             same = fill('<p class="dq-error">Both names mean {n}. Choose a second condition.</p>', n=left.name)
             return Shown(join([same, card_page(self.graph, card(self.graph, left.id))]), left.name, "")
@@ -205,8 +205,11 @@ def suggestions(field: str, hits: Sequence[Suggestion]) -> Markup:
     )
 
 
-def not_found(graph: Graph, typed: str, found: Found, *, against: Node | None = None) -> Markup:
-    """Why there is no card for this text, and the way on: a choice opens a card, or the comparison that was asked."""
+def not_found(graph: Graph, typed: str, found: Found, *, left: Node | None = None, right: Node | None = None) -> Markup:
+    """Why there is no card for this text, and the way on: a choice opens a card, or the comparison that was asked.
+
+    `left` or `right` is the condition in the other field, where it is known.
+    """
     if found.feature is not None:
         return _feature(graph, found.feature, found)
     if not found.suggestions:
@@ -216,7 +219,7 @@ def not_found(graph: Graph, typed: str, found: Found, *, against: Node | None = 
             why=_why(typed, found),
             start=start(graph),
         )
-    choices = join((_choice(hit, against) for hit in found.suggestions), " ")
+    choices = join((_choice(hit.node, left, right) for hit in found.suggestions), " ")
     return fill(
         '<p role="status">{why}</p><h3>Did you mean</h3><p class="dq-chips">{c}</p>', why=_why(typed, found), c=choices
     )
@@ -230,11 +233,12 @@ def _why(typed: str, found: Found) -> str:
     return f"The graph knows no condition called “{typed}”."
 
 
-def _choice(hit: Suggestion, against: Node | None) -> Markup:
-    node = hit.node
-    if against is None or against == node:
-        return opener(node.id, node.name)
-    return versus(against.id, node.id, node.name)
+def _choice(node: Node, left: Node | None, right: Node | None) -> Markup:
+    if left is not None and left != node:
+        return versus(left.id, node.id, node.name)
+    if right is not None and right != node:
+        return versus(node.id, right.id, node.name)
+    return opener(node.id, node.name)
 
 
 def _feature(graph: Graph, feature: Node, found: Found) -> Markup:
