@@ -11,10 +11,12 @@ import pytest
 
 from dermiq.errors import KnowledgeError
 from dermiq.knowledge import assemble, atlas, build
+from dermiq.knowledge.addresses import refused
 from dermiq.knowledge.graph import FOLDER, Graph
 from dermiq.knowledge.readers import LEVELS, by_label, left_out
 from dermiq.knowledge.schema import (
     LICENCE_CLASSES,
+    Name,
     Tables,
     check_tables,
     only_licence,
@@ -23,8 +25,10 @@ from dermiq.knowledge.schema import (
     read_tables,
     write_tables,
 )
+from dermiq.knowledge.text import words
 
 TABLES = read_tables(FOLDER)
+PROXY = "https://bestpractice-bmj-com.bibliotheek.example.org/topics/1"
 
 
 @pytest.fixture
@@ -38,7 +42,7 @@ def sources() -> Path:
 
 def test_rebuilding_gives_the_committed_tables(sources: Path, tmp_path: Path) -> None:
     assert build.main(["--sources", str(sources), "--out", str(tmp_path)]) == 0
-    for name in ("nodes.tsv", "edges.tsv", "sources.tsv"):
+    for name in ("nodes.tsv", "edges.tsv", "sources.tsv", "names.tsv"):
         assert (tmp_path / name).read_bytes() == (FOLDER / name).read_bytes(), f"{name} is stale: build it again"
 
 
@@ -59,7 +63,8 @@ def test_an_open_build_names_nothing_of_the_other_layers() -> None:
     gone = {source.id for source in TABLES.sources} - {source.id for source in free.sources}
     assert "derm7pt" in gone
     assert not any(record.source in gone for record in (*free.nodes, *free.edges))
-    assert {source.id for source in free.sources} == {record.source for record in (*free.nodes, *free.edges)}
+    cited = (*free.nodes, *free.edges, *free.names)
+    assert {source.id for source in free.sources} == {record.source for record in cited}
     only_theirs = {edge.object for edge in TABLES.edges if edge.source in gone} - {
         end for edge in free.edges for end in (edge.subject, edge.object)
     }
@@ -104,6 +109,10 @@ def _circle() -> Tables:
         (replace(TABLES, edges=(*TABLES.edges, TABLES.edges[0])), "2 times"),
         (replace(TABLES, nodes=(*TABLES.nodes, TABLES.nodes[0])), "2 times"),
         (replace(TABLES, sources=(replace(TABLES.sources[0], licence=""), *TABLES.sources[1:])), "no licence"),
+        (replace(TABLES, sources=(replace(TABLES.sources[0], url=PROXY), *TABLES.sources[1:])), "a library's proxy"),
+        (_edge(locator=f"page 3; {PROXY}"), "a library's proxy"),
+        (replace(TABLES, names=(Name("X", "MONDO:nowhere", "X", "mondo"),)), "is no node"),
+        (replace(TABLES, names=(Name("X", "", "X", "hearsay"),)), "not listed"),
         (_circle(), "in a circle"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -112,6 +121,57 @@ def test_what_is_wrong_is_said(tables: Tables, words: str) -> None:
     assert any(words in problem for problem in problems(tables))
     with pytest.raises(KnowledgeError, match="contradicts its schema"):
         check_tables(tables)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://www-nejm-org.ezproxy.example.edu/doi/1",
+        "http://dspace.idm.oclc.org/1",
+        "https://library.example.ac.uk:2400/topics/1",
+        "https://staging.formulary.nhs.scot/east",
+        "https://qa00.mdedge.com/1",
+        "https://mdedge-cache.qa01.mdedge.com/1",
+        "https://mdedge9-ma1.mdedge.com/1",
+        "https://dev.statpearls.com/1",
+        "https://etg-complete-oxy.netlify.app/1",
+        "https://de.scribd.com/document/1",
+        "https://vdocuments.net/1",
+        "https://docplayer.net/1",
+        "https://medilib.ir/uptodate/show/1",
+        "https://web.archive.org/web/2020/https://www.nhs.uk",
+        "https://translate.goog/1",
+        "http://47.251.13.51/1",
+        "https://dermnetnz.org./1",
+    ],
+)
+def test_copies_proxies_and_test_hosts_are_refused(url: str) -> None:
+    assert refused(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://pubmed.ncbi.nlm.nih.gov/25822272/",
+        "https://doi.org/10.1016/j.jaad.2015.11.033",
+        "https://pmc.ncbi.nlm.nih.gov/articles/PMC6506895",
+        "https://bestpractice.bmj.com/topics/en-gb/23",
+        "https://www.bad.org.uk/patient-information-leaflets",
+        "https://mindthebleep.com/1",
+        "kg_data/curated",
+    ],
+)
+def test_publishers_are_not(url: str) -> None:
+    assert refused(url) is None
+
+
+def test_each_name_read_by_hand_is_sourced_and_leads_to_its_meaning() -> None:
+    rows = [row for _, row in read_rows(FOLDER / "curated" / "names.tsv")]
+    graph = Graph(TABLES)
+    assert {row["source"] for row in rows} <= {source.id for source in TABLES.sources}
+    for row in rows:
+        node, key = graph.find(row["name"]), words(row["name"])
+        assert key in graph.meanings or (node is not None and node.id == row["node"]), row["name"]
 
 
 def test_a_missing_folder_is_said_in_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from dermiq.knowledge import Graph
 from dermiq.knowledge.card import Card, card, held, topic_of
-from dermiq.knowledge.find import find, suggest
+from dermiq.knowledge.find import asked_back, find, suggest
 from dermiq.knowledge.schema import RELATIONS
 from tests.tiny_graph import GRAPH
 
@@ -71,9 +71,11 @@ def test_every_fact_of_every_condition_stands_on_its_card() -> None:
         ("RP", "redpox"),
         ("rp", "redpox"),
         ("scarlet itch", "redpox"),
-        ("could it be scarlett itch?", "redpox"),
-        ("Bluepxo", "bluepox"),
-        ("azur", "bluepox"),  # only one name begins like this
+        ("Scarlet-Itches", "redpox"),
+        ("redpox, bright", "bright redpox"),
+        ("Z02", "redpox"),
+        ("z02.5", "redpox"),
+        ("123", "redpox"),
     ],
 )
 def test_a_condition_is_found_by_what_people_write(typed: str, found: str) -> None:
@@ -82,11 +84,108 @@ def test_a_condition_is_found_by_what_people_write(typed: str, found: str) -> No
     assert condition.name == found
 
 
-@pytest.mark.parametrize(("typed", "name"), [("rodent ulcer", "basal cell carcinoma"), ("melenoma", "melanoma")])
-def test_lay_words_and_misspellings_reach_the_real_graph(typed: str, name: str) -> None:
+@pytest.mark.parametrize(
+    ("typed", "near"),
+    [
+        ("could it be scarlet itch?", "redpox"),
+        ("Bluepxo", "bluepox"),
+        ("azur", "bluepox"),  # only one name begins like this
+        ("bright scarlet itch", "redpox"),
+    ],
+)
+def test_what_is_not_known_whole_is_asked_about(typed: str, near: str) -> None:
+    found = find(GRAPH, typed)
+    assert found.condition is None
+    assert near in {hit.node.name for hit in found.suggestions}
+
+
+@pytest.mark.parametrize(
+    ("typed", "name"),
+    [
+        ("rodent ulcer", "basal cell carcinoma"),
+        ("ulcus rodens", "basal cell carcinoma"),
+        ("SebK", "seborrheic keratosis"),
+        ("seb wart", "seborrheic keratosis"),
+        ("melanoma, nodular", "nodular melanoma"),
+        ("Keratosis, seborrhoeic", "seborrheic keratosis"),
+        ("Naevus coeruleus", "blue nevus"),
+        ("Bowens disease", "Bowen's disease"),
+        ("haemangiomata", "hemangioma"),
+        ("cafe au lait macules", "café-au-lait macule"),
+        ("kerato acanthoma", "keratoacanthoma"),
+        ("xanthelasma palpebrarum", "xanthelasma"),
+        ("C43.9", "melanoma"),
+        ("l570", "actinic keratosis"),
+        ("D22.9", "melanocytic nevus"),
+        ("HS", "hidradenitis suppurativa"),
+        ("dh", "dermatitis herpetiformis"),
+        ("NV", "melanocytic nevus"),
+    ],
+)
+def test_names_and_codes_of_the_real_graph_are_known_in_every_spelling(typed: str, name: str) -> None:
     condition = find(REAL, typed).condition
     assert condition is not None
     assert condition.name == name
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("melenoma", "melanoma"),
+        ("LS", "lichen sclerosus"),
+        ("VZV", "herpes zoster"),
+        ("PG", "pyoderma gangrenosum"),
+        ("mucous cyst", "digital myxoid cyst"),
+        ("C44.3", "basal cell carcinoma"),
+        ("D23.5", "dermatofibroma"),  # a code for "other" growths
+        ("L84", "corn"),
+        ("trichoepithelioma", "desmoplastic trichoepithelioma"),
+    ],
+)
+def test_a_name_with_several_meanings_or_none_is_a_question(typed: str, offered: str) -> None:
+    found = find(REAL, typed)
+    assert found.condition is None
+    assert offered in {hit.node.name for hit in found.suggestions}
+
+
+@pytest.mark.parametrize(
+    "typed", ["syringoma", "benign syringoma", "spider naevus", "naevus araneus", "lupus vulgaris"]
+)
+def test_no_part_of_a_name_is_taken_for_another_condition(typed: str) -> None:
+    assert find(REAL, typed).condition is None
+
+
+@pytest.mark.parametrize(("typed", "feature"), [("Efudix", "5-fluorouracil"), ("aldara", "imiquimod")])
+def test_brands_lead_to_the_treatment(typed: str, feature: str) -> None:
+    found = find(REAL, typed)
+    assert found.feature is not None
+    assert found.feature.name == feature
+    assert "actinic keratosis" in asked_back(REAL, typed, found)
+
+
+def test_every_code_and_synonym_on_a_card_is_found() -> None:
+    lost = []
+    for node in (node for node in REAL.nodes if node.kind == "Disease" and node.tier > 0):
+        for code in node.codes.get("icd10cm", "").split("|"):
+            found = find(REAL, code) if code else None
+            known = (
+                {found.condition.id if found.condition else "", *(h.node.id for h in found.suggestions)}
+                if found
+                else {}
+            )
+            lost += [code] if code and not known & set(REAL.icd10[code.replace(".", "")]) else []
+        lost += [name for name in (node.name, *node.synonyms) if not _leads_somewhere(name)]
+    assert lost == []
+
+
+def _leads_somewhere(name: str) -> bool:
+    found = find(REAL, name)
+    return bool(found.condition or found.feature or found.suggestions)
+
+
+def test_a_meaning_without_a_card_is_said() -> None:
+    assert find(REAL, "VZV").without_card == ("varicella-zoster virus, the virus itself",)
+    assert "has no card" in asked_back(REAL, "syringoma", find(REAL, "syringoma"))
 
 
 def test_a_sign_leads_to_the_conditions_that_have_it() -> None:

@@ -64,7 +64,11 @@ def test_a_file_gives_one_line_a_row(
     ("words", "message"),
     [
         (["check"], "Give a text"),
-        (["check", "x", "--diagnosis", "toothache"], "no diagnosis 'toothache'"),
+        (["check", "x", "--diagnosis", "toothache"], "no condition 'toothache'"),
+        (["check", "x", "--diagnosis", "PG"], "Did you mean"),
+        (["knowledge", "x", "--no-embeddings", "--differential", "mel,HZZ"], "no condition 'HZZ'"),
+        (["knowledge", "--compare", "mel", "spider naevus"], "has no card"),
+        (["knowledge", "--compare", "Efudix", "mel"], "no condition but a treatment (5-fluorouracil)"),
         (["check", "--file", "nowhere.jsonl"], "cannot be read"),
         (["knowledge", "x", "--no-embeddings", "--kg", "nowhere"], "is missing"),
         (["knowledge", "--compare", "mel", "purple elephants"], "no condition 'purple elephants'"),
@@ -109,3 +113,14 @@ def test_people_can_read_it_too(capsys: pytest.CaptureFixture[str]) -> None:
     assert "[1]" in capsys.readouterr().out
     assert run_cli("check", "Melanoma is benign.") == 0
     assert capsys.readouterr().out.startswith("! Melanoma is benign.")
+
+
+def test_a_name_that_is_not_known_is_a_question_in_json_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_cli("knowledge", "--compare", "VZV", "melenoma", "--json") == 2
+    (row,) = _printed(capsys)
+    first, second = row["asked"]
+    assert first["typed"] == "VZV"
+    assert {"herpes zoster", "chickenpox"} <= {hit["name"] for hit in first["suggestions"]}
+    assert first["without_card"]
+    assert second["suggestions"][0]["name"] == "melanoma"
+    assert set(second) == {"typed", "question", "suggestions", "without_card"}

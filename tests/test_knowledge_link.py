@@ -30,6 +30,13 @@ GRAPH = Graph.load()
         ("ten of them stay calm and eat carp", []),
         ("heat rash, stretch marks or a port-wine stain?", ["miliaria", "striae distensae", "capillary malformation"]),
         ("angioedema without hives", ["angioedema", "urticaria"]),
+        ("Is L57.0 urgent, or C43?", ["actinic keratosis", "melanoma"]),
+        ("Is a spider naevus like a mole?", ["melanocytic nevus"]),
+        ("a mucous cyst, a naevus araneus and lupus vulgaris", []),
+        ("Does acne inversa differ from acne?", ["hidradenitis suppurativa", "acne"]),
+        ("Efudix against SebK", ["5-fluorouracil", "seborrheic keratosis"]),
+        ("an HS patient takes it hs with vitamin B12", ["hidradenitis suppurativa"]),
+        ("a nevus versus a melanoma", ["melanocytic nevus", "melanoma"]),
     ],
 )
 def test_names_are_found_longest_first(text: str, names: list[str]) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from dermiq.knowledge import Graph
-from dermiq.knowledge.shelves import CLASSED, REST, beginnings, confused_pairs, shelves
+from dermiq.knowledge.shelves import CLASSED, REST, beginnings, confused_pairs, extent, shelves
 from tests.tiny_graph import GRAPH
 
 REAL = Graph.load()
@@ -53,3 +55,12 @@ def test_beginnings_are_what_many_conditions_have() -> None:
     assert [node.name for node in beginnings(GRAPH, 1)] == ["scale", "itch"]
     kinds = {node.kind for node in beginnings(REAL, 2)}
     assert {"DermoscopicFeature", "Sign", "Symptom", "Treatment"} <= kinds
+
+
+@pytest.mark.parametrize("file", ["README.md", "kg_data/README.md"])
+def test_readmes_and_page_count_the_same(file: str) -> None:
+    said = " ".join((Path(__file__).parents[1] / file).read_text(encoding="utf-8").split())
+    assert extent(REAL) in said, f"{file} is stale: it should say {extent(REAL)!r}"
+    shelved = [(len(shelf.full), len(shelf.more)) for shelf in shelves(REAL)]
+    full, more = (sum(part) for part in zip(*shelved, strict=True))
+    assert extent(REAL).startswith(f"{full + more:,} conditions, {full:,} of them described in full.")

@@ -129,7 +129,7 @@ def test_places_in_a_source_are_said_in_short() -> None:
 
 
 def test_two_names_are_compared_and_the_fields_take_the_names(library: browser.Library) -> None:
-    shown = library.look_up("scarlet itch", "bluepxo")
+    shown = library.look_up("scarlet itch", "Azure-scale")
     assert (shown.first, shown.second) == ("redpox", "bluepox")
     assert "redpox against bluepox" in _text(shown.html)
 
@@ -150,6 +150,16 @@ def test_an_unknown_second_word_keeps_the_first(library: browser.Library) -> Non
     shown = library.look_up("redpox", "elephants")
     assert (shown.first, shown.second) == ("redpox", "elephants")
     assert "called “elephants”" in shown.html
+
+
+def test_a_name_that_is_not_known_whole_is_a_question_and_a_click_goes_on(library: browser.Library) -> None:
+    alone = library.look_up("bluepxo", "")
+    assert (alone.first, "The graph knows no condition called “bluepxo”." in _text(alone.html)) == ("bluepxo", True)
+    assert 'data-event="open" data-text="c:blue"' in alone.html
+    second = library.look_up("redpox", "bluepxo")
+    assert 'data-event="versus" data-index="c:red" data-text="c:blue"' in second.html
+    first = library.look_up("bluepxo", "redpox")
+    assert 'data-event="versus" data-index="c:blue" data-text="c:red"' in first.html
 
 
 def test_a_sign_leads_to_its_conditions(library: browser.Library) -> None:

@@ -21,6 +21,7 @@ from dermiq.errors import KnowledgeError
 from dermiq.knowledge import sentences
 from dermiq.knowledge.atlas import add_atlas
 from dermiq.knowledge.derived import add_derived
+from dermiq.knowledge.naming import add_names
 from dermiq.knowledge.readers import add_readers
 from dermiq.knowledge.rules import add_referral
 from dermiq.knowledge.schema import CODE_SYSTEMS, Edge, Node, Tables, edge_id, read_rows
@@ -86,7 +87,7 @@ class Assembler:
         self.sources: dict[str, Source] = {}
         self.conditions = read_conditions(curated)
         self.features = [row for _, row in read_rows(curated / "features.tsv")]
-        self._mondo = {row["mondo_id"]: (number, row) for number, row in self.rows("mondo_skin.tsv")}
+        self.mondo = {row["mondo_id"]: (number, row) for number, row in self.rows("mondo_skin.tsv")}
 
     def rows(self, name: str) -> list[tuple[int, dict[str, str]]]:
         return read_rows(self.folder / name)
@@ -104,11 +105,14 @@ class Assembler:
         add_referral(self)
         add_atlas(self)
         add_derived(self)
+        names = add_names(self)
         used = {edge.source for edge in self.edges.values()} | {node.source for node in self.nodes.values()}
+        used |= {name.source for name in names}
         return Tables(
             nodes=tuple(sorted(self.nodes.values(), key=lambda node: (node.kind, node.id))),
             edges=tuple(sorted(self.edges.values(), key=_edge_order)),
             sources=tuple(source for key, source in sorted(self.sources.items()) if key in used),
+            names=names,
         )
 
     def add_edge(
@@ -162,8 +166,8 @@ class Assembler:
     def _codes_of(self, condition: Condition) -> tuple[dict[str, str], str]:
         """Codes by system, and whose they are: MONDO's term, the Disease Ontology's or our table's."""
         codes, source = {}, "curated"
-        if condition.id in self._mondo:
-            codes, source = {system: self._mondo[condition.id][1][system] for system in CODE_SYSTEMS}, "mondo"
+        if condition.id in self.mondo:
+            codes, source = {system: self.mondo[condition.id][1][system] for system in CODE_SYSTEMS}, "mondo"
         elif condition.row["doid"]:
             codes, source = self._disease_ontology[condition.row["doid"]], "do"
         if condition.row["icd10"]:
@@ -187,7 +191,7 @@ class Assembler:
         """Our table's and, unless it drops all of them, MONDO's."""
         synonyms, drop = condition.many("synonyms"), condition.many("drop_synonyms")
         for key in () if ALL in drop else (condition.id, *condition.many("merge")):
-            _, row = self._mondo.get(key, (0, {"synonyms": "", "name": ""}))
+            _, row = self.mondo.get(key, (0, {"synonyms": "", "name": ""}))
             synonyms += [row["name"], *row["synonyms"].split("|")]
         return _clean(synonyms, drop=drop, name=condition.name)
 
@@ -221,7 +225,7 @@ class Assembler:
         seen = {condition.id for condition in self.conditions}
         while waiting:
             key = waiting.pop(0)
-            if key not in seen and key in self._mondo:
+            if key not in seen and key in self.mondo:
                 seen.add(key)
                 waiting += self._mondo_parents(key, dropped=set(NO_BACKBONE), merged=merged)
         for row in self.features:
@@ -229,24 +233,24 @@ class Assembler:
                 self._is_a(row["id"], row["parent"], source="curated", locator=f"features.tsv: {row['id']}")
 
     def _mondo_parents(self, key: str, *, dropped: set[str], merged: dict[str, str]) -> list[str]:
-        if key not in self._mondo:
+        if key not in self.mondo:
             return []
-        _, row = self._mondo[key]
+        _, row = self.mondo[key]
         if key not in self.nodes:
             self.nodes[key] = Node(id=key, kind="Disease", name=row["name"], source="mondo", tier=0)
         parents = []
         for raw in row["parents"].split("|"):
             parent = merged.get(raw, raw)
-            if parent in self._mondo and parent != key and parent not in dropped and raw not in dropped:
+            if parent in self.mondo and parent != key and parent not in dropped and raw not in dropped:
                 self._is_a(key, parent, source="mondo", locator=f"term {key}")
                 parents.append(parent)
         return parents
 
     def _is_a(self, child: str, parent: str, *, source: str, locator: str) -> None:
         if parent not in self.nodes:
-            if parent not in self._mondo:
+            if parent not in self.mondo:
                 raise KnowledgeError(f"{child} has the parent {parent}, which no table names.")
-            name = self._mondo[parent][1]["name"]
+            name = self.mondo[parent][1]["name"]
             self.nodes[parent] = Node(id=parent, kind="Disease", name=name, source="mondo")
         upper = self.nodes[parent]
         text = sentences.kind_of(

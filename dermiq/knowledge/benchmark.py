@@ -179,7 +179,7 @@ def filled_up(tables: Tables, size: int) -> Tables:
             target = dice.choice(known if number % KNOWN_FEATURE == 0 else features)
             relation = "has_dermoscopic_feature"
         edges.append(_edge(number, condition, relation, target, source=tables.edges[0].source))
-    return Tables(nodes=(*tables.nodes, *conditions, *features), edges=(*tables.edges, *edges), sources=tables.sources)
+    return replace(tables, nodes=(*tables.nodes, *conditions, *features), edges=(*tables.edges, *edges))
 
 
 def _node(kind: str, number: int, dice: random.Random) -> Node:

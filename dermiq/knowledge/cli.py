@@ -16,11 +16,11 @@ from dermiq.knowledge.card import Held, topic_of
 from dermiq.knowledge.check import check_claims, score_answer
 from dermiq.knowledge.compare import Comparison, Kind, compare
 from dermiq.knowledge.export import FORMATS, export
-from dermiq.knowledge.find import find
-from dermiq.knowledge.graph import CLASS_NODES, Graph
+from dermiq.knowledge.find import Found, asked_back, condition, find, offered
+from dermiq.knowledge.graph import Graph
 from dermiq.knowledge.link import link
 from dermiq.knowledge.retrieve import retrieve
-from dermiq.knowledge.schema import LICENCE_CLASSES, Node
+from dermiq.knowledge.schema import LICENCE_CLASSES
 from dermiq.types import Fact
 
 Row = dict[str, Any]
@@ -33,7 +33,9 @@ def add_parsers(subparsers: Any) -> None:
         "knowledge", help="facts for a question, two conditions compared, or the whole graph as a file"
     )
     knowledge.add_argument("text", nargs="?", metavar="QUESTION", help="the question")
-    knowledge.add_argument("--differential", default="", help="class codes or ids, best first, with commas between")
+    knowledge.add_argument(
+        "--differential", default="", help="class codes, ids or names, best first, with commas between"
+    )
     knowledge.add_argument("-k", type=int, default=6, help="how many facts")
     knowledge.add_argument("--no-embeddings", action="store_true", help="search by words and names alone")
     knowledge.add_argument(
@@ -44,7 +46,9 @@ def add_parsers(subparsers: Any) -> None:
     knowledge.set_defaults(run=run_knowledge)
     check = subparsers.add_parser("check", help="sentences against the graph")
     check.add_argument("text", nargs="?", metavar="TEXT", help="the text")
-    check.add_argument("--diagnosis", default=None, help="class code, id or name of what the text is about")
+    check.add_argument(
+        "--diagnosis", default=None, help="class code, id, name or ICD-10 code of what the text is about"
+    )
     check.set_defaults(run=run_check)
     for parser in (knowledge, check):
         parser.add_argument("--json", action="store_true", help="print JSON")
@@ -88,6 +92,11 @@ def _run_compare(args: argparse.Namespace) -> int:
         if args.text or args.file:
             raise InputError("--compare takes two conditions and nothing else: leave out the question and --file.")
         graph = Graph.load(args.kg, licence=args.licence)
+        asked = [(typed, found) for typed in args.compare if (found := find(graph, typed)).condition is None]
+        if asked and args.json:
+            print(json.dumps({"asked": [question_row(graph, *one) for one in asked]}, ensure_ascii=False))
+        if asked:
+            raise InputError("\n".join(asked_back(graph, *one) for one in asked))
         left, right = (condition(graph, typed) for typed in args.compare)
         made = compare(graph, left.id, right.id)
     except DermIQError as error:
@@ -100,13 +109,14 @@ def _run_compare(args: argparse.Namespace) -> int:
     return 0
 
 
-def condition(graph: Graph, typed: str) -> Node:
-    """The condition of this name, id or class code; InputError, with what may be meant, where there is none."""
-    found = find(graph, CLASS_NODES.get(typed, typed))
-    if found.condition is not None:
-        return found.condition
-    near = ", ".join(hit.node.name for hit in found.suggestions)
-    raise InputError(f"The graph knows no condition {typed!r}." + (f" Did you mean {near}?" if near else ""))
+def question_row(graph: Graph, typed: str, found: Found) -> Row:
+    """The question back for a name that is not known whole."""
+    return {
+        "typed": typed,
+        "question": asked_back(graph, typed, found),
+        "suggestions": [{"id": node.id, "name": node.name} for node in offered(graph, found)],
+        "without_card": list(found.without_card),
+    }
 
 
 def run_check(args: argparse.Namespace) -> int:
@@ -117,11 +127,9 @@ def run_check(args: argparse.Namespace) -> int:
 
 
 def knowledge_row(graph: Graph, text: str, *, differential: list[str], k: int, semantic: bool) -> Row:
-    """Retrieval alone, as agreed: entities and facts."""
-    named = [graph.diagnosis(key) for key in differential]
-    evidence = retrieve(
-        graph, text, differential=[found.id for found in named if found], k=k, semantic=semantic, token_budget=80 * k
-    )
+    """Retrieval alone, as agreed: entities and facts. InputError where a diagnosis is not known."""
+    named = [condition(graph, key).id for key in differential]
+    evidence = retrieve(graph, text, differential=named, k=k, semantic=semantic, token_budget=80 * k)
     return {
         "entities": [
             {"mention": mention.text, "id": mention.id, "name": mention.name, "negated": mention.negated}
@@ -175,9 +183,8 @@ def _fact_row(fact: Fact) -> Row:
 
 
 def check_row(graph: Graph, text: str, *, diagnosis: str | None) -> Row:
-    """Claims against the graph, as agreed: verdicts and three scores. InputError for an unknown diagnosis."""
-    if diagnosis and graph.diagnosis(diagnosis) is None:
-        raise InputError(f"The graph knows no diagnosis {diagnosis!r}; give a class code, an id or a name.")
+    """Claims against the graph, as agreed: verdicts and three scores. InputError where a diagnosis is not known."""
+    diagnosis = condition(graph, diagnosis).id if diagnosis else None
     claims = check_claims(graph, text, diagnosis=diagnosis)
     scores = score_answer(graph, claims, diagnosis=diagnosis)
     listed = [{"text": claim.text, "verdict": claim.verdict, "facts": list(claim.fact_ids)} for claim in claims]

@@ -1,20 +1,29 @@
-"""A condition by what somebody types: names, synonyms, lay words, abbreviations, slips of the pen. Knows no page."""
+"""A condition by what somebody types: names, synonyms, lay words, abbreviations, codes. Knows no page.
+
+A name counts when it is known whole, in any spelling, number or order. Everything else is a question back: neither a
+part of a name nor one that is spelled like it is taken for what was meant.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from weakref import WeakKeyDictionary
 
-from dermiq.knowledge.graph import Graph
+from dermiq.errors import InputError
+from dermiq.knowledge.graph import CLASS_NODES, ICD10, Graph, plain_code
 from dermiq.knowledge.link import link
 from dermiq.knowledge.schema import Node
 from dermiq.knowledge.text import words
-from dermiq.types import Fact
+from dermiq.types import CLASSES, Fact
 
 SUGGESTIONS = 8
 CLOSE = 0.72  # how alike two spellings must be (difflib's ratio) to be offered
+LONG = 6  # letters of a word that may be spelled like a part of a name
+SHORT = 5  # letters up to which a word may be initials
+SHOWN_HOLDERS = 4  # conditions that are offered in place of what they have
 
 
 @dataclass(frozen=True)
@@ -33,6 +42,8 @@ class Found:
     feature: Node | None = None  # a sign, a site, a treatment ...
     facts: tuple[Fact, ...] = ()  # that name the feature
     suggestions: tuple[Suggestion, ...] = ()
+    without_card: tuple[str, ...] = ()  # meanings of the name of which the graph has no card
+    is_code: bool = False  # the text is a code of a class of conditions, not of one
 
 
 @dataclass(frozen=True)
@@ -47,21 +58,62 @@ _NAMES: WeakKeyDictionary[Graph, tuple[_Name, ...]] = WeakKeyDictionary()
 
 
 def find(graph: Graph, typed: str) -> Found:
-    """The condition that was typed, by id, by whole name, by linking, or because only one begins like this."""
-    whole = graph.node(typed) if typed in graph else graph.find(typed)
+    """What was typed, by id, class code, code or whole name; for anything else what may be meant."""
+    whole = _whole(graph, typed.strip())
     if whole is not None and whole.kind == "Disease":
         return Found(condition=whole)
-    named = [graph.node(mention.id) for mention in link(graph, typed)]
-    for node in named:
-        if node.kind == "Disease":
-            return Found(condition=node)
-    if named:
-        facts = [f for key in graph.family(named[0].id) for f in graph.facts_about(key) if f.relation != "is_a"]
-        return Found(feature=named[0], facts=tuple(facts))
-    meant = tuple(suggest(graph, typed))
-    if len(meant) == 1 and _begins(" ".join(words(typed)), " ".join(words(meant[0].name))):
-        return Found(condition=meant[0].node)
-    return Found(suggestions=meant)
+    if whole is not None:
+        facts = [f for key in graph.family(whole.id) for f in graph.facts_about(key) if f.relation != "is_a"]
+        return Found(feature=whole, facts=tuple(facts))
+    near = coded(graph, typed)
+    if near:
+        return Found(suggestions=tuple(Suggestion(node, node.name) for node in near[:SUGGESTIONS]), is_code=True)
+    meant = next((graph.meanings[key] for key in _orders(typed) if key in graph.meanings), ())
+    strangers = tuple(name.meaning for name in meant if not name.node)
+    return Found(suggestions=tuple(suggest(graph, typed)), without_card=strangers)
+
+
+def _whole(graph: Graph, typed: str) -> Node | None:
+    """The node of which this is an id, a class code, a code or a whole name."""
+    if typed in graph:
+        return graph.node(typed)
+    if typed.lower() in CLASSES:
+        return graph.node(CLASS_NODES[typed.lower()])
+    by_code = graph.by_code(typed)
+    if by_code is not None:
+        return by_code
+    if any(key in graph.meanings for key in _orders(typed)):
+        return None
+    known = (graph.find(" ".join(key)) for key in _orders(typed))
+    return next((node for node in known if node is not None), None) or _joined(graph, typed)
+
+
+def _orders(typed: str) -> Iterator[tuple[str, ...]]:
+    """The compared words as they stand, and turned round where commas say so: "melanoma, nodular"."""
+    yield words(typed)
+    parts = [part for part in typed.split(",") if part.strip()]
+    if len(parts) > 1:
+        yield words(" ".join(reversed(parts)))
+        yield words(" ".join((*parts[1:], parts[0])))
+
+
+def _joined(graph: Graph, typed: str) -> Node | None:
+    """The condition whose name has these letters, wherever it has hyphens and spaces: "kerato acanthoma"."""
+    letters = "".join(words(typed))
+    fits = {name.node.id: name.node for name in _names_of(graph) if name.key.replace(" ", "") == letters}
+    return next(iter(fits.values())) if len(fits) == 1 and len(letters) >= LONG else None
+
+
+def coded(graph: Graph, typed: str) -> tuple[Node, ...]:
+    """Conditions that an ICD-10 code may mean that is wider than theirs, or that stand in the same category."""
+    code = plain_code(typed)
+    if not ICD10.fullmatch(code):
+        return ()
+    for start in (code, code[:3]):
+        keys = dict.fromkeys(key for own, ids in sorted(graph.icd10.items()) if own.startswith(start) for key in ids)
+        if keys:
+            return tuple(sorted(map(graph.node, keys), key=lambda node: node.tier or 9))
+    return ()
 
 
 def suggest(graph: Graph, typed: str, *, limit: int = SUGGESTIONS) -> list[Suggestion]:
@@ -70,16 +122,38 @@ def suggest(graph: Graph, typed: str, *, limit: int = SUGGESTIONS) -> list[Sugge
     if len(key) < 2:
         return []
     names = _names_of(graph)
-    hits = [name for _, name in sorted(_begun(names, key), key=lambda hit: hit[0])]
-    linked = {mention.id for mention in link(graph, typed)}
-    hits += [name for name in names if name.node.id in linked and not name.is_synonym]
-    if not hits:
-        near = get_close_matches(key, [name.key for name in names], n=limit, cutoff=CLOSE)
-        hits = [name for spelled in near for name in names if name.key == spelled]
+    meant = {name.node: name.meaning for name in graph.meanings.get(words(typed), ()) if name.node}
+    hits = [name for name in names if name.node.id in meant and not name.is_synonym]
+    hits += _initials(names, key)
+    if not meant:
+        hits += [name for _, name in sorted(_begun(names, key), key=lambda hit: hit[0])]
+        linked = {mention.id for mention in link(graph, typed)}
+        hits += [name for name in names if name.node.id in linked and not name.is_synonym]
+        hits += _near(names, key) if linked or not hits else []
     first: dict[str, Suggestion] = {}
     for hit in hits:
         first.setdefault(hit.node.id, Suggestion(hit.node, hit.shown))
     return list(first.values())[:limit]
+
+
+def _initials(names: Iterable[_Name], key: str) -> list[_Name]:
+    """Names whose first letters these are, full tiers first: "dh" for dermatitis herpetiformis."""
+    if " " in key or len(key) > SHORT:
+        return []
+    fits = [name for name in names if " " in name.key and "".join(word[0] for word in name.key.split()) == key]
+    return sorted(fits, key=lambda name: (name.is_synonym, name.node.tier or 9, name.key))
+
+
+def _near(names: Iterable[_Name], key: str) -> list[_Name]:
+    """Names spelled like what was typed, then names with a word that is spelled like a long word of it."""
+    names = list(names)
+    near = get_close_matches(key, [name.key for name in names], n=SUGGESTIONS, cutoff=CLOSE)
+    hits = [name for spelled in near for name in names if name.key == spelled]
+    vocabulary = sorted({word for name in names for word in name.key.split() if len(word) >= LONG})
+    for word in (word for word in key.split() if len(word) >= LONG):
+        for spelled in get_close_matches(word, vocabulary, n=3, cutoff=CLOSE + 0.1):
+            hits += [name for name in names if spelled in name.key.split()]
+    return hits
 
 
 def _begun(names: Iterable[_Name], key: str) -> Iterable[tuple[tuple[int, int, int, str], _Name]]:
@@ -105,3 +179,42 @@ def _names_of(graph: Graph) -> tuple[_Name, ...]:
             for place, shown in enumerate((node.name, *node.synonyms))
         )
     return _NAMES[graph]
+
+
+# --- asking back --------------------------------------------------------------------------
+
+
+def condition(graph: Graph, typed: str) -> Node:
+    """The condition of this name, id or code; InputError, with what may be meant, where it is not known whole."""
+    found = find(graph, typed)
+    if found.condition is None:
+        raise InputError(asked_back(graph, typed, found))
+    return found.condition
+
+
+def offered(graph: Graph, found: Found) -> tuple[Node, ...]:
+    """The conditions to choose from; for a sign or a treatment those of which it is stated, full tiers first."""
+    if found.feature is None:
+        return tuple(hit.node for hit in found.suggestions)
+    ends = dict.fromkeys(key for fact in found.facts for key in (fact.subject, fact.object) if key in graph)
+    holders = [graph.node(key) for key in ends if graph.node(key).kind == "Disease"]
+    return tuple(sorted(holders, key=lambda node: node.tier or 9))[:SHOWN_HOLDERS]
+
+
+def asked_back(graph: Graph, typed: str, found: Found) -> str:
+    """Why the text means no condition by itself, and what may be meant, in two or three sentences."""
+    choices = ", ".join(node.name for node in offered(graph, found))
+    if found.feature is not None:
+        said = f"{typed!r} is no condition but a {kind_of(found.feature)} ({found.feature.name})."
+        return said + (f" The graph states it of {choices} and others." if choices else "")
+    if found.is_code:
+        return f"No condition has the code {typed!r} alone. Near it: {choices}."
+    said = f"The graph knows no condition {typed!r}."
+    if found.without_card:
+        said = f"{typed!r} may mean {' or '.join(found.without_card)}, of which the graph has no card."
+    return said + (f" Did you mean {choices}?" if choices else "")
+
+
+def kind_of(node: Node) -> str:
+    """'DermoscopicFeature' -> 'dermoscopic feature'."""
+    return re.sub(r"(?<!^)([A-Z])", r" \1", node.kind).lower()

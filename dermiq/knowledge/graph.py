@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from dermiq.errors import KnowledgeError
 from dermiq.knowledge.schema import (
     LITERAL_RELATIONS,
     Edge,
+    Name,
     Node,
     Tables,
     check_tables,
@@ -33,6 +35,12 @@ CLASS_NODES = {
     "vasc": "dermiq:vasc",
 }
 """The one canonical node of each class. Three classes are groups; their facts stand at their members."""
+
+ICD10 = re.compile(r"[A-TV-Z]\d[0-9A-Z]{1,5}")
+"""A code of ICD-10 without its dot."""
+
+FOR_OTHERS = frozenset({"B078", "D23", "L818"})
+"""Codes for "other" conditions: what stands below them is not what carries them here."""
 
 FEATURES = ("has_dermoscopic_feature", "has_sign")
 """Relations from a condition to what can be seen of it."""
@@ -150,12 +158,58 @@ class Graph:
             for name, node_id in named:
                 found.setdefault(words(name), {}).setdefault(kind, node_id)
         found.pop((), None)
-        return {key: tuple(nodes.values()) for key, nodes in found.items()}
+        return {key: tuple(nodes.values()) for key, nodes in found.items() if key not in self.meanings}
+
+    @cached_property
+    def meanings(self) -> dict[tuple[str, ...], tuple[Name, ...]]:
+        """Compared words -> what they can mean, for names that mean several things or something without a card."""
+        found: dict[tuple[str, ...], dict[tuple[str, str], Name]] = defaultdict(dict)
+        for name in self.tables.names:
+            found[words(name.name)].setdefault((name.node, name.node or name.meaning), name)
+        told = {key: tuple(names.values()) for key, names in found.items()}
+        return {key: names for key, names in told.items() if len(names) > 1 or not names[0].node}
+
+    @cached_property
+    def codes(self) -> dict[str, tuple[str, ...]]:
+        """A code of any system, in capitals and without dots -> the conditions that carry it."""
+        found: dict[str, list[str]] = defaultdict(list)
+        for node in self.nodes:
+            if node.kind == "Disease":
+                for code in {part for codes in node.codes.values() for part in codes.split("|")}:
+                    found[plain_code(code)].append(node.id)
+        return {code: tuple(nodes) for code, nodes in found.items()}
 
     @cached_property
     def names(self) -> dict[tuple[str, ...], str]:
         """Compared words -> the node that is meant unless something speaks for another of its `roles`."""
         return {key: nodes[0] for key, nodes in self.roles.items()}
+
+    @cached_property
+    def icd10(self) -> dict[str, tuple[str, ...]]:
+        """ICD-10-CM codes, in capitals and without dots -> the conditions that carry them."""
+        found: dict[str, list[str]] = defaultdict(list)
+        for node in self.nodes:
+            if node.kind == "Disease" and "icd10cm" in node.codes:
+                for code in node.codes["icd10cm"].split("|"):
+                    found[plain_code(code)].append(node.id)
+        return {code: tuple(nodes) for code, nodes in found.items()}
+
+    def by_code(self, code: str) -> Node | None:
+        """The condition that carries a code of any system, or the ICD-10 code nearest above it.
+
+        Of several the one that is above all others; None where there is no such, or the code above is for "others".
+        """
+        plain = plain_code(code)
+        if plain in self.codes:
+            return self._widest(self.codes[plain])
+        for end in range(len(plain) - 1, 2, -1):
+            if plain[:end] in self.icd10 and ICD10.fullmatch(plain):
+                return None if plain[:end] in FOR_OTHERS else self._widest(self.icd10[plain[:end]])
+        return None
+
+    def _widest(self, keys: tuple[str, ...]) -> Node | None:
+        above = [key for key in keys if all(other in self.family(key) for other in keys)]
+        return self._nodes[above[0]] if len(above) == 1 else None
 
     def class_node(self, code: str) -> str:
         """The node id of one of `types.CLASSES`; KeyError for anything else."""
@@ -231,6 +285,11 @@ class Graph:
         return self._numbers[fact.id].qualifier == "mimic"
 
 
+def plain_code(code: str) -> str:
+    """'l57.0' -> 'L570'."""
+    return code.strip().upper().replace(".", "")
+
+
 def _reached(start: str, steps: Callable[[str], Iterable[str]]) -> tuple[str, ...]:
     """The start and everything that steps lead to, nearest first, each once."""
     found = {start: None}
@@ -251,7 +310,7 @@ def _weight(edge: Edge) -> float | None:
 
 def _stamps(folder: Path) -> tuple[tuple[int, int], ...]:
     """By which a change of the files is noticed."""
-    files = [folder / f"{name}.tsv" for name in ("nodes", "edges", "sources")]
+    files = [folder / f"{name}.tsv" for name in ("nodes", "edges", "sources", "names")]
     return tuple((file.stat().st_mtime_ns, file.stat().st_size) for file in files if file.exists())
 
 

@@ -6,6 +6,7 @@ they are written; a long word may carry one or two slips of the pen.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from dataclasses import dataclass
 from itertools import combinations
@@ -19,9 +20,21 @@ MIN_FUZZY = 6  # letters; shorter words must be written right
 SURE_FUZZY = 9  # from here two slips are forgiven
 REMEMBERED = 512  # texts whose names are kept
 CAPITAL_ONLY = word_set(
-    "mm nm lm is ka pg lp ks nv mis iec ie am i df ssm lmm pih lplk alm blk vasc bkl cmn pak mcc dn uv ten calm carp"
+    "mm nm lm is ka pg lp ks nv mis iec ie am i df ssm lmm pih lplk alm blk vasc bkl cmn pak mcc dn uv ten calm carp "
+    "dh hs"
 )
 """Short names that count only when written in capitals, because they are also words or units."""
+
+GENERIC = word_set("nevus cyst wart verruca angioma acne lupus tinea mole molluscum herpes eczema impetigo")
+"""Names that are also the last or first word of the names of quite other conditions: spider nevus, lupus vulgaris."""
+
+LATIN = re.compile(
+    r".{2,}(?:eus|icus|osus|atus|inus|osa|ica|ata|ana|versa|osum|eum|atum|iform[ei]s|i?alis|aris|escens|minans)"
+)
+"""How a Latin adjective ends that makes a longer name of the name before it: naevus araneus, acne inversa."""
+
+CODE = re.compile(r"[A-TV-Z]\d[0-9A-Z](?:\.[0-9A-Z]{1,4})?(?![0-9A-Za-z])")
+"""A code of ICD-10 as it is written in a sentence."""
 
 MOVES = word_set("come came coming go goe went going grow grew growing get got bring keep send look hair held hold")
 """After these "back" is no place: it comes back, grows back."""
@@ -63,11 +76,18 @@ class Index:
                     self._deletes[key].add(word)
         self._repaired: dict[str, str] = {}
         self.remembered: dict[str, tuple[Mention, ...]] = {}
+        self.strangers = {key for key in graph.meanings if self._hides(key)}
+        self.reach = max((self.longest, *map(len, self.strangers)))
         self._gaps: dict[tuple[str, ...], list[tuple[str, ...]]] = defaultdict(list)
         for name in self.names:
             for at, word in enumerate(name):
                 if len(name) > 1 and 3 <= len(word) <= MIN_FUZZY:
                     self._gaps[(*name[:at], "", *name[at + 1 :])].append(name)
+
+    def _hides(self, key: tuple[str, ...]) -> bool:
+        """Whether a part of the name of something else would be taken for a condition."""
+        spans = [key[first:last] for last in range(2, len(key) + 1) for first in range(last - 1)]
+        return len(key) > 1 and any(word in GENERIC for word in key) and not any(span in self.names for span in spans)
 
     def repair(self, word: str, raw: str) -> str:
         """The word of the graph that was meant, or the word itself; `raw` as it was written ("dermatits")."""
@@ -134,8 +154,11 @@ def _find(graph: Graph, index: Index, text: str) -> list[Mention]:
     spans: list[tuple[int, int, str]] = []
     at = 0
     while at < len(line):
-        size, node_id = _longest(index, line, compared, slips, at)
-        if size:
+        size, node_id = _coded(graph, text, line, at)
+        if not size:
+            size, node_id = _longest(index, line, compared, slips, at)
+            size, node_id = _whole(graph, index, text, line, compared, at, size, node_id)
+        if node_id:
             spans.append((at, at + size, node_id))
         at += max(size, 1)
     places = [(line[first].start, line[last - 1].end) for first, last, _ in spans]
@@ -153,6 +176,37 @@ def _find(graph: Graph, index: Index, text: str) -> list[Mention]:
         )
         for (start, end), how, (_, _, node_id) in zip(places, said, spans, strict=True)
     ]
+
+
+def _coded(graph: Graph, text: str, line: list[Token], at: int) -> tuple[int, str]:
+    """The words of a code of ICD-10 that starts here, and the one condition that it means."""
+    code = CODE.match(text, line[at].start)
+    node = graph.by_code(code.group()) if code else None
+    if code is None or node is None:
+        return 0, ""
+    return sum(line[at].start <= token.start < code.end() for token in line[at : at + 2]), node.id
+
+
+def _whole(
+    graph: Graph,
+    index: Index,
+    text: str,
+    line: list[Token],
+    compared: list[str],
+    at: int,
+    size: int,
+    node_id: str,
+) -> tuple[int, str]:
+    """The name that was found, or the length of a longer one of something else, and no condition."""
+    for longer in range(min(index.reach, len(line) - at), size, -1):
+        if tuple(compared[at : at + longer]) in index.strangers:
+            return longer, ""
+    after = at + 1
+    if size == 1 and after < len(line) and graph.node(node_id).kind == "Disease":
+        joined = text[line[at].end : line[after].start] == " "
+        if joined and LATIN.fullmatch(compared[after]):
+            return 2, ""
+    return size, node_id
 
 
 def _longest(index: Index, line: list[Token], compared: list[str], slips: list[bool], at: int) -> tuple[int, str]:

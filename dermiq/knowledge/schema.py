@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from dermiq.errors import KnowledgeError
+from dermiq.knowledge.addresses import refused
 from dermiq.shipped import seal
 from dermiq.types import Source
 
@@ -99,10 +101,25 @@ class Edge:
 
 
 @dataclass(frozen=True)
+class Name:
+    """A name that people write, what it means, and who says so.
+
+    A name with one row is a name of its node. One with several rows, or with none that has a node, means nothing by
+    itself: whoever writes it is asked back.
+    """
+
+    name: str
+    node: str  # "" where the graph has no card for what is meant
+    meaning: str
+    source: str
+
+
+@dataclass(frozen=True)
 class Tables:
     nodes: tuple[Node, ...]
     edges: tuple[Edge, ...]
     sources: tuple[Source, ...]
+    names: tuple[Name, ...] = ()
 
 
 def edge_id(subject: str, relation: str, target: str, *, polarity: str, qualifier: str, source: str) -> str:
@@ -181,6 +198,7 @@ def write_tables(tables: Tables, folder: Path) -> None:
         ("nodes", Node, tables.nodes),
         ("edges", Edge, tables.edges),
         ("sources", Source, tables.sources),
+        ("names", Name, tables.names),
     )
     for name, record, records in named:
         columns = _columns(record)
@@ -241,6 +259,7 @@ def read_tables(folder: Path) -> Tables:
         nodes=_parse(folder / "nodes.tsv", _node),
         edges=_parse(folder / "edges.tsv", _edge),
         sources=_parse(folder / "sources.tsv", _source),
+        names=_parse(folder / "names.tsv", lambda row: Name(**row)),
     )
 
 
@@ -260,8 +279,11 @@ def only_licence(tables: Tables, licence: str) -> Tables:
     edges = tuple(edge for edge in tables.edges if edge.source in free)
     orphans = _touched(tables.edges) - _touched(edges)
     nodes = tuple(node for node in tables.nodes if node.source in free and node.id not in orphans)
-    cited = {edge.source for edge in edges} | {node.source for node in nodes}
-    return Tables(nodes=nodes, edges=edges, sources=tuple(source for source in tables.sources if source.id in cited))
+    kept = {node.id for node in nodes} | {""}
+    names = tuple(name for name in tables.names if name.source in free and name.node in kept)
+    cited = {edge.source for edge in edges} | {node.source for node in nodes} | {name.source for name in names}
+    sources = tuple(source for source in tables.sources if source.id in cited)
+    return Tables(nodes=nodes, edges=edges, sources=sources, names=names)
 
 
 def _touched(edges: Iterable[Edge]) -> set[str]:
@@ -279,7 +301,14 @@ def problems(tables: Tables) -> list[str]:
     sources = {source.id: source for source in tables.sources}
     for edge in tables.edges:
         found += _edge_problems(edge, nodes=nodes, sources=sources)
+    for name in tables.names:
+        if name.node and name.node not in nodes:
+            found.append(f"The name {name.name!r} means {name.node}, which is no node.")
+        if name.source not in sources:
+            found.append(f"The name {name.name!r} cites the source {name.source!r}, which is not listed.")
     for source in tables.sources:
+        if reason := refused(source.url):
+            found.append(f"Source {source.id} stands at {reason}, {source.url}: give the publisher's address or a DOI.")
         if not source.licence or source.licence_class not in LICENCE_CLASSES:
             found.append(f"Source {source.id} has no licence, or its class is none of {', '.join(LICENCE_CLASSES)}.")
     for key, count in Counter(edge.id for edge in tables.edges).items():
@@ -317,6 +346,9 @@ def _edge_problems(edge: Edge, *, nodes: set[str], sources: Mapping[str, Source]
         found.append(f"Edge {edge.id} has the unknown relation {edge.relation!r}.")
     if edge.source not in sources:
         found.append(f"Edge {edge.id} cites the source {edge.source!r}, which is not listed.")
+    for address in re.findall(r"https?://\S+", edge.locator):
+        if reason := refused(address):
+            found.append(f"Edge {edge.id} names {reason}, {address}: give the publisher's address or a DOI.")
     if not edge.locator:
         found.append(f"Edge {edge.id} does not say where in {edge.source} it stands.")
     if edge.polarity not in ("present", "absent"):

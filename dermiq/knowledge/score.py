@@ -316,7 +316,7 @@ def digest(paths: Iterable[Path]) -> str:
 
 def measured_on(name: str) -> dict[str, str]:
     """Which set and which tables figures are of."""
-    tables = (FOLDER / f"{table}.tsv" for table in ("nodes", "edges", "sources"))
+    tables = (FOLDER / f"{table}.tsv" for table in ("nodes", "edges", "sources", "names"))
     return {"set": digest(SETS / file for file in FILES[name]), "tables": digest(tables)}
 
 

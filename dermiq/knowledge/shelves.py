@@ -58,6 +58,18 @@ def shelves(graph: Graph) -> tuple[Shelf, ...]:
     )
 
 
+def extent(graph: Graph) -> str:
+    """How much the graph holds, in the words that page and README use.
+
+    A condition that is counted is one with a card; full is the tier that the build covers fully, subtypes included.
+    """
+    tiers = [node.tier for node in graph.nodes if node.kind == "Disease" and node.tier > 0]
+    return (
+        f"{len(tiers):,} conditions, {tiers.count(1):,} of them described in full. {len(graph.all_facts):,} facts, "
+        f"each with its source. {len(graph.sources):,} sources."
+    )
+
+
 def _shelf(graph: Graph, node: Node) -> str:
     if node.class_code:
         return CLASSED

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -44,6 +45,9 @@ _PLURALS = {
     "verrucae": "verruca",
 }
 _KEEP_S = ("ss", "us", "is", "ous")
+_LATIN = re.compile(r"(?<=[a-z])[ao]e(?=[a-z]{2})")
+"""The British "ae" and "oe" inside a word: coeruleus, anaemia; not at its end, where it is a plural or a toe."""
+LONG = 6  # letters from which a word may be spelled with either
 
 
 @dataclass(frozen=True)
@@ -61,9 +65,12 @@ def normal(word: str) -> str:
     """'Naevi' -> 'nevus', "Bowen's" -> 'bowen', 'colours' -> 'color'."""
     if re.fullmatch(r"[A-Z]{2,}s", word):
         return word[:-1].lower()
-    low = re.sub(r"['’]s$", "", word.lower()).replace("'", "").replace("’", "")
+    low = re.sub(r"['’]s$", "", _plain(word.lower())).replace("'", "").replace("’", "")
     for british, american in _SPELLING:
         low = low.replace(british, american)
+    if low not in _PLURALS and len(low) >= LONG:
+        low = _LATIN.sub("e", low)
+        low = re.sub("omata$", "oma", low)
     if low in _PLURALS:
         return _PLURALS[low]
     if len(low) > 3 and low.endswith("ies"):
@@ -73,6 +80,13 @@ def normal(word: str) -> str:
     if len(low) > 3 and low.endswith("s") and not low.endswith(_KEEP_S):
         return low[:-1]
     return low
+
+
+def _plain(word: str) -> str:
+    """'café' -> 'cafe'."""
+    if word.isascii():
+        return word
+    return "".join(mark for mark in unicodedata.normalize("NFKD", word) if not unicodedata.combining(mark))
 
 
 def tokens(text: str) -> list[Token]:

@@ -6,7 +6,6 @@ Everything shown is a fact of the graph with its source. Knows no gradio and no 
 from __future__ import annotations
 
 import logging
-import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,9 +18,9 @@ from dermiq.errors import KnowledgeError
 from dermiq.knowledge import Graph
 from dermiq.knowledge.card import Held, card
 from dermiq.knowledge.compare import compare
-from dermiq.knowledge.find import Found, Suggestion, find, suggest
+from dermiq.knowledge.find import Found, Suggestion, find, kind_of, suggest
 from dermiq.knowledge.schema import Node
-from dermiq.knowledge.shelves import Shelf, beginnings, confused_pairs, shelves
+from dermiq.knowledge.shelves import Shelf, beginnings, confused_pairs, extent, shelves
 from dermiq.ui.card import card_page
 from dermiq.ui.compared import comparison_page
 from dermiq.ui.facts import Licences, fact_list, folded
@@ -88,11 +87,11 @@ class Library:
         found, against = find(self.graph, one), find(self.graph, other)
         left, right = found.condition, against.condition
         if left is None:
-            return Shown(not_found(self.graph, one, found), one, other)
+            return Shown(not_found(self.graph, one, found, right=right), one, other)
         if not other:
             return Shown(card_page(self.graph, card(self.graph, left.id)), left.name, "")
         if right is None:
-            return Shown(not_found(self.graph, other, against), left.name, other)
+            return Shown(not_found(self.graph, other, against, left=left), left.name, other)
         if left == right:
             same = fill('<p class="dq-error">Both names mean {n}. Choose a second condition.</p>', n=left.name)
             return Shown(join([same, card_page(self.graph, card(self.graph, left.id))]), left.name, "")
@@ -115,23 +114,14 @@ def _failed(error: KnowledgeError) -> Markup:
 
 def start(graph: Graph) -> Markup:
     """What there is, three ways in, and every condition on its shelf."""
-    found = shelves(graph)
-    full, more = (sum(len(part) for part in parts) for parts in zip(*((s.full, s.more) for s in found), strict=True))
     return fill(
         '<section class="dq-start"><h2 tabindex="-1">What is known here</h2><p>{counts}</p>'
         '<p class="dq-fine">A condition that is not here is one that the graph does not know; that says nothing about '
         "the condition.</p>{ways}"
         '<h2>Browse</h2><div class="dq-shelves">{shelves}</div></section>',
-        counts=_counts(graph, full, more),
+        counts=extent(graph),
         ways=_ways(graph),
-        shelves=join(map(_shelf, found)),
-    )
-
-
-def _counts(graph: Graph, full: int, more: int) -> str:
-    return (
-        f"{full + more:,} conditions, {full:,} of them described in full. {len(graph.all_facts):,} facts, each with "
-        f"its source. {len(graph.sources):,} sources."
+        shelves=join(map(_shelf, shelves(graph))),
     )
 
 
@@ -215,26 +205,45 @@ def suggestions(field: str, hits: Sequence[Suggestion]) -> Markup:
     )
 
 
-def not_found(graph: Graph, typed: str, found: Found) -> Markup:
-    """Why there is no card for this text, and the way on."""
+def not_found(graph: Graph, typed: str, found: Found, *, left: Node | None = None, right: Node | None = None) -> Markup:
+    """Why there is no card for this text, and the way on: a choice opens a card, or the comparison that was asked.
+
+    `left` or `right` is the condition in the other field, where it is known.
+    """
     if found.feature is not None:
         return _feature(graph, found.feature, found)
-    if found.suggestions:
-        way = join([Markup("<h3>Did you mean</h3>"), _chips([hit.node for hit in found.suggestions])])
+    if not found.suggestions:
         return fill(
-            '<p role="status">Several conditions fit “{typed}”, or come near it.</p>{way}', typed=typed, way=way
+            '<p role="status">{why} That says nothing about whether there is one. Check the spelling, try another name '
+            "or an abbreviation, or choose from what is there.</p>{start}",
+            why=_why(typed, found),
+            start=start(graph),
         )
+    choices = join((_choice(hit.node, left, right) for hit in found.suggestions), " ")
     return fill(
-        '<p role="status">The graph knows no condition called “{typed}”. That says nothing about whether there is one. '
-        "Check the spelling, try another name or an abbreviation, or choose from what is there.</p>{start}",
-        typed=typed,
-        start=start(graph),
+        '<p role="status">{why}</p><h3>Did you mean</h3><p class="dq-chips">{c}</p>', why=_why(typed, found), c=choices
     )
+
+
+def _why(typed: str, found: Found) -> str:
+    if found.is_code:
+        return f"No condition has the code “{typed}” alone. These stand nearest to it."
+    if found.without_card:
+        return f"“{typed}” may mean {' or '.join(found.without_card)}. The graph has no card for that."
+    return f"The graph knows no condition called “{typed}”."
+
+
+def _choice(node: Node, left: Node | None, right: Node | None) -> Markup:
+    if left is not None and left != node:
+        return versus(left.id, node.id, node.name)
+    if right is not None and right != node:
+        return versus(node.id, right.id, node.name)
+    return opener(node.id, node.name)
 
 
 def _feature(graph: Graph, feature: Node, found: Found) -> Markup:
     """The conditions of which a sign, a treatment ... is stated; those described in full are open."""
-    kind = re.sub(r"(?<!^)([A-Z])", r" \1", feature.kind).lower()
+    kind = kind_of(feature)
     by_condition: dict[str, list[Held]] = defaultdict(list)
     for fact in found.facts:
         if fact.subject in graph and graph.node(fact.subject).kind == "Disease":
