@@ -38,7 +38,8 @@ def chat(
     rows = join(_exchange(e, i == last, reader, name, after(e)) for i, e in enumerate(exchanges))
     busy = exchanges[-1].phase in RUNNING
     return fill(
-        '<div class="dq-chat" role="log" aria-label="Conversation" aria-live="polite" aria-busy="{busy}">{rows}</div>',
+        '<div class="dq-chat" role="log" tabindex="0" aria-label="Conversation" aria-live="polite" aria-busy="{busy}">'
+        "{rows}</div>",
         busy="true" if busy else "false",
         rows=rows,
     )
