@@ -21,7 +21,7 @@ from dermiq.assess import Readers, Thread, assess, blanked, open_thread, vlm_dif
 from dermiq.decoder.pool import prepare
 from dermiq.errors import DermIQError, InputError, ModelError
 from dermiq.judge import percent
-from dermiq.knowledge import Graph, warm
+from dermiq.knowledge import Graph, forget, warm
 from dermiq.lesion import assess_quality, read_lesion
 from dermiq.line import Line
 from dermiq.settings import Settings
@@ -188,6 +188,7 @@ class LocalConsultant:
         """Drops everything kept for this visitor."""
         with self._lock:
             self._threads.pop(session_id, None)
+        forget()
         memory.trim()
 
 

@@ -21,6 +21,7 @@ def test_the_public_face() -> None:
         "Scores",
         "check_claims",
         "embeddings_available",
+        "forget",
         "link",
         "retrieve",
         "score_answer",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import time
 import types
 from collections.abc import Iterator
@@ -14,10 +16,13 @@ import httpx
 import psutil
 import pytest
 
+from dermiq.knowledge import Graph, check_claims, forget, link
+from dermiq.knowledge.graph import CLASS_NODES
 from dermiq.settings import Settings
 from dermiq.ui.app import create_app
 from tests import fakes, visitors
-from tests.page import served
+from tests.held import holders
+from tests.page import ROOT, served
 
 PLAIN = (str, int, float, bool, type(None))
 CODE = (type, types.FunctionType, types.BuiltinFunctionType)  # copying one copies nothing
@@ -83,3 +88,24 @@ def test_nobody_there_costs_next_to_nothing(heavy: str) -> None:
     time.sleep(5)
     after = process.cpu_times()
     assert (after.user - before.user + after.system - before.system) / (time.monotonic() - began) < 0.03
+
+
+def test_nothing_holds_a_question_whose_case_is_closed() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.held"], cwd=ROOT, capture_output=True, text=True, timeout=240, check=False
+    )
+    assert (done.returncode, done.stdout.splitlines()[-1:]) == (0, ["Nothing holds it."]), done.stdout + done.stderr
+
+
+def test_the_graph_forgets_the_words_of_a_closed_case() -> None:
+    graph, word = Graph.load(), "quokka" + "finch"
+
+    def answered() -> None:
+        sentence = f"The {word}ing speaks for melanoma, and the {word}ed border does not."
+        link(graph, sentence)
+        check_claims(graph, sentence, findings=(), diagnosis=CLASS_NODES["mel"])
+
+    answered()
+    assert any("lru_cache" in one for one in holders(word)), "it was remembered while the case was open"
+    forget()
+    assert not list(holders(word))

@@ -5,6 +5,7 @@ from dermiq.knowledge.embed import NOTE as EMBEDDINGS_MISSING
 from dermiq.knowledge.embed import available as embeddings_available
 from dermiq.knowledge.graph import Graph
 from dermiq.knowledge.link import Mention, link
+from dermiq.knowledge.remember import forget
 from dermiq.knowledge.retrieve import retrieve, warm
 from dermiq.knowledge.urgency import urgency
 
@@ -15,6 +16,7 @@ __all__ = [
     "Scores",
     "check_claims",
     "embeddings_available",
+    "forget",
     "link",
     "retrieve",
     "score_answer",

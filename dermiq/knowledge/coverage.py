@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 from dermiq.knowledge.graph import Graph
 from dermiq.knowledge.lexical import FREQUENT, stem
 from dermiq.knowledge.predicates import without_predicates
+from dermiq.knowledge.remember import remembered
 from dermiq.knowledge.text import Token, normal, tokens, word_set, words
 from dermiq.types import Fact
 
@@ -126,7 +127,7 @@ def _vocabulary(graph: Graph) -> frozenset[str]:
     return _VOCABULARY[graph]
 
 
-@lru_cache(maxsize=20_000)
+@remembered(20_000)
 def _stems(text: str) -> frozenset[str]:
     return frozenset(stem(word) for word in words(text))
 

@@ -21,9 +21,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from typing import Literal
 
+from dermiq.knowledge.remember import remembered
 from dermiq.knowledge.text import word_set
 
 Status = Literal["affirmed", "denied", "uncertain", "seldom"]
@@ -287,7 +288,7 @@ _ASIDE = re.compile(
 """What is put in between: it must not stand between a "not" and its verb."""
 
 
-@lru_cache(maxsize=REMEMBERED)
+@remembered(REMEMBERED)
 def plain(text: str) -> str:
     """The text, as long as before, where what was denied twice is affirmed and what was hedged stands as possible."""
     text = text.replace("’", "'")
@@ -601,7 +602,7 @@ def _blanked(text: str, start: int, end: int, names: Sequence[tuple[int, int]]) 
     return text[start:end]
 
 
-@lru_cache(maxsize=REMEMBERED)
+@remembered(REMEMBERED)
 def hear(text: str) -> Heard:
     """The triggers of a text."""
     line = plain(text)

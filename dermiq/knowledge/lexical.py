@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from functools import lru_cache
 
 import numpy as np
 
+from dermiq.knowledge.remember import remembered
 from dermiq.knowledge.text import word_set
 from dermiq.knowledge.text import words as whole_words
 
@@ -38,7 +38,7 @@ _ENDINGS = (
 )
 
 
-@lru_cache(maxsize=50_000)
+@remembered(50_000)
 def stem(word: str) -> str:
     """'treatment', 'treated' -> 'treat', 'referral' -> 'refer': without one ending, at least four letters."""
     for ending in (*_ENDINGS, "e"):

@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 
 from dermiq.knowledge.cues import Status, hear
 from dermiq.knowledge.graph import Graph
+from dermiq.knowledge.remember import on_forget
 from dermiq.knowledge.text import Token, tokens, word_set
 
 MIN_FUZZY = 6  # letters; shorter words must be written right
@@ -84,6 +85,11 @@ class Index:
                 if len(name) > 1 and 3 <= len(word) <= MIN_FUZZY:
                     self._gaps[(*name[:at], "", *name[at + 1 :])].append(name)
 
+    def forget(self) -> None:
+        """Lets go of what was read and typed."""
+        self.remembered.clear()
+        self._repaired.clear()
+
     def _hides(self, key: tuple[str, ...]) -> bool:
         """Whether a part of the name of something else would be taken for a condition."""
         spans = [key[first:last] for last in range(2, len(key) + 1) for first in range(last - 1)]
@@ -126,6 +132,12 @@ class Index:
 
 
 _INDEXES: WeakKeyDictionary[Graph, Index] = WeakKeyDictionary()
+
+
+@on_forget
+def _forget() -> None:
+    for index in list(_INDEXES.values()):
+        index.forget()
 
 
 def index_of(graph: Graph) -> Index:

@@ -8,13 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from weakref import WeakKeyDictionary
 
 from dermiq.knowledge.cues import denials, triggers
 from dermiq.knowledge.graph import Graph
 from dermiq.knowledge.lexical import FREQUENT, stem
 from dermiq.knowledge.link import Mention
+from dermiq.knowledge.remember import remembered
 from dermiq.knowledge.text import tokens, words
 
 FEATURE_KINDS = frozenset({"DermoscopicFeature", "Sign", "Symptom"})
@@ -148,7 +148,7 @@ def _spread(graph: Graph, subject: str) -> tuple[tuple[str, tuple[frozenset[str]
     return known[subject]
 
 
-@lru_cache(maxsize=10_000)
+@remembered(10_000)
 def _stems_of(name: str) -> frozenset[str]:
     """Without what follows "with": a delta-wing jet is meant where "with contrail" is left out."""
     return frozenset(stem(word) for word in words(name.split(" with ")[0]) if word == "lesion" or word not in FREQUENT)

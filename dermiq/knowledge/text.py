@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
-from functools import lru_cache
+
+from dermiq.knowledge.remember import remembered
 
 WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?", re.UNICODE)
 
@@ -60,7 +61,7 @@ class Token:
     raw: str
 
 
-@lru_cache(maxsize=50_000)
+@remembered(50_000)
 def normal(word: str) -> str:
     """'Naevi' -> 'nevus', "Bowen's" -> 'bowen', 'colours' -> 'color'."""
     if re.fullmatch(r"[A-Z]{2,}s", word):

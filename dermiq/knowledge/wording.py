@@ -15,6 +15,7 @@ from pathlib import Path
 
 from dermiq.knowledge.cues import RARELY, turns
 from dermiq.knowledge.lexical import FREQUENT, stem
+from dermiq.knowledge.remember import remembered
 from dermiq.knowledge.text import normal, tokens, words
 
 FILE = Path(__file__).with_name("wording.txt")
@@ -65,7 +66,7 @@ class Item:
     parts: tuple[frozenset[str], ...] = ()
 
 
-@lru_cache(maxsize=50_000)
+@remembered(50_000)
 def root(word: str) -> str:
     """'itchiness', 'itching' -> 'itch'; a compared word (see `text.normal`) without its endings."""
     short = stem(_ISE.sub("iz", word))
@@ -113,7 +114,7 @@ def _roots(text: str) -> tuple[str, ...]:
     return tuple(root(token.word) for token in tokens(text))
 
 
-@lru_cache(maxsize=50_000)
+@remembered(50_000)
 def senses_of(word: str) -> frozenset[str]:
     """Of one root: the senses of the list, and the root itself."""
     return wording().senses.get((word,), frozenset()) | {word}
