@@ -44,6 +44,12 @@ def number(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
+def with_interval(figures: dict[str, Any], key: str) -> str:
+    """A group's figure and its 95 % interval, which is wide where the group is small."""
+    low, high = figures.get("intervals_95", {}).get(key, (None, None))
+    return number(figures[key]) if low is None else f"{number(figures[key])} ({low:.2f} to {high:.2f})"
+
+
 def figures_of(metrics: dict[str, Any], title: str) -> str:
     """One data set's section: the figures with intervals, each class, each group, and the confusions in words."""
     intervals = metrics["intervals_95"]
@@ -74,9 +80,9 @@ def figures_of(metrics: dict[str, Any], title: str) -> str:
     for kind, groups in metrics["by_group"].items():
         for value, group in groups.items():
             label = f"{kind.replace('_', ' ')} {value}"
-            group_rows.append([label, f"{group['n']:,}", *(number(group[key]) for key in keys)])
+            group_rows.append([label, f"{group['n']:,}", *(with_interval(group, key) for key in keys)])
     if len(group_rows) > 1:
-        parts.append(table(group_rows))
+        parts += ["By group, with 95 % intervals:", table(group_rows)]
     return "\n\n".join(parts)
 
 

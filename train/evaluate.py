@@ -194,12 +194,21 @@ def figures(table: pd.DataFrame, predictions: pd.DataFrame, *, rounds: int = 500
             "contradicted_sentences": float(kept["contradicted"].sum() / max(kept["claims"].sum(), 1)),
             "accuracy": float((answered == rows).mean()),
         }
-    result["by_group"] = by_group(table, lambda rows: of(rows))
+    result["by_group"] = by_group(table, of, groups, rounds=rounds)
     return result
 
 
-def by_group(table: pd.DataFrame, of: Callable[[np.ndarray], Mapping[str, float | None]]) -> dict[str, Any]:
-    """The figures for each sex, age band and skin type that has at least 20 images."""
+def by_group(
+    table: pd.DataFrame,
+    of: Callable[[np.ndarray], Mapping[str, float | None]],
+    groups: np.ndarray,
+    *,
+    rounds: int = 500,
+) -> dict[str, Any]:
+    """The figures for each sex, age band and skin type that has at least 20 images, with 95 % intervals.
+
+    `groups`: (N,) the lesion or patient of each row, which are resampled as a whole.
+    """
     columns: dict[str, pd.Series] = {}
     if "sex" in table:
         columns["sex"] = table["sex"].where(table["sex"].isin(["female", "male"]))
@@ -210,11 +219,15 @@ def by_group(table: pd.DataFrame, of: Callable[[np.ndarray], Mapping[str, float 
         columns["age"] = bands.astype(str).where(bands.notna())
     if "skin_type" in table and table["skin_type"].notna().any():
         columns["skin_type"] = table["skin_type"].map(lambda v: f"{v:.0f}" if v == v else None)
+
+    def within(rows: np.ndarray) -> dict[str, tuple[float, float]]:
+        return bootstrap_intervals(lambda drawn: of(rows[drawn]), groups[rows], rounds=rounds)
+
     result: dict[str, Any] = {}
     for name, values in columns.items():
         kept = sorted(value for value in values.dropna().unique() if (values == value).sum() >= 20)
         rows = {value: np.flatnonzero((values == value).to_numpy()) for value in kept}
-        result[name] = {value: {"n": len(r), **of(r)} for value, r in rows.items()}
+        result[name] = {value: {"n": len(r), **of(r), "intervals_95": within(r)} for value, r in rows.items()}
     return result
 
 
