@@ -30,8 +30,10 @@ def holders(mark: str) -> Iterator[str]:
         if thing is mine:
             continue
         for value in gc.get_referents(thing):
-            text = value.decode("latin-1") if isinstance(value, bytes) else value
-            if isinstance(text, str) and mark in text and text != mark:
+            if type(value) not in (str, bytes):  # asking an object for its class may import a library
+                continue
+            text = value.decode("latin-1") if type(value) is bytes else value
+            if mark in text and text != mark:
                 yield f"{type(thing).__name__} of {type(thing).__module__}: {text[:60]!r}"
 
 
