@@ -13,8 +13,8 @@ import argparse
 import asyncio
 import gc
 import os
-import sys
 import tempfile
+import types
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -25,9 +25,8 @@ MARK = "".join(["zebra", "finch", " quokka"])  # of the words of the question al
 def holders(mark: str) -> Iterator[str]:
     """Objects that Python's collector knows, which hold a text that has the mark in it."""
     gc.collect()
-    mine = sys._getframe()
     for thing in gc.get_objects():
-        if thing is mine:
+        if type(thing) is types.FrameType and thing.f_code.co_filename == __file__:
             continue
         for value in gc.get_referents(thing):
             if type(value) not in (str, bytes):  # asking an object for its class may import a library
