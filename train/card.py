@@ -82,7 +82,11 @@ def figures_of(metrics: dict[str, Any], title: str) -> str:
             label = f"{kind.replace('_', ' ')} {value}"
             group_rows.append([label, f"{group['n']:,}", *(with_interval(group, key) for key in keys)])
     if len(group_rows) > 1:
-        parts += ["By group, with 95 % intervals:", table(group_rows)]
+        resampled = any("intervals_95" in group for groups in metrics["by_group"].values() for group in groups.values())
+        parts += [
+            f"By group{', with 95 % intervals' if resampled else ' (no intervals were measured)'}:",
+            table(group_rows),
+        ]
     return "\n\n".join(parts)
 
 
