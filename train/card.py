@@ -83,10 +83,8 @@ def figures_of(metrics: dict[str, Any], title: str) -> str:
             group_rows.append([label, f"{group['n']:,}", *(with_interval(group, key) for key in keys)])
     if len(group_rows) > 1:
         resampled = any("intervals_95" in group for groups in metrics["by_group"].values() for group in groups.values())
-        parts += [
-            f"By group{', with 95 % intervals' if resampled else ' (no intervals were measured)'}:",
-            table(group_rows),
-        ]
+        said = "with 95 % intervals" if resampled else "no intervals were measured"
+        parts += [f"By group, {said}:", table(group_rows)]
     return "\n\n".join(parts)
 
 
