@@ -143,10 +143,35 @@ def test_what_is_wrong_is_said(tables: Tables, words: str) -> None:
         "https://translate.goog/1",
         "http://47.251.13.51/1",
         "https://dermnetnz.org./1",
+        "https://discovery.researcher.life/article/1",
+        "https://search.bvsalud.org/gim/resource/en/1",
+        "https://www.semanticscholar.org/paper/1",
+        "https://scite.ai/reports/1",
+        "https://download.skyscape.com/1",
+        "https://skin-disease-care.biocyclopedia.com/1",
+        "https://obgynkey.com/1",
+        "http://www.slideserve.com/1",
+        "https://www.droracle.ai/articles/1",
+        "https://medsug.com/1",
     ],
 )
 def test_copies_proxies_and_test_hosts_are_refused(url: str) -> None:
     assert refused(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://www.uptodate.com",
+        "https://www.uptodate.com/",
+        "https://www.tg.org.au/#top",
+        "https://www.merckmanuals.com/home",
+        "https://www.example.org/en-gb/",
+        "http://www.example.org/index.html",
+    ],
+)
+def test_a_front_page_is_refused(url: str) -> None:
+    assert refused(url) == "a front page"
 
 
 @pytest.mark.parametrize(
@@ -158,6 +183,8 @@ def test_copies_proxies_and_test_hosts_are_refused(url: str) -> None:
         "https://bestpractice.bmj.com/topics/en-gb/23",
         "https://www.bad.org.uk/patient-information-leaflets",
         "https://mindthebleep.com/1",
+        "https://www.guidelinegenius.com/?p=901",
+        "https://mondo.monarchinitiative.org/",
         "kg_data/curated",
     ],
 )
@@ -193,6 +220,13 @@ def test_the_coverage_tables_in_the_readme_are_fresh() -> None:
     said = (FOLDER / "README.md").read_text(encoding="utf-8")
     assert build.coverage(TABLES) in said
     assert build.reader_coverage(TABLES, FOLDER / "curated") in said
+
+
+def test_a_fact_that_was_left_out_says_why_and_is_stated_nowhere() -> None:
+    rows = [row for _, row in read_rows(FOLDER / "curated" / "left_out_facts.tsv")]
+    stated = {(edge.subject, edge.text) for edge in TABLES.edges}
+    assert all(row["subject"] in {node.id for node in TABLES.nodes} for row in rows)
+    assert [row["text"] for row in rows if not row["reason"] or (row["subject"], row["text"]) in stated] == []
 
 
 def test_each_label_of_the_reader_study_is_mapped_or_left_out(sources: Path) -> None:

@@ -1,4 +1,4 @@
-"""Addresses that no source may have: a copy, a proxy or a test host in place of the publisher. Knows no graph."""
+"""Addresses that no source may have: a copy, a proxy, a test host or a front page. Knows no graph."""
 
 from __future__ import annotations
 
@@ -15,16 +15,34 @@ REFUSED: tuple[tuple[str, str], ...] = (
     (r"(?:^|\.)(?:clateway|handwiki|distantreader|globalauthorid)\b", "a copy"),
     (r"^misc\.medscape\.com$", "an app's own copy"),
     (r"inhibitor\.com$", "a copy that sells something"),
-    (r"(?:^|\.)(?:metajournal|paperexplained)\b", "a copy of an abstract"),
+    (r"(?:^|\.)(?:metajournal|paperexplained|researcher\.life|semanticscholar|scite\.ai)\b", "a copy of an abstract"),
+    (r"(?:^|\.)(?:bvsalud\.org|researchgate\.net|mendeley\.com|scilit\.\w+|qxmd\.com)$", "a copy of an abstract"),
+    (r"(?:^|\.)(?:skyscape\.com|biocyclopedia\.com|skin-disease-care\.com)$", "a copy of a book"),
+    (r"(?:^|\.)(?:plasticsurgery|obgyn|oncohema|radiology|ento|thoracic|anesthesia)key\.com$", "a copy of a book"),
+    (r"(?:^|\.)(?:slideserve|slideshare|slideplayer)\.", "slides that somebody put up"),
+    (r"(?:^|\.)(?:droracle\.ai|medsug\.com|qammunity\.org)$", "answers that no author stands for"),
     (r"(?:^|\.)(?:web\.archive\.org|archive\.ph|webcache\.\w+|translate\.\w+)$", "a cache or a translation"),
     (r"^[\d.]+$|\.$", "a bare number, or a name with a dot at its end"),
 )
 """Patterns of host names, and what stands there. In place of it: the publisher, the DOI, PubMed or PMC."""
 
 
+WHOLE: frozenset[str] = frozenset({"mondo.monarchinitiative.org", "disease-ontology.org"})
+"""Hosts that are the cited work itself: their front page is its address."""
+
+FRONT = re.compile(r"(?:/(?:home|index|default)(?:\.\w+)?|/[a-z]{2}(?:-[a-z]{2})?)?/*", re.IGNORECASE)
+"""The path of a front page: none, or no more than a language or `home`."""
+
+
 def refused(url: str) -> str | None:
-    """What stands at this address instead of the publisher's page, or None; an address with a port is refused too."""
-    host = (urlsplit(url).hostname or "").lower()
+    """What stands at this address instead of the publisher's page, or None.
+
+    An address with a port is refused, and so is a front page: nobody finds there what a fact says.
+    """
+    parts = urlsplit(url)
+    host = (parts.hostname or "").lower()
     if re.match(r"https?://[^/]*:\d+", url):
         return "a proxy's port"
+    if host and host not in WHOLE and not parts.query and FRONT.fullmatch(parts.path):
+        return "a front page"
     return next((reason for pattern, reason in REFUSED if re.search(pattern, host)), None)

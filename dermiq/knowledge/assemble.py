@@ -19,6 +19,7 @@ from typing import Any
 
 from dermiq.errors import KnowledgeError
 from dermiq.knowledge import sentences
+from dermiq.knowledge.addresses import refused
 from dermiq.knowledge.atlas import add_atlas
 from dermiq.knowledge.derived import add_derived
 from dermiq.knowledge.naming import add_names
@@ -322,7 +323,8 @@ class Assembler:
             for label in row["literature"].split("|"):
                 features.setdefault(label, []).append(row)
         for number, row in self.rows("dermoscopic_features_literature.tsv"):
-            if row["diagnosis"] in conditions:
+            # What stands at a refused address is not taken: facts.tsv says it after a page that may be cited.
+            if row["diagnosis"] in conditions and not refused(row["source_url"]):
                 condition, context = conditions[row["diagnosis"]]
                 for feature in features.get(row["feature"], ()):
                     self._literature_edge(condition, feature, context, number=number, row=row)
