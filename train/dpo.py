@@ -27,7 +27,7 @@ from dermiq.errors import DataError, InputError
 from dermiq.review.types import is_frozen_set
 from train import runs
 from train.cases import Item, Measured, Written, labelled, read_source
-from train.estimate import Shape, longest, some
+from train.estimate import Progress, Shape, announced, longest, silent, some
 from train.examples import ChatConfig, Turns, UpToTheEnd, as_dataset, places_of, text_of, turns_of
 from train.options import option
 from train.preferences import described, longest_question, write_pairs
@@ -97,14 +97,14 @@ class DPOConfig(ChatConfig):
         if "exo_pair" in self.loss and not self.label_smoothing:
             raise InputError("The loss exo_pair needs label_smoothing above 0, such as 0.001.")
 
-    def shape(self, vlm: VLM, cache: Path) -> Shape:
+    def shape(self, vlm: VLM, cache: Path, progress: Progress = silent) -> Shape:
         rows, drawn = some(self.rows()[0]), 0
         if self.preferences:
             writer = Writer(vlm)
-            prompt, completion = longest(vlm, [writer(row) for row in rows])
+            prompt, completion = longest(vlm, (writer(row) for row in announced(rows, progress)))
         else:
             drawn, completion = self.proxy.answers, self.proxy.new_tokens
-            prompt = longest_question(vlm, rows, Measured(cache), self.proxy, self, seed=self.seed)
+            prompt = longest_question(vlm, announced(rows, progress), Measured(cache), self.proxy, self, seed=self.seed)
         return Shape(
             prompt,
             completion,

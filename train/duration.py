@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from train import options, runs
+from train.estimate import Progress, silent
 
 if TYPE_CHECKING:
     from dermiq.vlm.load import VLM
@@ -56,7 +57,9 @@ def in_words(seconds: float) -> str:
     return f"{seconds / 86400:.1f} days"
 
 
-def expected(config: StageConfig, vlm: VLM, shape: Shape, root: Path, *, examples: int) -> Duration:
+def expected(
+    config: StageConfig, vlm: VLM, shape: Shape, root: Path, *, examples: int, progress: Progress = silent
+) -> Duration:
     """Of a run on `examples` examples; `vlm` may be without weights. Earlier runs are those below `root`."""
     steps = steps_of(config, examples)
     known = _of_earlier_runs(config, root)

@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import psutil
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from dermiq.vlm.load import VLM
     from train.stage import StageConfig
 
+T = TypeVar("T")
 MEMORY = "memory.json"  # in a run's folder
 SAMPLE = 8  # examples whose tokens are counted; the longest of them stands for all
 REFUSED, WARNED = 1.25, 0.8  # shares of the free memory; the estimate is right to about a quarter
@@ -40,6 +41,18 @@ BESIDE = 90_000_000  # on the CPU, whatever is trained: the graph, and code that
 CPU_WASTE = 0.6  # of what is kept for the backward pass: freed blocks that the C library keeps, as measured with Nano
 _KEPT = ("activations", "prompt", "completions")
 _ALWAYS, _SAMPLING, _LEARNING = "always", "sampling", "learning"
+
+Progress = Callable[[str, float], None]
+"""Is told what is being done ("Loading the libraries") and the share of the whole that is done before it, 0 to 1."""
+
+
+def silent(text: str, share: float) -> None:
+    """The progress of whoever does not watch."""
+
+
+def part_of(progress: Progress, start: float, end: float) -> Progress:
+    """For a part of the work: its own 0 to 1 lies between these shares of the whole."""
+    return lambda text, share: progress(text, start + (end - start) * share)
 
 
 @dataclass(frozen=True)
@@ -102,14 +115,18 @@ def without_weights(config: StageConfig) -> VLM:
     return vlm
 
 
-def estimate_run(config: StageConfig, vlm: VLM | None = None, *, cache: Path | None = None) -> Estimate:
+def estimate_run(
+    config: StageConfig, vlm: VLM | None = None, *, cache: Path | None = None, progress: Progress = silent
+) -> Estimate:
     """Of a run with these options on this machine. `vlm` is `without_weights(config)`; `cache` is where measurements of
     images are kept.
     """
+    progress("Reading the model's shape", 0.0)
     vlm, device = vlm or without_weights(config), config.place()
     with contextlib.ExitStack() as stack:
         folder = cache or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        shape = config.shape(vlm, folder)
+        shape = config.shape(vlm, folder, part_of(progress, 0.2, 0.9))
+    progress("Counting the memory", 0.9)
     return estimate(vlm.model, config, shape, device, free=free_on(device))
 
 
@@ -309,7 +326,7 @@ def _key_value_bytes(text: Any) -> int:
     return 2 * (getattr(text, "num_key_value_heads", None) or heads) * size * text.num_hidden_layers
 
 
-def longest(vlm: VLM, examples: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
+def longest(vlm: VLM, examples: Iterable[Mapping[str, Any]]) -> tuple[int, int]:
     """Tokens of the longest prompt, with its images, and of the longest completion, in TRL's columns."""
     prompts, completions = [0], [0]
     for example in examples:
@@ -340,6 +357,13 @@ def tokens_of(vlm: VLM, turns: Any, images: Sequence[Any]) -> int:
 def some(rows: Sequence[Any]) -> list[Any]:
     """Rows spread over all of them."""
     return list(rows[:: max(1, -(-len(rows) // SAMPLE))])
+
+
+def announced(rows: Sequence[T], progress: Progress) -> Iterator[T]:
+    """The rows; before each, `progress` is told that it is measured."""
+    for number, row in enumerate(rows):
+        progress(f"Measuring example {number + 1} of {len(rows)}", number / len(rows))
+        yield row
 
 
 # --- against the machine ----------------------------------------------------------------

@@ -23,7 +23,7 @@ from dermiq.errors import InputError
 from train import runs
 from train.advantages import AdvantageSettings
 from train.cases import Case, Item, Measured, Row, labelled, lesion_image
-from train.estimate import Shape, longest, some
+from train.estimate import Progress, Shape, announced, longest, silent, some
 from train.examples import ChatConfig, Turns, as_dataset
 from train.log import append
 from train.options import option
@@ -70,9 +70,9 @@ class GRPOConfig(ChatConfig):
         if not self.rewards.correctness:
             raise InputError("rewards.correctness is 0, but the advantages ask which answers are right: set it above.")
 
-    def shape(self, vlm: VLM, cache: Path) -> Shape:
+    def shape(self, vlm: VLM, cache: Path, progress: Progress = silent) -> Shape:
         asker = Asker(self, vlm, Measured(cache))
-        prompt, _ = longest(vlm, [asker(row) for row in some(self.rows()[0])])
+        prompt, _ = longest(vlm, (asker(row) for row in announced(some(self.rows()[0]), progress)))
         return Shape(prompt, self.new_tokens, rows=self.group, shared=True, sampled=self.group)
 
     def usable(self, rows: list[Item]) -> list[Item]:

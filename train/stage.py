@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from dermiq.errors import DermIQError, InputError, ModelError
-from train.estimate import Watch, estimate_run, free_on, note, refuse, without_weights
+from train.estimate import Progress, Watch, estimate_run, free_on, note, refuse, silent, without_weights
 from train.options import option
 from train.run_folder import (
     CACHE,
@@ -126,7 +126,7 @@ class StageConfig(ABC):
         check_device(self.device)
 
     @abstractmethod
-    def shape(self, vlm: VLM, cache: Path) -> Shape:
+    def shape(self, vlm: VLM, cache: Path, progress: Progress = silent) -> Shape:
         """What the stage holds at a time, for the estimate of its memory. `vlm` has no weights; `cache` is a folder for
         measurements of images."""
 
