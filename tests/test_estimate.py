@@ -203,7 +203,7 @@ def test_prompts_and_images_are_counted_as_they_are_encoded(tmp_path: Path) -> N
 def test_a_process_does_not_count_the_peak_of_the_one_that_started_it() -> None:
     held = bytearray(1_500_000_000)
     held[::4096] = bytes([1]) * len(held[::4096])
-    told = [sys.executable, "-c", "from train.callbacks import peak_memory; print(peak_memory())"]
+    told = [sys.executable, "-c", "from train.memory import peak_memory; print(peak_memory())"]
     own = int(subprocess.run(told, capture_output=True, text=True, check=True).stdout)
     started_by_a_shell = ["sh", "-c", '"$@"; true', "sh", *told]
     alone = int(subprocess.run(started_by_a_shell, capture_output=True, text=True, check=True).stdout)

@@ -47,6 +47,7 @@ class Row:
     group: str  # its patient or lesion; its own path where neither is known
     context: PatientContext = field(default_factory=PatientContext)
     question: str = ""
+    folder: str = ""  # the data folder that it was drawn of; empty where a file names it
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -100,7 +101,7 @@ def read_source(source: str, split: str, data: str = "", *, columns: Sequence[st
 def _of_data_folder(name: str, split: str, data: str) -> list[Row]:
     table = read_table(data_folder(data or None), name, [split])
     return [
-        Row(str(row.image), str(row.label), f"{name}:{row.group}", context_of(row))
+        Row(str(row.image), str(row.label), f"{name}:{row.group}", context_of(row), folder=name)
         for row in table.itertuples(index=False)
     ]
 
@@ -353,6 +354,11 @@ def labelled(rows: Sequence[Item]) -> list[Row]:
             f"{', '.join(CLASSES)}."
         )
     return known
+
+
+def is_of_folder(row: Item) -> bool:
+    """Whether it was drawn of a data folder, not named by whoever starts a run."""
+    return isinstance(row, Row) and bool(row.folder)
 
 
 def choose(rows: Sequence[T], count: int, seed: int) -> list[T]:

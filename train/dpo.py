@@ -115,6 +115,9 @@ class DPOConfig(ChatConfig):
             reference=self.lora_rank == 0,
         )
 
+    def examples_of(self, rows: int) -> int:
+        return rows if self.preferences else 0
+
     def usable(self, rows: list[Item]) -> list[Item]:
         """Labelled images where pairs are to be made, else the pairs with at least `min_margin`."""
         return list(self.taken(rows) if self.preferences else labelled(rows))

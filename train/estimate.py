@@ -7,8 +7,8 @@
 
 The model is built on the meta device, so parameters are counted exactly; a few examples are written and encoded, so
 tokens are counted, too. A stage says in `shape` what it holds at a time. What is kept for the backward pass is counted
-by a forward pass on the meta device. Left out: what the process holds before (PyTorch and its libraries, about half a
-gigabyte on the CPU, and a CUDA context) and the frozen vision tower's activations.
+by a forward pass on the meta device. On the CPU the sum stands for the highest resident memory of the run's process, on
+a GPU for that of its tensors there. Left out: a CUDA context, and the frozen vision tower's activations.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ REFUSED, WARNED = 1.25, 0.8  # shares of the free memory; the estimate is right 
 LOGIT_COPIES = 3  # of a tile: the product, its probabilities, and the gradient
 TRL_TOKENS, TRL_VOCABULARY, TRL_COPIES = 4096, 32_768, 8  # tiles of TRL's head, and their copies in its backward pass
 BLOCK_4BIT = 64  # weights that share a scale, which is itself kept in a byte
+PROCESS = 640_000_000  # PyTorch, the trainers and their libraries, once they are imported
 READERS = 160_000_000  # the specialist that measures the images on the CPU; the graph's words and embeddings
 BESIDE = 90_000_000  # on the CPU, whatever is trained: the graph, and code that is loaded when it is first needed
 CPU_WASTE = 0.6  # of what is kept for the backward pass: freed blocks that the C library keeps, as measured with Nano
@@ -66,6 +67,7 @@ class Shape:
     sampled: int = 0  # completions that the model writes at a time, before any is learned
     measured: bool = True  # the specialist measures the images
     reference: bool = False  # a frozen copy of the model is compared with
+    form: tuple[int, int] = (0, 0)  # of reasoning and answer at their shortest, and of a whole answer at its longest
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,7 @@ class Part:
 class Estimate:
     parts: tuple[Part, ...]
     device: str
+    warnings: tuple[str, ...] = ()  # what of the options will not work out, in sentences
 
     def sum(self, when: str) -> int:
         return sum(part.bytes for part in self.parts if part.when == when)
@@ -91,10 +94,12 @@ class Estimate:
 
     def text(self) -> str:
         lines = [f"{part.name:12} {in_words(part.bytes):>9}  {part.when:9} {part.why}" for part in self.parts]
-        return "\n".join([*lines, f"{'together':12} {in_words(self.total):>9}  at the peak, on {self.device}"])
+        lines.append(f"{'together':12} {in_words(self.total):>9}  at the peak, on {self.device}")
+        return "\n".join([*lines, *(f"Warning: {sentence}" for sentence in self.warnings)])
 
     def as_dict(self) -> dict[str, Any]:
-        return {"total": self.total, "device": self.device, "parts": [asdict(part) for part in self.parts]}
+        parts = [asdict(part) for part in self.parts]
+        return {"total": self.total, "device": self.device, "parts": parts, "warnings": list(self.warnings)}
 
 
 def in_words(count: float) -> str:
@@ -139,13 +144,14 @@ def estimate(model: Any, config: StageConfig, shape: Shape, device: str, *, free
         why = "the specialist, which measures each image once, and the words of the knowledge graph"
         parts.append(Part("readers", READERS, _ALWAYS, why))
     if device == "cpu":
+        parts.append(Part("process", PROCESS, _ALWAYS, "PyTorch and the other libraries"))
         parts.append(Part("beside", BESIDE, _ALWAYS, "the knowledge graph, and code that is loaded on the way"))
     held = sum(part.bytes for part in parts if part.when == _ALWAYS)
     parts += _learning(model, config, shape, device, None if free is None else free - held)
     if device == "cpu":
         kept = sum(part.bytes for part in parts if part.name in _KEPT)
         parts.append(Part("allocator", int(CPU_WASTE * kept), _LEARNING, "blocks that were freed and not given back"))
-    return Estimate(tuple(parts), device)
+    return Estimate(tuple(parts), device, tuple(config.warnings(shape)))
 
 
 def _held(model: Any, config: StageConfig, device: str) -> Iterator[Part]:
@@ -370,11 +376,17 @@ def announced(rows: Sequence[T], progress: Progress) -> Iterator[T]:
 
 
 def free_on(device: str) -> int:
+    """Bytes that a process which starts now could take."""
     import torch
 
     from train.memory import free_bytes
 
     return free_bytes(torch.device(device if device.startswith("cuda") else "cpu"))
+
+
+def free_here(device: str) -> int:
+    """Bytes that this process could hold: what it holds already counts in, as in the estimate."""
+    return free_on(device) + (int(psutil.Process().memory_info().rss) if device == "cpu" else 0)
 
 
 def refuse(found: Estimate, free: int, config: StageConfig) -> str:
@@ -388,7 +400,7 @@ def refuse(found: Estimate, free: int, config: StageConfig) -> str:
 def advice(found: Estimate, config: StageConfig) -> str:
     """What takes most, and the option that lowers it."""
     largest = max(
-        (part for part in found.parts if part.name not in ("readers", "beside", "allocator")),
+        (part for part in found.parts if part.name not in ("process", "readers", "beside", "allocator")),
         key=lambda part: part.bytes,
     )
     if largest.name in ("weights", "decoder"):
@@ -406,40 +418,34 @@ def advice(found: Estimate, config: StageConfig) -> str:
     return f"most of it is kept for the backward pass. {' or '.join(ways).capitalize() or 'Choose a smaller model'}."
 
 
-class Watch:
-    """The peak of this process above what it held when the watch began, or of the tensors on a GPU."""
+def peaks() -> dict[str, int]:
+    """What this process took at its peak, for `note`: its own memory, and on a GPU that of its tensors there."""
+    from train.memory import gpu_peak_memory, peak_memory
 
-    def __init__(self, device: str) -> None:
-        self._gpu = device.startswith("cuda")
-        self._base = 0
-        if self._gpu:
-            import torch
-
-            torch.cuda.reset_peak_memory_stats()
-            return
-        with contextlib.suppress(OSError):  # Linux forgets the peak so far; elsewhere it stays
-            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-        self._base = int(psutil.Process().memory_info().rss)
-
-    def peak(self) -> int:
-        from train.callbacks import peak_memory
-
-        return max(0, peak_memory() - self._base)
+    gpu = gpu_peak_memory()
+    return {"peak": peak_memory(), **({} if gpu is None else {"gpu_peak": gpu})}
 
 
 def note(folder: Path, **values: Any) -> None:
-    """Adds to what `memory.json` says; of a resumed run the highest peak."""
+    """Adds to what `memory.json` says; of a resumed run the highest peaks."""
     known = read_json(folder / MEMORY) or {}
-    if known.get("measured") and values.get("measured"):
-        values["measured"] = max(known["measured"], values["measured"])
+    for name in ("peak", "gpu_peak"):
+        if known.get(name) and values.get(name):
+            values[name] = max(known[name], values[name])
     write_json(folder / MEMORY, known | values)
+
+
+def peak_of(known: Mapping[str, Any]) -> int | None:
+    """Of what `memory.json` says: the measured peak that its estimate is compared with, in bytes."""
+    return known.get("gpu_peak") or known.get("peak")
 
 
 def described(folder: Path) -> str:
     """One line for `train.runs show`; empty where nothing is known."""
     known = read_json(folder / MEMORY) or {}
-    measured, found = known.get("measured"), known.get("estimate")
-    told = [f"{in_words(measured)} at the peak"] if measured else []
+    found = known.get("estimate")
+    told = [f"{in_words(known['peak'])} at the peak of the process"] if known.get("peak") else []
+    told += [f"{in_words(known['gpu_peak'])} at the peak of the GPU"] if known.get("gpu_peak") else []
     if found:
         parts = ", ".join(f"{part['name']} {in_words(part['bytes'])}" for part in found["parts"])
         told.append(f"{in_words(found['total'])} estimated ({parts})")

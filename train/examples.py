@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from dermiq.errors import DataError, InputError
-from train.cases import Item, choose, read_splits
+from train.cases import DATA_SETS, Item, choose, is_of_folder, read_splits
 from train.options import option
 from train.stage import StageConfig
 
@@ -34,7 +34,9 @@ class ExampleConfig(StageConfig):
         0.0, "share of patients or lesions that is held out where the data has no val split", minimum=0, maximum=0.9
     )
     data_folder: str = option("", "folder that holds ham10000/ and pad_ufes_20/; empty: DERMIQ_DATA")
-    images: int = option(0, "examples that are used, of every class alike while there are enough; 0: all", minimum=0)
+    images: int = option(
+        0, "drawn of ham10000 and pad_ufes_20, of every class alike while there are enough; 0: all", minimum=0
+    )
     val_images: int = option(64, "examples of val that are used at most; 0: all", minimum=0)
 
     def check(self) -> None:
@@ -52,6 +54,11 @@ class ExampleConfig(StageConfig):
 
     def rows(self) -> tuple[list[Any], list[Any]]:
         """What is trained on, and what is judged by. DataError where the stage cannot use a row."""
+        train, val = self.every_row()
+        return self._drawn(train), choose(val, self.val_images, self.seed)
+
+    def every_row(self) -> tuple[list[Any], list[Any]]:
+        """The same before any is left out for `images` and `val_images`."""
         train, val = read_splits(
             self.sources,
             self.val,
@@ -60,8 +67,37 @@ class ExampleConfig(StageConfig):
             data=self.data_folder,
             columns=self.columns,
         )
-        train, val = self.usable(train), self.usable(val)
-        return choose(train, self.images, self.seed), choose(val, self.val_images, self.seed)
+        return self.usable(train), self.usable(val)
+
+    def _drawn(self, train: list[Any]) -> list[Any]:
+        """At most `images` of the data folders; whatever was named by itself is learned whole."""
+        folders = [row for row in train if is_of_folder(row)]
+        if not self.images or len(folders) == len(train):
+            return choose(train, self.images, self.seed)
+        named = [row for row in train if not is_of_folder(row)]
+        return choose([*named, *(choose(folders, self.images, self.seed) if folders else [])], 0, self.seed)
+
+    def learned(self) -> str:
+        every = len(self.every_row()[0])
+        used = len(self.rows()[0])
+        told = []
+        if used < every:
+            told.append(
+                f"{used} of {every} examples are learned: images is {self.images}, which is how many are drawn of "
+                f"{' and '.join(DATA_SETS)}."
+            )
+        chats = self.examples_of(used)
+        seen = self.steps * self.batch_size * self.accumulation // getattr(self, "iterations", 1)
+        if 0 < seen < chats:
+            told.append(
+                f"{self.steps} step(s) see {seen} of {chats} examples, each once. For all of them set steps to 0: then "
+                "it takes the passes that epochs says."
+            )
+        return " ".join(told)
+
+    def examples_of(self, rows: int) -> int:
+        """How many examples are made of so many rows; 0 where that is not known before."""
+        return rows
 
     def usable(self, rows: list[Item]) -> list[Item]:
         """The rows that the stage takes. Raises DataError for one that it cannot use."""

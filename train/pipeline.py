@@ -1,6 +1,7 @@
 """GRPO++, then SFT, then DPO: each stage trains what the one before it made.
 
     python -m train.pipeline --config train/configs/pipeline_embedded_cpu.yaml --name mine
+    python -m train.pipeline --estimate --config FILE         # memory and time of all stages; no run
     python -m train.pipeline --name mine --stages grpo sft --grpo.steps 200 --sft.texts 2 --log mine.txt
 
 The order is that of GRPO++ (arXiv 2510.01236): reasoning first, then conversation, then the facts. Each stage is a run
@@ -24,6 +25,7 @@ from typing import Any, TypeVar
 from dermiq.errors import DermIQError, InputError, ModelError
 from train import options, runs
 from train.dpo import DPOConfig
+from train.forecast import chain_text, forecast_chain
 from train.grpo import GRPOConfig
 from train.options import option
 from train.run_folder import write_whole
@@ -58,6 +60,10 @@ class PipelineConfig:
             made[f"{name}-{stage}"] = replace(own, model=model)
             model = f"{name}-{stage}"
         return made
+
+    def alone(self) -> dict[str, StageConfig]:
+        """By stage, each as if it trained the model that the first begins with: the later ones do not exist yet."""
+        return {stage: replace(getattr(self, stage), model=self.model) for stage in self.stages}
 
     def check(self) -> None:
         """Raises DermIQError for what any stage would refuse, before the first begins."""
@@ -185,11 +191,17 @@ class ProgressLine:
 
 
 def command(
-    kind: type[T], act: Callable[[T, str, Path], str], argv: Sequence[str] | None, *, module: str, about: str
+    kind: type[T],
+    act: Callable[[T, str, Path], str],
+    argv: Sequence[str] | None,
+    *,
+    module: str,
+    about: str,
+    foretell: Callable[[T, Path], str],
 ) -> int:
     """The command line of what trains several runs: options, --name of the runs, --log for the text that `act` gives.
 
-    `act` is called with the options, the name and the folder of runs.
+    `act` is called with the options, the name and the folder of runs; for --estimate `foretell` is, without the name.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     arguments = sys.argv[1:] if argv is None else list(argv)
@@ -197,10 +209,15 @@ def command(
     made = options.parser(kind, prog=prog, description=about)
     made.add_argument("--name", default=module, help="of the runs, which are called NAME-...")
     made.add_argument("--log", type=Path, default=None, metavar="FILE", help="where to write the result, too")
+    made.add_argument("--estimate", action="store_true", default=False, help="print memory and time; no run")
     try:
         given = vars(made.parse_args(arguments))
-        name, log = given.pop("name"), given.pop("log")
-        text = act(options.from_flags(kind, given), name, runs.runs_folder())
+        name, log, ask = given.pop("name"), given.pop("log"), given.pop("estimate")
+        config = options.from_flags(kind, given)
+        if ask:
+            print(foretell(config, runs.runs_folder()))
+            return 0
+        text = act(config, name, runs.runs_folder())
         if log:
             write_whole(log, f"{' '.join([prog, *arguments])}\n\n{text}\n")
     except DermIQError as error:
@@ -216,8 +233,13 @@ def _act(config: PipelineConfig, name: str, root: Path) -> str:
     return "\n\n".join(map(summary, run_all(config, name, root)))
 
 
+def _foretell(config: PipelineConfig, root: Path) -> str:
+    config.check()
+    return chain_text(forecast_chain(config.alone(), root, progress=runs.on_screen))
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    return command(PipelineConfig, _act, argv, module="pipeline", about=__doc__ or "")
+    return command(PipelineConfig, _act, argv, module="pipeline", about=__doc__ or "", foretell=_foretell)
 
 
 if __name__ == "__main__":

@@ -48,6 +48,9 @@ class SFTConfig(ChatConfig):
         0.3, "share of reasoning chats whose second question is learned", minimum=0, maximum=1
     )
 
+    def examples_of(self, rows: int) -> int:
+        return rows * self.texts
+
     def shape(self, vlm: VLM, cache: Path, progress: Progress = silent) -> Shape:
         writer = Writer(self, vlm, Measured(cache))
         prompt, completion = longest(vlm, (writer(row, 0) for row in announced(some(self.rows()[0]), progress)))

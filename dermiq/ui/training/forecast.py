@@ -8,54 +8,34 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from dermiq.ui.markup import capital
 from dermiq.ui.training.form import Config, Estimate
-from train.duration import expected
-from train.estimate import Progress, advice, estimate, free_on, part_of, silent, without_weights
+from train.estimate import Progress, free_on, silent
+from train.forecast import Forecast, forecast_chain
+from train.forecast import forecast as foretell
 from train.pipeline import PipelineConfig
 from train.stage import StageConfig
-
-CACHE = ".cache"  # below the runs' folder: what was measured of images
+from train.times import between
 
 
 def forecast(config: Config, root: Path, *, progress: Progress = silent) -> Estimate:
     """Some seconds of work; no weight is loaded. `progress` is told what is measured. Raises DermIQError."""
     if not isinstance(config, PipelineConfig):
         return _of_stage(config, root, progress)
-    each = 1 / max(1, len(config.stages))
-    stages = [
-        _of_stage(_as_first(config, stage), root, part_of(progress, i * each, (i + 1) * each))
-        for i, stage in enumerate(config.stages)
-    ]
-    largest = max(stages, key=lambda found: found.total)
-    whys = "; ".join(f"{name}: {found.why}" for name, found in zip(config.stages, stages, strict=True))
-    return Estimate(
-        parts=largest.parts,
-        total=largest.total,
-        free=largest.free,
-        device=largest.device,
-        seconds=sum(found.seconds or 0 for found in stages),
-        why=whys,
-        lower=largest.lower,
+    found = forecast_chain(
+        config.alone(), root, progress=progress, free=free_on(next(iter(config.alone().values())).place())
     )
-
-
-def _as_first(config: PipelineConfig, stage: str) -> StageConfig:
-    """A stage as if it trained the model that the chain begins with: the later ones do not exist yet."""
-    own: StageConfig = getattr(config, stage)
-    return replace(own, model=config.model)
+    stages = {name: _shown(one) for name, one in found.items()}
+    largest = max(stages.values(), key=lambda stage: stage.total)
+    whys = "; ".join(f"{name}: {stage.why}" for name, stage in stages.items())
+    return replace(largest, seconds=sum(stage.seconds or 0 for stage in stages.values()), why=whys)
 
 
 def _of_stage(config: StageConfig, root: Path, progress: Progress) -> Estimate:
-    progress("Reading the model's shape", 0.0)
-    vlm, device = without_weights(config), config.place()
-    cache = root / CACHE / "measured"
-    cache.mkdir(parents=True, exist_ok=True)
-    shape = config.shape(vlm, cache, part_of(progress, 0.2, 0.7))
-    rows, _ = config.rows()  # type: ignore[attr-defined]  # every stage that trains has data
-    time = expected(config, vlm, shape, root, examples=len(rows), progress=part_of(progress, 0.7, 0.9))
-    progress("Counting the memory", 0.9)
-    free = free_on(device)
-    found = estimate(vlm.model, config, shape, device, free=free)
-    made = Estimate(found.parts, found.total, free, device, time.seconds, f"{time.steps} steps, {time.why}.")
-    return made if made.level == "green" else replace(made, lower=(capital(advice(found, config)),))
+    return _shown(foretell(config, root, progress=progress, free=free_on(config.place())))
+
+
+def _shown(found: Forecast) -> Estimate:
+    memory, time = found.memory, found.time
+    why = f"{between(time.seconds, time.low, time.high)} for {time.steps} steps, {time.why}."
+    made = Estimate(memory.parts, memory.total, found.free, memory.device, time.seconds, why, lower=found.sentences)
+    return made if made.level == "green" else replace(made, lower=(found.advice, *found.sentences))
