@@ -28,7 +28,7 @@ from dermiq.review.types import is_frozen_set
 from train import runs
 from train.cases import Item, Measured, Written, labelled, read_source
 from train.estimate import Progress, Shape, announced, longest, silent, some
-from train.examples import ChatConfig, Turns, UpToTheEnd, as_dataset, places_of, text_of, turns_of
+from train.examples import DATA, ChatConfig, Turns, UpToTheEnd, as_dataset, places_of, text_of, turns_of
 from train.options import option
 from train.preferences import described, longest_question, write_pairs
 from train.proxy import ProxySettings
@@ -57,9 +57,25 @@ class DPOConfig(ChatConfig):
     preferences: tuple[str, ...] = option(
         (), "pairs: JSONL, data sets, or the review's sets (name@version); empty: made from the data by the graph"
     )
+    data: tuple[str, ...] = option(
+        DATA, "labelled images that pairs are made about where preferences is empty: ham10000, pad_ufes_20, CSV"
+    )
+    images: int = option(
+        0,
+        "of ham10000 and pad_ufes_20 that pairs are made about, of every class alike while there are enough; 0: all. "
+        "Named pairs are all learned",
+        minimum=0,
+    )
+    batch_size: int = option(2, "pairs at a time on each device, each with both answers", minimum=1)
+    val_images: int = option(64, "pairs of val, or images that they are made about, at most; 0: all", minimum=0)
     min_margin: float = option(0.0, "pairs with a smaller margin are left out", minimum=0)
     learning_rate: float = option(5e-6, "how far a step moves the weights, at its highest", above=0)
-    beta: float = option(0.1, "how strongly the model is held to what it was before", above=0)
+    beta: float = option(
+        0.1,
+        "scale of what a pair compares, how much likelier than before an answer became: the higher, the less the "
+        "model moves to tell the two apart",
+        above=0,
+    )
     loss: tuple[str, ...] = option(
         ("sigmoid",), "of a pair, in TRL's names: several are added; sft learns the chosen answer", choices=LOSSES
     )

@@ -36,7 +36,7 @@ REFUSED, WARNED = 1.25, 0.8  # shares of the free memory; the estimate is right 
 LOGIT_COPIES = 3  # of a tile: the product, its probabilities, and the gradient
 TRL_TOKENS, TRL_VOCABULARY, TRL_COPIES = 4096, 32_768, 8  # tiles of TRL's head, and their copies in its backward pass
 BLOCK_4BIT = 64  # weights that share a scale, which is itself kept in a byte
-PROCESS = 640_000_000  # PyTorch, the trainers and their libraries, once they are imported
+PROCESS = 560_000_000  # PyTorch, the trainers and their libraries, once they are imported
 READERS = 160_000_000  # the specialist that measures the images on the CPU; the graph's words and embeddings
 BESIDE = 90_000_000  # on the CPU, whatever is trained: the graph, and code that is loaded when it is first needed
 CPU_WASTE = 0.6  # of what is kept for the backward pass: freed blocks that the C library keeps, as measured with Nano
@@ -410,7 +410,8 @@ def advice(found: Estimate, config: StageConfig) -> str:
     if largest.name in ("gradients", "optimizer", "chunk's"):
         return "most of it belongs to the weights that are trained. Set lora_rank, or take an 8-bit optimizer."
     if largest.name in ("cache", "choice"):
-        return "most of it holds sampled completions. Lower group or new_tokens."
+        names = "group or new_tokens" if hasattr(config, "group") else "proxy.answers or proxy.new_tokens"
+        return f"most of it holds sampled completions. Lower {names}."
     ways = [] if config.gradient_checkpointing else ["turn gradient_checkpointing on"]
     ways += ["lower batch_size"] if largest.name == "activations" and config.batch_size > 1 else []
     ways += ["lower new_tokens"] if largest.name == "completions" else []

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from dermiq.vlm.load import VLM
 
 T = TypeVar("T")
+DATA = DATA_SETS  # what is learned from where nothing else is named
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class ExampleConfig(StageConfig):
     columns: ClassVar[tuple[str, ...]] = ("prompt", "completion")
 
     data: tuple[str, ...] = option(
-        ("ham10000", "pad_ufes_20"), "ham10000, pad_ufes_20, CSV (image, label), JSONL or data sets in TRL's columns"
+        DATA, "ham10000, pad_ufes_20, CSV (image, label), JSONL or data sets in TRL's columns"
     )
     val: tuple[str, ...] = option((), "what it is judged by while it trains; empty: the val split of the data")
     val_share: float = option(

@@ -25,7 +25,7 @@ from train import runs
 from train.advantages import AdvantageSettings
 from train.cases import Case, Item, Measured, Row, labelled, lesion_image
 from train.estimate import Progress, Shape, announced, longest, silent, some
-from train.examples import ChatConfig, Turns, as_dataset
+from train.examples import DATA, ChatConfig, Turns, as_dataset
 from train.log import append
 from train.options import option
 from train.rewards import Rewarder, RewardSettings
@@ -47,6 +47,7 @@ class GRPOConfig(ChatConfig):
     columns: ClassVar[tuple[str, ...]] = ("prompt", "diagnosis")
     judged_by: ClassVar[str] = "eval_reward"
 
+    data: tuple[str, ...] = option(DATA, "labelled images that are asked about: ham10000, pad_ufes_20, CSV")
     batch_size: int = option(1, "questions at a time on each device, each with its group", minimum=1)
     group: int = option(8, "completions that are written for each question", minimum=2)
     new_tokens: int = option(256, "tokens of a completion at most", minimum=1)
@@ -56,7 +57,11 @@ class GRPOConfig(ChatConfig):
     loss: str = option("dr_grpo", "how tokens are weighed against each other, in TRL's names", choices=LOSSES)
     clip_low: float = option(0.2, "how far a token's probability may fall in one rollout", above=0, maximum=1)
     clip_high: float = option(0.28, "how far it may rise", above=0)
-    beta: float = option(0.0, "weight of the divergence from the model before training", minimum=0)
+    beta: float = option(
+        0.0,
+        "weight of the divergence (KL) from the model before training, which is added to the loss; 0: none",
+        minimum=0,
+    )
     mask_truncated: bool = option(True, "learn nothing from completions that did not end")
     rehearse: bool = option(True, "compute the largest sample first, so that too little memory shows at once")
     learning_rate: float = option(1e-5, "how far a step moves the weights, at its highest", above=0)

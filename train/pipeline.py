@@ -143,14 +143,25 @@ def summary(run: runs.Run) -> str:
         float(line.get("seconds_per_step", 0)) * (b - a) for line, (a, b) in zip(lines, pairwise(steps), strict=True)
     )
     text = [f"{run.stage}: {run.status.step} steps, {seconds / 60:.0f} min"]
+    figures = _named(lines, FIGURES[run.stage])
+    moved = {figure: found for figure in figures if (found := thirds(lines, figure))}
+    if not moved:
+        return "\n".join([*text, *_first_and_last(lines, figures)])
     text.append(f"{'':36}first third  last third  standard error of the difference")
-    for figure in _named(lines, FIGURES[run.stage]):
-        found = thirds(lines, figure)
-        if found:
-            first, last, error = found
-            sure = "" if error is None else f" {error:>11.3f}"
-            text.append(f"  {figure:<34}{first:>11.3f} {last:>11.3f}{sure}")
+    for figure, (first, last, error) in moved.items():
+        sure = "" if error is None else f" {error:>11.3f}"
+        text.append(f"  {figure:<34}{first:>11.3f} {last:>11.3f}{sure}")
     return "\n".join(text)
+
+
+def _first_and_last(lines: Sequence[Mapping[str, Any]], figures: Sequence[str]) -> list[str]:
+    """Of a run with too few logged steps for thirds."""
+    values = {figure: [float(line[figure]) for line in lines if line.get(figure) is not None] for figure in figures}
+    told = {figure: found for figure, found in values.items() if found}
+    if not told:
+        return ["  no figures were logged"]
+    rows = [f"  {figure:<34}{found[0]:>11.3f} {found[-1]:>11.3f}" for figure, found in told.items()]
+    return [f"{'':36} first step   last step", *rows]
 
 
 def _named(lines: Sequence[Mapping[str, Any]], patterns: Sequence[str]) -> list[str]:

@@ -276,7 +276,10 @@ def explained(error: BaseException, step: int) -> str:
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return f"The disk is full (at step {step}). Free some and resume."
     if isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text:
-        return f"Out of memory at step {step}. Lower batch_size, or turn gradient_checkpointing on, and resume."
+        return (
+            f"Out of memory at step {step}. Lower batch_size, or of GRPO group or new_tokens, or turn "
+            "gradient_checkpointing on, and resume."
+        )
     if isinstance(error, KeyboardInterrupt):
         return f"Interrupted from the keyboard at step {step}."
     first = str(error).strip().splitlines()
