@@ -23,7 +23,7 @@ from train.memory import gpu_peak_memory, peak_memory
 from train.run_folder import keep_checkpoints, read_config, seal
 from train.share import Meter
 from train.times import between, left
-from train.work import Owner
+from train.work import STATUS_EVERY_S, Owner
 
 _LEFT_OUT = ("train_", "total_flos", "num_input_tokens_seen", "num_tokens", "eval_num_tokens")
 _TOLD = {"loss": "loss", "reward": "reward", "completions/clipped_ratio": "cut off", "rewards/margins": "margin"}
@@ -60,7 +60,8 @@ class RunCallback(TrainerCallback):
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.owner.make_way()
-        self.owner.do(f"Step {state.global_step + 1} of {state.max_steps}")
+        is_quick = bool(self._seconds) and self._seconds[-1] < STATUS_EVERY_S
+        self.owner.do(f"Step {state.global_step + 1} of {state.max_steps}", soon=is_quick)
         self._began = time.perf_counter()
 
     def on_substep_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:

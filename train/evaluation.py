@@ -109,7 +109,7 @@ def run(config: EvaluationConfig, owner: Owner) -> None:
     for line in read_by_vlm(table.iloc[len(done) :], settings) if len(done) < len(table) else ():
         append(owner.folder / READ, line)
         done.append(line)
-        owner.do(f"Reading image {min(len(done) + 1, len(table))} of {len(table)}")
+        owner.do(f"Reading image {min(len(done) + 1, len(table))} of {len(table)}", soon=True)
         owner.progress(len(done), len(table))
         if owner.stop_requested:
             return

@@ -47,7 +47,7 @@ from train.share import step_back
 
 _ENDED = {"failed": "failed", "stopped": "was stopped", "interrupted": "was interrupted"}
 STATUS_EVERY_S = 1.0  # between two writes of the step
-SILENT_S, LONGEST_SILENT_S = 15.0, 120.0  # after which the log says that something still lasts; each time twice as long
+SILENT_S, LONGEST_SILENT_S = 15.0, 240.0  # after which the log says that something still lasts; each time twice as long
 _STAGE = re.compile(r"(train|tests)\.[a-z_]+")
 
 
@@ -85,10 +85,10 @@ class Owner:
             print(f"{clock()} {doing}.", flush=True)
         self.do(doing)
 
-    def do(self, doing: str) -> None:
-        """The same without a line, for what follows quickly upon each other."""
+    def do(self, doing: str, *, soon: bool = False) -> None:
+        """The same without a line. `soon`: it will not last, so that the status is written with the next change."""
         self._began = time.monotonic()
-        self.update(doing=doing, soon=time.time() - self._written < STATUS_EVERY_S and bool(self._status.doing))
+        self.update(doing=doing, soon=soon)
 
     @contextlib.contextmanager
     def speaking(self) -> Iterator[None]:
@@ -127,6 +127,7 @@ class Owner:
     def wait_for(self, name: str) -> str:
         """Waits until the run of this name is finished: "". Else why it will not be."""
         self.update(reason=f"Waiting for {name}, whose result it trains further.")
+        self.say(f"Waiting for {name}")
         while not self.stop_requested:
             try:
                 run = load_run(self.folder.parent / name)
