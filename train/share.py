@@ -43,7 +43,8 @@ def step_back() -> None:
         niceness = BESIDE_A_PAGE
     with contextlib.suppress(OSError, AttributeError):
         os.nice(niceness)
-        Path("/proc/self/autogroup").write_text(str(niceness), encoding="ascii")
+        if os.getsid(0) == os.getpid():  # else the session is a shell's, and everything in it would step back, too
+            Path("/proc/self/autogroup").write_text(str(niceness), encoding="ascii")
 
 
 def share_of_a_run(threads: int) -> float:
