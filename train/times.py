@@ -22,7 +22,8 @@ def in_words(seconds: float) -> str:
 
 def between(seconds: float, low: float, high: float) -> str:
     """ "12 min (6 min to 24 min)"."""
-    return f"{in_words(seconds)} ({in_words(low)} to {in_words(high)})"
+    lowest, highest = in_words(low), in_words(high)
+    return in_words(seconds) if lowest == highest else f"{in_words(seconds)} ({lowest} to {highest})"
 
 
 def left(each: Sequence[float], steps: int) -> tuple[float, float, float] | None:
