@@ -242,7 +242,8 @@ def made_pairs(config: DPOConfig, vlm: VLM, owner: Owner) -> tuple[list[Written]
 
     def progress(done: int, total: int) -> None:
         text = f"Making pairs: {done} of {total} images."
-        owner.do(text.rstrip("."))
+        owner.update(reason=text)
+        owner.do(text.rstrip("."), soon=True)
         print(text, flush=True)
 
     parts = {"train": train, **({"val": val} if config.eval_every else {})}
@@ -262,6 +263,7 @@ def made_pairs(config: DPOConfig, vlm: VLM, owner: Owner) -> tuple[list[Written]
         if made.left:
             return None
     print(described(made), flush=True)
+    owner.update(reason="")
     lines = read_lines(file)
     for split, rows in parts.items():
         if not any(line["split"] == split for line in lines):
