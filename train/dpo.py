@@ -242,8 +242,8 @@ def made_pairs(config: DPOConfig, vlm: VLM, owner: Owner) -> tuple[list[Written]
 
     def progress(done: int, total: int) -> None:
         text = f"Making pairs: {done} of {total} images."
-        owner.update(reason=text)
         owner.do(text.rstrip("."), soon=True)
+        owner.update(reason=text)
         print(text, flush=True)
 
     parts = {"train": train, **({"val": val} if config.eval_every else {})}
