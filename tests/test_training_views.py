@@ -341,7 +341,7 @@ def test_the_head_says_how_the_run_goes(tmp_path: Path) -> None:
         total=50,
         device="cuda:0",
     )
-    write_json(run.folder / "memory.json", {"measured": 2_540_000_000, "estimate": {"total": 800_000_000}})
+    write_json(run.folder / "memory.json", {"peak": 2_540_000_000, "estimate": {"total": 800_000_000}})
     said = _text(_head(run, note="first\ntry & <b>", told="Stopping after this step."))
     for part in ("Began with base", "Device cuda:0", "Memory 2.5 GB at the peak, 800 MB estimated", "A step 2 min"):
         assert part in said

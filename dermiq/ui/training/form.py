@@ -163,9 +163,11 @@ class Estimate:
     free: int  # bytes
     device: str  # "cpu", "cuda:0"
     seconds: float | None = None  # None: not known
+    low: float | None = None  # seconds, where the machine is left to the run
+    high: float | None = None  # seconds, where it gets busier
     why: str = ""  # what the seconds rest on, one sentence
     lower: tuple[str, ...] = ()  # sentences: what to lower, where memory is short
-    notes: tuple[str, ...] = ()  # sentences: what was left out of the data, or read in another way than it stands there
+    notes: tuple[str, ...] = ()  # sentences: what will not work out, how much of the data is learned, what was left out
 
     @property
     def level(self) -> str:

@@ -461,7 +461,7 @@ def _estimate(found: Estimate) -> Markup:
     place = "the CPU" if found.device == "cpu" else f"the GPU ({found.device})"
     needs = f"About {memory(found.total)} of memory at the peak; {memory(found.free)} are free on {place}."
     lower = join(fill("<li>{s}</li>", s=sentence) for sentence in (*found.lower, *found.notes))
-    time = f"About {duration(found.seconds)}. {found.why}" if found.seconds is not None else found.why
+    time = f"{time_of(found)}: {found.why}" if found.seconds is not None else found.why
     return fill(
         '<div class="dq-estimate dq-{level}" role="status"><p><b>{word}</b> {needs}</p>{lower}{time}'
         '<details class="dq-fold" data-key="fold-parts"><summary>What takes the memory</summary>'
@@ -483,6 +483,14 @@ def _estimate(found: Estimate) -> Markup:
             for part in found.parts
         ),
     )
+
+
+def time_of(found: Estimate) -> str:
+    """ "About 12 min (6 min to 24 min)"."""
+    if found.low is None or found.high is None or found.seconds is None:
+        return f"About {duration(found.seconds or 0)}"
+    low, high = duration(found.low), duration(found.high)
+    return f"About {duration(found.seconds)}" + (f" ({low} to {high})" if low != high else "")
 
 
 def memory(count: int) -> str:

@@ -34,7 +34,7 @@ from dermiq.ui.training.words import (
     stage_name,
 )
 from train import options
-from train.estimate import MEMORY
+from train.estimate import MEMORY, peak_of
 from train.run_folder import EVALUATION, checkpoints, is_complete, read_json
 from train.runs import Run
 
@@ -162,8 +162,9 @@ def _facts(run: Run, found: Figures, now: float) -> Markup:
         known = {"Device": status.device, **known}
     if status.started:
         known["Started"] = ago(status.started, now)
-        if status.ended and status.ended > status.started:
-            known["Took"] = duration(status.ended - status.started)
+        took = status.took()
+        if took:
+            known["Took"] = duration(took)
     each = found.mean("seconds_per_step")
     if each is not None:
         known["A step"] = duration(each)
@@ -177,7 +178,7 @@ def _facts(run: Run, found: Figures, now: float) -> Markup:
 def _memory(run: Run, found: Figures) -> Iterator[tuple[str, str]]:
     """Measured at the peak, and estimated before."""
     noted = read_json(run.folder / MEMORY) or {}
-    peak = noted.get("measured") or found.last.get("peak_memory_gb", 0.0) * 1e9
+    peak = peak_of(noted) or found.last.get("peak_memory_gb", 0.0) * 1e9
     estimated = (noted.get("estimate") or {}).get("total")
     told = [f"{gigabytes(peak)} at the peak"] if peak else []
     told += [f"{gigabytes(estimated)} estimated"] if estimated else []
