@@ -16,6 +16,7 @@ MANY = 0.5  # share of groups without a lesson, or of shortened gradients
 CUT_OFF = 0.25  # share of completions
 ALL = 0.995  # a share that rounds to all of them
 FALLEN = 1 / 3  # of the entropy at the start
+NOTHING = "Nothing was learned"
 FAR = 0.5  # nats a token from the reference
 
 Lines = Sequence[Mapping[str, Any]]
@@ -42,7 +43,7 @@ def cannot_learn(stage: str, options: Mapping[str, Any], lines: Lines) -> str:
 def learned_nothing(stage: str, options: Mapping[str, Any], lines: Lines) -> str:
     """The same of a whole run: its weights are those that it began with."""
     why = _why_still(stage, options, [line for line in lines if "loss" in line])
-    return f"Nothing was learned: {why}" if why else ""
+    return f"{NOTHING}: {why}" if why else ""
 
 
 def _why_still(stage: str, options: Mapping[str, Any], steps: Lines) -> str:

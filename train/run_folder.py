@@ -187,6 +187,7 @@ class Status:
     started: float | None = None
     ended: float | None = None
     doing: str = ""  # what the process does now, in a few words: "Loading the model"
+    since: float | None = None  # when it began to do that
     left: tuple[float, float, float] | None = None  # seconds to the end, and between which: see `train.duration`
     spent: float = 0.0  # seconds that its parts before the last took: it was resumed
 

@@ -88,7 +88,7 @@ class Owner:
     def do(self, doing: str, *, soon: bool = False) -> None:
         """The same without a line. `soon`: it will not last, so that the status is written with the next change."""
         self._began = time.monotonic()
-        self.update(doing=doing, soon=soon)
+        self.update(doing=doing, since=time.time(), soon=soon)
 
     @contextlib.contextmanager
     def speaking(self) -> Iterator[None]:

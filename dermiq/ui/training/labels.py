@@ -185,7 +185,7 @@ HINTS: Mapping[str, str] = {
     "device": "Where it computes. Automatic: on a GPU where there is one.",
     "dtype": "Of the weights. Automatic: as fits the device.",
     "data": "Labelled images; SFT learns from written examples, too. What is ticked or named is put together.",
-    "preferences": "Which of two answers is better. Without any, the graph makes pairs of what the model answers.",
+    "preferences": "Which of two answers is better.",
     "stages": "Which stages are run, and in which order.",
 }
 """In place of an option's help where the form offers what a flag has to spell out."""
