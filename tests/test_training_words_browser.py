@@ -58,7 +58,8 @@ def say(page: Page, where: str, text: str) -> None:
 def test_a_named_set_is_learned_whole_and_its_run_is_seen_from_the_first_second(
     page: Page, root: Path, tmp_path: Path
 ) -> None:
-    pairs = str(write_pairs(tmp_path / "pairs" / "pairs.jsonl", count=11)) if (tmp_path / "pairs").mkdir() is None else ""
+    (tmp_path / "pairs").mkdir()
+    pairs = str(write_pairs(tmp_path / "pairs" / "pairs.jsonl", count=11))
     say(page, "#dqf-stage", "dpo")
     page.until(lambda: "None is named: the graph makes pairs" in page.text("#dq-form"), "what happens without pairs")
     say(page, "#dqf-preferences", pairs)
@@ -67,7 +68,7 @@ def test_a_named_set_is_learned_whole_and_its_run_is_seen_from_the_first_second(
     say(page, "#dqf-name", "mine")
     given = {**tiny_options(tmp_path), "data": ()}
     say(page, "#dqf-preset", "defaults")
-    page.until(lambda: "Kept as you chose it: Preferences" in page.text("#dq-form"), "the preset keeps the set")
+    page.until(lambda: "Kept as you chose it: Preference pairs" in page.text("#dq-form"), "the preset keeps the set")
     say(page, "#dqf-preset", "embedded_cpu")
     page.until(lambda: page.one("#dqf-steps").get_attribute("value") == "0", "no preset cuts it")
     assert page.one("#dqf-preferences").get_attribute("value") == pairs
