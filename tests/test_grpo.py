@@ -126,8 +126,10 @@ def test_what_is_refused_before_anything_is_computed(change: dict[str, Any], wor
 
 def test_labels_that_are_no_class_are_refused(config: GRPOConfig, tmp_path: Path) -> None:
     table = make_table(tmp_path / "free", label=["a mole"] * 8)
-    with pytest.raises(DermIQError, match="labelled with one of"):
+    with pytest.raises(DermIQError, match="fit none of the seven classes"):
         replace(config, data=(str(table),)).check()
+    with pytest.raises(DermIQError, match="labelled with one of"):
+        replace(config, data=(str(table),), labels="text").check()
 
 
 @pytest.mark.parametrize("file", sorted(CONFIGS.glob("grpo_*.yaml")), ids=lambda path: path.stem)

@@ -17,6 +17,7 @@ from tests.test_ui_access import SCROLLING, press
 from tests.tiny_stage import TinyConfig
 from train import options, runs, work
 from train.dpo import DPOConfig
+from train.run_folder import read_json
 
 from selenium.webdriver.common.keys import Keys  # isort: skip
 

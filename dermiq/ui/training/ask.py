@@ -152,7 +152,7 @@ def _time(asked: Asked, runs: Sequence[Run]) -> str:
         config = asked.config()
         every = _count(replace(config, images=0))
     except DermIQError as error:
-        return str(error)
+        return "" if asked.wrong else str(error)
     count = min(config.images or every, every)
     which = f"All {counted(every, 'image')}" if count == every else f"{count} of {counted(every, 'image')}, at random"
     known = seconds_an_image(runs, asked.run)
