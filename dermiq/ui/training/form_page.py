@@ -356,8 +356,8 @@ class Drawn:
             return chosen
         typed = _input("model:other", text, wrong=bool(error), of="model")
         return fill(
-            '{c}<label class="dq-sub" for="dqf-model-other">Its name: a run, a folder, or owner/name on the Hugging '
-            "Face hub</label>{t}",
+            '<div>{c}<label class="dq-sub" for="dqf-model-other">Its name: a run, a folder, or owner/name on the '
+            "Hugging Face hub</label>{t}</div>",
             c=chosen,
             t=typed,
         )

@@ -211,6 +211,8 @@ def _doing(run: Run, now: float) -> Markup:
         return Markup("")
     doing = status.doing or ("" if status.step or run.state == "queued" else "Starting its process")
     since = status.since if status.doing and status.since else status.queued or now
+    if not doing and run.state == "queued":  # the reason says what it waits for
+        return fill(' <span aria-hidden="true">for {t}</span>', t=duration(max(1.0, now - (status.queued or now))))
     if not doing or (status.step and doing in status.reason):
         return Markup("")
     return fill(
