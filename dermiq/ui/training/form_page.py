@@ -449,8 +449,9 @@ def _command(command: str) -> Markup:
         (fill('<span class="dq-keep">{w}</span>' if w.startswith("-") else "{w}", w=w) for w in command.split(" ")), " "
     )
     return fill(
-        '<h3>The same from a terminal</h3><pre class="dq-command" tabindex="0" role="region" aria-label="The command">{w}'
-        '</pre><p class="dq-go"><button type="button" class="dq-quiet" data-copy="{c}">Copy</button></p>',
+        '<h3>The same from a terminal</h3><pre class="dq-command" tabindex="0" role="region" '
+        'aria-label="The command">{w}</pre><p class="dq-go"><button type="button" class="dq-quiet" data-copy="{c}">'
+        "Copy</button></p>",
         w=words,
         c=command,
     )
