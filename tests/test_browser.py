@@ -93,7 +93,15 @@ class Page:
         return wait.until(lambda _: condition(), said)
 
     def click(self, css: str) -> None:
-        self.until(lambda: (self.one(css).click(), True), f"{css} can be clicked")
+        self.until(lambda: self._clicked(self.one(css)), f"{css} can be clicked")
+
+    def _clicked(self, element: WebElement) -> bool:
+        try:
+            element.click()
+        except ElementClickInterceptedException:  # below a bar that stays in sight: one scrolls
+            self.js("arguments[0].scrollIntoView({block: 'center'})", element)
+            raise
+        return True
 
     def text(self, css: str) -> str:
         said: str = self.until(lambda: (self.one(css).text,), css)[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,8 +38,11 @@ from train import dpo, options, preferences, runs, stage, work
 from train.cases import read_source
 from train.dpo import DPOConfig
 from train.examples import Turns
+from train.grpo import GRPOConfig
+from train.options import options_of
 from train.proxy import ProxySettings, score
 from train.run_folder import read_json, read_lines
+from train.sft import SFTConfig
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning"),  # peft
@@ -439,3 +443,45 @@ def test_a_set_that_is_not_there_is_refused() -> None:
         read_source("mine", "train", columns=DPOConfig.columns)
     with pytest.raises(DermIQError, match="The set mine@1: line 1: completion is missing"):
         read_source("mine@1", "train")
+
+
+def test_named_pairs_are_learned_whole_whatever_a_preset_draws(config: DPOConfig, tmp_path: Path) -> None:
+    preset = replace(config, images=2, steps=4, batch_size=1)
+    assert len(preset.rows()[0]) == len(config.rows()[0]) == 6
+    assert preset.learned().startswith("4 step(s) see 4 of 6 examples")
+    assert replace(preset, steps=0).learned() == ""
+    table = str(make_table(tmp_path / "own"))
+    assert len(SFTConfig(data=(table,), images=3).rows()[0]) == 8, "a table that was named, too"
+
+
+def test_of_the_data_folders_as_many_are_drawn_as_told(tmp_path: Path) -> None:
+    for name, group, label in (("ham10000", "lesion_id", "label"), ("pad_ufes_20", "patient_id", "label7")):
+        place = tmp_path / "data" / name
+        place.mkdir(parents=True)
+        head = f"image_id,{label},{group},image,split,age,sex,gender,localization,region,fitspatrick"
+        rows = [f"{i},mel,{i},{i}.png,{'val' if i > 8 else 'train'},50,male,MALE,back,BACK,2" for i in range(10)]
+        for i in range(10):
+            Image.new("RGB", (8, 8), (i, len(name), 0)).save(place / f"{i}.png")
+        (place / "metadata.csv").write_text("\n".join([head, *rows]))
+    table = str(make_table(tmp_path / "own"))
+    drawn = SFTConfig(data=("ham10000", "pad_ufes_20"), data_folder=str(tmp_path / "data"), images=4)
+    assert len(drawn.rows()[0]) == 4
+    assert drawn.learned().startswith("4 of 18 examples are learned: images is 4")
+    both = replace(drawn, data=(*drawn.data, table))
+    rows = both.rows()[0]
+    assert (len(rows), sum(row.folder == "" for row in rows)) == (12, 8)
+
+
+def test_words_are_those_of_the_stage() -> None:
+    """No stage is described in the words of another."""
+    helps = {kind: {o.name: o.help for o in options_of(kind)} for kind in (SFTConfig, GRPOConfig, DPOConfig)}
+    assert "KL" in helps[GRPOConfig]["beta"]
+    assert "pair" in helps[DPOConfig]["beta"]
+    assert not re.search("KL|divergence", helps[DPOConfig]["beta"])
+    for name, text in helps[DPOConfig].items():
+        assert name.startswith("proxy.") or not re.search("completion|group|reward|rollout", text), name
+    for name, text in helps[SFTConfig].items():
+        assert not re.search("completion|reward|rollout|pairs|rejected", text), name
+    assert "JSONL" not in helps[GRPOConfig]["data"], "it asks about labelled images alone"
+    assert "questions" in helps[GRPOConfig]["batch_size"]
+    assert "pairs" in helps[DPOConfig]["batch_size"]

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.stage_runs import tiny_options
-from train import runs
+from train import duration, runs
 from train.dpo import DPOConfig
-from train.duration import STARTING_S, Speed, expected, in_words, seconds_of_a_step, seconds_of_pairs, steps_of
+from train.duration import STARTING_S, Speed, expected, seconds_of_a_step, seconds_of_pairs, steps_of
 from train.estimate import Shape, without_weights
 from train.grpo import GRPOConfig
 from train.run_folder import Status, write_json, write_status
 from train.sft import SFTConfig
+from train.share import Meter, own_share, share_of_a_run
+from train.times import in_words, left
 
 SHAPE = Shape(prompt=100, completion=40, rows=4, shared=True, sampled=4)
 SPEED = Speed(multiplied=1e9, read=1e9)
@@ -33,11 +38,20 @@ def test_steps() -> None:
     assert steps_of(GRPOConfig(iterations=2), 5) == 10
 
 
-def test_an_earlier_run_tells_more_than_a_reckoning(config: GRPOConfig, tmp_path: Path) -> None:
+def idle(monkeypatch: pytest.MonkeyPatch, share: float = 1.0) -> None:
+    """A machine of which a run gets this share."""
+    monkeypatch.setattr(duration, "share_of_a_run", lambda threads: share)
+
+
+def test_an_earlier_run_tells_more_than_a_reckoning(
+    config: GRPOConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     vlm, root = without_weights(config), tmp_path / "runs"
+    idle(monkeypatch)
     reckoned = expected(config, vlm, SHAPE, root, examples=8)
-    assert "factor of two" in reckoned.why
+    assert "reckoned" in reckoned.why
     assert reckoned.seconds > STARTING_S
+    assert (reckoned.low, reckoned.high) == (pytest.approx(reckoned.seconds / 2), 2 * reckoned.seconds)
     folder = runs.create(replace(config, group=2), name="before", root=root)
     write_status(folder, Status("finished", device="cpu"))
     (folder / "metrics.jsonl").write_text(
@@ -45,7 +59,7 @@ def test_an_earlier_run_tells_more_than_a_reckoning(config: GRPOConfig, tmp_path
     )
     known = expected(config, vlm, SHAPE, root, examples=8)
     assert known.seconds == pytest.approx(STARTING_S + 10 * 6.0)  # twice the group, twice the time
-    assert known.text() == "80 s for 10 steps: 6.0 s a step, as in the run before"
+    assert known.text() == "80 s (50 s to 2 min) for 10 steps: 6.0 s a step, as in the run before"
     for change in ({"gradient_checkpointing": True}, {"dtype": "bfloat16"}):
         assert "reckoned" in expected(replace(config, **change), vlm, SHAPE, root, examples=8).why
     write_json(folder / runs.CONFIG, {"stage": "train.sft", "options": {}})
@@ -62,6 +76,52 @@ def test_what_a_step_takes_grows_with_its_work(config: GRPOConfig) -> None:
     assert seconds_of_a_step(config, vlm, alone, SPEED) < seconds_of_a_step(
         config, vlm, replace(alone, reference=True), SPEED
     )
+
+
+def test_a_busy_machine_takes_longer_and_that_is_said(
+    config: GRPOConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same run, on a machine that leaves a tenth of its time to it: ten times as long, by speeds and by memory."""
+    vlm, root = without_weights(config), tmp_path / "runs"
+    monkeypatch.setattr(Speed, "of", classmethod(lambda cls, device, threads=0: SPEED))
+    idle(monkeypatch)
+    calm = expected(config, vlm, SHAPE, root, examples=8)
+    idle(monkeypatch, 0.1)
+    busy = expected(config, vlm, SHAPE, root, examples=8)
+    assert busy.seconds == pytest.approx(10 * calm.seconds)
+    assert busy.low == pytest.approx(calm.low), "it may be left alone"
+    assert "this machine is busy, and a run gets 10% of the time now" in busy.why
+    folder = runs.create(config, name="before", root=root)
+    write_status(folder, Status("finished", device="cpu"))
+    line = {"step": 1, "seconds_per_step": 30.0, "processor_share": 0.2}
+    (folder / "metrics.jsonl").write_text(json.dumps(line) + "\n")
+    assert expected(config, vlm, SHAPE, root, examples=8).seconds == pytest.approx(10 * (STARTING_S + 60.0))
+    idle(monkeypatch)
+    assert expected(config, vlm, SHAPE, root, examples=8).seconds == pytest.approx(STARTING_S + 60.0)
+
+
+def test_what_is_left_is_told_by_the_own_steps() -> None:
+    assert left([], 3) is None
+    assert left([300.0], 4) == (1200.0, 800.0, 1800.0)
+    assert left([900.0, 300.0, 300.0, 310.0], 2) == (610.0, 488.0, 1800.0)
+    assert left([900.0, *[300.0] * 10], 2) == (600.0, 480.0, 750.0), "the first is forgotten"
+
+
+def test_a_share_is_measured_beside_a_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that stands back gets less beside one that does not; a meter says the same of this process."""
+    monkeypatch.setenv("DERMIQ_NICENESS", "19")
+    loads = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2 * (os.cpu_count() or 1))]
+    try:
+        meter = Meter()
+        found, own = share_of_a_run(1), own_share(1, 0.5)
+        metered = meter()
+    finally:
+        for load in loads:
+            load.kill()
+            load.wait()
+    assert 0 < found < 0.7
+    assert 0 < own <= 1
+    assert metered is None or 0 < metered < 1
 
 
 def test_pairs_that_are_made_first_are_counted(tmp_path: Path) -> None:

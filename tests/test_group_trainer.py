@@ -280,6 +280,21 @@ def test_groups_that_teach_nothing_are_counted_and_move_nothing(tmp_path: Path) 
     assert run.state.log_history[0]["advantages/collapse_rate"] == 0.0
 
 
+def test_what_is_cut_off_and_masked_has_no_advantage_and_counts_as_teaching_nothing(tmp_path: Path) -> None:
+    seen: list[Sample] = []
+    run = trainer(Shared, tmp_path, watch=seen.extend, mask_truncated_completions=True)
+    run.train()
+    assert {sample.truncated for sample in seen} == {True, False}
+    assert all((sample.advantage is None) == sample.truncated for sample in seen)
+    nothing = [not any(s.advantage for s in seen[i : i + G]) for i in range(0, len(seen), G)]
+    assert run.state.log_history[0]["advantages/collapse_rate"] == sum(nothing) / len(nothing)
+    cut = trainer(Shared, tmp_path / "cut", watch=seen.extend, mask_truncated_completions=True)
+    cut._generate_single_turn = lambda ids, *_, **__: ([[50 + i] * LONGEST for i in range(len(ids))], None)
+    assert all(not moved.any() for moved in change(cut))
+    log = cut.state.log_history[0]
+    assert (log["advantages/collapse_rate"], log["completions/clipped_ratio"]) == (1.0, 1.0)
+
+
 @pytest.mark.parametrize("family", ["nano", "smolvlm", "qwen2_5_vl"])
 def test_whole_runs_of_other_families(family: str, tmp_path: Path) -> None:
     changes = {"max_steps": 2, "gradient_accumulation_steps": 2, "num_iterations": 2, "beta": 0.1}

@@ -17,6 +17,7 @@ from tests.stage_runs import CONFIGS, make_table, tiny_options, train
 from train import options, runs, work
 from train.advantages import AdvantageSettings
 from train.cases import Measured
+from train.export import card
 from train.grpo import Asker, GRPOConfig
 from train.rewards import RewardSettings
 from train.run_folder import MANIFEST, checkpoints, read_json
@@ -125,8 +126,10 @@ def test_what_is_refused_before_anything_is_computed(change: dict[str, Any], wor
 
 def test_labels_that_are_no_class_are_refused(config: GRPOConfig, tmp_path: Path) -> None:
     table = make_table(tmp_path / "free", label=["a mole"] * 8)
-    with pytest.raises(DermIQError, match="labelled with one of"):
+    with pytest.raises(DermIQError, match="fit none of the seven classes"):
         replace(config, data=(str(table),)).check()
+    with pytest.raises(DermIQError, match="labelled with one of"):
+        replace(config, data=(str(table),), labels="text").check()
 
 
 @pytest.mark.parametrize("file", sorted(CONFIGS.glob("grpo_*.yaml")), ids=lambda path: path.stem)
@@ -140,3 +143,21 @@ def test_nested_options_are_flags() -> None:
     made = options.load(GRPOConfig, ["--advantage.estimator", "rloo", "--rewards.length", "0.5"])
     assert (made.advantage.estimator, made.rewards.length) == ("rloo", 0.5)
     assert isinstance(made.rewards, RewardSettings)
+
+
+def test_a_run_that_cannot_learn_says_so_everywhere(
+    config: GRPOConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All its completions are cut off and masked: log, status, samples, `runs show` and the card say it."""
+    run = train(replace(config, mask_truncated=True, group=2, steps=2), tmp_path / "runs", "x")
+    lines = runs.metrics(run.folder)
+    assert [line["grad_norm"] for line in lines] == [0.0, 0.0]
+    assert [line["advantages/collapse_rate"] for line in lines] == [1.0, 1.0]
+    assert all(sample["truncated"] and sample["advantage"] is None for sample in runs.samples(run.folder))
+    log = capsys.readouterr().out
+    warned = "Nothing is being learned: every completion was cut off at 8 tokens"
+    assert "Warning: new_tokens is 8, but reasoning and answer" in log[: log.index("step 1 of 2")]
+    assert f"Warning: {warned}" in log[log.index("step 1 of 2") : log.index("step 2 of 2")]
+    assert run.status.reason.startswith("Finished. Nothing was learned: every completion was cut off at 8 tokens")
+    assert run.hints()[0].startswith(warned)
+    assert "This run did not learn" in card(run, form="adapter", weights="final", name="x")

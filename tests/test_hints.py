@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from train.hints import hints
+from train.hints import cannot_learn, hints, learned_nothing
 
 CALM: dict[str, dict[str, Any]] = {
     "grpo": {"loss": 0.1, "reward": 1.0, "advantages/collapse_rate": 0.2, "entropy": 1.0, "kl": 0.1, "grad_norm": 0.5},
@@ -66,3 +66,26 @@ def test_a_model_that_learns_by_heart() -> None:
     assert hints("sft", OPTIONS, judged(1.0, 0.8, 0.85)) == []  # once is noise
     (sentence,) = hints("sft", OPTIONS, judged(1.0, 0.8, 0.85, 0.9))
     assert "not fallen for 2 evaluations" in sentence
+
+
+STILL = {"grad_norm": 0.0, "loss": 0.0, "advantages/collapse_rate": 1.0, "completions/clipped_ratio": 1.0}
+
+
+def test_a_run_that_cannot_learn_says_so_at_its_first_step() -> None:
+    line = {**CALM["grpo"], **STILL}
+    options = {**OPTIONS, "new_tokens": 40}
+    (sentence,) = hints("grpo", options, [line])
+    assert sentence.startswith("Nothing is being learned: every completion was cut off at 40 tokens")
+    for remedy in ("Raise new_tokens", "lower facts", "turn mask_truncated off"):
+        assert remedy in sentence
+    (other,) = hints("grpo", {**options, "mask_truncated": False}, [{**line, "completions/clipped_ratio": 0.0}])
+    assert "in no group did one completion earn more" in other
+    assert "every gradient is 0" in cannot_learn("sft", OPTIONS, [{"loss": 0.0, "grad_norm": 0.0}])
+
+
+def test_a_run_that_learned_once_did_learn() -> None:
+    first, rest = {**CALM["grpo"]}, [{**CALM["grpo"], **STILL}] * 12
+    assert learned_nothing("grpo", OPTIONS, rest).startswith("Nothing was learned: every completion")
+    assert learned_nothing("grpo", OPTIONS, [first, *rest]) == ""
+    assert cannot_learn("grpo", OPTIONS, [first, *rest]), "its newest steps teach nothing"
+    assert cannot_learn("grpo", OPTIONS, [{"loss": 0.0}]) == "", "without a gradient nobody can say"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -99,6 +100,21 @@ def test_thirds() -> None:
 def test_the_command_refuses_in_a_sentence(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert pipeline.main(["--grpo.group", "1"]) == 2
     assert "grpo.group is 1; it must be at least 2" in capsys.readouterr().err
+
+
+def test_the_command_estimates_all_stages(
+    config: PipelineConfig, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "pipeline.yaml"
+    file.write_text(options.to_yaml(config))
+    assert pipeline.main(["--config", str(file), "--estimate"]) == 0
+    printed = capsys.readouterr().out
+    *stages, together = printed.strip().split("\n\n")
+    assert [stage.splitlines()[0] for stage in stages] == ["grpo", "sft", "dpo"]
+    assert all("weights" in stage and " for 3 steps: " in stage for stage in stages)
+    assert together.startswith("all stages, one after the other\ntogether")
+    assert re.search(r"time +[0-9.]+ (s|min|h) \(", together)
+    assert not list(root.glob("*-sft"))
 
 
 def test_the_example_config_is_valid() -> None:

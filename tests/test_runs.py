@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import io
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -30,6 +33,7 @@ from train.run_folder import (
     last_checkpoint,
     own_process,
     read_json,
+    read_status,
     seal,
     write_json,
     write_status,
@@ -368,3 +372,30 @@ def test_a_run_makes_way_for_a_consultation_but_goes_on(tmp_path: Path, monkeypa
     sign.touch()
     os.utime(sign, (1, 1))  # left by a page that died
     assert not sharing.is_consulting(tmp_path)
+
+
+def test_the_log_speaks_from_the_first_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before Python has imported anything, and again and again while something lasts."""
+    run = runs.start(TinyConfig(steps=1), root=tmp_path)
+    assert re.match(r"[0-9:]{8} Starting\.\n", (run.folder / "log.txt").read_text())
+    assert "Looking at the options and the data." in (finish(run.folder).folder / "log.txt").read_text()
+    monkeypatch.setattr(work, "SILENT_S", 0.05)
+    owner = work.Owner(runs.create(TinyConfig(), name="slow", root=tmp_path))
+    with contextlib.redirect_stdout(io.StringIO()) as log, owner.speaking():
+        owner.say("Loading the model")
+        until(lambda: log.getvalue().count("Loading the model: for ") > 1)
+    assert runs.load_run(owner.folder).status.doing == "Loading the model"
+
+
+def test_the_time_of_a_resumed_run_is_that_of_all_its_parts(tmp_path: Path) -> None:
+    folder = runs.create(TinyConfig(), root=tmp_path)
+    write_status(folder, Status("stopped", started=1000.0, ended=1060.0))
+    runs.prepare_resume(folder)
+    again = read_status(folder)
+    assert (again.spent, again.started) == (60.0, None)
+    write_status(folder, dataclasses.replace(again, state="stopped", started=2000.0, ended=2005.0))
+    runs.prepare_resume(folder)
+    assert read_status(folder).spent == 65.0
+    last = dataclasses.replace(read_status(folder), state="running", started=3000.0)
+    assert last.took(3010.0) == 75.0
+    assert last.took() is None, "it lasts still"

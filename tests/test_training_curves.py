@@ -252,6 +252,7 @@ LOGGED = {
         "rewards/format/std", "reward", "reward_std", "frac_reward_zero_std", "advantages/collapse_rate",
         "class/mel/reward", "class/mel/correctness", "entropy", "kl", "clip_ratio/low_mean", "clip_ratio/high_mean",
         "clip_ratio/region_mean", "step_time", "epoch", "seconds_per_step", "tokens_per_second", "peak_memory_gb",
+        "gpu_peak_memory_gb", "processor_share",
         "eval_loss", "eval_reward", "eval_reward_std", "eval_rewards/format/mean", "eval_rewards/format/std",
         "eval_class/nv/reward", "eval_class/nv/correctness", "eval_completions/clipped_ratio", "eval_entropy",
         "eval_runtime", "eval_samples_per_second", "eval_steps_per_second",

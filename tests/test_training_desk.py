@@ -328,3 +328,69 @@ def test_runs_wait_while_an_answer_is_written(room: TrainingRoom, root: Path) ->
     assert sharing.is_consulting(root)
     answer.close()  # type: ignore[attr-defined]
     assert not sharing.is_consulting(root)
+
+
+# --- what is waited for, and what is asked ----------------------------------------------------
+
+
+def test_an_estimate_is_told_and_can_be_given_up(room: TrainingRoom, monkeypatch: pytest.MonkeyPatch) -> None:
+    goes_on = threading.Event()
+
+    def slow(config: Any, root: Path, *, progress: Any) -> Any:
+        progress("Measuring example 3 of 8", 0.5)
+        goes_on.wait(PATIENCE_S)
+        progress("Counting the memory", 0.9)
+        raise AssertionError("it was given up")
+
+    monkeypatch.setattr("dermiq.ui.training.desk.forecast", slow)
+    monkeypatch.setattr(Form, "check", lambda form: form)
+    desk, said = Desk(), Said()
+    steps = room.act(desk, "start", said)
+    until(lambda: "Measuring example 3 of 8." in next(steps).get("form", ""))
+    assert desk.form.share > 0
+    assert list(room.act(desk, "start", said)) == [{}], "a second click is no second run"
+    act(room, desk, "cancel")
+    for _ in steps:
+        pass
+    goes_on.set()
+    assert desk.form.said == "Cancelled. Nothing was started."
+    assert (desk.form.doing, desk.starting, desk.working) == ("", False, None)
+    assert not runs.list_runs(room.root)
+
+
+def test_a_named_set_fills_the_form(room: TrainingRoom) -> None:
+    desk = Desk()
+    room.prefer(desk, "mine@1")
+    act(room, desk, "preset", "", "embedded_cpu")
+    act(room, desk, "stage", "", "dpo")
+    config: Any = desk.form.config()
+    assert (config.preferences, config.steps, config.images) == (("mine@1",), 0, 0)
+    act(room, desk, "plain")
+    assert desk.form.fields == {}
+
+
+def test_an_evaluation_is_asked_about_first(
+    room: TrainingRoom, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finished(root, "one")
+    monkeypatch.setenv("DERMIQ_DATA", str(tmp_path / "none"))
+    desk = Desk()
+    assert "nothing to judge by" in act(room, desk, "evaluate", "one", "final")["head"]
+    table = make_table(tmp_path / "data", rows=4)
+    room.take(desk, packed({path.name: path.read_bytes() for path in table.parent.iterdir()}))
+    seen = act(room, desk, "evaluate", "one", "final")["head"]
+    assert "All 4 images. No evaluation ran here yet" in seen
+    assert "2 of 4 images, at random" in act(room, desk, "asked", "one", **{"judge-images": "2"})["head"]
+    assert "write a whole number" in act(room, desk, "judge", "one", **{"judge-images": "-1"})["head"]
+    assert [run.name for run in runs.list_runs(root)] == ["one"]
+    started: list[Any] = []
+
+    def start(config: Any, **other: Any) -> Any:
+        started.append(config)
+        return finished(root, other["name"])
+
+    monkeypatch.setattr(runs, "start", start)
+    seen = act(room, desk, "judge", "one", **{"judge-images": "2", "judge-known": "true"})["head"]
+    assert "one-evaluation reads 2 images of Uploaded: table.csv" in seen
+    assert (started[0].images, started[0].labels, Path(started[0].data).name) == (2, "known", "table.csv")
+    assert desk.asked is None

@@ -241,6 +241,35 @@ def test_what_was_sent_before_changes_nothing_after() -> None:
     assert form.given({"steps": "6", "@": "2001"}).text("steps") == "6"
 
 
+def test_no_preset_changes_what_was_chosen() -> None:
+    form = Form.of("sft", name="mine").given({"data": "own.csv", "images": "30", "lora_rank": "4"})
+    for preset in presets("sft"):
+        moved = form.with_preset(preset.key)
+        assert (moved.text("data"), moved.text("images"), moved.text("lora_rank")) == ("own.csv", "30", "4")
+        assert moved.name == "mine"
+        assert moved.text("steps") == str(preset.config.steps), "what was not chosen is the preset's"
+    assert "Kept as you chose it: Data, Images, LoRA rank." in str(form_page.html(form.with_preset("defaults")))
+    other = form.with_stage("grpo")
+    assert (other.text("data"), other.name) == ("own.csv", "mine")
+    assert other.text("images") == Form.of("grpo").text("images"), "limits are a stage's own"
+    assert other.with_stage("pipeline").text("sft.data") == "own.csv"
+
+
+def test_pairs_that_are_named_are_learned_whole() -> None:
+    short = Form.of("dpo", "embedded_cpu")
+    page = str(form_page.html(short))
+    assert "the graph makes pairs of what the model answers about 8 images" in page
+    named = short.given({"preferences": "mine@1"})
+    for form in (named, named.with_preset("defaults"), named.with_preset("defaults").with_preset("embedded_cpu")):
+        assert (form.text("steps"), form.text("images"), form.text("preferences")) == ("0", "0", "mine@1")
+        page = str(form_page.html(form))
+        assert "Every pair is learned once. The graph makes none" in page
+        assert "data:ham10000" not in page
+        assert 'name="images"' not in page
+    assert "4 steps take that many batches" in str(form_page.html(named.given({"steps": "4"})))
+    assert named.given({"preferences": ""}).fields == {}, "without the pairs it is the preset again"
+
+
 def test_an_unknown_name_is_left_out() -> None:
     assert Form.of("grpo").given({"proxy.answers": "3", "push_to_hub": "true", "": "1"}).fields == {}
 
@@ -409,6 +438,24 @@ def test_started_anyway_a_run_does_not_end_at_once() -> None:
     assert not Form.of("grpo").unchecked().config().check_memory
     config = Form.of("pipeline").unchecked().config()
     assert not any((config.grpo.check_memory, config.sft.check_memory, config.dpo.check_memory))
+
+
+def test_what_is_computed_shows_progress_and_can_be_given_up() -> None:
+    page = str(form_page.html(replace(Form.of("grpo"), doing="Measuring example 3 of 8.", share=0.4)))
+    assert "Measuring example 3 of 8." in page
+    assert '<progress value="40" max="100"' in page
+    assert 'data-event="cancel"' in page
+    assert 'data-event="start"' not in page
+
+
+def test_start_comes_with_the_estimate_in_short() -> None:
+    found = replace(RED, low=100.0, high=400.0)
+    launch = (
+        str(form_page.html(replace(Form.of("grpo"), estimate=found))).replace("\u202f", " ").partition("dq-launch")[2]
+    )
+    assert "About 4.5 GB of 1.0 GB free, about 3 min (2 min to 7 min)." in launch
+    wrong = str(form_page.html(replace(Form.of("grpo"), note="No GPU is here."))).partition("dq-launch")[2]
+    assert '<p class="dq-error" role="alert">No GPU is here.</p>' in wrong
 
 
 def test_a_locked_form_says_why_and_takes_nothing() -> None:

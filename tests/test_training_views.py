@@ -341,7 +341,7 @@ def test_the_head_says_how_the_run_goes(tmp_path: Path) -> None:
         total=50,
         device="cuda:0",
     )
-    write_json(run.folder / "memory.json", {"measured": 2_540_000_000, "estimate": {"total": 800_000_000}})
+    write_json(run.folder / "memory.json", {"peak": 2_540_000_000, "estimate": {"total": 800_000_000}})
     said = _text(_head(run, note="first\ntry & <b>", told="Stopping after this step."))
     for part in ("Began with base", "Device cuda:0", "Memory 2.5 GB at the peak, 800 MB estimated", "A step 2 min"):
         assert part in said
@@ -615,3 +615,44 @@ def test_one_run_alone_is_not_compared(tmp_path: Path) -> None:
 def test_every_figure_of_an_evaluation_has_a_name_and_a_meaning() -> None:
     figures = classification_figures(np.arange(7), np.eye(len(CLASSES)))
     assert set(figures) == set(words.JUDGED)
+
+
+# --- what a run is doing ------------------------------------------------------------------
+
+
+def test_a_run_says_from_the_first_second_what_it_does_and_for_how_long(tmp_path: Path) -> None:
+    run = _run(tmp_path, "mine", state="running", doing="Loading the model", since=NOW - 12, queued=NOW - 40)
+    told = _text(watch.head(run, answering="", note="", now=NOW, arrived=2))
+    assert "Loading the model for 12 s" in told
+    assert 'data-arrive="run 2"' in watch.head(run, answering="", note="", now=NOW, arrived=2)
+    new = _run(tmp_path, "new", state="running", queued=NOW - 3)
+    assert "Starting its process for 3 s" in _text(watch.head(new, answering="", note="", now=NOW))
+
+
+def test_the_time_that_is_left_is_corrected_by_the_first_step(tmp_path: Path) -> None:
+    before = _run(tmp_path, "before", state="running", total=10, left=(260.0, 130.0, 520.0))
+    assert "about 4 min left (2 min to 9 min), as estimated before its first step" in _text(
+        watch.head(before, answering="", note="", now=NOW)
+    )
+    after = _run(tmp_path, "after", state="running", step=1, total=10, left=(2880.0, 1920.0, 4320.0))
+    told = _text(watch.head(after, answering="", note="", now=NOW))
+    assert "about 48 min left (32 min to 1 h 10 min)" in told
+    assert "as estimated" not in told
+
+
+def test_a_run_that_cannot_learn_is_shown_as_such_with_the_remedy(tmp_path: Path) -> None:
+    options = {"model": "nano", "mask_truncated": True, "new_tokens": 64}
+    line = {"step": 1, "loss": 0.0, "grad_norm": 0.0, "completions/clipped_ratio": 1.0, "reward": 0.4}
+    run = _run(tmp_path, "still", options=options, metrics=[line], state="running", step=1, total=4)
+    html = watch.head(run, answering="", note="", now=NOW)
+    still = str(html).partition('<p class="dq-still" role="alert">')[2].partition("</p>")[0]
+    assert "every completion was cut off at 64 tokens" in still
+    assert "Raise new_tokens" in still
+    assert str(html).count("every completion was cut off") == 1, "said once"
+
+
+def test_how_much_is_learned_and_the_one_peak_are_in_the_head(tmp_path: Path) -> None:
+    run = _run(tmp_path, "some", final=True)
+    write_json(run.folder / "memory.json", {"data": "4 of 11 examples are learned."})
+    told = _text(watch.head(run, answering="", note="", now=NOW))
+    assert "4 of 11 examples are learned." in told

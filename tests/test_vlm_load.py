@@ -112,6 +112,33 @@ def test_a_run_means_its_final_checkpoint(tmp_path: Path) -> None:
     assert text_of(load_vlm(str(tmp_path)))
 
 
+def test_a_run_that_is_not_there_is_named_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hub is not blamed for a wrong path; what lies near is listed."""
+    root = tmp_path / "runs"
+    for name in ("sft-first", "grpo-second"):
+        (root / name).mkdir(parents=True)
+        (root / name / "config.json").write_text("{}")
+    (root / "sft-first" / "status.json").write_text("{}")
+    monkeypatch.setenv("DERMIQ_RUNS", str(root))
+    monkeypatch.chdir(tmp_path)
+    for missing in ("runs/sft-frist", "./runs/sft-frist", str(root / "sft-frist"), "sft-frist"):
+        with pytest.raises(ModelError, match=r"There is no run and no model folder .*sft-frist.*there are sft-first\."):
+            load_vlm(missing)
+    for missing, said in (
+        ("runs/zzz", "there are .*grpo-second"),
+        ("elsewhere/deeper/zzz", "There is no folder"),
+        ("runs/sft-first", "has no result"),
+        ("runs/sft-first/config.json", "is a file"),
+        ("runs", "holds no model.*sft-first"),
+    ):
+        with pytest.raises(ModelError, match=said) as caught:
+            load_vlm(missing)
+        assert "hub" not in str(caught.value)
+    save_tiny("llava", root / "done" / "final")
+    (root / "done" / "final" / "manifest.json").write_text("{}")
+    assert load_vlm("done").name.endswith("final")
+
+
 @pytest.mark.parametrize("family", ["llava", "qwen2_5_vl"])
 def test_four_bit_keeps_the_eyes_precise(family: str, tmp_path: Path) -> None:
     bitsandbytes = pytest.importorskip("bitsandbytes")

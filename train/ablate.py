@@ -27,6 +27,7 @@ from dermiq.errors import DataError, DermIQError, InputError
 from train import runs
 from train.advantages import ESTIMATORS
 from train.cases import Measured, Row
+from train.forecast import forecast
 from train.grpo import Asker, GRPOConfig
 from train.log import append
 from train.metrics import bootstrap_intervals
@@ -34,6 +35,7 @@ from train.options import option
 from train.pipeline import ProgressLine, command, to_its_end
 from train.rewards import LENGTH_REWARDS, CaseFacts, Reward, Rewarder, RewardSettings
 from train.run_folder import CACHE, read_lines, write_whole
+from train.times import between
 
 DIMENSIONS = ("init", "semantic", "length", "estimator")
 AS_GIVEN = "as given"
@@ -250,8 +252,16 @@ def _act(config: AblationConfig, name: str, root: Path) -> str:
     return text
 
 
+def _foretell(config: AblationConfig, root: Path) -> str:
+    """Of the options as given, and how often they are trained; the settings differ little in what they take."""
+    config.check()
+    found, count = forecast(config.grpo, root, progress=runs.on_screen), len(config.settings()) * len(config.seeds)
+    time = between(*(count * seconds for seconds in (found.time.seconds, found.time.low, found.time.high)))
+    return f"{found.text()}\n\n{count} trainings, one after the other, without their judging: {time}"
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    return command(AblationConfig, _act, argv, module="ablate", about=__doc__ or "")
+    return command(AblationConfig, _act, argv, module="ablate", about=__doc__ or "", foretell=_foretell)
 
 
 if __name__ == "__main__":

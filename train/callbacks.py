@@ -8,20 +8,22 @@ checkpoint holds, so a resumed run decides as an unbroken one.
 from __future__ import annotations
 
 import math
-import sys
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 from transformers import TrainerCallback
 
 from dermiq.errors import ModelError
+from train.hints import NEWEST, cannot_learn
 from train.log import append
-from train.run_folder import keep_checkpoints, seal
-from train.work import Owner
+from train.memory import gpu_peak_memory, peak_memory
+from train.run_folder import keep_checkpoints, read_config, seal
+from train.share import Meter
+from train.times import between, left
+from train.work import STATUS_EVERY_S, Owner
 
 _LEFT_OUT = ("train_", "total_flos", "num_input_tokens_seen", "num_tokens", "eval_num_tokens")
 _TOLD = {"loss": "loss", "reward": "reward", "completions/clipped_ratio": "cut off", "rewards/margins": "margin"}
@@ -42,13 +44,25 @@ class RunCallback(TrainerCallback):
         self.stopped = False  # on request, before the end
         self.ended = False  # early, since val no longer improves
         self._marked = (time.perf_counter(), 0, 0)  # time, step, tokens at the last log
+        stage, self._options = read_config(owner.folder)
+        self._stage = stage.rsplit(".", 1)[-1]
+        self._newest: deque[Mapping[str, Any]] = deque(maxlen=NEWEST)  # logged steps
+        self._share = Meter()
+        self._seconds: list[float] = []  # of this process's steps
+        self._began = 0.0  # the present step
+        self._still = ""  # why nothing is learned, as it was told last
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._mark(state)
+        self._share()
+        self.owner.say("Learning")
         self.owner.progress(state.global_step, state.max_steps)
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.owner.make_way()
+        is_quick = bool(self._seconds) and self._seconds[-1] < STATUS_EVERY_S
+        self.owner.do(f"Step {state.global_step + 1} of {state.max_steps}", soon=is_quick)
+        self._began = time.perf_counter()
 
     def on_substep_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.owner.make_way()
@@ -57,6 +71,8 @@ class RunCallback(TrainerCallback):
         self._marked = (time.perf_counter(), state.global_step, int(state.num_input_tokens_seen))
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._seconds.append(time.perf_counter() - self._began)
+        self._correct(state)
         self.owner.progress(state.global_step, state.max_steps)
         if state.global_step >= state.max_steps:
             control.should_evaluate = control.should_evaluate or args.eval_strategy != "no"  # the end is judged, too
@@ -81,6 +97,29 @@ class RunCallback(TrainerCallback):
         append(self.owner.folder / "metrics.jsonl", line)
         told = [f"{word} {logs[name]:.4g}" for name, word in self._told.items() if logs.get(name) is not None]
         print(f"step {state.global_step} of {state.max_steps}: {', '.join(told)}", flush=True)
+        if "loss" in logs:
+            self._newest.append(line)
+            self._warn()
+
+    def _warn(self) -> None:
+        """Says from the first step on that nothing is learned, and what to do: in the log, and in the status."""
+        still, before = cannot_learn(self._stage, self._options, self._newest), self._still
+        self._still = still
+        if still == before:
+            return
+        print(f"Warning: {still}" if still else "From here on something is learned.", flush=True)
+        self.owner.update(reason=still)
+
+    def _correct(self, state: Any) -> None:
+        """The time that is left, by the run's own steps; after the first it is said in the log, too."""
+        found = left(self._seconds, state.max_steps - state.global_step)
+        self.owner.update(left=found, soon=True)
+        if found and len(self._seconds) == 1 and state.global_step < state.max_steps and self.owner.is_main:
+            rest = state.max_steps - state.global_step
+            print(
+                f"This step took {self._seconds[0]:.1f} s. The {rest} that are left will take {between(*found)}.",
+                flush=True,
+            )
 
     def _speed(self, state: Any) -> dict[str, float]:
         then, step, tokens = self._marked
@@ -88,7 +127,7 @@ class RunCallback(TrainerCallback):
         return {
             "seconds_per_step": seconds / steps,
             "tokens_per_second": (int(state.num_input_tokens_seen) - tokens) / max(seconds, 1e-9),
-            "peak_memory_gb": peak_memory() / 1e9,
+            **_machine(self._share()),
         }
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -135,22 +174,17 @@ def agreed(wish: bool, device: torch.device) -> bool:
     return bool(flag.item())
 
 
+def _machine(share: float | None) -> dict[str, float]:
+    """What the process took of the machine: memory at the peak, and its share of the processors since the last log."""
+    found = {"peak_memory_gb": peak_memory() / 1e9}
+    gpu = gpu_peak_memory()
+    if gpu is not None:
+        found["gpu_peak_memory_gb"] = gpu / 1e9
+    if share is not None:
+        found["processor_share"] = share
+    return found
+
+
 def together() -> None:
     if torch.distributed.is_initialized():
         torch.distributed.barrier()
-
-
-def peak_memory() -> int:
-    """Bytes: of the GPU as torch allocated them, else of this process."""
-    if torch.cuda.is_available() and torch.cuda.is_initialized():
-        return int(torch.cuda.max_memory_allocated())
-    if sys.platform == "win32":
-        return int(psutil.Process().memory_info().peak_wset)
-    status = Path("/proc/self/status")
-    if status.is_file():  # `getrusage` would give the peak of the process that started this one, where that is higher
-        highest = next(line for line in status.read_text(encoding="ascii").splitlines() if line.startswith("VmHWM:"))
-        return int(highest.split()[1]) * 1024
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return int(peak if sys.platform == "darwin" else peak * 1024)

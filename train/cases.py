@@ -63,6 +63,7 @@ class Row:
     group: str  # its patient or lesion; its own path where neither is known
     context: PatientContext = field(default_factory=PatientContext)
     question: str = ""
+    folder: str = ""  # the data folder that it was drawn of; empty where a file names it
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -129,7 +130,7 @@ def _of_data_folder(name: str, split: str, data: str, say: Say) -> list[Row]:
     if left := table.attrs["left_out"]:
         say(f"{name}: {left:,} row(s) of {split} are left out: squamous cell carcinoma is none of the seven classes.")
     return [
-        Row(str(row.image), str(row.label), f"{name}:{row.group}", context_of(row))
+        Row(str(row.image), str(row.label), f"{name}:{row.group}", context_of(row), folder=name)
         for row in table.itertuples(index=False)
     ]
 
@@ -338,6 +339,11 @@ def labelled(rows: Sequence[Item]) -> list[Row]:
             f"{', '.join(CLASSES)}."
         )
     return known
+
+
+def is_of_folder(row: Item) -> bool:
+    """Whether it was drawn of a data folder, not named by whoever starts a run."""
+    return isinstance(row, Row) and bool(row.folder)
 
 
 def choose(rows: Sequence[T], count: int, seed: int) -> list[T]:

@@ -27,8 +27,8 @@ from dermiq.examples import messages, text_of
 from dermiq.review.types import is_frozen_set
 from train import runs
 from train.cases import Item, Measured, Written, labelled, read_source
-from train.estimate import Shape, longest, some
-from train.examples import ChatConfig, Turns, UpToTheEnd, aloud, as_dataset
+from train.estimate import Progress, Shape, announced, longest, silent, some
+from train.examples import DATA, ChatConfig, Turns, UpToTheEnd, aloud, as_dataset
 from train.options import option
 from train.preferences import described, longest_question, write_pairs
 from train.proxy import ProxySettings
@@ -57,9 +57,25 @@ class DPOConfig(ChatConfig):
     preferences: tuple[str, ...] = option(
         (), "pairs: JSONL, data sets, or the review's sets (name@version); empty: made from the data by the graph"
     )
+    data: tuple[str, ...] = option(
+        DATA, "labelled images that pairs are made about where preferences is empty: ham10000, pad_ufes_20, CSV"
+    )
+    images: int = option(
+        0,
+        "of ham10000 and pad_ufes_20 that pairs are made about, of every class alike while there are enough; 0: all. "
+        "Named pairs are all learned",
+        minimum=0,
+    )
+    batch_size: int = option(2, "pairs at a time on each device, each with both answers", minimum=1)
+    val_images: int = option(64, "pairs of val, or images that they are made about, at most; 0: all", minimum=0)
     min_margin: float = option(0.0, "pairs with a smaller margin are left out", minimum=0)
     learning_rate: float = option(5e-6, "how far a step moves the weights, at its highest", above=0)
-    beta: float = option(0.1, "how strongly the model is held to what it was before", above=0)
+    beta: float = option(
+        0.1,
+        "scale of what a pair compares, how much likelier than before an answer became: the higher, the less the "
+        "model moves to tell the two apart",
+        above=0,
+    )
     loss: tuple[str, ...] = option(
         ("sigmoid",), "of a pair, in TRL's names: several are added; sft learns the chosen answer", choices=LOSSES
     )
@@ -97,14 +113,14 @@ class DPOConfig(ChatConfig):
         if "exo_pair" in self.loss and not self.label_smoothing:
             raise InputError("The loss exo_pair needs label_smoothing above 0, such as 0.001.")
 
-    def shape(self, vlm: VLM, cache: Path) -> Shape:
+    def shape(self, vlm: VLM, cache: Path, progress: Progress = silent) -> Shape:
         rows, drawn = some(self.rows()[0]), 0
         if self.preferences:
             writer = Writer(vlm)
-            prompt, completion = longest(vlm, [writer(row) for row in rows])
+            prompt, completion = longest(vlm, (writer(row) for row in announced(rows, progress)))
         else:
             drawn, completion = self.proxy.answers, self.proxy.new_tokens
-            prompt = longest_question(vlm, rows, Measured(cache), self.proxy, self, seed=self.seed)
+            prompt = longest_question(vlm, announced(rows, progress), Measured(cache), self.proxy, self, seed=self.seed)
         return Shape(
             prompt,
             completion,
@@ -114,6 +130,9 @@ class DPOConfig(ChatConfig):
             measured=not self.preferences,
             reference=self.lora_rank == 0,
         )
+
+    def examples_of(self, rows: int) -> int:
+        return rows if self.preferences else 0
 
     def usable(self, rows: list[Item]) -> list[Item]:
         """Labelled images where pairs are to be made, else the pairs with at least `min_margin`."""
@@ -197,6 +216,7 @@ def made_pairs(config: DPOConfig, vlm: VLM, owner: Owner) -> tuple[list[Written]
 
     def progress(done: int, total: int) -> None:
         text = f"Making pairs: {done} of {total} images."
+        owner.do(text.rstrip("."), soon=True)
         owner.update(reason=text)
         print(text, flush=True)
 

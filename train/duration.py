@@ -2,29 +2,34 @@
 
     print(expected(config, vlm, shape, root).text())
 
-Without an earlier run it is a rough figure, right to about a factor of two: the operations of a step, divided by what
-this machine multiplies in a second, and the bytes of the weights for each token that is written, divided by what it
-reads. Knows options and shapes; runs only what takes a fraction of a second.
+Both are told for the machine as it is now: for a second a process that stands back as a run does measures what it gets
+of the processors (`train.share`). Without an earlier run the figure rests on the operations of a step, divided by what
+this machine multiplies in a second, and on the bytes of the weights for each token that is written, divided by what it
+reads. Knows options and shapes; runs only what takes a second or two.
 """
 
 from __future__ import annotations
 
 import math
+import os
 import statistics
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from train import options, runs
+from train.estimate import Progress, silent
+from train.share import share_of_a_run
+from train.times import between, in_words
 
 if TYPE_CHECKING:
     from dermiq.vlm.load import VLM
     from train.estimate import Shape
     from train.stage import StageConfig
 
-NEWEST = 10  # logged steps of an earlier run that are looked at
+NEWEST = 10  # logged steps that are looked at
 FORWARD, BACKWARD, OF_WEIGHTS = (
     2,
     2,
@@ -33,44 +38,67 @@ FORWARD, BACKWARD, OF_WEIGHTS = (
 SLOWER = 1.8  # than matrix products alone, as measured for a step of DermIQ-Nano: attention, norms, the vocabulary
 FILLED = 0.75  # of new_tokens in a completion, on the average
 STARTING_S = 20.0  # libraries, weights, images
+BUSY = 0.8  # a share below which it is said that the machine is busy
+RECKONED, REMEMBERED = 2.0, 1.5  # by which a figure from speeds or from earlier runs may be wrong
 
 
 @dataclass(frozen=True)
 class Duration:
+    """Seconds, and between which they will lie: `low` where the machine is left to the run, `high` where it gets
+    busier."""
+
     seconds: float
+    low: float
+    high: float
     steps: int
     why: str  # in words
+    share: float = 1.0  # what a run gets of a processor now
 
     def text(self) -> str:
-        return f"{in_words(self.seconds)} for {self.steps} steps: {self.why}"
+        return f"{between(self.seconds, self.low, self.high)} for {self.steps} steps: {self.why}"
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
 
 
-def in_words(seconds: float) -> str:
-    """About: "40 s", "12 min", "3.5 h", "2 days"."""
-    if seconds < 90:
-        return f"{max(10, round(seconds, -1)):.0f} s"
-    if seconds < 90 * 60:
-        return f"{seconds / 60:.0f} min"
-    if seconds < 36 * 3600:
-        return f"{seconds / 3600:.1f} h"
-    return f"{seconds / 86400:.1f} days"
-
-
-def expected(config: StageConfig, vlm: VLM, shape: Shape, root: Path, *, examples: int) -> Duration:
+def expected(
+    config: StageConfig, vlm: VLM, shape: Shape, root: Path, *, examples: int, progress: Progress = silent
+) -> Duration:
     """Of a run on `examples` examples; `vlm` may be without weights. Earlier runs are those below `root`."""
+    progress("Measuring how busy this machine is", 0.0)
+    share = share_of_a_run(threads_of(config)) if config.place() == "cpu" else 1.0
     steps = steps_of(config, examples)
+    progress("Looking at earlier runs", 0.6)
     known = _of_earlier_runs(config, root)
     if known:
-        each, name = known
-        return Duration(STARTING_S + steps * each, steps, f"{each:.1f} s a step, as in the run {name}")
-    speed = Speed.of(config.place())
-    each = seconds_of_a_step(config, vlm, shape, speed)
-    why = f"about {each:.1f} s a step, reckoned from this machine's speed; right to a factor of two"
+        each = known.seconds * (known.share / share if known.share else 1.0)
+        idle = known.seconds * (known.share or 1.0)
+        why = f"{each:.1f} s a step, as in the run {known.name}"
+        return _told(STARTING_S, each, steps, why, share, idle=idle, factor=REMEMBERED)
+    progress("Measuring the speed of this machine", 0.7)
+    speed = Speed.of(config.place(), threads_of(config))
+    idle = seconds_of_a_step(config, vlm, shape, speed)
+    why = f"about {idle / share:.1f} s a step, reckoned from this machine's speed"
     before = STARTING_S
     if getattr(config, "preferences", None) == ():
         before += seconds_of_pairs(config, vlm, shape, speed, examples)
-        why += f", behind {in_words(before)} in which the pairs are made"
-    return Duration(before + steps * each, steps, why)
+        why += f", behind {in_words(before / share)} in which the pairs are made"
+    return _told(before, idle / share, steps, why, share, idle=idle, factor=RECKONED)
+
+
+def _told(before: float, each: float, steps: int, why: str, share: float, *, idle: float, factor: float) -> Duration:
+    """`before` and `idle` in seconds on a machine that has nothing else to do, `each` as it is now."""
+    if share < BUSY:
+        why += f"; this machine is busy, and a run gets {share:.0%} of the time now"
+    seconds = before / share + steps * each
+    low = min(seconds, before + steps * idle) / factor
+    return Duration(seconds, low, seconds * factor, steps, why, share)
+
+
+def threads_of(config: Any) -> int:
+    """Of the CPU that the run will use."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return int(config.threads) or usable
 
 
 def steps_of(config: Any, examples: int) -> int:
@@ -84,8 +112,15 @@ def steps_of(config: Any, examples: int) -> int:
 # --- earlier runs -----------------------------------------------------------------------
 
 
-def _of_earlier_runs(config: StageConfig, root: Path) -> tuple[float, str] | None:
-    """Seconds a step and the name of the newest run of this stage and model on this device, scaled to this work."""
+@dataclass(frozen=True)
+class _Known:
+    seconds: float  # a step of this work, as it would take then
+    share: float | None  # what that run got of the processors; None where it did not say
+    name: str
+
+
+def _of_earlier_runs(config: StageConfig, root: Path) -> _Known | None:
+    """The newest run of this stage and model on this device, scaled to this work."""
     stage = config.stage.rsplit(".", 1)[-1]
     ours = options.as_dict(config)
     for run in runs.list_runs(root):
@@ -93,9 +128,12 @@ def _of_earlier_runs(config: StageConfig, root: Path) -> tuple[float, str] | Non
             continue
         if any(run.options.get(name) != ours[name] for name in ("load_in_4bit", "gradient_checkpointing", "dtype")):
             continue
-        lines = [line["seconds_per_step"] for line in runs.metrics(run.folder) if "seconds_per_step" in line]
+        lines = [line for line in runs.metrics(run.folder) if "seconds_per_step" in line][-NEWEST:]
         if lines:
-            return statistics.median(lines[-NEWEST:]) * work_of(ours) / work_of(run.options), run.name
+            each = statistics.median(line["seconds_per_step"] for line in lines)
+            shares = [line["processor_share"] for line in lines if line.get("processor_share")]
+            scale = work_of(ours) / work_of(run.options)
+            return _Known(each * scale, statistics.median(shares) if shares else None, run.name)
     return None
 
 
@@ -113,7 +151,8 @@ class Speed:
     read: float  # bytes a second
 
     @classmethod
-    def of(cls, device: str) -> Speed:
+    def of(cls, device: str, threads: int = 0) -> Speed:
+        """With so many threads of the CPU; 0: as many as this process uses."""
         import torch
 
         kind = torch.bfloat16 if device.startswith("cuda") else torch.float32
@@ -121,7 +160,8 @@ class Speed:
         long = torch.ones(16_000_000, dtype=kind, device=device)
         product = _seconds(lambda: left @ right, device)
         reading = _seconds(lambda: long.sum(), device)
-        return cls(2 * 512 * 1024 * 1024 / product, long.nbytes / reading)
+        more = threads / torch.get_num_threads() if threads and not device.startswith("cuda") else 1.0
+        return cls(more * 2 * 512 * 1024 * 1024 / product, long.nbytes / reading)
 
 
 def _seconds(act: Any, device: str) -> float:

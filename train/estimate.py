@@ -7,18 +7,18 @@
 
 The model is built on the meta device, so parameters are counted exactly; a few examples are written and encoded, so
 tokens are counted, too. A stage says in `shape` what it holds at a time. What is kept for the backward pass is counted
-by a forward pass on the meta device. Left out: what the process holds before (PyTorch and its libraries, about half a
-gigabyte on the CPU, and a CUDA context) and the frozen vision tower's activations.
+by a forward pass on the meta device. On the CPU the sum stands for the highest resident memory of the run's process, on
+a GPU for that of its tensors there. Left out: a CUDA context, and the frozen vision tower's activations.
 """
 
 from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import psutil
 
@@ -29,17 +29,31 @@ if TYPE_CHECKING:
     from dermiq.vlm.load import VLM
     from train.stage import StageConfig
 
+T = TypeVar("T")
 MEMORY = "memory.json"  # in a run's folder
 SAMPLE = 8  # examples whose tokens are counted; the longest of them stands for all
 REFUSED, WARNED = 1.25, 0.8  # shares of the free memory; the estimate is right to about a quarter
 LOGIT_COPIES = 3  # of a tile: the product, its probabilities, and the gradient
 TRL_TOKENS, TRL_VOCABULARY, TRL_COPIES = 4096, 32_768, 8  # tiles of TRL's head, and their copies in its backward pass
 BLOCK_4BIT = 64  # weights that share a scale, which is itself kept in a byte
+PROCESS = 560_000_000  # PyTorch, the trainers and their libraries, once they are imported
 READERS = 160_000_000  # the specialist that measures the images on the CPU; the graph's words and embeddings
 BESIDE = 90_000_000  # on the CPU, whatever is trained: the graph, and code that is loaded when it is first needed
 CPU_WASTE = 0.6  # of what is kept for the backward pass: freed blocks that the C library keeps, as measured with Nano
 _KEPT = ("activations", "prompt", "completions")
 _ALWAYS, _SAMPLING, _LEARNING = "always", "sampling", "learning"
+
+Progress = Callable[[str, float], None]
+"""Is told what is being done ("Loading the libraries") and the share of the whole that is done before it, 0 to 1."""
+
+
+def silent(text: str, share: float) -> None:
+    """The progress of whoever does not watch."""
+
+
+def part_of(progress: Progress, start: float, end: float) -> Progress:
+    """For a part of the work: its own 0 to 1 lies between these shares of the whole."""
+    return lambda text, share: progress(text, start + (end - start) * share)
 
 
 @dataclass(frozen=True)
@@ -53,6 +67,7 @@ class Shape:
     sampled: int = 0  # completions that the model writes at a time, before any is learned
     measured: bool = True  # the specialist measures the images
     reference: bool = False  # a frozen copy of the model is compared with
+    form: tuple[int, int] = (0, 0)  # of reasoning and answer at their shortest, and of a whole answer at its longest
 
 
 @dataclass(frozen=True)
@@ -67,6 +82,7 @@ class Part:
 class Estimate:
     parts: tuple[Part, ...]
     device: str
+    warnings: tuple[str, ...] = ()  # what of the options will not work out, in sentences
 
     def sum(self, when: str) -> int:
         return sum(part.bytes for part in self.parts if part.when == when)
@@ -78,10 +94,12 @@ class Estimate:
 
     def text(self) -> str:
         lines = [f"{part.name:12} {in_words(part.bytes):>9}  {part.when:9} {part.why}" for part in self.parts]
-        return "\n".join([*lines, f"{'together':12} {in_words(self.total):>9}  at the peak, on {self.device}"])
+        lines.append(f"{'together':12} {in_words(self.total):>9}  at the peak, on {self.device}")
+        return "\n".join([*lines, *(f"Warning: {sentence}" for sentence in self.warnings)])
 
     def as_dict(self) -> dict[str, Any]:
-        return {"total": self.total, "device": self.device, "parts": [asdict(part) for part in self.parts]}
+        parts = [asdict(part) for part in self.parts]
+        return {"total": self.total, "device": self.device, "parts": parts, "warnings": list(self.warnings)}
 
 
 def in_words(count: float) -> str:
@@ -102,14 +120,18 @@ def without_weights(config: StageConfig) -> VLM:
     return vlm
 
 
-def estimate_run(config: StageConfig, vlm: VLM | None = None, *, cache: Path | None = None) -> Estimate:
+def estimate_run(
+    config: StageConfig, vlm: VLM | None = None, *, cache: Path | None = None, progress: Progress = silent
+) -> Estimate:
     """Of a run with these options on this machine. `vlm` is `without_weights(config)`; `cache` is where measurements of
     images are kept.
     """
+    progress("Reading the model's shape", 0.0)
     vlm, device = vlm or without_weights(config), config.place()
     with contextlib.ExitStack() as stack:
         folder = cache or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        shape = config.shape(vlm, folder)
+        shape = config.shape(vlm, folder, part_of(progress, 0.2, 0.9))
+    progress("Counting the memory", 0.9)
     return estimate(vlm.model, config, shape, device, free=free_on(device))
 
 
@@ -122,13 +144,14 @@ def estimate(model: Any, config: StageConfig, shape: Shape, device: str, *, free
         why = "the specialist, which measures each image once, and the words of the knowledge graph"
         parts.append(Part("readers", READERS, _ALWAYS, why))
     if device == "cpu":
+        parts.append(Part("process", PROCESS, _ALWAYS, "PyTorch and the other libraries"))
         parts.append(Part("beside", BESIDE, _ALWAYS, "the knowledge graph, and code that is loaded on the way"))
     held = sum(part.bytes for part in parts if part.when == _ALWAYS)
     parts += _learning(model, config, shape, device, None if free is None else free - held)
     if device == "cpu":
         kept = sum(part.bytes for part in parts if part.name in _KEPT)
         parts.append(Part("allocator", int(CPU_WASTE * kept), _LEARNING, "blocks that were freed and not given back"))
-    return Estimate(tuple(parts), device)
+    return Estimate(tuple(parts), device, tuple(config.warnings(shape)))
 
 
 def _held(model: Any, config: StageConfig, device: str) -> Iterator[Part]:
@@ -309,7 +332,7 @@ def _key_value_bytes(text: Any) -> int:
     return 2 * (getattr(text, "num_key_value_heads", None) or heads) * size * text.num_hidden_layers
 
 
-def longest(vlm: VLM, examples: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
+def longest(vlm: VLM, examples: Iterable[Mapping[str, Any]]) -> tuple[int, int]:
     """Tokens of the longest prompt, with its images, and of the longest completion, in TRL's columns."""
     prompts, completions = [0], [0]
     for example in examples:
@@ -342,15 +365,28 @@ def some(rows: Sequence[Any]) -> list[Any]:
     return list(rows[:: max(1, -(-len(rows) // SAMPLE))])
 
 
+def announced(rows: Sequence[T], progress: Progress) -> Iterator[T]:
+    """The rows; before each, `progress` is told that it is measured."""
+    for number, row in enumerate(rows):
+        progress(f"Measuring example {number + 1} of {len(rows)}", number / len(rows))
+        yield row
+
+
 # --- against the machine ----------------------------------------------------------------
 
 
 def free_on(device: str) -> int:
+    """Bytes that a process which starts now could take."""
     import torch
 
     from train.memory import free_bytes
 
     return free_bytes(torch.device(device if device.startswith("cuda") else "cpu"))
+
+
+def free_here(device: str) -> int:
+    """Bytes that this process could hold: what it holds already counts in, as in the estimate."""
+    return free_on(device) + (int(psutil.Process().memory_info().rss) if device == "cpu" else 0)
 
 
 def refuse(found: Estimate, free: int, config: StageConfig) -> str:
@@ -364,7 +400,7 @@ def refuse(found: Estimate, free: int, config: StageConfig) -> str:
 def advice(found: Estimate, config: StageConfig) -> str:
     """What takes most, and the option that lowers it."""
     largest = max(
-        (part for part in found.parts if part.name not in ("readers", "beside", "allocator")),
+        (part for part in found.parts if part.name not in ("process", "readers", "beside", "allocator")),
         key=lambda part: part.bytes,
     )
     if largest.name in ("weights", "decoder"):
@@ -374,7 +410,8 @@ def advice(found: Estimate, config: StageConfig) -> str:
     if largest.name in ("gradients", "optimizer", "chunk's"):
         return "most of it belongs to the weights that are trained. Set lora_rank, or take an 8-bit optimizer."
     if largest.name in ("cache", "choice"):
-        return "most of it holds sampled completions. Lower group or new_tokens."
+        names = "group or new_tokens" if hasattr(config, "group") else "proxy.answers or proxy.new_tokens"
+        return f"most of it holds sampled completions. Lower {names}."
     ways = [] if config.gradient_checkpointing else ["turn gradient_checkpointing on"]
     ways += ["lower batch_size"] if largest.name == "activations" and config.batch_size > 1 else []
     ways += ["lower new_tokens"] if largest.name == "completions" else []
@@ -382,40 +419,34 @@ def advice(found: Estimate, config: StageConfig) -> str:
     return f"most of it is kept for the backward pass. {' or '.join(ways).capitalize() or 'Choose a smaller model'}."
 
 
-class Watch:
-    """The peak of this process above what it held when the watch began, or of the tensors on a GPU."""
+def peaks() -> dict[str, int]:
+    """What this process took at its peak, for `note`: its own memory, and on a GPU that of its tensors there."""
+    from train.memory import gpu_peak_memory, peak_memory
 
-    def __init__(self, device: str) -> None:
-        self._gpu = device.startswith("cuda")
-        self._base = 0
-        if self._gpu:
-            import torch
-
-            torch.cuda.reset_peak_memory_stats()
-            return
-        with contextlib.suppress(OSError):  # Linux forgets the peak so far; elsewhere it stays
-            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-        self._base = int(psutil.Process().memory_info().rss)
-
-    def peak(self) -> int:
-        from train.callbacks import peak_memory
-
-        return max(0, peak_memory() - self._base)
+    gpu = gpu_peak_memory()
+    return {"peak": peak_memory(), **({} if gpu is None else {"gpu_peak": gpu})}
 
 
 def note(folder: Path, **values: Any) -> None:
-    """Adds to what `memory.json` says; of a resumed run the highest peak."""
+    """Adds to what `memory.json` says; of a resumed run the highest peaks."""
     known = read_json(folder / MEMORY) or {}
-    if known.get("measured") and values.get("measured"):
-        values["measured"] = max(known["measured"], values["measured"])
+    for name in ("peak", "gpu_peak"):
+        if known.get(name) and values.get(name):
+            values[name] = max(known[name], values[name])
     write_json(folder / MEMORY, known | values)
+
+
+def peak_of(known: Mapping[str, Any]) -> int | None:
+    """Of what `memory.json` says: the measured peak that its estimate is compared with, in bytes."""
+    return known.get("gpu_peak") or known.get("peak")
 
 
 def described(folder: Path) -> str:
     """One line for `train.runs show`; empty where nothing is known."""
     known = read_json(folder / MEMORY) or {}
-    measured, found = known.get("measured"), known.get("estimate")
-    told = [f"{in_words(measured)} at the peak"] if measured else []
+    found = known.get("estimate")
+    told = [f"{in_words(known['peak'])} at the peak of the process"] if known.get("peak") else []
+    told += [f"{in_words(known['gpu_peak'])} at the peak of the GPU"] if known.get("gpu_peak") else []
     if found:
         parts = ", ".join(f"{part['name']} {in_words(part['bytes'])}" for part in found["parts"])
         told.append(f"{in_words(found['total'])} estimated ({parts})")

@@ -108,10 +108,12 @@ def run(config: EvaluationConfig, owner: Owner) -> None:
     table = config.table(say=partial(print, flush=True))
     done = read_lines(owner.folder / READ)
     settings = replace(Settings.load([]), model=config.judged(), adapter=None, device=config.device or None)
+    owner.say("Loading the model")
     owner.progress(len(done), len(table))
     for line in read_by_vlm(table.iloc[len(done) :], settings) if len(done) < len(table) else ():
         append(owner.folder / READ, line)
         done.append(line)
+        owner.do(f"Reading image {min(len(done) + 1, len(table))} of {len(table)}", soon=True)
         owner.progress(len(done), len(table))
         if owner.stop_requested:
             return

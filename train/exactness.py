@@ -38,7 +38,14 @@ from train.run_folder import CACHE, STOP, checkpoints, is_complete, read_lines
 
 THREADS = 1
 WRITTEN = "written"  # stands for the file of pairs
-TIMES = ("seconds", "runtime", "per_second", "step_time", "peak_memory")  # in names of what no two runs share
+TIMES = (
+    "seconds",
+    "runtime",
+    "per_second",
+    "step_time",
+    "peak_memory",
+    "processor_share",
+)  # in names of what no two runs share
 
 
 def any_stage(rng: random.Random) -> dict[str, Any]:

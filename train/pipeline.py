@@ -1,6 +1,7 @@
 """GRPO++, then SFT, then DPO: each stage trains what the one before it made.
 
     python -m train.pipeline --config train/configs/pipeline_embedded_cpu.yaml --name mine
+    python -m train.pipeline --estimate --config FILE         # memory and time of all stages; no run
     python -m train.pipeline --name mine --stages grpo sft --grpo.steps 200 --sft.texts 2 --log mine.txt
 
 The order is that of GRPO++ (arXiv 2510.01236): reasoning first, then conversation, then the facts. Each stage is a run
@@ -24,6 +25,7 @@ from typing import Any, TypeVar
 from dermiq.errors import DermIQError, InputError, ModelError
 from train import options, runs
 from train.dpo import DPOConfig
+from train.forecast import chain_text, forecast_chain
 from train.grpo import GRPOConfig
 from train.options import option
 from train.run_folder import write_whole
@@ -58,6 +60,10 @@ class PipelineConfig:
             made[f"{name}-{stage}"] = replace(own, model=model)
             model = f"{name}-{stage}"
         return made
+
+    def alone(self) -> dict[str, StageConfig]:
+        """By stage, each as if it trained the model that the first begins with: the later ones do not exist yet."""
+        return {stage: replace(getattr(self, stage), model=self.model) for stage in self.stages}
 
     def check(self) -> None:
         """Raises DermIQError for what any stage would refuse, before the first begins."""
@@ -137,14 +143,25 @@ def summary(run: runs.Run) -> str:
         float(line.get("seconds_per_step", 0)) * (b - a) for line, (a, b) in zip(lines, pairwise(steps), strict=True)
     )
     text = [f"{run.stage}: {run.status.step} steps, {seconds / 60:.0f} min"]
+    figures = _named(lines, FIGURES[run.stage])
+    moved = {figure: found for figure in figures if (found := thirds(lines, figure))}
+    if not moved:
+        return "\n".join([*text, *_first_and_last(lines, figures)])
     text.append(f"{'':36}first third  last third  standard error of the difference")
-    for figure in _named(lines, FIGURES[run.stage]):
-        found = thirds(lines, figure)
-        if found:
-            first, last, error = found
-            sure = "" if error is None else f" {error:>11.3f}"
-            text.append(f"  {figure:<34}{first:>11.3f} {last:>11.3f}{sure}")
+    for figure, (first, last, error) in moved.items():
+        sure = "" if error is None else f" {error:>11.3f}"
+        text.append(f"  {figure:<34}{first:>11.3f} {last:>11.3f}{sure}")
     return "\n".join(text)
+
+
+def _first_and_last(lines: Sequence[Mapping[str, Any]], figures: Sequence[str]) -> list[str]:
+    """Of a run with too few logged steps for thirds."""
+    values = {figure: [float(line[figure]) for line in lines if line.get(figure) is not None] for figure in figures}
+    told = {figure: found for figure, found in values.items() if found}
+    if not told:
+        return ["  no figures were logged"]
+    rows = [f"  {figure:<34}{found[0]:>11.3f} {found[-1]:>11.3f}" for figure, found in told.items()]
+    return [f"{'':36} first step   last step", *rows]
 
 
 def _named(lines: Sequence[Mapping[str, Any]], patterns: Sequence[str]) -> list[str]:
@@ -185,11 +202,17 @@ class ProgressLine:
 
 
 def command(
-    kind: type[T], act: Callable[[T, str, Path], str], argv: Sequence[str] | None, *, module: str, about: str
+    kind: type[T],
+    act: Callable[[T, str, Path], str],
+    argv: Sequence[str] | None,
+    *,
+    module: str,
+    about: str,
+    foretell: Callable[[T, Path], str],
 ) -> int:
     """The command line of what trains several runs: options, --name of the runs, --log for the text that `act` gives.
 
-    `act` is called with the options, the name and the folder of runs.
+    `act` is called with the options, the name and the folder of runs; for --estimate `foretell` is, without the name.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     arguments = sys.argv[1:] if argv is None else list(argv)
@@ -197,10 +220,15 @@ def command(
     made = options.parser(kind, prog=prog, description=about)
     made.add_argument("--name", default=module, help="of the runs, which are called NAME-...")
     made.add_argument("--log", type=Path, default=None, metavar="FILE", help="where to write the result, too")
+    made.add_argument("--estimate", action="store_true", default=False, help="print memory and time; no run")
     try:
         given = vars(made.parse_args(arguments))
-        name, log = given.pop("name"), given.pop("log")
-        text = act(options.from_flags(kind, given), name, runs.runs_folder())
+        name, log, ask = given.pop("name"), given.pop("log"), given.pop("estimate")
+        config = options.from_flags(kind, given)
+        if ask:
+            print(foretell(config, runs.runs_folder()))
+            return 0
+        text = act(config, name, runs.runs_folder())
         if log:
             write_whole(log, f"{' '.join([prog, *arguments])}\n\n{text}\n")
     except DermIQError as error:
@@ -216,8 +244,13 @@ def _act(config: PipelineConfig, name: str, root: Path) -> str:
     return "\n\n".join(map(summary, run_all(config, name, root)))
 
 
+def _foretell(config: PipelineConfig, root: Path) -> str:
+    config.check()
+    return chain_text(forecast_chain(config.alone(), root, progress=runs.on_screen))
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    return command(PipelineConfig, _act, argv, module="pipeline", about=__doc__ or "")
+    return command(PipelineConfig, _act, argv, module="pipeline", about=__doc__ or "", foretell=_foretell)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
@@ -185,7 +185,7 @@ def going_on(graph: Graph, case: Case, asked: Asked, later: str, answer: str) ->
 
 
 def longest_question(
-    vlm: VLM, rows: Sequence[Row], measured: Measured, settings: ProxySettings, chat: ChatOptions, *, seed: int
+    vlm: VLM, rows: Iterable[Row], measured: Measured, settings: ProxySettings, chat: ChatOptions, *, seed: int
 ) -> int:
     """Tokens of what is asked about any of the rows, image and a first answer of full length included."""
     from dermiq.knowledge import Graph

@@ -186,6 +186,15 @@ class Status:
     queued: float = 0.0  # later than `created` in a run that was resumed
     started: float | None = None
     ended: float | None = None
+    doing: str = ""  # what the process does now, in a few words: "Loading the model"
+    since: float | None = None  # when it began to do that
+    left: tuple[float, float, float] | None = None  # seconds to the end, and between which: see `train.duration`
+    spent: float = 0.0  # seconds that its parts before the last took: it was resumed
+
+    def took(self, now: float | None = None) -> float | None:
+        """Seconds of all its parts, up to `now` where it is not ended; None before it started."""
+        end = self.ended or now
+        return None if self.started is None or end is None else self.spent + max(0.0, end - self.started)
 
 
 def read_status(folder: Path) -> Status:
@@ -193,7 +202,8 @@ def read_status(folder: Path) -> Status:
     values = read_json(folder / STATUS)
     if values is None:
         return Status("interrupted", "Its status.json cannot be read.", created=_made(folder))
-    return Status(**{key: values[key] for key in Status.__dataclass_fields__ if key in values})
+    found = Status(**{key: values[key] for key in Status.__dataclass_fields__ if key in values})
+    return replace(found, left=(found.left[0], found.left[1], found.left[2])) if found.left else found
 
 
 def _made(folder: Path) -> float:

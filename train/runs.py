@@ -45,6 +45,7 @@ from train import estimate, hints, options
 from train.run_folder import (
     CONFIG,
     LIVE,
+    STATUS,
     STOP,
     Status,
     checkpoints,
@@ -59,12 +60,13 @@ from train.run_folder import (
     write_status,
     write_whole,
 )
+from train.share import NICENESS
+from train.times import between, in_words
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 TRASH, LOCKS, NOTE = ".trash", ".locks", "note.txt"
 NOTE_LENGTH = 2000
 POLL_S = 0.5  # between two looks at the queue
-NICENESS = "DERMIQ_NICENESS"
 MIN_FREE_BYTES = 200_000_000  # below this not even logs and an adapter are sure to fit
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -347,8 +349,15 @@ def prepare_resume(folder: Path) -> None:
     check_disk(folder.parent)
     with _explained_disk(folder):
         (folder / STOP).unlink(missing_ok=True)
-        nobody = replace(run.status, pid=None, pid_started=None, ended=None)
+        spent = run.status.took(_last_sign(folder)) or run.status.spent
+        nobody = replace(run.status, pid=None, pid_started=None, started=None, ended=None, spent=spent)
         write_status(folder, replace(nobody, state="queued", reason="Starting again.", queued=time.time()))
+
+
+def _last_sign(folder: Path) -> float:
+    """When a run whose process ended without a word wrote something last."""
+    files = (folder / name for name in (STATUS, "metrics.jsonl", "log.txt"))
+    return max((file.stat().st_mtime for file in files if file.is_file()), default=0.0)
 
 
 def _spawn(folder: Path, *, steps_back: bool = True) -> None:
@@ -356,6 +365,8 @@ def _spawn(folder: Path, *, steps_back: bool = True) -> None:
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", **({} if steps_back else {NICENESS: "0"})}
     environment.setdefault("OMP_WAIT_POLICY", "passive")
     with (folder / "log.txt").open("ab") as log:
+        log.write(f"{time.strftime('%H:%M:%S')} Starting.\n".encode())
+        log.flush()
         process = subprocess.Popen(
             [sys.executable, "-m", "train.work", str(folder)],
             cwd=REPOSITORY,
@@ -463,7 +474,7 @@ def command(config_class: Any, argv: Sequence[str] | None = None, *, description
         made.add_argument(
             "--print-config", action="store_true", default=False, help="print the options as YAML; no run"
         )
-        made.add_argument("--estimate", action="store_true", default=False, help="print the memory it needs; no run")
+        made.add_argument("--estimate", action="store_true", default=False, help="print memory and time; no run")
         given = vars(made.parse_args(argv))
         made_of = ("name", "runs", "detach", "print_config", "estimate")
         name, root, detach, show, ask = (given.pop(key) for key in made_of)
@@ -472,12 +483,7 @@ def command(config_class: Any, argv: Sequence[str] | None = None, *, description
             print(options.to_yaml(config), end="")
             return 0
         if ask:
-            if not hasattr(config, "shape"):
-                raise InputError(f"{prog} trains nothing: there is no estimate of its memory.")
-            config.check()
-            for note in getattr(config, "notes", tuple)():
-                print(note)
-            print(estimate.estimate_run(config).text())
+            print(_foretold(config, prog, runs_folder(root)))
             return 0
         if detach:
             run = start(config, name=name, root=runs_folder(root))
@@ -492,6 +498,21 @@ def command(config_class: Any, argv: Sequence[str] | None = None, *, description
     except DermIQError as error:
         print(str(error), file=sys.stderr)
         return 2
+
+
+def _foretold(config: Any, prog: str, root: Path) -> str:
+    """Memory and time of a run, as text."""
+    from train.forecast import forecast  # which looks at earlier runs
+
+    if not hasattr(config, "shape"):
+        raise InputError(f"{prog} trains nothing: there is no estimate of its memory.")
+    config.check()
+    return forecast(config, root, progress=on_screen).text()
+
+
+def on_screen(text: str, share: float) -> None:
+    """Progress for whoever waits at a terminal."""
+    print(f"{share:4.0%} {text}", file=sys.stderr, flush=True)
 
 
 def _told(status: Status, folder: Path) -> str:
@@ -560,11 +581,18 @@ def _described(run: Run) -> str:
     lines = [f"{run.name}  {run.stage}  {run.state}", f"folder: {run.folder}"]
     lines += [f"reason: {status.reason}"] if status.reason else []
     lines += [f"note: {run.note}"] if run.note else []
+    lines += [f"doing: {status.doing}"] if status.doing and run.is_live else []
     lines += [f"step: {status.step} of {status.total}"] if status.total else []
+    took = status.took(time.time() if run.is_live else _last_sign(run.folder))
+    lines += [f"time: {in_words(took)}"] if took else []
+    lines += [f"left: {between(*status.left)}"] if status.left and run.is_live else []
     saved = list(checkpoints(run.folder))
     lines += [f"checkpoints: {', '.join(map(str, saved))}"] if saved else []
     memory = estimate.described(run.folder)
     lines += [f"memory: {memory}"] if memory else []
+    known = read_json(run.folder / estimate.MEMORY) or {}
+    lines += [f"data: {known['data']}"] if known.get("data") else []
+    lines += [f"warning: {sentence}" for sentence in (known.get("estimate") or {}).get("warnings", ())]
     last = metrics(run.folder)[-1:]
     lines += [f"last: {json.dumps(last[0])}"] if last else []
     lines += [f"hint: {sentence}" for sentence in run.hints()]

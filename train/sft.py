@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from dermiq.types import CLASS_NAMES, CLASSES, PatientContext
 from train import runs
 from train.cases import Case, Item, Measured, Row, Written, lesion_image
-from train.estimate import Shape, longest, some
+from train.estimate import Progress, Shape, announced, longest, silent, some
 from train.examples import ChatConfig, Turns, UpToTheEnd, aloud, as_dataset
 from train.options import option
 from train.run_folder import CACHE
@@ -48,9 +48,12 @@ class SFTConfig(ChatConfig):
         0.3, "share of reasoning chats whose second question is learned", minimum=0, maximum=1
     )
 
-    def shape(self, vlm: VLM, cache: Path) -> Shape:
+    def examples_of(self, rows: int) -> int:
+        return rows * self.texts
+
+    def shape(self, vlm: VLM, cache: Path, progress: Progress = silent) -> Shape:
         writer = Writer(self, vlm, Measured(cache))
-        prompt, completion = longest(vlm, [writer(row, 0) for row in some(self.rows()[0])])
+        prompt, completion = longest(vlm, (writer(row, 0) for row in announced(some(self.rows()[0]), progress)))
         return Shape(
             prompt, completion, rows=self.batch_size, shared=False, measured=self.window or self.reasoning_share > 0
         )

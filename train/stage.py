@@ -20,7 +20,7 @@ import shutil
 import subprocess
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -28,7 +28,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from dermiq.errors import DermIQError, InputError, ModelError
-from train.estimate import Watch, estimate_run, free_on, note, refuse, without_weights
+from train.cases import Say
+from train.duration import expected
+from train.estimate import Progress, estimate, free_here, note, peaks, refuse, silent, without_weights
+from train.labelled import quiet
 from train.options import option
 from train.run_folder import (
     CACHE,
@@ -126,9 +129,21 @@ class StageConfig(ABC):
         check_device(self.device)
 
     @abstractmethod
-    def shape(self, vlm: VLM, cache: Path) -> Shape:
+    def shape(self, vlm: VLM, cache: Path, progress: Progress = silent) -> Shape:
         """What the stage holds at a time, for the estimate of its memory. `vlm` has no weights; `cache` is a folder for
         measurements of images."""
+
+    @abstractmethod
+    def rows(self, say: Say = quiet) -> tuple[list[Any], list[Any]]:
+        """What is trained on, and what is judged by; `say` is told what was left out of the data."""
+
+    def warnings(self, shape: Shape) -> Iterator[str]:
+        """What of the options will not work out, in sentences."""
+        yield from ()
+
+    def learned(self) -> str:
+        """Of how many of its examples it will learn, and why not of all; "" where of all."""
+        return ""
 
     def place(self) -> str:
         """Which device the run needs for itself."""
@@ -304,16 +319,16 @@ def run_stage(config: C, owner: Owner, build: Callable[[C, VLM, Owner], Any], *,
     `build` gives None where it stopped on request. `window`: the steps after which a stop can be resumed exactly (the
     iterations over one rollout).
     """
+    owner.say("Loading the libraries")
     device = _prepare_process(config)
     if owner.is_main:
         _take_measurements(config, owner.folder)
-    watch = Watch(device)
     try:
         _estimate(config, owner, device)
         _run(config, owner, build, device, window)
     finally:
         if owner.is_main:
-            note(owner.folder, measured=watch.peak())
+            note(owner.folder, **peaks())
 
 
 def _take_measurements(config: StageConfig, folder: Path) -> None:
@@ -324,15 +339,19 @@ def _take_measurements(config: StageConfig, folder: Path) -> None:
 
 
 def _estimate(config: StageConfig, owner: Owner, device: str) -> None:
-    """Writes the estimate into the run's folder and compares it, and what the disk must hold, with what is free.
-    Raises InputError.
+    """Writes the estimates into the run's folder, says what will not work out, and compares what memory and disk must
+    hold with what is free. Raises InputError.
     """
-    free = free_on(device)
+    free = free_here(device)
     try:
+        owner.say("Reading the model's shape")
         vlm = without_weights(config)
         if owner.is_main:
             check_disk(owner.folder, disk_bytes(config, vlm.model))
-        found = estimate_run(config, vlm, cache=owner.folder / CACHE)
+        cache = owner.folder / CACHE
+        shape = config.shape(vlm, cache, lambda text, share: owner.say(text))
+        time = expected(config, vlm, shape, owner.folder.parent, examples=len(config.rows()[0]))
+        found = estimate(vlm.model, config, shape, device, free=free)
     except DermIQError:
         raise
     except Exception as error:  # a model that no estimate was made for must still train
@@ -340,8 +359,12 @@ def _estimate(config: StageConfig, owner: Owner, device: str) -> None:
             f"The memory that the run will need could not be estimated ({type(error).__name__}: {error}).", flush=True
         )
         return
+    learned = config.learned()
     if owner.is_main:
-        note(owner.folder, estimate=found.as_dict(), free=free)
+        note(owner.folder, estimate=found.as_dict(), free=free, time=time.as_dict(), data=learned)
+        owner.update(left=(time.seconds, time.low, time.high))
+        sentences = [f"Warning: {sentence}" for sentence in found.warnings] + [learned] * bool(learned)
+        print("\n".join([f"About {time.text()}.", *sentences]), flush=True)
     if config.check_memory:
         warning = refuse(found, free, config)
         if warning and owner.is_main:
@@ -353,10 +376,12 @@ def _run(config: C, owner: Owner, build: Callable[[C, VLM, Owner], Any], device:
 
     logging.disable_progress_bar()  # a log is read later
     warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)  # peft's
+    owner.say("Loading the model")
     vlm = load_model(config, device)
     vlm.model = make_trainable(vlm.model, config)
     if owner.is_main:
         write_json(owner.folder / "environment.json", environment(vlm))
+    owner.say("Preparing the examples")
     trainer = build(config, vlm, owner)
     if trainer is None or owner.stop_requested:
         return
@@ -372,6 +397,7 @@ def _run(config: C, owner: Owner, build: Callable[[C, VLM, Owner], Any], device:
         trainer.train(resume_from_checkpoint=str(found[1]) if found else None)
     if callback.stopped:
         return
+    owner.say("Writing the result")
     step = _take_best(trainer, config, owner)
     if owner.is_main:
         export(trainer.model, vlm, config, owner.folder / "final", step=step)

@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from filelock import FileLock, Timeout
 
 from dermiq.errors import DataError, DermIQError, InputError
 from train import options, sharing
+from train.hints import learned_nothing
 from train.run_folder import (
     STOP,
     Status,
@@ -36,15 +37,17 @@ from train.run_folder import (
     last_checkpoint,
     own_process,
     read_config,
+    read_lines,
     read_status,
     waits_for,
     write_status,
 )
-from train.runs import NICENESS, POLL_S, list_runs, load_run, lock_path
+from train.runs import POLL_S, list_runs, load_run, lock_path
+from train.share import step_back
 
 _ENDED = {"failed": "failed", "stopped": "was stopped", "interrupted": "was interrupted"}
-BESIDE_A_PAGE = 10  # the niceness of a run
 STATUS_EVERY_S = 1.0  # between two writes of the step
+SILENT_S, LONGEST_SILENT_S = 15.0, 240.0  # after which the log says that something still lasts; each time twice as long
 _STAGE = re.compile(r"(train|tests)\.[a-z_]+")
 
 
@@ -59,6 +62,8 @@ class Owner:
         self.is_main = int(os.environ.get("RANK", "0")) == 0
         self._status = replace(read_status(folder), **own_process())
         self._written = 0.0
+        self._began = time.monotonic()  # what it does now
+        self._quiet = threading.Event()
 
     @property
     def step(self) -> int:
@@ -70,6 +75,44 @@ class Owner:
 
     def request_stop(self) -> None:
         (self.folder / STOP).touch()
+
+    def say(self, doing: str) -> None:
+        """What is done from now on, in a few words without a full stop: a line of the log, and `doing` of the status.
+
+        While it lasts, `speaking` says so again and again.
+        """
+        if self.is_main:
+            print(f"{clock()} {doing}.", flush=True)
+        self.do(doing)
+
+    def do(self, doing: str, *, soon: bool = False) -> None:
+        """The same without a line. `soon`: it will not last, so that the status is written with the next change."""
+        self._began = time.monotonic()
+        self.update(doing=doing, since=time.time(), soon=soon)
+
+    @contextlib.contextmanager
+    def speaking(self) -> Iterator[None]:
+        """While it lasts, the log says what still lasts: nobody must guess whether a silent run is a dead one."""
+        if not self.is_main:
+            yield
+            return
+        speaker = threading.Thread(target=self._speak, daemon=True)
+        speaker.start()
+        try:
+            yield
+        finally:
+            self._quiet.set()
+            speaker.join()
+
+    def _speak(self) -> None:
+        began, due = self._began, SILENT_S
+        while not self._quiet.wait(min(1.0, SILENT_S)):
+            if began != self._began:
+                began, due = self._began, SILENT_S
+            lasted = time.monotonic() - began
+            if lasted >= due:
+                print(f"{clock()} {self._status.doing or 'Starting'}: for {lasted:.0f} s so far.", flush=True)
+                due = lasted + min(lasted, LONGEST_SILENT_S)
 
     def progress(self, step: int, total: int) -> None:
         self.update(step=step, total=total, soon=time.time() - self._written < STATUS_EVERY_S)
@@ -84,6 +127,7 @@ class Owner:
     def wait_for(self, name: str) -> str:
         """Waits until the run of this name is finished: "". Else why it will not be."""
         self.update(reason=f"Waiting for {name}, whose result it trains further.")
+        self.say(f"Waiting for {name}")
         while not self.stop_requested:
             try:
                 run = load_run(self.folder.parent / name)
@@ -116,6 +160,7 @@ class Owner:
             return
         lock = FileLock(lock_path(self.folder.parent, f"device-{device}"))
         self.update(device=device, reason=f"Waiting for {device}.")
+        waits = False
         while not self.stop_requested:
             if not self._is_behind(device) and _acquired(lock):
                 try:
@@ -123,6 +168,9 @@ class Owner:
                 finally:
                     lock.release()
                 return
+            if not waits:
+                waits = True
+                self.say(f"Waiting for {device}, which another run has")
             time.sleep(POLL_S)
         yield False
 
@@ -132,6 +180,11 @@ class Owner:
             run.state == "queued" and run.status.device == device and (run.status.queued, run.name) < mine
             for run in list_runs(self.folder.parent)
         )
+
+
+def clock() -> str:
+    """The time of day, as lines of the log begin."""
+    return time.strftime("%H:%M:%S")
 
 
 def _acquired(lock: FileLock) -> bool:
@@ -156,7 +209,7 @@ def work(folder: Path) -> Status:
 def _work(folder: Path) -> Status:
     owner = Owner(folder)
     owner.update(state="queued")
-    with _stopping_signals(owner):
+    with _stopping_signals(owner), owner.speaking():
         try:
             state, reason = _stage_to_its_end(owner)
         except DermIQError as error:
@@ -166,14 +219,15 @@ def _work(folder: Path) -> Status:
             traceback.print_exc()
             state, reason = "failed", explained(error, owner.step)
             if not isinstance(error, Exception):
-                owner.update(state=state, reason=reason, ended=time.time())
+                owner.update(state=state, reason=reason, ended=time.time(), doing="", left=None)
                 raise
     with contextlib.suppress(OSError):  # a full disk: the folder then reads as interrupted
-        owner.update(state=state, reason=reason, ended=time.time())
+        owner.update(state=state, reason=reason, ended=time.time(), doing="", left=None)
     return replace(read_status(folder), state=state, reason=reason)
 
 
 def _stage_to_its_end(owner: Owner) -> tuple[str, str]:
+    owner.say("Looking at the options and the data")
     before = waits_for(owner.folder)
     missing = owner.wait_for(before) if before else ""
     if missing:
@@ -195,10 +249,15 @@ def _stage_to_its_end(owner: Owner) -> tuple[str, str]:
             begin(owner)
         stage.run(config, owner)
     if is_complete(owner.folder / "final"):
-        return "finished", "Finished."
+        return "finished", _ended_well(name.rsplit(".", 1)[-1], values, owner.folder)
     if not owner.stop_requested:
         raise DataError(f"The stage {name} ended without a result.")
     return "stopped", f"Stopped on request after step {owner.step}."
+
+
+def _ended_well(stage: str, values: Mapping[str, Any], folder: Path) -> str:
+    """What is said of a finished run: that it finished, and where it learned nothing, that too."""
+    return f"Finished. {learned_nothing(stage, values, read_lines(folder / 'metrics.jsonl'))}".strip()
 
 
 def begin(owner: Owner) -> None:
@@ -218,7 +277,10 @@ def explained(error: BaseException, step: int) -> str:
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return f"The disk is full (at step {step}). Free some and resume."
     if isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text:
-        return f"Out of memory at step {step}. Lower batch_size, or turn gradient_checkpointing on, and resume."
+        return (
+            f"Out of memory at step {step}. Lower batch_size, or of GRPO group or new_tokens, or turn "
+            "gradient_checkpointing on, and resume."
+        )
     if isinstance(error, KeyboardInterrupt):
         return f"Interrupted from the keyboard at step {step}."
     first = str(error).strip().splitlines()
@@ -243,24 +305,6 @@ def _stopping_signals(owner: Owner) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def step_back() -> None:
-    """Lets this process take what others leave of the processor: whoever waits for an answer goes first. How far is
-    `$DERMIQ_NICENESS`; 0: an equal share.
-
-    Linux weighs sessions against each other before it weighs the processes in one, so both are told.
-    """
-    try:
-        niceness = int(os.environ.get(NICENESS, BESIDE_A_PAGE))
-    except ValueError:
-        print(
-            f"{NICENESS} is {os.environ[NICENESS]!r}; it must be a whole number. Taken is {BESIDE_A_PAGE}.", flush=True
-        )
-        niceness = BESIDE_A_PAGE
-    with contextlib.suppress(OSError, AttributeError):
-        os.nice(niceness)
-        Path("/proc/self/autogroup").write_text(str(niceness), encoding="ascii")
 
 
 if __name__ == "__main__":

@@ -134,7 +134,7 @@ def create_app(
                 asking = _consult_tab(room, visit)
             with gr.Tab("Knowledge", id="knowledge") as reading:
                 knowledge = _knowledge_tab(library)
-            with gr.Tab("Training", id="training") as watching:
+            with gr.Tab("Training", id="training", elem_id="dq-training-tab") as watching:
                 watch = training_tab(training)
             with gr.Tab("Review", id="review", elem_id="dq-review-tab") as judging:
                 reviewing = review_tab(desk)

@@ -9,7 +9,9 @@ for piece in session.stream([{"role": "user", "content": "What is this lesion?"}
 
 from __future__ import annotations
 
+import difflib
 import hashlib
+import os
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -32,6 +34,9 @@ from dermiq.vlm.prompt_inputs import PromptEncoder
 from dermiq.vlm.session import Session
 
 NANO = "nano"
+NANO_NAMES = (NANO, "DermIQ-Nano")  # the second is what an exported adapter calls it
+NEAR = 5  # models that are named where one is missing
+_MARKS = ("config.json", "adapter_config.json", "model.safetensors")
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
@@ -158,26 +163,91 @@ def _default_dtype(device: str) -> torch.dtype:
 
 
 def _resolve(name: str, adapter: str | None) -> tuple[str, str | None]:
-    """A run folder means its `final/`; a folder that holds only an adapter means its base model with that adapter."""
-    folder = Path(name).expanduser()
-    if not folder.is_dir():
+    """A run folder means its `final/`; a folder that holds only an adapter means its base model with that adapter; the
+    name of a run means its folder. Raises ModelError for what can be seen to be no model.
+    """
+    if name in NANO_NAMES:
+        return NANO, adapter
+    folder = _folder_of(name)
+    if folder is None:
         return name, adapter
     if (folder / "final").is_dir() and not (folder / "adapter_config.json").is_file():
         folder = folder / "final"
         if not (folder / "manifest.json").is_file():
             raise ModelError(f"The run in {name} has not finished: its final/ has no manifest.json. Resume or wait.")
+    if (folder / "status.json").is_file():
+        raise ModelError(f"The run in {name} has no result: there is no final/ in it. Resume it, or wait for its end.")
     if (folder / "adapter_config.json").is_file() and not (folder / "model.safetensors").is_file():
         if adapter is not None:
             raise ModelError(
                 f"{name} is itself an adapter, so --adapter {adapter} cannot be added. Name its base model."
             )
-        base = read_json(folder / "adapter_config.json").get("base_model_name_or_path")
-        if not base:
-            raise ModelError(
-                f"The adapter in {name} does not say which model it belongs to: give that model's name too."
-            )
-        return str(base), str(folder)
+        return _base_of(folder), str(folder)
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"The folder {name} holds no model: it has no config.json. {_near(folder / 'model')}".strip())
     return str(folder), adapter
+
+
+def _folder_of(name: str) -> Path | None:
+    """The folder that a name stands for; None where it can be a model of the hub. ModelError where it is neither."""
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return folder
+    if folder.is_file():
+        raise ModelError(f"{name} is a file: name the folder that it lies in.")
+    run = runs_folder() / name
+    if "/" not in name and run.is_dir():
+        return run
+    if name.count("/") == 1 and not name.startswith((".", "/", "~")) and not _is_here(folder.parent):
+        return None
+    place = folder if len(folder.parts) > 1 else run
+    raise ModelError(f"There is no run and no model folder {name}. {_near(place)}".strip())
+
+
+def _is_here(parent: Path) -> bool:
+    """Whether the first part of "runs/mine" is a folder, so that it is no owner on the hub."""
+    return parent.is_dir() or parent.name == runs_folder().name
+
+
+def runs_folder() -> Path:
+    """Where training runs are kept: `DERMIQ_RUNS`, or `runs/` beside the package."""
+    return Path(os.environ.get("DERMIQ_RUNS") or Path(__file__).resolve().parents[2] / "runs").expanduser()
+
+
+def _near(missing: Path) -> str:
+    """Which models and runs lie where `missing` was looked for, in a sentence: those called alike, or the newest."""
+    parent = missing.parent
+    try:
+        found = [path for path in parent.iterdir() if not path.name.startswith(".") and path.is_dir()]
+    except OSError:
+        return f"There is no folder {parent}."
+    models = {path.name: path for path in found if any((path / mark).is_file() for mark in _MARKS)}
+    if not models:
+        return f"There is none in {parent}."
+    alike = difflib.get_close_matches(missing.name, list(models), n=NEAR, cutoff=0.5)
+    newest = sorted(models, key=lambda name: models[name].stat().st_mtime, reverse=True)
+    return f"In {parent} there are {', '.join(alike or newest[:NEAR])}."
+
+
+def _base_of(folder: Path) -> str:
+    """What the adapter in a folder belongs to: a name of the hub, or a folder, also one that lies beside it."""
+    base = read_json(folder / "adapter_config.json").get("base_model_name_or_path")
+    if not base:
+        raise ModelError(f"The adapter in {folder} does not say which model it belongs to: give that model's name too.")
+    beside = folder.resolve().parent / base
+    try:
+        found, below = _resolve(str(beside if "/" not in base and beside.is_dir() else base), None)
+    except ModelError as error:
+        raise ModelError(
+            f"The adapter in {folder} belongs to the model {base}, which is not here. Put that model into the folder "
+            f"{beside}, or say where it is: --model BASE --adapter {folder}.",
+            detail=str(error),
+        ) from error
+    if below is not None:
+        raise ModelError(
+            f"The adapter in {folder} belongs to {base}, which is itself an adapter: that cannot be loaded."
+        )
+    return found
 
 
 def _load_nano(*, load_in_4bit: bool, progress: Callable[[str, float], None]) -> tuple[Any, Any, str]:

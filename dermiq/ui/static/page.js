@@ -113,8 +113,24 @@ window.dermiq = window.dermiq || (() => {
     children(root, fresh.content);
     const now = root.querySelector(".dq-chat");
     if (now && (atEnd || root.querySelectorAll(".dq-turn").length > turns)) now.scrollTop = now.scrollHeight;
+    const to = root.querySelector("[data-arrive]");
+    const mark = to ? to.dataset.arrive : "";
+    if (mark && root.dataset.arrived !== mark) goTo(root, mark);
+    root.dataset.arrived = mark;
     const out = root.querySelector("[data-download]");
     if (out) download(JSON.parse(out.dataset.download));
+  }
+
+  // What has just come about, such as a run that was started, is brought into view and gets the focus, once.
+  function goTo(root, mark) {
+    settle(() => {
+      const to = root.querySelector("[data-arrive]");
+      if (!to || to.dataset.arrive !== mark) return true;
+      if (!to.offsetParent) return false;
+      to.focus({ preventScroll: true });
+      to.scrollIntoView({ block: "start" });
+      return document.activeElement === to;
+    });
   }
 
   function mount(element, props, watch, trigger, names) {
@@ -147,6 +163,13 @@ window.dermiq = window.dermiq || (() => {
     wentOn = true;
     if (sessionStorage.getItem("dermiq-review:here") === "true") tab.click();
   }
+
+  // Escape in a dialog of the page does what its Cancel does, and the focus goes back to what had opened it.
+  document.addEventListener("keydown", (e) => {
+    const dialog = e.key === "Escape" && e.target.closest("[data-escape]");
+    const button = dialog && dialog.querySelector(`[data-event="${dialog.dataset.escape}"]`);
+    if (button) button.click();
+  });
 
   // Enter in a field does what the button beside it does, where there is just one.
   document.addEventListener("keydown", (e) => {

@@ -83,13 +83,14 @@ MACHINE = (
     Chart(
         "memory",
         "Memory",
-        (Line("peak_memory_gb"),),
+        (Line("peak_memory_gb", "process"), Line("gpu_peak_memory_gb", "GPU")),
         "GB",
-        "The highest so far: of the GPU, or else of the process.",
+        "The highest so far: all of the process, and its tensors on a GPU.",
         more=True,
         smooth=False,
     ),
     Chart("speed", "Tokens a second", (Line("tokens_per_second"),), more=True),
+    Chart("share", "Share of the processors that it got", (Line("processor_share"),), "%", more=True),
     Chart("seconds", "Time for a step", (Line("seconds_per_step"),), "s", more=True),
 )
 

@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -31,17 +31,19 @@ from dermiq.settings import Settings
 from dermiq.ui.consult import is_loading
 from dermiq.ui.markup import data_url, fill
 from dermiq.ui.protocol import Consultant
-from dermiq.ui.training import compared_runs, curves, exports, form_page, groups, own_data, rows, watch
+from dermiq.ui.training import ask, compared_runs, curves, exports, form_page, groups, own_data, rows, watch
 from dermiq.ui.training.access import Access, impossible
+from dermiq.ui.training.ask import Asked
 from dermiq.ui.training.beside import Beside
 from dermiq.ui.training.forecast import forecast
 from dermiq.ui.training.form import KINDS, Form, shown_options, text_of
 from dermiq.ui.training.labels import bare
+from dermiq.ui.training.working import GivenUp, Working
 from dermiq.vlm.parse import parse
 from train import runs
 from train.cases import DATA_SETS
 from train.data import data_folder
-from train.evaluation import EvaluationConfig
+from train.estimate import Progress, part_of
 from train.export import weights_of
 from train.pipeline import PipelineConfig
 from train.rewards import read_findings
@@ -51,7 +53,9 @@ log = logging.getLogger(__name__)
 
 PARTS = ("gate", "form", "own", "rows", "head", "views", "curves", "body", "sent")
 SMOKE = ("grpo", "embedded_cpu")  # stage and preset of the example
-JUDGED_ON = 100  # images of an evaluation that is started here
+LOOKING = "Looking at model and data"
+CHECKED = 0.2  # of the time that check and estimate take, what the check takes
+TOLD_S = 0.3  # between two looks at work that is waited for
 LOOK_S = 0.5  # for which a list of runs is shared between visitors
 NOTHING = Markup("")
 GONE = "This run is gone. Choose another one."
@@ -94,6 +98,10 @@ class Desk:
     sort: str = "newest"
     find: str = ""
     told: str = ""  # what came of the last action
+    arrived: int = 0  # counts what was started: the page goes to the newest
+    starting: bool = False  # Start was pressed, and its run is not there yet
+    working: Working[Form] | None = None  # the estimate that is waited for
+    asked: Asked | None = None  # what is to be evaluated, while that is chosen
     deleted: str = ""
     exported: exports.Exported | None = None
     refused: str = ""  # why no password was taken
@@ -227,12 +235,16 @@ class TrainingRoom:
             now=now,
             place=place,
             told=desk.told,
+            arrived=desk.arrived if run.name == desk.selected else 0,
+            asking=self._asking(desk, run, found),
         )
         made = {"head": head, "views": watch.tabs(desk.view)}
         if desk.exported and desk.exported.run in ("", run.name):
             made["sent"] = exports.html(desk.exported)
         if desk.view == "overview":
             made["curves"] = self._curves(desk, [run])
+            if run.is_live and not run.status.step:  # no curve yet: what it writes is what there is to see
+                made["body"] = watch.log(run)
         elif desk.view == "samples":
             made["body"] = groups.html(run, desk.step, verdicts=self.verdicts, group=desk.group, picture=picture)
         elif desk.view == "log":
@@ -240,8 +252,16 @@ class TrainingRoom:
         elif desk.view == "config":
             made["body"] = watch.config(run)
         else:
-            made["body"] = watch.evaluation(run, _judging(run, found))
+            made["body"] = watch.evaluation(run, _judging(run, found), now=now)
         return made
+
+    def _asking(self, desk: Desk, run: Run, found: list[Run]) -> Markup:
+        if desk.asked is None or desk.asked.run != run.name:
+            return NOTHING
+        return ask.html(desk.asked, data=self._to_judge_by(), runs=found)
+
+    def _to_judge_by(self) -> dict[str, str]:
+        return self._data() | own_data.kept(self.root)
 
     def _curves(self, desk: Desk, chosen: list[Run]) -> Markup:
         """The plots; as they were where nothing is new, which costs nothing."""
@@ -315,8 +335,19 @@ class TrainingRoom:
         if event != "admit" and self._is_shut(desk):
             yield self.look(desk)
             return
-        with self._of(desk) if event in FORM_EVENTS else contextlib.nullcontext():
-            yield from self._act(desk, event, said)
+        if event in STARTING and not self._may_start(desk):  # a second click is no second run
+            yield self.look(desk)
+            return
+        try:
+            with self._of(desk) if event in FORM_EVENTS else contextlib.nullcontext():
+                yield from self._act(desk, event, said)
+        finally:
+            desk.starting = desk.starting and event not in STARTING
+
+    def _may_start(self, desk: Desk) -> bool:
+        with self._lock:
+            may, desk.starting = not desk.starting, True
+        return may
 
     def _of(self, desk: Desk) -> Any:
         """A visitor's changes of the form come one after the other: the last must not overtake a click on Start."""
@@ -329,17 +360,22 @@ class TrainingRoom:
         try:
             for _ in act(desk, said) or ():
                 yield self.look(desk)
+        except GivenUp:
+            desk.form = replace(desk.form, said="Cancelled. Nothing was started.")
         except DermIQError as error:
             self._tell(desk, event, str(error))
         except Exception:
             log.exception("%s in the training tab failed", event)
             self._tell(desk, event, FAILED)
-        desk.form = replace(desk.form, doing="")
+        if event in FORM_EVENTS:
+            desk.form, desk.working = replace(desk.form, doing="", share=0.0), None
         self._runs = (0.0, [])
         yield self.look(desk)
 
     def _tell(self, desk: Desk, event: str, message: str) -> None:
-        if event in FORM_EVENTS or not self.runs():
+        if event in ASKING and desk.asked:
+            desk.asked = replace(desk.asked, wrong=message)
+        elif event in FORM_EVENTS or not self.runs():
             desk.form = desk.form.refused(InputError(message))
         else:
             desk.told = message
@@ -351,10 +387,13 @@ class TrainingRoom:
     # the form
 
     def _do_stage(self, desk: Desk, said: Said) -> None:
-        desk.form = Form.of(said.value, name=desk.form.name)
+        desk.form = desk.form.with_stage(said.value)
 
     def _do_preset(self, desk: Desk, said: Said) -> None:
-        desk.form = Form.of(desk.form.stage, said.value, name=desk.form.name)
+        desk.form = desk.form.with_preset(said.value)
+
+    def _do_plain(self, desk: Desk, said: Said) -> None:
+        desk.form = Form.of(desk.form.stage, desk.form.preset, name=desk.form.name)
 
     def _do_set(self, desk: Desk, said: Said) -> None:
         desk.form = desk.form.given(said.fields)
@@ -373,15 +412,31 @@ class TrainingRoom:
 
     def _checked(self, desk: Desk, said: Said) -> Iterator[None]:
         """The form with what the stage refuses, and with an estimate where nothing is refused."""
-        desk.form = replace(desk.form.given(said.fields), doing="Looking at model, data and memory.")
-        yield
-        while is_loading(self.beside):  # the libraries cannot be imported by two threads at once
-            desk.form = replace(desk.form, doing="The consultation's model is loaded first.")
+        form = desk.form.given(said.fields)
+        work = desk.working = Working(partial(self._foreseen, form), LOOKING)
+        lasts = True
+        while lasts:
+            desk.form = replace(form, doing=f"{work.text}.", share=work.share)
             yield
-            time.sleep(LOOK_S)
-        desk.form = desk.form.check()
-        if desk.form.is_right and desk.form.estimate is None:
-            desk.form = replace(desk.form, estimate=forecast(desk.form.config(), self.root))
+            lasts = work.lasts(TOLD_S)
+        desk.form = form
+        desk.form = work.result()
+
+    def _foreseen(self, form: Form, progress: Progress) -> Form:
+        """The form with what the stage refuses, or with an estimate."""
+        while is_loading(self.beside):  # the libraries cannot be imported by two threads at once
+            progress("The consultation's model is loaded first", 0.0)
+            time.sleep(TOLD_S)
+        progress(LOOKING, 0.0)
+        form = form.check()
+        if form.is_right and form.estimate is None:
+            found = forecast(form.config(), self.root, progress=part_of(progress, CHECKED, 1.0))
+            form = replace(form, estimate=found)
+        return form
+
+    def _do_cancel(self, desk: Desk, said: Said) -> None:
+        if desk.working:
+            desk.working.cancel()
 
     def _do_start(self, desk: Desk, said: Said) -> Iterator[None]:
         yield from self._checked(desk, said)
@@ -415,7 +470,8 @@ class TrainingRoom:
             started = [runs.start(config, name=form.name, root=self.root)]
         desk.selected, desk.view, desk.comparing, desk.zoom, desk.step = started[0].name, "overview", False, None, None
         desk.told = f"Started {', then '.join(run.name for run in started)}."
-        desk.form = replace(form, name="", note="", asked_again=False)
+        desk.arrived += 1
+        desk.form = replace(form, name="", note="", said=desk.told, asked_again=False)
 
     # the list
 
@@ -513,13 +569,30 @@ class TrainingRoom:
         desk.told = f"{self.beside.name} answers again."
 
     def _do_evaluate(self, desk: Desk, said: Said) -> None:
-        run = self._run(said.index)
-        data = next((name for name in run.options.get("data", ()) if name in self._data()), None)
-        data = data or next(iter(self._data()), "ham10000")
-        config = EvaluationConfig(model=run.name, weights=said.value or "final", data=data, images=JUDGED_ON)
-        name = runs.free_name(f"{run.name}-evaluation"[:90], self.root)
+        """Asks first: it may take hours."""
+        run, known = self._run(said.index), self._to_judge_by()
+        if not known:
+            raise InputError("There is nothing to judge by: upload labelled images below the form, or set DERMIQ_DATA.")
+        data = next((name for name in run.options.get("data", ()) if name in known), next(iter(known)))
+        desk.asked = Asked(run.name, said.value or "final", data)
+
+    def _do_asked(self, desk: Desk, said: Said) -> None:
+        if desk.asked:
+            desk.asked = desk.asked.given(said.fields)
+
+    def _do_unask(self, desk: Desk, said: Said) -> None:
+        desk.asked = None
+
+    def _do_judge(self, desk: Desk, said: Said) -> None:
+        if desk.asked is None:
+            return
+        desk.asked = desk.asked.given(said.fields)
+        config = desk.asked.config()
+        name = runs.free_name(f"{config.model}-evaluation"[:90], self.root)
         started = runs.start(config, name=name, root=self.root)
-        desk.view, desk.told = "evaluation", f"{started.name} reads {JUDGED_ON} images of {data}, {config.split}."
+        many = f"{config.images} images" if config.images else "all images"
+        desk.asked, desk.view = None, "evaluation"
+        desk.told = f"{started.name} reads {many} of {self._to_judge_by().get(config.data, config.data)}."
 
     def _do_export(self, desk: Desk, said: Said) -> Iterator[None]:
         run = self._run(said.index)
@@ -536,14 +609,17 @@ class TrainingRoom:
         desk.exported = exports.push(desk.exported, said.fields.get("hub", ""), said.fields.get("token", ""))
 
 
-FORM_EVENTS = ("stage", "preset", "set", "yaml", "saveyaml", "estimate", "start", "startanyway", "smoke")
+FORM_EVENTS = ("stage", "preset", "plain", "set", "yaml", "saveyaml", "estimate", "start", "startanyway", "smoke")
+STARTING = ("start", "startanyway", "smoke", "judge")  # a second click waits for the first
+ASKING = ("asked", "judge")
 ROW_EVENTS = ("select", "tick", "untick", "compare", "sort", "find", "undelete", "smoke")
 RUN_EVENTS = (
-    *("stop", "kill", "resume", "delete", "rename", "note", "duplicate", "use", "back", "evaluate", "export"),
+    *("stop", "kill", "resume", "delete", "rename", "note", "duplicate", "use", "back", "export"),
+    *("evaluate", "asked", "judge", "unask"),
     *("view", "step", "group", "select"),
 )
-TELLING = ("stop", "kill", "resume", "delete", "rename", "duplicate", "use", "back", "evaluate", "export", "undelete")
-LONG = ("estimate", "start", "startanyway", "smoke", "use", "back", "export", "push", "kill", "evaluate")
+TELLING = ("stop", "kill", "resume", "delete", "rename", "duplicate", "use", "back", "judge", "export", "undelete")
+LONG = ("estimate", "start", "startanyway", "smoke", "use", "back", "export", "push", "kill", "judge")
 """Events that take longer than a moment: they go through the queue and show how they get on."""
 COMPARING = Markup(
     '<p class="dq-chosen"><strong>Runs compared</strong> '

@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import cache, reduce
@@ -49,6 +49,8 @@ DEFAULTS = "defaults"
 MAX_TEXT, MAX_YAML = 1000, 50_000  # characters
 SHOWN = 60  # characters of a wrong value that its sentence repeats
 OTHER = "*"  # chosen where a model is typed
+WHAT = ("model", "data", "preferences", "val", "data_folder")
+"""What is trained and on what: kept, once chosen, when another stage is."""
 TEXTUAL = ("model", "data", "val", "preferences", "data_folder", "rewards.expert_model")
 """Options that a sentence may name by their value: "mine.csv does not exist"."""
 
@@ -165,7 +167,9 @@ class Estimate:
     seconds: float | None = None  # None: not known
     why: str = ""  # what the seconds rest on, one sentence
     lower: tuple[str, ...] = ()  # sentences: what to lower, where memory is short
-    notes: tuple[str, ...] = ()  # sentences: what was left out of the data, or read in another way than it stands there
+    notes: tuple[str, ...] = ()  # sentences: what will not work out, how much of the data is learned, what was left out
+    low: float | None = None  # seconds, where the machine is left to the run
+    high: float | None = None  # seconds, where it gets busier
 
     @property
     def level(self) -> str:
@@ -188,9 +192,12 @@ class Form:
     fields: Mapping[str, str] = field(default_factory=dict)  # as typed, where it differs from the preset
     errors: Mapping[str, str] = field(default_factory=dict)  # by option, or "name" or "yaml": a sentence
     yaml: str | None = None  # a text that could not be read, kept
-    note: str = ""  # a sentence above Start
+    chosen: frozenset[str] = frozenset()  # options that the visitor set: no preset changes them
+    note: str = ""  # a sentence beside Start: why nothing was started
+    said: str = ""  # a sentence beside Start, where nothing is wrong
     estimate: Estimate | None = None
     doing: str = ""  # what is being computed for it, a sentence
+    share: float = 0.0  # of that computing, what is done: 0 to 1
     asked_again: bool = False  # Start was pressed against a red estimate
     sent: int = 0  # when the browser sent what was read last, in its milliseconds: messages may overtake each other
 
@@ -227,6 +234,33 @@ class Form:
 
     # --- what the visitor does ---
 
+    def with_preset(self, preset: str) -> Form:
+        """Another preset for what was not chosen; what was, stays as it is."""
+        return self._moved(Form.of(self.stage, preset, name=self.name), self.chosen)
+
+    def with_stage(self, stage: str) -> Form:
+        """Another stage, with the same model and data where they were chosen."""
+        return self._moved(Form.of(stage, name=self.name), {name for name in self.chosen if bare(name) in WHAT})
+
+    def _moved(self, to: Form, names: Collection[str]) -> Form:
+        """`to` with the texts of these options, where it has them; those of a pipeline's stages go by the same name."""
+        texts = {bare(name): self.text(name) for name in sorted(names)}
+        kept = {name: texts[bare(name)] for name in shown_options(to.stage) if bare(name) in texts}
+        if to.stage == self.stage:
+            kept = {name: self.text(name) for name in names}
+        fields = {name: text for name, text in kept.items() if text != text_of(value_of(to.base, name))}
+        return replace(to, fields=fields, chosen=frozenset(kept))._whole()._judged()
+
+    def _whole(self) -> Form:
+        """Pairs that were chosen are all learned, once, unless steps were chosen. Without pairs it is as before."""
+        if self.stage != "dpo" or "preferences" not in self.chosen:
+            return self
+        free = [name for name in ("steps", "images") if name not in self.chosen]
+        others = {name: text for name, text in self.fields.items() if name not in free}
+        if self.text("preferences").strip():
+            others |= {name: "0" for name in free if text_of(value_of(self.base, name)) != "0"}
+        return replace(self, fields=others)
+
     def given(self, fields: Mapping[str, str]) -> Form:
         """With every field as the browser has it: by name; "data:ham10000" is a box beside the text of "data",
         "yaml" is there only where its text was changed, "=" is `key`, "@" is when it was sent. What is older than what
@@ -242,21 +276,26 @@ class Form:
         return form._with_texts(sent)
 
     def _with_texts(self, sent: Mapping[str, str]) -> Form:
-        typed = dict(self.fields) | dict(self._typed(sent))
+        given = dict(self._typed(sent))
+        typed = dict(self.fields) | given
         kept = {name: text for name, text in typed.items() if text != text_of(value_of(self.base, name))}
         name = sent.get("name", self.name).strip()[: MAX_TEXT + 1]
         if kept == self.fields and name == self.name:
             return self  # a message that came late, after the check that a click on Start began
         changed = kept != self.fields
-        return replace(
+        chosen = {option for option, text in given.items() if text != self.text(option)}
+        made = replace(
             self,
             name=name,
             fields=kept,
+            chosen=self.chosen | chosen,
             yaml=None if changed else self.yaml,
             note="",
+            said="",
             estimate=None if changed else self.estimate,
             asked_again=False,
-        )._judged()
+        )
+        return (made._whole() if "preferences" in chosen else made)._judged()
 
     def _typed(self, sent: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         """The text of each option that was sent; boxes and the field for another model belong to their option."""
@@ -292,7 +331,10 @@ class Form:
     def _with_config(self, config: Config) -> Form:
         texts = {name: text_of(value_of(config, name)) for name in shown_options(self.stage)}
         kept = {name: text for name, text in texts.items() if text != text_of(value_of(self.base, name))}
-        return replace(self, fields=kept, errors={}, yaml=None, note="", estimate=None, asked_again=False)._judged()
+        plain = KINDS[self.stage]()
+        chosen = frozenset(name for name, text in texts.items() if text != text_of(value_of(plain, name)))
+        bare_form = replace(self, errors={}, yaml=None, note="", said="", estimate=None, asked_again=False)
+        return replace(bare_form, fields=kept, chosen=chosen)._judged()
 
     # --- what it stands for ---
 
@@ -350,7 +392,7 @@ class Form:
         """With what the stage itself refuses: it looks for the model, reads the tables of the data, asks for the
         device. A second or so; with data of the hub it loads them.
         """
-        made = replace(self, note="", asked_again=False)._judged()
+        made = replace(self, note="", said="", asked_again=False)._judged()
         if made.errors:
             return made
         try:

@@ -23,7 +23,9 @@ OWN = {
     "data": "Your own: a CSV file (columns image and label), a JSONL file, or a data set of the Hugging Face hub",
     "preferences": "Others: a JSONL file, or a data set of the Hugging Face hub",
 }
+OF_IMAGES = ("data", "images")  # what pairs are made about where none are named
 SHORT = 40  # characters of a value that a hint repeats
+KEPT_SHOWN = 6  # options that are named as kept
 WORDS = {"green": "It fits.", "amber": "That may not do.", "red": "That will not do."}
 
 
@@ -52,17 +54,16 @@ def html(
     drawn = Drawn(form, AtHand(models, data, sets))
     return fill(
         '<section class="dq-form" data-fields="{key}" aria-label="New run">{locked}'
-        '<fieldset class="dq-plain"{off}>{first}{essentials}{rest}</fieldset>{file}'
-        '<fieldset class="dq-plain dq-launch"{waits}>{launch}</fieldset></section>',
+        '<fieldset class="dq-plain"{off}>{first}{essentials}{rest}</fieldset>{file}{estimate}{launch}</section>',
         key=form.key,
         locked=fill('<p class="dq-locked" role="status">{why}</p>', why=locked) if locked else "",
         off=Markup(" disabled") if locked else "",
-        waits=Markup(" disabled") if locked or form.doing else "",
         first=_first(form),
         essentials=drawn.essentials(),
         rest=drawn.stages() if form.stage == "pipeline" else drawn.all_settings(""),
         file=_file(form, locked=bool(locked)),
-        launch=_launch(form),
+        estimate=_estimate(form.estimate) if form.estimate else "",
+        launch=_launch(form, locked=bool(locked)),
     )
 
 
@@ -80,7 +81,7 @@ def _first(form: Form) -> Markup:
         ("stage", "What to train", {stage: title for stage, (title, _) in STAGES.items()}, form.stage),
         ("preset", "Begin with", {key: preset.title for key, preset in known.items()}, form.preset),
     )
-    said = {"stage": STAGES[form.stage][1], "preset": known[form.preset].sentence}
+    said = {"stage": Markup.escape(STAGES[form.stage][1]), "preset": _of_preset(form, known[form.preset].sentence)}
     rows = join(
         fill(
             '<div class="dq-option dq-whole" data-key="{e}"><label for="dqf-{e}">{t}</label><select id="dqf-{e}" '
@@ -94,6 +95,19 @@ def _first(form: Form) -> Markup:
         for event, title, options, now in choices
     )
     return fill('<div class="dq-fields">{rows}{name}</div>', rows=rows, name=_name(form))
+
+
+def _of_preset(form: Form, sentence: str) -> Markup:
+    """What a preset is for, and what of the form is not its own."""
+    kept = sorted({label(name) for name in form.chosen if name in form.fields})
+    if not kept:
+        return Markup.escape(sentence)
+    return fill(
+        '{s} <b class="dq-changed">Kept as you chose it: {k}.</b> <button type="button" class="dq-quiet" '
+        'data-event="plain">Take the preset alone</button>',
+        s=sentence,
+        k=", ".join(kept[:KEPT_SHOWN]) + (f" and {len(kept) - KEPT_SHOWN} more" if len(kept) > KEPT_SHOWN else ""),
+    )
 
 
 def _name(form: Form) -> Markup:
@@ -200,7 +214,17 @@ class Drawn:
     at_hand: AtHand
 
     def essentials(self) -> Markup:
-        return self._grid(ESSENTIALS[self.form.stage])
+        return self._grid(name for name in ESSENTIALS[self.form.stage] if not self._is_idle(name))
+
+    def _is_idle(self, name: str) -> bool:
+        """Whether nothing is made of an option: named pairs are learned as they are, and no image is asked about."""
+        group = name.removesuffix(bare(name))
+        return bare(name) in OF_IMAGES and self._pairs(group) != ""
+
+    def _pairs(self, group: str) -> str:
+        """The pairs that are named, of a stage of a pipeline or of DPO itself; "" where none are."""
+        name = f"{group}preferences"
+        return self.form.text(name).strip() if name in shown_options(self.form.stage) else ""
 
     def stages(self) -> Markup:
         """The options of each stage of a pipeline that is run, in the order of the stages."""
@@ -211,7 +235,8 @@ class Drawn:
         return join(map(self._stage, dict.fromkeys(order)))
 
     def _stage(self, stage: str) -> Markup:
-        names = [f"{stage}.{name}" for name in ESSENTIALS[stage] if name != "model"]
+        own = [f"{stage}.{name}" for name in ESSENTIALS[stage] if name != "model"]
+        names = [name for name in own if not self._is_idle(name)]
         return self._folded(
             f"stage-{stage}",
             f"Settings of {STAGES[stage][0].partition(':')[0]}",
@@ -272,6 +297,8 @@ class Drawn:
         name, titles = option.name, _titles(option)
         default, preset = text_of(option.default), text_of(value_of(self.form.base, name))
         said = HINTS.get(bare(name)) or sentence(option.help)
+        if bare(name) == "preferences":
+            said = f"{said} {self._what_happens(name.removesuffix(bare(name)))}"
         if option.is_list and option.choices and not titles:
             said += f" Any of {', '.join(map(str, option.choices))}, with spaces between."
         known = [limits(option)] if limits(option) else []
@@ -281,6 +308,21 @@ class Drawn:
         if name in self.form.fields and len(preset) < SHORT:
             changed = fill(' <b class="dq-changed">Changed from {p}.</b>', p=_shown(option, preset, titles))
         return fill("{s}{k}{c}", s=said, k=f" ({', '.join(known)})" if known else "", c=changed)
+
+    def _what_happens(self, group: str) -> str:
+        """What is going to be learned with the pairs as the form has them."""
+        text = {name: self.form.text(group + name) for name in ("images", "data", "steps", "epochs", "min_margin")}
+        if not self._pairs(group):
+            count = "all" if text["images"] in ("", "0") else text["images"]
+            return f"None is named: the graph makes pairs of what the model answers about {count} images of the data."
+        narrow = f" with a margin of {text['min_margin']} or more" if text["min_margin"] not in ("", "0") else ""
+        if text["steps"] in ("", "0"):
+            often = "once" if text["epochs"] in ("", "1") else f"{text['epochs']} times"
+            return f"Every pair{narrow} is learned {often}. The graph makes none, and no other data is used."
+        return (
+            f"{text['steps']} steps take that many batches of the pairs{narrow}, and leave the rest: set steps to 0 to "
+            "learn all. The graph makes none, and no other data is used."
+        )
 
     def _box(self, name: str, text: str, error: str | None) -> Markup:
         return fill(
@@ -314,8 +356,8 @@ class Drawn:
             return chosen
         typed = _input("model:other", text, wrong=bool(error), of="model")
         return fill(
-            '{c}<label class="dq-sub" for="dqf-model-other">Its name: a run, a folder, or owner/name on the Hugging '
-            "Face hub</label>{t}",
+            '<div>{c}<label class="dq-sub" for="dqf-model-other">Its name: a run, a folder, or owner/name on the '
+            "Hugging Face hub</label>{t}</div>",
             c=chosen,
             t=typed,
         )
@@ -407,8 +449,9 @@ def _command(command: str) -> Markup:
         (fill('<span class="dq-keep">{w}</span>' if w.startswith("-") else "{w}", w=w) for w in command.split(" ")), " "
     )
     return fill(
-        '<h3>The same from a terminal</h3><pre class="dq-command" tabindex="0">{w}</pre><p class="dq-go"><button '
-        'type="button" class="dq-quiet" data-copy="{c}">Copy</button></p>',
+        '<h3>The same from a terminal</h3><pre class="dq-command" tabindex="0" role="region" '
+        'aria-label="The command">{w}</pre><p class="dq-go"><button type="button" class="dq-quiet" data-copy="{c}">'
+        "Copy</button></p>",
         w=words,
         c=command,
     )
@@ -417,18 +460,46 @@ def _command(command: str) -> Markup:
 # --- the estimate and the start ---------------------------------------------------------
 
 
-def _launch(form: Form) -> Markup:
+def _launch(form: Form, *, locked: bool) -> Markup:
+    """What stays in sight while the form is scrolled: Start, what came of it, and the estimate in short."""
     return fill(
-        '{estimate}<div role="status">{marked}{note}{doing}</div>{again}<p class="dq-go">{start}<button type="button" '
-        'class="dq-button" data-event="estimate">Estimate memory and time</button></p>',
-        estimate=_estimate(form.estimate) if form.estimate else "",
+        '<div class="dq-launch" data-key="launch"><div role="status">{marked}{said}{doing}</div>{note}{again}'
+        '{bar}<p class="dq-go">{buttons}</p>{short}</div>',
         marked=_marked(form),
-        note=fill('<p class="dq-error">{n}</p>', n=form.note) if form.note else "",
+        said=fill('<p class="dq-fine">{s}</p>', s=form.said) if form.said else "",
         doing=fill('<p class="dq-doing">{d}</p>', d=form.doing) if form.doing else "",
+        note=fill('<p class="dq-error" role="alert">{n}</p>', n=form.note) if form.note else "",
         again=_again() if form.asked_again else "",
-        start=Markup('<button type="button" class="dq-button dq-primary" data-event="start">Start</button>')
-        if not form.asked_again
-        else "",
+        bar=_bar(form) if form.doing else "",
+        buttons=_buttons(form, locked=locked),
+        short=_in_short(form.estimate) if form.estimate else "",
+    )
+
+
+def _bar(form: Form) -> Markup:
+    return fill(
+        '<progress value="{d}" max="100" aria-label="Estimate and check of the run"></progress>',
+        d=round(100 * form.share),
+    )
+
+
+def _buttons(form: Form, *, locked: bool) -> Markup:
+    if form.doing:
+        return Markup('<button type="button" class="dq-button" data-key="cancel" data-event="cancel">Cancel</button>')
+    off = Markup(" disabled") if locked else ""
+    start = fill('<button type="button" class="dq-button dq-primary" data-event="start"{o}>Start</button>', o=off)
+    estimate = fill('<button type="button" class="dq-button" data-event="estimate"{o}>Estimate</button>', o=off)
+    return join(["" if form.asked_again else start, estimate])
+
+
+def _in_short(found: Estimate) -> Markup:
+    """Memory and time in one line; the whole estimate stands above."""
+    time = f", {time_of(found).lower()}" if found.seconds is not None else ""
+    return fill(
+        '<p class="dq-fine">{m} of {f} free{t}.</p>',
+        m=capital(f"about {memory(found.total)}"),
+        f=memory(found.free),
+        t=time,
     )
 
 
@@ -461,7 +532,7 @@ def _estimate(found: Estimate) -> Markup:
     place = "the CPU" if found.device == "cpu" else f"the GPU ({found.device})"
     needs = f"About {memory(found.total)} of memory at the peak; {memory(found.free)} are free on {place}."
     lower = join(fill("<li>{s}</li>", s=sentence) for sentence in (*found.lower, *found.notes))
-    time = f"About {duration(found.seconds)}. {found.why}" if found.seconds is not None else found.why
+    time = f"{time_of(found)}: {found.why}" if found.seconds is not None else found.why
     return fill(
         '<div class="dq-estimate dq-{level}" role="status"><p><b>{word}</b> {needs}</p>{lower}{time}'
         '<details class="dq-fold" data-key="fold-parts"><summary>What takes the memory</summary>'
@@ -483,6 +554,14 @@ def _estimate(found: Estimate) -> Markup:
             for part in found.parts
         ),
     )
+
+
+def time_of(found: Estimate) -> str:
+    """ "About 12 min (6 min to 24 min)"."""
+    if found.low is None or found.high is None or found.seconds is None:
+        return f"About {duration(found.seconds or 0)}"
+    low, high = duration(found.low), duration(found.high)
+    return f"About {duration(found.seconds)}" + (f" ({low} to {high})" if low != high else "")
 
 
 def memory(count: int) -> str:

@@ -120,7 +120,7 @@ LABELS: Mapping[str, str] = {
     "rehearse": "Rehearse",
     "loss": "Loss",
     "loss_weights": "Weights of the losses",
-    "beta": "Hold to the start (beta)",
+    "beta": "Beta",
     "clip_low": "Clip, downwards",
     "clip_high": "Clip, upwards",
     "label_smoothing": "Label smoothing",
@@ -184,8 +184,8 @@ HINTS: Mapping[str, str] = {
     "model": "What is trained further: DermIQ-Nano, the result of a finished run, or another vision-language model.",
     "device": "Where it computes. Automatic: on a GPU where there is one.",
     "dtype": "Of the weights. Automatic: as fits the device.",
-    "data": "Labelled images, or written examples. What is ticked or named is put together.",
-    "preferences": "Which of two answers is better. Without any, the graph makes pairs of what the model answers.",
+    "data": "Labelled images; SFT learns from written examples, too. What is ticked or named is put together.",
+    "preferences": "Which of two answers is better.",
     "stages": "Which stages are run, and in which order.",
 }
 """In place of an option's help where the form offers what a flag has to spell out."""

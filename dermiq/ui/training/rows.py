@@ -203,13 +203,23 @@ def seconds_left(run: Run, found: Figures) -> float | None:
     return None if each is None or not status.total else each * max(status.total - status.step, 0)
 
 
+def _left(run: Run, found: Figures) -> Markup:
+    """By its own steps; before the first one, as estimated."""
+    if run.status.left:
+        low, high = duration(run.status.left[1]), duration(run.status.left[2])
+        most = f" ({low} to {high})" if low != high else ""
+        before = "" if run.status.step else ", as estimated before its first step"
+        return fill("about {t} left{m}{b}", t=duration(run.status.left[0]), m=most, b=before)
+    left = seconds_left(run, found)
+    if left is None:
+        return Markup('<span class="dq-muted">time left not known yet</span>')
+    return fill("about {t} left", t=duration(left))
+
+
 def when(run: Run, found: Figures, now: float) -> Markup:
     """How long a live run will take, or when an ended one ended."""
     if run.state == "running":
-        left = seconds_left(run, found)
-        if left is None:
-            return Markup('<span class="dq-muted">time left not known yet</span>')
-        return fill("about {t} left", t=duration(left))
+        return _left(run, found)
     if run.is_live:
         return Markup('<span class="dq-muted">saves, then ends</span>' if run.state == "stopping" else "")
     ended = run.status.ended

@@ -65,7 +65,7 @@ def training_tab(room: TrainingRoom) -> Watching:
     parts: dict[str, Any] = {"gate": html_part("dq-gate", events=["admit"])}
     with gr.Row(elem_id="dq-training"):
         with gr.Column(elem_id="dq-new-run", scale=0, min_width=320):
-            parts["form"] = html_part("dq-form", events=desk.FORM_EVENTS)
+            parts["form"] = html_part("dq-form", events=(*desk.FORM_EVENTS, "cancel"))
             with gr.Accordion("Own images", open=False, elem_id="dq-own-data", visible=not room.impossible):
                 gr.Markdown(own_data.ABOUT)
                 upload = private_file(label="Zip of images and their table", height=120)
@@ -82,7 +82,7 @@ def training_tab(room: TrainingRoom) -> Watching:
     made.clock.tick(lambda d: values(room.look(d)), [state], made.outputs(), **QUICK)
     heard = {
         "gate": ["admit"],
-        "form": desk.FORM_EVENTS,
+        "form": (*desk.FORM_EVENTS, "cancel"),
         "rows": desk.ROW_EVENTS,
         "head": desk.RUN_EVENTS,
         "sent": ["push"],

@@ -3,7 +3,7 @@
 Every event carries the run's name as `index`, so that a click concerns the run that it was made for. Events, with their
 value where it says something: `view` (one of VIEWS), `stop`, `kill`, `resume`, `duplicate`, `delete`, `rename` (the new
 name), `note` (the text), `use` ("final" or "checkpoint-N"), `back`, `export` ("adapter", "merged" or "card"),
-`evaluate`.
+`evaluate` (the weights), which asks first: see `ask`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from markupsafe import Markup
 
 from dermiq.errors import InputError
 from dermiq.ui.markup import THIN, capital, error_line, fill, join
-from dermiq.ui.training import rows
+from dermiq.ui.training import ask, rows
 from dermiq.ui.training.reading import Figures, figures
 from dermiq.ui.training.words import (
     JUDGED,
@@ -33,8 +33,8 @@ from dermiq.ui.training.words import (
     judged_name,
     stage_name,
 )
-from train import options
-from train.estimate import MEMORY
+from train import hints, options
+from train.estimate import MEMORY, peak_of
 from train.run_folder import EVALUATION, checkpoints, is_complete, read_json
 from train.runs import Run
 
@@ -97,17 +97,35 @@ def weights(run: Run) -> Weights:
     return Weights(is_model and is_complete(run.folder / "final"), tuple(checkpoints(run.folder)))
 
 
-def head(run: Run, *, answering: str, note: str, now: float, place: int = 0, told: str = "") -> Markup:
+def head(
+    run: Run,
+    *,
+    answering: str,
+    note: str,
+    now: float,
+    place: int = 0,
+    told: str = "",
+    arrived: int = 0,
+    asking: Markup | str = "",
+) -> Markup:
     """`answering`: which weights of this run answer in the consultation ("final", "checkpoint-30"), or nothing.
-    `place`: in the queue. `told`: what came of the last action, in a sentence."""
+    `place`: in the queue. `told`: what came of the last action, in a sentence. `arrived`: the how manieth run of this
+    visitor it is, so that the page goes to it once; 0 where it does not. `asking`: what is asked before an evaluation.
+    """
     found, has = figures(run.folder), weights(run)
+    still, said = _still(run, found)
     return fill(
         '<section class="dq-watch dq-run" data-fields="" data-key="head {name}" aria-label="Run {name}">'
-        "<header><h2>{name} <small>{stage}</small></h2>{rename}</header>"
-        '<p class="dq-run-state" role="status">{state} <span>{reason}</span></p>'
+        '<header><h2 tabindex="-1"{arrive}>{name} <small>{stage}</small></h2>{rename}</header>'
+        '<p class="dq-run-state"><span role="status">{state} <span>{reason}</span></span>{doing}</p>{still}'
         '<div class="dq-run-step">{progress}<span class="dq-run-time">{when}</span></div>'
-        "{facts}{hints}{answers}{actions}"
-        '<p class="dq-told" role="status">{told}</p>{note}</section>',
+        '<p class="dq-told" role="status">{told}</p>'
+        "{learned}{facts}{hints}{answers}{actions}{asking}{note}</section>",
+        arrive=fill(' data-arrive="run {n}"', n=arrived) if arrived else "",
+        doing=_doing(run, now),
+        still=fill('<p class="dq-still" role="alert">{s}</p>', s=still) if still else "",
+        learned=_learned(run),
+        asking=asking,
         name=run.name,
         stage=stage_name(run.stage),
         rename="" if run.is_live else _rename(run),
@@ -116,7 +134,7 @@ def head(run: Run, *, answering: str, note: str, now: float, place: int = 0, tol
         progress=rows.progress(run),
         when=rows.when(run, found, now),
         facts=_facts(run, found, now),
-        hints=_hints(found.hints(run.stage, run.options)),
+        hints=_hints(said),
         answers=_answers(run, answering) if answering else "",
         actions=_actions(run, found, has, answering),
         told=told,
@@ -162,8 +180,9 @@ def _facts(run: Run, found: Figures, now: float) -> Markup:
         known = {"Device": status.device, **known}
     if status.started:
         known["Started"] = ago(status.started, now)
-        if status.ended and status.ended > status.started:
-            known["Took"] = duration(status.ended - status.started)
+        took = status.took()
+        if took:
+            known["Took"] = duration(took)
     each = found.mean("seconds_per_step")
     if each is not None:
         known["A step"] = duration(each)
@@ -177,12 +196,44 @@ def _facts(run: Run, found: Figures, now: float) -> Markup:
 def _memory(run: Run, found: Figures) -> Iterator[tuple[str, str]]:
     """Measured at the peak, and estimated before."""
     noted = read_json(run.folder / MEMORY) or {}
-    peak = noted.get("measured") or found.last.get("peak_memory_gb", 0.0) * 1e9
+    peak = peak_of(noted) or found.last.get("peak_memory_gb", 0.0) * 1e9
     estimated = (noted.get("estimate") or {}).get("total")
     told = [f"{gigabytes(peak)} at the peak"] if peak else []
     told += [f"{gigabytes(estimated)} estimated"] if estimated else []
     if told:
         yield "Memory", ", ".join(told)
+
+
+def _doing(run: Run, now: float) -> Markup:
+    """What its process does now, and for how long; the seconds are not read aloud."""
+    status = run.status
+    if not run.is_live:
+        return Markup("")
+    doing = status.doing or ("" if status.step or run.state == "queued" else "Starting its process")
+    since = status.since if status.doing and status.since else status.queued or now
+    if not doing and run.state == "queued":  # the reason says what it waits for
+        return fill(' <span aria-hidden="true">for {t}</span>', t=duration(max(1.0, now - (status.queued or now))))
+    if not doing or (status.step and doing in status.reason):
+        return Markup("")
+    return fill(
+        ' <span role="status">{d}</span> <span aria-hidden="true">for {t}</span>',
+        d=doing,
+        t=duration(max(1.0, now - since)),
+    )
+
+
+def _still(run: Run, found: Figures) -> tuple[str, list[str]]:
+    """Why nothing is learned, with the remedy, of a run that goes on so; and the other sentences about its figures."""
+    sentences = found.hints(run.stage, run.options)
+    still = hints.cannot_learn(run.stage, run.options, found.telling)
+    rest = [sentence for sentence in sentences if sentence != still]
+    return ("" if still and hints.NOTHING in run.status.reason else still), rest
+
+
+def _learned(run: Run) -> Markup:
+    """Of how many of its examples it learns, where not of all."""
+    told = (read_json(run.folder / MEMORY) or {}).get("data")
+    return fill('<p class="dq-fine">{t}</p>', t=told) if told else Markup("")
 
 
 def _hints(sentences: Iterable[str]) -> Markup:
@@ -357,10 +408,10 @@ def _environment(values: Mapping[str, Any]) -> Markup:
 # --- the evaluation ---------------------------------------------------------------------
 
 
-def evaluation(run: Run, judging: Run | None = None) -> Markup:
+def evaluation(run: Run, judging: Run | None = None, *, now: float = 0.0) -> Markup:
     """The figures on images that were not trained on, or the way to them. `judging`: the newest that evaluates it."""
     found = read_evaluation(run.folder)
-    parts = [_evaluating(judging)] if judging else []
+    parts = [_evaluating(judging, now)] if judging else []
     running = judging is not None and judging.is_live
     if found:
         parts += [_judged(found), _recalls(found), _by_group(found), _confusion(found)]
@@ -378,13 +429,15 @@ def read_evaluation(folder: Path) -> dict[str, Any]:
     return found if found and isinstance(found.get("figures"), dict) else {}
 
 
-def _evaluating(judging: Run) -> Markup:
+def _evaluating(judging: Run, now: float) -> Markup:
     status = judging.status
     if judging.state == "failed":
         return error_line(f"The evaluation {judging.name} failed: {status.reason}")
     if not judging.is_live:
         return Markup("")
-    said = f"{status.step} of {status.total} images" if status.total else status.reason or "Loading the model."
+    said = f"{status.step} of {status.total} images" if status.total else status.reason or "Starting."
+    left = ask.seconds_left(judging, now)
+    said += f", about {duration(left)} left" if left is not None else f". {status.doing}." if status.doing else ""
     bar = fill(
         '<progress value="{d}" max="{t}" aria-label="Images evaluated"></progress>', d=status.step, t=status.total
     )
