@@ -14,7 +14,7 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -63,8 +63,13 @@ def is_table(path: Path) -> bool:
     return path.suffix.lower() in (*SUFFIXES, *WORKBOOKS)
 
 
-def read_table_rows(source: str | Path | bytes, *, called: str = "") -> list[TableRow]:
-    """All rows that hold anything. DataError, which calls the table `called`, where it cannot be read as one."""
+def read_table_rows(
+    source: str | Path | bytes, *, called: str = "", names_for: Callable[[list[str]], Sequence[str]] | None = None
+) -> list[TableRow]:
+    """All rows that hold anything. DataError, which calls the table `called`, where it cannot be read as one.
+
+    `names_for` is given the cells of the first row; where it gives names, that row is no heading but has these columns.
+    """
     called = called or ("The table" if isinstance(source, bytes) else str(source))
     text = text_of_table(source if isinstance(source, bytes) else _bytes_of(Path(source), called), called)
     said = re.match(r"\s*\"?sep=([^\r\n])\"?\s*?(\r\n|\r|\n)", text)
@@ -73,6 +78,8 @@ def read_table_rows(source: str | Path | bytes, *, called: str = "") -> list[Tab
     rows = list(_split(text, said.group(1) if said else _delimiter(text), called))
     if not rows:
         raise DataError(f"{called} is empty.")
+    if names_for and (given := names_for(rows[0][1])):
+        rows.insert(0, (0, list(given)))
     if len(rows) == 1:
         raise DataError(f"{called} has no rows.")
     names = _names(rows, called)
@@ -226,6 +233,11 @@ def _is_numbering(place: int, rows: list[Numbered]) -> bool:
 
 
 def _cells(names: list[str], cells: list[str], called: str, line: int) -> dict[str, str]:
+    if len(_full(cells)) > len(names) == 1:
+        raise DataError(
+            f"{called}: the first line holds one cell, and line {line} has {len(_full(cells))}. The first line must "
+            "name the columns: remove what stands above them."
+        )
     if len(_full(cells)) > len(names):
         raise DataError(
             f"{called}: the row in line {line} has {len(_full(cells))} cells, but there are {len(names)} columns. Put "

@@ -13,13 +13,13 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
+from dermiq.columns import split_in, tells_split
 from dermiq.errors import DataError
 from dermiq.examples import exports
 from dermiq.examples.cells import LOOKS_LIKE_ONE, value_of
 from dermiq.examples.pictures import COLUMNS as IMAGE_COLUMNS
 from dermiq.examples.pictures import images_of
 from dermiq.examples.turns import Turns, common, messages, normal, placed, places_of, text_of
-from dermiq.splits import split_of
 
 Row = dict[str, Any]
 Kind = Literal["pairs", "answers", "any"]
@@ -190,7 +190,7 @@ def _with(row: Row, prompt: str | Turns, found: list[Any], **answers: str | Turn
     left_out = (*IMAGE_COLUMNS, "boxes", *DIALOGUES, "history", "system", *COMPLETIONS, *PAIR)
     made = {
         **{name: value for name, value in row.items() if name not in left_out},
-        **({"split": _split(row["split"])} if "split" in row else {}),
+        **({"split": split} if (split := _split(row)) else {}),
         "prompt": _checked_prompt(prompt, len(kept)),
         **answers,
         "images": [images[place] for place in kept],
@@ -198,10 +198,12 @@ def _with(row: Row, prompt: str | Turns, found: list[Any], **answers: str | Turn
     return {**made, "boxes": [boxes[place] for place in kept]} if boxes else made
 
 
-def _split(word: Any) -> str:
-    split = split_of(str(word))
+def _split(row: Row) -> str:
+    """ "" where no column says it."""
+    split = split_in(row)
     if split is None:
-        raise DataError(f"the split {str(word)[:40]!r} is not known: write train, val or test.")
+        words = [str(value) for name, value in row.items() if tells_split(name)]
+        raise DataError(f"the split {words[0][:40]!r} is not known: write train, val or test.")
     return split
 
 
