@@ -12,19 +12,17 @@ below. Knows no model.
 
 from __future__ import annotations
 
-import os
 import re
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from dermiq.columns import SPLITS, split_in, squeezed, tells_split, tells_who
+from dermiq.decoder.formats import IMAGE_SUFFIXES
 from dermiq.errors import DataError, InputError
-from dermiq.paths import beside, is_file, is_sent
+from dermiq.nearby import Nearby
 from dermiq.patient import Vague, age_of, sex_of, site_of, skin_type_of
 from dermiq.tables import TableRow, read_table_rows
 from dermiq.types import CLASSES, PatientContext
@@ -76,11 +74,6 @@ PATIENT: Mapping[str, Callable[[Any], Any]] = {
 LABELS = ("classes", "known", "text")
 """How labels are read: one that fits no class is asked about; its row is left out; or labels are texts of answers."""
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".heic", ".heif", ".jfif")
-NO_IMAGES = ("mask", "segment", "attribute", "groundtruth", "ground_truth", "superpixel", "thumb")
-"""Parts of the names of folders that hold other pictures of the same names."""
-
-DEPTH = 3  # folders below the table's in which images are looked for
 SHOWN = 10  # of a list of labels
 PREFIXES = ("label_", "dx_", "class_", "diagnosis_")  # of columns that each are a class, as pandas makes them
 ISIC_2016 = {"malignant": "melanoma", "1": "melanoma", "1.0": "melanoma", "0": "benign", "0.0": "benign"}
@@ -90,7 +83,6 @@ ISIC_2017 = frozenset(("melanoma", "seborrheic_keratosis"))
 """The columns of that challenge's third part. Its other lesions are nevi, by its own description."""
 
 _ISIC_ID = re.compile(r"ISIC_\d{7}", re.IGNORECASE)
-_ON_THE_WEB = re.compile(r"(https?|ftp|s3|gs)://", re.IGNORECASE)
 
 
 def quiet(sentence: str) -> None:
@@ -136,7 +128,7 @@ def read_labelled(
 def _names_of_a_list(first: Sequence[str]) -> tuple[str, ...]:
     """Of a table without a heading, as ISIC's of 2016: an image and its label in each line, the first, too."""
     cells = [cell.strip() for cell in first]
-    is_list = len(cells) == 2 and (_ISIC_ID.fullmatch(cells[0]) or cells[0].lower().endswith(SUFFIXES))
+    is_list = len(cells) == 2 and (_ISIC_ID.fullmatch(cells[0]) or cells[0].lower().endswith(IMAGE_SUFFIXES))
     return ("image", "label") if is_list else ()
 
 
@@ -155,7 +147,7 @@ class _Reader:
         }
         self.one_hot = self._one_hot(self.rows[0].cells) if not self.columns["label"] else []
         self._splits_in = self._column_of_splits()
-        self.images = _Images(self.path)
+        self.images = Nearby(self.path)
         self.source = source_of(self.path)
 
     def table(self, splits: Collection[str], only: str, *, needs_labels: bool) -> LabelledTable:
@@ -365,69 +357,12 @@ def _listed(counts: Counter[str]) -> str:
     return ", ".join(told) + (f", and {len(counts) - SHOWN} more" if len(counts) > SHOWN else "")
 
 
-# --- images -----------------------------------------------------------------------------
-
-
-class _Images:
-    """The images that a table names, by path or by name alone. InputError for one that it may not name."""
-
-    def __init__(self, table: Path) -> None:
-        self._table = table
-        self.beside = partial(beside, table, sent=is_sent(table))
-        self._by_name: dict[str, list[Path]] | None = None
-
-    def find(self, named: str) -> tuple[str, bool]:
-        """A path, and whether a file is there."""
-        if _ON_THE_WEB.match(named):
-            raise InputError(f"{named[:80]} is on the web, and nothing is fetched: download it, and give its path.")
-        path = self.beside(named)
-        if is_file(path):
-            return str(path), True
-        wanted = _parts(Path(named.replace("\\", "/")))
-        found = [path for path in self._below().get(wanted[-1], []) if _ends_with(path, wanted)]
-        if len(found) > 1:
-            raise InputError(f"{named} may be {found[0]} or {found[1]}. Write the path in the table.")
-        if found:
-            path = self.beside(str(found[0].relative_to(self._table.parent)))
-        return str(path), bool(found)
-
-    def _below(self) -> Mapping[str, list[Path]]:
-        """The images below the table's folder by their names with and without suffix, in small letters."""
-        if self._by_name is None:
-            self._by_name = {}
-            for path in _images_below(self._table.parent):
-                for name in {*_parts(Path(path.name)), *_parts(Path(path.stem))}:
-                    self._by_name.setdefault(name, []).append(path)
-        return self._by_name
-
-
-def _parts(path: Path) -> tuple[str, ...]:
-    """In small letters, and composed: some systems write an umlaut as two characters."""
-    return tuple(unicodedata.normalize("NFC", part).lower() for part in path.parts)
-
-
-def _ends_with(path: Path, wanted: tuple[str, ...]) -> bool:
-    """Whether the folders that are named, if any, are those in which it lies."""
-    return len(wanted) == 1 or _parts(path.parent)[-len(wanted) + 1 :] == wanted[:-1]
-
-
-def _images_below(folder: Path) -> Iterable[Path]:
-    start = len(folder.parts)
-    for here, folders, files in os.walk(folder):
-        place = Path(here)
-        deep = len(place.parts) - start >= DEPTH
-        folders[:] = sorted(name for name in folders if not deep and not name.startswith(".") and _holds_images(name))
-        yield from (place / name for name in sorted(files) if name.lower().endswith(SUFFIXES))
-
-
-def _holds_images(folder: str) -> bool:
-    return not any(part in folder.lower() for part in NO_IMAGES)
-
-
 def refuse_missing(rows: Iterable[LabelledRow], path: Path) -> None:
     """DataError where an image of the rows is not there."""
     missing = [row for row in rows if not row.is_there]
     if missing:
+        first = missing[0]
+        hint = Nearby(path).hint(first.image)
         raise DataError(
-            f"{path}: {len(missing):,} image(s) do not exist, such as {missing[0].image} (line {missing[0].line})."
+            f"{path}: {len(missing):,} image(s) do not exist, such as {first.image} (line {first.line}).{hint}"
         )
