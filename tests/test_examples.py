@@ -643,7 +643,7 @@ def test_several_images_may_be_named_in_one_text(folder: Path) -> None:
         ({"picture": {"bytes": "AAAA", "path": None}, **PAIR}, "images is missing, and picture holds an image. Rename"),
         ({"image": {"height": 3}, **PAIR}, "images holds an object with height: give the path"),
         ({**PAIR, "prompt": "Picture 1: <img>0.png</img> What?"}, "names its image in <img>: put the path into images"),
-        ({"image": "0.png", "label": "mel"}, "Labelled images are learned from as a table"),
+        ({"image": "0.png", "label": "mel"}, "These are labelled images, not answers: training takes them as CSV"),
     ],
 )
 def test_no_image_is_left_out_without_a_word(row: Row, sentence: str, folder: Path, store: Store) -> None:

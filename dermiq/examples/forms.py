@@ -47,7 +47,7 @@ MEANT = {
 """What others call a column, as a word of its name."""
 
 
-LABELLED = " Labelled images are learned from as a table: save it as CSV with the columns image and label."
+LABELLED = " These are labelled images, not answers: training takes them as CSV with the columns image and label."
 
 
 def columns_of(row: Mapping[str, Any], kind: Kind) -> list[Row]:

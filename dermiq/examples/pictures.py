@@ -105,13 +105,14 @@ def _image(value: Any) -> Any:
     if isinstance(value, (bytearray, memoryview)):
         return bytes(value)
     if isinstance(value, str):
-        return _path(value.strip())
+        return path_of(value.strip())
     if not isinstance(value, (bytes, Held)):
         raise DataError(f"images holds a {type(value).__name__}; it must hold paths, files' bytes or images.")
     return value
 
 
-def _path(text: str) -> str | bytes:
+def path_of(text: str) -> str | bytes:
+    """What a text means: a path, or the bytes of a data URL. DataError for an address on the web."""
     if _DATA_URL.match(text):
         return _bytes(text)
     if _ON_THE_WEB.match(text):
