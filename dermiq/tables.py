@@ -20,6 +20,7 @@ from itertools import islice
 from pathlib import Path
 
 from dermiq.errors import DataError
+from dermiq.paths import is_file
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".tab")
 WORKBOOKS = (".xlsx", ".xls", ".xlsm", ".xlsb", ".ods", ".numbers")
@@ -59,8 +60,10 @@ class TableRow:
 
 
 def is_table(path: Path) -> bool:
-    """Whether a file is called as text tables, or workbooks, are: the latter are refused with what to do."""
-    return path.suffix.lower() in (*SUFFIXES, *WORKBOOKS)
+    """Whether a file is called as text tables, or workbooks, are: the latter are refused with what to do. A file whose
+    name has no suffix at all, such as HAM10000_metadata, is taken for one.
+    """
+    return path.suffix.lower() in (*SUFFIXES, *WORKBOOKS) or (not path.suffix and is_file(path))
 
 
 def read_table_rows(
@@ -200,7 +203,8 @@ def _split(text: str, delimiter: str, called: str) -> Iterator[Numbered]:
     except csv.Error as error:
         raise DataError(
             f'{called}: the row that begins in line {begins} cannot be split into cells: a quote " is not closed, or '
-            'stands inside a quoted text, where it must be written twice ("").',
+            'stands inside a quoted text, where it must be written twice (""). Between cells there must be a comma, a '
+            "semicolon, a tab or a bar.",
             detail=str(error),
         ) from error
 

@@ -489,3 +489,15 @@ def test_a_doubted_label_is_asked_about(tmp_path: Path, label: str) -> None:
 def test_what_is_refused_says_what_to_do(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(DataError, match=said):
         read(table(tmp_path, text))
+
+
+def test_a_table_whose_name_has_no_suffix_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images(tmp_path / "data", "ISIC_0000001.jpg")
+    (tmp_path / "data" / "HAM10000_metadata").write_text("lesion_id,image_id,dx\nHAM_1,ISIC_0000001,bkl\n")
+    monkeypatch.chdir(tmp_path)
+    assert [row.label for row in read("data/HAM10000_metadata")[0]] == ["bkl"]
+
+
+def test_cells_between_spaces_are_told_what_separates_cells(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="Between cells there must be a comma, a semicolon, a tab or a bar"):
+        read(table(tmp_path, '"image" "label"\n"1" "0.png" "mel"\n'))

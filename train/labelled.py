@@ -32,7 +32,7 @@ from train.labels import ONE_HOT, class_of, suggested
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "image": (
         *("image", "image_path", "path", "filepath", "file_path", "file", "filename", "file_name", "img", "img_path"),
-        *("image_name", "image_file", "image_id", "img_id", "isic_id", "ddi_file", "md5hash", "photo", "picture"),
+        *("image_name", "image_file", "image_id", "img_id", "isic_id", "ddi_file", "md5hash"),
         *("bild", "bildname", "bilddatei", "datei", "dateiname", "fichier", "nom_du_fichier", "imagen", "immagine"),
         *("imagem", "archivo"),
     ),
@@ -185,7 +185,7 @@ class _Reader:
     def _tell_unread(self) -> None:
         """A column that nobody reads may be one that was meant to be read."""
         known = {*self.columns.values(), *self.one_hot, self._column_of_splits()}
-        unread = [name for name in self.rows[0].cells if name not in known and not tells_who(name)]
+        unread = [name for name in self.rows[0].cells if name not in known and not _is_of_no_use(name)]
         if unread:
             more = f", and {len(unread) - SHOWN} more" if len(unread) > SHOWN else ""
             self.notes.append(f"{self.path.name}: columns that are not read: {', '.join(unread[:SHOWN])}{more}.")
@@ -342,6 +342,11 @@ class _Reader:
 def _class_name(column: str) -> str:
     """Without what stands before it: label_mel, dx_melanoma."""
     return next((column[len(one) :] for one in PREFIXES if column.startswith(one)), column).replace("_", " ")
+
+
+def _is_of_no_use(column: str) -> bool:
+    """Whether nobody misses it: it was read elsewhere, or is the numbering that pandas writes."""
+    return tells_who(column) or column.startswith("unnamed:")
 
 
 def _others(count: int) -> str:

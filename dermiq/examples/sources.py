@@ -60,7 +60,8 @@ def is_written_table(path: Path) -> bool:
 
 def is_data_set(source: str) -> bool:
     """Whether it is a folder, or named as the hub names data sets (owner/name)."""
-    return Path(source).is_dir() or (not Path(source).suffix and source.count("/") == 1)
+    path = Path(source)
+    return path.is_dir() or (not path.suffix and source.count("/") == 1 and not path.is_file())
 
 
 def rows_of(source: str, *, kind: str = "") -> Rows:
