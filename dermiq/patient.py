@@ -24,12 +24,29 @@ NOT_STATED = frozenset(
         *("", "-", "--", "?", ".", "/", "x", "na", "n/a", "n.a.", "<na>", "#n/a", "nan", "nat", "none", "null", "nil"),
         *("unk", "unknown", "unspecified", "undefined", "missing", "blank", "not stated", "not known", "not available"),
         *("not applicable", "not specified", "not recorded", "not reported", "not provided", "not given", "no data"),
-        *("unbekannt", "k.a.", "ka", "keine angabe", "keine angaben", "fehlt", "inconnu", "desconocido", "sconosciuto"),
+        *("n.d.", "n/d", "n.k.", "none_identified", "none_selected", "non précisé", "no especificado", "non noto"),
+        *("unbekannt", "nicht bekannt", "k.a.", "ka", "keine angabe", "keine angaben", "fehlt"),
+        *("inconnu", "desconocido", "sconosciuto"),
     )
 )
-_FEMALE = frozenset(("f", "female", "w", "woman", "girl", "weiblich", "frau", "femme", "féminin", "femenino", "mujer"))
-_MALE = frozenset(("m", "male", "man", "boy", "männlich", "maennlich", "mann", "homme", "masculin", "masculino"))
-_OTHER = frozenset(("o", "other", "d", "divers", "diverse", "intersex", "non-binary", "nonbinary", "indeterminate"))
+_FEMALE = frozenset(
+    (
+        *("f", "fem", "female", "w", "woman", "girl", "♀", "weiblich", "frau", "femme", "féminin", "femenino"),
+        *("mujer", "donna", "femmina", "mulher", "feminino", "vrouw", "kvinna"),
+    )
+)
+_MALE = frozenset(
+    (
+        *("m", "masc", "male", "man", "boy", "♂", "männlich", "maennlich", "mann", "homme", "masculin", "masculino"),
+        *("hombre", "uomo", "maschio", "homem"),
+    )
+)
+_OTHER = frozenset(
+    (
+        *("o", "other", "d", "divers", "diverse", "intersex", "non-binary", "nonbinary", "nb", "indeterminate"),
+        *("transgender", "u"),
+    )
+)
 _ROMAN = ("i", "ii", "iii", "iv", "v", "vi")
 _NUMBER = r"\d{1,4}(?:[.,]\d{0,9})?"
 _YEARS = r"(?:y|yr|yrs|yo|y\.?o\.?|y/o|years?|years? old|-?years?-old|years? of age|j|jahre?|ans?|años?|anni)"
@@ -105,10 +122,14 @@ def sex_of(value: Any) -> Literal["female", "male"] | None:
 
 
 def site_of(value: Any) -> str | None:
-    """In small letters, as the models learned sites. Raises InputError where it is too long for one."""
+    """In small letters, as the models learned sites. Raises InputError where it is too long for one, or a number: what
+    a code means is not known here.
+    """
     text = said(value).lower().replace("_", " ")
     if len(text) > LONGEST_SITE:
         raise InputError(f"The site “{text[:40]}...” is longer than {LONGEST_SITE} characters. Name the place alone.")
+    if text and not any(letter.isalpha() for letter in text):
+        raise InputError(f"The site “{text}” is a number. Name the place in words, or leave it empty.")
     return text or None
 
 

@@ -14,12 +14,13 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 from dermiq.errors import DataError
+from dermiq.paths import is_file
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".tab")
 WORKBOOKS = (".xlsx", ".xls", ".xlsm", ".xlsb", ".ods", ".numbers")
@@ -59,12 +60,19 @@ class TableRow:
 
 
 def is_table(path: Path) -> bool:
-    """Whether a file is called as text tables, or workbooks, are: the latter are refused with what to do."""
-    return path.suffix.lower() in (*SUFFIXES, *WORKBOOKS)
+    """Whether a file is called as text tables, or workbooks, are: the latter are refused with what to do. A file whose
+    name has no suffix at all, such as HAM10000_metadata, is taken for one.
+    """
+    return path.suffix.lower() in (*SUFFIXES, *WORKBOOKS) or (not path.suffix and is_file(path))
 
 
-def read_table_rows(source: str | Path | bytes, *, called: str = "") -> list[TableRow]:
-    """All rows that hold anything. DataError, which calls the table `called`, where it cannot be read as one."""
+def read_table_rows(
+    source: str | Path | bytes, *, called: str = "", names_for: Callable[[list[str]], Sequence[str]] | None = None
+) -> list[TableRow]:
+    """All rows that hold anything. DataError, which calls the table `called`, where it cannot be read as one.
+
+    `names_for` is given the cells of the first row; where it gives names, that row is no heading but has these columns.
+    """
     called = called or ("The table" if isinstance(source, bytes) else str(source))
     text = text_of_table(source if isinstance(source, bytes) else _bytes_of(Path(source), called), called)
     said = re.match(r"\s*\"?sep=([^\r\n])\"?\s*?(\r\n|\r|\n)", text)
@@ -73,6 +81,8 @@ def read_table_rows(source: str | Path | bytes, *, called: str = "") -> list[Tab
     rows = list(_split(text, said.group(1) if said else _delimiter(text), called))
     if not rows:
         raise DataError(f"{called} is empty.")
+    if names_for and (given := names_for(rows[0][1])):
+        rows.insert(0, (0, list(given)))
     if len(rows) == 1:
         raise DataError(f"{called} has no rows.")
     names = _names(rows, called)
@@ -193,7 +203,8 @@ def _split(text: str, delimiter: str, called: str) -> Iterator[Numbered]:
     except csv.Error as error:
         raise DataError(
             f'{called}: the row that begins in line {begins} cannot be split into cells: a quote " is not closed, or '
-            'stands inside a quoted text, where it must be written twice ("").',
+            'stands inside a quoted text, where it must be written twice (""). Between cells there must be a comma, a '
+            "semicolon, a tab or a bar.",
             detail=str(error),
         ) from error
 
@@ -226,6 +237,11 @@ def _is_numbering(place: int, rows: list[Numbered]) -> bool:
 
 
 def _cells(names: list[str], cells: list[str], called: str, line: int) -> dict[str, str]:
+    if len(_full(cells)) > len(names) == 1:
+        raise DataError(
+            f"{called}: the first line holds one cell, and line {line} has {len(_full(cells))}. The first line must "
+            "name the columns: remove what stands above them."
+        )
     if len(_full(cells)) > len(names):
         raise DataError(
             f"{called}: the row in line {line} has {len(_full(cells))} cells, but there are {len(names)} columns. Put "

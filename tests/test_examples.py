@@ -381,7 +381,7 @@ def test_letters_of_windows(tmp_path: Path) -> None:
 
 
 def test_every_broken_line_is_named(tmp_path: Path) -> None:
-    (tmp_path / "a.jsonl").write_text(f"{lines(PAIR)}\n{{'a': 1}}\n{'[' * 99_999}\n\n{lines(PAIR)},\n7")
+    (tmp_path / "a.jsonl").write_text(f"{lines(PAIR)}\n{{'a': 1}}\n{'[' * 99_999}\n\n{lines(PAIR)} x\n7")
     found = list(read_examples(str(tmp_path / "a.jsonl"), "pairs"))
     assert [example.where for example in found] == ["Line 1", "Line 2", "Line 3", "Line 5", "Line 6"]
     assert [bool(example.fault) for example in found] == [False, True, True, True, True]
@@ -567,3 +567,117 @@ def test_patients_are_told_apart_by_their_clinic(folder: Path, tmp_path: Path) -
     one, two = (read_source(str(tmp_path / clinic / "pairs.jsonl"), "train", columns=()) for clinic in ("a", "b"))
     assert one[0].group == one[1].group
     assert one[0].group != two[0].group
+
+
+# --- files of strangers ---------------------------------------------------------------------
+
+
+PLAIN: dict[str, str] = {
+    "by columns": pd.DataFrame([PAIR]).to_json(),
+    "by rows": pd.DataFrame([PAIR]).to_json(orient="index"),
+    "split": pd.DataFrame([PAIR]).to_json(orient="split"),
+    "with its schema": pd.DataFrame([PAIR]).to_json(orient="table"),
+    "wrapped": json.dumps({"data": [PAIR]}),
+    "wrapped over lines": json.dumps({"version": 1, "examples": [PAIR]}, indent=1),
+    "lines that end in a comma": json.dumps(PAIR) + ",\n",
+    "OpenAI": json.dumps(
+        {"input": {"messages": [USER]}, "preferred_output": [GOOD_TURN], "non_preferred_output": [BAD_TURN]}
+    ),
+    "ms-swift's question": json.dumps({"query": ASKED, "response": GOOD, "rejected_response": BAD}),
+    "ms-swift's messages": json.dumps({"messages": [USER, GOOD_TURN], "rejected_response": BAD}),
+}
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_json_of_other_programs_is_read_by_both(name: str, folder: Path, store: Store) -> None:
+    (folder / "other.json").write_text(PLAIN[name], encoding="utf-8")
+    assert_read_by_both(folder / "other.json", store, 0)
+
+
+def test_a_task_of_label_studio_over_many_lines_is_one_row(folder: Path, store: Store) -> None:
+    task = {
+        "data": {"prompt": ASKED, "answer1": GOOD, "answer2": BAD},
+        "annotations": [{"result": [{"type": "pairwise", "value": {"selected": "left"}}]}],
+    }
+    (folder / "task.json").write_text(json.dumps(task, indent=1), encoding="utf-8")
+    assert_read_by_both(folder / "task.json", store, 0)
+
+
+@pytest.mark.parametrize(
+    ("head", "cells"),
+    [
+        ("annotation_id,answer1,answer2,comparison,prompt", ["7", GOOD, BAD, '{"selected": "left"}', ASKED]),
+        ("id,prompt,response1,response2,choice.responses", ["u", ASKED, GOOD, BAD, "['response1']"]),
+        ("id,prompt,response1,response2,choice.responses", ["u", ASKED, GOOD, BAD, "['Response 1']"]),
+    ],
+)
+def test_exports_as_csv_are_read_by_both(head: str, cells: list[str], folder: Path, store: Store) -> None:
+    with (folder / "export.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([head.split(","), cells])
+    assert_read_by_both(folder / "export.csv", store, 0)
+
+
+@pytest.mark.parametrize(
+    "named", ["0", "0.PNG", "./0.png", {"file_name": "0.png"}, {"src": "0.png"}, [{"filename": "0"}], ["0.png", None]]
+)
+def test_an_image_is_found_by_whatever_names_it(named: Any, folder: Path, store: Store) -> None:
+    assert_read_by_both(written(folder, [{"image": named, **PAIR}]), store, 1)
+
+
+def test_an_image_in_a_folder_below_is_found_by_its_name(tmp_path: Path, store: Store) -> None:
+    (tmp_path / "photos").mkdir()
+    Image.fromarray(drawn_examples()[0][1]).save(tmp_path / "photos" / "IMG_1.PNG")
+    assert_read_by_both(written(tmp_path, [{"image": "img_1.png", **PAIR}]), store, 1)
+
+
+def test_several_images_may_be_named_in_one_text(folder: Path) -> None:
+    for text in ("0.png;1.png", "0.png, 1.png"):
+        assert len(trained_on(written(folder, [{"images": text, **PAIR}]))[0]["images"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("row", "sentence"),
+    [
+        ({"image_id": "ISIC_1", **PAIR}, "images is missing, and image_id holds ISIC_1. Rename image_id to images"),
+        ({"filepath": "a/b", **PAIR}, "images is missing, and filepath holds a/b. Rename"),
+        ({"picture": {"bytes": "AAAA", "path": None}, **PAIR}, "images is missing, and picture holds an image. Rename"),
+        ({"image": {"height": 3}, **PAIR}, "images holds an object with height: give the path"),
+        ({**PAIR, "prompt": "Picture 1: <img>0.png</img> What?"}, "names its image in <img>: put the path into images"),
+        ({"image": "0.png", "label": "mel"}, "These are labelled images, not answers: training takes them as CSV"),
+    ],
+)
+def test_no_image_is_left_out_without_a_word(row: Row, sentence: str, folder: Path, store: Store) -> None:
+    file = written(folder, [row])
+    with pytest.raises(DermIQError, match=sentence):
+        trained_on(file)
+    assert sentence in import_pairs(store, file, by="ana").refused[0]
+
+
+def test_a_missing_image_is_told_with_one_that_may_be_meant(folder: Path, store: Store) -> None:
+    file = written(folder, [{"image": "elsewhere/0.jpg", **PAIR}])
+    with pytest.raises(DataError, match=r"elsewhere/0.jpg. There is 0.png: is it that one"):
+        trained_on(file)
+    assert "does not exist. There is 0.png: is it that one" in import_pairs(store, file, by="ana").refused[0]
+
+
+def test_both_hear_a_split_and_a_patient_by_any_usual_name(folder: Path, store: Store) -> None:
+    rows = [{**PAIR, "prompt": "A", "subset": "Test"}, {**PAIR, "prompt": "B", "subset": "dev", "PatientID": "P7"}]
+    file = written(folder, rows)
+    [row] = read_source(str(file), "val", columns=DPOConfig.columns)
+    assert row.group.startswith("p7 (of ")
+    assert import_pairs(store, file, by="ana").pairs == 1
+    [case] = [view.case for view in store.pairs() if view.case.question == "B"]
+    assert (case.split, case.group) == ("val", "P7")
+
+
+def test_pairs_in_a_table_without_their_columns_are_told_what_is_meant(folder: Path) -> None:
+    (folder / "votes.csv").write_text("question,preferred,dispreferred\nq,A,B\n")
+    with pytest.raises(DataError, match="Rename preferred to chosen and dispreferred to rejected"):
+        trained_on(folder / "votes.csv")
+
+
+def test_a_developer_speaks_as_the_system(folder: Path) -> None:
+    [example] = trained_on(
+        written(folder, [{"messages": [said("developer", "Be kind."), USER, GOOD_TURN]}]), ("completion",)
+    )
+    assert [turn["role"] for turn in example["prompt"]] == ["system", "user"]

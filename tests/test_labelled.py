@@ -336,3 +336,168 @@ def test_a_workbook_is_refused_with_what_to_do(tmp_path: Path) -> None:
     for call in (lambda: read(str(tmp_path / "t.xlsx")), lambda: read_labelled(tmp_path / "t.xlsx")):
         with pytest.raises(DataError, match="Save it as CSV, in UTF-8"):
             call()
+
+
+# --- tables as strangers have them ------------------------------------------------------
+
+TWO = "{0}.png,mel,{1}\n"
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        "PatientID",
+        "patientId",
+        "PATIENT_KEY",
+        "PatNr",
+        "subject_id",
+        "Participant-ID",
+        "Patienten-ID",
+        "id_patient",
+        "MRN",
+        "pid",
+        "case_id",
+        "LesionID",
+    ],
+)
+def test_whoever_is_named_is_known_by_any_usual_name_of_the_column(tmp_path: Path, column: str) -> None:
+    head = f"image,label,{column}\n"
+    train = table(tmp_path, head + TWO.format(0, "P1"), "train.csv")
+    with pytest.raises(DataError, match="share 1 patient"):
+        splits_of(train, table(tmp_path, head + TWO.format(1, "P1"), "val.csv"))
+
+
+def test_a_patient_of_a_table_is_that_of_lines_and_not_one_of_their_attributes(tmp_path: Path) -> None:
+    assert identity({"PatientID": "P1"}, "here") == identity({"patient id": "p1 "}, "here") == "p1 (of here)"
+    assert identity({"Jos": 1, "patient_id": "Jos\u00e9"}, "") == identity({"patient": "Jose\u0301"}, "")
+    assert identity({"patient_age": 50, "patient_sex": "f", "subject": "dermatology"}, "here") == ""
+
+
+@pytest.mark.parametrize(
+    ("column", "words"),
+    [
+        ("set", "train val test"),
+        ("data_split", "Training Validierung Test"),
+        ("phase", "train valid test"),
+        ("Usage", "Training val PublicTest"),
+        ("dataset", "entraînement validation test"),
+    ],
+)
+def test_a_split_is_seen_whatever_its_column_is_called(tmp_path: Path, column: str, words: str) -> None:
+    rows = "".join(f"{i}.png,mel,{word}\n" for i, word in enumerate(words.split()))
+    named = table(tmp_path, f"image,label,{column}\n{rows}")
+    for split, image in (("train", "0.png"), ("val", "1.png")):
+        rows_of_it, notes = read(named, split)
+        assert [Path(row.image).name for row in rows_of_it] == [image]
+        assert notes == ["t.csv: 1 row(s) of the split test are not used."]
+
+
+def test_yes_and_no_may_say_the_split(tmp_path: Path) -> None:
+    named = table(tmp_path, "image,label,is_valid\n0.png,mel,False\n1.png,nv,True\n")
+    assert [[Path(row.image).name for row in read(named, split)[0]] for split in ("train", "val")] == [
+        ["0.png"],
+        ["1.png"],
+    ]
+    rest = table(tmp_path, "image,label,is_train\n0.png,mel,1\n1.png,nv,0\n", "u.csv")
+    with pytest.raises(DataError, match="line 3: the split “0” is not known"):
+        read(rest)
+
+
+def test_another_set_is_no_split(tmp_path: Path) -> None:
+    rows, notes = read(table(tmp_path, "image,label,set,fold\n0.png,mel,HAM,0\n1.png,nv,PAD,1\n"))
+    assert len(rows) == 2
+    assert notes == ["t.csv: columns that are not read: set, fold."]
+
+
+@pytest.mark.parametrize(
+    "heading",
+    [
+        "Bild;Diagnose;Alter;Geschlecht;Körperstelle",
+        "Nom du fichier;Étiquette;Âge;Sexe;Localisation",
+        "imagen;diagnóstico;edad;sexo;localización",
+        "imagePath;ClassName;Age;Sex;bodySite",
+    ],
+)
+def test_columns_are_known_in_other_languages_and_writings(tmp_path: Path, heading: str) -> None:
+    named = table(tmp_path, f"{heading}\r\n0.png;Melanoma;45;F;bras\r\n", encoding="cp1252")
+    [row] = read(named)[0]
+    assert (row.label, row.context) == ("mel", PatientContext(45, "female", "bras", None))
+
+
+def test_columns_that_nobody_reads_are_told(tmp_path: Path) -> None:
+    _, notes = read(table(tmp_path, "image,label,years,patient_id\n0.png,mel,45,P1\n"))
+    assert notes == ["t.csv: columns that are not read: years."]
+
+
+def test_the_ground_truth_of_isic_2016_and_2017_is_read(tmp_path: Path) -> None:
+    images(tmp_path, *(f"ISIC_000000{i}.png" for i in range(3)))
+    later = tmp_path / "ISIC-2017_Training_Part3_GroundTruth.csv"
+    later.write_text(
+        "image_id,melanoma,seborrheic_keratosis\nISIC_0000000,0.0,0.0\nISIC_0000001,1.0,0.0\nISIC_0000002,0.0,1.0\n"
+    )
+    assert [row.label for row in read(str(later))[0]] == ["nv", "mel", "bkl"]
+    first = tmp_path / "ISBI2016_ISIC_Part3_Training_GroundTruth.csv"
+    first.write_text("ISIC_0000000,benign\nISIC_0000001,malignant\n")
+    with pytest.raises(DataError, match=r"unknown labels.*“benign” \(1 row\(s\), line 1"):
+        read(str(first))
+    rows, notes = read(str(first), labels="known")
+    assert [(Path(row.image).stem, row.label) for row in rows] == [("ISIC_0000001", "mel")]
+    assert "1 row(s) are left out, their labels fit none of the seven classes: benign (1)" in notes[0]
+    tested = tmp_path / "test.csv"
+    tested.write_text("ISIC_0000000,0.0\nISIC_0000001,1.0\n")
+    assert [row.label for row in read(str(tested), labels="known")[0]] == ["mel"]
+
+
+def test_a_list_of_images_needs_no_heading(tmp_path: Path) -> None:
+    assert [row.label for row in read(table(tmp_path, "0.png,mel\n1.png,nv\n"))[0]] == ["mel", "nv"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "image,label_mel,label_nv\n0.png,1,0\n1.png,0,1\n",
+        "Image Name,Common Nevus,Atypical Nevus,Melanoma\n0.png,,,X\n1.png,,X,\n",
+        "image,dx_melanoma,dx_nevus\n0.png,True,False\n1.png,False,True\n",
+    ],
+)
+def test_columns_that_each_are_a_class_are_read_by_their_names(tmp_path: Path, text: str) -> None:
+    assert [row.label for row in read(table(tmp_path, text))[0]] == ["mel", "nv"]
+
+
+@pytest.mark.parametrize("label", ["nv?", "melanoma?", "melanoma (?)", "melanoma!"])
+def test_a_doubted_label_is_asked_about(tmp_path: Path, label: str) -> None:
+    with pytest.raises(DataError, match="unknown labels"):
+        read(table(tmp_path, f"image,label\n0.png,{label}\n"))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "Export of the clinic,,\nimage,label,age\n0.png,mel,45\n",
+            "line must name the columns: remove what stands above",
+        ),
+        ("image,label\nhttps://a.org/0.png,mel\n", "line 2: https://a.org/0.png is on the web, and nothing is fetched"),
+        ("image,caption\n0.png,A nevus.\n", "rename those that hold the diagnoses to label"),
+        ("image,label,site\n0.png,mel,4\n", "The site “4” is a number. Name the place in words"),
+        (
+            "image,label\n0.png,mel\n1.png,\n2.png,\n",
+            r"row 3 \(nor in 1 other row\(s\)\). Write one, or set labels to known",
+        ),
+    ],
+)
+def test_what_is_refused_says_what_to_do(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        read(table(tmp_path, text))
+
+
+def test_a_table_whose_name_has_no_suffix_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images(tmp_path / "data", "ISIC_0000001.jpg")
+    (tmp_path / "data" / "HAM10000_metadata").write_text("lesion_id,image_id,dx\nHAM_1,ISIC_0000001,bkl\n")
+    monkeypatch.chdir(tmp_path)
+    assert [row.label for row in read("data/HAM10000_metadata")[0]] == ["bkl"]
+
+
+def test_cells_between_spaces_are_told_what_separates_cells(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="Between cells there must be a comma, a semicolon, a tab or a bar"):
+        read(table(tmp_path, '"image" "label"\n"1" "0.png" "mel"\n'))

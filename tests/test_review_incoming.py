@@ -84,6 +84,7 @@ def test_what_is_sent_names_only_what_is_sent(named: str, store: Store, files: F
         ({"a.zip": b"Rar!\x1a\x07"}, "a RAR archive"),
         ({"a.png": b"x"}, "no file of pairs"),
         ({"a.jsonl": b"{}", "b.csv": b"x"}, "2 files of pairs (a.jsonl, b.csv)"),
+        ({"a.zip": packed({"a.xlsx": b"PK"})}, "a.xlsx is a workbook. Save its sheet as CSV"),
         ({"a.zip": locked({"a.jsonl": b"{}"})}, "locked with a password"),
     ],
 )
@@ -111,3 +112,13 @@ def test_the_graph_says_where_it_prefers_neither(graph: Graph) -> None:
     found = judge_by(lambda: graph)(NewPair(case, *answers, "import"))
     assert found.prefers is None
     assert found.reasons[0].startswith("No preference: ")
+
+
+@pytest.mark.parametrize("suffix", [".tsv", ".tab", ".TSV"])
+def test_pairs_with_tabs_come_in_by_the_browser_as_by_the_command(suffix: str, store: Store, tmp_path: Path) -> None:
+    text = "prompt\tchosen\trejected\nWhat?\tA\tB\n"
+    (tmp_path / f"pairs{suffix}").write_text(text)
+    assert import_path(store, tmp_path / f"pairs{suffix}", by="ana").pairs == 1
+    sent = {f"pairs{suffix}": text.encode(), "about.json": b"{}", "._pairs.tsv": b"x"}
+    assert import_files(store, {"a.zip": packed(sent)}, by="ana").duplicates == 1
+    assert import_files(store, sent, by="ana").duplicates == 1

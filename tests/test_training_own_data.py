@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -100,7 +101,8 @@ ZIPS: dict[str, Callable[[Files], bytes]] = {
     "a link to another file": lambda files: of_entries(link("mine/l.png", "/etc/passwd")),
     "names files outside itself ('/etc/0.png')": lambda files: packed({**files, "/etc/0.png": b"x"}),
     "names files outside itself ('C:": lambda files: packed({**files, "C:\\0.png": b"x"}),
-    "no table: it must have one CSV or JSONL that names the images. It holds nothing": lambda files: packed({}),
+    "no table: it must have one CSV, TSV, JSONL, JSON or Parquet file": lambda files: packed({}),
+    "that names the images. It holds nothing": lambda files: packed({}),
     "It holds mine/inner.zip": lambda files: packed({"mine/inner.zip": packed(files)}),
     "mine.xlsx is a workbook": lambda files: packed({"mine.xlsx": b"x", "0.png": b"x"}),
     "a RAR archive": lambda files: b"Rar!\x1a\x07\x01\x00" + b"x" * 99,
@@ -231,3 +233,71 @@ def test_what_a_killed_process_left_half_unpacked_goes(files: Files, tmp_path: P
 def test_the_methods_of_common_programs_are_unpacked(files: Files, tmp_path: Path) -> None:
     for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
         assert own_data.keep(packed(files, method=method), tmp_path / str(method)).is_file()
+
+
+# --- zips of strangers ------------------------------------------------------------------
+
+PAIR = {"prompt": "What is it?", "chosen": "A naevus.", "rejected": "A melanoma."}
+SHOWN = {**PAIR, "images": ["0.png"]}
+ASKED = {"role": "user", "content": [{"type": "image", "image": "0.png"}, {"type": "text", "text": "What is it?"}]}
+
+
+def parquet(rows: list[dict[str, object]]) -> bytes:
+    return pd.DataFrame(rows).to_parquet()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("pairs.json", json.dumps([SHOWN]).encode()),
+        ("pairs.ndjson", json.dumps(SHOWN).encode()),
+        ("pairs.jsonl", json.dumps(SHOWN).encode("utf-16")),
+        ("pairs.jsonl", json.dumps({**PAIR, "Images": "0.PNG"}).encode()),
+        ("pairs.jsonl", json.dumps({**PAIR, "prompt": [ASKED]}).encode()),
+        ("pairs.parquet", parquet([SHOWN])),
+        ("pairs.tsv", b"prompt\tchosen\trejected\timage\nWhat?\tA\tB\t0.png\n"),
+    ],
+)
+def test_pairs_of_any_form_are_kept_with_their_images(name: str, content: bytes, image: bytes, tmp_path: Path) -> None:
+    about = {} if name.endswith(".json") else {"data/info.json": b"{}"}
+    table = own_data.keep(packed({f"data/{name}": content, "data/0.png": image, **about}), tmp_path)
+    assert ": 1 image, 1 example." in own_data.summary(table)
+    [row] = read_source(str(table), "train", columns=("prompt", "chosen", "rejected"))
+    assert len(row.load()["images"]) == 1
+    assert not list(table.parent.rglob("info.json"))
+
+
+def test_images_that_the_table_itself_holds_are_kept(image: bytes, tmp_path: Path) -> None:
+    content = parquet([{**PAIR, "images": [{"bytes": image, "path": "a.png"}]}])
+    table = own_data.keep(packed({"train.parquet": content}), tmp_path)
+    assert own_data.summary(table) == "Kept train.jsonl: 1 image, 1 example."
+    broken = parquet([{**PAIR, "images": [{"bytes": b"no image", "path": "a.png"}]}])
+    assert "cannot be used" in refused(packed({"train.parquet": broken}), tmp_path / "other")
+
+
+def test_no_image_stands_for_one_of_another_folder(image: bytes, tmp_path: Path) -> None:
+    table = f"{TABLE}train/1.png,mel\ntest/1.png,nv\n".encode()
+    said = refused(packed({"t.csv": table, "test/1.png": image}), tmp_path)
+    assert "Line 2 names train/1.png, which is not in the zip (it has test/1.png)" in said
+    flat = refused(packed({"t.csv": table, "1.png": image}), tmp_path)
+    assert "Lines 2 and 3 name 1.png in the folders train and test, but this zip has one such image" in flat
+    kept = own_data.keep(packed({"t.csv": f"{TABLE}input/skin/1.png,mel\n".encode(), "skin/1.png": image}), tmp_path)
+    assert own_data.summary(kept).startswith("Kept t.csv: 1 image")
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a.CR2", "a.pdf", "a"])
+def test_what_is_no_image_is_not_said_to_be_missing(name: str, image: bytes, tmp_path: Path) -> None:
+    said = refused(packed({"t.csv": f"{TABLE}{name},mel\n".encode(), name: image}), tmp_path)
+    assert f"Line 2 names {name}, which is no image that can be read: use JPEG" in said
+
+
+def test_several_tables_are_told_how_to_become_one(image: bytes, tmp_path: Path) -> None:
+    table = f"{TABLE}0.png,mel\n".encode()
+    said = refused(packed({"train.csv": table, "val.csv": table, "0.png": image}), tmp_path)
+    assert "Put them into one, with a column split (train, val)" in said
+
+
+def test_no_message_reaches_out_of_the_zip(tmp_path: Path) -> None:
+    for part in ({"type": "image", "image": "/etc/hostname"}, {"type": "image_url", "image_url": {"url": "../x.png"}}):
+        line = json.dumps({**PAIR, "prompt": [{"role": "user", "content": [part, {"type": "text", "text": "?"}]}]})
+        assert "does not lie below the folder" in refused(packed({"p.jsonl": line.encode()}), tmp_path)

@@ -40,7 +40,8 @@ from dermiq.examples import (
     read_examples,
 )
 from dermiq.lesion import read_lesion
-from dermiq.paths import beside, is_file
+from dermiq.nearby import Nearby
+from dermiq.paths import is_file
 from dermiq.review.types import is_frozen_set
 from dermiq.tables import is_table
 from dermiq.types import CLASSES, Finding, PatientContext
@@ -180,6 +181,9 @@ class _Reader:
     source: str  # as `train.identity` says
     unused: int = 0  # of the split test
 
+    def __post_init__(self) -> None:
+        self._nearby = Nearby(self.path)
+
     def read(self, examples: Iterable[Example]) -> list[Written]:
         rows, faults = [], []
         for example in examples:
@@ -201,7 +205,7 @@ class _Reader:
 
     def _written(self, example: Example) -> Written:
         columns = dict(example.columns)
-        images = [str(beside(self.path, one)) if isinstance(one, str) else one for one in columns.pop("images")]
+        images = [self._nearby.find(one)[0] if isinstance(one, str) else one for one in columns.pop("images")]
         boxes = columns.pop("boxes", None) or [None] * len(images)
         columns.pop("split", None)
         files = tuple(image for image in images if isinstance(image, str))
@@ -225,7 +229,8 @@ class _Reader:
 def _refuse_missing_files(rows: Iterable[Item], path: Path) -> None:
     missing = [file for row in rows for file in row.files if not is_file(Path(file))]
     if missing:
-        raise DataError(f"{path}: {len(missing)} image(s) do not exist, such as {missing[0]}.")
+        hint = Nearby(path).hint(missing[0])
+        raise DataError(f"{path}: {len(missing)} image(s) do not exist, such as {missing[0]}.{hint}")
 
 
 def once(say: Say) -> Say:

@@ -1,24 +1,24 @@
 """Who a row is about: one rule for tables, JSONL and data sets, by which train and val are kept apart.
 
 A patient (or a lesion, or a group: what the row names first of these) is known by its id within its source. The source
-is what the column `source`, `site_id`, `clinic` ... says; without one it is the folder that the file lies in, or the
-name of the data set. So the patient P1 of `train.csv` is that of `val.csv` beside it, and patient 1 of `a/data.csv`
-is another one than patient 1 of `b/data.csv`. Folders that are called after a split (`train/`, `val/`) are no sources:
-`x/train/data.csv` and `x/val/data.csv` have one. Uploads are one source, too, but for the folders inside them.
+is what the column `source`, `site_id`, `clinic` ... says (`dermiq.columns` knows how columns are called); without one
+it is the folder that the file lies in, or the name of the data set. So the patient P1 of `train.csv` is that of
+`val.csv` beside it, and patient 1 of `a/data.csv` is another one than patient 1 of `b/data.csv`. Folders that are
+called after a split (`train/`, `val/`) are no sources: `x/train/data.csv` and `x/val/data.csv` have one. Uploads are
+one source, too, but for the folders inside them.
 """
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from dermiq.columns import patient_in, source_in
 from dermiq.paths import SENT
 from dermiq.patient import said
 from dermiq.splits import split_of
-
-GROUP_COLUMNS = ("group", "patient_id", "patient", "lesion_id", "lesion")  # the coarsest first
-SOURCE_COLUMNS = ("source", "site_id", "clinic", "centre", "center", "hospital", "institution")
 
 
 def source_of(named: str | Path) -> str:
@@ -40,15 +40,12 @@ def identity(row: Mapping[str, Any], source: str) -> str:
 
     `source` is that of the file or data set, as `source_of` says.
     """
-    who = next((found for name in GROUP_COLUMNS if name in row and (found := _plain(row[name]))), "")
-    if not who:
-        return ""
-    own = next((found for name in SOURCE_COLUMNS if name in row and (found := _plain(row[name]))), "")
-    return f"{who} (of {own or source})"
+    who = _plain(patient_in(row))
+    return f"{who} (of {_plain(source_in(row)) or source})" if who else ""
 
 
 def _plain(value: Any) -> str:
-    """An id as spreadsheets may change it: 1, 1.0 and 001 are one, as are P1 and p1."""
-    text = said(value).lower()
-    number = text.removesuffix(".0")
+    """An id as spreadsheets and systems may change it: 1, 1.0, "1,0" and 001 are one, as are P1 and p1."""
+    text = unicodedata.normalize("NFKC", said(value)).lower()
+    number = text.removesuffix(".0").removesuffix(",0")
     return str(int(number)) if number.isascii() and number.isdigit() and len(number) < 19 else text

@@ -2,7 +2,8 @@
 
     class_of(" MEL")                  "mel"         class_of("ACK")       "akiec"
     class_of("Malignant melanoma")    "mel"         class_of("C43.9")     "mel"
-    class_of("SCC")                   None          suggested("melanomma")    ("melanoma (mel)",)
+    class_of("SCC")                   None          class_of("melanoma?")     None
+    class_of("wart")                  None          suggested("melanomma")    ("melanoma (mel)",)
 
 Only what is known whole counts. What is known and belongs to none of the seven is as unknown here as a slip of the pen.
 """
@@ -34,6 +35,8 @@ def class_of(label: str) -> str | None:
 @lru_cache(maxsize=10_000)
 def _class_of(label: str) -> str | None:
     low = label.lower()
+    if "?" in label or "!" in label:  # somebody doubts it, or calls out
+        return None
     if low in CLASSES or low in DATA_SET_CODES:
         return DATA_SET_CODES.get(low, low)
     return _of_code(label.upper()) or _of_name(label)
@@ -81,4 +84,5 @@ def suggested(label: str) -> tuple[str, ...]:
     if Graph.load().diagnosis(label):
         return ()
     found = [(hit.name, hit.node.class_code) for hit in suggest(Graph.load(), label[:80])]
-    return tuple(f"{name} ({code})" for name, code in found if code)[:SUGGESTED]
+    best = {code: name for name, code in reversed(found) if code}  # of each class its first
+    return tuple(f"{name} ({code})" for name, code in found if code and best[code] == name)[:SUGGESTED]

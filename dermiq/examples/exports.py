@@ -9,7 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import combinations
 from typing import Any
 
+from dermiq.columns import squeezed
 from dermiq.errors import DataError
+from dermiq.examples.cells import value_of
 
 Row = dict[str, Any]
 Ranked = list[tuple[int, str]]
@@ -40,6 +42,7 @@ def rows_in(row: Row) -> list[Row]:
         return made
     if isinstance(row.get("fields"), Mapping):
         return _of_argilla(dict(row["fields"]), _responses(row.get("responses")), row)
+    row = {name: _object_of(value) if ".responses" in name else value for name, value in row.items()}
     flat = {name.removesuffix(".responses"): value for name, value in row.items() if name.endswith(".responses")}
     older = {name: value for name, value in row.items() if _is_older_response(value)}
     if flat or older:
@@ -96,7 +99,8 @@ def _of_label_studio(row: Row) -> list[Row]:
     made = [pair for result in results for pair in _of_result(data, result)]
     if not made:
         raise DataError(
-            "no annotation of this task prefers one answer (of type pairwise or ranker): annotate it, or leave it out."
+            "no annotation of this task prefers one answer (of type pairwise or ranker): annotate it, or leave it out. "
+            "What says the diagnosis of an image is learned from as a table: export it as CSV."
         )
     return made
 
@@ -141,11 +145,22 @@ def _body(item: Mapping[str, Any]) -> Any:
 def _of_short_label_studio(row: Row) -> list[Row]:
     """Its JSON without the tasks around (JSON-MIN), or its CSV: the side that was selected stands in a column."""
     for name, value in row.items():
-        selected = value.get("selected") if isinstance(value, Mapping) else value
+        told = _object_of(value)
+        selected = told.get("selected") if isinstance(told, Mapping) else told
         if selected in ("left", "right") and two_answers(row):
             rest = {key: cell for key, cell in row.items() if key != name}
             return list(_of_pairwise(rest, str(selected), None))
     return []
+
+
+def _object_of(cell: Any) -> Any:
+    """What a table keeps as text."""
+    if not isinstance(cell, str) or not cell.lstrip().startswith(("{", "[")):
+        return cell
+    try:
+        return value_of(cell)
+    except ValueError:
+        return cell
 
 
 # --- Argilla ----------------------------------------------------------------------------
@@ -210,7 +225,8 @@ def _ranked(value: Any, fields: Mapping[str, Any]) -> Ranked:
         found = [_place(one, place) for place, one in enumerate(value, 1)]
     else:
         two = two_answers(fields) or ()
-        found = [(1, str(value)), *((2, name) for name in two if name != value)] if str(value) in two else []
+        best = next((name for name in two if squeezed(name) == squeezed(str(value))), None)
+        found = [(1, best), *((2, name) for name in two if name != best)] if best else []
     return found if len(found) > 1 and all(name in fields for _, name in found) else []
 
 

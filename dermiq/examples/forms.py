@@ -13,13 +13,13 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
+from dermiq.columns import split_in, tells_split
 from dermiq.errors import DataError
 from dermiq.examples import exports
 from dermiq.examples.cells import LOOKS_LIKE_ONE, value_of
 from dermiq.examples.pictures import COLUMNS as IMAGE_COLUMNS
 from dermiq.examples.pictures import images_of
 from dermiq.examples.turns import Turns, common, messages, normal, placed, places_of, text_of
-from dermiq.splits import split_of
 
 Row = dict[str, Any]
 Kind = Literal["pairs", "answers", "any"]
@@ -35,6 +35,9 @@ STRUCTURED = (
 )
 """Columns whose value may be a list or a dictionary, which a table keeps as text."""
 
+OPENAI = ("preferred_output", "non_preferred_output")
+SWIFT = "rejected_response"
+
 MEANT = {
     "chosen": ("preferred", "accepted", "accept", "better", "winner", "win", "positive", "good", "best"),
     "rejected": ("dispreferred", "reject", "worse", "loser", "lose", "negative", "bad", "worst"),
@@ -44,11 +47,14 @@ MEANT = {
 """What others call a column, as a word of its name."""
 
 
+LABELLED = " These are labelled images, not answers: training takes them as CSV with the columns image and label."
+
+
 def columns_of(row: Mapping[str, Any], kind: Kind) -> list[Row]:
     """The examples of a row. DataError with what is wrong."""
     plain = _named({name: value for name, value in row.items() if name in exports.TELLING or _says_something(value)})
     _refuse_halves_of_characters(plain)
-    return [example for one in exports.rows_in(plain) for example in _examples(_read(one), kind)]
+    return [example for one in exports.rows_in(plain) for example in _examples(_of_others(_read(one), kind), kind)]
 
 
 def _examples(row: Row, kind: Kind) -> Iterator[Row]:
@@ -88,6 +94,23 @@ def _read(row: Row) -> Row:
     if "margin" in made:
         made["margin"] = _margin(made["margin"])
     return made
+
+
+def _of_others(row: Row, kind: Kind) -> Row:
+    """Pairs as OpenAI and ms-swift name them, in TRL's columns."""
+    if kind == "answers":
+        return row
+    if all(name in row for name in OPENAI) and isinstance(row.get("input"), Mapping):
+        rest = {name: value for name, value in row.items() if name not in (*OPENAI, "input")}
+        return {**rest, "prompt": row["input"].get("messages"), "chosen": row[OPENAI[0]], "rejected": row[OPENAI[1]]}
+    if SWIFT in row and not any(name in row for name in PAIR):
+        rest = {name: value for name, value in row.items() if name not in (SWIFT, "response", "messages")}
+        said = row.get("messages")
+        if isinstance(said, list) and len(said) > 1:
+            return {**rest, "prompt": said[:-1], "chosen": said[-1:], "rejected": row[SWIFT]}
+        if "response" in row:
+            return {**rest, "chosen": row["response"], "rejected": row[SWIFT]}
+    return row
 
 
 def _structured(name: str, value: Any) -> Any:
@@ -179,6 +202,8 @@ def _checked_prompt(prompt: str | Turns, images: int) -> str | Turns:
     turns = messages(prompt, "user")
     if not turns or turns[-1]["role"] != "user" or not text_of(turns).strip():
         raise DataError("the prompt does not end with a user's turn.")
+    if not images and "<img>" in text_of(turns):  # as Qwen-VL's first sets have it
+        raise DataError("the prompt names its image in <img>: put the path into images, and <image> in its place.")
     return placed(prompt, images)
 
 
@@ -190,7 +215,7 @@ def _with(row: Row, prompt: str | Turns, found: list[Any], **answers: str | Turn
     left_out = (*IMAGE_COLUMNS, "boxes", *DIALOGUES, "history", "system", *COMPLETIONS, *PAIR)
     made = {
         **{name: value for name, value in row.items() if name not in left_out},
-        **({"split": _split(row["split"])} if "split" in row else {}),
+        **({"split": split} if (split := _split(row)) else {}),
         "prompt": _checked_prompt(prompt, len(kept)),
         **answers,
         "images": [images[place] for place in kept],
@@ -198,10 +223,12 @@ def _with(row: Row, prompt: str | Turns, found: list[Any], **answers: str | Turn
     return {**made, "boxes": [boxes[place] for place in kept]} if boxes else made
 
 
-def _split(word: Any) -> str:
-    split = split_of(str(word))
+def _split(row: Row) -> str:
+    """ "" where no column says it."""
+    split = split_in(row)
     if split is None:
-        raise DataError(f"the split {str(word)[:40]!r} is not known: write train, val or test.")
+        words = [str(value) for name, value in row.items() if tells_split(name)]
+        raise DataError(f"the split {words[0][:40]!r} is not known: write train, val or test.")
     return split
 
 
@@ -255,6 +282,8 @@ def _refuse_what_is_no_pair(row: Row) -> None:
     if any(name in row for name in COMPLETIONS) and len(missing) == 2:
         raise _missing(missing, row, _hint(missing, row) or " One answer to a question is for train.sft.")
     two = exports.two_answers(row)
+    if len(missing) == 2 and _is_labelled(row):
+        raise _missing(missing, row, LABELLED)
     if two and len(missing) == 2:
         raise _missing(
             missing, row, f" Name the better one of {two[0]} and {two[1]} chosen, and the other one rejected."
@@ -325,7 +354,8 @@ def _of_dialogue(row: Row) -> Iterator[Row]:
     if name is None:
         is_pair = all(one in row for one in PAIR)
         missing = ["completion"] if is_pair or any(one in row for one in QUESTIONS) else ["prompt", "completion"]
-        raise _missing(missing, row, " Pairs of answers are for train.dpo." if is_pair else "")
+        hint = " Pairs of answers are for train.dpo." if is_pair else LABELLED if _is_labelled(row) else ""
+        raise _missing(missing, row, hint)
     found: list[Any] = []
     said = normal(row[name], found)
     turns = [*_system(row), *messages(said, "user")]
@@ -335,6 +365,10 @@ def _of_dialogue(row: Row) -> Iterator[Row]:
     for place in ends:
         answer = _completion([turns[place]], name)
         yield _with(row, turns[:place], found, completion=answer)
+
+
+def _is_labelled(row: Row) -> bool:
+    return any(name in row for name in ("label", "dx", "diagnosis", "class")) and not any(n in row for n in QUESTIONS)
 
 
 def _is_kto(row: Row) -> bool:

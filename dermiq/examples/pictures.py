@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from PIL.Image import Image
+
+from dermiq.columns import squeezed
 from dermiq.errors import DataError
 
 NOTHING = frozenset(("", "nan", "NaN", "None", "null", "NULL", "<NA>", "[]"))
@@ -26,8 +29,15 @@ COLUMNS = (
     "image_name",
     "file_name",
 )
+OTHER_COLUMNS = frozenset(("img", "imageid", "imgid", "isicid", "photo", "picture", "filepath", "imagefilepath"))
+"""Squeezed names of columns that mean an image, too, but are not read: an id alone may be that of anything."""
+
+PATHS = ("path", "url", "file_name", "filename", "src", "image", "file")
+"""Under which key an object names its file."""
+
 _DATA_URL = re.compile(r"data:image/[\w.+-]+;base64,")
 _LIKE_A_FILE = re.compile(r"\S{1,150}\.(jpe?g|png|tiff?|bmp|webp|heic)", re.IGNORECASE)
+_SEPARATORS = (";", ",", "|")
 _ON_THE_WEB = re.compile(r"(https?|ftp|s3|gs)://", re.IGNORECASE)
 
 
@@ -52,15 +62,25 @@ def images_of(row: Mapping[str, Any]) -> list[Any]:
     if found is None:
         _refuse_other_columns(row)
         return []
-    listed = found if isinstance(found, (list, tuple)) and not _is_bytes(found) else [found]
+    listed = found if isinstance(found, (list, tuple)) and not _is_bytes(found) else _names(found)
     return [_image(value) for value in listed]
+
+
+def _names(found: Any) -> list[Any]:
+    """Several names in one text, as some tables have them: each must look like a file."""
+    if isinstance(found, str):
+        for separator in _SEPARATORS:
+            names = [name.strip() for name in found.split(separator)]
+            if len(names) > 1 and all(map(_LIKE_A_FILE.fullmatch, names)):
+                return list(names)
+    return [found]
 
 
 def _is_nothing(value: Any) -> bool:
     if isinstance(value, (list, tuple)):
         return all(map(_is_nothing, value))
     if isinstance(value, Mapping):
-        return _is_nothing(value.get("bytes")) and _is_nothing(value.get("path")) and "url" not in value
+        return all(map(_is_nothing, value.values()))
     if isinstance(value, float):
         return value != value
     return value is None or (isinstance(value, str) and value.strip() in NOTHING)
@@ -76,19 +96,23 @@ def _image(value: Any) -> Any:
     if isinstance(value, Mapping):
         if not _is_nothing(value.get("bytes")):
             return _bytes(value["bytes"])
-        return _image(next((value[name] for name in ("path", "url") if not _is_nothing(value.get(name))), None))
+        told = next((value[name] for name in PATHS if not _is_nothing(value.get(name))), None)
+        if told is None:
+            raise DataError(f"images holds an object with {', '.join(map(str, value))}: give the path as a text.")
+        return _image(told)
     if isinstance(value, (list, tuple)) and _is_bytes(value):
         return bytes(value)
     if isinstance(value, (bytearray, memoryview)):
         return bytes(value)
     if isinstance(value, str):
-        return _path(value.strip())
+        return path_of(value.strip())
     if not isinstance(value, (bytes, Held)):
         raise DataError(f"images holds a {type(value).__name__}; it must hold paths, files' bytes or images.")
     return value
 
 
-def _path(text: str) -> str | bytes:
+def path_of(text: str) -> str | bytes:
+    """What a text means: a path, or the bytes of a data URL. DataError for an address on the web."""
     if _DATA_URL.match(text):
         return _bytes(text)
     if _ON_THE_WEB.match(text):
@@ -111,7 +135,17 @@ def _bytes(value: Any) -> bytes:
 
 
 def _refuse_other_columns(row: Mapping[str, Any]) -> None:
-    """DataError where a column that is not known names an image: it would be left out without a word."""
+    """DataError where a column that is not known names or holds an image: it would be left out without a word."""
     for name, value in row.items():
-        if isinstance(value, str) and _LIKE_A_FILE.fullmatch(value.strip()):
-            raise DataError(f"images is missing, and {name} holds {value.strip()}. Rename {name} to images.")
+        if isinstance(value, str) and (_LIKE_A_FILE.fullmatch(value.strip()) or squeezed(name) in OTHER_COLUMNS):
+            raise DataError(f"images is missing, and {name} holds {value.strip()[:80]}. Rename {name} to images.")
+        first = value[0] if isinstance(value, (list, tuple)) and value else value
+        if _is_picture(first):
+            raise DataError(f"images is missing, and {name} holds an image. Rename {name} to images.")
+
+
+def _is_picture(value: Any) -> bool:
+    """The bytes of a file, or what a library made of one."""
+    if isinstance(value, Mapping):
+        return set(value) == {"bytes", "path"} and not _is_nothing(value)
+    return isinstance(value, (bytes, bytearray, Image))

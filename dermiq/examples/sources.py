@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import codecs
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -23,6 +24,14 @@ Rows = Iterator[tuple[str, Row | str]]
 LINES = (".jsonl", ".ndjson", ".json")
 SUFFIXES = (*LINES, ".parquet")
 TELLING = ("chosen", "rejected", "completion", "answer", "response", "output", "messages", "conversations")
+ASKING = ("prompt", "question", "instruction", "query")
+LABELS = frozenset(("label", "dx", "diagnosis", "diagnostic"))
+WRAPPERS = ("data", "rows", "examples", "records", "samples", "instances")
+"""Under which name programs put the rows of a whole file into one object."""
+
+INNER = ("annotations", "completions", "predictions", "responses", "result", "items")
+"""Lists that belong to one row of an export."""
+
 PIECE = 1 << 20  # bytes or characters that are read at once
 LARGEST_OBJECT = 1 << 28  # bytes of a file that is one object
 REPLACED = "\ufffd"  # what stands for bytes that are no UTF-8
@@ -46,12 +55,13 @@ def is_written_table(path: Path) -> bool:
     """Whether a table holds answers, and not the labels of images. DataError where it cannot be read."""
     columns = read_table_rows(path)[0].cells
     is_pair = "chosen" in columns and "rejected" in columns
-    return is_pair or ("label" not in columns and any(name in columns for name in TELLING))
+    return is_pair or (not LABELS & set(columns) and any(name in columns for name in (*TELLING, *ASKING)))
 
 
 def is_data_set(source: str) -> bool:
     """Whether it is a folder, or named as the hub names data sets (owner/name)."""
-    return Path(source).is_dir() or (not Path(source).suffix and source.count("/") == 1)
+    path = Path(source)
+    return path.is_dir() or (not path.suffix and source.count("/") == 1 and not path.is_file())
 
 
 def rows_of(source: str, *, kind: str = "") -> Rows:
@@ -120,14 +130,15 @@ def _of_text(file: TextIO, path: Path, encoding: str) -> Rows:
     beginning = file.read(PIECE).lstrip(SPACE)[:1]
     file.seek(0)
     rows = _of_array(file) if beginning == "[" else _of_lines(file)
-    first = next(rows, None)
+    first, second = next(rows, None), next(rows, None)
     if first is None:
         raise DataError(f"{path.name} has no rows.")
-    if isinstance(first[1], str) and beginning == "{" and (whole := _whole(path, encoding)) is not None:
-        rows = whole
-    else:
-        yield first
-    yield from rows
+    whole = None
+    if beginning == "{" and isinstance(first[1], str):
+        whole = _whole(path, encoding)
+    elif beginning == "{" and second is None and isinstance(first[1], dict):
+        whole = _within(first[1], first[0], WRAPPERS)
+    yield from whole or chain(filter(None, (first, second)), rows)
 
 
 def _encoding(path: Path) -> str:
@@ -172,7 +183,7 @@ def _of_lines(file: TextIO) -> Rows:
 
 def _parsed(line: str) -> Row | str:
     try:
-        row = json.loads(line)
+        row = json.loads(line[:-1] if line.endswith("},") else line)
     except RecursionError:
         return "it is nested too deeply."
     except ValueError as error:
@@ -253,12 +264,37 @@ def _whole(path: Path, encoding: str) -> Rows | None:
         found = json.loads(path.read_text(encoding=encoding).lstrip("\ufeff"))
     except (ValueError, RecursionError):
         return None
-    lists = [value for value in found.values() if isinstance(value, list) and value and isinstance(value[0], dict)]
-    is_one = any(name in found for name in TELLING)
-    rows = lists[0] if len(lists) == 1 and not is_one else [found]
+    return _within(found, "Example 1", [name for name in found if name not in INNER])
+
+
+def _within(found: Row, where: str, wrappers: Collection[str]) -> Rows:
+    """The rows that one object holds, as programs wrap them and pandas writes tables; else itself."""
+    rows: Any = _of_pandas(found)
+    lists = [found[name] for name in found if name in wrappers and _is_list_of_objects(found[name])]
+    if rows is None and len(lists) == 1 and not any(name in found for name in (*TELLING, *ASKING)):
+        rows = lists[0]
+    if rows is None:
+        return iter([(where, found)])
     return (
         (f"Example {i}", row if isinstance(row, dict) else "it is not a JSON object.") for i, row in enumerate(rows, 1)
     )
+
+
+def _is_list_of_objects(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
+
+
+def _of_pandas(found: Row) -> list[Row] | None:
+    """A table by its columns, as `to_json` writes it when it is not told otherwise, by its rows, or split into both."""
+    if set(found) == {"columns", "index", "data"}:
+        return [dict(zip(found["columns"], cells, strict=False)) for cells in found["data"]]
+    inner = list(found.values())
+    if not inner or not all(isinstance(one, dict) and one for one in inner):
+        return None
+    keys = list(inner[0])
+    if all(key.isdigit() for key in keys) and all(list(one) == keys for one in inner):
+        return [{name: cells[key] for name, cells in found.items()} for key in keys]
+    return inner if all(key.isdigit() for key in found) else None
 
 
 # --- data sets --------------------------------------------------------------------------

@@ -13,7 +13,7 @@ PLACE = "<image>"  # how LLaVA and many others write where an image stands
 ROLES = {
     **dict.fromkeys(("user", "human", "prompter"), "user"),
     **dict.fromkeys(("assistant", "gpt", "model", "bot", "chatgpt", "ai"), "assistant"),
-    "system": "system",
+    **dict.fromkeys(("system", "developer"), "system"),
 }
 _DIALOGUE = re.compile(r"\s*Human:.*?\n\nAssistant:", re.DOTALL)
 _SPEAKER = re.compile(r"(?:\A\s*|\n\n)(Human|Assistant):")

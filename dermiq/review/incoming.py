@@ -19,9 +19,10 @@ from dermiq.examples import is_examples_file
 from dermiq.lesion import IMAGE_SUFFIXES
 from dermiq.review.sources import Imported, import_pairs
 from dermiq.review.store import Store
-from dermiq.tables import SUFFIXES
+from dermiq.tables import SUFFIXES, WORKBOOKS
 
 MOST_NAMED = 5
+TEXTS = tuple(suffix for suffix in SUFFIXES if suffix != ".txt")  # a .txt is more often about the pairs than them
 
 
 def import_path(store: Store, source: str | Path, **options: Any) -> Imported:
@@ -40,6 +41,8 @@ def import_files(store: Store, files: Mapping[str, bytes], **options: Any) -> Im
         return _unpacked(store, next(iter(files.values())), **options)
     with tempfile.TemporaryDirectory() as place:  # which nobody else may read
         for name, content in files.items():
+            if archive.is_hidden(name):
+                continue
             (Path(place) / archive.clean_name(PurePosixPath(name.replace("\\", "/")).name)).write_bytes(content)
         return _of_folder(store, Path(place), [path.name for path in sorted(Path(place).iterdir())], **options)
 
@@ -54,11 +57,15 @@ def _of_folder(
     store: Store, folder: Path, names: list[str], *, left_out: tuple[str, ...] = (), **options: Any
 ) -> Imported:
     found = [name for name in names if _is_pairs(name)]
+    found = [name for name in found if not name.lower().endswith(".json")] or found  # it is more often about the other
+    book = next((name for name in [*names, *left_out] if PurePosixPath(name).suffix.lower() in WORKBOOKS), "")
+    if book and not found:
+        raise InputError(f"{book} is a workbook. Save its sheet as CSV (UTF-8), and choose that.")
     if len(found) != 1:
         said = f"{len(found)} files of pairs ({_some(found)})" if found else "no file of pairs"
         held = "" if found else f" It is {_some([*names, *left_out])}." if names or left_out else " It is empty."
         raise InputError(
-            f"This is {said}: choose one JSONL, JSON, CSV or Parquet file with its images, or a zip.{held}"
+            f"This is {said}: choose one JSONL, JSON, CSV, TSV or Parquet file with its images, or a zip.{held}"
         )
     try:
         return import_pairs(store, folder / found[0], anywhere=False, **options)
@@ -68,7 +75,7 @@ def _of_folder(
 
 def _is_pairs(name: str) -> bool:
     path = PurePosixPath(name)
-    return path.suffix.lower() in SUFFIXES[:1] or is_examples_file(Path(name))
+    return path.suffix.lower() in TEXTS or is_examples_file(Path(name))
 
 
 def _is_image(name: str) -> bool:

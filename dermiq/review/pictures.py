@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import io
-import unicodedata
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from PIL import Image
 from dermiq.errors import DataError, ImageError, InputError
 from dermiq.examples import Held
 from dermiq.lesion import read_lesion
-from dermiq.paths import beside, inside
+from dermiq.nearby import Nearby
 from dermiq.review.images import prepared
 from dermiq.review.types import ImageRef
 
@@ -32,6 +31,7 @@ class Pictures:
     def __init__(self, folder: Path, *, outline: Outliner | None = None, purged: Collection[str] = ()) -> None:
         self._folder, self._outline, self._purged = folder, outline, purged
         self._by_path: dict[Path, ImageRef] = {}
+        self._nearby: dict[Path, Nearby] = {}
         self._by_hash: dict[str, ImageRef] = {}
 
     def of(self, value: Any, named_in: Path, *, anywhere: bool = True) -> ImageRef:
@@ -44,10 +44,23 @@ class Pictures:
             value = value.load()
         if not isinstance(value, (str, Path)):
             return self._kept(_bytes_of(value), "an image")
-        path = _named(str(value), named_in, anywhere)
+        path = self._named(str(value), named_in, anywhere)
         if path not in self._by_path:
             self._by_path[path] = self._kept(_read(path, str(value)), f"the image {value}")
         return self._by_path[path]
+
+    def _named(self, value: str, named_in: Path, anywhere: bool) -> Path:
+        try:
+            nearby = self._nearby.setdefault(named_in, Nearby(named_in, sent=None if anywhere else True))
+            path, is_there = nearby.find(value)
+            if not is_there and not anywhere:
+                path, is_there = nearby.find(_flat(named_in, value))
+            if not is_there:
+                raise DataError(f"the image {value[:80]} does not exist.{nearby.hint(value)}")
+            return Path(path).resolve()
+        except (InputError, OSError, RuntimeError, ValueError) as error:  # the latter: links in a circle, a NUL
+            said = str(error) if isinstance(error, InputError) else f"{value[:80]!r} is no name of a file."
+            raise DataError(f"the image cannot be used: {said}", detail=repr(error)) from error
 
     def files(self, images: Collection[ImageRef]) -> Mapping[str, bytes]:
         """By hash; each is read from the disk when it is asked for."""
@@ -66,35 +79,10 @@ class Pictures:
         return self._by_hash[image.sha256]
 
 
-def _named(value: str, named_in: Path, anywhere: bool) -> Path:
-    try:
-        if anywhere:
-            return beside(named_in, value).resolve()
-        return lying(inside(named_in.parent, value), beside=named_in)
-    except (InputError, OSError, RuntimeError, ValueError) as error:  # the latter: links in a circle, a NUL
-        said = str(error) if isinstance(error, InputError) else f"{value[:80]!r} is no name of a file."
-        raise DataError(f"the image cannot be used: {said}", detail=repr(error)) from error
-
-
-def lying(path: Path, *, beside: Path) -> Path:
-    """The file itself; else the only one there whose name differs in case or composition alone, as file systems of
-    other computers have it; else one of this name beside the file that names it, where files were sent one by one.
-    """
-    for wanted in (path, beside.parent / path.name):
-        if wanted.is_file():
-            return wanted
-        alike = [one for one in _siblings(wanted) if _key(one.name) == _key(wanted.name)]
-        if len(alike) == 1:
-            return alike[0]
-    return path
-
-
-def _siblings(path: Path) -> list[Path]:
-    return list(path.parent.iterdir()) if path.parent.is_dir() else []
-
-
-def _key(name: str) -> str:
-    return unicodedata.normalize("NFC", name).casefold()
+def _flat(table: Path, value: str) -> str:
+    """The name alone, where files were sent one by one: whatever folders a path names, they lie beside each other."""
+    alone = not any(path.is_dir() for path in table.parent.iterdir())
+    return PurePosixPath(value.replace("\\", "/")).name if alone else value
 
 
 def _read(path: Path, value: str) -> bytes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from dermiq.columns import patient_in
 from dermiq.errors import DataError
 from dermiq.examples import Turns, messages, places_of, text_of
 from dermiq.review.types import (
@@ -25,7 +26,6 @@ from dermiq.review.types import (
 
 Row = Mapping[str, Any]
 ANSWERS = ("chosen", "rejected")
-GROUPS = ("group", "patient_id", "patient", "lesion_id", "lesion")  # the coarsest first, as `train.identity` has it
 LINES = {"question": "Question: ", "context": "Patient: ", "findings": "Measured: "}
 """How a prompt of `dermiq.vlm.prompts` says what the page shows by itself."""
 
@@ -50,7 +50,7 @@ def pair_of(row: Row, image: Callable[[Any], ImageRef], *, source: str = "", gol
         context=_told(row, prompt, "context"),
         diagnosis=_word(row, "diagnosis") or None,
         findings=_findings(row, prompt),
-        group=next((str(row[name]) for name in GROUPS if _is(row.get(name))), ""),
+        group=str(patient_in(row) or ""),
         split="val" if row.get("split") == "val" else "train",
         source=_word(row, "source") or source,
     )

@@ -18,8 +18,8 @@ TICKS = (
     ("proxy_only", False, "add pairs that nobody judged, as the graph decides"),
 )
 ABOUT_FILES = (
-    "JSONL, JSON, CSV or Parquet in TRL’s columns (prompt, chosen, rejected; images, if any). With images: a zip of "
-    "the file and its images, or all of them chosen at once. What the browser cannot send at once, above 35 MB, the "
+    "JSONL, JSON, CSV, TSV or Parquet in TRL’s columns (prompt, chosen, rejected; images, if any). With images: a zip "
+    "of the file and its images, or all of them chosen at once. What the browser cannot send at once, above 35 MB, the "
     "command python -m dermiq review import FILE takes."
 )
 

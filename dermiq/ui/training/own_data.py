@@ -12,6 +12,7 @@ Knows no gradio.
 
 from __future__ import annotations
 
+import base64
 import csv
 import hashlib
 import io
@@ -32,7 +33,9 @@ from typing import Any
 from dermiq import archive
 from dermiq.errors import DataError, DermIQError, ImageError, InputError
 from dermiq.examples.pictures import COLUMNS as EXAMPLE_COLUMNS
-from dermiq.lesion import IMAGE_SUFFIXES, read_lesion
+from dermiq.examples.pictures import PATHS, path_of
+from dermiq.examples.sources import rows_of
+from dermiq.lesion import ACCEPTED, IMAGE_SUFFIXES, read_lesion
 from dermiq.paths import SENT, inside
 from dermiq.tables import SUFFIXES, WORKBOOKS, read_table_rows
 from train.cases import Item, Row, read_source
@@ -42,10 +45,14 @@ log = logging.getLogger(__name__)
 
 FOLDER = SENT  # below the runs' folder
 LINES = ".jsonl"
+ROWS = (LINES, ".ndjson", ".parquet", ".json")
 TEXTS = tuple(suffix for suffix in SUFFIXES if suffix != ".txt")  # a .txt is more often about the table than one
-TABLES = (*TEXTS, LINES)
+TABLES = (*TEXTS, *ROWS)
 MOST_BYTES, MOST_FILES = archive.MOST_BYTES, archive.MOST_FILES  # unpacked
 MOST_TABLE = 50_000_000  # bytes
+HOLDING = ("messages", "conversations", "conversation", "prompt", "chosen", "rejected", "completion", "content", "data")
+"""Columns, and keys in them, below which images may be named."""
+
 IMAGE_COLUMNS = tuple(dict.fromkeys((*LABELLED["image"], *EXAMPLE_COLUMNS)))
 MOST_NAMED = 5  # faults, or files, that a sentence names
 STALE_S = 3600.0  # after which what a process left half unpacked is nobody's any more
@@ -53,8 +60,8 @@ LEFT_OUT = ".left-out"  # beside the table: what was in the zip and was not kept
 UNREADABLE = "The table could not be read; the log of the app says why. Check that each column holds what it should."
 ABOUT = (
     "A zip of images with a table: a CSV with the columns image and label (and question, group, age, sex, site, split "
-    "where known), or a JSONL in TRL's columns. The images that the table names are kept on this computer, below the "
-    "folder of the runs, until you delete them here; the zip itself and everything else in it is not."
+    "where known), or a JSONL, JSON or Parquet file in TRL's columns. The images that the table names are kept on this "
+    "computer, below the folder of the runs, until you delete them here; the zip itself and all else in it is not."
 )
 
 
@@ -114,21 +121,29 @@ def _fill(part: Path, content: bytes) -> None:
     limits = {"most_bytes": MOST_BYTES, "most_files": MOST_FILES}
     unpacked = archive.unpack(content, part, wanted=lambda name: _suffix(name) in (*TABLES, *IMAGE_SUFFIXES), **limits)
     named = _the_table(unpacked)
-    images = Images(part, named, [name for name in unpacked.files if _suffix(name) in IMAGE_SUFFIXES])
+    others = [name for name in unpacked.files if _suffix(name) in TABLES and name != named]
+    left_out = [*others, *unpacked.left_out]
+    images = Images(part, named, [name for name in unpacked.files if _suffix(name) in IMAGE_SUFFIXES], left_out)
     table = _rewritten(part, named, images)
+    for name in others:
+        (part / name).unlink()
     rows = _rows(table, images)
     _refuse_unreadable(rows, images)
-    _keep_only(part, table, images, unpacked.left_out)
+    _keep_only(part, rows, images, left_out)
 
 
 def _the_table(unpacked: archive.Unpacked) -> str:
-    """Its name in the zip."""
+    """Its name in the zip. A .json beside another table is more often about it than one."""
     found = [name for name in unpacked.files if _suffix(name) in TABLES]
+    found = [name for name in found if _suffix(name) != ".json"] or found
     if len(found) == 1:
         return found[0]
-    wanted = "it must have one CSV or JSONL that names the images"
+    wanted = "it must have one CSV, TSV, JSONL, JSON or Parquet file that names the images"
     if found:
-        raise InputError(f"This zip has {len(found)} tables ({_some(found)}): {wanted}. Leave the others out.")
+        raise InputError(
+            f"This zip has {len(found)} tables ({_some(found)}): {wanted}. Put them into one, with a column split "
+            "(train, val), or leave the others out."
+        )
     book = next((name for name in unpacked.left_out if _suffix(name) in WORKBOOKS), "")
     if book:
         raise InputError(f"{book} is a workbook. Save its sheet as CSV (UTF-8), and put that into the zip.")
@@ -155,10 +170,12 @@ class Images:
     folder: Path  # of all that was unpacked
     table: str  # its path in the zip: names are told from there
     files: Sequence[str]
+    left_out: Sequence[str] = ()  # what the zip holds besides
     lines: dict[str, int] = field(default_factory=dict)  # image -> the first line that names it
     missing: dict[str, int] = field(default_factory=dict)  # what the table names and the zip has not, by its line
 
     def __post_init__(self) -> None:
+        self._folders: dict[str, tuple[str, int]] = {}  # image -> the folder in which it was first named, and the line
         self._by_key: dict[str, list[str]] = {}
         for name in self.files:
             for key in {_key(name), _key(PurePosixPath(name).name), _key(PurePosixPath(name).stem)}:
@@ -166,14 +183,50 @@ class Images:
 
     def named(self, cell: str, line: int) -> str:
         """The file's path in the folder. What is not there is noted; InputError for what may not be named."""
-        told = cell.strip()
+        told = path_of(cell.strip())
+        if not isinstance(told, str):  # the image itself
+            return cell
         name = self._lies(told, line)
-        found = next((found for key in (name, PurePosixPath(name).name) if (found := self._one(key))), None)
+        found = self._one(name) or self._by_its_end(name, told)
         if found is None:
             self.missing.setdefault(told, line)
             return told
         self.lines.setdefault(found, line)
+        self._refuse_another(found, told, line)
         return found
+
+    def _by_its_end(self, name: str, told: str) -> str | None:
+        """The only image of this name, where no folder that is named is another than the one in which it lies."""
+        wanted = _folders(told)
+        found = self._one(PurePosixPath(name).name)
+        lies = _folders(found.removeprefix(f"{PurePosixPath(self.table).parent}/")) if found else ()
+        shared = min(len(wanted), len(lies))
+        return found if not shared or wanted[-shared:] == lies[-shared:] else None
+
+    def _refuse_another(self, found: str, told: str, line: int) -> None:
+        """InputError where one image is named as if it were two."""
+        folder = "/".join(_folders(told))
+        before, first = self._folders.setdefault(found, (folder, line))
+        if before != folder and before and folder:
+            raise InputError(
+                f"Lines {first} and {line} name {PurePosixPath(found).name} in the folders {before} and {folder}, but "
+                "this zip has one such image. Pack both with their folders."
+            )
+
+    def held(self, data: bytes, told: object) -> str:
+        """An image that the table itself holds, as a file."""
+        suffix = _suffix(told) if isinstance(told, str) and _suffix(told) in IMAGE_SUFFIXES else ".png"
+        name = f"{hashlib.sha256(data).hexdigest()[:24]}{suffix}"
+        (self.folder / name).write_bytes(data)
+        return name
+
+    def why_missing(self, told: str) -> str:
+        """What is the matter with a name of which the zip has no image."""
+        alike = [name for name in self.left_out if _key(name).endswith(_key(PurePosixPath(told).name))]
+        if alike:
+            return f"{told[:80]}, which is no image that can be read: use {ACCEPTED}"
+        stem = self._by_key.get(_key(PurePosixPath(told).stem), [])
+        return f"{told[:80]}, which is not in the zip" + (f" (it has {stem[0]})" if stem else "")
 
     def _lies(self, told: str, line: int) -> str:
         """As a path in the zip."""
@@ -201,12 +254,18 @@ def _key(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
 
 
+def _folders(name: str) -> tuple[str, ...]:
+    """Those that a path names, as they are compared."""
+    parts = PurePosixPath(_key(name.replace("\\", "/"))).parent.parts
+    return tuple(part for part in parts if part not in (".", ".."))
+
+
 def _rewritten(folder: Path, named: str, images: Images) -> Path:
     """The table at the top of the folder, with the images' names as they are on the disk."""
     source = folder / named
     if source.stat().st_size > MOST_TABLE:
         raise InputError(f"{named} is larger than {MOST_TABLE // 1_000_000} MB. Split it, or name its path instead.")
-    is_lines = _suffix(named) == LINES
+    is_lines = _suffix(named) in ROWS
     text = (_lines_with if is_lines else _cells_with)(source, images)
     source.unlink()
     table = folder / f"{PurePosixPath(named).stem}{LINES if is_lines else '.csv'}"
@@ -239,43 +298,55 @@ def _cell_with(cell: str, line: int, images: Images) -> str:
     except ValueError:
         listed = None
     named = partial(images.named, line=line)
-    return named(cell) if listed is None else json.dumps(_names_with(listed, named))
+    return named(cell) if listed is None else json.dumps(_names_with(listed, named, images))
 
 
 def _lines_with(source: Path, images: Images) -> str:
-    """What cannot be parsed stays as it is: whoever reads it for training says what is wrong with it."""
-    try:
-        text = source.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = source.read_bytes()[: error.start].count(b"\n") + 1
-        raise InputError(f"{source.name} is not UTF-8 in line {line}. Save it anew, in UTF-8.") from error
-    return "\n".join(_line_with(line, number, images) for number, line in enumerate(text.split("\n"), 1))
+    """As JSONL, each row in the line in which it stands, as far as it stands in one."""
+    lines: list[str] = []
+    for where, row in rows_of(str(source)):
+        if isinstance(row, str):
+            raise InputError(f"{source.name}: {where[0].lower()}{where[1:]}: {row}")
+        stands = re.fullmatch(r"Line (\d+)", where)
+        number = int(stands.group(1)) if stands else len(lines) + 1
+        lines += [""] * (number - 1 - len(lines))
+        lines.append(json.dumps(_row_with(row, number, images), default=_plain))
+    return "\n".join(lines)
 
 
-def _line_with(line: str, number: int, images: Images) -> str:
-    try:
-        example = json.loads(line)
-    except ValueError:
-        return line
-    if not isinstance(example, dict):
-        return line
-    mapped = {
-        name: _names_with(example[name], partial(images.named, line=number))
-        for name in EXAMPLE_COLUMNS
-        if example.get(name) is not None
-    }
-    return json.dumps({**example, **mapped})
+def _plain(value: Any) -> Any:
+    """Of what Parquet holds and JSON does not: bytes as base64, anything else as a text."""
+    return base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)
 
 
-def _names_with(value: Any, named: Callable[[str], str]) -> Any:
-    """A name, or names in a list, or below the key `path` as `datasets` has them; anything else as it is."""
+def _row_with(row: Mapping[str, Any], number: int, images: Images) -> dict[str, Any]:
+    named = partial(images.named, line=number)
+    return {name: _value_with(name, value, named, images) for name, value in row.items()}
+
+
+def _value_with(name: str, value: Any, named: Callable[[str], str], images: Images) -> Any:
+    """A column of images; what an export or messages hold of them; anything else as it is."""
+    if str(name).strip().lower() in (*EXAMPLE_COLUMNS, "image_url") and value is not None:
+        return _names_with(value, named, images)
+    if isinstance(value, Mapping) and (name in HOLDING or "type" in value):
+        return {key: _value_with(key, one, named, images) for key, one in value.items()}
+    if isinstance(value, list) and name in HOLDING:
+        return [_value_with(name, one, named, images) for one in value]
+    return value
+
+
+def _names_with(value: Any, named: Callable[[str], str], images: Images) -> Any:
+    """A name, or names in a list, or below a key as objects have them, or the image itself; anything else as it is."""
     if isinstance(value, str):
         return named(value) if value.strip() else value
-    if isinstance(value, list):
-        return [_names_with(one, named) for one in value]
-    if isinstance(value, Mapping) and isinstance(value.get("path"), str):
-        return {**value, "path": named(value["path"])}
-    return value
+    if isinstance(value, bytes):
+        return images.held(value, None)
+    if isinstance(value, list) and not all(type(one) is int for one in value):
+        return [_names_with(one, named, images) for one in value]
+    if isinstance(value, Mapping) and isinstance(value.get("bytes"), bytes):
+        return images.held(value["bytes"], value.get("path"))
+    key = next((key for key in PATHS if isinstance(value, Mapping) and isinstance(value.get(key), str)), None)
+    return {**value, key: named(value[key])} if key and not value.get("bytes") else value
 
 
 # --- looking at all of it ---------------------------------------------------------------
@@ -291,9 +362,9 @@ def _rows(table: Path, images: Images | None = None) -> list[Item]:
     except DataError as error:
         if not any(name in str(error) for name in missing):
             raise
-    if missing:
+    if images and missing:
         raise InputError(
-            _of_faults([f"Line {n} names {told[:80]}, which is not in the zip." for told, n in missing.items()])
+            _of_faults([f"Line {line} names {images.why_missing(told)}." for told, line in missing.items()])
         )
     return rows
 
@@ -331,8 +402,9 @@ def _fault(file: Path, images: Images) -> str:
     return ""
 
 
-def _keep_only(part: Path, table: Path, images: Images, left_out: Sequence[str]) -> None:
-    unnamed = [name for name in images.files if name not in images.lines]
+def _keep_only(part: Path, rows: Sequence[Item], images: Images, left_out: Sequence[str]) -> None:
+    used = {Path(file).resolve().relative_to(part.resolve()).as_posix() for row in rows for file in row.files}
+    unnamed = [name for name in images.files if name not in images.lines and name not in used]
     for name in unnamed:
         (part / name).unlink()
     (part / LEFT_OUT).write_text("\n".join([*unnamed, *left_out]), encoding="utf-8")
