@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from weakref import WeakKeyDictionary
 
-from dermiq.knowledge.cues import Status, hear
+from dermiq.knowledge.cues import Status, denies, hear
 from dermiq.knowledge.graph import Graph
 from dermiq.knowledge.text import Token, tokens, word_set
 
@@ -99,8 +99,8 @@ class Index:
         return self._repaired[raw] if self._repaired[raw] in self.vocabulary else word
 
     def may_be_slip(self, word: str) -> bool:
-        """Whether it is a short word that no name has: one letter of it may be wrong."""
-        return 3 <= len(word) <= MIN_FUZZY and word not in self.vocabulary
+        """Whether it is a short word that no name has: one letter of it may be wrong. "can't" is no slip of "can"."""
+        return 3 <= len(word) <= MIN_FUZZY and word not in self.vocabulary and not denies(word)
 
     def with_gap(self, compared: tuple[str, ...]) -> tuple[str, ...] | None:
         """The name that these words are, but for one slip in one short word ("basal cel carcinoma")."""
