@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from weakref import WeakKeyDictionary
@@ -102,10 +103,10 @@ class Index:
         """Whether it is a short word that no name has: one letter of it may be wrong. "can't" is no slip of "can"."""
         return 3 <= len(word) <= MIN_FUZZY and word not in self.vocabulary and not denies(word)
 
-    def with_gap(self, compared: tuple[str, ...]) -> tuple[str, ...] | None:
-        """The name that these words are, but for one slip in one short word ("basal cel carcinoma")."""
+    def with_gap(self, compared: tuple[str, ...], slips: Sequence[bool]) -> tuple[str, ...] | None:
+        """The name that these words are, but for a slip in one of the short words marked ("basal cel carcinoma")."""
         for at, word in enumerate(compared):
-            if not self.may_be_slip(word):
+            if not slips[at]:
                 continue
             for name in self._gaps.get((*compared[:at], "", *compared[at + 1 :]), ()):
                 if word[0] == name[at][0] and _distance(word, name[at]) == 1:
@@ -216,7 +217,7 @@ def _longest(index: Index, line: list[Token], compared: list[str], slips: list[b
         name = tuple(compared[at : at + size])
         if name in index.names and _written_right(index, name, line[at]):
             return size, index.names[name]
-        repaired = index.with_gap(name) if size > 1 and any(slips[at : at + size]) else None
+        repaired = index.with_gap(name, slips[at : at + size]) if size > 1 and any(slips[at : at + size]) else None
         if repaired:
             return size, index.names[repaired]
     return 0, ""
