@@ -123,7 +123,7 @@ NAMED_AWAY = word_set(
 STOPS = word_set(
     "but however although though while whereas yet because which who that since despite unless until just "
     "argues argue speaks speak suggests suggest points favours favors supports confirmed confirms clear respond heal "
-    "responded tolerate persists persist if except there prob probably likely instead"
+    "responded tolerate persists persist if except there prob probably likely instead pos positive"
 )
 """Words that a scope does not reach over. "Absence of comedones argues for rosacea", "will not clear with ..." """
 
@@ -159,6 +159,16 @@ def _all(match: re.Match[str]) -> str:
 def _possible(match: re.Match[str]) -> str:
     """'not sure that X is excluded', 'all but X is excluded': X is possible."""
     return " " * len(match[1]) + match[2] + "possible"
+
+
+def _by(match: re.Match[str]) -> str:
+    """'nothing does X more than Y': Y does."""
+    return " " * len(match[1]) + match[2] + "by"
+
+
+def _than(match: re.Match[str]) -> str:
+    """'favour X over Y': X rather than Y."""
+    return match[1] + match[2] + "than"
 
 
 def _only(match: re.Match[str]) -> str:
@@ -244,6 +254,21 @@ _PLAIN: tuple[tuple[re.Pattern[str], Says], ...] = (
         ),
         _only,
     ),
+    (re.compile(r"\b(favou?r\w*|prefer\w*)\b([^.;!?]{2,60}?)\bover\b", re.I), _than),
+    (re.compile(r"\bfar from \w+ing\b[^,.;!?]{0,40},", re.I), ""),
+    (_pattern(r"(?:may or may not|might or might not|can or cannot|can or can't)"), "possibly"),
+    (re.compile(r"\b(nothing(?: else)?|(?:no|few) other \w+)\b([^.;!?]*?)\bmore(?: \w+)? than\b", re.I), _by),
+    (
+        re.compile(r"\b(?:nothing(?: else)?|(?:no|few) other \w+)\b(?=[^.;!?]*\bas (?:\w+ ){1,3}(?:do|does|is|are|can|has)\b)", re.I),
+        "",
+    ),
+    (
+        _pattern(
+            r"no (?:\w+ )?(?:changes?|improvement|benefit|relief|difference|progress|progression|worsening|deterioration"
+            r"|exacerbations?|flares?|flare-?ups?)(?= (?:in|of|to|for|from)\b)"
+        ),
+        "",
+    ),
     # what is not excluded, and what excludes nothing
     (
         _pattern(
@@ -294,15 +319,21 @@ _PLAIN: tuple[tuple[re.Pattern[str], Says], ...] = (
         ),
         "often",
     ),
-    (_pattern(r"(?:never|not ever) (?:absent|missing|lacking)"), "always there"),
-    (_pattern(rf"{NOT} (?:absent|missing)"), "present"),
-    (_pattern(r"(?:never|not ever) without"), "always with"),
+    (
+        _pattern(r"(?:never|not ever|hardly ever|almost never) (?:absent|missing|lacking)"),
+        "always there",
+    ),
+    (_pattern(r"(?:rarely|seldom|hardly|scarcely) (?:absent|missing|lacking)"), "often there"),
+    (_pattern(rf"(?:(?:do|does|did) )?(?:{NOT}|hardly(?: ever)?|rarely|seldom) spare[sd]?"), "affects"),
+    (_pattern(rf"(?:{NOT}|by no means|in no way) (?:absent|missing)"), "present"),
+    (_pattern(r"(?:never|not ever) (?:without|w/o)"), "always with"),
     (_pattern(r"(?:rarely|seldom|hardly ever|almost never|scarcely ever) without"), "often with"),
     (_pattern(r"not (?:at all )?in(?:compatible|consistent) with"), "compatible with"),
     (_pattern(r"(?:has|have|had) yet to"), "does not"),
     (re.compile(r"(?<=\bnot)\s+yet\b|(?<=n't)\s+yet\b", re.IGNORECASE), ""),
     (_pattern(rf"(?:not|{AUX_NOT}) (?:without|free (?:of|from)|devoid of)"), "with"),
-    (_pattern(rf"(?:(?:do|does|did) )?(?:{NOT}|hardly|rarely) lack(?:s|ed|ing)?(?: in)?"), "has"),
+    (_pattern(rf"(?:(?:do|does|did) )?(?:{NOT}|(?:hardly|scarcely)(?: ever)?|rarely|seldom|almost never) "
+              r"lack(?:s|ed|ing)?(?: in)?"), "has"),
     (_pattern(r"(?:never|rarely|seldom|hardly ever) fail(?:s|ed)? to"), "always"),
     (_pattern(rf"(?:(?:do|does|did|has|have) )?{NOT} fail(?:s|ed)? to"), "does"),
     (
@@ -481,7 +512,8 @@ class Said:
 
 
 _TRIGGERS: tuple[tuple[Category, Reach, re.Pattern[str]], ...] = (
-    ("denied", "after", _pattern(r"(?:(?<=^)|(?<=[.;,:]\s))(?:not|never) (?:seen|found|present|visible|observed|detected)")),
+    ("denied", "after", _pattern(r"(?:(?<=^)|(?<=[.;,:]\s))(?:(?:not|never) (?:seen|found|present|visible|observed"
+            r"|detected)|absent|less likely(?! than)|doubt(?! (?:that|about|remains)))(?= \w)")),
     (
         "possible",
         "before",
@@ -492,14 +524,14 @@ _TRIGGERS: tuple[tuple[Category, Reach, re.Pattern[str]], ...] = (
             r" (?:suspected|questionable|unclear|uncertain|unproven|equivocal|doubtful|conceivable|still open|left open|undecided"
             r"|unresolved|unsettled|pending|debatable|in doubt|anyone's guess|under consideration)",
             r"(?:is|are) (?:sometimes|occasionally) (?:absent|missing)",
-            r"need not be(?: \w+)?|not invariably|(?:to )?be (?:excluded|ruled out)|ddx|was raised|develops",
+            r"need not be(?: \w+)?|not invariably|(?:to )?be (?:excluded|ruled out)|was raised|develops",
         ),
     ),
     (
         "possible",
         "both",
         _pattern(
-            r"(?:is )?possible|possibly|maybe|perhaps|query|vs\.?|versus|(?:is|are) not (?:always|invariably"
+            r"(?:is )?possible|possibly|maybe|perhaps|query|ddx:?|vs\.?|versus|(?:is|are) not (?:always|invariably"
             r"|necessarily)"
         ),
     ),
@@ -507,8 +539,8 @@ _TRIGGERS: tuple[tuple[Category, Reach, re.Pattern[str]], ...] = (
         "possible",
         "after",
         _pattern(
-            r"may|might|could(?! (?:not|find))|suspected|susp\.?|suspicious (?:for|of)|suspicion of|(?:worr|concern)\w*"
-            r"(?: (?:for|about|that))?|scared|afraid|poss|ddx:?|differential includes|consider(?:ed)?"
+            r"may|might|could(?! (?:not|find))|suspected|susp\.?|suspicious (?:for|of)|suspicion (?:of|for|about)|(?:worr|concern)\w*"
+            r"(?: (?:for|about|that))?|scared|afraid|poss|differential includes|consider(?:ed)?"
             r"|raises? the possibility of",
             r"(?:to |please |must |should |plan:? )?(?:exclude|rule out|r/o)|if|whether|unless|not sure|unsure"
             r"|no idea|idk"
@@ -562,7 +594,8 @@ _TRIGGERS: tuple[tuple[Category, Reach, re.Pattern[str]], ...] = (
         "denied",
         "after",
         _pattern(
-            r"(?:no|not|nothing|nor) (?:further )?(?:suspicious (?:for|of)|suspicion of|evidence (?:of|for)"
+            r"(?:no|not|nothing|nor) (?:further )?(?:suspicious (?:for|of)|suspicion (?:of|for|about)"
+            r"|concerns? (?:for|about)|evidence (?:of|for)"
             r"|signs? of|history of"
             r"|suggestion of|hint of|trace of|indication of|suggestive of|(?:thing )?to suggest"
             r"|to support(?: a diagnosis of)?)",
@@ -575,6 +608,7 @@ _TRIGGERS: tuple[tuple[Category, Reach, re.Pattern[str]], ...] = (
             r"|typical of|characteristic of)",
             r"nor (?:is|are|was|were|do|does|did|has|have|had|can|could|will|would)(?: (?:there|it|he|she|they|we|i))?",
             r"(?:unable|impossible) to (?:find|see|identify|demonstrate|detect)",
+            r"(?:does not|do not|doesn't|don't) respond(?: \w+)? to",
             rf"{NOT}(?! (?:sure|until|always|all|necessarily|invariably|only))|no|none of|neither|nor|nobody"
             rf"|nothing|no one|nowhere|without|w/o|sans|minus"
             r"|lack(?:s|ed|ing)?(?: of)?|absent|absence(?: of)?|devoid of|void of|bereft of|free (?:of|from)"
@@ -608,13 +642,14 @@ _MARKS: tuple[tuple[Category, Reach, re.Pattern[str]], ...] = (
         re.compile(r"(?<=:)\s*(?:no|none|nil|n|neg|not identified|not seen|absent)\b(?=\s*(?:[.;,]|$))", re.I),
     ),
     ("denied", "before", re.compile(r"\s(?:no|neg|nil|-{1,2})(?=\s*(?:[.;,]|$))", re.I)),
-    ("denied", "after", re.compile(r"Ø|(?<!\w)\(-\)")),
+    ("denied", "after", re.compile(r"Ø|(?<!\w)\(-\)|^[-–]\s?(?=\w[^+]*\+)|(?<=,\s)[-–]\s(?=\w)")),
+    ("denied", "before", re.compile(r"\br/o'?e?d\b", re.IGNORECASE)),
     ("denied", "next", re.compile(r"\bnon[- ](?=\w)", re.IGNORECASE)),
 )
 _CLAUSE = re.compile(r"[.;:!?](?:\s|$)|(?<=\w)[;:](?=\s)", re.IGNORECASE)
 _NEW_CLAUSE = re.compile(
     r"\s*(?:,|\band\b|\bso\b)+\s*(?:(?:he|she|it|they|we|i|you|there|this|these|those)\b|(?:he|she|it|there|that)'s\b)"
-    r"|\s*(?:,|\band\b)+\s*with\b|,\s*(?:is|are|was|were|has|have|its|more(?: like| likely| of)?|rather(?! than))\b",
+    r"|\(\+\)|(?:^|[\s,;])\+\s?(?=\w|$)|\s*(?:,|\band\b)+\s*with\b|,\s*(?:is|are|was|were|has|have|its|more(?: like| likely| of)?|rather(?! than))\b",
     re.IGNORECASE,
 )
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")

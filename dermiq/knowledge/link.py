@@ -44,6 +44,10 @@ PREFIXES = ("a", "an", "ir", "in", "un", "im", "non", "hyper", "hypo")
 ENDINGS = ("ing", "ed", "ive", "al", "ly", "able", "ion", "ic")
 
 
+_LISTED = re.compile(r"[,;:]\s")
+"""What separates two names, but within those that have it themselves: "hand, foot and mouth disease"."""
+
+
 @dataclass(frozen=True)
 class Mention:
     """One name in a text."""
@@ -68,6 +72,12 @@ class Index:
             for node in graph.nodes
             for name in node.synonyms
             if name.lower() in CAPITAL_ONLY
+        }
+        self.listed = {
+            tuple(token.word for token in tokens(name))
+            for node in graph.nodes
+            for name in (node.name, node.plural, *node.synonyms)
+            if _LISTED.search(name)
         }
         self.vocabulary = {word for name in self.names for word in name}
         self._deletes: dict[str, set[str]] = defaultdict(set)
@@ -157,7 +167,7 @@ def _find(graph: Graph, index: Index, text: str) -> list[Mention]:
     while at < len(line):
         size, node_id = _coded(graph, text, line, at)
         if not size:
-            size, node_id = _longest(index, line, compared, slips, at)
+            size, node_id = _longest(index, text, line, compared, slips, at)
             size, node_id = _whole(graph, index, text, line, compared, at, size, node_id)
         if node_id:
             spans.append((at, at + size, node_id))
@@ -210,11 +220,15 @@ def _whole(
     return size, node_id
 
 
-def _longest(index: Index, line: list[Token], compared: list[str], slips: list[bool], at: int) -> tuple[int, str]:
+def _longest(
+    index: Index, text: str, line: list[Token], compared: list[str], slips: list[bool], at: int
+) -> tuple[int, str]:
     if at and compared[at] == "back" and compared[at - 1] in MOVES:
         return 0, ""
     for size in range(min(index.longest, len(line) - at), 0, -1):
         name = tuple(compared[at : at + size])
+        if name not in index.listed and _LISTED.search(text, line[at].end, line[at + size - 1].start):
+            continue  # "acne, rosacea" is no acne rosacea
         if name in index.names and _written_right(index, name, line[at]):
             return size, index.names[name]
         repaired = index.with_gap(name, slips[at : at + size]) if size > 1 and any(slips[at : at + size]) else None
