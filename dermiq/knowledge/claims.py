@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from dermiq.knowledge import cues
 from dermiq.knowledge.cues import SELDOM, WEAK, denials
 from dermiq.knowledge.graph import Graph
 from dermiq.knowledge.link import Mention, link
@@ -51,9 +52,6 @@ _OFTEN = re.compile(
     re.IGNORECASE,
 )
 _MEANS = re.compile(r"\b(?:on|under|through|by|with|in|at)\s+(?:the\s+|an?\s+)?$", re.IGNORECASE)
-_IS_NOT_IT = re.compile(
-    r"\b(?:is|are|be)\s+(?:not|never|hardly(?: ever)?|rarely|seldom)\s+(?:an?\s+|the\s+)?$", re.IGNORECASE
-)
 _ICD = re.compile(r"\b([A-Z]\d{2}(?:\.\d{1,2})?)\b")
 _SNOMED = re.compile(r"\b(\d{6,9})\b")
 _LEVEL = re.compile(
@@ -61,7 +59,7 @@ _LEVEL = re.compile(
 )
 _RATERS = re.compile(r"\b(?:dermatologists?|specialists?|doctors?|readers?|rate[sd]?)\b", re.IGNORECASE)
 _OVER = re.compile(
-    r"\b(?:over|than|rather than|instead of|unlike|versus|vs\.?|compared (?:with|to))(?: (?:of|in|with|for))?"
+    r"\b(?:over|than|rather than|instead of|unlike|as opposed to|in contrast (?:with|to)|contrary to|versus|vs\.?|compared (?:with|to))(?: (?:of|in|with|for))?"
     r"(?:\W+(?:an?|the|any))?\W*$"
     r"|\b(?:apart|told|tell\w*|distinguish\w*|differentiat\w*|separat\w*|set\w*) .*\bfrom(?:\W+(?:an?|the|any))?\W*$",
     re.IGNORECASE,
@@ -91,13 +89,7 @@ _PRONOUN = re.compile(
     r"^\W*(?:it|its|they|these|this diagnosis|such lesions|the (?:diagnosis|disease|condition))\b", re.IGNORECASE
 )
 _VERB_FIRST = re.compile(r"^\W*(?=(?:is|are|has|have|shows?|can|may|needs?|should|does|do)\b)", re.IGNORECASE)
-_OPEN = re.compile(
-    r"\?\W*$|\b(?:(?<!, )whether|unclear|uncertain|unknown|some say|it is said|some believe|allegedly"
-    r"|(?:is|was) suspected)\b",
-    re.IGNORECASE,
-)
 _OF_A_LOOK = re.compile(r"\bdermoscopy of\W+(?:an?\W+|the\W+)?$", re.IGNORECASE)
-_WITHOUT = re.compile(r"\s+without\s+(?:(?:an?|the|any)\s+)?$", re.IGNORECASE)
 UNREAD = "unread"
 """Relation of a pair of which something is said that no edge could say."""
 _REFER = re.compile(
@@ -147,7 +139,7 @@ def read_sentence(graph: Graph, sentence: str, *, topic: str | None) -> Reading:
     mentions: list[Mention] = []
     spoken_of = True  # the clause before, or what asked for this text, was about the topic
     own_topic = False  # "it" is what this sentence named, not the lesion
-    if _OPEN.search(sentence):
+    if cues.leaves_open(sentence):
         return Reading((), tuple(link(graph, sentence)))
     for clause in _CLAUSES.split(sentence):
         if not clause:
@@ -207,11 +199,11 @@ def _of_clause(
             if other is None:
                 continue
             kind = graph.node(other.id).kind
-            if kind not in FEATURE_KINDS and _IS_NOT_IT.search(clause[: subject.start]):
+            if kind not in FEATURE_KINDS and cues.NAMES_IT_NOT.search(clause[: subject.start]):
                 continue  # "two red legs are hardly ever cellulitis" does not deny the legs
             if kind == "Test" and _MEANS.search(clause[: other.start]) and _names_a_feature(graph, named):
                 continue  # "under the dermatoscope": how the feature is seen, not how the diagnosis is made
-            if _WITHOUT.match(words_between(clause, subject, other)) and clause[other.end :].strip(" ."):
+            if cues.WITHOUT.match(words_between(clause, subject, other)) and clause[other.end :].strip(" ."):
                 continue  # "melanoma without a veil has ...": which melanomas are meant, no statement on the veil
             said = "says it" if kind == "Behaviour" else _stance(kind, clause, subject, other, named)
             known = kind != "Behaviour" and is_known(graph, subject.id, other.id)

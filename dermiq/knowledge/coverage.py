@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from weakref import WeakKeyDictionary
 
+from dermiq.knowledge.cues import NAMED_LESS
 from dermiq.knowledge.graph import Graph
 from dermiq.knowledge.lexical import FREQUENT, stem
 from dermiq.knowledge.predicates import without_predicates
@@ -53,7 +54,6 @@ CLAIMS = word_set(
 _TAIL = re.compile(
     r"\b(?:into|inside|by|of)\s+(?:(?:the|an?|his|her|its|their|cutaneous|skin)\s+)*([^\W\d_]+)", re.IGNORECASE
 )
-_DENYING = re.compile(r"(?:non|not|no)\b|non", re.IGNORECASE)
 _IDIOMS = re.compile(r"\b(?:by mouth|out of the blue|of choice|work-?up|by far|of course)\b", re.IGNORECASE)
 CLAUSES = word_set("when because since after before during until meaning although though")
 """Words that begin a clause of its own, which must say something known."""
@@ -79,7 +79,7 @@ def says_beyond(graph: Graph, sentence: str, facts: Iterable[Fact]) -> str:
             if key in graph:
                 node = graph.node(key)
                 kinds.add(node.kind)
-                known |= _stems(" ".join(name for name in (node.name, *node.synonyms) if not _DENYING.match(name)))
+                known |= _stems(" ".join(name for name in (node.name, *node.synonyms) if not NAMED_LESS.match(name)))
     plain = _IDIOMS.sub(" ", re.sub(r"\[F\d+\]", " ", sentence))
     for kind in kinds:
         plain = without_predicates(kind, plain)

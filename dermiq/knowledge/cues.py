@@ -100,6 +100,23 @@ _ASKS_FOR_LACK = re.compile(
 )
 """Words by which a question asks for what is not there."""
 _ASKS_WHETHER = _pattern(r"(?:is|isn't|doesn't) (?:it|this|that)")
+_OPEN = re.compile(
+    r"\?\W*$|\b(?:(?<!, )whether|unclear|uncertain|unknown|some say|it is said|some believe|allegedly"
+    r"|(?:is|was) suspected"
+    rf"|(?:{NOT}|far from|hardly)(?: \w+ly| yet| quite)* (?:clear|certain|known|sure|settled|established|decided|agreed)"
+    r"(?: \w+)? (?:if|how|that)|open question|(?:nobody|no one) (?:\w+ )?(?:knows|can (?:say|tell))(?: if| for sure)?"
+    r"|(?:do not|don't|does not|doesn't) know if|(?:remains|is) to be (?:seen|shown|proven)|moot point|opinions differ)\b",
+    re.IGNORECASE,
+)
+_DENYING_WORD = re.compile(rf"(?:{NOT}|{_NONE})", re.IGNORECASE)
+NAMES_IT_NOT = re.compile(
+    r"\b(?:is|are|be)\s+(?:not|never|hardly(?: ever)?|rarely|seldom)\s+(?:an?\s+|the\s+)?$", re.IGNORECASE
+)
+"""Before a condition: "two red legs are hardly ever cellulitis" denies the condition, not its sign."""
+WITHOUT = re.compile(r"\s+without\s+(?:(?:an?|the|any)\s+)?$", re.IGNORECASE)
+"""Between a condition and a sign: which of the condition are meant."""
+NAMED_LESS = re.compile(r"(?:non|not|no)\b|non", re.IGNORECASE)
+"""How a name begins that says what something is not."""
 NAMED_AWAY = word_set(
     "no not non without negative pseudo absent absence loss lost less free inverse preserved mimic like avoid avoiding"
 )
@@ -107,7 +124,7 @@ NAMED_AWAY = word_set(
 STOPS = word_set(
     "but however although though while whereas yet because which who that since despite unless until just "
     "argues argue speaks speak suggests suggest points favours favors supports confirmed confirms clear respond heal "
-    "responded tolerate persists persist if except there prob probably likely"
+    "responded tolerate persists persist if except there prob probably likely instead pos positive"
 )
 """Words that a scope does not reach over. "Absence of comedones argues for rosacea", "will not clear with ..." """
 
@@ -127,6 +144,7 @@ _WARNING = _pattern(
 )
 
 Says = str | Callable[["re.Match[str]"], str]
+_NEGATES = rf"(?:{NOT}|(?:fails?|failed|unable|impossible) to)"
 
 
 def _also(match: re.Match[str]) -> str:
@@ -139,11 +157,43 @@ def _all(match: re.Match[str]) -> str:
     return " " * len(match[1]) + match[2] + "always"
 
 
+def _possible(match: re.Match[str]) -> str:
+    """'not sure that X is excluded', 'all but X is excluded': X is possible."""
+    return " " * len(match[1]) + match[2] + "possible"
+
+
+def _by(match: re.Match[str]) -> str:
+    """'nothing does X more than Y': Y does."""
+    return " " * len(match[1]) + match[2] + "by"
+
+
+def _than(match: re.Match[str]) -> str:
+    """'favour X over Y': X rather than Y."""
+    return match[1] + match[2] + "than"
+
+
+def _only(match: re.Match[str]) -> str:
+    """'not X anything but Y': X only Y."""
+    return " " * len(match[1]) + match[2] + "only"
+
+
+def _left_out(match: re.Match[str]) -> str:
+    """'not, I am pleased to say, X': not X."""
+    return match[1] + " " * (len(match[2]) + 2)
+
+
 _PLAIN: tuple[tuple[re.Pattern[str], Says], ...] = (
     # what is beyond doubt
     (
         _pattern(
-            r"without (?:an?y? |the slightest |reasonable |the shadow of a )*(?:doubt|question|fail)(?! whether)",
+            r"without (?:(?:an?|any|the|slightest|least|smallest|reasonable|serious|further|much|single|shadow of) )*"
+            r"(?:doubt|question|fail)(?! whether)",
+            r"(?:(?:there (?:is|was)|there's|(?:i|we) (?:have|see)) )?(?:no|little|hardly any|not any)(?: \w+)? "
+            r"(?:hints?|reasons?|causes?|grounds?|need|basis)(?: whatever| at all)? (?:to|for) (?:doubt|question|disput)"
+            r"(?:e|ing)?(?: (?:that|about|on|of))?",
+            r"i(?: am|'m) afraid(?= (?:there|that there|to say|it must)\b)(?: that| to say)?",
+            r"(?:cannot|can't|cant|could not|couldn't)(?: quite| still)? believe(?: that)?"
+            r"(?= (?:it's|it is|it was|its|this is|i|he|she)\b)",
             r"(?:(?:there (?:is|can be|was|seems|remains)|there's|(?:i|we) have) )?(?:hardly any|not the slightest"
             r"|not any"
             r"|no|little)(?: \w+)? (?:doubts?|question|denying|disputing|mistaking)(?: (?:that|about|as to"
@@ -165,6 +215,61 @@ _PLAIN: tuple[tuple[re.Pattern[str], Says], ...] = (
         "can be ",
     ),
     (re.compile(r"\b(?:do\s+not|don't|never|must\s+not|should\s+not|not\s+to)\s+(?=(?:confuse|mistake)\b)", re.I), ""),
+    # what is not an answer but a "no" before one, and what is put in between
+    (
+        re.compile(
+            r"(?:^|(?<=[.!?]\s))\W*(?:no|nope|nah)\b(?=,|\s+(?:you|it|it's|its|i|he|she|they|we|that's|this is|that is)\b)",
+            re.I,
+        ),
+        "",
+    ),
+    (re.compile(rf"(?<=\b)({NOT}),(\s[^,.;:!?]{{2,40}}),(?=\s)", re.I), _left_out),
+    # what is asked, and what is not believed to be excluded
+    (
+        re.compile(
+            rf"(?:(?<=^)|(?<=[.!?;,]\s)|(?<=\bwhy\s)|(?<=\bbut\s)|(?<=\band\s)|(?<=\bso\s)){AUX_NOT}"
+            r"(?=\s[^.!;]*\?)",
+            re.I,
+        ),
+        "poss",
+    ),
+    (
+        re.compile(
+            rf"\b({NOT}{_LY}(?: be| been| feel| yet)?(?: \w+ly)? (?:sure|certain|happy|satisfied|convinced|confident|clear)"
+            rf"(?: that| if| whether)?)\b([^.;!?]{{2,40}}?)\b(?:has|have|is|was|can|could)(?: been| be| \w+ly)* {_SHUT}\b",
+            re.I,
+        ),
+        _possible,
+    ),
+    (
+        re.compile(
+            r"\b((?:everything|all|anything)(?: else)? (?:but|except(?: for)?|apart from|other than))\b([^.;!?]{2,60}?)\b"
+            rf"(?:(?:has|have|is|are|was|were|been|can|could|be|now|\w+ly)\s+)+{_SHUT}\b",
+            re.I,
+        ),
+        _possible,
+    ),
+    (
+        re.compile(
+            rf"\b({_NEGATES})\b([^.;,:!?]{{0,60}}?)\b(?:any(?:thing|body|one) (?:but|except|other than|else than))\b", re.I
+        ),
+        _only,
+    ),
+    (re.compile(r"\b(favou?r\w*|prefer\w*)\b([^.;!?]{2,60}?)\bover\b", re.I), _than),
+    (re.compile(r"\bfar from \w+ing\b[^,.;!?]{0,40},", re.I), ""),
+    (_pattern(r"(?:may or may not|might or might not|can or cannot|can or can't)"), "possibly"),
+    (re.compile(r"\b(nothing(?: else)?|(?:no|few) other \w+)\b([^.;!?]*?)\bmore(?: \w+)? than\b", re.I), _by),
+    (
+        re.compile(r"\b(?:nothing(?: else)?|(?:no|few) other \w+)\b(?=[^.;!?]*\bas (?:\w+ ){1,3}(?:do|does|is|are|can|has)\b)", re.I),
+        "",
+    ),
+    (
+        _pattern(
+            r"no (?:\w+ )?(?:changes?|improvement|benefit|relief|difference|progress|progression|worsening|deterioration"
+            r"|exacerbations?|flares?|flare-?ups?)(?= (?:in|of|to|for|from)\b)"
+        ),
+        "",
+    ),
     # what is not excluded, and what excludes nothing
     (
         _pattern(
@@ -215,15 +320,21 @@ _PLAIN: tuple[tuple[re.Pattern[str], Says], ...] = (
         ),
         "often",
     ),
-    (_pattern(r"(?:never|not ever) (?:absent|missing|lacking)"), "always there"),
-    (_pattern(rf"{NOT} (?:absent|missing)"), "present"),
-    (_pattern(r"(?:never|not ever) without"), "always with"),
+    (
+        _pattern(r"(?:never|not ever|hardly ever|almost never) (?:absent|missing|lacking)"),
+        "always there",
+    ),
+    (_pattern(r"(?:rarely|seldom|hardly|scarcely) (?:absent|missing|lacking)"), "often there"),
+    (_pattern(rf"(?:(?:do|does|did) )?(?:{NOT}|hardly(?: ever)?|rarely|seldom) spare[sd]?"), "affects"),
+    (_pattern(rf"(?:{NOT}|by no means|in no way) (?:absent|missing)"), "present"),
+    (_pattern(r"(?:never|not ever) (?:without|w/o)"), "always with"),
     (_pattern(r"(?:rarely|seldom|hardly ever|almost never|scarcely ever) without"), "often with"),
     (_pattern(r"not (?:at all )?in(?:compatible|consistent) with"), "compatible with"),
     (_pattern(r"(?:has|have|had) yet to"), "does not"),
     (re.compile(r"(?<=\bnot)\s+yet\b|(?<=n't)\s+yet\b", re.IGNORECASE), ""),
     (_pattern(rf"(?:not|{AUX_NOT}) (?:without|free (?:of|from)|devoid of)"), "with"),
-    (_pattern(rf"(?:(?:do|does|did) )?(?:{NOT}|hardly|rarely) lack(?:s|ed|ing)?(?: in)?"), "has"),
+    (_pattern(rf"(?:(?:do|does|did) )?(?:{NOT}|(?:hardly|scarcely)(?: ever)?|rarely|seldom|almost never) "
+              r"lack(?:s|ed|ing)?(?: in)?"), "has"),
     (_pattern(r"(?:never|rarely|seldom|hardly ever) fail(?:s|ed)? to"), "always"),
     (_pattern(rf"(?:(?:do|does|did|has|have) )?{NOT} fail(?:s|ed)? to"), "does"),
     (
@@ -272,13 +383,13 @@ _PLAIN: tuple[tuple[re.Pattern[str], Says], ...] = (
         ),
         "never",
     ),
-    (_pattern(r"far from(?! the| an?)|anything but"), "not"),
+    (_pattern(r"far from(?! the| an?| typical| clear| certain| sure| conclusive| diagnostic)|anything but"), "not"),
     (re.compile(r"\b(?:not\s+a\s+single|not\s+one|not\s+any|zero|nil)\b(?=\s+[a-z])", re.I), "no"),
 )
 """Tried from the first to the last, each on what those before have left."""
 
 
-_BARE_NT = re.compile(r"\b(are|could|did|do|does|had|has|have|is|must|should|was|were|wo|would)nt\b", re.IGNORECASE)
+_BARE_NT = re.compile(r"\b(are|ca|could|did|do|does|had|has|have|is|must|should|was|were|wo|would)nt\b", re.IGNORECASE)
 _ASIDE = re.compile(
     r",\s*(?:as (?:a rule|such|far as \w+ knows?)|however|of course|in (?:general|fact|truth|my \w+)|at all"
     r"|by definition"
@@ -319,7 +430,8 @@ _PROOF = (
 )
 _FRAME = (
     rf"(?:you|we|they|one) (?:would|will|are|is)(?: be)? (?:wrong|mistaken) to {_SAY}(?: that)?",
-    r"(?:never|do not|don't) let (?:anyone|anybody|others|them) tell you(?: that)?",
+    r"(?:never|do not|don't|dont) (?:let (?:anyone|anybody|others|them) tell you|tell me|kid yourself|pretend"
+    r"|be fooled into (?:thinking|believing))(?: that)?",
     r"it (?:has|had) (?:not|never)(?: yet| ever)? been (?:shown|proven|proved|demonstrated|established|confirmed) that",
     r"(?:i am|i'm|we are|we're) (?:not|hardly) (?:convinced|persuaded|aware|sure)(?: at all)? that",
     r"(?:it (?:is|was|would be)|it's|that is)(?: simply| just| quite| clearly)?(?! \w+ to (?:deny|dispute|doubt"
@@ -401,24 +513,26 @@ class Said:
 
 
 _TRIGGERS: tuple[tuple[Category, Reach, re.Pattern[str]], ...] = (
+    ("denied", "after", _pattern(r"(?:(?<=^)|(?<=[.;,:]\s))(?:(?:not|never) (?:seen|found|present|visible|observed"
+            r"|detected)|absent|less likely(?! than)|doubt(?! (?:that|about|remains)))(?= \w)")),
     (
         "possible",
         "before",
         _pattern(
             r"(?:(?:must|should|needs?|has|have|ought|remains?|is|are)(?: to)?(?: always| first| \w+ly)*(?: to)? be"
             r"(?: always| first| \w+ly)*) (?:excluded|ruled out|considered|suspected)",
-            r"has yet to be \w+|until proven otherwise|(?:is|are|was|were|remains?) (?:only )?(?:suspected"
-            r"|questionable|unclear"
-            r"|uncertain|unproven|equivocal|doubtful|conceivable)",
+            r"has yet to be \w+|until proven otherwise|(?:is|are|was|were|remains?|stays?)(?: only| still| yet| as yet)*?"
+            r" (?:suspected|questionable|unclear|uncertain|unproven|equivocal|doubtful|conceivable|still open|left open|undecided"
+            r"|unresolved|unsettled|pending|debatable|in doubt|anyone's guess|under consideration)",
             r"(?:is|are) (?:sometimes|occasionally) (?:absent|missing)",
-            r"need not be(?: \w+)?|not invariably|(?:to )?be (?:excluded|ruled out)|ddx|was raised|develops",
+            r"need not be(?: \w+)?|not invariably|(?:to )?be (?:excluded|ruled out)|was raised|develops",
         ),
     ),
     (
         "possible",
         "both",
         _pattern(
-            r"(?:is )?possible|possibly|maybe|perhaps|query|vs\.?|versus|(?:is|are) not (?:always|invariably"
+            r"(?:is )?possible|possibly|maybe|perhaps|query|ddx:?|vs\.?|versus|(?:is|are) not (?:always|invariably"
             r"|necessarily)"
         ),
     ),
@@ -426,8 +540,8 @@ _TRIGGERS: tuple[tuple[Category, Reach, re.Pattern[str]], ...] = (
         "possible",
         "after",
         _pattern(
-            r"may|might|could(?! (?:not|find))|suspected|susp\.?|suspicious (?:for|of)|suspicion of|(?:worr|concern)\w*"
-            r"(?: (?:for|about|that))?|scared|afraid|poss|ddx:?|differential includes|consider(?:ed)?"
+            r"may|might|could(?! (?:not|find))|suspected|susp\.?|suspicious (?:for|of)|suspicion (?:of|for|about)|(?:worr|concern)\w*"
+            r"(?: (?:for|about|that))?|scared|afraid|poss|differential includes|consider(?:ed)?"
             r"|raises? the possibility of",
             r"(?:to |please |must |should |plan:? )?(?:exclude|rule out|r/o)|if|whether|unless|not sure|unsure"
             r"|no idea|idk"
@@ -435,6 +549,16 @@ _TRIGGERS: tuple[tuple[Category, Reach, re.Pattern[str]], ...] = (
             r"|(?:compatible|consistent) with,? but not|cannot (?:confirm|distinguish|tell)|can't (?:confirm|tell)"
             r"|not (?:always|all|necessarily|invariably)|need not|is (?:this|it|that)|isn't (?:this|it|that)"
             r"|doesn't this|please tell me|not until|questionable|potential(?:ly)?|presumed",
+            rf"(?:{NOT}{_LY}(?: be| been| feel)?(?: \w+ly)?|far from|hardly) (?:sure|certain|happy|satisfied|convinced|confident"
+            r"|persuaded|settled|proven|clear(?= that| if| whether| what)|conclusive|diagnostic|pathognomonic)(?: that| if| whether| of| for)?",
+            rf"{NOT}(?: quite| really| fully| altogether)? (?:convince|persuade) (?:myself|ourselves)(?: that| of)?",
+            r"(?:far from|hardly|scarcely|not exactly) (?:typical|classic(?:al)?|characteristic)(?: of| for)?",
+            r"(?:at first|initially|originally) (?:thought|suspected|considered|felt|wondered)(?: \w+)?"
+            r"|(?:thought|suspected|considered|felt|wondered) (?:at first|initially|originally)(?: (?:of|about))?",
+            r"(?:i|we|she|he|they) (?:wish|wished|hope|hoped|pray|prayed)(?: (?:it|this|that) (?:is|was|were))?(?: just| only)?|if only|hoping|hopefully|praying|who (?:says?|said"
+            r"|knows)|how do (?:you|they|we|i) know",
+            r"suspects?(?: of)?|think(?:ing)? (?:of|on|about)|thought (?:of|to|about)(?! be)|brings? to mind|reminds? (?:\w+ )?of",
+            r"for (?:the )?(?:exclusion|exclude) of|(?:for|towards?) (?:excluding|ruling out)",
         ),
     ),
     (
@@ -448,7 +572,10 @@ _TRIGGERS: tuple[tuple[Category, Reach, re.Pattern[str]], ...] = (
             rf"|present|visible|found|expected|observed"
             r"|a (?:\w+ )?feature|feature|part|identified|detected|noted|appreciated|demonstrated|involved"
             r"|recommended|used|given|help|likely|suspected|evident|there|apparent|form part)",
-            r"(?:do not|don't|never) go together|(?:can|could)(?: \w+ly)? be(?: \w+ly)? (?:excluded|ruled out)",
+            rf"(?:do not|don't|never) go together|(?:can|could)(?: \w+ly)? be(?: \w+ly)? {_SHUT}",
+            r"(?:is|are|was|were|has been|have been|been)(?: \w+ly)? (?:discarded|discounted|dismissed|rejected"
+            r"|disproved|disproven|refuted|(?:false|wrong|incorrect|mistaken|erroneous|untrue)(?! (?:to|for|as|by)\b))",
+            rf"{NOT} an? (?:\w+ )?(?:consideration|concern|possibility|candidate|issue)",
             r"(?:has|have) (?:gone|stopped|resolved|cleared|disappeared)|(?:stopped|ceased|cleared up"
             r"|disappeared)(?: \w+)? ago"
             r"|in none(?: of \w+)?|(?:is|are) lacking|conspicuous by"
@@ -468,7 +595,8 @@ _TRIGGERS: tuple[tuple[Category, Reach, re.Pattern[str]], ...] = (
         "denied",
         "after",
         _pattern(
-            r"(?:no|not|nothing|nor) (?:further )?(?:suspicious (?:for|of)|suspicion of|evidence (?:of|for)"
+            r"(?:no|not|nothing|nor) (?:further )?(?:suspicious (?:for|of)|suspicion (?:of|for|about)"
+            r"|concerns? (?:for|about)|evidence (?:of|for)"
             r"|signs? of|history of"
             r"|suggestion of|hint of|trace of|indication of|suggestive of|(?:thing )?to suggest"
             r"|to support(?: a diagnosis of)?)",
@@ -476,7 +604,12 @@ _TRIGGERS: tuple[tuple[Category, Reach, re.Pattern[str]], ...] = (
             r"|nothing (?:suggests|supports|indicates|points to|to suggest|to indicate|to support(?: a diagnosis of)?"
             r"|suggestive of|(?:here )?that would make (?:me|us) think of|in favou?r of)|little (?:speaks|argues) for",
             r"(?:argues?|speaks?|counts?|evidence|militates?|and|but) against",
+            r"(?:no|without(?: any)?|not any|lacks?|lacking)(?: \w+){1,3} (?:to suggest|suggesting|suggestive of|to indicate"
+            r"|indicating|indicative of|to support|supporting|pointing (?:to|towards?)|in keeping with|consistent with"
+            r"|typical of|characteristic of)",
+            r"nor (?:is|are|was|were|do|does|did|has|have|had|can|could|will|would)(?: (?:there|it|he|she|they|we|i))?",
             r"(?:unable|impossible) to (?:find|see|identify|demonstrate|detect)",
+            r"(?:does not|do not|doesn't|don't) respond(?: \w+)? to",
             rf"{NOT}(?! (?:sure|until|always|all|necessarily|invariably|only))|no|none of|neither|nor|nobody"
             rf"|nothing|no one|nowhere|without|w/o|sans|minus"
             r"|lack(?:s|ed|ing)?(?: of)?|absent|absence(?: of)?|devoid of|void of|bereft of|free (?:of|from)"
@@ -510,12 +643,14 @@ _MARKS: tuple[tuple[Category, Reach, re.Pattern[str]], ...] = (
         re.compile(r"(?<=:)\s*(?:no|none|nil|n|neg|not identified|not seen|absent)\b(?=\s*(?:[.;,]|$))", re.I),
     ),
     ("denied", "before", re.compile(r"\s(?:no|neg|nil|-{1,2})(?=\s*(?:[.;,]|$))", re.I)),
-    ("denied", "after", re.compile(r"Ø|(?<!\w)\(-\)")),
+    ("denied", "after", re.compile(r"Ø|(?<!\w)\(-\)|^[-–]\s?(?=\w[^+]*\+)|(?<=,\s)[-–]\s(?=\w)")),
+    ("denied", "before", re.compile(r"\br/o'?e?d\b", re.IGNORECASE)),
     ("denied", "next", re.compile(r"\bnon[- ](?=\w)", re.IGNORECASE)),
 )
 _CLAUSE = re.compile(r"[.;:!?](?:\s|$)|(?<=\w)[;:](?=\s)", re.IGNORECASE)
 _NEW_CLAUSE = re.compile(
-    r"\s*(?:,|\band\b|\bso\b)+\s*(?:(?:he|she|it|they|we|i|you|there|this|these|those)\b|(?:he|she|it|there|that)'s\b)",
+    r"\s*(?:,|\band\b|\bso\b)+\s*(?:(?:he|she|it|they|we|i|you|there|this|these|those)\b|(?:he|she|it|there|that)'s\b)"
+    r"|\(\+\)|(?:^|[\s,;])\+\s?(?=\w|$)|\s*(?:,|\band\b)+\s*with\b|,\s*(?:is|are|was|were|has|have|its|more(?: like| likely| of)?|rather(?! than))\b",
     re.IGNORECASE,
 )
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
@@ -544,7 +679,8 @@ class Heard:
         if any(t.category == "possible" for t in behind):
             found = [t for t in found if t.category != "denied"]  # "without biopsy melanoma cannot be excluded"
         denied = any(t.category == "denied" for t in found)
-        if any(t.category == "except" for t in found):
+        excepted = max((t.end for t in before if t.category == "except"), default=0)
+        if excepted and not any(t.category == "denied" and t.start >= excepted for t in found):
             denied = bool(_WHOLE.search(self.text[:start]))
         denied ^= sum(self._frames(frame, start) for frame in self.frames) % 2 == 1
         return Said(
@@ -628,6 +764,16 @@ def hear(text: str) -> Heard:
 def warns(text: str) -> bool:
     """Whether it tells somebody not to overlook something: "do not miss melanoma"."""
     return bool(_WARNING.search(text.replace("’", "'")))
+
+
+def denies(word: str) -> bool:
+    """Whether a single word denies: "can't", "cant", "never", "nobody"."""
+    return bool(_DENYING_WORD.fullmatch(word))
+
+
+def leaves_open(text: str) -> bool:
+    """Whether a sentence asks, or says that nobody knows: "it is not clear if ..."."""
+    return bool(_OPEN.search(text))
 
 
 def asks_whether(text: str) -> bool:

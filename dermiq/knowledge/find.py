@@ -22,6 +22,7 @@ from dermiq.types import CLASSES, Fact
 SUGGESTIONS = 8
 CLOSE = 0.72  # how alike two spellings must be (difflib's ratio) to be offered
 LONG = 6  # letters of a word that may be spelled like a part of a name
+SHARED = 4  # letters of a word that is enough to offer the names that begin with it
 SHORT = 5  # letters up to which a word may be initials
 SHOWN_HOLDERS = 4  # conditions that are offered in place of what they have
 
@@ -127,9 +128,11 @@ def suggest(graph: Graph, typed: str, *, limit: int = SUGGESTIONS) -> list[Sugge
     hits += _initials(names, key)
     if not meant:
         hits += [name for _, name in sorted(_begun(names, key), key=lambda hit: hit[0])]
-        linked = {mention.id for mention in link(graph, typed)}
-        hits += [name for name in names if name.node.id in linked and not name.is_synonym]
-        hits += _near(names, key) if linked or not hits else []
+        mentioned = {mention.id for mention in link(graph, typed)}
+        linked = [name for name in names if name.node.id in mentioned and not name.is_synonym]
+        hits += linked
+        hits += _near(names, key) if mentioned or not hits else []
+        hits += _sharing(names, key) if not linked else []
     first: dict[str, Suggestion] = {}
     for hit in hits:
         first.setdefault(hit.node.id, Suggestion(hit.node, hit.shown))
@@ -154,6 +157,13 @@ def _near(names: Iterable[_Name], key: str) -> list[_Name]:
         for spelled in get_close_matches(word, vocabulary, n=3, cutoff=CLOSE + 0.1):
             hits += [name for name in names if spelled in name.key.split()]
     return hits
+
+
+def _sharing(names: Iterable[_Name], key: str) -> list[_Name]:
+    """Names that begin with a word of what was typed: "herpes labialis" may be herpes simplex."""
+    asked = [word for word in key.split() if len(word) >= SHARED]
+    fits = [(asked.index(first), name) for name in names if (first := name.key.split()[0]) in asked]
+    return [name for _, name in sorted(fits, key=lambda fit: (fit[0], fit[1].is_synonym, fit[1].node.tier or 9))]
 
 
 def _begun(names: Iterable[_Name], key: str) -> Iterable[tuple[tuple[int, int, int, str], _Name]]:

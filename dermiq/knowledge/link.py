@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from weakref import WeakKeyDictionary
 
-from dermiq.knowledge.cues import Status, hear
+from dermiq.knowledge.cues import Status, denies, hear
 from dermiq.knowledge.graph import Graph
 from dermiq.knowledge.remember import on_forget
 from dermiq.knowledge.text import Token, tokens, word_set
@@ -44,6 +45,10 @@ PREFIXES = ("a", "an", "ir", "in", "un", "im", "non", "hyper", "hypo")
 ENDINGS = ("ing", "ed", "ive", "al", "ly", "able", "ion", "ic")
 
 
+_LISTED = re.compile(r"[,;:]\s")
+"""What separates two names, but within those that have it themselves: "hand, foot and mouth disease"."""
+
+
 @dataclass(frozen=True)
 class Mention:
     """One name in a text."""
@@ -68,6 +73,12 @@ class Index:
             for node in graph.nodes
             for name in node.synonyms
             if name.lower() in CAPITAL_ONLY
+        }
+        self.listed = {
+            tuple(token.word for token in tokens(name))
+            for node in graph.nodes
+            for name in (node.name, node.plural, *node.synonyms)
+            if _LISTED.search(name)
         }
         self.vocabulary = {word for name in self.names for word in name}
         self._deletes: dict[str, set[str]] = defaultdict(set)
@@ -105,13 +116,13 @@ class Index:
         return self._repaired[raw] if self._repaired[raw] in self.vocabulary else word
 
     def may_be_slip(self, word: str) -> bool:
-        """Whether it is a short word that no name has: one letter of it may be wrong."""
-        return 3 <= len(word) <= MIN_FUZZY and word not in self.vocabulary
+        """Whether it is a short word that no name has: one letter of it may be wrong. "can't" is no slip of "can"."""
+        return 3 <= len(word) <= MIN_FUZZY and word not in self.vocabulary and not denies(word)
 
-    def with_gap(self, compared: tuple[str, ...]) -> tuple[str, ...] | None:
-        """The name that these words are, but for one slip in one short word ("basal cel carcinoma")."""
+    def with_gap(self, compared: tuple[str, ...], slips: Sequence[bool]) -> tuple[str, ...] | None:
+        """The name that these words are, but for a slip in one of the short words marked ("basal cel carcinoma")."""
         for at, word in enumerate(compared):
-            if not self.may_be_slip(word):
+            if not slips[at]:
                 continue
             for name in self._gaps.get((*compared[:at], "", *compared[at + 1 :]), ()):
                 if word[0] == name[at][0] and _distance(word, name[at]) == 1:
@@ -168,7 +179,7 @@ def _find(graph: Graph, index: Index, text: str) -> list[Mention]:
     while at < len(line):
         size, node_id = _coded(graph, text, line, at)
         if not size:
-            size, node_id = _longest(index, line, compared, slips, at)
+            size, node_id = _longest(index, text, line, compared, slips, at)
             size, node_id = _whole(graph, index, text, line, compared, at, size, node_id)
         if node_id:
             spans.append((at, at + size, node_id))
@@ -221,14 +232,18 @@ def _whole(
     return size, node_id
 
 
-def _longest(index: Index, line: list[Token], compared: list[str], slips: list[bool], at: int) -> tuple[int, str]:
+def _longest(
+    index: Index, text: str, line: list[Token], compared: list[str], slips: list[bool], at: int
+) -> tuple[int, str]:
     if at and compared[at] == "back" and compared[at - 1] in MOVES:
         return 0, ""
     for size in range(min(index.longest, len(line) - at), 0, -1):
         name = tuple(compared[at : at + size])
+        if name not in index.listed and _LISTED.search(text, line[at].end, line[at + size - 1].start):
+            continue  # "acne, rosacea" is no acne rosacea
         if name in index.names and _written_right(index, name, line[at]):
             return size, index.names[name]
-        repaired = index.with_gap(name) if size > 1 and any(slips[at : at + size]) else None
+        repaired = index.with_gap(name, slips[at : at + size]) if size > 1 and any(slips[at : at + size]) else None
         if repaired:
             return size, index.names[repaired]
     return 0, ""

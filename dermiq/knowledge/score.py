@@ -40,6 +40,7 @@ FILES = {
     "retrieval": ("questions.tsv",),
     "linking": ("mentions.tsv",),
     "negation": ("negation_dev.tsv", "negation_test.tsv"),
+    "negation_blind": ("negation_blind.tsv",),
 }
 PARTS = ("dev", "test", "all")
 VERDICTS = ("supported", "contradicted", "not_covered")
@@ -270,7 +271,7 @@ def spans_of(row: Row) -> dict[tuple[int, int], tuple[set[str], bool]]:
 def score_negation(graph: Graph, rows: Sequence[Row]) -> Scored:
     """How often a name is rightly called affirmed, denied, uncertain or seldom, and which was taken for which.
 
-    `graph` plays no part: the names are given, so that words alone decide.
+    `graph` plays no part: the names are given, so that words alone decide. Where two readings are fair, a row has both.
     """
     names: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for row in rows:
@@ -280,8 +281,9 @@ def score_negation(graph: Graph, rows: Sequence[Row]) -> Scored:
     for row in rows:
         start = int(row["start"])
         said = cues.hear(row["text"]).said(start, start + len(row["mention"]), names=names[row["text"]])
-        confusion[row["status"]][said.status] += 1
-        if said.status != row["status"]:
+        marked = row["status"].split("|")
+        confusion[said.status if said.status in marked else marked[0]][said.status] += 1
+        if said.status not in marked:
             errors.append(f"{row['id']} {row['text']}  ==> {row['mention']}: {row['status']}, heard {said.status}")
     denied = sum((row == "denied") == (heard == "denied") for row, heard in _pairs(confusion))
     figures: Figures = {
@@ -291,6 +293,19 @@ def score_negation(graph: Graph, rows: Sequence[Row]) -> Scored:
         "confusion": {status: dict(counts) for status, counts in sorted(confusion.items())},
     }
     return figures, errors
+
+
+def score_blind_negation(graph: Graph, rows: Sequence[Row]) -> Scored:
+    """The same, and for sentences about a diagnosis the verdict: right, silent where one was due, or wrong."""
+    figures, errors = score_negation(graph, [row for row in rows if row["mention"]])
+    judged: Counter[str] = Counter()
+    for row in rows:
+        if row["verdict"]:
+            given = verdict_of(graph, row | {"sentence": row["text"]})
+            how = "right" if given in row["verdict"].split("|") else "silent" if given == "not_covered" else "wrong"
+            judged[how] += 1
+            errors += [] if how == "right" else [f"{row['id']} {row['text']}  ==> {row['verdict']}, got {given}"]
+    return figures | {"verdicts": dict(judged)}, errors
 
 
 def _pairs(confusion: Mapping[str, Counter[str]]) -> Iterator[tuple[str, str]]:
@@ -306,6 +321,7 @@ SCORERS: dict[str, Callable[[Graph, Sequence[Row]], Scored]] = {
     "retrieval": score_retrieval,
     "linking": score_linking,
     "negation": score_negation,
+    "negation_blind": score_blind_negation,
 }
 
 
