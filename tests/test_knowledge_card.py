@@ -135,6 +135,9 @@ def test_names_and_codes_of_the_real_graph_are_known_in_every_spelling(typed: st
         ("LS", "lichen sclerosus"),
         ("VZV", "herpes zoster"),
         ("PG", "pyoderma gangrenosum"),
+        ("CTCL", "primary cutaneous T-cell lymphoma"),
+        ("PPP", "pearly penile papules"),
+        ("herpes labialis", "herpes simplex"),
         ("mucous cyst", "digital myxoid cyst"),
         ("C44.3", "basal cell carcinoma"),
         ("D23.5", "dermatofibroma"),  # a code for "other" growths

@@ -6,7 +6,7 @@ import pytest
 
 from dermiq.judge import own_alternative
 from dermiq.knowledge import Graph, check_claims, cues, link, retrieve
-from dermiq.knowledge.score import read_set, score_negation
+from dermiq.knowledge.score import read_set, score_blind_negation, score_negation
 from dermiq.vlm.parse import class_mentions, parse
 
 GRAPH = Graph.load()
@@ -30,6 +30,13 @@ LIFTED = (
     "Melanoma should not be confused with a blue nevus.",
     "Dermatofibroma is not only found on the legs.",
     "It is not true that dermatofibroma is not benign.",
+    "A blue-white veil is by no means absent in melanoma.",
+    "Melanoma hardly ever lacks a blue-white veil.",
+    "Unlike acne, rosacea does not show comedones.",
+    "Contrary to popular opinion, psoriasis is not contagious.",
+    "It would be absurd to claim that melanoma is benign.",
+    "No, psoriasis is not contagious.",
+    "You can't catch psoriasis.",
 )
 DENIED = (
     "Nothing suggests that melanoma shows a blue-white veil.",
@@ -49,6 +56,10 @@ DENIED = (
     "That melanoma shows a blue-white veil is a myth.",
     "It has never been proven that melanoma shows a blue-white veil.",
     "I doubt that sunburn raises the risk of melanoma.",
+    "It is not clear if melanoma shows a blue-white veil.",
+    "It would be absurd to claim that melanoma is malignant.",
+    "Rosacea would be incomplete without comedones.",
+    "Psoriasis is never w/o vesicles.",
     "There is no evidence that basal cell carcinoma is treated with surgical excision.",
 )
 
@@ -97,6 +108,18 @@ def test_what_is_only_suspected_is_linked_and_its_referral_comes_up(question: st
         ("It rarely is melanoma.", "seldom"),
         ("no lesions except melanoma", "affirmed"),
         ("It is not true that this is no melanoma.", "affirmed"),
+        ("I am not entirely happy that melanoma has been excluded.", "uncertain"),
+        ("everything but melanoma has been ruled out", "uncertain"),
+        ("Who says it isn't melanoma?", "uncertain"),
+        ("Shouldn't they have ruled out melanoma first?", "uncertain"),
+        ("Favor LPLK over melanoma.", "denied"),
+        ("There is no reason to doubt the melanoma.", "affirmed"),
+        ("It is not, I am pleased to say, melanoma.", "denied"),
+        ("I cannot call this anything but melanoma.", "affirmed"),
+        ("FHx neg for psoriasis, pos for melanoma.", "affirmed"),
+        ("melanoma r/o'd by path", "denied"),
+        ("Without scale, without crust, with melanoma.", "affirmed"),
+        ("Is not eczema, is melanoma.", "affirmed"),
     ],
 )
 def test_how_a_name_is_said(text: str, status: str) -> None:
@@ -104,8 +127,16 @@ def test_how_a_name_is_said(text: str, status: str) -> None:
     assert mention.status == status
 
 
+def test_a_comma_parts_two_names() -> None:
+    assert [found.name for found in link(GRAPH, "He has acne, rosacea and no psoriasis")] == [
+        "acne",
+        "rosacea",
+        "psoriasis",
+    ]
+
+
 def test_plain_words_keep_their_places() -> None:
-    for row in read_set("negation", "all"):
+    for row in (*read_set("negation", "all"), *read_set("negation_blind", "all")):
         assert len(cues.plain(row["text"])) == len(row["text"]), row["text"]
 
 
@@ -121,3 +152,11 @@ def test_the_labelled_phrases(part: str, of_four: float, denied: float) -> None:
     figures, _ = score_negation(GRAPH, read_set("negation", part))
     assert figures["right of four"] >= of_four
     assert figures["denied or not"] >= denied
+
+
+@pytest.mark.parametrize(("part", "of_four", "wrong"), [("dev", 0.97, 0), ("test", 0.95, 1)])
+def test_the_phrases_of_who_had_not_seen_the_table(part: str, of_four: float, wrong: int) -> None:
+    """Before they were looked at: 0.80 of `dev` with 2 wrong verdicts, 0.83 of `test` with 7."""
+    figures, _ = score_blind_negation(GRAPH, read_set("negation_blind", part))
+    assert figures["right of four"] >= of_four
+    assert figures["verdicts"].get("wrong", 0) <= wrong

@@ -59,7 +59,8 @@ _LEVEL = re.compile(
 )
 _RATERS = re.compile(r"\b(?:dermatologists?|specialists?|doctors?|readers?|rate[sd]?)\b", re.IGNORECASE)
 _OVER = re.compile(
-    r"\b(?:over|than|rather than|instead of|unlike|as opposed to|in contrast (?:with|to)|contrary to|versus|vs\.?|compared (?:with|to))(?: (?:of|in|with|for))?"
+    r"\b(?:over|than|rather than|instead of|unlike|as opposed to|in contrast (?:with|to)|contrary to"
+    r"|versus|vs\.?|compared (?:with|to))(?: (?:of|in|with|for))?"
     r"(?:\W+(?:an?|the|any))?\W*$"
     r"|\b(?:apart|told|tell\w*|distinguish\w*|differentiat\w*|separat\w*|set\w*) .*\bfrom(?:\W+(?:an?|the|any))?\W*$",
     re.IGNORECASE,

@@ -103,9 +103,11 @@ _ASKS_WHETHER = _pattern(r"(?:is|isn't|doesn't) (?:it|this|that)")
 _OPEN = re.compile(
     r"\?\W*$|\b(?:(?<!, )whether|unclear|uncertain|unknown|some say|it is said|some believe|allegedly"
     r"|(?:is|was) suspected"
-    rf"|(?:{NOT}|far from|hardly)(?: \w+ly| yet| quite)* (?:clear|certain|known|sure|settled|established|decided|agreed)"
+    rf"|(?:{NOT}|far from|hardly)(?: \w+ly| yet| quite)* (?:clear|certain|known|sure|settled|established|decided"
+    rf"|agreed)"
     r"(?: \w+)? (?:if|how|that)|open question|(?:nobody|no one) (?:\w+ )?(?:knows|can (?:say|tell))(?: if| for sure)?"
-    r"|(?:do not|don't|does not|doesn't) know if|(?:remains|is) to be (?:seen|shown|proven)|moot point|opinions differ)\b",
+    r"|(?:do not|don't|does not|doesn't) know if|(?:remains|is) to be (?:seen|shown|proven)|moot point"
+    r"|opinions differ)\b",
     re.IGNORECASE,
 )
 _DENYING_WORD = re.compile(rf"(?:{NOT}|{_NONE})", re.IGNORECASE)
@@ -189,7 +191,8 @@ _PLAIN: tuple[tuple[re.Pattern[str], Says], ...] = (
             r"without (?:(?:an?|any|the|slightest|least|smallest|reasonable|serious|further|much|single|shadow of) )*"
             r"(?:doubt|question|fail)(?! whether)",
             r"(?:(?:there (?:is|was)|there's|(?:i|we) (?:have|see)) )?(?:no|little|hardly any|not any)(?: \w+)? "
-            r"(?:hints?|reasons?|causes?|grounds?|need|basis)(?: whatever| at all)? (?:to|for) (?:doubt|question|disput)"
+            r"(?:hints?|reasons?|causes?|grounds?|need|basis)(?: whatever| at all)? (?:to|for) (?:doubt|question"
+            r"|disput)"
             r"(?:e|ing)?(?: (?:that|about|on|of))?",
             r"i(?: am|'m) afraid(?= (?:there|that there|to say|it must)\b)(?: that| to say)?",
             r"(?:cannot|can't|cant|could not|couldn't)(?: quite| still)? believe(?: that)?"
@@ -218,7 +221,8 @@ _PLAIN: tuple[tuple[re.Pattern[str], Says], ...] = (
     # what is not an answer but a "no" before one, and what is put in between
     (
         re.compile(
-            r"(?:^|(?<=[.!?]\s))\W*(?:no|nope|nah)\b(?=,|\s+(?:you|it|it's|its|i|he|she|they|we|that's|this is|that is)\b)",
+            r"(?:^|(?<=[.!?]\s))\W*(?:no|nope|nah)\b(?=,|\s+(?:you|it|it's|its|i|he|she|they|we|that's|this is"
+            r"|that is)\b)",
             re.I,
         ),
         "",
@@ -235,15 +239,18 @@ _PLAIN: tuple[tuple[re.Pattern[str], Says], ...] = (
     ),
     (
         re.compile(
-            rf"\b({NOT}{_LY}(?: be| been| feel| yet)?(?: \w+ly)? (?:sure|certain|happy|satisfied|convinced|confident|clear)"
-            rf"(?: that| if| whether)?)\b([^.;!?]{{2,40}}?)\b(?:has|have|is|was|can|could)(?: been| be| \w+ly)* {_SHUT}\b",
+            rf"\b({NOT}{_LY}(?: be| been| feel| yet)?(?: \w+ly)? (?:sure|certain|happy|satisfied|convinced|confident"
+            rf"|clear)"
+            rf"(?: that| if| whether)?)\b([^.;!?]{{2,40}}?)\b(?:has|have|is|was|can|could)(?: been| be"
+            rf"| \w+ly)* {_SHUT}\b",
             re.I,
         ),
         _possible,
     ),
     (
         re.compile(
-            r"\b((?:everything|all|anything)(?: else)? (?:but|except(?: for)?|apart from|other than))\b([^.;!?]{2,60}?)\b"
+            r"\b((?:everything|all|anything)(?: else)? (?:but|except(?: for)?|apart from"
+            r"|other than))\b([^.;!?]{2,60}?)\b"
             rf"(?:(?:has|have|is|are|was|were|been|can|could|be|now|\w+ly)\s+)+{_SHUT}\b",
             re.I,
         ),
@@ -251,22 +258,25 @@ _PLAIN: tuple[tuple[re.Pattern[str], Says], ...] = (
     ),
     (
         re.compile(
-            rf"\b({_NEGATES})\b([^.;,:!?]{{0,60}}?)\b(?:any(?:thing|body|one) (?:but|except|other than|else than))\b", re.I
+            rf"\b({_NEGATES})\b([^.;,:!?]{{0,60}}?)\b(?:any(?:thing|body|one) (?:but|except|other than|else than))\b",
+            re.I,
         ),
         _only,
+    ),
+    (
+        re.compile(
+            r"\bcontrary to (?:(?:\w+ ){0,3}(?:beliefs?|opinions?|claims?|views?|myths?)|what\b[^.,;]{2,40}),", re.I
+        ),
+        "",
     ),
     (re.compile(r"\b(favou?r\w*|prefer\w*)\b([^.;!?]{2,60}?)\bover\b", re.I), _than),
     (re.compile(r"\bfar from \w+ing\b[^,.;!?]{0,40},", re.I), ""),
     (_pattern(r"(?:may or may not|might or might not|can or cannot|can or can't)"), "possibly"),
     (re.compile(r"\b(nothing(?: else)?|(?:no|few) other \w+)\b([^.;!?]*?)\bmore(?: \w+)? than\b", re.I), _by),
     (
-        re.compile(r"\b(?:nothing(?: else)?|(?:no|few) other \w+)\b(?=[^.;!?]*\bas (?:\w+ ){1,3}(?:do|does|is|are|can|has)\b)", re.I),
-        "",
-    ),
-    (
-        _pattern(
-            r"no (?:\w+ )?(?:changes?|improvement|benefit|relief|difference|progress|progression|worsening|deterioration"
-            r"|exacerbations?|flares?|flare-?ups?)(?= (?:in|of|to|for|from)\b)"
+        re.compile(
+            r"\b(?:nothing(?: else)?|(?:no|few) other \w+)\b(?=[^.;!?]*\bas (?:\w+ ){1,3}(?:do|does|is|are|can|has)\b)",
+            re.I,
         ),
         "",
     ),
@@ -282,6 +292,7 @@ _PLAIN: tuple[tuple[re.Pattern[str], Says], ...] = (
         _pattern(
             rf"(?:(?:do|does|did|can|could|would|will|should|may) )?{NOT}{_LY} (?:be able to )?(?:{_SHUTS}|excludes"
             rf"|rules out)",
+            rf"(?:(?:is|are) )?{NOT}(?: \w+ly)? to {_SHUTS}",
             r"without (?:being able to (?:exclude|rule out)|excluding|ruling out)",
             rf"(?:nobody|no[ -]one)(?: has| have| can| could| will| would)?{_LY} (?:{_SHUTS}|excluded|ruled out)",
             rf"(?:there (?:is|was) )?no (?:way|means|chance|possibility) (?:to|of) (?:{_SHUTS}|excluding|ruling out)",
@@ -327,14 +338,21 @@ _PLAIN: tuple[tuple[re.Pattern[str], Says], ...] = (
     (_pattern(r"(?:rarely|seldom|hardly|scarcely) (?:absent|missing|lacking)"), "often there"),
     (_pattern(rf"(?:(?:do|does|did) )?(?:{NOT}|hardly(?: ever)?|rarely|seldom) spare[sd]?"), "affects"),
     (_pattern(rf"(?:{NOT}|by no means|in no way) (?:absent|missing)"), "present"),
-    (_pattern(r"(?:never|not ever) (?:without|w/o)"), "always with"),
+    (_pattern(r"(?:never|not ever) without"), "always with"),
+    (_pattern(r"never w/o"), "with"),
     (_pattern(r"(?:rarely|seldom|hardly ever|almost never|scarcely ever) without"), "often with"),
     (_pattern(r"not (?:at all )?in(?:compatible|consistent) with"), "compatible with"),
     (_pattern(r"(?:has|have|had) yet to"), "does not"),
     (re.compile(r"(?<=\bnot)\s+yet\b|(?<=n't)\s+yet\b", re.IGNORECASE), ""),
-    (_pattern(rf"(?:not|{AUX_NOT}) (?:without|free (?:of|from)|devoid of)"), "with"),
-    (_pattern(rf"(?:(?:do|does|did) )?(?:{NOT}|(?:hardly|scarcely)(?: ever)?|rarely|seldom|almost never) "
-              r"lack(?:s|ed|ing)?(?: in)?"), "has"),
+    (_pattern(rf"(?:not|hardly|scarcely|by no means|{AUX_NOT}) (?:without|free (?:of|from)|devoid of)"), "with"),
+    (_pattern(r"(?:incomplete|unthinkable) without"), "present with"),
+    (
+        _pattern(
+            rf"(?:(?:do|does|did) )?(?:{NOT}|(?:hardly|scarcely)(?: ever)?|rarely|seldom|almost never) "
+            r"lack(?:s|ed|ing)?(?: in)?"
+        ),
+        "has",
+    ),
     (_pattern(r"(?:never|rarely|seldom|hardly ever) fail(?:s|ed)? to"), "always"),
     (_pattern(rf"(?:(?:do|does|did|has|have) )?{NOT} fail(?:s|ed)? to"), "does"),
     (
@@ -451,7 +469,10 @@ _FRAME = (
     rf"(?:i|we|one|you|experts|doctors|they) (?:doubt|deny|(?:(?:do|would|can|could) ?not|don't|cannot|can't|wouldn't"
     rf"|couldn't) {_SAY})(?: that)?",
     rf"(?:never|do not|don't|nobody should) (?:{_SAY}|leave with the idea)(?: that)?",
-    r"contrary to (?:\w+ )?(?:belief|opinion|claims?)(?: that)?,?",
+    r"contrary to (?:\w+ )?(?:belief|opinion|claims?|view|idea|notion) that",
+    rf"(?:it (?:is|was|would be)|it's)(?: \w+ly)? (?:absurd|ridiculous|silly|foolish|naive|misleading|far-fetched"
+    rf"|premature)"
+    rf" to {_SAY}(?: that)?",
 )
 _DENIES_ALL = _pattern(*_FRAME)
 _OPENING = re.compile(r"^\W*(?:(?:and|but|so|however|clearly|of course|in fact|also|actually)\b\W*)*", re.IGNORECASE)
@@ -513,16 +534,24 @@ class Said:
 
 
 _TRIGGERS: tuple[tuple[Category, Reach, re.Pattern[str]], ...] = (
-    ("denied", "after", _pattern(r"(?:(?<=^)|(?<=[.;,:]\s))(?:(?:not|never) (?:seen|found|present|visible|observed"
-            r"|detected)|absent|less likely(?! than)|doubt(?! (?:that|about|remains)))(?= \w)")),
+    (
+        "denied",
+        "after",
+        _pattern(
+            r"(?:(?<=^)|(?<=[.;,:]\s))(?:(?:not|never) (?:seen|found|present|visible|observed"
+            r"|detected)|absent|less likely(?! than)|doubt(?! (?:that|about|remains)))(?= \w)"
+        ),
+    ),
     (
         "possible",
         "before",
         _pattern(
             r"(?:(?:must|should|needs?|has|have|ought|remains?|is|are)(?: to)?(?: always| first| \w+ly)*(?: to)? be"
             r"(?: always| first| \w+ly)*) (?:excluded|ruled out|considered|suspected)",
-            r"has yet to be \w+|until proven otherwise|(?:is|are|was|were|remains?|stays?)(?: only| still| yet| as yet)*?"
-            r" (?:suspected|questionable|unclear|uncertain|unproven|equivocal|doubtful|conceivable|still open|left open|undecided"
+            r"has yet to be \w+|until proven otherwise|(?:is|are|was|were|remains?|stays?)(?: only| still| yet"
+            r"| as yet)*?"
+            r" (?:suspected|questionable|unclear|uncertain|unproven|equivocal|doubtful|conceivable|still open"
+            r"|left open|undecided"
             r"|unresolved|unsettled|pending|debatable|in doubt|anyone's guess|under consideration)",
             r"(?:is|are) (?:sometimes|occasionally) (?:absent|missing)",
             r"need not be(?: \w+)?|not invariably|(?:to )?be (?:excluded|ruled out)|was raised|develops",
@@ -540,7 +569,8 @@ _TRIGGERS: tuple[tuple[Category, Reach, re.Pattern[str]], ...] = (
         "possible",
         "after",
         _pattern(
-            r"may|might|could(?! (?:not|find))|suspected|susp\.?|suspicious (?:for|of)|suspicion (?:of|for|about)|(?:worr|concern)\w*"
+            r"may|might|could(?! (?:not|find))|suspected|susp\.?|suspicious (?:for|of)|suspicion (?:of|for|about)"
+            r"|(?:worr|concern)\w*"
             r"(?: (?:for|about|that))?|scared|afraid|poss|differential includes|consider(?:ed)?"
             r"|raises? the possibility of",
             r"(?:to |please |must |should |plan:? )?(?:exclude|rule out|r/o)|if|whether|unless|not sure|unsure"
@@ -549,15 +579,21 @@ _TRIGGERS: tuple[tuple[Category, Reach, re.Pattern[str]], ...] = (
             r"|(?:compatible|consistent) with,? but not|cannot (?:confirm|distinguish|tell)|can't (?:confirm|tell)"
             r"|not (?:always|all|necessarily|invariably)|need not|is (?:this|it|that)|isn't (?:this|it|that)"
             r"|doesn't this|please tell me|not until|questionable|potential(?:ly)?|presumed",
-            rf"(?:{NOT}{_LY}(?: be| been| feel)?(?: \w+ly)?|far from|hardly) (?:sure|certain|happy|satisfied|convinced|confident"
-            r"|persuaded|settled|proven|clear(?= that| if| whether| what)|conclusive|diagnostic|pathognomonic)(?: that| if| whether| of| for)?",
+            rf"(?:{NOT}{_LY}(?: be| been| feel)?(?: \w+ly)?|far from|hardly) (?:sure|certain|happy|satisfied"
+            rf"|convinced|confident"
+            r"|persuaded|settled|proven|clear(?= that| if| whether| what)|conclusive|diagnostic"
+            r"|pathognomonic)(?: that| if| whether| of| for)?",
             rf"{NOT}(?: quite| really| fully| altogether)? (?:convince|persuade) (?:myself|ourselves)(?: that| of)?",
             r"(?:far from|hardly|scarcely|not exactly) (?:typical|classic(?:al)?|characteristic)(?: of| for)?",
             r"(?:at first|initially|originally) (?:thought|suspected|considered|felt|wondered)(?: \w+)?"
             r"|(?:thought|suspected|considered|felt|wondered) (?:at first|initially|originally)(?: (?:of|about))?",
-            r"(?:i|we|she|he|they) (?:wish|wished|hope|hoped|pray|prayed)(?: (?:it|this|that) (?:is|was|were))?(?: just| only)?|if only|hoping|hopefully|praying|who (?:says?|said"
+            r"(?:i|we|she|he|they) (?:wish|wished|hope|hoped|pray|prayed)(?: (?:it|this|that) (?:is|was"
+            r"|were))?(?: just| only)?|if only|hoping|hopefully|praying|who (?:says?|said"
             r"|knows)|how do (?:you|they|we|i) know",
-            r"suspects?(?: of)?|think(?:ing)? (?:of|on|about)|thought (?:of|to|about)(?! be)|brings? to mind|reminds? (?:\w+ )?of",
+            r"suspects?(?: of)?|think(?:ing)? (?:of|on|about)|thought (?:of|to|about)(?! be)|brings? to mind"
+            r"|reminds? (?:\w+ )?of",
+            r"surprised (?:to (?:find|see|hear)|if|by)|(?<!no\s)possibility of|(?:refuses?|hard"
+            r"|difficult) to (?:believe|accept)",
             r"for (?:the )?(?:exclusion|exclude) of|(?:for|towards?) (?:excluding|ruling out)",
         ),
     ),
@@ -571,7 +607,10 @@ _TRIGGERS: tuple[tuple[Category, Reach, re.Pattern[str]], ...] = (
             rf"| been| be| an?y?| the)* (?:seen"
             rf"|present|visible|found|expected|observed"
             r"|a (?:\w+ )?feature|feature|part|identified|detected|noted|appreciated|demonstrated|involved"
-            r"|recommended|used|given|help|likely|suspected|evident|there|apparent|form part)",
+            r"|recommended|used|given|help|likely|suspected|evident|there|apparent|form part|probable|plausible"
+            r"|credible)",
+            rf"(?:i|we|they|you) {NOT} (?:see|find|note|observe|detect|identify)(?=\s*(?:[.;,]|$))|(?:is"
+            rf"|are) out(?=\s*(?:[.;,]|$))",
             rf"(?:do not|don't|never) go together|(?:can|could)(?: \w+ly)? be(?: \w+ly)? {_SHUT}",
             r"(?:is|are|was|were|has been|have been|been)(?: \w+ly)? (?:discarded|discounted|dismissed|rejected"
             r"|disproved|disproven|refuted|(?:false|wrong|incorrect|mistaken|erroneous|untrue)(?! (?:to|for|as|by)\b))",
@@ -604,12 +643,17 @@ _TRIGGERS: tuple[tuple[Category, Reach, re.Pattern[str]], ...] = (
             r"|nothing (?:suggests|supports|indicates|points to|to suggest|to indicate|to support(?: a diagnosis of)?"
             r"|suggestive of|(?:here )?that would make (?:me|us) think of|in favou?r of)|little (?:speaks|argues) for",
             r"(?:argues?|speaks?|counts?|evidence|militates?|and|but) against",
-            r"(?:no|without(?: any)?|not any|lacks?|lacking)(?: \w+){1,3} (?:to suggest|suggesting|suggestive of|to indicate"
+            r"(?:no|without(?: any)?|not any|lacks?|lacking)(?: \w+){1,3} (?:to suggest|suggesting|suggestive of"
+            r"|to indicate"
             r"|indicating|indicative of|to support|supporting|pointing (?:to|towards?)|in keeping with|consistent with"
             r"|typical of|characteristic of)",
             r"nor (?:is|are|was|were|do|does|did|has|have|had|can|could|will|would)(?: (?:there|it|he|she|they|we|i))?",
             r"(?:unable|impossible) to (?:find|see|identify|demonstrate|detect)",
             r"(?:does not|do not|doesn't|don't) respond(?: \w+)? to",
+            r"no (?:\w+ )?(?:reason|grounds?|cause|need) (?:to|for) (?:suspect|think of|consider|worry about|fear"
+            r"|suspecting)",
+            r"(?:stopped|ceased|quit)(?= (?!us|tak|apply|do|work|respond|get|hav|be)\w+ing\b)",
+            r"(?:resolution|disappearance|clearance) of|(?:is|are|was|were) spared (?:the|any|from|all)",
             rf"{NOT}(?! (?:sure|until|always|all|necessarily|invariably|only))|no|none of|neither|nor|nobody"
             rf"|nothing|no one|nowhere|without|w/o|sans|minus"
             r"|lack(?:s|ed|ing)?(?: of)?|absent|absence(?: of)?|devoid of|void of|bereft of|free (?:of|from)"
@@ -650,9 +694,12 @@ _MARKS: tuple[tuple[Category, Reach, re.Pattern[str]], ...] = (
 _CLAUSE = re.compile(r"[.;:!?](?:\s|$)|(?<=\w)[;:](?=\s)", re.IGNORECASE)
 _NEW_CLAUSE = re.compile(
     r"\s*(?:,|\band\b|\bso\b)+\s*(?:(?:he|she|it|they|we|i|you|there|this|these|those)\b|(?:he|she|it|there|that)'s\b)"
-    r"|\(\+\)|(?:^|[\s,;])\+\s?(?=\w|$)|\s*(?:,|\band\b)+\s*with\b|,\s*(?:is|are|was|were|has|have|its|more(?: like| likely| of)?|rather(?! than))\b",
+    r"|\(\+\)|(?:^|[\s,;])\+\s?(?=\w|$)|\s*(?:,|\band\b)+\s*with\b|,\s*(?:is|are|was|were|has|have|its|more(?: like"
+    r"| likely| of)?|rather(?! than))\b",
     re.IGNORECASE,
 )
+_VERSUS = re.compile(r"vs\.?|versus", re.IGNORECASE)
+"""What doubts both of those between which it stands."""
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 _JOINS = re.compile(r"[\s,/]|\b(?:and|or|nor|as well as|the|an?|any|both)\b", re.IGNORECASE)
 _WHOLE = re.compile(r"\b(?:all|every|each|always|complete)\b", re.IGNORECASE)
@@ -710,7 +757,8 @@ class Heard:
     def _reaches_back(self, trigger: Trigger, start: int, end: int, names: Sequence[tuple[int, int]]) -> bool:
         if trigger.start < end:
             return False
-        if trigger.reach == "both" and self._is_followed(trigger, names):
+        versus = _VERSUS.fullmatch(self.text, trigger.start, trigger.end)
+        if trigger.reach == "both" and not versus and self._is_followed(trigger, names):
             return False
         between = _blanked(self.text, end, trigger.start, names)
         if not _JOINS.sub("", between.replace(":", "")) and (
