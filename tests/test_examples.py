@@ -578,6 +578,8 @@ PLAIN: dict[str, str] = {
     "split": pd.DataFrame([PAIR]).to_json(orient="split"),
     "with its schema": pd.DataFrame([PAIR]).to_json(orient="table"),
     "wrapped": json.dumps({"data": [PAIR]}),
+    "by their names": json.dumps({"case 1": PAIR}),
+    "by their splits": json.dumps({"train": [PAIR], "test": [{**PAIR, "prompt": "Another?"}]}),
     "wrapped over lines": json.dumps({"version": 1, "examples": [PAIR]}, indent=1),
     "lines that end in a comma": json.dumps(PAIR) + ",\n",
     "OpenAI": json.dumps(
@@ -591,7 +593,10 @@ PLAIN: dict[str, str] = {
 @pytest.mark.parametrize("name", PLAIN)
 def test_json_of_other_programs_is_read_by_both(name: str, folder: Path, store: Store) -> None:
     (folder / "other.json").write_text(PLAIN[name], encoding="utf-8")
-    assert_read_by_both(folder / "other.json", store, 0)
+    [example] = trained_on(folder / "other.json")
+    assert [text_of(messages(example[column], "user")) for column in PAIR] == [ASKED, GOOD, BAD]
+    found = import_pairs(store, folder / "other.json", by="ana")
+    assert (found.pairs, found.duplicates, found.refused) == (0, 1, ())
 
 
 def test_a_task_of_label_studio_over_many_lines_is_one_row(folder: Path, store: Store) -> None:
@@ -639,6 +644,7 @@ def test_several_images_may_be_named_in_one_text(folder: Path) -> None:
     ("row", "sentence"),
     [
         ({"image_id": "ISIC_1", **PAIR}, "images is missing, and image_id holds ISIC_1. Rename image_id to images"),
+        ({"image_id": 7, **PAIR}, "images is missing, and image_id holds 7. Rename image_id to images"),
         ({"filepath": "a/b", **PAIR}, "images is missing, and filepath holds a/b. Rename"),
         ({"picture": {"bytes": "AAAA", "path": None}, **PAIR}, "images is missing, and picture holds an image. Rename"),
         ({"image": {"height": 3}, **PAIR}, "images holds an object with height: give the path"),

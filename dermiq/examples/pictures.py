@@ -137,8 +137,9 @@ def _bytes(value: Any) -> bytes:
 def _refuse_other_columns(row: Mapping[str, Any]) -> None:
     """DataError where a column that is not known names or holds an image: it would be left out without a word."""
     for name, value in row.items():
-        if isinstance(value, str) and (_LIKE_A_FILE.fullmatch(value.strip()) or squeezed(name) in OTHER_COLUMNS):
-            raise DataError(f"images is missing, and {name} holds {value.strip()[:80]}. Rename {name} to images.")
+        named = str(value).strip() if isinstance(value, (str, int)) else ""
+        if _LIKE_A_FILE.fullmatch(named) or (named and squeezed(name) in OTHER_COLUMNS):
+            raise DataError(f"images is missing, and {name} holds {named[:80]}. Rename {name} to images.")
         first = value[0] if isinstance(value, (list, tuple)) and value else value
         if _is_picture(first):
             raise DataError(f"images is missing, and {name} holds an image. Rename {name} to images.")

@@ -15,6 +15,7 @@ from typing import Any, TextIO
 
 from dermiq.errors import DataError
 from dermiq.examples.pictures import COLUMNS, NOTHING, Held
+from dermiq.splits import split_of
 from dermiq.tables import is_table, read_table_rows
 
 Row = Mapping[str, Any]
@@ -269,7 +270,7 @@ def _whole(path: Path, encoding: str) -> Rows | None:
 
 def _within(found: Row, where: str, wrappers: Collection[str]) -> Rows:
     """The rows that one object holds, as programs wrap them and pandas writes tables; else itself."""
-    rows: Any = _of_pandas(found)
+    rows: Any = _of_pandas(found) or _by_split(found) or None
     lists = [found[name] for name in found if name in wrappers and _is_list_of_objects(found[name])]
     if rows is None and len(lists) == 1 and not any(name in found for name in (*TELLING, *ASKING)):
         rows = lists[0]
@@ -294,7 +295,15 @@ def _of_pandas(found: Row) -> list[Row] | None:
     keys = list(inner[0])
     if all(key.isdigit() for key in keys) and all(list(one) == keys for one in inner):
         return [{name: cells[key] for name, cells in found.items()} for key in keys]
-    return inner if all(key.isdigit() for key in found) else None
+    are_rows = all(any(name in one for name in TELLING) for one in inner)
+    return inner if are_rows or all(key.isdigit() for key in found) else None
+
+
+def _by_split(found: Row) -> list[Row]:
+    """Of an object with a list of rows for each split."""
+    if not all(split_of(name) and isinstance(rows, list) for name, rows in found.items()):
+        return []
+    return [{"split": name, **row} if isinstance(row, dict) else row for name, rows in found.items() for row in rows]
 
 
 # --- data sets --------------------------------------------------------------------------
