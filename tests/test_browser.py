@@ -21,7 +21,11 @@ from tests import fakes
 from tests.page import served
 
 webdriver = pytest.importorskip("selenium.webdriver")
-from selenium.common.exceptions import ElementClickInterceptedException, StaleElementReferenceException  # noqa: E402
+from selenium.common.exceptions import (  # noqa: E402
+    ElementClickInterceptedException,
+    ElementNotInteractableException,
+    StaleElementReferenceException,
+)
 from selenium.webdriver.common.by import By  # noqa: E402 - after the check that it is installed
 from selenium.webdriver.common.keys import Keys  # noqa: E402
 from selenium.webdriver.remote.webelement import WebElement  # noqa: E402
@@ -88,7 +92,7 @@ class Page:
 
     def until(self, condition, said: str = ""):  # type: ignore[no-untyped-def]
         # The page replaces its parts while an answer streams, and covers them while it loads: they are looked up again.
-        passing = [StaleElementReferenceException, ElementClickInterceptedException]
+        passing = [StaleElementReferenceException, ElementClickInterceptedException, ElementNotInteractableException]
         wait = WebDriverWait(self.driver, SECONDS, 0.1, ignored_exceptions=passing)
         return wait.until(lambda _: condition(), said)
 
@@ -120,7 +124,9 @@ class Page:
             return next((t for t in self.all("#dq-tabs button[role=tab]") if t.text == name), None)
 
         self.until(tab, name)
-        self.until(lambda: (tab().click(), True), f"{name} can be clicked")
+        self.until(
+            lambda: (self.js("scrollTo(0, 0)"), tab().click(), True), f"{name} can be clicked"
+        )  # where a bar that stays does not cover it
 
     def ask(self, question: str, *, finish: bool = True) -> None:
         before = len(self.all(".dq-answer"))
@@ -593,7 +599,7 @@ def test_an_abstention_and_a_disagreement_are_shown_as_such(uploads: Path, image
 
 
 def test_the_page_is_up_before_the_model_and_says_when_it_is_ready(uploads: Path, image: Path, tmp_path: Path) -> None:
-    with served(uploads, loading=12) as address:
+    with served(uploads, loading=25) as address:
         page = Page(address, tmp_path)
         try:
             assert "loading the language model" in page.text(".dq-status")

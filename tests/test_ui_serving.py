@@ -136,7 +136,11 @@ def folders_in(temp: Path) -> set[Path]:
 @contextmanager
 def holding(temp: Path) -> Iterator[subprocess.Popen[str]]:
     """A process that does of a start only what concerns its folder, and waits."""
-    code = "import time; from dermiq.ui.serving import private_temp; print(private_temp(), flush=True); time.sleep(60)"
+    code = (
+        "import signal, time; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "[signal.signal(s, signal.SIG_DFL) for s in (signal.SIGHUP, signal.SIGTERM)]; "  # some shells ignore them
+        "from dermiq.ui.serving import private_temp; print(private_temp(), flush=True); time.sleep(60)"
+    )
     environment = {**os.environ, "TMPDIR": str(temp)}
     with subprocess.Popen(
         [sys.executable, "-c", code],
