@@ -319,12 +319,39 @@ async def _up(address: str) -> None:
     raise AssertionError("the page did not answer in time")
 
 
+async def at_once(address: str, process: psutil.Process, count: int = 20) -> str:
+    """So many requests for the page at the same time: the slowest, and what they leave in memory."""
+    before = process.memory_info().rss
+    async with httpx.AsyncClient(base_url=address, timeout=60) as client:
+
+        async def one() -> float:
+            began = time.monotonic()
+            (await client.get("/")).raise_for_status()
+            return time.monotonic() - began
+
+        took = await asyncio.gather(*(one() for _ in range(count)))
+    more = (process.memory_info().rss - before) / 1e6
+    return f"{count} requests for the page at once: the slowest {max(took):.2f} s, {more:+.0f} MB."
+
+
+async def at_rest(process: psutil.Process, title: str, seconds: float = 20) -> str:
+    before = process.cpu_times()
+    await asyncio.sleep(seconds)
+    after = process.cpu_times()
+    share = (after.user + after.system - before.user - before.system) / seconds
+    return f"At rest {title}: {process.memory_info().rss / 1e9:.2f} GB, {share:.1%} of a core."
+
+
 async def _main(options: argparse.Namespace) -> str:
+    said = []
     async with page(options.address) as (address, process):
         if process is not None:
             await come_and_ask(Visitor(address, 0), 0)  # waits for the models; what is computed once is there then
+            said += [await at_once(address, process)]
         visitors, samples = await study(address, options.visitors, options.minutes, process)
-    return report(visitors, samples, options.minutes)
+        if process is not None:
+            said += [await at_rest(process, "afterwards")]
+    return "\n".join([report(visitors, samples, options.minutes), *said])
 
 
 def main() -> None:
