@@ -126,7 +126,7 @@ class Page:
         self.until(tab, name)
         self.until(
             lambda: (self.js("scrollTo(0, 0)"), tab().click(), True), f"{name} can be clicked"
-        )  # where a bar that stays does not cover it
+        )  # at the top, where no bar that stays covers it
 
     def ask(self, question: str, *, finish: bool = True) -> None:
         before = len(self.all(".dq-answer"))

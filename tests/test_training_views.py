@@ -651,7 +651,7 @@ def test_a_run_that_cannot_learn_is_shown_as_such_with_the_remedy(tmp_path: Path
     assert str(html).count("every completion was cut off") == 1, "said once"
 
 
-def test_how_much_is_learned_and_the_one_peak_are_in_the_head(tmp_path: Path) -> None:
+def test_how_much_is_learned_is_in_the_head(tmp_path: Path) -> None:
     run = _run(tmp_path, "some", final=True)
     write_json(run.folder / "memory.json", {"data": "4 of 11 examples are learned."})
     told = _text(watch.head(run, answering="", note="", now=NOW))

@@ -164,7 +164,7 @@ window.dermiq = window.dermiq || (() => {
     if (sessionStorage.getItem("dermiq-review:here") === "true") tab.click();
   }
 
-  // Escape in a dialog of the page does what its Cancel does, and the focus goes back to what had opened it.
+  // Escape in a dialog of the page does what its Cancel does.
   document.addEventListener("keydown", (e) => {
     const dialog = e.key === "Escape" && e.target.closest("[data-escape]");
     const button = dialog && dialog.querySelector(`[data-event="${dialog.dataset.escape}"]`);
