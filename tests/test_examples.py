@@ -16,8 +16,8 @@ import pytest
 from PIL import Image
 
 from dermiq.errors import DataError, DermIQError
-from dermiq.examples import examples_of, messages, read_examples, text_of
-from dermiq.examples.cells import value_of
+from dermiq.files.examples import examples_of, messages, read_examples, text_of
+from dermiq.files.examples.cells import value_of
 from dermiq.lesion.drawn import drawn_examples
 from dermiq.review.sources import Imported, import_pairs
 from dermiq.review.store import Store

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from dermiq.errors import DataError
-from dermiq.paths import SENT
+from dermiq.files.paths import SENT
 from dermiq.types import PatientContext
 from train.cases import Row, read_source, read_splits, refuse_leakage
 from train.evaluate import table_of_csv

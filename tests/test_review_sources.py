@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from dermiq.errors import DataError
-from dermiq.examples import examples_of
+from dermiq.files.examples import examples_of
 from dermiq.lesion import read_lesion
 from dermiq.lesion.drawn import drawn_examples
 from dermiq.review.pictures import polygon

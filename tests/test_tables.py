@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from dermiq.errors import DataError, InputError
-from dermiq.paths import SENT, beside, cache_folder, folder_for, inside
-from dermiq.tables import TableRow, read_table_rows
+from dermiq.files.paths import SENT, beside, cache_folder, folder_for, inside
+from dermiq.files.tables import TableRow, read_table_rows
 
 PLAIN = "image,label\n0.png,mel\n1.png,nv\n"
 WANTED = [TableRow(2, {"image": "0.png", "label": "mel"}), TableRow(3, {"image": "1.png", "label": "nv"})]

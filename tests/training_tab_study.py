@@ -1,6 +1,6 @@
 """What the Training tab costs in a real browser beside a run of 10,000 logged steps, and how soon a death is said.
 
-    python -m tests.training_tab_study --minutes 10 --out tests/training_tab_study.txt
+    python -m tests.training_tab_study --minutes 10 --out tests/nightly/training_tab_study.txt
 
 The page is the app's own with a consultant that has no models. The run's figures are invented: one line a second.
 """

@@ -3,7 +3,7 @@
     read_source("ham10000", "train", data)     the data folders of `train.data`
     read_source("mine.csv", "train", data)     one labelled image a row, as `train.labelled` reads tables: columns image
                                                and label; question, split, group, age, sex, site, skin_type if any
-    read_source("pairs.jsonl", "train", data)  questions with an answer, or with two, as `dermiq.examples` reads files
+    read_source("pairs.jsonl", "train", data)  questions with an answer, or with two, as `dermiq.files.examples` reads files
                                                (JSONL, JSON, CSV, Parquet); boxes, if any, say which part is shown
     read_source("owner/name", "train", data)   the same of a data set of the hub, or one that `datasets` saved
     read_source("mine@3", "train", data)       a frozen set of the review (`dermiq.review`), where DERMIQ_REVIEW says
@@ -29,7 +29,7 @@ import pandas as pd
 from PIL import Image
 
 from dermiq.errors import DataError, DermIQError, ImageError
-from dermiq.examples import (
+from dermiq.files.examples import (
     Example,
     Held,
     Kind,
@@ -40,10 +40,10 @@ from dermiq.examples import (
     read_examples,
 )
 from dermiq.lesion import read_lesion
-from dermiq.nearby import Nearby
-from dermiq.paths import is_file
+from dermiq.files.nearby import Nearby
+from dermiq.files.paths import is_file
 from dermiq.review.types import is_frozen_set
-from dermiq.tables import is_table
+from dermiq.files.tables import is_table
 from dermiq.types import CLASSES, Finding, PatientContext
 from train.data import context_of, data_folder, lesion_of, read_table
 from train.identity import identity, source_of

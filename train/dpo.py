@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dermiq.errors import DataError, InputError
-from dermiq.examples import messages, text_of
+from dermiq.files.examples import messages, text_of
 from dermiq.review.types import is_frozen_set
 from train import runs
 from train.cases import Item, Measured, Written, labelled, read_source

@@ -33,7 +33,7 @@ from PIL import Image
 
 from dermiq.consultant import LocalConsultant
 from dermiq.errors import DermIQError
-from dermiq.paths import folder_for
+from dermiq.files.paths import folder_for
 from dermiq.settings import Settings
 from dermiq.specialist import Specialist
 from dermiq.types import CLASSES, AnswerDone, Case, DifferentialRead, PatientContext

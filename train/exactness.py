@@ -1,6 +1,6 @@
 """Whether a run that was stopped or killed ends as the unbroken one: the same weights, metrics and samples, bit by bit.
 
-    python -m train.exactness --seeds 20 --kills 30 --out train/exactness.txt
+    python -m train.exactness --seeds 20 --kills 30 --out tests/nightly/exactness.txt
 
 For each stage and seed a tiny real model is trained on drawn lesions, with options drawn by the seed: once unbroken,
 and once stopped at a random step and resumed. Then runs are ended by SIGKILL at random moments: their folder must be

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from dermiq.errors import DataError, InputError
-from dermiq.examples import messages, places_of
+from dermiq.files.examples import messages, places_of
 from train.cases import DATA_SETS, Item, Say, choose, is_of_folder, read_splits
 from train.labelled import LABELS, quiet
 from train.options import option

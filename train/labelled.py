@@ -19,12 +19,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dermiq.columns import SPLITS, split_in, squeezed, tells_split, tells_who
+from dermiq.files.columns import SPLITS, split_in, squeezed, tells_split, tells_who
 from dermiq.decoder.formats import IMAGE_SUFFIXES
 from dermiq.errors import DataError, InputError
-from dermiq.nearby import Nearby
+from dermiq.files.nearby import Nearby
 from dermiq.patient import Vague, age_of, sex_of, site_of, skin_type_of
-from dermiq.tables import TableRow, read_table_rows
+from dermiq.files.tables import TableRow, read_table_rows
 from dermiq.types import CLASSES, PatientContext
 from train.identity import identity, source_of, split_of
 from train.labels import ONE_HOT, class_of, suggested
@@ -59,7 +59,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
         *("phototype", "fst"),
     ),
 }
-"""What is read, and the columns in which it may stand, the first wins; compared as `dermiq.columns.squeezed`."""
+"""What is read, and the columns in which it may stand, the first wins; compared as `dermiq.files.columns.squeezed`."""
 
 MEANT = {"image": "the images' names to image", "label": "the diagnoses to label"}
 """What is to be done about a column that is missing."""

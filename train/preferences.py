@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dermiq.errors import DataError, DermIQError, InputError
-from dermiq.paths import folder_for
+from dermiq.files.paths import folder_for
 from dermiq.types import CLASS_NAMES, Evidence
 from train import options
 from train.cases import Box, Case, Item, Measured, Row, choose, labelled, lesion_image, read_source

@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import Any
 
 from dermiq.patient import said
-from dermiq.splits import split_of
+from dermiq.files.splits import split_of
 
 _NUMBER = "(id|ids|no|nr|num|number|numero|nummer|key|code|uid|identifier|pseudonym|kennung|name|hash)"
 _PATIENTS = (

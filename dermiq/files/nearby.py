@@ -19,7 +19,7 @@ from pathlib import Path
 
 from dermiq.decoder.formats import IMAGE_SUFFIXES
 from dermiq.errors import InputError
-from dermiq.paths import beside, is_file, is_sent
+from dermiq.files.paths import beside, is_file, is_sent
 
 NO_IMAGES = ("mask", "segment", "attribute", "groundtruth", "ground_truth", "superpixel", "thumb")
 """Parts of the names of folders that hold other pictures of the same names."""

@@ -20,7 +20,7 @@ from itertools import islice
 from pathlib import Path
 
 from dermiq.errors import DataError
-from dermiq.paths import is_file
+from dermiq.files.paths import is_file
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".tab")
 WORKBOOKS = (".xlsx", ".xls", ".xlsm", ".xlsb", ".ods", ".numbers")

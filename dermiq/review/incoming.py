@@ -13,13 +13,13 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from dermiq import archive
+from dermiq.files import archive
 from dermiq.errors import DataError, InputError
-from dermiq.examples import is_examples_file
+from dermiq.files.examples import is_examples_file
 from dermiq.lesion import IMAGE_SUFFIXES
 from dermiq.review.sources import Imported, import_pairs
 from dermiq.review.store import Store
-from dermiq.tables import SUFFIXES, WORKBOOKS
+from dermiq.files.tables import SUFFIXES, WORKBOOKS
 
 MOST_NAMED = 5
 TEXTS = tuple(suffix for suffix in SUFFIXES if suffix != ".txt")  # a .txt is more often about the pairs than them

@@ -12,9 +12,9 @@ import numpy as np
 from PIL import Image
 
 from dermiq.errors import DataError, ImageError, InputError
-from dermiq.examples import Held
+from dermiq.files.examples import Held
 from dermiq.lesion import read_lesion
-from dermiq.nearby import Nearby
+from dermiq.files.nearby import Nearby
 from dermiq.review.images import prepared
 from dermiq.review.types import ImageRef
 

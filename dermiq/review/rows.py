@@ -1,4 +1,4 @@
-"""One example of `dermiq.examples` as a pair to review. Knows no store and no file.
+"""One example of `dermiq.files.examples` as a pair to review. Knows no store and no file.
 
 Columns: prompt, chosen, rejected (text or turns), images; if any: boxes, margin, decided_by, reasons, scores, made,
 models, question, context, findings, group (or patient_id, lesion_id), split, diagnosis, source.
@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from dermiq.columns import patient_in
+from dermiq.files.columns import patient_in
 from dermiq.errors import DataError
-from dermiq.examples import Turns, messages, places_of, text_of
+from dermiq.files.examples import Turns, messages, places_of, text_of
 from dermiq.review.types import (
     Box,
     ImageRef,

@@ -1,4 +1,4 @@
-"""Pairs from people's files and data sets into the queue, read by `dermiq.examples` as training reads them.
+"""Pairs from people's files and data sets into the queue, read by `dermiq.files.examples` as training reads them.
 
     imported = import_pairs(store, "pairs.jsonl", by="ana")
 
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from dermiq.errors import DataError
-from dermiq.examples import Example, read_examples
+from dermiq.files.examples import Example, read_examples
 from dermiq.review.pictures import Outliner, Pictures
 from dermiq.review.rows import pair_of
 from dermiq.review.store import Store

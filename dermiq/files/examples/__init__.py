@@ -7,11 +7,11 @@
 messages into one form, `pictures` what stands for an image. Knows no `train`, no review and no page.
 """
 
-from dermiq.examples.forms import Kind
-from dermiq.examples.pictures import Held, images_of
-from dermiq.examples.read import Example, examples_of, read_examples
-from dermiq.examples.sources import SUFFIXES, is_data_set, is_examples_file, is_written_table
-from dermiq.examples.turns import Turns, messages, places_of, text_of
+from dermiq.files.examples.forms import Kind
+from dermiq.files.examples.pictures import Held, images_of
+from dermiq.files.examples.read import Example, examples_of, read_examples
+from dermiq.files.examples.sources import SUFFIXES, is_data_set, is_examples_file, is_written_table
+from dermiq.files.examples.turns import Turns, messages, places_of, text_of
 
 __all__ = [
     "SUFFIXES",

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import combinations
 from typing import Any
 
-from dermiq.columns import squeezed
+from dermiq.files.columns import squeezed
 from dermiq.errors import DataError
-from dermiq.examples.cells import value_of
+from dermiq.files.examples.cells import value_of
 
 Row = dict[str, Any]
 Ranked = list[tuple[int, str]]

@@ -3,7 +3,7 @@
 Read are TRL's own columns, with the prompt in a column of its own or at the beginning of both answers; sharegpt and
 LLaVA (conversations of from and value), LLaMA-Factory (instruction, input, history, system), Anthropic's dialogues,
 UltraFeedback, RLAIF-V and RLHF-V, questions with answers (VQA-RAD, SLAKE), and exports of Label Studio and Argilla
-(see `dermiq.examples.exports`). For what is none of these, a sentence says which column is meant.
+(see `dermiq.files.examples.exports`). For what is none of these, a sentence says which column is meant.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-from dermiq.columns import split_in, tells_split
+from dermiq.files.columns import split_in, tells_split
 from dermiq.errors import DataError
-from dermiq.examples import exports
-from dermiq.examples.cells import LOOKS_LIKE_ONE, value_of
-from dermiq.examples.pictures import COLUMNS as IMAGE_COLUMNS
-from dermiq.examples.pictures import images_of
-from dermiq.examples.turns import Turns, common, messages, normal, placed, places_of, text_of
+from dermiq.files.examples import exports
+from dermiq.files.examples.cells import LOOKS_LIKE_ONE, value_of
+from dermiq.files.examples.pictures import COLUMNS as IMAGE_COLUMNS
+from dermiq.files.examples.pictures import images_of
+from dermiq.files.examples.turns import Turns, common, messages, normal, placed, places_of, text_of
 
 Row = dict[str, Any]
 Kind = Literal["pairs", "answers", "any"]

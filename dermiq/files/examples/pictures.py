@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from PIL.Image import Image
 
-from dermiq.columns import squeezed
+from dermiq.files.columns import squeezed
 from dermiq.errors import DataError
 
 NOTHING = frozenset(("", "nan", "NaN", "None", "null", "NULL", "<NA>", "[]"))

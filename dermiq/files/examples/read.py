@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dermiq.errors import DataError
-from dermiq.examples.forms import Kind, columns_of
-from dermiq.examples.sources import rows_of
+from dermiq.files.examples.forms import Kind, columns_of
+from dermiq.files.examples.sources import rows_of
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Example:
     """One example in TRL's columns, or what is wrong with it.
 
     `columns` are prompt and completion, or prompt, chosen and rejected (each a text or turns), images (a list; see
-    `dermiq.examples.pictures`), boxes if any, and whatever else the row has that says something.
+    `dermiq.files.examples.pictures`), boxes if any, and whatever else the row has that says something.
     """
 
     where: str  # "Line 3", "Row 3 of train", "Example 3"

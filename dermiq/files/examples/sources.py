@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from dermiq.errors import DataError
-from dermiq.examples.pictures import COLUMNS, NOTHING, Held
-from dermiq.splits import split_of
-from dermiq.tables import is_table, read_table_rows
+from dermiq.files.examples.pictures import COLUMNS, NOTHING, Held
+from dermiq.files.splits import split_of
+from dermiq.files.tables import is_table, read_table_rows
 
 Row = Mapping[str, Any]
 Rows = Iterator[tuple[str, Row | str]]
