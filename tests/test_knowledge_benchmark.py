@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dermiq.knowledge import Graph, benchmark
-from dermiq.knowledge.lexical import BM25, largest
+from dermiq.knowledge.language.lexical import BM25, largest
 
 TODAY = Graph.load().tables
 

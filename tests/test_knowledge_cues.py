@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from dermiq.judge import own_alternative
-from dermiq.knowledge import Graph, check_claims, cues, link, retrieve
+from dermiq.knowledge import Graph, check_claims, link, retrieve
+from dermiq.knowledge.language import cues
 from dermiq.knowledge.score import read_set, score_blind_negation, score_negation
 from dermiq.vlm.parse import class_mentions, parse
 

@@ -7,7 +7,7 @@ import pytest
 import dermiq.knowledge
 from dermiq.errors import KnowledgeError
 from dermiq.knowledge import Graph
-from dermiq.knowledge.text import words
+from dermiq.knowledge.language.text import words
 from dermiq.types import CLASS_NAMES, CLASSES
 
 GRAPH = Graph.load()

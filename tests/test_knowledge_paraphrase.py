@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from dermiq.knowledge import Graph
-from dermiq.knowledge.cues import turns
-from dermiq.knowledge.paraphrase import restated
-from dermiq.knowledge.wording import (
+from dermiq.knowledge.language.cues import turns
+from dermiq.knowledge.check.paraphrase import restated
+from dermiq.knowledge.language.wording import (
     are_opposed,
     goes_further,
     in_the_graphs_names,

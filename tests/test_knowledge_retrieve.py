@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dermiq.knowledge import Graph, embed, rank, retrieve
-from dermiq.knowledge.asked import PHRASINGS, Listener
-from dermiq.knowledge.case import case_worth
+from dermiq.knowledge import Graph, retrieve
+from dermiq.knowledge.language import embed
+from dermiq.knowledge.retrieve.retrieve import rank
+from dermiq.knowledge.retrieve.intents import PHRASINGS, Listener
+from dermiq.knowledge.retrieve.case import case_worth
 from dermiq.types import CLASSES, Evidence, Finding, PatientContext
 
 GRAPH = Graph.load()

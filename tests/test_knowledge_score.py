@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from dermiq.errors import InputError
-from dermiq.knowledge import Graph, embed, score
+from dermiq.knowledge import Graph, score
+from dermiq.knowledge.language import embed
 
 GRAPH = Graph.load()
 MILIA = "E0407e8d4e5"  # dermoscopy of seborrheic keratosis shows milia-like cysts

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dermiq.knowledge import Graph
-from dermiq.knowledge.shelves import CLASSED, REST, beginnings, confused_pairs, extent, shelves
+from dermiq.knowledge.catalogue import CLASSED, REST, beginnings, confused_pairs, extent, shelves
 from tests.tiny_graph import GRAPH
 
 REAL = Graph.load()

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from markupsafe import Markup
 
-from dermiq.knowledge.measured import from_words, judge
+from dermiq.knowledge.check.measured import from_words, judge
 from dermiq.lesion import measure_findings
 from dermiq.review import prompted
 from dermiq.review.columns import Votes

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import torch
 
-from dermiq.knowledge import rank
+from dermiq.knowledge.retrieve.retrieve import rank
 from dermiq.knowledge.schema import RELATIONS
 from train import retrieval
 from train.retrieval import Pairs, Scale, fit

@@ -3,8 +3,8 @@
 import torch
 
 from dermiq.knowledge import Graph
-from dermiq.knowledge.link import index_of
-from dermiq.knowledge.retrieve import warm
+from dermiq.knowledge.language.link import index_of
+from dermiq.knowledge.retrieve.retrieve import warm
 from train.cases import specialist
 
 torch.set_num_threads(1)  # a process that has computed with several cannot be forked

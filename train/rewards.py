@@ -20,7 +20,7 @@ from typing import Any
 from dermiq.errors import DataError, ModelError
 from dermiq.judge import own_alternative
 from dermiq.knowledge import Graph, check_claims, link
-from dermiq.knowledge.text import split_sentences, words
+from dermiq.knowledge.language.text import split_sentences, words
 from dermiq.types import CLASSES, Claim, Finding, ParsedText
 from dermiq.vlm.parse import BARE_ANSWER, NO_ANSWER, NO_THINK, OPEN_ANSWER, OPEN_THINK, SECTIONS, parse
 from train.options import option

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from dermiq.errors import DataError
 from dermiq.knowledge import Graph
-from dermiq.knowledge.measured import from_words
+from dermiq.knowledge.check.measured import from_words
 from dermiq.review.prompted import earlier, evidence
 from dermiq.review.types import NewPair, Proxy, ReviewCase, Side, other
 from train.proxy import TAG, Pair, ProxySettings, Question, Scored, score, verdict

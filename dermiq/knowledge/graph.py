@@ -20,7 +20,7 @@ from dermiq.knowledge.schema import (
     only_licence,
     read_tables,
 )
-from dermiq.knowledge.text import words
+from dermiq.knowledge.language.text import words
 from dermiq.shipped import checked
 from dermiq.types import CLASSES, Diagnosis, Fact, Source
 

@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from dermiq.errors import KnowledgeError
-from dermiq.knowledge import sentences
+from dermiq.knowledge.build.build import sentences
 from dermiq.knowledge.addresses import refused
-from dermiq.knowledge.atlas import add_atlas
-from dermiq.knowledge.derived import add_derived
-from dermiq.knowledge.naming import add_names
-from dermiq.knowledge.readers import add_readers
-from dermiq.knowledge.rules import add_referral
+from dermiq.knowledge.build.atlas import add_atlas
+from dermiq.knowledge.build.derived import add_derived
+from dermiq.knowledge.build.naming import add_names
+from dermiq.knowledge.build.readers import add_readers
+from dermiq.knowledge.build.rules import add_referral
 from dermiq.knowledge.schema import CODE_SYSTEMS, Edge, Node, Tables, edge_id, read_rows
 from dermiq.types import Source
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from dermiq.knowledge import sentences
+from dermiq.knowledge.build.build import sentences
 
 if TYPE_CHECKING:
-    from dermiq.knowledge.assemble import Assembler, Condition
+    from dermiq.knowledge.build.assemble import Assembler, Condition
 
 MIN_CASES = 20  # diagnoses with fewer lesions say nothing
 OFTEN = (1.5, 0.10, 5)  # lift, share of the diagnosis, lesions: from here "showed ... times the average"

@@ -16,8 +16,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from dermiq.errors import KnowledgeError
-from dermiq.knowledge.assemble import Assembler, read_conditions
-from dermiq.knowledge.readers import SOURCE, by_label, left_out
+from dermiq.knowledge.build.assemble import Assembler, read_conditions
+from dermiq.knowledge.build.readers import SOURCE, by_label, left_out
 from dermiq.knowledge.schema import CODE_SYSTEMS, LICENCE_CLASSES, Tables, check_tables, only_licence, write_tables
 
 ROOT = Path(__file__).resolve().parents[2]

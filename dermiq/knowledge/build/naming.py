@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 from dermiq.errors import KnowledgeError
 from dermiq.knowledge.schema import Name, Node, read_rows
-from dermiq.knowledge.text import words
+from dermiq.knowledge.language.text import words
 
 if TYPE_CHECKING:
-    from dermiq.knowledge.assemble import Assembler
+    from dermiq.knowledge.build.assemble import Assembler
 
 LONGEST_NAME = 4  # words; longer names of other conditions are sentences
 NO_NAME = re.compile(

@@ -10,13 +10,13 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from dermiq.errors import KnowledgeError
-from dermiq.knowledge import sentences
+from dermiq.knowledge.build.build import sentences
 from dermiq.knowledge.schema import read_rows
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from dermiq.knowledge.assemble import Assembler, Condition
+    from dermiq.knowledge.build.assemble import Assembler, Condition
 
 SOURCE = "reader-study"
 LEVELS = ("low", "medium", "high")

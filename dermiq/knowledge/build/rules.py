@@ -8,7 +8,7 @@ from dermiq.errors import KnowledgeError
 from dermiq.knowledge.schema import Node
 
 if TYPE_CHECKING:
-    from dermiq.knowledge.assemble import Assembler
+    from dermiq.knowledge.build.assemble import Assembler
 
 MELANOMA = "MONDO:0005012"
 NODULAR = "MONDO:0000930"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from dermiq.knowledge.text import word_set
+from dermiq.knowledge.language.text import word_set
 
 _UNCOUNTABLE = word_set(
     "ulceration peppering regression erythema hypertrichosis depigmentation pigmentation demarcation asymmetry "

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from dermiq.knowledge import cues
-from dermiq.knowledge.cues import SELDOM, WEAK, denials
+from dermiq.knowledge.language import cues
+from dermiq.knowledge.language.cues import SELDOM, WEAK, denials
 from dermiq.knowledge.graph import Graph
-from dermiq.knowledge.link import Mention, link
-from dermiq.knowledge.pairs import (
+from dermiq.knowledge.language.link import Mention, link
+from dermiq.knowledge.check.pairs import (
     FEATURE_KINDS,
     IS,
     RANKED,
@@ -25,7 +25,7 @@ from dermiq.knowledge.pairs import (
     without,
     words_between,
 )
-from dermiq.knowledge.predicates import Stance, stance
+from dermiq.knowledge.check.predicates import Stance, stance
 
 MEASURED_SIGNS = frozenset({"sign:asymmetry", "sign:border", "sign:colour", "sign:diameter"})
 _CLAUSES = re.compile(

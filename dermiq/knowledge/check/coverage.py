@@ -12,12 +12,12 @@ from collections.abc import Iterable
 from functools import lru_cache
 from weakref import WeakKeyDictionary
 
-from dermiq.knowledge.cues import NAMED_LESS
+from dermiq.knowledge.language.cues import NAMED_LESS
 from dermiq.knowledge.graph import Graph
-from dermiq.knowledge.lexical import FREQUENT, stem
-from dermiq.knowledge.predicates import without_predicates
-from dermiq.knowledge.remember import remembered
-from dermiq.knowledge.text import Token, normal, tokens, word_set, words
+from dermiq.knowledge.language.lexical import FREQUENT, stem
+from dermiq.knowledge.check.predicates import without_predicates
+from dermiq.knowledge.language.remember import remembered
+from dermiq.knowledge.language.text import Token, normal, tokens, word_set, words
 from dermiq.types import Fact
 
 RELATIONS, SUBJECTS = 6, 10  # from how many on the graph uses a word everywhere, so that it tells facts not apart

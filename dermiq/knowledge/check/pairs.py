@@ -10,12 +10,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from weakref import WeakKeyDictionary
 
-from dermiq.knowledge.cues import denials, triggers
+from dermiq.knowledge.language.cues import denials, triggers
 from dermiq.knowledge.graph import Graph
-from dermiq.knowledge.lexical import FREQUENT, stem
-from dermiq.knowledge.link import Mention
-from dermiq.knowledge.remember import remembered
-from dermiq.knowledge.text import tokens, words
+from dermiq.knowledge.language.lexical import FREQUENT, stem
+from dermiq.knowledge.language.link import Mention
+from dermiq.knowledge.language.remember import remembered
+from dermiq.knowledge.language.text import tokens, words
 
 FEATURE_KINDS = frozenset({"DermoscopicFeature", "Sign", "Symptom"})
 RELATION_OF_KIND = {

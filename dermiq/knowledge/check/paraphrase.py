@@ -12,13 +12,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from weakref import WeakKeyDictionary
 
-from dermiq.knowledge.cues import FORWARD, RARELY, TURNS, turns
+from dermiq.knowledge.language.cues import FORWARD, RARELY, TURNS, turns
 from dermiq.knowledge.graph import Graph
-from dermiq.knowledge.lexical import FREQUENT
-from dermiq.knowledge.link import link
-from dermiq.knowledge.predicates import says_otherwise
-from dermiq.knowledge.text import word_set, words
-from dermiq.knowledge.wording import (
+from dermiq.knowledge.language.lexical import FREQUENT
+from dermiq.knowledge.language.link import link
+from dermiq.knowledge.check.predicates import says_otherwise
+from dermiq.knowledge.language.text import word_set, words
+from dermiq.knowledge.language.wording import (
     SILENT,
     goes_further,
     in_the_graphs_names,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 from dermiq.knowledge.graph import Graph
-from dermiq.knowledge.text import Token, tokens
+from dermiq.knowledge.language.text import Token, tokens
 from dermiq.types import Fact
 
 START = 4  # words by which a quotation is looked up

@@ -24,8 +24,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
-from dermiq.knowledge.remember import remembered
-from dermiq.knowledge.text import word_set
+from dermiq.knowledge.language.remember import remembered
+from dermiq.knowledge.language.text import word_set
 
 Status = Literal["affirmed", "denied", "uncertain", "seldom"]
 Category = Literal["denied", "possible", "rare", "aside", "except"]

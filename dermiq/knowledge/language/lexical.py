@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dermiq.knowledge.remember import remembered
-from dermiq.knowledge.text import word_set
-from dermiq.knowledge.text import words as whole_words
+from dermiq.knowledge.language.remember import remembered
+from dermiq.knowledge.language.text import word_set
+from dermiq.knowledge.language.text import words as whole_words
 
 SATURATION = 1.2  # k1: how soon a repeated word stops counting
 LENGTH = 0.6  # b: how much a long text is held against it

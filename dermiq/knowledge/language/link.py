@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from itertools import combinations
 from weakref import WeakKeyDictionary
 
-from dermiq.knowledge.cues import Status, denies, hear
+from dermiq.knowledge.language.cues import Status, denies, hear
 from dermiq.knowledge.graph import Graph
-from dermiq.knowledge.remember import on_forget
-from dermiq.knowledge.text import Token, tokens, word_set
+from dermiq.knowledge.language.remember import on_forget
+from dermiq.knowledge.language.text import Token, tokens, word_set
 
 MIN_FUZZY = 6  # letters; shorter words must be written right
 SURE_FUZZY = 9  # from here two slips are forgiven

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from dermiq.knowledge.cues import RARELY, turns
-from dermiq.knowledge.lexical import FREQUENT, stem
-from dermiq.knowledge.remember import remembered
-from dermiq.knowledge.text import normal, tokens, words
+from dermiq.knowledge.language.cues import RARELY, turns
+from dermiq.knowledge.language.lexical import FREQUENT, stem
+from dermiq.knowledge.language.remember import remembered
+from dermiq.knowledge.language.text import normal, tokens, words
 
 FILE = Path(__file__).with_name("wording.txt")
 SILENT = "."
