@@ -24,9 +24,9 @@ from uuid import uuid4
 
 import httpx
 
-from dermiq.review.killing import UNDO_SHARE, WRITERS, Kills, compare
-from dermiq.review.store import Store
-from dermiq.review.synthetic import synthetic_pairs
+from dermiq.review.measures.crash_test import UNDO_SHARE, WRITERS, Kills, compare
+from dermiq.review.store.store import Store
+from dermiq.review.measures.synthetic import synthetic_pairs
 from tests.page import ROOT, free_port
 
 LONGEST = 2.0  # seconds between the first vote that an app acknowledges and its end

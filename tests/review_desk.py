@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from dermiq.review.queue import QueueSettings
-from dermiq.review.store import Store
+from dermiq.review.store.queue import QueueSettings
+from dermiq.review.store.store import Store
 from dermiq.settings import Settings
 from dermiq.ui.review.access import Access, Person
 from dermiq.ui.review.bench import Bench, Mode, Room

@@ -10,9 +10,9 @@ from typing import Any
 from PIL import Image
 
 from dermiq.lesion.drawn import drawn_examples
-from dermiq.review.queue import QueueSettings
-from dermiq.review.sources import import_pairs
-from dermiq.review.store import Store
+from dermiq.review.store.queue import QueueSettings
+from dermiq.review.sets.sources import import_pairs
+from dermiq.review.store.store import Store
 from dermiq.review.types import PairView
 
 GOOD, BAD = "It looks benign.", "The lesion grew or bled, so it is melanoma."

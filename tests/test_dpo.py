@@ -17,8 +17,8 @@ from safetensors.torch import load_file
 
 from dermiq.errors import DermIQError
 from dermiq.lesion import read_lesion
-from dermiq.review.sets import find, freeze, lines
-from dermiq.review.store import Store
+from dermiq.review.sets.freeze import find, freeze, lines
+from dermiq.review.store.store import Store
 from dermiq.review.types import SetRule
 from dermiq.vlm.load import VLM, load_vlm
 from tests.review_votes import review, store_of

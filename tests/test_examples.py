@@ -19,8 +19,8 @@ from dermiq.errors import DataError, DermIQError
 from dermiq.files.examples import examples_of, messages, read_examples, text_of
 from dermiq.files.examples.cells import value_of
 from dermiq.lesion.drawn import drawn_examples
-from dermiq.review.sources import Imported, import_pairs
-from dermiq.review.store import Store
+from dermiq.review.sets.sources import Imported, import_pairs
+from dermiq.review.store.store import Store
 from train.cases import read_source
 from train.dpo import DPOConfig
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from dermiq.errors import DataError
-from dermiq.review.sources import import_pairs
-from dermiq.review.store import Store
+from dermiq.review.sets.sources import import_pairs
+from dermiq.review.store.store import Store
 from dermiq.vlm.load import VLM, load_vlm
 from tests.stage_runs import drawn_score, make_table
 from tests.tiny import save_tiny

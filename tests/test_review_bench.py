@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from dermiq.errors import InputError
-from dermiq.review.store import Store
+from dermiq.review.store.store import Store
 from dermiq.settings import Settings
 from dermiq.ui.review.access import Access, read_reviewers
 from dermiq.ui.review.bench import is_complete, read_rubric

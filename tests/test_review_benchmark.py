@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from dermiq.review import benchmark
-from dermiq.review.killing import kill_writers
-from dermiq.review.store import Store
-from dermiq.review.synthetic import fill_votes, synthetic_pairs
+from dermiq.review.measures import benchmark
+from dermiq.review.measures.crash_test import kill_writers
+from dermiq.review.store.store import Store
+from dermiq.review.measures.synthetic import fill_votes, synthetic_pairs
 from tests.review_cases import emptied
 
 KILLS = 10

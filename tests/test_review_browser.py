@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dermiq.review.store import Store
+from dermiq.review.store.store import Store
 from dermiq.review.types import PairView, Vote
 from tests import test_browser
 from tests.page import served

@@ -11,11 +11,11 @@ import pytest
 from PIL import Image
 
 from dermiq.errors import InputError
-from dermiq.review.columns import Votes
-from dermiq.review.quality import report_of
-from dermiq.review.queue import priority
-from dermiq.review.sets import freeze, lines, present
-from dermiq.review.store import Store
+from dermiq.review.measures.columns import Votes
+from dermiq.review.measures.quality import report_of
+from dermiq.review.store.queue import priority
+from dermiq.review.sets.freeze import freeze, lines, present
+from dermiq.review.store.store import Store
 from dermiq.review.types import Proxy, SetRule
 from dermiq.settings import Settings
 from dermiq.types import PatientContext

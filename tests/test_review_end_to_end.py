@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dermiq.review.store import Store
+from dermiq.review.store.store import Store
 from dermiq.review.types import Vote
 from tests import test_browser
 from tests.page import served

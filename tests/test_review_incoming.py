@@ -11,8 +11,8 @@ import pytest
 from dermiq.__main__ import main
 from dermiq.errors import InputError
 from dermiq.knowledge import Graph
-from dermiq.review.incoming import import_files, import_path
-from dermiq.review.store import Store
+from dermiq.review.sets.incoming import import_files, import_path
+from dermiq.review.store.store import Store
 from dermiq.review.types import NewPair, ReviewAnswer, ReviewCase
 from tests.review_votes import PLAIN, write_rows
 from tests.zips import as_macos_writes, locked, packed

@@ -16,9 +16,9 @@ from markupsafe import Markup
 from dermiq.knowledge.check.measured import from_words, judge
 from dermiq.lesion import measure_findings
 from dermiq.review import prompted
-from dermiq.review.columns import Votes
-from dermiq.review.quality import report_of
-from dermiq.review.store import Store
+from dermiq.review.measures.columns import Votes
+from dermiq.review.measures.quality import report_of
+from dermiq.review.store.store import Store
 from dermiq.review.types import FrozenSet, ReviewCase, SetRule
 from dermiq.ui.review import quality_page, sets_page, shell
 from dermiq.ui.review.access import Access

@@ -13,10 +13,10 @@ import pytest
 from scipy.stats import binomtest
 from sklearn.metrics import cohen_kappa_score
 
-from dermiq.review import agreement
-from dermiq.review.agreement import alpha, kappa, share, value_counts
-from dermiq.review.columns import VALUES, Votes
-from dermiq.review.quality import Report, report_of
+from dermiq.review.measures import agreement
+from dermiq.review.measures.agreement import alpha, kappa, share, value_counts
+from dermiq.review.measures.columns import VALUES, Votes
+from dermiq.review.measures.quality import Report, report_of
 from dermiq.review.types import RUBRIC
 
 N = np.nan

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dermiq.review.queue import (
+from dermiq.review.store.queue import (
     QueueSettings,
     Shown,
     among,

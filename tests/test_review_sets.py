@@ -11,9 +11,9 @@ import pytest
 from sqlalchemy import text
 
 from dermiq.errors import DataError, InputError
-from dermiq.review.decide import Decision, Said, decide
-from dermiq.review.sets import digest_of, export, find, freeze, lines, present
-from dermiq.review.store import Store
+from dermiq.review.sets.decide import Decision, Said, decide
+from dermiq.review.sets.freeze import digest_of, export, find, freeze, lines, present
+from dermiq.review.store.store import Store
 from dermiq.review.types import (
     Edit,
     ImageRef,
@@ -276,7 +276,7 @@ def test_datasets_reads_the_export(exported: Path, tmp_path: Path) -> None:
 
 
 def test_an_export_can_be_imported_again(exported: Path, tmp_path: Path) -> None:
-    from dermiq.review.sources import import_pairs
+    from dermiq.review.sets.sources import import_pairs
 
     other = Store.open(tmp_path / "other")
     assert import_pairs(other, exported / "pairs.jsonl", by="ana").pairs == 8

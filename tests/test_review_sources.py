@@ -17,10 +17,10 @@ from dermiq.errors import DataError
 from dermiq.files.examples import examples_of
 from dermiq.lesion import read_lesion
 from dermiq.lesion.drawn import drawn_examples
-from dermiq.review.pictures import polygon
-from dermiq.review.rows import pair_of
-from dermiq.review.sources import Imported, import_pairs
-from dermiq.review.store import Store
+from dermiq.review.sets.pictures import polygon
+from dermiq.review.sets.rows import pair_of
+from dermiq.review.sets.sources import Imported, import_pairs
+from dermiq.review.store.store import Store
 from dermiq.review.types import ImageRef, NewPair, PairView
 
 Row = dict[str, Any]

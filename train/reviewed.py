@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from dermiq.errors import DataError
-from dermiq.review.sets import find, lines, present
-from dermiq.review.store import Store
+from dermiq.review.sets.freeze import find, lines, present
+from dermiq.review.store.store import Store
 from dermiq.review.types import is_frozen_set
 from dermiq.settings import Settings
 

@@ -18,7 +18,7 @@ import numpy as np
 from markupsafe import Markup
 
 from dermiq.errors import DermIQError, ImageError, InputError
-from dermiq.review.store import Store
+from dermiq.review.store.store import Store
 from dermiq.types import (
     AnswerDone,
     ClaimsChecked,

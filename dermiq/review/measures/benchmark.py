@@ -1,8 +1,8 @@
 """What the review's store stands: killed writers, many reviewers at once, many pairs.
 
-    python -m dermiq.review.benchmark --kills 50
-    python -m dermiq.review.benchmark --reviewers 20 --votes 50 [--db URL]
-    python -m dermiq.review.benchmark --pairs 100000 [--db URL]
+    python -m dermiq.review.measures.benchmark --kills 50
+    python -m dermiq.review.measures.benchmark --reviewers 20 --votes 50 [--db URL]
+    python -m dermiq.review.measures.benchmark --pairs 100000 [--db URL]
 
 Everything happens in a folder that is deleted, or in an empty database that is named (and stays full). Reviewers vote
 as the page does, the following pair fetched ahead, and without a moment's thought: far faster than people. Figures of
@@ -25,10 +25,10 @@ from typing import Any
 from uuid import uuid4
 
 from dermiq.errors import DermIQError, InputError
-from dermiq.review.killing import Kills, kill_writers
-from dermiq.review.queue import QueueSettings
-from dermiq.review.store import Store
-from dermiq.review.synthetic import fill_votes, synthetic_pairs
+from dermiq.review.measures.crash_test import Kills, kill_writers
+from dermiq.review.store.queue import QueueSettings
+from dermiq.review.store.store import Store
+from dermiq.review.measures.synthetic import fill_votes, synthetic_pairs
 from dermiq.review.types import PairView, Showing
 
 # --- many reviewers at once -------------------------------------------------------------
@@ -157,9 +157,9 @@ def _quality(store: Store) -> Iterator[str]:
 
 def _looked_at(store: Store) -> list[float]:
     """Seconds of what the page shows: the votes, what is computed of them, what is drawn."""
-    from dermiq.review.columns import Votes
-    from dermiq.review.figures import figures_of
-    from dermiq.review.quality import report_of
+    from dermiq.review.measures.columns import Votes
+    from dermiq.review.measures.figures import figures_of
+    from dermiq.review.measures.quality import report_of
 
     times: list[float] = []
     frame = _timed(times, store.columns)
@@ -186,7 +186,7 @@ def described_kills(made: Kills) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m dermiq.review.benchmark", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m dermiq.review.measures.benchmark", description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=0, help="kill a process that writes votes so often")
     parser.add_argument("--reviewers", type=int, default=0, help="reviewers who vote at once")
     parser.add_argument("--votes", type=int, default=50, help="of each of them")

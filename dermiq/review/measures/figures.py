@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from dermiq.review.agreement import Estimate
-from dermiq.review.quality import Report
+from dermiq.review.measures.agreement import Estimate
+from dermiq.review.measures.quality import Report
 from dermiq.svg import ACCENT, INK, LINE, MUTED, PAGE, svg_of
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from datetime import datetime
 
 import numpy as np
 
-from dermiq.review.agreement import (
+from dermiq.review.measures.agreement import (
     DRAWS_EACH,
     Array,
     Estimate,
@@ -29,7 +29,7 @@ from dermiq.review.agreement import (
     value_counts,
     wilson,
 )
-from dermiq.review.columns import NONE, SIDES, VALUES, Votes
+from dermiq.review.measures.columns import NONE, SIDES, VALUES, Votes
 from dermiq.review.types import RUBRIC, Opinion
 
 TOO_FAST_S = 2.0  # nobody reads two answers in it

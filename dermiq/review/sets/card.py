@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dermiq.review.agreement import Estimate
-from dermiq.review.quality import Report
+from dermiq.review.measures.agreement import Estimate
+from dermiq.review.measures.quality import Report
 from dermiq.review.types import FrozenSet, SetRule
 
 LICENCES = {"ham10000": "CC BY-NC 4.0", "pad_ufes_20": "CC BY 4.0"}

@@ -4,7 +4,7 @@
     for line in lines(store, "first@1"): ...                            # TRL's columns; images by their hash
     export(store, "first@1", Path("first-1"))                           # JSONL, Parquet, images and a data card
 
-What is decided by whom, see `dermiq.review.decide`. Knows no page and no `train`.
+What is decided by whom, see `dermiq.review.sets.decide`. Knows no page and no `train`.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from dermiq.errors import DataError, InputError
-from dermiq.review.columns import Votes
-from dermiq.review.decide import Decision, Said, decide, said_of
-from dermiq.review.quality import report_of
-from dermiq.review.set_card import Contents, card_of, readme_of
-from dermiq.review.store import Store
+from dermiq.review.measures.columns import Votes
+from dermiq.review.sets.decide import Decision, Said, decide, said_of
+from dermiq.review.measures.quality import report_of
+from dermiq.review.sets.card import Contents, card_of, readme_of
+from dermiq.review.store.store import Store
 from dermiq.review.types import SET_NAME, Box, FrozenSet, PairView, SetRule, Side, named_set, other
 
 Line = dict[str, Any]

@@ -17,8 +17,8 @@ from dermiq.files import archive
 from dermiq.errors import DataError, InputError
 from dermiq.files.examples import is_examples_file
 from dermiq.lesion import IMAGE_SUFFIXES
-from dermiq.review.sources import Imported, import_pairs
-from dermiq.review.store import Store
+from dermiq.review.sets.sources import Imported, import_pairs
+from dermiq.review.store.store import Store
 from dermiq.files.tables import SUFFIXES, WORKBOOKS
 
 MOST_NAMED = 5

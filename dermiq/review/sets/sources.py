@@ -18,9 +18,9 @@ from typing import Any
 
 from dermiq.errors import DataError
 from dermiq.files.examples import Example, read_examples
-from dermiq.review.pictures import Outliner, Pictures
-from dermiq.review.rows import pair_of
-from dermiq.review.store import Store
+from dermiq.review.sets.pictures import Outliner, Pictures
+from dermiq.review.sets.rows import pair_of
+from dermiq.review.store.store import Store
 from dermiq.review.types import NewPair, ReviewAnswer, pair_id
 
 

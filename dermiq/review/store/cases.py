@@ -14,13 +14,14 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, func, insert, literal_column, select, update
 
 from dermiq.errors import DataError, InputError
-from dermiq.review import queue, schema
-from dermiq.review.gifts import is_withdrawn, return_image
-from dermiq.review.images import ImageFolder
-from dermiq.review.journal import By, append, append_new, plain
-from dermiq.review.queue import NOTHING_GIVEN
-from dermiq.review.records import deleted_images, to_proxy
-from dermiq.review.standing import given_of
+from dermiq.review.store.store import queue
+from dermiq.review.store.store import schema
+from dermiq.review.store.gifts import is_withdrawn, return_image
+from dermiq.review.store.images import ImageFolder
+from dermiq.review.store.journal import By, append, append_new, plain
+from dermiq.review.store.queue import NOTHING_GIVEN
+from dermiq.review.store.records import deleted_images, to_proxy
+from dermiq.review.store.standing import given_of
 from dermiq.review.types import ImageRef, NewPair, Proxy, ReviewAnswer, ReviewCase, Side, pair_id
 
 SIDES = (None, "first", "second")

@@ -21,7 +21,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, OperationalError
 
 from dermiq.errors import DataError, InputError
-from dermiq.review.schema import NEWEST
+from dermiq.review.store.schema import NEWEST
 
 T = TypeVar("T")
 P = ParamSpec("P")

@@ -13,9 +13,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, delete, select
 
 from dermiq.errors import InputError
-from dermiq.review import schema
-from dermiq.review.journal import By, append
-from dermiq.review.standing import lock_pair, refresh
+from dermiq.review.store.store import schema
+from dermiq.review.store.journal import By, append
+from dermiq.review.store.standing import lock_pair, refresh
 from dermiq.review.types import VISITOR
 
 _thumbs, _undos = schema.thumbs, schema.thumb_undos

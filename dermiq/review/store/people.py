@@ -7,8 +7,8 @@ from typing import Any, get_args
 from sqlalchemy import Connection, Row, Select, func, select
 
 from dermiq.errors import InputError
-from dermiq.review import schema
-from dermiq.review.journal import By, append, plain, reviewer_number
+from dermiq.review.store.store import schema
+from dermiq.review.store.journal import By, append, plain, reviewer_number
 from dermiq.review.types import Reviewer, Role
 
 MAX_NAME = 80  # characters

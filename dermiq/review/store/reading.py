@@ -9,12 +9,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, delete, func, insert, select
 
-from dermiq.review import queue, schema
-from dermiq.review.cases import class_counts, fact_query, tally_row
-from dermiq.review.journal import reviewer_number
-from dermiq.review.queue import NOTHING_GIVEN, QueueSettings
-from dermiq.review.standing import given_of, shown_of
-from dermiq.review.statements import (
+from dermiq.review.store.store import queue
+from dermiq.review.store.store import schema
+from dermiq.review.store.cases import class_counts, fact_query, tally_row
+from dermiq.review.store.journal import reviewer_number
+from dermiq.review.store.queue import NOTHING_GIVEN, QueueSettings
+from dermiq.review.store.standing import given_of, shown_of
+from dermiq.review.store.statements import (
     DONE,
     IS_DECISION,
     IS_SKIP,

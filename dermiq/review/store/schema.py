@@ -329,7 +329,7 @@ tallies = Table(
     "tallies",
     metadata,
     Column("pair_id", Text, ForeignKey("pairs.id"), primary_key=True),
-    _text("stage"),  # waiting, held, done, gold or withdrawn; see `dermiq.review.queue.Tally`
+    _text("stage"),  # waiting, held, done, gold or withdrawn; see `dermiq.review.store.queue.Tally`
     Column("begun", Boolean, nullable=False),  # shown to somebody
     Column("priority", Float, nullable=False),
     _text("seen_by"),  # numbers of reviewers, ",3,17,"

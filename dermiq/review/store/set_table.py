@@ -1,4 +1,4 @@
-"""Frozen sets as they are kept: what is in one is `dermiq.review.sets`' to say."""
+"""Frozen sets as they are kept: what is in one is `dermiq.review.sets.freeze`' to say."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 from sqlalchemy import Connection, Select, func, insert, select
 
 from dermiq.errors import DataError
-from dermiq.review import schema
-from dermiq.review.journal import By, append
-from dermiq.review.records import to_set
+from dermiq.review.store.store import schema
+from dermiq.review.store.journal import By, append
+from dermiq.review.store.records import to_set
 from dermiq.review.types import FrozenSet, SetRule
 
 

@@ -1,4 +1,4 @@
-"""What a reviewer is shown next, in its caller's transaction. The rules are `dermiq.review.queue`'s.
+"""What a reviewer is shown next, in its caller's transaction. The rules are `dermiq.review.store.queue`'s.
 
 Requests of one reviewer stand in line at the reviewer: asked twice at once, they are shown one pair.
 """
@@ -11,13 +11,14 @@ from dataclasses import asdict
 from sqlalchemy import Connection, select
 
 from dermiq.errors import InputError
-from dermiq.review import queue, schema
-from dermiq.review.journal import By, append, new_id, reviewer_number
-from dermiq.review.people import is_admin
-from dermiq.review.queue import QueueSettings
-from dermiq.review.records import to_showing
-from dermiq.review.standing import lock_pair, refresh, reopen
-from dermiq.review.statements import (
+from dermiq.review.store.store import queue
+from dermiq.review.store.store import schema
+from dermiq.review.store.journal import By, append, new_id, reviewer_number
+from dermiq.review.store.people import is_admin
+from dermiq.review.store.queue import QueueSettings
+from dermiq.review.store.records import to_showing
+from dermiq.review.store.standing import lock_pair, refresh, reopen
+from dermiq.review.store.statements import (
     ABANDONED,
     GOLD,
     OPEN_SHOWING,

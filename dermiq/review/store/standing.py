@@ -13,9 +13,9 @@ from typing import Any
 from sqlalchemy import Connection, Row
 
 from dermiq.errors import DataError
-from dermiq.review import queue
-from dermiq.review.queue import NOTHING_GIVEN, Given, Shown
-from dermiq.review.statements import CLOSE, CORRECTIONS, OPEN, OPINIONS, SHOWN, STANDING, TALLY
+from dermiq.review.store.store import queue
+from dermiq.review.store.queue import NOTHING_GIVEN, Given, Shown
+from dermiq.review.store.statements import CLOSE, CORRECTIONS, OPEN, OPINIONS, SHOWN, STANDING, TALLY
 
 
 def lock_pair(connection: Connection, pair_id: str) -> Any:

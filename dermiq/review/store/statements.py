@@ -21,8 +21,8 @@ from sqlalchemy import (
     update,
 )
 
-from dermiq.review import schema
-from dermiq.review.records import image_query, pair_query, vote_query
+from dermiq.review.store.store import schema
+from dermiq.review.store.records import image_query, pair_query, vote_query
 from dermiq.review.types import VISITOR
 
 _showings, _open, _tallies, _pairs = schema.showings, schema.open_showings, schema.tallies, schema.pairs

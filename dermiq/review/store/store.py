@@ -22,11 +22,21 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import URL, Connection, select
 
 from dermiq.errors import DataError
-from dermiq.review import cases, gifts, journal, people, reading, records, remarks, schema, set_table, showing, voting
-from dermiq.review.database import PAGE, Database
-from dermiq.review.images import ImageFolder
-from dermiq.review.journal import By
-from dermiq.review.queue import QueueSettings
+from dermiq.review.store.store import cases
+from dermiq.review.store.store import gifts
+from dermiq.review.store.store import journal
+from dermiq.review.store.store import people
+from dermiq.review.store.store import reading
+from dermiq.review.store.store import records
+from dermiq.review.store.store import remarks
+from dermiq.review.store.store import schema
+from dermiq.review.store.store import set_table
+from dermiq.review.store.store import showing
+from dermiq.review.store.store import voting
+from dermiq.review.store.database import PAGE, Database
+from dermiq.review.store.images import ImageFolder
+from dermiq.review.store.journal import By
+from dermiq.review.store.queue import QueueSettings
 from dermiq.review.types import (
     Added,
     Change,
@@ -371,7 +381,7 @@ class Store:
         (None where the graph was not asked or prefers neither), gold, diagnosis as categories; margin (NaN where there
         is no proxy); seconds; at (UTC, to the second); first_accuracy ... second_safety (1 to 5, NaN: none).
         """
-        from dermiq.review.frame import columns  # pandas takes half a second
+        from dermiq.review.store.votes_table import columns  # pandas takes half a second
 
         return self._database.read(columns, reviewer)
 

@@ -11,13 +11,13 @@ from typing import Any
 from sqlalchemy import Connection, Row
 
 from dermiq.errors import InputError
-from dermiq.review import schema
-from dermiq.review.journal import By, append, new_id, plain, reviewer_number
-from dermiq.review.people import is_admin
-from dermiq.review.records import to_vote, vote_query, vote_row
-from dermiq.review.showing import find_showing
-from dermiq.review.standing import close, lock_pair, refresh, reopen
-from dermiq.review.statements import LAST_VOTE, VOTES_BEFORE
+from dermiq.review.store.store import schema
+from dermiq.review.store.journal import By, append, new_id, plain, reviewer_number
+from dermiq.review.store.people import is_admin
+from dermiq.review.store.records import to_vote, vote_query, vote_row
+from dermiq.review.store.showing import find_showing
+from dermiq.review.store.standing import close, lock_pair, refresh, reopen
+from dermiq.review.store.statements import LAST_VOTE, VOTES_BEFORE
 from dermiq.review.types import CHOICES, RUBRIC, Choice, Rubric, Showing, Vote
 
 

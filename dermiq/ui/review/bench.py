@@ -18,9 +18,9 @@ from typing import Any, Literal, cast
 from markupsafe import Markup
 
 from dermiq.errors import InputError
-from dermiq.review.columns import Votes
-from dermiq.review.quality import OfReviewer, report_of
-from dermiq.review.store import Store
+from dermiq.review.measures.columns import Votes
+from dermiq.review.measures.quality import OfReviewer, report_of
+from dermiq.review.store.store import Store
 from dermiq.review.types import RUBRIC, Choice, Draft, Edit, PairView, Progress, Rubric, Showing, Side, Vote
 from dermiq.ui.markup import fill
 from dermiq.ui.review import adjudicate, correct, finished

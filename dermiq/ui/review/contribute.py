@@ -15,9 +15,9 @@ from markupsafe import Markup
 from PIL import Image
 
 from dermiq.errors import InputError
-from dermiq.review.images import prepared
-from dermiq.review.pictures import polygon
-from dermiq.review.store import Store
+from dermiq.review.store.images import prepared
+from dermiq.review.sets.pictures import polygon
+from dermiq.review.store.store import Store
 from dermiq.review.types import VISITOR, Box, ImageRef, NewPair, ReviewAnswer, ReviewCase, pair_id
 from dermiq.shipped import read_json
 from dermiq.types import Evidence, SpecialistReading

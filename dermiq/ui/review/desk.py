@@ -24,9 +24,9 @@ from markupsafe import Markup
 
 from dermiq.errors import DermIQError, InputError
 from dermiq.knowledge import Graph
-from dermiq.review.columns import Votes
-from dermiq.review.quality import report_of
-from dermiq.review.store import Store
+from dermiq.review.measures.columns import Votes
+from dermiq.review.measures.quality import report_of
+from dermiq.review.store.store import Store
 from dermiq.settings import Settings
 from dermiq.ui.review import quality_page, shell
 from dermiq.ui.review.access import Access, Person

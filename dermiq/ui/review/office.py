@@ -17,13 +17,13 @@ import numpy as np
 from markupsafe import Markup
 
 from dermiq.errors import DataError, InputError
-from dermiq.review.columns import Votes
-from dermiq.review.incoming import import_files, import_path
-from dermiq.review.pictures import Polygon, by_specialist
-from dermiq.review.quality import report_of
-from dermiq.review.sets import export, find, freeze, lines
-from dermiq.review.sources import Imported
-from dermiq.review.store import Store
+from dermiq.review.measures.columns import Votes
+from dermiq.review.sets.incoming import import_files, import_path
+from dermiq.review.sets.pictures import Polygon, by_specialist
+from dermiq.review.measures.quality import report_of
+from dermiq.review.sets.freeze import export, find, freeze, lines
+from dermiq.review.sets.sources import Imported
+from dermiq.review.store.store import Store
 from dermiq.review.types import FrozenSet, SetRule
 from dermiq.ui.review import quality_page, sets_page
 from dermiq.ui.review.access import Person

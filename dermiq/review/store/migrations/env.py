@@ -1,8 +1,8 @@
-"""Run by Alembic, on the connection and in the transaction of `dermiq.review.database`."""
+"""Run by Alembic, on the connection and in the transaction of `dermiq.review.store.database`."""
 
 from alembic import context
 
-from dermiq.review.schema import metadata
+from dermiq.review.store.schema import metadata
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
 context.run_migrations()

@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-from dermiq.review.migrations.versions.r0001_tables import at, key, number, text, to
-from dermiq.review.migrations.versions.r0002_append_only import REFUSAL
+from dermiq.review.store.migrations.versions.r0001_tables import at, key, number, text, to
+from dermiq.review.store.migrations.versions.r0002_append_only import REFUSAL
 
 revision = "0003"
 down_revision = "0002"
