@@ -55,7 +55,7 @@ def main() -> int:
     warnings.simplefilter("ignore")  # of libraries whose objects are looked at
     folder = tempfile.mkdtemp(prefix="held-")
     os.environ |= {"DERMIQ_RUNS": f"{folder}/runs", "DERMIQ_REVIEW": f"{folder}/review"}
-    from dermiq.ui.serving import private_temp
+    from dermiq.ui.server.serving import private_temp
 
     private_temp()
     from dermiq.lesion.drawn import drawn_examples

@@ -13,7 +13,7 @@ from dermiq.errors import InputError
 from dermiq.review.store.store import Store
 from dermiq.settings import Settings
 from dermiq.ui.review.access import Access, read_reviewers
-from dermiq.ui.review.bench import is_complete, read_rubric
+from dermiq.ui.review.reviewer import is_complete, read_rubric
 from dermiq.ui.review.pair_page import Rules
 from tests.review_desk import ADA, BEA, LEAD, Browser, bench_of, store_with
 

@@ -20,7 +20,8 @@ from dermiq.review.measures.columns import Votes
 from dermiq.review.measures.quality import report_of
 from dermiq.review.store.store import Store
 from dermiq.review.types import FrozenSet, ReviewCase, SetRule
-from dermiq.ui.review import quality_page, sets_page, shell
+from dermiq.ui.review import quality_page, sets_page
+from dermiq.ui.review import layout as shell
 from dermiq.ui.review.access import Access
 from dermiq.ui.review.differences import marked_apart
 from dermiq.ui.review.picture import PURGED
@@ -261,7 +262,7 @@ def test_sets_are_listed_newest_first_with_rule_and_card() -> None:
 
 
 def test_replies_are_json(store: Store) -> None:
-    from dermiq.ui.review.desk import work
+    from dermiq.ui.review.controller import work
 
     put(store)
     found = work(bench_of(store).work())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dermiq.ui.inbox import Limits
+from dermiq.ui.server.inbox import Limits
 from tests import fakes
 from tests.test_browser import Page, address, page, pytestmark, uploads
 

@@ -22,7 +22,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
 from dermiq.types import CLASSES
-from dermiq.ui.serving import CONTENT_POLICY
+from dermiq.ui.server.serving import CONTENT_POLICY
 from dermiq.ui.training import curves
 from dermiq.ui.training.curves import CHARTS, Series, payload, thin, update
 from train.run_folder import seal

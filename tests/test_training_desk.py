@@ -16,7 +16,7 @@ from dermiq.settings import Settings
 from dermiq.types import Case
 from dermiq.ui.training.access import Access, impossible
 from dermiq.ui.training.beside import Beside
-from dermiq.ui.training.desk import Desk, Said, TrainingRoom
+from dermiq.ui.training.controller import Desk, Said, TrainingRoom
 from dermiq.ui.training.forecast import forecast
 from dermiq.ui.training.form import Form
 from tests.fakes import FakeConsultant
@@ -277,7 +277,7 @@ def test_where_nothing_can_be_trained_runs_are_still_shown(
     assert not impossible({})
     assert "ZeroGPU" in impossible({"SPACES_ZERO_GPU": "1", "SPACE_ID": "a/b"})
     assert "no GPU" in impossible({"SPACE_ID": "a/b"})
-    monkeypatch.setattr("dermiq.ui.training.desk.impossible", lambda: "There is no GPU here.")
+    monkeypatch.setattr("dermiq.ui.training.controller.impossible", lambda: "There is no GPU here.")
     finished(root, "one")
     room, desk = room_of(root, graph), Desk()
     seen = room.look(desk)
@@ -342,7 +342,7 @@ def test_an_estimate_is_told_and_can_be_given_up(room: TrainingRoom, monkeypatch
         progress("Counting the memory", 0.9)
         raise AssertionError("it was given up")
 
-    monkeypatch.setattr("dermiq.ui.training.desk.forecast", slow)
+    monkeypatch.setattr("dermiq.ui.training.controller.forecast", slow)
     monkeypatch.setattr(Form, "check", lambda form: form)
     desk, said = Desk(), Said()
     steps = room.act(desk, "start", said)

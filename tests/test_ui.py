@@ -12,8 +12,11 @@ import numpy as np
 import pytest
 
 from dermiq.types import Abstention, Claim, Differential, Evidence, EvidenceItem, SelfCheck
-from dermiq.ui import about, chat, markup, panels, prose, viewer
-from dermiq.ui.visit import Exchange, Visit
+from dermiq.ui import about, markup, prose
+from dermiq.ui.consult.controller import chat
+from dermiq.ui.consult.controller import panels
+from dermiq.ui.consult.controller import viewer
+from dermiq.ui.consult.visit import Exchange, Visit
 from tests import fakes
 
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(1)>"

@@ -11,9 +11,9 @@ import pytest
 
 from dermiq.errors import InputError, ModelError
 from dermiq.types import PatientContext
-from dermiq.ui.behind import Behind
-from dermiq.ui.consult import ConsultRoom, Frame, is_loading
-from dermiq.ui.visit import Visit
+from dermiq.ui.consult.lazy_consultant import Behind
+from dermiq.ui.consult.controller import ConsultRoom, Frame, is_loading
+from dermiq.ui.consult.visit import Visit
 from tests.fakes import TEXT, FakeConsultant, examples, picture, png
 
 PNG = png(picture(160, 120))

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from dermiq.errors import InputError
-from dermiq.ui.guesses import ALARM, CALM, TOGETHER, Guesses, same
-from dermiq.ui.inbox import Busy, Inbox, Limits, TooMuch
-from dermiq.ui.visitors import ADDRESS, network_of
+from dermiq.ui.server.guesses import ALARM, CALM, TOGETHER, Guesses, same
+from dermiq.ui.server.inbox import Busy, Inbox, Limits, TooMuch
+from dermiq.ui.server.visitors import ADDRESS, network_of
 
 SMALL = Limits(
     file=10, request_files=3, request=25, visitor_files=4, visitor=40, all_files=6, all=60, seconds=5.0

@@ -27,10 +27,10 @@ from starlette.datastructures import Headers
 
 from dermiq.errors import InputError
 from dermiq.settings import Settings
-from dermiq.ui.gate import UPLOAD, Refused, check
-from dermiq.ui.hosts import Hosts, host_of, is_public
-from dermiq.ui.inbox import Limits
-from dermiq.ui.serving import SPACE_PROXIES, believed_proxies, headers
+from dermiq.ui.server.gate import UPLOAD, Refused, check
+from dermiq.ui.server.hosts import Hosts, host_of, is_public
+from dermiq.ui.server.inbox import Limits
+from dermiq.ui.server.serving import SPACE_PROXIES, believed_proxies, headers
 from dermiq.ui.training import exports
 from tests.page import ROOT, started
 
@@ -139,7 +139,7 @@ def holding(temp: Path) -> Iterator[subprocess.Popen[str]]:
     code = (
         "import signal, time; signal.signal(signal.SIGINT, signal.default_int_handler); "
         "[signal.signal(s, signal.SIG_DFL) for s in (signal.SIGHUP, signal.SIGTERM)]; "  # some shells ignore them
-        "from dermiq.ui.serving import private_temp; print(private_temp(), flush=True); time.sleep(60)"
+        "from dermiq.ui.server.serving import private_temp; print(private_temp(), flush=True); time.sleep(60)"
     )
     environment = {**os.environ, "TMPDIR": str(temp)}
     with subprocess.Popen(

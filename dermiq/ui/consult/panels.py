@@ -16,7 +16,7 @@ from dermiq.types import (
     SelfCheck,
     Urgency,
 )
-from dermiq.ui.drawing import evidence_graph
+from dermiq.ui.consult.drawing import evidence_graph
 from dermiq.ui.facts import Licences, card_of, source_lines
 from dermiq.ui.markup import fill, join, percent, percentile, quantity, ratio, versus
 

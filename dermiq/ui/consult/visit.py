@@ -27,7 +27,7 @@ from dermiq.types import (
     Urgency,
     View,
 )
-from dermiq.ui.viewer import Heat, Layer
+from dermiq.ui.consult.viewer import Heat, Layer
 
 Phase = Literal["waiting", "reading", "writing", "done", "stopped", "abstained", "failed"]
 RUNNING: frozenset[Phase] = frozenset({"waiting", "reading", "writing"})

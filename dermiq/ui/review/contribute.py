@@ -23,7 +23,7 @@ from dermiq.shipped import read_json
 from dermiq.types import Evidence, SpecialistReading
 from dermiq.ui.markup import error_line, fill, join
 from dermiq.ui.review.verdicts import MAX_TEXT
-from dermiq.ui.visit import Exchange, Visit
+from dermiq.ui.consult.visit import Exchange, Visit
 from dermiq.vlm.prompts import assistant_message, follow_up_message, notable, patient_line, reasoning_messages
 
 Kind = Literal["good", "poor", "correct"]

@@ -19,10 +19,10 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dermiq.errors import InputError
-from dermiq.ui.hosts import Hosts, host_of
-from dermiq.ui.inbox import MB
-from dermiq.ui.upload import is_ticket, receive_upload
-from dermiq.ui.visitors import ADDRESS, network_of
+from dermiq.ui.server.hosts import Hosts, host_of
+from dermiq.ui.server.inbox import MB
+from dermiq.ui.server.upload import is_ticket, receive_upload
+from dermiq.ui.server.visitors import ADDRESS, network_of
 
 API = "/gradio_api"
 UPLOAD, FILE = f"{API}/upload", f"{API}/file="

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from dermiq.errors import InputError
-from dermiq.ui.visitors import ADDRESS
+from dermiq.ui.server.visitors import ADDRESS
 
 MAX_ADDRESSES = 10_000
 

@@ -94,8 +94,8 @@ class PrivateHeaders:
 
 def guarded(settings: Settings, served: Path) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
     """The app's lifespan, with the gate before the whole app. `served`: the folder that files are served from."""
-    from dermiq.ui.gate import Gate, Hosts  # gradio, which must not be imported before `private_temp`
-    from dermiq.ui.inbox import INBOX
+    from dermiq.ui.server.gate import Gate, Hosts  # gradio, which must not be imported before `private_temp`
+    from dermiq.ui.server.inbox import INBOX
 
     hosts = Hosts.of(settings)
     _print_no_words()

@@ -22,8 +22,8 @@ from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
 from dermiq.errors import InputError
-from dermiq.ui.inbox import INBOX, MB, Busy, Delivery, Inbox, Limits, TooMuch
-from dermiq.ui.visitors import ADDRESS
+from dermiq.ui.server.inbox import INBOX, MB, Busy, Delivery, Inbox, Limits, TooMuch
+from dermiq.ui.server.visitors import ADDRESS
 
 GONE = "This upload is no longer here. Choose the file again."
 DAMAGED = "The upload arrived damaged. Try again."

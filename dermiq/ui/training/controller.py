@@ -28,7 +28,7 @@ from dermiq.errors import DataError, DermIQError, ImageError, InputError
 from dermiq.judge import statements
 from dermiq.knowledge import Graph, check_claims
 from dermiq.settings import Settings
-from dermiq.ui.consult import is_loading
+from dermiq.ui.consult.controller import is_loading
 from dermiq.ui.markup import data_url, fill
 from dermiq.ui.protocol import Consultant
 from dermiq.ui.training import ask, compared_runs, curves, exports, form_page, groups, own_data, rows, watch
