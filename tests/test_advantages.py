@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from train.advantages import (
+from train.rl.advantages import (
     ESTIMATORS,
     AdvantageSettings,
     GroupRewards,

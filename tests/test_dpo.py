@@ -34,14 +34,16 @@ from tests.stage_runs import (
     write_pairs,
 )
 from tests.tiny import FAMILIES, picture, save_tiny
-from train import dpo, options, preferences, runs, stage, work
-from train.cases import read_source
+from train import dpo, options, preferences, stage
+from train.runs.registry import registry as runs
+from train.runs.registry import worker as work
+from train.cases.sources import read_source
 from train.dpo import DPOConfig
-from train.examples import Turns
+from train.cases.examples import Turns
 from train.grpo import GRPOConfig
 from train.options import options_of
-from train.proxy import ProxySettings, score
-from train.run_folder import read_json, read_lines
+from train.scoring.proxy import ProxySettings, score
+from train.runs.run_folder import read_json, read_lines
 from train.sft import SFTConfig
 
 pytestmark = [

@@ -12,15 +12,16 @@ from pathlib import Path
 import pytest
 
 from tests.stage_runs import tiny_options
-from train import duration, runs
+from train.runs.registry import duration
+from train.runs.registry import registry as runs
 from train.dpo import DPOConfig
-from train.duration import STARTING_S, Speed, expected, seconds_of_a_step, seconds_of_pairs, steps_of
-from train.estimate import Shape, without_weights
+from train.runs.duration import STARTING_S, Speed, expected, seconds_of_a_step, seconds_of_pairs, steps_of
+from train.runs.estimate import Shape, without_weights
 from train.grpo import GRPOConfig
-from train.run_folder import Status, write_json, write_status
+from train.runs.run_folder import Status, write_json, write_status
 from train.sft import SFTConfig
-from train.share import Meter, own_share, share_of_a_run
-from train.times import in_words, left
+from train.runs.cpu_share import Meter, own_share, share_of_a_run
+from train.runs.times import in_words, left
 
 SHAPE = Shape(prompt=100, completion=40, rows=4, shared=True, sampled=4)
 SPEED = Speed(multiplied=1e9, read=1e9)

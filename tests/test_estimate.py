@@ -17,13 +17,16 @@ from dermiq.errors import InputError
 from dermiq.vlm.load import load_skeleton, load_vlm
 from tests.stage_runs import make_table, tiny_options, train, write_pairs
 from tests.tiny import FAMILIES, save_tiny, tiny
-from train import estimate, options, runs, stage, work
+from train import options, stage
+from train.runs.registry import estimate
+from train.runs.registry import registry as runs
+from train.runs.registry import worker as work
 from train.dpo import DPOConfig
-from train.estimate import Trace, estimate_run, refuse
-from train.forecast import forecast
+from train.runs.estimate import Trace, estimate_run, refuse
+from train.runs.forecast import forecast
 from train.grpo import GRPOConfig
-from train.prefix import Policy, Prefix, keys_stay_grouped
-from train.run_folder import read_json
+from train.rl.prefix import Policy, Prefix, keys_stay_grouped
+from train.runs.run_folder import read_json
 from train.sft import SFTConfig
 from train.stage import StageConfig
 
@@ -96,7 +99,7 @@ def test_the_estimate_is_near_what_a_fresh_process_takes(kind: str, tmp_path: Pa
     )
     folder = runs.create(config, name="x", root=tmp_path / "runs")
     done = subprocess.run(
-        [sys.executable, "-m", "train.work", str(folder)], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "train.runs.worker", str(folder)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     known = read_json(folder / estimate.MEMORY) or {}
@@ -203,7 +206,7 @@ def test_a_resumed_run_keeps_its_highest_peak(tmp_path: Path) -> None:
 def test_prompts_and_images_are_counted_as_they_are_encoded(tmp_path: Path) -> None:
     config = SFTConfig(**tiny_options(tmp_path) | {"data": (str(make_table(tmp_path / "more")),)}, reasoning_share=0.0)
     from train import sft
-    from train.cases import Measured
+    from train.cases.sources import Measured
 
     vlm = load_vlm(config.model, device="cpu", fast=False)
     vlm.model = stage.make_trainable(vlm.model, config)
@@ -219,7 +222,7 @@ def test_prompts_and_images_are_counted_as_they_are_encoded(tmp_path: Path) -> N
 def test_a_process_does_not_count_the_peak_of_the_one_that_started_it() -> None:
     held = bytearray(1_500_000_000)
     held[::4096] = bytes([1]) * len(held[::4096])
-    told = [sys.executable, "-c", "from train.memory import peak_memory; print(peak_memory())"]
+    told = [sys.executable, "-c", "from train.rl.memory import peak_memory; print(peak_memory())"]
     own = int(subprocess.run(told, capture_output=True, text=True, check=True).stdout)
     started_by_a_shell = ["sh", "-c", '"$@"; true', "sh", *told]
     alone = int(subprocess.run(started_by_a_shell, capture_output=True, text=True, check=True).stdout)

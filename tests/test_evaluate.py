@@ -13,8 +13,9 @@ from PIL import Image
 from dermiq.errors import DataError
 from dermiq.lesion.drawn import drawn_examples
 from dermiq.types import CLASSES
-from train import card, evaluate
-from train.data import load_pixels, read_table, square_pixels
+from train import evaluate
+from train.embedded import card
+from train.cases.data import load_pixels, read_table, square_pixels
 
 
 @pytest.fixture
@@ -76,7 +77,7 @@ def test_the_command_says_what_is_wrong_and_what_was_left_out(
 
 def test_cards_show_the_committed_figures() -> None:
     for path in sorted(card.WEIGHTS.glob("*/README.md")):
-        assert card.rendered(path) == path.read_text(encoding="utf-8"), "run python -m train.card"
+        assert card.rendered(path) == path.read_text(encoding="utf-8"), "run python -m train.embedded.card"
 
 
 def test_splits_never_share_a_lesion_or_a_patient(real_data: Path) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from train import exactness, work
-from train.exactness import difference, study, unreadable
+from tests.nightly import exactness
+from train.runs.registry import worker as work
+from tests.nightly.exactness import difference, study, unreadable
 
 pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="the study forks"),
@@ -35,8 +36,8 @@ def test_a_difference_is_found(tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
     from tests.tiny_stage import TinyConfig
-    from train import runs
-    from train.run_folder import MANIFEST, seal
+    from train.runs.registry import registry as runs
+    from train.runs.run_folder import MANIFEST, seal
 
     whole = runs.create(TinyConfig(steps=3), name="whole", root=tmp_path)
     work.work(whole)

@@ -21,7 +21,7 @@ from dermiq.files.examples.cells import value_of
 from dermiq.lesion.drawn import drawn_examples
 from dermiq.review.sets.sources import Imported, import_pairs
 from dermiq.review.store.store import Store
-from train.cases import read_source
+from train.cases.sources import read_source
 from train.dpo import DPOConfig
 
 Row = dict[str, Any]

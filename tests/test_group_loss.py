@@ -11,10 +11,10 @@ from torch import Tensor
 from dermiq.errors import ModelError
 from dermiq.vlm.load import VLM
 from tests.tiny import picture, save_tiny, tiny
-from train import group_loss
-from train.group_loss import accumulate_gradients, log_probabilities, read_prompt
-from train.policy_loss import LossSettings, Targets, token_loss, token_weights
-from train.prefix import Group, reference, split_batch
+from train.rl import group_loss
+from train.rl.group_loss import accumulate_gradients, log_probabilities, read_prompt
+from train.rl.policy_loss import LossSettings, Targets, token_loss, token_weights
+from train.rl.prefix import Group, reference, split_batch
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning"),  # peft

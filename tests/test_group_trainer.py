@@ -21,9 +21,9 @@ from trl.trainer.utils import RepeatSampler
 from dermiq.errors import ModelError
 from tests.test_group_loss import TARGETS, relative_difference
 from tests.tiny import picture, tiny
-from train.advantages import AdvantageSettings, grpopp
-from train.group_trainer import EpochSampler, GroupTrainer, Sample
-from train.prefix import Policy
+from train.rl.advantages import AdvantageSettings, grpopp
+from train.rl.group_trainer import EpochSampler, GroupTrainer, Sample
+from train.rl.prefix import Policy
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::FutureWarning"),
@@ -322,7 +322,7 @@ def test_too_little_memory_shows_before_the_first_step(tmp_path: Path, monkeypat
     def fail(*args: Any, **options: Any) -> None:
         raise torch.OutOfMemoryError("out of memory")
 
-    monkeypatch.setattr("train.group_loss._chunk_gradients", fail)
+    monkeypatch.setattr("train.rl.group_loss._chunk_gradients", fail)
     with pytest.raises(ModelError, match="does not fit"):
         run.train()
     assert run._step == 0

@@ -14,13 +14,15 @@ from safetensors.torch import load_file
 from dermiq.errors import DermIQError
 from dermiq.vlm.load import load_vlm
 from tests.stage_runs import CONFIGS, make_table, tiny_options, train
-from train import options, runs, work
-from train.advantages import AdvantageSettings
-from train.cases import Measured
+from train import options
+from train.runs.registry import registry as runs
+from train.runs.registry import worker as work
+from train.rl.advantages import AdvantageSettings
+from train.cases.sources import Measured
 from train.export import card
 from train.grpo import Asker, GRPOConfig
-from train.rewards import RewardSettings
-from train.run_folder import MANIFEST, checkpoints, read_json
+from train.scoring.rewards import RewardSettings
+from train.runs.run_folder import MANIFEST, checkpoints, read_json
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning"),  # peft
@@ -78,7 +80,7 @@ def test_the_reward_on_val_decides(
     config: GRPOConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The best reward is kept and exported, though its loss is not the lowest, and it ends the training."""
-    from train.group_trainer import GroupTrainer
+    from train.rl.group_trainer import GroupTrainer
 
     told = iter([0.2, 0.6, 0.5, 0.6, 0.9])
     log = GroupTrainer.log

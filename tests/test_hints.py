@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from train.hints import cannot_learn, hints, learned_nothing
+from train.runs.hints import cannot_learn, hints, learned_nothing
 
 CALM: dict[str, dict[str, Any]] = {
     "grpo": {"loss": 0.1, "reward": 1.0, "advantages/collapse_rate": 0.2, "entropy": 1.0, "kl": 0.1, "grad_norm": 0.5},

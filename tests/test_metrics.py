@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dermiq.types import CLASSES
-from train.metrics import (
+from train.embedded.metrics import (
     balanced_accuracy,
     bootstrap_intervals,
     classification_figures,

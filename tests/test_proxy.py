@@ -8,7 +8,7 @@ import pytest
 
 from dermiq.knowledge import Graph
 from dermiq.types import CLASS_NAMES, CLASSES, Finding
-from train.proxy import PARTS, ProxySettings, Question, Scored, Weights, choose_pairs, margin_of, score
+from train.scoring.proxy import PARTS, ProxySettings, Question, Scored, Weights, choose_pairs, margin_of, score
 
 ASYMMETRIC = Finding("asymmetry", "asymmetry", 0.5, "", "asymmetric about both axes", "")
 TEXT = """<think>

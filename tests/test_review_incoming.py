@@ -16,7 +16,7 @@ from dermiq.review.store.store import Store
 from dermiq.review.types import NewPair, ReviewAnswer, ReviewCase
 from tests.review_votes import PLAIN, write_rows
 from tests.zips import as_macos_writes, locked, packed
-from train.verdicts import judge_by
+from train.scoring.verdicts import judge_by
 
 RIGHT = "Melanoma is malignant and needs urgent referral."
 WRONG = "Melanoma is benign and needs no treatment."

@@ -27,7 +27,7 @@ from dermiq.review.types import (
     pair_id,
 )
 from tests.review_votes import BAD, GOOD, adjudicate, by_number, review, store_of
-from train.cases import read_source
+from train.cases.sources import read_source
 
 COLUMNS = ("images", "prompt", "chosen", "rejected")
 

@@ -17,7 +17,7 @@ from dermiq.errors import DataError, ModelError
 from dermiq.knowledge import Graph
 from dermiq.types import CLASS_NAMES, CLASSES, Finding
 from dermiq.vlm.parse import parse
-from train.rewards import (
+from train.scoring.rewards import (
     PARTS,
     CaseFacts,
     ExpertJudge,

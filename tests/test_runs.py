@@ -22,9 +22,11 @@ import pytest
 
 from dermiq.errors import InputError
 from tests.tiny_stage import TinyConfig
-from train import runs, sharing, work
-from train.log import append
-from train.run_folder import (
+from train.runs.registry import registry as runs
+from train.runs.registry import arbiter as sharing
+from train.runs.registry import worker as work
+from train.runs.log import append
+from train.runs.run_folder import (
     STATUS,
     Status,
     checkpoints,

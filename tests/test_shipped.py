@@ -22,7 +22,7 @@ from dermiq.shipped import checked, parts_in, read_json, seal
 from dermiq.specialist import Specialist
 from dermiq.types import Finding, PatientContext
 from dermiq.vlm.nano import load_tensors, load_tower, merge_lora
-from train.nano_examples import Example, read_examples, write_examples
+from train.embedded.nano_examples import Example, read_examples, write_examples
 
 WEIGHTS, TABLES = shipped.PARTS
 

@@ -11,7 +11,7 @@ from dermiq.knowledge import Graph, check_claims, link, retrieve
 from dermiq.knowledge.graph import CLASS_NODES, FOLDER
 from dermiq.knowledge.schema import read_rows
 from dermiq.lesion import default_reference
-from train import derived
+from train.embedded import derived
 
 GRAPH = Graph.load()
 EDGES = [edge for edge in GRAPH.tables.edges if edge.relation == "likelihood_ratio_for"]
@@ -21,7 +21,7 @@ ROWS = {(row["finding"], row["diagnosis"]): row for _, row in read_rows(FOLDER /
 def test_the_command_gives_the_committed_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     derived.main(["--out", str(tmp_path / "findings.tsv")])
     committed = FOLDER / "derived" / "findings.tsv"
-    assert (tmp_path / "findings.tsv").read_bytes() == committed.read_bytes(), "stale: run python -m train.derived"
+    assert (tmp_path / "findings.tsv").read_bytes() == committed.read_bytes(), "stale: run python -m train.embedded.derived"
     assert f"{len(ROWS)} rows" in capsys.readouterr().out
 
 

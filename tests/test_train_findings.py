@@ -9,7 +9,7 @@ from PIL import Image
 from dermiq.errors import DataError
 from dermiq.lesion import FINDING_CODES, FindingsReference
 from dermiq.types import CLASSES
-from train import findings
+from train.embedded import findings
 
 
 @pytest.fixture

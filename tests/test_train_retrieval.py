@@ -9,8 +9,8 @@ import torch
 
 from dermiq.knowledge.retrieve.retrieve import rank
 from dermiq.knowledge.schema import RELATIONS
-from train import retrieval
-from train.retrieval import Pairs, Scale, fit
+from train.embedded import retrieval
+from train.embedded.retrieval import Pairs, Scale, fit
 
 QUESTIONS, EACH = 40, 6
 

@@ -25,7 +25,7 @@ from dermiq.types import CLASSES
 from dermiq.ui.server.serving import CONTENT_POLICY
 from dermiq.ui.training import curves
 from dermiq.ui.training.curves import CHARTS, Series, payload, thin, update
-from train.run_folder import seal
+from train.runs.run_folder import seal
 
 
 def make_run(root: Path, name: str = "one", *, stage: str = "grpo") -> Path:

@@ -23,7 +23,10 @@ from tests.fakes import FakeConsultant
 from tests.stage_runs import make_table, tiny_options
 from tests.test_training_own_data import packed
 from tests.tiny_stage import TinyConfig
-from train import options, runs, sharing, work
+from train import options
+from train.runs.registry import registry as runs
+from train.runs.registry import arbiter as sharing
+from train.runs.registry import worker as work
 from train.grpo import GRPOConfig
 from train.pipeline import PipelineConfig
 

@@ -27,7 +27,7 @@ from dermiq.ui.training.form import (
 )
 from dermiq.ui.training.labels import ESSENTIALS, HIDDEN, LABELS, SECTIONS, STAGES, bare, section
 from train import options
-from train.estimate import Part
+from train.runs.estimate import Part
 from train.options import Option, options_of
 
 EACH = [(stage, name) for stage in KINDS for name in shown_options(stage)]

@@ -20,7 +20,7 @@ from dermiq.errors import InputError
 from dermiq.ui.training import own_data
 from tests.stage_runs import make_table
 from tests.zips import as_macos_writes, by_method, damaged, link, locked, of_entries, packed
-from train.cases import read_source
+from train.cases.sources import read_source
 
 Files = dict[str, bytes]
 TABLE = "image,label\n"

@@ -16,11 +16,13 @@ import pytest
 from dermiq.types import CLASSES
 from dermiq.ui.training import compared_runs, groups, reading, rows, watch, words
 from tests.tiny_stage import TinyConfig
-from train import hints, runs, work
+from train.runs.registry import hints
+from train.runs.registry import registry as runs
+from train.runs.registry import worker as work
 from train.grpo import GRPOConfig
-from train.metrics import classification_figures
+from train.embedded.metrics import classification_figures
 from train.options import as_dict, make
-from train.run_folder import Status, cut_lines, own_process, seal, write_json, write_status
+from train.runs.run_folder import Status, cut_lines, own_process, seal, write_json, write_status
 from train.sft import SFTConfig
 
 NOW = 2_000_000_000.0

@@ -15,7 +15,9 @@ from tests.test_browser import Page, pytestmark  # noqa: F401  the mark applies 
 from tests.test_training_own_data import packed
 from tests.test_ui_access import SCROLLING, press
 from tests.tiny_stage import TinyConfig
-from train import options, runs, work
+from train import options
+from train.runs.registry import registry as runs
+from train.runs.registry import worker as work
 from train.dpo import DPOConfig
 
 from selenium.webdriver.common.keys import Keys  # isort: skip

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import ClassVar
 
 from dermiq.errors import InputError, ModelError
-from train.log import append
+from train.runs.log import append
 from train.options import option
-from train.run_folder import keep_checkpoints, last_checkpoint, seal
-from train.work import Owner
+from train.runs.run_folder import keep_checkpoints, last_checkpoint, seal
+from train.runs.worker import Owner
 
 
 @dataclass(frozen=True)

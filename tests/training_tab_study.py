@@ -25,8 +25,8 @@ from dermiq.ui.training.curves import invented
 from tests.page import served
 from tests.test_browser import Page
 from tests.tiny_stage import TinyConfig
-from train import runs
-from train.work import Owner
+from train.runs.registry import registry as runs
+from train.runs.worker import Owner
 
 STEPS = 10_000
 LONG, KILLED = "long", "killed"

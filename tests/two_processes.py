@@ -10,7 +10,7 @@ import torch
 from accelerate import PartialState
 
 from tests.test_group_trainer import G, trainer, weights
-from train.group_trainer import GroupTrainer
+from train.rl.group_trainer import GroupTrainer
 
 
 def main(folder: Path) -> None:

@@ -1,6 +1,6 @@
 """Whether a run that was stopped or killed ends as the unbroken one: the same weights, metrics and samples, bit by bit.
 
-    python -m train.exactness --seeds 20 --kills 30 --out tests/nightly/exactness.txt
+    python -m tests.nightly.exactness --seeds 20 --kills 30 --out tests/nightly/exactness.txt
 
 For each stage and seed a tiny real model is trained on drawn lesions, with options drawn by the seed: once unbroken,
 and once stopped at a random step and resumed. Then runs are ended by SIGKILL at random moments: their folder must be
@@ -32,9 +32,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from train import preferences, runs, work
+from train import preferences
+from train.runs.registry import registry as runs
+from train.runs.registry import worker as work
 from train.preferences import cases_file
-from train.run_folder import CACHE, STOP, checkpoints, is_complete, read_lines
+from train.runs.run_folder import CACHE, STOP, checkpoints, is_complete, read_lines
 
 THREADS = 1
 WRITTEN = "written"  # stands for the file of pairs

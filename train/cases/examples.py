@@ -1,6 +1,6 @@
 """What a stage trains on: the options that name it, and its rows as examples that are written when they are asked for.
 
-Between `train.cases`, which reads rows and knows no model, and the stages, which turn a row into one example each.
+Between `train.cases.sources`, which reads rows and knows no model, and the stages, which turn a row into one example each.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from dermiq.errors import DataError, InputError
 from dermiq.files.examples import messages, places_of
-from train.cases import DATA_SETS, Item, Say, choose, is_of_folder, read_splits
-from train.labelled import LABELS, quiet
+from train.cases.sources import DATA_SETS, Item, Say, choose, is_of_folder, read_splits
+from train.cases.labelled import LABELS, quiet
 from train.options import option
 from train.stage import StageConfig
 
 if TYPE_CHECKING:
     from dermiq.vlm.load import VLM
-    from train.work import Owner
+    from train.runs.worker import Owner
 
 T = TypeVar("T")
 DATA = DATA_SETS  # what is learned from where nothing else is named

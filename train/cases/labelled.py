@@ -5,7 +5,7 @@
     table.notes     # what was left out or taken as not stated, as sentences: to be said where the user looks
 
 Columns are known by their usual names in any case (`COLUMNS`), in a few languages. A label is one of the seven
-classes, or a name or code of theirs (`train.labels`); the challenges' tables of ISIC, with one column a class or
+classes, or a name or code of theirs (`train.cases.labels`); the challenges' tables of ISIC, with one column a class or
 without a heading, are read, too. Images may be named without their suffix, and lie beside the table or in a folder
 below. Knows no model.
 """
@@ -26,8 +26,8 @@ from dermiq.files.nearby import Nearby
 from dermiq.patient import Vague, age_of, sex_of, site_of, skin_type_of
 from dermiq.files.tables import TableRow, read_table_rows
 from dermiq.types import CLASSES, PatientContext
-from train.identity import identity, source_of, split_of
-from train.labels import ONE_HOT, class_of, suggested
+from train.cases.identity import identity, source_of, split_of
+from train.cases.labels import ONE_HOT, class_of, suggested
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "image": (
@@ -97,7 +97,7 @@ class LabelledRow:
     image: str  # path
     image_id: str
     label: str  # one of CLASSES, or the text of an answer; "" in a table without labels
-    group: str  # as `train.identity` says; the image's path where the row names nobody
+    group: str  # as `train.cases.identity` says; the image's path where the row names nobody
     context: PatientContext
     split: str = ""  # "train", "val" or "test"; "" where the table has no splits
     question: str = ""

@@ -1,7 +1,7 @@
 """What a stage trains on: cases with a label, or written examples, from folders, CSV, JSONL and data sets.
 
-    read_source("ham10000", "train", data)     the data folders of `train.data`
-    read_source("mine.csv", "train", data)     one labelled image a row, as `train.labelled` reads tables: columns image
+    read_source("ham10000", "train", data)     the data folders of `train.cases.data`
+    read_source("mine.csv", "train", data)     one labelled image a row, as `train.cases.labelled` reads tables: columns image
                                                and label; question, split, group, age, sex, site, skin_type if any
     read_source("pairs.jsonl", "train", data)  questions with an answer, or with two, as `dermiq.files.examples` reads files
                                                (JSONL, JSON, CSV, Parquet); boxes, if any, say which part is shown
@@ -45,9 +45,9 @@ from dermiq.files.paths import is_file
 from dermiq.review.types import is_frozen_set
 from dermiq.files.tables import is_table
 from dermiq.types import CLASSES, Finding, PatientContext
-from train.data import context_of, data_folder, lesion_of, read_table
-from train.identity import identity, source_of
-from train.labelled import quiet, read_labelled, refuse_missing
+from train.cases.data import context_of, data_folder, lesion_of, read_table
+from train.cases.identity import identity, source_of
+from train.cases.labelled import quiet, read_labelled, refuse_missing
 
 if TYPE_CHECKING:
     from dermiq.specialist import Specialist
@@ -108,7 +108,7 @@ def read_source(
     """The rows of one source in one split ("train" or "val"); all of them where it names no splits and `split` is
     "train". Raises DataError with what is wrong.
 
-    `columns` are those that written examples must have, `labels` how those of tables are read (`train.labelled`).
+    `columns` are those that written examples must have, `labels` how those of tables are read (`train.cases.labelled`).
     `say` is told what was left out or taken as not stated.
     """
     if source in DATA_SETS:
@@ -158,7 +158,7 @@ def _of_written(source: str, split: str, columns: Sequence[str], say: Say) -> li
 
 
 def _of_review(named: str, split: str, columns: Sequence[str]) -> list[Written]:
-    from train.reviewed import lines_of
+    from train.cases.reviewed import lines_of
 
     lines = enumerate(lines_of(named, split), 1)
     examples = (one for number, line in lines for one in examples_of(f"Line {number}", line, _kind(columns)))
@@ -178,7 +178,7 @@ class _Reader:
     split: str  # those that are wanted
     called: str
     path: Path  # beside which images lie
-    source: str  # as `train.identity` says
+    source: str  # as `train.cases.identity` says
     unused: int = 0  # of the split test
 
     def __post_init__(self) -> None:
@@ -410,7 +410,7 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Case:
-    """A labelled image with what was measured of it; a `train.texts.Taught`."""
+    """A labelled image with what was measured of it; a `train.cases.texts.Taught`."""
 
     row: Row
     measured: Measurement

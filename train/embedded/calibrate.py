@@ -1,6 +1,6 @@
 """Makes the shipped specialist from a training run: looks, temperature and familiarity, all chosen on `val`.
 
-    python -m train.calibrate --run runs/specialist --near runs/finer
+    python -m train.embedded.calibrate --run runs/specialist --near runs/finer
 
 The first look is read by the network of `--run`, the second by that of `--near` (the same run where it is left out).
 
@@ -32,8 +32,8 @@ from dermiq.shipped import seal
 from dermiq.specialist.model import SpecialistNet
 from dermiq.specialist.reader import NEAR, WEIGHTS, Calibration, Familiarity, Specialist, squash
 from dermiq.types import CLASSES
-from train.data import data_folder, read_table
-from train.metrics import balanced_accuracy, expected_calibration_error, macro_f1, reliability_bins
+from train.cases.data import data_folder, read_table
+from train.embedded.metrics import balanced_accuracy, expected_calibration_error, macro_f1, reliability_bins
 
 WINDOWS = ((1.3, 0.6), (1.5, 0.75), (1.5, 1.0))  # (extents, smallest)
 WEIGHTS_OF_CROP = (0.0, 0.35, 0.5, 0.65, 1.0)
@@ -75,7 +75,7 @@ def look_at(specialist: Specialist, paths: list[str]) -> Looks:
 
 
 def drawn_shares(labels: pd.Series, *, power: float = 0.5) -> Tensor:
-    """How often training drew each class (7,): in proportion to its count to `power`, as `train.specialist` does."""
+    """How often training drew each class (7,): in proportion to its count to `power`, as `train.embedded.specialist` does."""
     counts = torch.tensor([int((labels == code).sum()) for code in CLASSES]).float() ** power
     return counts / counts.sum()
 

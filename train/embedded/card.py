@@ -2,8 +2,8 @@
 
     python -m dermiq.specialist.benchmark > dermiq/weights/specialist/speed.json
     python -m dermiq.vlm.benchmark > dermiq/weights/nano/speed.json
-python -m train.card           # after train.evaluate ... --metrics dermiq/weights/<part>/metrics_<what>.json
-python -m train.card --check   # exit status 1 where a card does not show the committed figures
+python -m train.embedded.card           # after train.evaluate ... --metrics dermiq/weights/<part>/metrics_<what>.json
+python -m train.embedded.card --check   # exit status 1 where a card does not show the committed figures
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dermiq.shipped import seal
 from dermiq.types import CLASS_NAMES, CLASSES
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "dermiq" / "weights"
-BEGIN, END = "<!-- figures: written by python -m train.card -->", "<!-- end of figures -->"
+BEGIN, END = "<!-- figures: written by python -m train.embedded.card -->", "<!-- end of figures -->"
 NAMES = {
     "balanced_accuracy": "balanced accuracy",
     "macro_f1": "macro-F1",
@@ -152,7 +152,7 @@ def main() -> int:
     stale = [card for card in sorted(WEIGHTS.glob("*/README.md")) if rendered(card) != card.read_text(encoding="utf-8")]
     for card in stale:
         if options.check:
-            print(f"{card.parent.name}/README.md does not show the committed figures: run python -m train.card")
+            print(f"{card.parent.name}/README.md does not show the committed figures: run python -m train.embedded.card")
         else:
             card.write_text(rendered(card), encoding="utf-8")
     if not options.check:

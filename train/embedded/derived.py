@@ -1,8 +1,8 @@
 """Count what measured findings say of each diagnosis, as the table that the graph's build reads.
 
-    python -m train.derived [--out kg_data/derived/findings.tsv]
+    python -m train.embedded.derived [--out kg_data/derived/findings.tsv]
 
-Reads the counts of the findings reference (`python -m train.findings`), no image. One row a finding and class:
+Reads the counts of the findings reference (`python -m train.embedded.findings`), no image. One row a finding and class:
 lesions with and without the finding in the class and in the other six, the likelihood ratio
 P(finding | class) / P(finding | other classes) and its 95 % interval. Knows no graph.
 """
@@ -81,7 +81,7 @@ class Row:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m train.derived", description="Count findings by diagnosis.")
+    parser = argparse.ArgumentParser(prog="python -m train.embedded.derived", description="Count findings by diagnosis.")
     parser.add_argument("--out", type=Path, default=OUT)
     out = parser.parse_args(arguments).out
     table = list(rows(default_reference()))

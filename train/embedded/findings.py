@@ -1,6 +1,6 @@
 """Measure the findings of labelled lesions and store what they mean.
 
-    python -m train.findings [--data FOLDER] [--out FILE] [--limit N]
+    python -m train.embedded.findings [--data FOLDER] [--out FILE] [--limit N]
 
 Reads the `train` split of HAM10000 (images, true masks, labels), one image a lesion,
 measures every finding and writes percentiles among benign lesions and likelihood ratios
@@ -23,7 +23,7 @@ from dermiq.lesion import FINDING_CODES, FindingsReference, measure_findings
 from dermiq.lesion.reference import BENIGN, REFERENCE_PATH, FindingDistribution
 from dermiq.shipped import seal
 from dermiq.types import CLASSES
-from train.data import data_folder, read_table
+from train.cases.data import data_folder, read_table
 
 DATASET = "HAM10000, train split, one image a lesion, true masks (Tschandl, Rosendahl, Kittler 2018)"
 LICENCE = "CC BY-NC 4.0"
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def parse(arguments: Sequence[str] | None) -> FindingsConfig:
-    parser = argparse.ArgumentParser(prog="python -m train.findings", description=FindingsConfig.__doc__)
+    parser = argparse.ArgumentParser(prog="python -m train.embedded.findings", description=FindingsConfig.__doc__)
     for entry in fields(FindingsConfig):
         parser.add_argument(f"--{entry.name}", type=type(entry.default), default=entry.default)
     return FindingsConfig(**vars(parser.parse_args(arguments)))

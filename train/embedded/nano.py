@@ -1,7 +1,7 @@
 """Trains DermIQ-Nano: a projector and LoRA that let SmolLM2 read the specialist's towers and write the agreed form.
 
-    python -m train.nano --out runs/nano            # about an hour on two cores
-    python -m train.nano --out runs/nano --resume   # goes on after a stop or a crash
+    python -m train.embedded.nano --out runs/nano            # about an hour on two cores
+    python -m train.embedded.nano --out runs/nano --resume   # goes on after a stop or a crash
 
 Three stages, all on `train`:
 1. features: the frozen towers' cells for each lesion window, plain and augmented, kept in memory;
@@ -9,7 +9,7 @@ Three stages, all on `train`:
    stand-in for LLaVA's caption stage, arXiv 2304.08485: our data has labels, not captions);
 3. sft: projector and LoRA together. First the diagnosis at once, distilled from the specialist's probabilities
    (Hinton et al. 2015, arXiv 1503.02531) of images and of mixtures of images, then reasoning and follow-ups mixed
-   with it. Texts are `train.texts`; the loss is on answers only. The system turn is the same everywhere: its cache
+   with it. Texts are `train.cases.texts`; the loss is on answers only. The system turn is the same everywhere: its cache
    is computed once every few steps and held constant within them.
 Offsets and temperature of the likelihood differential are fitted on `val`; the parts go to `dermiq/weights/nano`.
 """
@@ -46,11 +46,11 @@ from dermiq.vlm.prompts import (
     differential_messages,
     system_message,
 )
-from train.calibrate import STRENGTHS, best_temperature, careful_temperature, drawn_shares, merit
-from train.data import data_folder, read_table
-from train.log import append
-from train.metrics import balanced_accuracy, macro_f1
-from train.nano_examples import (
+from train.embedded.calibrate import STRENGTHS, best_temperature, careful_temperature, drawn_shares, merit
+from train.cases.data import data_folder, read_table
+from train.runs.log import append
+from train.embedded.metrics import balanced_accuracy, macro_f1
+from train.embedded.nano_examples import (
     Example,
     Teacher,
     batches,
@@ -62,7 +62,7 @@ from train.nano_examples import (
     read_examples,
     write_examples,
 )
-from train.texts import reasoning_chat
+from train.cases.texts import reasoning_chat
 
 
 @dataclass(frozen=True)
@@ -496,7 +496,7 @@ def train(config: Config, *, resume: bool = False) -> None:
 
 
 def finish(trainee: Trainee, held_out: Sequence[Example], shares: Tensor, config: Config, size: int) -> None:
-    """Fits offsets and temperature on `val`, as `train.calibrate` does, and writes the parts that ship."""
+    """Fits offsets and temperature on `val`, as `train.embedded.calibrate` does, and writes the parts that ship."""
     logs = likelihoods(trainee, held_out)
     labels = torch.tensor([CLASSES.index(e.label) for e in held_out])
     scale = best_temperature(logs, labels)  # likelihoods are surer than they should be; the offsets are not

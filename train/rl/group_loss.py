@@ -27,10 +27,10 @@ import torch
 from torch import Tensor
 
 from dermiq.errors import ModelError
-from train.memory import free_bytes, is_out_of_memory, release, row_bytes, trim
-from train.policy_loss import LossSettings, Targets, TokenLoss, token_loss
-from train.prefix import Group, Policy, Prefix, keys_stay_grouped
-from train.products import frozen_products
+from train.rl.memory import free_bytes, is_out_of_memory, release, row_bytes, trim
+from train.rl.policy_loss import LossSettings, Targets, TokenLoss, token_loss
+from train.rl.prefix import Group, Policy, Prefix, keys_stay_grouped
+from train.rl.products import frozen_products
 
 TILE = 64  # tokens that are projected to the vocabulary at a time
 CPU_CHUNK_TOKENS = 256  # a seventh faster than half as many on two cores; more is no faster, and only costs memory

@@ -4,8 +4,8 @@
     trainer.train()
 
 Everything that TRL's trainer takes stays: its arguments, data columns, logging, checkpoints, PEFT, accelerate. Four of
-its steps are overridden: sampling (`train.rollout`), advantages (`train.advantages`), log-probabilities of old policy
-and reference, and the training step (`train.group_loss`). The step computes TRL's loss exactly; what the shared prefix
+its steps are overridden: sampling (`train.rl.rollout`), advantages (`train.rl.advantages`), log-probabilities of old policy
+and reference, and the training step (`train.rl.group_loss`). The step computes TRL's loss exactly; what the shared prefix
 cannot compute is left to TRL's own path, and the reason is logged. Completions are processed in chunks that fit into
 the memory, so one micro-batch may hold whole groups: `per_device_train_batch_size` a multiple of `num_generations`.
 """
@@ -33,13 +33,13 @@ from trl.data_utils import prepare_multimodal_messages
 from trl.trainer.utils import RepeatSampler, split_pixel_values_by_grid, split_tensor_dict, unsplit_pixel_values_by_grid
 
 from dermiq.errors import ModelError
-from train.advantages import AdvantageSettings, collapse_rate, combine, estimate
-from train.group_loss import GroupLoss, accumulate_gradients, log_probabilities, read_prompt
-from train.memory import map_large_blocks, release, trim
-from train.policy_loss import LossSettings, Normaliser, Targets, token_weights
-from train.prefix import Group, Prefix, reference, split_batch
-from train.rewards import completion_text, read_findings
-from train.rollout import Sampler, SamplingSettings
+from train.rl.advantages import AdvantageSettings, collapse_rate, combine, estimate
+from train.rl.group_loss import GroupLoss, accumulate_gradients, log_probabilities, read_prompt
+from train.rl.memory import map_large_blocks, release, trim
+from train.rl.policy_loss import LossSettings, Normaliser, Targets, token_weights
+from train.rl.prefix import Group, Prefix, reference, split_batch
+from train.scoring.rewards import completion_text, read_findings
+from train.rl.rollout import Sampler, SamplingSettings
 
 log = logging.getLogger(__name__)
 

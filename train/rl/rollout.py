@@ -5,7 +5,7 @@
     sampler.refresh()                                                 # after each optimizer step
 
 Rows that ended are dropped from the batch. The log-probability of each token is that of softmax(logits / temperature)
-over the whole vocabulary, whatever `top_p` and `top_k` allowed: the policy that `train.group_loss` computes. LLaVA
+over the whole vocabulary, whatever `top_p` and `top_k` allowed: the policy that `train.rl.group_loss` computes. LLaVA
 around a Llama in fp32 on the CPU goes through `dermiq.vlm.fast`, all else through the model's own forward and cache.
 """
 
@@ -24,8 +24,8 @@ from transformers import DynamicCache
 from dermiq.errors import ModelError
 from dermiq.vlm.fast import FastCache, FastDecoder
 from dermiq.vlm.prompt_inputs import Prompt
-from train.memory import release
-from train.prefix import Group, Policy, Prefix
+from train.rl.memory import release
+from train.rl.prefix import Group, Policy, Prefix
 
 if TYPE_CHECKING:
     from dermiq.vlm.load import VLM

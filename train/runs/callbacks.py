@@ -17,13 +17,13 @@ import torch
 from transformers import TrainerCallback
 
 from dermiq.errors import ModelError
-from train.hints import NEWEST, cannot_learn
-from train.log import append
-from train.memory import gpu_peak_memory, peak_memory
-from train.run_folder import keep_checkpoints, read_config, seal
-from train.share import Meter
-from train.times import between, left
-from train.work import STATUS_EVERY_S, Owner
+from train.runs.hints import NEWEST, cannot_learn
+from train.runs.log import append
+from train.rl.memory import gpu_peak_memory, peak_memory
+from train.runs.run_folder import keep_checkpoints, read_config, seal
+from train.runs.cpu_share import Meter
+from train.runs.times import between, left
+from train.runs.worker import STATUS_EVERY_S, Owner
 
 _LEFT_OUT = ("train_", "total_flos", "num_input_tokens_seen", "num_tokens", "eval_num_tokens")
 _TOLD = {"loss": "loss", "reward": "reward", "completions/clipped_ratio": "cut off", "rewards/margins": "margin"}

@@ -3,7 +3,7 @@
     share_of_a_run(threads=2)      # 1.0 on an idle machine, 0.1 where nine tenths of the time others go first
     meter = Meter(); ...; meter()  # the share that this process got since the last call
 
-    python -m train.share 2        # what is measured in a process of its own, as a run is one
+    python -m train.runs.cpu_share 2        # what is measured in a process of its own, as a run is one
 
 A run steps back behind whoever uses the page, so the share is measured at a run's niceness and not at the page's. Knows
 no run and no trainer.
@@ -50,7 +50,7 @@ def step_back() -> None:
 def share_of_a_run(threads: int) -> float:
     """What each of its threads would get now of a processor, 0 to 1. Takes a second."""
     done = subprocess.run(
-        [sys.executable, "-m", "train.share", str(threads)],
+        [sys.executable, "-m", "train.runs.cpu_share", str(threads)],
         cwd=REPOSITORY,
         stdin=subprocess.DEVNULL,
         capture_output=True,

@@ -3,7 +3,7 @@
     print(expected(config, vlm, shape, root).text())
 
 Both are told for the machine as it is now: for a second a process that stands back as a run does measures what it gets
-of the processors (`train.share`). Without an earlier run the figure rests on the operations of a step, divided by what
+of the processors (`train.runs.cpu_share`). Without an earlier run the figure rests on the operations of a step, divided by what
 this machine multiplies in a second, and on the bytes of the weights for each token that is written, divided by what it
 reads. Knows options and shapes; runs only what takes a second or two.
 """
@@ -19,14 +19,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from train import options, runs
-from train.estimate import Progress, silent
-from train.share import share_of_a_run
-from train.times import between, in_words
+from train import options
+from train.runs.registry import registry as runs
+from train.runs.estimate import Progress, silent
+from train.runs.cpu_share import share_of_a_run
+from train.runs.times import between, in_words
 
 if TYPE_CHECKING:
     from dermiq.vlm.load import VLM
-    from train.estimate import Shape
+    from train.runs.estimate import Shape
     from train.stage import StageConfig
 
 NEWEST = 10  # logged steps that are looked at

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import psutil
 
 from dermiq.errors import InputError
-from train.run_folder import read_json, write_json
+from train.runs.run_folder import read_json, write_json
 
 if TYPE_CHECKING:
     from dermiq.vlm.load import VLM
@@ -63,7 +63,7 @@ class Shape:
     prompt: int  # tokens before what is learned, those of images included
     completion: int  # tokens that are learned
     rows: int  # completions that are learned together
-    shared: bool  # they follow one prompt that is read once, in chunks (`train.group_loss`); else whole sequences
+    shared: bool  # they follow one prompt that is read once, in chunks (`train.rl.group_loss`); else whole sequences
     sampled: int = 0  # completions that the model writes at a time, before any is learned
     measured: bool = True  # the specialist measures the images
     reference: bool = False  # a frozen copy of the model is compared with
@@ -206,7 +206,7 @@ def _sampling(model: Any, shape: Shape, device: str) -> Iterator[Part]:
 
 
 def _learning(model: Any, config: StageConfig, shape: Shape, device: str, free: int | None) -> Iterator[Part]:
-    from train.group_loss import CPU_CHUNK_TOKENS, CUDA_CHUNK_TOKENS, TILE
+    from train.rl.group_loss import CPU_CHUNK_TOKENS, CUDA_CHUNK_TOKENS, TILE
 
     gpu = device.startswith("cuda")
     own = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
@@ -266,7 +266,7 @@ class Trace:
         """Bytes of `rows` completions behind a prompt that was read before."""
         import torch
 
-        from train.prefix import Policy, Prefix, keys_stay_grouped
+        from train.rl.prefix import Policy, Prefix, keys_stay_grouped
 
         text, dtype, layers = self._text, self._base.dtype, self._text.num_hidden_layers
         heads = text.num_attention_heads
@@ -379,7 +379,7 @@ def free_on(device: str) -> int:
     """Bytes that a process which starts now could take."""
     import torch
 
-    from train.memory import free_bytes
+    from train.rl.memory import free_bytes
 
     return free_bytes(torch.device(device if device.startswith("cuda") else "cpu"))
 
@@ -421,7 +421,7 @@ def advice(found: Estimate, config: StageConfig) -> str:
 
 def peaks() -> dict[str, int]:
     """What this process took at its peak, for `note`: its own memory, and on a GPU that of its tensors there."""
-    from train.memory import gpu_peak_memory, peak_memory
+    from train.rl.memory import gpu_peak_memory, peak_memory
 
     gpu = gpu_peak_memory()
     return {"peak": peak_memory(), **({} if gpu is None else {"gpu_peak": gpu})}
@@ -442,7 +442,7 @@ def peak_of(known: Mapping[str, Any]) -> int | None:
 
 
 def described(folder: Path) -> str:
-    """One line for `train.runs show`; empty where nothing is known."""
+    """One line for `train.runs.registry show`; empty where nothing is known."""
     known = read_json(folder / MEMORY) or {}
     found = known.get("estimate")
     told = [f"{in_words(known['peak'])} at the peak of the process"] if known.get("peak") else []

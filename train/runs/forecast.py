@@ -3,7 +3,7 @@
     print(forecast(config, root).text())                     # what `--estimate` prints
     found = forecast(config, root, progress=told)            # for a page: told("Measuring example 3 of 8", 0.4)
 
-No weight is loaded. Joins `train.estimate` and `train.duration`, which know nothing of each other's question.
+No weight is loaded. Joins `train.runs.estimate` and `train.runs.duration`, which know nothing of each other's question.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from train.duration import Duration, expected
-from train.estimate import Estimate, Progress, advice, estimate, free_on, part_of, silent, without_weights
-from train.texts import capital
-from train.times import between
+from train.runs.duration import Duration, expected
+from train.runs.estimate import Estimate, Progress, advice, estimate, free_on, part_of, silent, without_weights
+from train.cases.texts import capital
+from train.runs.times import between
 
 if TYPE_CHECKING:
     from train.stage import StageConfig

@@ -41,8 +41,10 @@ from filelock import FileLock
 
 from dermiq.errors import DataError, DermIQError, InputError
 from dermiq.review.types import is_frozen_set
-from train import estimate, hints, options
-from train.run_folder import (
+from train import options
+from train.runs.registry import estimate
+from train.runs.registry import hints
+from train.runs.run_folder import (
     CONFIG,
     LIVE,
     STATUS,
@@ -60,8 +62,8 @@ from train.run_folder import (
     write_status,
     write_whole,
 )
-from train.share import NICENESS
-from train.times import between, in_words
+from train.runs.cpu_share import NICENESS
+from train.runs.times import between, in_words
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 TRASH, LOCKS, NOTE = ".trash", ".locks", "note.txt"
@@ -236,7 +238,7 @@ def _sets(sources: Sequence[str]) -> dict[str, dict[str, str]]:
     """The digests of the review's frozen sets among what is learned from, for config.json."""
     if not any(map(is_frozen_set, sources)):
         return {}
-    from train.reviewed import digests_of
+    from train.cases.reviewed import digests_of
 
     return {"sets": digests_of(sources)}
 
@@ -368,7 +370,7 @@ def _spawn(folder: Path, *, steps_back: bool = True) -> None:
         log.write(f"{time.strftime('%H:%M:%S')} Starting.\n".encode())
         log.flush()
         process = subprocess.Popen(
-            [sys.executable, "-m", "train.work", str(folder)],
+            [sys.executable, "-m", "train.runs.worker", str(folder)],
             cwd=REPOSITORY,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -463,7 +465,7 @@ def annotate(folder: Path, text: str) -> Run:
 
 def command(config_class: Any, argv: Sequence[str] | None = None, *, description: str = "") -> int:
     """A stage's own command: options, then the run, here or (with --detach) in a process of its own."""
-    from train import work
+    from train.runs.registry import worker as work
 
     prog = f"python -m {config_class.stage}"
     try:
@@ -502,7 +504,7 @@ def command(config_class: Any, argv: Sequence[str] | None = None, *, description
 
 def _foretold(config: Any, prog: str, root: Path) -> str:
     """Memory and time of a run, as text."""
-    from train.forecast import forecast  # which looks at earlier runs
+    from train.runs.forecast import forecast  # which looks at earlier runs
 
     if not hasattr(config, "shape"):
         raise InputError(f"{prog} trains nothing: there is no estimate of its memory.")

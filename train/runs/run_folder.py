@@ -188,7 +188,7 @@ class Status:
     ended: float | None = None
     doing: str = ""  # what the process does now, in a few words: "Loading the model"
     since: float | None = None  # when it began to do that
-    left: tuple[float, float, float] | None = None  # seconds to the end, and between which: see `train.duration`
+    left: tuple[float, float, float] | None = None  # seconds to the end, and between which: see `train.runs.duration`
     spent: float = 0.0  # seconds that its parts before the last took: it was resumed
 
     def took(self, now: float | None = None) -> float | None:

@@ -1,8 +1,8 @@
 """The process that trains: takes its turn on a device, runs its stage, says how far it is and how it ended.
 
-    python -m train.work FOLDER        # what `train.runs` starts for each run
+    python -m train.runs.worker FOLDER        # what `train.runs.registry` starts for each run
 
-Knows no trainer: a stage is given an `Owner`, and `train.callbacks` asks it.
+Knows no trainer: a stage is given an `Owner`, and `train.runs.callbacks` asks it.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from dermiq.errors import DataError, DermIQError, InputError
-from train import options, sharing
-from train.hints import learned_nothing
-from train.run_folder import (
+from train import options
+from train.runs.registry import arbiter as sharing
+from train.runs.hints import learned_nothing
+from train.runs.run_folder import (
     STOP,
     Status,
     cut_lines,
@@ -42,8 +43,8 @@ from train.run_folder import (
     waits_for,
     write_status,
 )
-from train.runs import POLL_S, list_runs, load_run, lock_path
-from train.share import step_back
+from train.runs.registry import POLL_S, list_runs, load_run, lock_path
+from train.runs.cpu_share import step_back
 
 _ENDED = {"failed": "failed", "stopped": "was stopped", "interrupted": "was interrupted"}
 STATUS_EVERY_S = 1.0  # between two writes of the step
@@ -238,7 +239,7 @@ def _stage_to_its_end(owner: Owner) -> tuple[str, str]:
     stage = importlib.import_module(name)
     config = options.make(stage.CONFIG, values)
     if sets := frozen_sets(owner.folder):
-        from train.reviewed import refuse_changed
+        from train.cases.reviewed import refuse_changed
 
         refuse_changed(sets)
     config.check()

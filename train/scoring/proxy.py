@@ -32,7 +32,7 @@ from dermiq.knowledge.language.text import split_sentences, words
 from dermiq.types import CLASS_NAMES, CLASSES, Claim, Fact, Finding, ParsedText, SelfCheck
 from dermiq.vlm.parse import class_mentions, parse
 from train.options import option
-from train.rewards import CaseFacts, correctness_reward, diagnosis_id, distinct_sentences, format_reward, named
+from train.scoring.rewards import CaseFacts, correctness_reward, diagnosis_id, distinct_sentences, format_reward, named
 
 GUARDED = ("correctness", "accuracy", "findings", "consistency")
 """What no pair trades away: the chosen answer is nowhere worse in these, however much better it is elsewhere."""

@@ -2,7 +2,7 @@
 
     store = Store.open(settings, judge=judge_by(graph))
 
-It is that of `train.proxy`, by which `train.preferences` makes pairs. Knows no store and no page.
+It is that of `train.scoring.proxy`, by which `train.preferences` makes pairs. Knows no store and no page.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from dermiq.knowledge import Graph
 from dermiq.knowledge.check.measured import from_words
 from dermiq.review.prompted import earlier, evidence
 from dermiq.review.types import NewPair, Proxy, ReviewCase, Side, other
-from train.proxy import TAG, Pair, ProxySettings, Question, Scored, score, verdict
-from train.rewards import diagnosis_id
+from train.scoring.proxy import TAG, Pair, ProxySettings, Question, Scored, score, verdict
+from train.scoring.rewards import diagnosis_id
 
 LONGEST = 20_000  # characters of an answer that are read
 

@@ -1,6 +1,6 @@
 """Statistical edges from our own training split: how much a measured finding speaks for or against a diagnosis.
 
-Reads `kg_data/derived/findings.tsv`, which `python -m train.derived` makes. Counts nothing itself.
+Reads `kg_data/derived/findings.tsv`, which `python -m train.embedded.derived` makes. Counts nothing itself.
 """
 
 from __future__ import annotations

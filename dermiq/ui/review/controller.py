@@ -36,7 +36,7 @@ from dermiq.ui.review.contribute import Contributions
 from dermiq.ui.review.administration import Office
 from dermiq.ui.review.pair_page import Rules
 from dermiq.ui.review.verdicts import Verdicts
-from train.verdicts import judge_by
+from train.scoring.verdicts import judge_by
 
 log = logging.getLogger(__name__)
 

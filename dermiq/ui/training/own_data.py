@@ -38,8 +38,8 @@ from dermiq.files.examples.sources import rows_of
 from dermiq.lesion import ACCEPTED, IMAGE_SUFFIXES, read_lesion
 from dermiq.files.paths import SENT, inside
 from dermiq.files.tables import SUFFIXES, WORKBOOKS, read_table_rows
-from train.cases import Item, Row, read_source
-from train.labelled import COLUMNS as LABELLED
+from train.cases.sources import Item, Row, read_source
+from train.cases.labelled import COLUMNS as LABELLED
 
 log = logging.getLogger(__name__)
 

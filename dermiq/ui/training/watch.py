@@ -33,10 +33,11 @@ from dermiq.ui.training.words import (
     judged_name,
     stage_name,
 )
-from train import hints, options
-from train.estimate import MEMORY, peak_of
-from train.run_folder import EVALUATION, checkpoints, is_complete, read_json
-from train.runs import Run
+from train import options
+from train.runs.registry import hints
+from train.runs.estimate import MEMORY, peak_of
+from train.runs.run_folder import EVALUATION, checkpoints, is_complete, read_json
+from train.runs.registry import Run
 
 VIEWS: Mapping[str, str] = {
     "overview": "Overview",
