@@ -10,7 +10,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from train.runs.registry import worker as work
+from train.runs import worker as work
 
 IMPORTS = (
     "dermiq.knowledge",

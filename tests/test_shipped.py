@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from dermiq import shipped
 from dermiq.errors import DermIQError, KnowledgeError, ModelError
 from dermiq.knowledge import Graph
-from dermiq.knowledge.retrieve.retrieve import rank
+from dermiq.knowledge.retrieve import rank
 from dermiq.knowledge.schema import read_tables, write_tables
 from dermiq.lesion.reference import FindingsReference
 from dermiq.shipped import checked, parts_in, read_json, seal

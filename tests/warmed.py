@@ -1,4 +1,5 @@
-"""What every run's process would make anew, made when this is imported: `tests.nightly.exactness` forks its runs behind it."""
+"""What every run's process would make anew, made when this is imported: `tests.nightly.exactness` forks its runs
+behind it."""
 
 import torch
 

@@ -24,18 +24,18 @@ from typing import Any
 import numpy as np
 
 from dermiq.errors import DataError, DermIQError, InputError
-from train.runs.registry import registry as runs
-from train.rl.advantages import ESTIMATORS
 from train.cases.sources import Measured, Row
-from train.runs.forecast import forecast
-from train.grpo import Asker, GRPOConfig
-from train.runs.log import append
 from train.embedded.metrics import bootstrap_intervals
+from train.grpo import Asker, GRPOConfig
 from train.options import option
 from train.pipeline import ProgressLine, command, to_its_end
-from train.scoring.rewards import LENGTH_REWARDS, CaseFacts, Reward, Rewarder, RewardSettings
+from train.rl.advantages import ESTIMATORS
+from train.runs import registry as runs
+from train.runs.forecast import forecast
+from train.runs.log import append
 from train.runs.run_folder import CACHE, read_lines, write_whole
 from train.runs.times import between
+from train.scoring.rewards import LENGTH_REWARDS, CaseFacts, Reward, Rewarder, RewardSettings
 
 DIMENSIONS = ("init", "semantic", "length", "estimator")
 AS_GIVEN = "as given"

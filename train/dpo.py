@@ -25,14 +25,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from dermiq.errors import DataError, InputError
 from dermiq.files.examples import messages, text_of
 from dermiq.review.types import is_frozen_set
-from train.runs.registry import registry as runs
-from train.cases.sources import Item, Measured, Written, labelled, read_source
-from train.runs.estimate import Progress, Shape, announced, longest, silent, some
 from train.cases.examples import DATA, ChatConfig, Turns, UpToTheEnd, aloud, as_dataset
+from train.cases.sources import Item, Measured, Written, labelled, read_source
 from train.options import option
 from train.preferences import described, longest_question, write_pairs
-from train.scoring.proxy import ProxySettings
+from train.runs import registry as runs
+from train.runs.estimate import Progress, Shape, announced, longest, silent, some
 from train.runs.run_folder import CACHE, read_json, read_lines, write_json
+from train.scoring.proxy import ProxySettings
 from train.stage import arguments, drop_reference_copy, run_stage
 
 if TYPE_CHECKING:

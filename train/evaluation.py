@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dermiq.errors import DataError, InputError
-from train.runs.registry import registry as runs
-from train.cases.sources import DATA_SETS
 from train.cases.labelled import quiet
+from train.cases.sources import DATA_SETS
 from train.options import option
+from train.runs import registry as runs
 from train.runs.run_folder import EVALUATION, is_complete, read_config, read_lines, seal, write_json
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@
     python -m train.runs list
 
 Each image is asked about as in a consultation: patient, measured findings and facts of the graph, in an order that does
-not give the diagnosis away. The trainer is `train.rl.group_trainer`, the rewards are `train.scoring.rewards`, the advantages
-`train.rl.advantages`. Each run has a folder: see `train.runs.registry`.
+not give the diagnosis away. The trainer is `train.rl.group_trainer`, the rewards are `train.scoring.rewards`, the
+advantages `train.rl.advantages`. Each run has a folder: see `train.runs.registry`.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dermiq.errors import InputError
-from train.runs.registry import registry as runs
-from train.rl.advantages import AdvantageSettings
-from train.cases.sources import Case, Item, Measured, Row, labelled, lesion_image
-from train.runs.estimate import Progress, Shape, announced, longest, silent, some
 from train.cases.examples import DATA, ChatConfig, Turns, aloud, as_dataset
-from train.runs.log import append
+from train.cases.sources import Case, Item, Measured, Row, labelled, lesion_image
 from train.options import option
-from train.scoring.rewards import Rewarder, RewardSettings
+from train.rl.advantages import AdvantageSettings
+from train.runs import registry as runs
+from train.runs.estimate import Progress, Shape, announced, longest, silent, some
+from train.runs.log import append
 from train.runs.run_folder import CACHE
+from train.scoring.rewards import Rewarder, RewardSettings
 from train.stage import arguments, drop_reference_copy, run_stage
 
 if TYPE_CHECKING:
     from dermiq.vlm.load import VLM
-    from train.rl.group_trainer import Sample
     from train.cases.texts import Asked
+    from train.rl.group_trainer import Sample
     from train.runs.worker import Owner
 
 LOSSES = ("dr_grpo", "dapo", "grpo", "bnpo")

@@ -5,12 +5,12 @@
     python -m train.preferences --model runs/NAME --against nano --out pairs.jsonl     # each pair of both models
 
 Each image is asked about as in a consultation, some are asked a second question; several answers are drawn to each,
-scored and paired as `train.scoring.proxy` says. The file has TRL's columns for DPO (images, prompt, chosen, rejected), and
-margin, decided_by, reasons, scores, group, split, diagnosis, case, made (model, graph, settings), and models where
-there are two; `train.cases.sources` reads it, and `python -m dermiq review import` puts it before reviewers. `boxes` says which
-part of an image the model saw: images stay where they are. Beside it lie every answer that was drawn (`.cases.jsonl`)
-and what was measured of the images (the folder `.measured`). A command that was stopped goes on from there when it is
-given again, and ends with the same files.
+scored and paired as `train.scoring.proxy` says. The file has TRL's columns for DPO (images, prompt, chosen, rejected),
+and margin, decided_by, reasons, scores, group, split, diagnosis, case, made (model, graph, settings), and models where
+there are two; `train.cases.sources` reads it, and `python -m dermiq review import` puts it before reviewers. `boxes`
+says which part of an image the model saw: images stay where they are. Beside it lie every answer that was drawn
+(`.cases.jsonl`) and what was measured of the images (the folder `.measured`). A command that was stopped goes on from
+there when it is given again, and ends with the same files.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ from dermiq.errors import DataError, DermIQError, InputError
 from dermiq.files.paths import folder_for
 from dermiq.types import CLASS_NAMES, Evidence
 from train import options
-from train.cases.sources import Box, Case, Item, Measured, Row, choose, labelled, lesion_image, read_source
-from train.runs.estimate import tokens_of
 from train.cases.examples import ChatOptions, Turns
+from train.cases.sources import Box, Case, Item, Measured, Row, choose, labelled, lesion_image, read_source
 from train.options import option
-from train.scoring.proxy import PARTS, Choice, Pair, ProxySettings, Question, Scored, choose_pairs, score
+from train.runs.estimate import tokens_of
 from train.runs.run_folder import write_whole
+from train.scoring.proxy import PARTS, Choice, Pair, ProxySettings, Question, Scored, choose_pairs, score
 
 if TYPE_CHECKING:
     from dermiq.knowledge import Graph

@@ -4,9 +4,9 @@
     python -m train.sft --model Qwen/Qwen2.5-VL-3B-Instruct --load-in-4bit --data mine.csv --epochs 2
     python -m train.runs list
 
-Labelled images become the three kinds of chat that a consultation has, with the texts of `train.cases.texts`: the diagnosis
-at once, the reasoning in four steps, and a second question. Written examples (JSONL, data sets) are learned as they
-are. Each run has a folder: see `train.runs.registry`.
+Labelled images become the three kinds of chat that a consultation has, with the texts of `train.cases.texts`: the
+diagnosis at once, the reasoning in four steps, and a second question. Written examples (JSONL, data sets) are learned
+as they are. Each run has a folder: see `train.runs.registry`.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dermiq.types import CLASS_NAMES, CLASSES, PatientContext
-from train.runs.registry import registry as runs
-from train.cases.sources import Case, Item, Measured, Row, Written, lesion_image
-from train.runs.estimate import Progress, Shape, announced, longest, silent, some
 from train.cases.examples import ChatConfig, Turns, UpToTheEnd, aloud, as_dataset
+from train.cases.sources import Case, Item, Measured, Row, Written, lesion_image
 from train.options import option
+from train.runs import registry as runs
+from train.runs.estimate import Progress, Shape, announced, longest, silent, some
 from train.runs.run_folder import CACHE
 from train.stage import arguments, run_stage
 

@@ -28,11 +28,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from dermiq.errors import DermIQError, InputError, ModelError
+from train.cases.labelled import quiet
 from train.cases.sources import Say
+from train.options import option
 from train.runs.duration import expected
 from train.runs.estimate import Progress, estimate, free_here, note, peaks, refuse, silent, without_weights
-from train.cases.labelled import quiet
-from train.options import option
+from train.runs.registry import REPOSITORY, check_disk, runs_folder
 from train.runs.run_folder import (
     CACHE,
     CONFIG,
@@ -45,7 +46,6 @@ from train.runs.run_folder import (
     seal,
     write_json,
 )
-from train.runs.registry import REPOSITORY, check_disk, runs_folder
 from train.runs.worker import Owner
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from dermiq.patient import said
 from dermiq.files.splits import split_of
+from dermiq.patient import said
 
 _NUMBER = "(id|ids|no|nr|num|number|numero|nummer|key|code|uid|identifier|pseudonym|kennung|name|hash)"
 _PATIENTS = (

@@ -1,9 +1,9 @@
 """The knowledge graph: load it, link names, retrieve evidence, check claims. Knows neither model nor page."""
 
 from dermiq.knowledge.check.check import Scores, check_claims, score_answer
+from dermiq.knowledge.graph import Graph
 from dermiq.knowledge.language.embed import NOTE as EMBEDDINGS_MISSING
 from dermiq.knowledge.language.embed import available as embeddings_available
-from dermiq.knowledge.graph import Graph
 from dermiq.knowledge.language.link import Mention, link
 from dermiq.knowledge.language.remember import forget
 from dermiq.knowledge.retrieve.retrieve import retrieve, warm

@@ -15,8 +15,8 @@ from weakref import WeakKeyDictionary
 from dermiq.errors import InputError
 from dermiq.knowledge.graph import CLASS_NODES, ICD10, Graph, plain_code
 from dermiq.knowledge.language.link import link
-from dermiq.knowledge.schema import Node
 from dermiq.knowledge.language.text import words
+from dermiq.knowledge.schema import Node
 from dermiq.types import CLASSES, Fact
 
 SUGGESTIONS = 8

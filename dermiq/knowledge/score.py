@@ -24,10 +24,9 @@ from typing import Any
 import numpy as np
 
 from dermiq.errors import DermIQError, InputError
-from dermiq.knowledge.language import cues
-from dermiq.knowledge.language import embed
 from dermiq.knowledge.check.check import check_claims
 from dermiq.knowledge.graph import FOLDER, Graph
+from dermiq.knowledge.language import cues, embed
 from dermiq.knowledge.language.lexical import largest
 from dermiq.knowledge.language.link import link
 from dermiq.knowledge.retrieve.retrieve import retrieve, shelf_of, statement

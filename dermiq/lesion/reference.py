@@ -123,7 +123,8 @@ class FindingsReference:
             return cls.from_json(json.loads(checked(path).read_text(encoding="utf-8")))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(
-                f"The findings reference {path.name} is missing or damaged: make it with `python -m train.embedded.findings`.",
+                f"The findings reference {path.name} is missing or damaged: make it with "
+                "`python -m train.embedded.findings`.",
                 detail=repr(error),
             ) from error
 

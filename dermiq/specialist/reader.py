@@ -118,7 +118,8 @@ class Specialist:
             revision = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
         except (OSError, ValueError, TypeError, SafetensorError) as error:
             raise ModelError(
-                "The specialist's weights are incomplete: reinstall DermIQ, or run `python -m train.embedded.calibrate`.",
+                "The specialist's weights are incomplete: reinstall DermIQ, or run "
+                "`python -m train.embedded.calibrate`.",
                 detail=str(error),
             ) from error
         extra = {key: state.pop(key) for key in list(state) if key.startswith("familiarity.")}

@@ -27,7 +27,7 @@ from dermiq.errors import ImageError
 from dermiq.lesion import read_lesion
 from tests.hostile_images import encoded, heic, picture, png, scans, tiff, tiff_of
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture

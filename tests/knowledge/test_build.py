@@ -10,12 +10,11 @@ from pathlib import Path
 import pytest
 
 from dermiq.errors import KnowledgeError
-from dermiq.knowledge.build.build import assemble
-from dermiq.knowledge.build.build import atlas
-from dermiq.knowledge.build.build import build
 from dermiq.knowledge.addresses import refused
-from dermiq.knowledge.graph import FOLDER, Graph
+from dermiq.knowledge.build import assemble, atlas, build
 from dermiq.knowledge.build.readers import LEVELS, by_label, left_out
+from dermiq.knowledge.graph import FOLDER, Graph
+from dermiq.knowledge.language.text import words
 from dermiq.knowledge.schema import (
     LICENCE_CLASSES,
     Name,
@@ -27,7 +26,6 @@ from dermiq.knowledge.schema import (
     read_tables,
     write_tables,
 )
-from dermiq.knowledge.language.text import words
 
 TABLES = read_tables(FOLDER)
 PROXY = "https://bestpractice-bmj-com.bibliotheek.example.org/topics/1"

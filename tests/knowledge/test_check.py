@@ -92,7 +92,7 @@ def test_the_verdict(mark: str, sentence: str) -> None:
 
 def test_free_sentences_are_judged_with_precision() -> None:
     """Sentences in clinicians' words: what is decided must be right, and most must be decided."""
-    lines = (Path(__file__).parent / "knowledge_sentences.txt").read_text(encoding="utf-8").splitlines()
+    lines = (Path(__file__).parent / "sentences.txt").read_text(encoding="utf-8").splitlines()
     rows = [(VERDICTS[line[0]], line[2:]) for line in lines if not line.startswith("#")]
     found = [(wanted, check_claims(GRAPH, text, findings=FINDINGS)[0].verdict, text) for wanted, text in rows]
     for verdict, precision, recall in (("supported", 0.95, 0.80), ("contradicted", 0.92, 0.75)):
@@ -104,7 +104,7 @@ def test_free_sentences_are_judged_with_precision() -> None:
 
 
 def test_free_and_lay_words_are_understood_and_small_edits_are_not_supported() -> None:
-    lines = (Path(__file__).parent / "knowledge_words.txt").read_text(encoding="utf-8").splitlines()
+    lines = (Path(__file__).parent / "words.txt").read_text(encoding="utf-8").splitlines()
     rows = [(line[0] == "+", line[2:]) for line in lines if not line.startswith("#")]
     found = [(true, text) for true, text in rows if check_claims(GRAPH, text)[0].verdict == "supported"]
     assert [text for true, text in found if not true] == []

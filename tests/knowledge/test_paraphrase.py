@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from dermiq.knowledge import Graph
-from dermiq.knowledge.language.cues import turns
 from dermiq.knowledge.check.paraphrase import restated
+from dermiq.knowledge.language.cues import turns
 from dermiq.knowledge.language.wording import (
     are_opposed,
     goes_further,

@@ -11,9 +11,9 @@ import pytest
 
 from dermiq.knowledge import Graph, retrieve
 from dermiq.knowledge.language import embed
-from dermiq.knowledge.retrieve.retrieve import rank
-from dermiq.knowledge.retrieve.intents import PHRASINGS, Listener
+from dermiq.knowledge.retrieve import rank
 from dermiq.knowledge.retrieve.case import case_worth
+from dermiq.knowledge.retrieve.intents import PHRASINGS, Listener
 from dermiq.types import CLASSES, Evidence, Finding, PatientContext
 
 GRAPH = Graph.load()

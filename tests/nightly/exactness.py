@@ -33,9 +33,9 @@ from pathlib import Path
 from typing import Any
 
 from train import preferences
-from train.runs.registry import registry as runs
-from train.runs.registry import worker as work
 from train.preferences import cases_file
+from train.runs import registry as runs
+from train.runs import worker as work
 from train.runs.run_folder import CACHE, STOP, checkpoints, is_complete, read_lines
 
 THREADS = 1

@@ -25,8 +25,8 @@ from uuid import uuid4
 import httpx
 
 from dermiq.review.measures.crash_test import UNDO_SHARE, WRITERS, Kills, compare
-from dermiq.review.store.store import Store
 from dermiq.review.measures.synthetic import synthetic_pairs
+from dermiq.review.store.store import Store
 from tests.page import ROOT, free_port
 
 LONGEST = 2.0  # seconds between the first vote that an app acknowledges and its end

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.nightly import exactness
-from train.runs.registry import worker as work
 from tests.nightly.exactness import difference, study, unreadable
+from train.runs import worker as work
 
 pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="the study forks"),
@@ -36,7 +36,7 @@ def test_a_difference_is_found(tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
     from tests.tiny_stage import TinyConfig
-    from train.runs.registry import registry as runs
+    from train.runs import registry as runs
     from train.runs.run_folder import MANIFEST, seal
 
     whole = runs.create(TinyConfig(steps=3), name="whole", root=tmp_path)

@@ -25,7 +25,7 @@ from dermiq.ui.training.curves import invented
 from tests.page import served
 from tests.test_browser import Page
 from tests.tiny_stage import TinyConfig
-from train.runs.registry import registry as runs
+from train.runs import registry as runs
 from train.runs.worker import Owner
 
 STEPS = 10_000

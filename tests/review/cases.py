@@ -11,8 +11,7 @@ from uuid import uuid4
 from PIL import Image
 from sqlalchemy import create_engine, delete, text
 
-from dermiq.review.store.store import schema
-from dermiq.review.store.store import Store
+from dermiq.review.store.store import Store, schema
 from dermiq.review.types import NewPair, Proxy, ReviewAnswer, ReviewCase, Vote
 
 CLASSES = ("mel", "nv", "bkl")

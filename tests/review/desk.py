@@ -9,9 +9,9 @@ from dermiq.review.store.queue import QueueSettings
 from dermiq.review.store.store import Store
 from dermiq.settings import Settings
 from dermiq.ui.review.access import Access, Person
-from dermiq.ui.review.reviewer import Bench, Mode, Room
 from dermiq.ui.review.controller import Desk
 from dermiq.ui.review.pair_page import Rules
+from dermiq.ui.review.reviewer import Bench, Mode, Room
 from dermiq.ui.review.verdicts import Verdicts
 from tests.review_cases import filled
 from tests.tiny_graph import GRAPH

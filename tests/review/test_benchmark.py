@@ -9,8 +9,8 @@ import pytest
 
 from dermiq.review.measures import benchmark
 from dermiq.review.measures.crash_test import kill_writers
-from dermiq.review.store.store import Store
 from dermiq.review.measures.synthetic import fill_votes, synthetic_pairs
+from dermiq.review.store.store import Store
 from tests.review_cases import emptied
 
 KILLS = 10

@@ -13,19 +13,19 @@ from PIL import Image
 from dermiq.errors import InputError
 from dermiq.review.measures.columns import Votes
 from dermiq.review.measures.quality import report_of
-from dermiq.review.store.queue import priority
 from dermiq.review.sets.freeze import freeze, lines, present
+from dermiq.review.store.queue import priority
 from dermiq.review.store.store import Store
 from dermiq.review.types import Proxy, SetRule
 from dermiq.settings import Settings
 from dermiq.types import PatientContext
 from dermiq.ui.consult.controller import ConsultRoom
+from dermiq.ui.consult.visit import Visit
 from dermiq.ui.review import quality_page
 from dermiq.ui.review.access import Access
 from dermiq.ui.review.contribute import Contributions
 from dermiq.ui.review.controller import Desk
 from dermiq.ui.review.verdicts import Verdicts
-from dermiq.ui.consult.visit import Visit
 from tests.fakes import TEXT, FakeConsultant, png
 from tests.fakes import picture as drawn
 from tests.tiny_graph import GRAPH

@@ -12,8 +12,8 @@ import pytest
 from dermiq.__main__ import main
 from dermiq.review.measures.columns import Votes
 from dermiq.review.measures.quality import report_of
-from dermiq.review.store.queue import QueueSettings
 from dermiq.review.sets.freeze import freeze
+from dermiq.review.store.queue import QueueSettings
 from dermiq.review.store.store import Store
 from dermiq.review.types import Counts, SetRule
 from tests.review_cases import filled, new_pair, vote

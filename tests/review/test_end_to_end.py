@@ -18,7 +18,7 @@ from tests.page import served
 from tests.review_votes import PLAIN, store_of
 from tests.test_review_browser import Reviewer, as_stored
 from tests.tiny import save_tiny
-from train.runs.registry import registry as runs
+from train.runs import registry as runs
 
 pytestmark = test_browser.pytestmark
 PAIRS = 20

@@ -15,9 +15,8 @@ from sqlalchemy import insert, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from dermiq.errors import DataError
-from dermiq.review.store.store import schema
 from dermiq.review.store.database import MIGRATIONS, Database
-from dermiq.review.store.store import Store
+from dermiq.review.store.store import Store, schema
 from tests.review_cases import NOW, bare, filled, vote
 
 Open = Callable[..., Database]

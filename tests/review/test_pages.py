@@ -20,8 +20,8 @@ from dermiq.review.measures.columns import Votes
 from dermiq.review.measures.quality import report_of
 from dermiq.review.store.store import Store
 from dermiq.review.types import FrozenSet, ReviewCase, SetRule
-from dermiq.ui.review import quality_page, sets_page
 from dermiq.ui.review import layout as shell
+from dermiq.ui.review import quality_page, sets_page
 from dermiq.ui.review.access import Access
 from dermiq.ui.review.differences import marked_apart
 from dermiq.ui.review.picture import PURGED

@@ -10,8 +10,8 @@ from typing import Any
 from PIL import Image
 
 from dermiq.lesion.drawn import drawn_examples
-from dermiq.review.store.queue import QueueSettings
 from dermiq.review.sets.sources import import_pairs
+from dermiq.review.store.queue import QueueSettings
 from dermiq.review.store.store import Store
 from dermiq.review.types import PairView
 

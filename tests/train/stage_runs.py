@@ -18,12 +18,12 @@ from dermiq.knowledge import Graph
 from dermiq.lesion.drawn import drawn_examples
 from dermiq.types import CLASSES
 from tests.tiny import save_tiny
-from train.runs.registry import registry as runs
-from train.runs.registry import worker as work
+from train.runs import registry as runs
+from train.runs import worker as work
 from train.scoring.proxy import PARTS, Question, Scored
 from train.stage import StageConfig
 
-CONFIGS = Path(runs.__file__).parent / "configs"
+CONFIGS = Path(runs.__file__).parents[1] / "configs"
 PIPELINE = CONFIGS / "pipeline_embedded_cpu.yaml"
 CHOSEN, REJECTED = "It looks benign.", "The lesion grew or bled, so it is melanoma."
 
@@ -98,6 +98,7 @@ def assert_moved(before: Mapping[str, torch.Tensor], after: Mapping[str, torch.T
 
 
 def drawn_score(graph: Graph, text: str, question: Question, *, ended: bool = True) -> Scored:
-    """In place of `train.scoring.proxy.score`: a tiny model writes noise, whose form is drawn so that there are pairs."""
+    """In place of `train.scoring.proxy.score`: a tiny model writes noise, whose form is drawn so that there are
+    pairs."""
     form = float(np.random.default_rng(list(text.encode())).integers(0, 3) / 2)
     return Scored(text, True, {**dict.fromkeys(PARTS), "accuracy": 1.0, "correctness": 1.0, "form": form})

@@ -11,11 +11,11 @@ import pytest
 from dermiq.errors import DermIQError
 from tests.stage_runs import CONFIGS, make_table, tiny_options
 from train import ablate, options
-from train.runs.registry import registry as runs
 from train.ablate import AS_GIVEN, UNTRAINED, AblationConfig, compared, table
 from train.grpo import GRPOConfig
-from train.scoring.rewards import RewardSettings
+from train.runs import registry as runs
 from train.runs.run_folder import read_lines
+from train.scoring.rewards import RewardSettings
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning"),  # peft

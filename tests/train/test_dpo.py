@@ -35,15 +35,15 @@ from tests.stage_runs import (
 )
 from tests.tiny import FAMILIES, picture, save_tiny
 from train import dpo, options, preferences, stage
-from train.runs.registry import registry as runs
-from train.runs.registry import worker as work
+from train.cases.examples import Turns
 from train.cases.sources import read_source
 from train.dpo import DPOConfig
-from train.cases.examples import Turns
 from train.grpo import GRPOConfig
 from train.options import options_of
-from train.scoring.proxy import ProxySettings, score
+from train.runs import registry as runs
+from train.runs import worker as work
 from train.runs.run_folder import read_json, read_lines
+from train.scoring.proxy import ProxySettings, score
 from train.sft import SFTConfig
 
 pytestmark = [

@@ -14,8 +14,8 @@ from dermiq.errors import DataError
 from dermiq.lesion.drawn import drawn_examples
 from dermiq.types import CLASSES
 from train import evaluate
-from train.embedded import card
 from train.cases.data import load_pixels, read_table, square_pixels
+from train.embedded import card
 
 
 @pytest.fixture

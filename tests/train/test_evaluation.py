@@ -10,9 +10,9 @@ import pytest
 from dermiq.errors import InputError
 from tests.stage_runs import make_table
 from tests.tiny import save_tiny
-from train.runs.registry import registry as runs
-from train.runs.registry import worker as work
 from train.evaluation import READ, EvaluationConfig, run_of
+from train.runs import registry as runs
+from train.runs import worker as work
 from train.runs.run_folder import EVALUATION, Status, read_json, read_lines, seal, write_json, write_status
 
 

@@ -17,7 +17,7 @@ from dermiq.errors import InputError, ModelError
 from dermiq.vlm.load import _resolve, load_vlm
 from tests.stage_runs import tiny_options, train, weights_of
 from train import export
-from train.runs.registry import registry as runs
+from train.runs import registry as runs
 from train.runs.run_folder import EVALUATION, read_json, write_json
 from train.sft import SFTConfig
 

@@ -15,14 +15,14 @@ from dermiq.errors import DermIQError
 from dermiq.vlm.load import load_vlm
 from tests.stage_runs import CONFIGS, make_table, tiny_options, train
 from train import options
-from train.runs.registry import registry as runs
-from train.runs.registry import worker as work
-from train.rl.advantages import AdvantageSettings
 from train.cases.sources import Measured
 from train.export import card
 from train.grpo import Asker, GRPOConfig
-from train.scoring.rewards import RewardSettings
+from train.rl.advantages import AdvantageSettings
+from train.runs import registry as runs
+from train.runs import worker as work
 from train.runs.run_folder import MANIFEST, checkpoints, read_json
+from train.scoring.rewards import RewardSettings
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning"),  # peft

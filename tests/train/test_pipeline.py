@@ -13,12 +13,12 @@ import pytest
 from dermiq.errors import DermIQError
 from tests.stage_runs import PIPELINE, assert_moved, tiny_options, weights_of, write_pairs
 from train import options, pipeline
-from train.runs.registry import registry as runs
-from train.runs.registry import worker as work
-from train.rl.advantages import AdvantageSettings
 from train.dpo import DPOConfig
 from train.grpo import GRPOConfig
 from train.pipeline import PipelineConfig, summary, thirds
+from train.rl.advantages import AdvantageSettings
+from train.runs import registry as runs
+from train.runs import worker as work
 from train.runs.run_folder import MANIFEST
 from train.sft import SFTConfig
 

@@ -11,7 +11,7 @@ import pytest
 from dermiq.vlm.load import load_vlm
 from tests.stage_runs import PIPELINE, assert_moved, weights_of
 from train import pipeline
-from train.runs.registry import registry as runs
+from train.runs import registry as runs
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning"),  # peft

@@ -16,8 +16,8 @@ from dermiq.vlm.load import VLM, load_vlm
 from tests.stage_runs import drawn_score, make_table
 from tests.tiny import save_tiny
 from train import preferences
-from train.cases.sources import Item, Measured, read_source
 from train.cases.examples import ChatOptions
+from train.cases.sources import Item, Measured, read_source
 from train.options import load
 from train.preferences import Options, Pairs, cases_file, described, main, summarised, write_pairs
 from train.scoring.proxy import PARTS, ProxySettings

@@ -20,9 +20,9 @@ from dermiq.vlm.load import load_vlm
 from tests.stage_runs import CONFIGS, make_table, tiny_options, train, weights_of
 from tests.tiny import picture, save_tiny, tiny
 from train import options, sft, stage
-from train.runs.registry import registry as runs
-from train.runs.registry import worker as work
 from train.cases.sources import Measured, Row, choose, read_source, refuse_leakage, split_by_group
+from train.runs import registry as runs
+from train.runs import worker as work
 from train.runs.run_folder import MANIFEST, checkpoints, is_complete, read_json
 from train.sft import SFTConfig
 

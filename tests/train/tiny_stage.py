@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from dermiq.errors import InputError, ModelError
-from train.runs.log import append
 from train.options import option
+from train.runs.log import append
 from train.runs.run_folder import keep_checkpoints, last_checkpoint, seal
 from train.runs.worker import Owner
 

@@ -20,7 +20,7 @@ from dermiq.ui.server.upload import path_of, private_file
 from tests import fakes
 from tests.page import served
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")

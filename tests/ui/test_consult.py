@@ -11,8 +11,8 @@ import pytest
 
 from dermiq.errors import InputError, ModelError
 from dermiq.types import PatientContext
-from dermiq.ui.consult.lazy_consultant import Behind
 from dermiq.ui.consult.controller import ConsultRoom, Frame, is_loading
+from dermiq.ui.consult.lazy_consultant import Behind
 from dermiq.ui.consult.visit import Visit
 from tests.fakes import TEXT, FakeConsultant, examples, picture, png
 

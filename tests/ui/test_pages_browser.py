@@ -14,12 +14,12 @@ from dermiq.knowledge.compare import compare
 from dermiq.knowledge.find import suggest
 from dermiq.knowledge.graph import Numbers
 from dermiq.types import Evidence, EvidenceItem, Fact, Reason, Source
-from dermiq.ui.library import lookup as browser
-from dermiq.ui.consult.controller import panels
-from dermiq.ui.library.card import card_page
-from dermiq.ui.library.compared import comparison_page
+from dermiq.ui.consult import panels
 from dermiq.ui.consult.drawing import FONT, Line, draw, evidence_graph
 from dermiq.ui.facts import Licences, fact_list, places
+from dermiq.ui.library import lookup as browser
+from dermiq.ui.library.card import card_page
+from dermiq.ui.library.compared import comparison_page
 from tests.tiny_graph import EDGES, GRAPH
 
 

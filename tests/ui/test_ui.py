@@ -13,9 +13,7 @@ import pytest
 
 from dermiq.types import Abstention, Claim, Differential, Evidence, EvidenceItem, SelfCheck
 from dermiq.ui import about, markup, prose
-from dermiq.ui.consult.controller import chat
-from dermiq.ui.consult.controller import panels
-from dermiq.ui.consult.controller import viewer
+from dermiq.ui.consult import chat, panels, viewer
 from dermiq.ui.consult.visit import Exchange, Visit
 from tests import fakes
 

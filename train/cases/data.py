@@ -20,7 +20,7 @@ from dermiq.errors import DataError, ImageError
 from dermiq.lesion import read_lesion
 from dermiq.types import CLASSES, Lesion, PatientContext
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def data_folder(folder: str | Path | None = None) -> Path:

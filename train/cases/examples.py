@@ -1,6 +1,7 @@
 """What a stage trains on: the options that name it, and its rows as examples that are written when they are asked for.
 
-Between `train.cases.sources`, which reads rows and knows no model, and the stages, which turn a row into one example each.
+Between `train.cases.sources`, which reads rows and knows no model, and the stages, which turn a row into one example
+each.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from dermiq.errors import DataError, InputError
 from dermiq.files.examples import messages, places_of
-from train.cases.sources import DATA_SETS, Item, Say, choose, is_of_folder, read_splits
 from train.cases.labelled import LABELS, quiet
+from train.cases.sources import DATA_SETS, Item, Say, choose, is_of_folder, read_splits
 from train.options import option
 from train.stage import StageConfig
 

@@ -1,11 +1,11 @@
 """Who a row is about: one rule for tables, JSONL and data sets, by which train and val are kept apart.
 
 A patient (or a lesion, or a group: what the row names first of these) is known by its id within its source. The source
-is what the column `source`, `site_id`, `clinic` ... says (`dermiq.files.columns` knows how columns are called); without one
-it is the folder that the file lies in, or the name of the data set. So the patient P1 of `train.csv` is that of
-`val.csv` beside it, and patient 1 of `a/data.csv` is another one than patient 1 of `b/data.csv`. Folders that are
-called after a split (`train/`, `val/`) are no sources: `x/train/data.csv` and `x/val/data.csv` have one. Uploads are
-one source, too, but for the folders inside them.
+is what the column `source`, `site_id`, `clinic` ... says (`dermiq.files.columns` knows how columns are called);
+without one it is the folder that the file lies in, or the name of the data set. So the patient P1 of `train.csv` is
+that of `val.csv` beside it, and patient 1 of `a/data.csv` is another one than patient 1 of `b/data.csv`. Folders that
+are called after a split (`train/`, `val/`) are no sources: `x/train/data.csv` and `x/val/data.csv` have one. Uploads
+are one source, too, but for the folders inside them.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Any
 
 from dermiq.files.columns import patient_in, source_in
 from dermiq.files.paths import SENT
-from dermiq.patient import said
 from dermiq.files.splits import split_of
+from dermiq.patient import said
 
 
 def source_of(named: str | Path) -> str:

@@ -1,9 +1,11 @@
 """What a stage trains on: cases with a label, or written examples, from folders, CSV, JSONL and data sets.
 
     read_source("ham10000", "train", data)     the data folders of `train.cases.data`
-    read_source("mine.csv", "train", data)     one labelled image a row, as `train.cases.labelled` reads tables: columns image
+    read_source("mine.csv", "train", data)     one labelled image a row, as `train.cases.labelled` reads tables:
+    columns image
                                                and label; question, split, group, age, sex, site, skin_type if any
-    read_source("pairs.jsonl", "train", data)  questions with an answer, or with two, as `dermiq.files.examples` reads files
+    read_source("pairs.jsonl", "train", data)  questions with an answer, or with two, as `dermiq.files.examples` reads
+    files
                                                (JSONL, JSON, CSV, Parquet); boxes, if any, say which part is shown
     read_source("owner/name", "train", data)   the same of a data set of the hub, or one that `datasets` saved
     read_source("mine@3", "train", data)       a frozen set of the review (`dermiq.review`), where DERMIQ_REVIEW says
@@ -39,11 +41,11 @@ from dermiq.files.examples import (
     is_written_table,
     read_examples,
 )
-from dermiq.lesion import read_lesion
 from dermiq.files.nearby import Nearby
 from dermiq.files.paths import is_file
-from dermiq.review.types import is_frozen_set
 from dermiq.files.tables import is_table
+from dermiq.lesion import read_lesion
+from dermiq.review.types import is_frozen_set
 from dermiq.types import CLASSES, Finding, PatientContext
 from train.cases.data import context_of, data_folder, lesion_of, read_table
 from train.cases.identity import identity, source_of

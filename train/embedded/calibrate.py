@@ -75,7 +75,8 @@ def look_at(specialist: Specialist, paths: list[str]) -> Looks:
 
 
 def drawn_shares(labels: pd.Series, *, power: float = 0.5) -> Tensor:
-    """How often training drew each class (7,): in proportion to its count to `power`, as `train.embedded.specialist` does."""
+    """How often training drew each class (7,): in proportion to its count to `power`, as `train.embedded.specialist`
+    does."""
     counts = torch.tensor([int((labels == code).sum()) for code in CLASSES]).float() ** power
     return counts / counts.sum()
 

@@ -17,7 +17,7 @@ from typing import Any
 from dermiq.shipped import seal
 from dermiq.types import CLASS_NAMES, CLASSES
 
-WEIGHTS = Path(__file__).resolve().parent.parent / "dermiq" / "weights"
+WEIGHTS = Path(__file__).resolve().parents[2] / "dermiq" / "weights"
 BEGIN, END = "<!-- figures: written by python -m train.embedded.card -->", "<!-- end of figures -->"
 NAMES = {
     "balanced_accuracy": "balanced accuracy",
@@ -152,7 +152,9 @@ def main() -> int:
     stale = [card for card in sorted(WEIGHTS.glob("*/README.md")) if rendered(card) != card.read_text(encoding="utf-8")]
     for card in stale:
         if options.check:
-            print(f"{card.parent.name}/README.md does not show the committed figures: run python -m train.embedded.card")
+            print(
+                f"{card.parent.name}/README.md does not show the committed figures: run python -m train.embedded.card"
+            )
         else:
             card.write_text(rendered(card), encoding="utf-8")
     if not options.check:

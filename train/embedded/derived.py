@@ -19,7 +19,7 @@ from pathlib import Path
 from dermiq.lesion import FindingsReference, default_reference
 from dermiq.types import CLASSES
 
-OUT = Path(__file__).resolve().parent.parent / "kg_data" / "derived" / "findings.tsv"
+OUT = Path(__file__).resolve().parents[2] / "kg_data" / "derived" / "findings.tsv"
 MIN_LESIONS = 5  # with the finding, on either side: below it the log-normal interval cannot be trusted
 Z95 = 1.96
 TOP, PRESENT, FOUR = "above the benign 90th percentile", "at least 5 % of the lesion", "four or more"
@@ -81,7 +81,9 @@ class Row:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m train.embedded.derived", description="Count findings by diagnosis.")
+    parser = argparse.ArgumentParser(
+        prog="python -m train.embedded.derived", description="Count findings by diagnosis."
+    )
     parser.add_argument("--out", type=Path, default=OUT)
     out = parser.parse_args(arguments).out
     table = list(rows(default_reference()))

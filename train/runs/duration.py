@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from train import options
-from train.runs.registry import registry as runs
+from train.runs import registry as runs
 from train.runs.estimate import Progress, silent
 from train.runs.cpu_share import share_of_a_run
 from train.runs.times import between, in_words

@@ -42,8 +42,8 @@ from filelock import FileLock
 from dermiq.errors import DataError, DermIQError, InputError
 from dermiq.review.types import is_frozen_set
 from train import options
-from train.runs.registry import estimate
-from train.runs.registry import hints
+from train.runs import estimate
+from train.runs import hints
 from train.runs.run_folder import (
     CONFIG,
     LIVE,
@@ -65,7 +65,7 @@ from train.runs.run_folder import (
 from train.runs.cpu_share import NICENESS
 from train.runs.times import between, in_words
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+REPOSITORY = Path(__file__).resolve().parents[2]
 TRASH, LOCKS, NOTE = ".trash", ".locks", "note.txt"
 NOTE_LENGTH = 2000
 POLL_S = 0.5  # between two looks at the queue
@@ -465,7 +465,7 @@ def annotate(folder: Path, text: str) -> Run:
 
 def command(config_class: Any, argv: Sequence[str] | None = None, *, description: str = "") -> int:
     """A stage's own command: options, then the run, here or (with --detach) in a process of its own."""
-    from train.runs.registry import worker as work
+    from train.runs import worker as work
 
     prog = f"python -m {config_class.stage}"
     try:

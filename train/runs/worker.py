@@ -26,7 +26,7 @@ from filelock import FileLock, Timeout
 
 from dermiq.errors import DataError, DermIQError, InputError
 from train import options
-from train.runs.registry import arbiter as sharing
+from train.runs import arbiter as sharing
 from train.runs.hints import learned_nothing
 from train.runs.run_folder import (
     STOP,

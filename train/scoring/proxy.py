@@ -27,8 +27,8 @@ from dermiq.judge import (
 )
 from dermiq.knowledge import Graph, check_claims, link
 from dermiq.knowledge.check.check import score_answer
-from dermiq.knowledge.retrieve.retrieve import statement
 from dermiq.knowledge.language.text import split_sentences, words
+from dermiq.knowledge.retrieve.retrieve import statement
 from dermiq.types import CLASS_NAMES, CLASSES, Claim, Fact, Finding, ParsedText, SelfCheck
 from dermiq.vlm.parse import class_mentions, parse
 from train.options import option

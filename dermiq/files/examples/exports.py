@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import combinations
 from typing import Any
 
-from dermiq.files.columns import squeezed
 from dermiq.errors import DataError
+from dermiq.files.columns import squeezed
 from dermiq.files.examples.cells import value_of
 
 Row = dict[str, Any]

@@ -13,8 +13,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-from dermiq.files.columns import split_in, tells_split
 from dermiq.errors import DataError
+from dermiq.files.columns import split_in, tells_split
 from dermiq.files.examples import exports
 from dermiq.files.examples.cells import LOOKS_LIKE_ONE, value_of
 from dermiq.files.examples.pictures import COLUMNS as IMAGE_COLUMNS

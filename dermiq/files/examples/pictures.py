@@ -12,8 +12,8 @@ from urllib.parse import parse_qs, urlsplit
 
 from PIL.Image import Image
 
-from dermiq.files.columns import squeezed
 from dermiq.errors import DataError
+from dermiq.files.columns import squeezed
 
 NOTHING = frozenset(("", "nan", "NaN", "None", "null", "NULL", "<NA>", "[]"))
 """What tables write where there is nothing."""

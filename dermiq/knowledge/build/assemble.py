@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from dermiq.errors import KnowledgeError
-from dermiq.knowledge.build.build import sentences
+from dermiq.knowledge.build import sentences
 from dermiq.knowledge.addresses import refused
 from dermiq.knowledge.build.atlas import add_atlas
 from dermiq.knowledge.build.derived import add_derived

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from dermiq.knowledge.build.build import sentences
+from dermiq.knowledge.build import sentences
 
 if TYPE_CHECKING:
     from dermiq.knowledge.build.assemble import Assembler, Condition

@@ -20,7 +20,7 @@ from dermiq.knowledge.build.assemble import Assembler, read_conditions
 from dermiq.knowledge.build.readers import SOURCE, by_label, left_out
 from dermiq.knowledge.schema import CODE_SYSTEMS, LICENCE_CLASSES, Tables, check_tables, only_licence, write_tables
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 COVERAGE = (
     "has_dermoscopic_feature",
     "has_sign",

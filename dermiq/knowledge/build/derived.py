@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dermiq.knowledge.build.build import sentences
+from dermiq.knowledge.build import sentences
 from dermiq.knowledge.graph import CLASS_NODES
 from dermiq.knowledge.schema import Node, read_rows
 

@@ -10,7 +10,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from dermiq.errors import KnowledgeError
-from dermiq.knowledge.build.build import sentences
+from dermiq.knowledge.build import sentences
 from dermiq.knowledge.schema import read_rows
 
 if TYPE_CHECKING:

@@ -11,19 +11,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from dermiq.knowledge.language import cues
-from dermiq.knowledge.check.check import measured
-from dermiq.knowledge.retrieve.case import GROUPS
+from dermiq.knowledge.check import measured
 from dermiq.knowledge.check.claims import Reading, Relation, read_sentence
 from dermiq.knowledge.check.coverage import says_beyond
-from dermiq.knowledge.graph import Graph
-from dermiq.knowledge.language.lexical import FREQUENT, stem
-from dermiq.knowledge.language.link import link
 from dermiq.knowledge.check.paraphrase import restated
 from dermiq.knowledge.check.quotes import Quote, quotes, without
-from dermiq.knowledge.schema import Node
+from dermiq.knowledge.graph import Graph
+from dermiq.knowledge.language import cues
+from dermiq.knowledge.language.lexical import FREQUENT, stem
+from dermiq.knowledge.language.link import link
 from dermiq.knowledge.language.text import normal, split_sentences, word_set, words
 from dermiq.knowledge.language.wording import goes_further, in_the_graphs_names, turns_round
+from dermiq.knowledge.retrieve.case import GROUPS
+from dermiq.knowledge.schema import Node
 from dermiq.types import Claim, Fact, Finding, Verdict
 
 RARE = ("rare", "limited", "disputed", "less common")

@@ -7,10 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from dermiq.knowledge.language import cues
-from dermiq.knowledge.language.cues import SELDOM, WEAK, denials
-from dermiq.knowledge.graph import Graph
-from dermiq.knowledge.language.link import Mention, link
 from dermiq.knowledge.check.pairs import (
     FEATURE_KINDS,
     IS,
@@ -26,6 +22,10 @@ from dermiq.knowledge.check.pairs import (
     words_between,
 )
 from dermiq.knowledge.check.predicates import Stance, stance
+from dermiq.knowledge.graph import Graph
+from dermiq.knowledge.language import cues
+from dermiq.knowledge.language.cues import SELDOM, WEAK, denials
+from dermiq.knowledge.language.link import Mention, link
 
 MEASURED_SIGNS = frozenset({"sign:asymmetry", "sign:border", "sign:colour", "sign:diameter"})
 _CLAUSES = re.compile(

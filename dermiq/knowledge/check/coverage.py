@@ -12,10 +12,10 @@ from collections.abc import Iterable
 from functools import lru_cache
 from weakref import WeakKeyDictionary
 
-from dermiq.knowledge.language.cues import NAMED_LESS
-from dermiq.knowledge.graph import Graph
-from dermiq.knowledge.language.lexical import FREQUENT, stem
 from dermiq.knowledge.check.predicates import without_predicates
+from dermiq.knowledge.graph import Graph
+from dermiq.knowledge.language.cues import NAMED_LESS
+from dermiq.knowledge.language.lexical import FREQUENT, stem
 from dermiq.knowledge.language.remember import remembered
 from dermiq.knowledge.language.text import Token, normal, tokens, word_set, words
 from dermiq.types import Fact

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from weakref import WeakKeyDictionary
 
-from dermiq.knowledge.language.cues import denials, triggers
 from dermiq.knowledge.graph import Graph
+from dermiq.knowledge.language.cues import denials, triggers
 from dermiq.knowledge.language.lexical import FREQUENT, stem
 from dermiq.knowledge.language.link import Mention
 from dermiq.knowledge.language.remember import remembered

@@ -12,11 +12,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from weakref import WeakKeyDictionary
 
-from dermiq.knowledge.language.cues import FORWARD, RARELY, TURNS, turns
+from dermiq.knowledge.check.predicates import says_otherwise
 from dermiq.knowledge.graph import Graph
+from dermiq.knowledge.language.cues import FORWARD, RARELY, TURNS, turns
 from dermiq.knowledge.language.lexical import FREQUENT
 from dermiq.knowledge.language.link import link
-from dermiq.knowledge.check.predicates import says_otherwise
 from dermiq.knowledge.language.text import word_set, words
 from dermiq.knowledge.language.wording import (
     SILENT,

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from itertools import combinations
 from weakref import WeakKeyDictionary
 
-from dermiq.knowledge.language.cues import Status, denies, hear
 from dermiq.knowledge.graph import Graph
+from dermiq.knowledge.language.cues import Status, denies, hear
 from dermiq.knowledge.language.remember import on_forget
 from dermiq.knowledge.language.text import Token, tokens, word_set
 

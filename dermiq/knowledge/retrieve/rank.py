@@ -20,7 +20,7 @@ from dermiq.knowledge.graph import Graph
 from dermiq.shipped import checked, read_json
 from dermiq.types import Fact, PatientContext
 
-WEIGHTS = Path(__file__).resolve().parents[1] / "weights" / "retrieval"
+WEIGHTS = Path(__file__).resolve().parents[2] / "weights" / "retrieval"
 SCAFFOLD = frozenset({"is_a", "coded_as", "risk_level"})
 NEAR = {"own": 1.0, "object": 0.6, "below": 0.5, "above": 0.4}
 """How near a fact is to a further condition: its own, one that names it, a subtype's, an inherited one."""

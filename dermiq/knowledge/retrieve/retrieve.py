@@ -18,16 +18,16 @@ from weakref import WeakKeyDictionary, ref
 
 import numpy as np
 
-from dermiq.knowledge.language import embed
-from dermiq.knowledge.retrieve.retrieve import rank
-from dermiq.knowledge.retrieve.intents import CONTRAST, INTENTS, TEXTS, WHAT_TO_DO, Listener
 from dermiq.knowledge.card import topic_of
-from dermiq.knowledge.retrieve.case import BASE, Worth, case_worth, diagnosis_nodes
-from dermiq.knowledge.language.cues import asks_for_lack, asks_whether, plainly, warns
 from dermiq.knowledge.graph import CLASS_NODES, Graph
+from dermiq.knowledge.language import embed
+from dermiq.knowledge.language.cues import asks_for_lack, asks_whether, plainly, warns
 from dermiq.knowledge.language.lexical import BM25, FREQUENT, largest
 from dermiq.knowledge.language.link import Mention, link
 from dermiq.knowledge.language.text import tokens, word_set, words
+from dermiq.knowledge.retrieve import rank
+from dermiq.knowledge.retrieve.case import BASE, Worth, case_worth, diagnosis_nodes
+from dermiq.knowledge.retrieve.intents import CONTRAST, INTENTS, TEXTS, WHAT_TO_DO, Listener
 from dermiq.types import Evidence, EvidenceItem, Fact, Finding, PatientContext, Reason
 
 RANK_OFFSET = 20  # the k of reciprocal rank fusion, small because the lists are short

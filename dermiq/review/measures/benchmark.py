@@ -26,9 +26,9 @@ from uuid import uuid4
 
 from dermiq.errors import DermIQError, InputError
 from dermiq.review.measures.crash_test import Kills, kill_writers
+from dermiq.review.measures.synthetic import fill_votes, synthetic_pairs
 from dermiq.review.store.queue import QueueSettings
 from dermiq.review.store.store import Store
-from dermiq.review.measures.synthetic import fill_votes, synthetic_pairs
 from dermiq.review.types import PairView, Showing
 
 # --- many reviewers at once -------------------------------------------------------------
@@ -186,7 +186,9 @@ def described_kills(made: Kills) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m dermiq.review.measures.benchmark", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m dermiq.review.measures.benchmark", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("--kills", type=int, default=0, help="kill a process that writes votes so often")
     parser.add_argument("--reviewers", type=int, default=0, help="reviewers who vote at once")
     parser.add_argument("--votes", type=int, default=50, help="of each of them")

@@ -22,9 +22,8 @@ from uuid import uuid4
 
 from sqlalchemy import select
 
-from dermiq.review.store.store import schema
-from dermiq.review.store.store import Store
 from dermiq.review.measures.synthetic import synthetic_pairs
+from dermiq.review.store.store import Store, schema
 
 WRITERS = ("ana", "ben", "cem", "dua")
 LONGEST = 0.4  # seconds between the first vote of a process and its end

@@ -18,9 +18,9 @@ from typing import Any
 
 from dermiq.errors import DataError, InputError
 from dermiq.review.measures.columns import Votes
-from dermiq.review.sets.decide import Decision, Said, decide, said_of
 from dermiq.review.measures.quality import report_of
 from dermiq.review.sets.card import Contents, card_of, readme_of
+from dermiq.review.sets.decide import Decision, Said, decide, said_of
 from dermiq.review.store.store import Store
 from dermiq.review.types import SET_NAME, Box, FrozenSet, PairView, SetRule, Side, named_set, other
 

@@ -13,13 +13,13 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from dermiq.files import archive
 from dermiq.errors import DataError, InputError
+from dermiq.files import archive
 from dermiq.files.examples import is_examples_file
+from dermiq.files.tables import SUFFIXES, WORKBOOKS
 from dermiq.lesion import IMAGE_SUFFIXES
 from dermiq.review.sets.sources import Imported, import_pairs
 from dermiq.review.store.store import Store
-from dermiq.files.tables import SUFFIXES, WORKBOOKS
 
 MOST_NAMED = 5
 TEXTS = tuple(suffix for suffix in SUFFIXES if suffix != ".txt")  # a .txt is more often about the pairs than them

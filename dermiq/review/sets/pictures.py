@@ -1,4 +1,5 @@
-"""Images on their way into the store, as `dermiq.review.store.images` prepares them: read once, and waiting on the disk."""
+"""Images on their way into the store, as `dermiq.review.store.images` prepares them: read once, and waiting on the
+disk."""
 
 from __future__ import annotations
 
@@ -13,8 +14,8 @@ from PIL import Image
 
 from dermiq.errors import DataError, ImageError, InputError
 from dermiq.files.examples import Held
-from dermiq.lesion import read_lesion
 from dermiq.files.nearby import Nearby
+from dermiq.lesion import read_lesion
 from dermiq.review.store.images import prepared
 from dermiq.review.types import ImageRef
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from dermiq.files.columns import patient_in
 from dermiq.errors import DataError
+from dermiq.files.columns import patient_in
 from dermiq.files.examples import Turns, messages, places_of, text_of
 from dermiq.review.types import (
     Box,

@@ -14,8 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, func, insert, literal_column, select, update
 
 from dermiq.errors import DataError, InputError
-from dermiq.review.store.store import queue
-from dermiq.review.store.store import schema
+from dermiq.review.store import queue, schema
 from dermiq.review.store.gifts import is_withdrawn, return_image
 from dermiq.review.store.images import ImageFolder
 from dermiq.review.store.journal import By, append, append_new, plain

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, delete, select
 
 from dermiq.errors import InputError
-from dermiq.review.store.store import schema
+from dermiq.review.store import schema
 from dermiq.review.store.journal import By, append
 from dermiq.review.store.standing import lock_pair, refresh
 from dermiq.review.types import VISITOR

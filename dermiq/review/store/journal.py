@@ -14,7 +14,7 @@ from uuid import uuid4
 from sqlalchemy import Connection, Row, Table, select
 
 from dermiq.errors import DataError, InputError
-from dermiq.review.store.store import schema
+from dermiq.review.store import schema
 from dermiq.review.store.records import to_pair_view
 from dermiq.review.store.statements import IMAGES, PAIR, REVIEWER, REVIEWER_LOCKED, into
 from dermiq.review.types import PairView

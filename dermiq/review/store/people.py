@@ -7,7 +7,7 @@ from typing import Any, get_args
 from sqlalchemy import Connection, Row, Select, func, select
 
 from dermiq.errors import InputError
-from dermiq.review.store.store import schema
+from dermiq.review.store import schema
 from dermiq.review.store.journal import By, append, plain, reviewer_number
 from dermiq.review.types import Reviewer, Role
 

@@ -9,8 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, delete, func, insert, select
 
-from dermiq.review.store.store import queue
-from dermiq.review.store.store import schema
+from dermiq.review.store import queue, schema
 from dermiq.review.store.cases import class_counts, fact_query, tally_row
 from dermiq.review.store.journal import reviewer_number
 from dermiq.review.store.queue import NOTHING_GIVEN, QueueSettings

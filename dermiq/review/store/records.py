@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Column, CompoundSelect, Row, Select, Table, func, select
 
-from dermiq.review.store.store import schema
+from dermiq.review.store import schema
 from dermiq.review.types import (
     RUBRIC,
     Edit,

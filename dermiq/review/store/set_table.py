@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, func, insert, select
 
 from dermiq.errors import DataError
-from dermiq.review.store.store import schema
+from dermiq.review.store import schema
 from dermiq.review.store.journal import By, append
 from dermiq.review.store.records import to_set
 from dermiq.review.types import FrozenSet, SetRule

@@ -11,8 +11,7 @@ from dataclasses import asdict
 from sqlalchemy import Connection, select
 
 from dermiq.errors import InputError
-from dermiq.review.store.store import queue
-from dermiq.review.store.store import schema
+from dermiq.review.store import queue, schema
 from dermiq.review.store.journal import By, append, new_id, reviewer_number
 from dermiq.review.store.people import is_admin
 from dermiq.review.store.queue import QueueSettings

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, Row
 
 from dermiq.errors import DataError
-from dermiq.review.store.store import queue
+from dermiq.review.store import queue
 from dermiq.review.store.queue import NOTHING_GIVEN, Given, Shown
 from dermiq.review.store.statements import CLOSE, CORRECTIONS, OPEN, OPINIONS, SHOWN, STANDING, TALLY
 

@@ -21,7 +21,7 @@ from sqlalchemy import (
     update,
 )
 
-from dermiq.review.store.store import schema
+from dermiq.review.store import schema
 from dermiq.review.store.records import image_query, pair_query, vote_query
 from dermiq.review.types import VISITOR
 

@@ -22,17 +22,19 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import URL, Connection, select
 
 from dermiq.errors import DataError
-from dermiq.review.store.store import cases
-from dermiq.review.store.store import gifts
-from dermiq.review.store.store import journal
-from dermiq.review.store.store import people
-from dermiq.review.store.store import reading
-from dermiq.review.store.store import records
-from dermiq.review.store.store import remarks
-from dermiq.review.store.store import schema
-from dermiq.review.store.store import set_table
-from dermiq.review.store.store import showing
-from dermiq.review.store.store import voting
+from dermiq.review.store import (
+    cases,
+    gifts,
+    journal,
+    people,
+    reading,
+    records,
+    remarks,
+    schema,
+    set_table,
+    showing,
+    voting,
+)
 from dermiq.review.store.database import PAGE, Database
 from dermiq.review.store.images import ImageFolder
 from dermiq.review.store.journal import By

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from sqlalchemy import Column, ColumnElement, Connection, Select, Table, case, extract, func, literal, select
 
-from dermiq.review.store.store import schema
+from dermiq.review.store import schema
 from dermiq.review.types import VOTES, PairSource, Purpose, Side, VoteKind
 
 SIDES = get_args(Side)

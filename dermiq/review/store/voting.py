@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Row
 
 from dermiq.errors import InputError
-from dermiq.review.store.store import schema
+from dermiq.review.store import schema
 from dermiq.review.store.journal import By, append, new_id, plain, reviewer_number
 from dermiq.review.store.people import is_admin
 from dermiq.review.store.records import to_vote, vote_query, vote_row

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from markupsafe import Markup
 
 from dermiq.types import CLASS_NAMES, Evidence
-from dermiq.ui.markup import THIN, error_line, fill, join
 from dermiq.ui.consult.panels import abstention_banner, check_lines
-from dermiq.ui.prose import Parts, Sources, cards, locate, mark, paragraphs, plain, reasoning_list, split_text, steps
 from dermiq.ui.consult.visit import RUNNING, Exchange
+from dermiq.ui.markup import THIN, error_line, fill, join
+from dermiq.ui.prose import Parts, Sources, cards, locate, mark, paragraphs, plain, reasoning_list, split_text, steps
 
 QUESTIONS = ("What is this lesion, and why?", "What speaks against a nevus?", "What would settle it?", "Is it urgent?")
 FOLLOW_UPS = ("Why not a nevus?", "What would settle it?", "Is it urgent?", "Which finding weighs most?")

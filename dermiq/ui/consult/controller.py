@@ -29,16 +29,16 @@ from dermiq.types import (
     TextDelta,
     Waiting,
 )
-from dermiq.ui.consult.controller import chat as chat_html
-from dermiq.ui.consult.controller import panels as panel_html
-from dermiq.ui.consult.controller import viewer as viewer_html
-from dermiq.ui.markup import data_url
+from dermiq.ui.consult import chat as chat_html
+from dermiq.ui.consult import panels as panel_html
+from dermiq.ui.consult import viewer as viewer_html
 from dermiq.ui.consult.panels import leading_code
+from dermiq.ui.consult.viewer import Example, Heat, Layer
+from dermiq.ui.consult.visit import Exchange, Visit
+from dermiq.ui.markup import data_url
 from dermiq.ui.prose import CITATION
 from dermiq.ui.protocol import Consultant
 from dermiq.ui.review.contribute import Contributions
-from dermiq.ui.consult.viewer import Example, Heat, Layer
-from dermiq.ui.consult.visit import Exchange, Visit
 
 log = logging.getLogger(__name__)
 

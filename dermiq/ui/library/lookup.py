@@ -17,13 +17,13 @@ from markupsafe import Markup
 from dermiq.errors import KnowledgeError
 from dermiq.knowledge import Graph
 from dermiq.knowledge.card import Held, card
+from dermiq.knowledge.catalogue import Shelf, beginnings, confused_pairs, extent, shelves
 from dermiq.knowledge.compare import compare
 from dermiq.knowledge.find import Found, Suggestion, find, kind_of, suggest
 from dermiq.knowledge.schema import Node
-from dermiq.knowledge.catalogue import Shelf, beginnings, confused_pairs, extent, shelves
+from dermiq.ui.facts import Licences, fact_list, folded
 from dermiq.ui.library.card import card_page
 from dermiq.ui.library.compared import comparison_page
-from dermiq.ui.facts import Licences, fact_list, folded
 from dermiq.ui.markup import capital, error_line, fill, join, opener, versus
 
 log = logging.getLogger(__name__)

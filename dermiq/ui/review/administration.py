@@ -18,10 +18,10 @@ from markupsafe import Markup
 
 from dermiq.errors import DataError, InputError
 from dermiq.review.measures.columns import Votes
-from dermiq.review.sets.incoming import import_files, import_path
-from dermiq.review.sets.pictures import Polygon, by_specialist
 from dermiq.review.measures.quality import report_of
 from dermiq.review.sets.freeze import export, find, freeze, lines
+from dermiq.review.sets.incoming import import_files, import_path
+from dermiq.review.sets.pictures import Polygon, by_specialist
 from dermiq.review.sets.sources import Imported
 from dermiq.review.store.store import Store
 from dermiq.review.types import FrozenSet, SetRule

@@ -28,13 +28,13 @@ from dermiq.review.measures.columns import Votes
 from dermiq.review.measures.quality import report_of
 from dermiq.review.store.store import Store
 from dermiq.settings import Settings
-from dermiq.ui.review import quality_page
 from dermiq.ui.review import layout as shell
+from dermiq.ui.review import quality_page
 from dermiq.ui.review.access import Access, Person
-from dermiq.ui.review.reviewer import Bench, Item, Room, Work
-from dermiq.ui.review.contribute import Contributions
 from dermiq.ui.review.administration import Office
+from dermiq.ui.review.contribute import Contributions
 from dermiq.ui.review.pair_page import Rules
+from dermiq.ui.review.reviewer import Bench, Item, Room, Work
 from dermiq.ui.review.verdicts import Verdicts
 from train.scoring.verdicts import judge_by
 

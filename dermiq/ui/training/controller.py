@@ -40,14 +40,14 @@ from dermiq.ui.training.form import KINDS, Form, shown_options, text_of
 from dermiq.ui.training.labels import bare
 from dermiq.ui.training.working import GivenUp, Working
 from dermiq.vlm.parse import parse
-from train.runs.registry import registry as runs
-from train.cases.sources import DATA_SETS
 from train.cases.data import data_folder
-from train.runs.estimate import Progress, part_of
+from train.cases.sources import DATA_SETS
 from train.export import weights_of
 from train.pipeline import PipelineConfig
-from train.scoring.rewards import read_findings
+from train.runs import registry as runs
+from train.runs.estimate import Progress, part_of
 from train.runs.registry import Run
+from train.scoring.rewards import read_findings
 
 log = logging.getLogger(__name__)
 

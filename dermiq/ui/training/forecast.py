@@ -9,10 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from dermiq.ui.training.form import Config, Estimate
+from train.pipeline import PipelineConfig
 from train.runs.estimate import Progress, free_on, silent
 from train.runs.forecast import Forecast, forecast_chain
 from train.runs.forecast import forecast as foretell
-from train.pipeline import PipelineConfig
 from train.stage import StageConfig
 
 

@@ -25,13 +25,13 @@ import yaml
 from dermiq.errors import DermIQError, InputError
 from dermiq.ui.training.labels import HIDDEN, bare, label
 from train import options
-from train.runs.registry import registry as runs
 from train.cases.sources import DATA_SETS
 from train.dpo import DPOConfig
-from train.runs.estimate import REFUSED, WARNED, Part
 from train.grpo import GRPOConfig
 from train.options import Option, options_of
 from train.pipeline import PipelineConfig
+from train.runs import registry as runs
+from train.runs.estimate import REFUSED, WARNED, Part
 from train.sft import SFTConfig
 from train.stage import StageConfig
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from train.runs.registry import hints
+from train.runs import hints
 
 RUNS_KEPT = 256  # readers in memory
 FIRST, JUDGED, NEWEST = 4, 1000, 64  # lines that are kept: of the start, of evaluations, of the end

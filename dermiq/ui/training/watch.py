@@ -34,10 +34,9 @@ from dermiq.ui.training.words import (
     stage_name,
 )
 from train import options
-from train.runs.registry import hints
 from train.runs.estimate import MEMORY, peak_of
+from train.runs.registry import Run, hints
 from train.runs.run_folder import EVALUATION, checkpoints, is_complete, read_json
-from train.runs.registry import Run
 
 VIEWS: Mapping[str, str] = {
     "overview": "Overview",

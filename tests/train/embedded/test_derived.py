@@ -21,7 +21,9 @@ ROWS = {(row["finding"], row["diagnosis"]): row for _, row in read_rows(FOLDER /
 def test_the_command_gives_the_committed_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     derived.main(["--out", str(tmp_path / "findings.tsv")])
     committed = FOLDER / "derived" / "findings.tsv"
-    assert (tmp_path / "findings.tsv").read_bytes() == committed.read_bytes(), "stale: run python -m train.embedded.derived"
+    assert (tmp_path / "findings.tsv").read_bytes() == committed.read_bytes(), (
+        "stale: run python -m train.embedded.derived"
+    )
     assert f"{len(ROWS)} rows" in capsys.readouterr().out
 
 

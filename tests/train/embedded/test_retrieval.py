@@ -7,7 +7,7 @@ import json
 import numpy as np
 import torch
 
-from dermiq.knowledge.retrieve.retrieve import rank
+from dermiq.knowledge.retrieve import rank
 from dermiq.knowledge.schema import RELATIONS
 from train.embedded import retrieval
 from train.embedded.retrieval import Pairs, Scale, fit

@@ -13,7 +13,7 @@ import pytest
 
 from tests.stage_runs import tiny_options
 from train.runs.registry import duration
-from train.runs.registry import registry as runs
+from train.runs import registry as runs
 from train.dpo import DPOConfig
 from train.runs.duration import STARTING_S, Speed, expected, seconds_of_a_step, seconds_of_pairs, steps_of
 from train.runs.estimate import Shape, without_weights

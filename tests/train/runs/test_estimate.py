@@ -18,9 +18,9 @@ from dermiq.vlm.load import load_skeleton, load_vlm
 from tests.stage_runs import make_table, tiny_options, train, write_pairs
 from tests.tiny import FAMILIES, save_tiny, tiny
 from train import options, stage
-from train.runs.registry import estimate
-from train.runs.registry import registry as runs
-from train.runs.registry import worker as work
+from train.runs import estimate
+from train.runs import registry as runs
+from train.runs import worker as work
 from train.dpo import DPOConfig
 from train.runs.estimate import Trace, estimate_run, refuse
 from train.runs.forecast import forecast

@@ -24,11 +24,11 @@ from tests.stage_runs import make_table, tiny_options
 from tests.test_training_own_data import packed
 from tests.tiny_stage import TinyConfig
 from train import options
-from train.runs.registry import registry as runs
-from train.runs.registry import arbiter as sharing
-from train.runs.registry import worker as work
 from train.grpo import GRPOConfig
 from train.pipeline import PipelineConfig
+from train.runs import arbiter as sharing
+from train.runs import registry as runs
+from train.runs import worker as work
 
 PATIENCE_S = 120.0
 

@@ -21,8 +21,8 @@ from tests import test_browser
 from tests.page import ROOT, free_port
 from tests.test_browser import CHROMIUM, DRIVER, Page
 from tests.tiny_stage import TinyConfig
-from train.runs.registry import registry as runs
-from train.runs.registry import worker as work
+from train.runs import registry as runs
+from train.runs import worker as work
 
 pytestmark = [
     pytest.mark.embedded,

@@ -27,8 +27,8 @@ from dermiq.ui.training.form import (
 )
 from dermiq.ui.training.labels import ESSENTIALS, HIDDEN, LABELS, SECTIONS, STAGES, bare, section
 from train import options
-from train.runs.estimate import Part
 from train.options import Option, options_of
+from train.runs.estimate import Part
 
 EACH = [(stage, name) for stage in KINDS for name in shown_options(stage)]
 ALL_PRESETS = [(stage, preset.key) for stage in KINDS for preset in presets(stage)]

@@ -16,12 +16,12 @@ import pytest
 from dermiq.types import CLASSES
 from dermiq.ui.training import compared_runs, groups, reading, rows, watch, words
 from tests.tiny_stage import TinyConfig
-from train.runs.registry import hints
-from train.runs.registry import registry as runs
-from train.runs.registry import worker as work
-from train.grpo import GRPOConfig
 from train.embedded.metrics import classification_figures
+from train.grpo import GRPOConfig
 from train.options import as_dict, make
+from train.runs import hints
+from train.runs import registry as runs
+from train.runs import worker as work
 from train.runs.run_folder import Status, cut_lines, own_process, seal, write_json, write_status
 from train.sft import SFTConfig
 

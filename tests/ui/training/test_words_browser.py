@@ -16,9 +16,9 @@ from tests.test_training_own_data import packed
 from tests.test_ui_access import SCROLLING, press
 from tests.tiny_stage import TinyConfig
 from train import options
-from train.runs.registry import registry as runs
-from train.runs.registry import worker as work
 from train.dpo import DPOConfig
+from train.runs import registry as runs
+from train.runs import worker as work
 
 from selenium.webdriver.common.keys import Keys  # isort: skip
 

@@ -59,7 +59,7 @@ def test_beginnings_are_what_many_conditions_have() -> None:
 
 @pytest.mark.parametrize("file", ["README.md", "kg_data/README.md"])
 def test_readmes_and_page_count_the_same(file: str) -> None:
-    said = " ".join((Path(__file__).parents[1] / file).read_text(encoding="utf-8").split())
+    said = " ".join((Path(__file__).parents[2] / file).read_text(encoding="utf-8").split())
     assert extent(REAL) in said, f"{file} is stale: it should say {extent(REAL)!r}"
     shelved = [(len(shelf.full), len(shelf.more)) for shelf in shelves(REAL)]
     full, more = (sum(part) for part in zip(*shelved, strict=True))
