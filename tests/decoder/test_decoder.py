@@ -25,7 +25,7 @@ from dermiq.decoder.formats import IMAGE_SUFFIXES, MAX_SIDE, PATIENCE_S
 from dermiq.decoder.pool import BUSY, POOL, TOO_LARGE, TOO_LONG, Pool, _Watch
 from dermiq.errors import ImageError
 from dermiq.lesion import read_lesion
-from tests.hostile_images import encoded, heic, picture, png, scans, tiff, tiff_of
+from tests.nightly.hostile_images import encoded, heic, picture, png, scans, tiff, tiff_of
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -1,4 +1,4 @@
-"""A part of `python -m tests.hostile_images`: bombs and damaged files end within the budget."""
+"""A part of `python -m tests.nightly.hostile_images`: bombs and damaged files end within the budget."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from dermiq.decoder import pool
 from dermiq.lesion import read_lesion
-from tests.hostile_images import BOMBS, MOST_BYTES, MOST_SECONDS, Tally, mutated, seeds
+from tests.nightly.hostile_images import BOMBS, MOST_BYTES, MOST_SECONDS, Tally, mutated, seeds
 
 SLOW = {  # each of them takes seconds, to make or to read; the command reads them
     "a progressive JPEG of 48 megapixels, 4:4:4",

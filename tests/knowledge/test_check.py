@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dermiq.knowledge import Graph, check_claims, score_answer
-from dermiq.knowledge.check.check import check
+from dermiq.knowledge.check import check
 from dermiq.types import Finding
 
 GRAPH = Graph.load()

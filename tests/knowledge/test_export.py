@@ -15,7 +15,7 @@ from dermiq.knowledge.export import export
 from dermiq.knowledge.graph import FOLDER
 from dermiq.knowledge.schema import LITERAL_RELATIONS, Edge, Node, only_licence, read_tables
 from dermiq.types import Source
-from tests.test_knowledge_cli import run_cli
+from tests.knowledge.test_cli import run_cli
 
 TABLES = read_tables(FOLDER)
 NUMBERS = ("n", "probability", "lift", "likelihood_ratio", "low", "high")

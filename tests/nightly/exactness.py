@@ -202,7 +202,7 @@ class Place:
 
     def __init__(self, stage: str, folder: Path) -> None:
         from tests.forked import context
-        from tests.stage_runs import tiny_options, write_pairs
+        from tests.train.stage_runs import tiny_options, write_pairs
 
         folder.mkdir(parents=True, exist_ok=True)
         self.stage, self.root, self._shared = stage, folder / "runs", folder / "measured"
@@ -245,7 +245,7 @@ class Place:
 def _work(folder: str, stop_at: int | None) -> None:
     """The process of one run."""
     from tests.forked import log_to
-    from tests.stage_runs import drawn_score
+    from tests.train.stage_runs import drawn_score
 
     gc.freeze()  # the libraries, which were imported before the fork
     run, preferences.score = Path(folder), drawn_score

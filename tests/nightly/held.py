@@ -1,7 +1,7 @@
 """Who still holds a question after its case was closed: the page and a visitor of it in one process.
 
-    python -m tests.held            # a fake consultant
-    python -m tests.held --models   # the real readers
+    python -m tests.nightly.held            # a fake consultant
+    python -m tests.nightly.held --models   # the real readers
 
 Prints a line for each object that has the question's text in it, and exits with their number. What was freed but not
 yet written over is not in Python's hands, and not looked for.
@@ -37,7 +37,7 @@ def holders(mark: str) -> Iterator[str]:
 
 
 async def _one_case(address: str) -> None:
-    from tests.visitors import Visitor
+    from tests.nightly.visitors import Visitor
 
     visitor = Visitor(address, 5)
     visitor.name = f"{visitor.name} {MARK}"

@@ -1,6 +1,6 @@
 """Damaged files and bombs for the decoder, all made here from a seed. As a command it reads many and reports.
 
-    python -m tests.hostile_images --files 5000 [--start 0] [--seed 17] [--no-bombs] [--out
+    python -m tests.nightly.hostile_images --files 5000 [--start 0] [--seed 17] [--no-bombs] [--out
     tests/nightly/hostile_images.txt]
 
 Each file must become a picture or one sentence within 5 seconds and 300 MB. Exits with 1 where one does not.

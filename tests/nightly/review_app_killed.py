@@ -1,6 +1,6 @@
 """Kills the app while reviewers vote, and looks whether every vote that was acknowledged is stored, once.
 
-    python -m tests.review_app_killed --kills 50 [--db URL] --out tests/nightly/review_app_killed.txt
+    python -m tests.nightly.review_app_killed --kills 50 [--db URL] --out tests/nightly/review_app_killed.txt
 
 The app is `python app.py` with its model. Each reviewer is a thread that says what the page's script says, keeps what
 was not acknowledged, and repeats it under the same key until an app answers again: the one started after the kill.

@@ -35,7 +35,7 @@ def test_a_difference_is_found(tmp_path: Path) -> None:
     import torch
     from safetensors.torch import save_file
 
-    from tests.tiny_stage import TinyConfig
+    from tests.train.tiny_stage import TinyConfig
     from train.runs import registry as runs
     from train.runs.run_folder import MANIFEST, seal
 

@@ -1,6 +1,6 @@
 """What the Training tab costs in a real browser beside a run of 10,000 logged steps, and how soon a death is said.
 
-    python -m tests.training_tab_study --minutes 10 --out tests/nightly/training_tab_study.txt
+    python -m tests.nightly.training_tab_study --minutes 10 --out tests/nightly/training_tab_study.txt
 
 The page is the app's own with a consultant that has no models. The run's figures are invented: one line a second.
 """
@@ -23,8 +23,8 @@ import numpy as np
 
 from dermiq.ui.training.curves import invented
 from tests.page import served
-from tests.test_browser import Page
-from tests.tiny_stage import TinyConfig
+from tests.train.tiny_stage import TinyConfig
+from tests.ui.test_browser import Page
 from train.runs import registry as runs
 from train.runs.worker import Owner
 
@@ -50,7 +50,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, help="where the report is written; default: printed alone")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        command = " ".join(["python -m tests.training_tab_study", *sys.argv[1:]])
+        command = " ".join(["python -m tests.nightly.training_tab_study", *sys.argv[1:]])
         report = "\n".join([command, "", *study(Path(name), given)])
     print(report)
     if given.out:

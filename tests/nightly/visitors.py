@@ -1,7 +1,7 @@
 """Many visitors of one page at once, each with an image and a question that can be told from all others'.
 
-    python -m tests.visitors --visitors 25 --minutes 5            # starts `python app.py` and ends it again
-    python -m tests.visitors --address http://127.0.0.1:7860 ...  # a page that runs already
+    python -m tests.nightly.visitors --visitors 25 --minutes 5            # starts `python app.py` and ends it again
+    python -m tests.nightly.visitors --address http://127.0.0.1:7860 ...  # a page that runs already
 
 A visitor is what a browser is to the server: it opens the page, holds the connection that tells when a tab closes,
 uploads, asks through gradio's queue and reads the frames as they come. It fails at an error, at an answer that carries

@@ -13,7 +13,7 @@ from dermiq.ui.review.controller import Desk
 from dermiq.ui.review.pair_page import Rules
 from dermiq.ui.review.reviewer import Bench, Mode, Room
 from dermiq.ui.review.verdicts import Verdicts
-from tests.review_cases import filled
+from tests.review.cases import filled
 from tests.tiny_graph import GRAPH
 
 PLAIN = QueueSettings(repeat_share=0, gold_share=0)

@@ -15,7 +15,7 @@ from dermiq.settings import Settings
 from dermiq.ui.review.access import Access, read_reviewers
 from dermiq.ui.review.pair_page import Rules
 from dermiq.ui.review.reviewer import is_complete, read_rubric
-from tests.review_desk import ADA, BEA, LEAD, Browser, bench_of, store_with
+from tests.review.desk import ADA, BEA, LEAD, Browser, bench_of, store_with
 
 GRADES = {"accuracy": 4, "relevance": 5, "completeness": 3, "safety": 5}
 FULL = {"a": GRADES, "b": GRADES}

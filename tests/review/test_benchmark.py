@@ -11,7 +11,7 @@ from dermiq.review.measures import benchmark
 from dermiq.review.measures.crash_test import kill_writers
 from dermiq.review.measures.synthetic import fill_votes, synthetic_pairs
 from dermiq.review.store.store import Store
-from tests.review_cases import emptied
+from tests.review.cases import emptied
 
 KILLS = 10
 

@@ -10,10 +10,10 @@ import pytest
 
 from dermiq.review.store.store import Store
 from dermiq.review.types import PairView, Vote
-from tests import test_browser
 from tests.page import served
-from tests.review_votes import PLAIN, store_of
-from tests.test_browser import Page, luminance
+from tests.review.votes import PLAIN, store_of
+from tests.ui import test_browser
+from tests.ui.test_browser import Page, luminance
 
 pytestmark = test_browser.pytestmark
 PAIRS = 6

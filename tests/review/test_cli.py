@@ -18,7 +18,7 @@ from dermiq.__main__ import main
 from dermiq.review import cli
 from dermiq.review.measures.quality import Report
 from dermiq.review.store.store import Store
-from tests.review_votes import PLAIN, review, store_of, write_rows
+from tests.review.votes import PLAIN, review, store_of, write_rows
 
 Run = Callable[..., tuple[int, str, str]]
 

@@ -13,11 +13,11 @@ import pytest
 
 from dermiq.review.store.store import Store
 from dermiq.review.types import Vote
-from tests import test_browser
 from tests.page import served
-from tests.review_votes import PLAIN, store_of
-from tests.test_review_browser import Reviewer, as_stored
+from tests.review.test_browser import Reviewer, as_stored
+from tests.review.votes import PLAIN, store_of
 from tests.tiny import save_tiny
+from tests.ui import test_browser
 from train.runs import registry as runs
 
 pytestmark = test_browser.pytestmark

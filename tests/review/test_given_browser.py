@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from tests import fakes, test_browser
+from tests import fakes
 from tests.page import ROOT, served
-from tests.review_votes import write_rows
-from tests.test_browser import Page
-from tests.test_review_browser import Reviewer
+from tests.review.test_browser import Reviewer
+from tests.review.votes import write_rows
+from tests.ui import test_browser
+from tests.ui.test_browser import Page
 from tests.zips import packed
 
 pytestmark = test_browser.pytestmark

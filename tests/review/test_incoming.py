@@ -14,7 +14,7 @@ from dermiq.knowledge import Graph
 from dermiq.review.sets.incoming import import_files, import_path
 from dermiq.review.store.store import Store
 from dermiq.review.types import NewPair, ReviewAnswer, ReviewCase
-from tests.review_votes import PLAIN, write_rows
+from tests.review.votes import PLAIN, write_rows
 from tests.zips import as_macos_writes, locked, packed
 from train.scoring.verdicts import judge_by
 

@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from dermiq.errors import DataError
 from dermiq.review.store.database import MIGRATIONS, Database
 from dermiq.review.store.store import Store, schema
-from tests.review_cases import NOW, bare, filled, vote
+from tests.review.cases import NOW, bare, filled, vote
 
 Open = Callable[..., Database]
 

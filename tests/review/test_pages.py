@@ -25,9 +25,9 @@ from dermiq.ui.review import quality_page, sets_page
 from dermiq.ui.review.access import Access
 from dermiq.ui.review.differences import marked_apart
 from dermiq.ui.review.picture import PURGED
-from tests.review_cases import new_pair, picture
-from tests.review_desk import ADA, BEA, LEAD, bench_of, store_with
-from tests.test_lesion_findings import disc, half_moon, painted, star
+from tests.lesion.test_findings import disc, half_moon, painted, star
+from tests.review.cases import new_pair, picture
+from tests.review.desk import ADA, BEA, LEAD, bench_of, store_with
 from tests.tiny_graph import GRAPH
 
 EVIL = "<img src=x onerror=alert(1)>"

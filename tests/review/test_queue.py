@@ -22,7 +22,7 @@ from dermiq.review.store.queue import (
     tally,
 )
 from dermiq.review.types import Proxy
-from tests.review_cases import NOW
+from tests.review.cases import NOW
 
 SETTINGS = QueueSettings()
 

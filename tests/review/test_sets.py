@@ -26,7 +26,7 @@ from dermiq.review.types import (
     is_frozen_set,
     pair_id,
 )
-from tests.review_votes import BAD, GOOD, adjudicate, by_number, review, store_of
+from tests.review.votes import BAD, GOOD, adjudicate, by_number, review, store_of
 from train.cases.sources import read_source
 
 COLUMNS = ("images", "prompt", "chosen", "rejected")

@@ -24,9 +24,9 @@ from dermiq.review.store.queue import QueueSettings
 from dermiq.review.store.store import Store, schema
 from dermiq.review.types import Draft, ReviewAnswer, ReviewCase, SetRule
 from dermiq.settings import Settings
-from tests.hostile_images import encoded, scans
-from tests.hostile_images import picture as drawn
-from tests.review_cases import Clock, all_votes, emptied, filled, new_case, new_pair, picture, vote
+from tests.nightly.hostile_images import encoded, scans
+from tests.nightly.hostile_images import picture as drawn
+from tests.review.cases import Clock, all_votes, emptied, filled, new_case, new_pair, picture, vote
 
 Make = Callable[..., Store]
 PLAIN = QueueSettings(repeat_share=0, gold_share=0)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from dermiq.errors import DermIQError
-from tests.stage_runs import CONFIGS, make_table, tiny_options
+from tests.train.stage_runs import CONFIGS, make_table, tiny_options
 from train import ablate, options
 from train.ablate import AS_GIVEN, UNTRAINED, AblationConfig, compared, table
 from train.grpo import GRPOConfig

@@ -21,8 +21,9 @@ from dermiq.review.sets.freeze import find, freeze, lines
 from dermiq.review.store.store import Store
 from dermiq.review.types import SetRule
 from dermiq.vlm.load import VLM, load_vlm
-from tests.review_votes import review, store_of
-from tests.stage_runs import (
+from tests.review.votes import review, store_of
+from tests.tiny import FAMILIES, picture, save_tiny
+from tests.train.stage_runs import (
     CHOSEN,
     CONFIGS,
     REJECTED,
@@ -33,7 +34,6 @@ from tests.stage_runs import (
     weights_of,
     write_pairs,
 )
-from tests.tiny import FAMILIES, picture, save_tiny
 from train import dpo, options, preferences, stage
 from train.cases.examples import Turns
 from train.cases.sources import read_source

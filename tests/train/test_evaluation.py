@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from dermiq.errors import InputError
-from tests.stage_runs import make_table
 from tests.tiny import save_tiny
+from tests.train.stage_runs import make_table
 from train.evaluation import READ, EvaluationConfig, run_of
 from train.runs import registry as runs
 from train.runs import worker as work

@@ -15,7 +15,7 @@ import torch
 
 from dermiq.errors import InputError, ModelError
 from dermiq.vlm.load import _resolve, load_vlm
-from tests.stage_runs import tiny_options, train, weights_of
+from tests.train.stage_runs import tiny_options, train, weights_of
 from train import export
 from train.runs import registry as runs
 from train.runs.run_folder import EVALUATION, read_json, write_json

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from dermiq.errors import DermIQError
 from dermiq.vlm.load import load_vlm
-from tests.stage_runs import CONFIGS, make_table, tiny_options, train
+from tests.train.stage_runs import CONFIGS, make_table, tiny_options, train
 from train import options
 from train.cases.sources import Measured
 from train.export import card

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from dermiq.errors import DermIQError
-from tests.stage_runs import PIPELINE, assert_moved, tiny_options, weights_of, write_pairs
+from tests.train.stage_runs import PIPELINE, assert_moved, tiny_options, weights_of, write_pairs
 from train import options, pipeline
 from train.dpo import DPOConfig
 from train.grpo import GRPOConfig

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dermiq.vlm.load import load_vlm
-from tests.stage_runs import PIPELINE, assert_moved, weights_of
+from tests.train.stage_runs import PIPELINE, assert_moved, weights_of
 from train import pipeline
 from train.runs import registry as runs
 

@@ -13,8 +13,8 @@ from dermiq.errors import DataError
 from dermiq.review.sets.sources import import_pairs
 from dermiq.review.store.store import Store
 from dermiq.vlm.load import VLM, load_vlm
-from tests.stage_runs import drawn_score, make_table
 from tests.tiny import save_tiny
+from tests.train.stage_runs import drawn_score, make_table
 from train import preferences
 from train.cases.examples import ChatOptions
 from train.cases.sources import Item, Measured, read_source

@@ -17,8 +17,8 @@ from safetensors.torch import load_file
 from dermiq.errors import DataError, InputError, ModelError
 from dermiq.types import CLASS_NAMES
 from dermiq.vlm.load import load_vlm
-from tests.stage_runs import CONFIGS, make_table, tiny_options, train, weights_of
 from tests.tiny import picture, save_tiny, tiny
+from tests.train.stage_runs import CONFIGS, make_table, tiny_options, train, weights_of
 from train import options, sft, stage
 from train.cases.sources import Measured, Row, choose, read_source, refuse_leakage, split_by_group
 from train.runs import registry as runs

@@ -17,7 +17,7 @@ from train.runs.worker import Owner
 
 @dataclass(frozen=True)
 class TinyConfig:
-    stage: ClassVar[str] = "tests.tiny_stage"
+    stage: ClassVar[str] = "tests.train.tiny_stage"
     steps: int = option(20, "steps", minimum=1)
     seconds: float = option(0.01, "each step takes", minimum=0)
     device: str = option("cpu", "the queue to wait in")

@@ -10,7 +10,7 @@ import pytest
 
 from tests import fakes
 from tests.page import served
-from tests.test_browser import Page, pytestmark  # noqa: F401  the mark applies to this file, too
+from tests.ui.test_browser import Page, pytestmark  # noqa: F401  the mark applies to this file, too
 
 from selenium.webdriver.common.action_chains import ActionChains  # isort: skip
 from selenium.webdriver.common.keys import Keys  # isort: skip

@@ -20,9 +20,9 @@ import pytest
 from PIL import Image
 
 from dermiq.vlm.base import ensure_base
-from tests import test_browser
 from tests.page import ROOT, free_port
-from tests.test_browser import CHROMIUM, DRIVER, Page
+from tests.ui import test_browser
+from tests.ui.test_browser import CHROMIUM, DRIVER, Page
 
 pytestmark = [pytest.mark.embedded]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dermiq.ui.server.inbox import Limits
 from tests import fakes
-from tests.test_browser import Page, address, page, pytestmark, uploads
+from tests.ui.test_browser import Page, address, page, pytestmark, uploads
 
 __all__ = ["address", "page", "pytestmark", "uploads"]
 

@@ -21,8 +21,9 @@ from dermiq.knowledge import Graph, check_claims, forget, link
 from dermiq.knowledge.graph import CLASS_NODES
 from dermiq.settings import Settings
 from dermiq.ui.app import create_app
-from tests import fakes, visitors
-from tests.held import holders
+from tests import fakes
+from tests.nightly import visitors
+from tests.nightly.held import holders
 from tests.page import ROOT, served
 
 PLAIN = (str, int, float, bool, type(None))
@@ -93,7 +94,7 @@ def test_nobody_there_costs_next_to_nothing(heavy: str) -> None:
 
 def test_nothing_holds_a_question_whose_case_is_closed() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "tests.held"], cwd=ROOT, capture_output=True, text=True, timeout=240, check=False
+        [sys.executable, "-m", "tests.nightly.held"], cwd=ROOT, capture_output=True, text=True, timeout=240, check=False
     )
     assert (done.returncode, done.stdout.splitlines()[-1:]) == (0, ["Nothing holds it."]), done.stdout + done.stderr
 

@@ -25,8 +25,8 @@ from dermiq.vlm.nano import assemble
 from dermiq.vlm.parse import parse
 from dermiq.vlm.prompts import follow_up_message
 from tests.tiny import save_tiny_base
+from train.cases import texts
 from train.cases.data import read_table
-from train.cases.sources import texts
 from train.embedded import nano, specialist
 from train.embedded.nano_examples import Teacher, towers_of
 

@@ -19,8 +19,8 @@ from trl import GRPOConfig, GRPOTrainer
 from trl.trainer.utils import RepeatSampler
 
 from dermiq.errors import ModelError
-from tests.test_group_loss import TARGETS, relative_difference
 from tests.tiny import picture, tiny
+from tests.train.rl.test_group_loss import TARGETS, relative_difference
 from train.rl.advantages import AdvantageSettings, grpopp
 from train.rl.group_trainer import EpochSampler, GroupTrainer, Sample
 from train.rl.prefix import Policy
@@ -410,13 +410,17 @@ def test_a_projector_that_is_saved_with_the_adapter_has_a_reference(tmp_path: Pa
 
 
 def test_two_processes_equal_one_with_twice_the_accumulation(tmp_path: Path) -> None:
-    from tests.two_processes import main
+    from tests.train.rl.two_processes import main
 
     main(tmp_path)
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     quiet = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore", "ACCELERATE_USE_CPU": "true"}
     done = subprocess.run(
-        [*launch, "-m", "tests.two_processes", str(tmp_path)], env=quiet, capture_output=True, text=True, timeout=600
+        [*launch, "-m", "tests.train.rl.two_processes", str(tmp_path)],
+        env=quiet,
+        capture_output=True,
+        text=True,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     (one, told), (two, too) = (torch.load(tmp_path / f"trained-{n}.pt", weights_only=True) for n in (1, 2))

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dermiq.errors import ModelError
 from dermiq.vlm import fast
-from tests.test_group_loss import FAMILIES, inputs_for, model_with, plain_scores
+from tests.train.rl.test_group_loss import FAMILIES, inputs_for, model_with, plain_scores
 from train.rl.group_loss import accumulate_gradients, log_probabilities, read_prompt
 from train.rl.policy_loss import Targets
 from train.rl.rollout import Rollout, Sampler, SamplingSettings, allowed, draw

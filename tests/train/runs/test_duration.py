@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.stage_runs import tiny_options
-from train.runs.registry import duration
+from tests.train.stage_runs import tiny_options
+from train.runs import duration
 from train.runs import registry as runs
 from train.dpo import DPOConfig
 from train.runs.duration import STARTING_S, Speed, expected, seconds_of_a_step, seconds_of_pairs, steps_of

@@ -15,7 +15,7 @@ import torch
 
 from dermiq.errors import InputError
 from dermiq.vlm.load import load_skeleton, load_vlm
-from tests.stage_runs import make_table, tiny_options, train, write_pairs
+from tests.train.stage_runs import make_table, tiny_options, train, write_pairs
 from tests.tiny import FAMILIES, save_tiny, tiny
 from train import options, stage
 from train.runs import estimate

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from dermiq.errors import InputError
-from tests.tiny_stage import TinyConfig
+from tests.train.tiny_stage import TinyConfig
 from train.runs import registry as runs
 from train.runs import arbiter as sharing
 from train.runs import worker as work

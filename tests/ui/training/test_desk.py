@@ -20,9 +20,9 @@ from dermiq.ui.training.controller import Desk, Said, TrainingRoom
 from dermiq.ui.training.forecast import forecast
 from dermiq.ui.training.form import Form
 from tests.fakes import FakeConsultant
-from tests.stage_runs import make_table, tiny_options
-from tests.test_training_own_data import packed
-from tests.tiny_stage import TinyConfig
+from tests.train.stage_runs import make_table, tiny_options
+from tests.train.tiny_stage import TinyConfig
+from tests.ui.training.test_own_data import packed
 from train import options
 from train.grpo import GRPOConfig
 from train.pipeline import PipelineConfig

@@ -17,10 +17,10 @@ import httpx
 import pytest
 
 from dermiq.vlm.base import ensure_base
-from tests import test_browser
 from tests.page import ROOT, free_port
-from tests.test_browser import CHROMIUM, DRIVER, Page
-from tests.tiny_stage import TinyConfig
+from tests.train.tiny_stage import TinyConfig
+from tests.ui import test_browser
+from tests.ui.test_browser import CHROMIUM, DRIVER, Page
 from train.runs import registry as runs
 from train.runs import worker as work
 

@@ -18,7 +18,7 @@ from PIL import Image
 
 from dermiq.errors import InputError
 from dermiq.ui.training import own_data
-from tests.stage_runs import make_table
+from tests.train.stage_runs import make_table
 from tests.zips import as_macos_writes, by_method, damaged, link, locked, of_entries, packed
 from train.cases.sources import read_source
 

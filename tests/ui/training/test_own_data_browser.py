@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests import test_browser
 from tests.page import served
-from tests.stage_runs import make_table
-from tests.test_browser import Page
+from tests.train.stage_runs import make_table
+from tests.ui import test_browser
+from tests.ui.test_browser import Page
 from tests.zips import by_method, damaged, locked, packed
 
 pytestmark = test_browser.pytestmark

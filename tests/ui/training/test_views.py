@@ -15,7 +15,7 @@ import pytest
 
 from dermiq.types import CLASSES
 from dermiq.ui.training import compared_runs, groups, reading, rows, watch, words
-from tests.tiny_stage import TinyConfig
+from tests.train.tiny_stage import TinyConfig
 from train.embedded.metrics import classification_figures
 from train.grpo import GRPOConfig
 from train.options import as_dict, make
