@@ -310,7 +310,7 @@ def test_reference_survives_json_and_refuses_damage(tmp_path):
     broken = tmp_path / "reference.json"
     broken.write_text('{"dataset": "x"}', encoding="utf-8")
     for path in (broken, tmp_path / "absent.json"):
-        with pytest.raises(DataError, match=r"train\.findings"):
+        with pytest.raises(DataError, match=r"train\.embedded\.findings"):
             FindingsReference.load(path)
 
 
