@@ -5,7 +5,6 @@ window.dermiq = window.dermiq || (() => {
   "use strict";
   const MB = 1024 * 1024;
   const MAX_BYTES = 25 * MB, MAX_FILES = 12, MAX_TOTAL = 150 * MB; // of an upload, as the server takes it
-  const MAX_TEXT_BYTES = 500 * 1024; // more than any file of options has
 
   // --- updating ---------------------------------------------------------------------------
   const keyOf = (node) => (node.nodeType === 1 ? node.id || node.dataset.key || "" : "");
@@ -73,7 +72,7 @@ window.dermiq = window.dermiq || (() => {
   function fieldsOf(target) {
     const form = target.closest("[data-fields]");
     if (!form) return undefined;
-    const fields = { "=": form.dataset.fields, "@": String(Date.now()) };
+    const fields = {};
     for (const field of form.querySelectorAll("[name]")) {
       const changed = current(field) !== given(field);
       if (changed) sent.set(field, [...(sent.get(field) || []), current(field)]);
@@ -149,8 +148,7 @@ window.dermiq = window.dermiq || (() => {
       if (button && !button.disabled) fire(button);
     });
     element.addEventListener("change", (e) => {
-      if (e.target.matches("input[type=file][data-event]")) read(e.target, fire);
-      else if (e.target.matches(":is(select, input, textarea)[data-event]")) fire(e.target);
+      if (e.target.matches(":is(select, input, textarea)[data-event]")) fire(e.target);
     });
   }
 
@@ -171,21 +169,21 @@ window.dermiq = window.dermiq || (() => {
     if (button) button.click();
   });
 
+  // A field that is to be corrected is gone to by its link.
+  document.addEventListener("click", (e) => {
+    const way = e.target.closest('a[href^="#dqf-"]');
+    const field = way && document.querySelector(way.hash)?.querySelector("input, textarea");
+    if (!field) return;
+    e.preventDefault();
+    field.focus();
+  });
+
   // Enter in a field does what the button beside it does, where there is just one.
   document.addEventListener("keydown", (e) => {
     const form = e.key === "Enter" && e.target.matches("input") && e.target.closest("[data-enter]");
     const button = form && form.querySelector("button[data-event]");
     if (button && !button.disabled) button.click();
   });
-
-  // A text file that the visitor chose is read here: its text is the event's value.
-  async function read(input, fire) {
-    const [file] = input.files;
-    if (!file) return;
-    const text = await file.slice(0, MAX_TEXT_BYTES).text();
-    input.value = ""; // the same file can be chosen again
-    fire(input, text);
-  }
 
   // --- files ------------------------------------------------------------------------------
   const say = (text) => {

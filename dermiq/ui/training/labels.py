@@ -181,11 +181,13 @@ UNITS: Mapping[str, str] = {
 }
 
 HINTS: Mapping[str, str] = {
-    "model": "What is trained further: DermIQ-Nano, the result of a finished run, or another vision-language model.",
+    "model": "What is trained further: DermIQ-Nano, the result of a finished run, or another vision-language model, by "
+    "its folder or its owner/name on the Hugging Face hub.",
     "device": "Where it computes. Automatic: on a GPU where there is one.",
     "dtype": "Of the weights. Automatic: as fits the device.",
-    "data": "Labelled images; SFT learns from written examples, too. What is ticked or named is put together.",
-    "preferences": "Which of two answers is better.",
+    "data": "Labelled images; SFT learns from written examples, too. What is chosen is put together with what is typed: "
+    "a CSV file (columns image and label), a JSONL file, or a data set of the Hugging Face hub.",
+    "preferences": "Which of two answers is better: a set of the review, a JSONL file, or a data set of the hub.",
     "stages": "Which stages are run, and in which order.",
 }
 """In place of an option's help where the form offers what a flag has to spell out."""
