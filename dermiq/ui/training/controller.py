@@ -113,7 +113,7 @@ class Desk:
     uploads: int = 0  # tells one from the next that has the same words
     shown: dict[str, str] = field(default_factory=dict)  # part -> what the visitor has
     fields: dict[str, Props] = field(default_factory=lambda: form_shown.at_first(Form.of(*SMOKE)))  # of the form
-    files: list[str] = field(default_factory=list)  # YAML that the page has shown: nobody typed it
+    files: list[str] = field(default_factory=lambda: [Form.of(*SMOKE).yaml_text()])  # YAML that was shown, not typed
 
 
 class TrainingRoom:
