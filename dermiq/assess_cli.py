@@ -1,18 +1,15 @@
-"""`python -m dermiq assess IMAGE... [--json]`: one consultation in the terminal. Knows no page."""
+"""`dermiq assess IMAGE... [--json]`: one consultation in the terminal. Knows no page."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import threading
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dermiq.errors import InputError
 from dermiq.judge import percent
-from dermiq.patient import age_of, sex_of, site_of, skin_type_of
-from dermiq.types import Answer, AnswerDone, Case, Differential, ImagesRead, PatientContext, TextDelta
+from dermiq.types import Answer, Case, Differential, Event, ImagesRead, Lesion, TextDelta
 
 SYMPTOMS = ("itch", "bled", "grew", "changed", "hurts")
 
@@ -38,52 +35,48 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    context = PatientContext(
-        age_of(options.age, whole=True),
-        sex_of(options.sex),
-        site_of(options.site),
-        skin_type_of(options.skin_type),
-        tuple(options.symptom),
-    )
-    from dermiq.consultant import LocalConsultant
-    from dermiq.settings import Settings
+    from dermiq import api
 
-    settings = replace(
-        Settings.load([]),
+    patient = (options.age, options.sex, options.site, options.skin_type, options.symptom)
+    if options.reader == "specialist":
+        api.patient_of(*patient)  # it reads the image alone, but a slip is said all the same
+        return specialist_only([api.lesion_of(path) for path in options.images], as_json=options.json)
+    answer = api.assess(
+        *options.images,
+        age=options.age,
+        sex=options.sex,
+        site=options.site,
+        skin_type=options.skin_type,
+        symptoms=options.symptom,
+        question=options.question,
         model=options.model,
         adapter=options.adapter,
         load_in_4bit=options.load_in_4bit,
         device=options.device,
+        votes=options.votes,
+        check_image=options.check_image,
+        on_event=None if options.json else show,
     )
-    consultant = LocalConsultant(settings, votes=options.votes)
-    lesions = tuple(consultant.read_image(read_bytes(path)) for path in options.images)
-    case = Case(lesions, context, options.question)
-    if options.reader == "specialist":
-        return specialist_only(case, as_json=options.json)
-    consultant.load()
-    answer: Answer | None = None
-    for event in consultant.assess(case, stop=threading.Event(), session_id="terminal"):
-        if isinstance(event, ImagesRead) and event.abstention and not options.json:
-            print(f"Caution: {event.abstention.message}\n")
-        if isinstance(event, TextDelta) and not options.json:
-            print(event.text, end="", flush=True)
-        if isinstance(event, AnswerDone):
-            answer = event.answer
-    assert answer is not None
-    if options.check_image:
-        answer = replace(answer, checks=(*answer.checks, consultant.image_check(case)))
     print(json.dumps(answer_json(answer), indent=1) if options.json else summary(answer))
     return 0
 
 
-def specialist_only(case: Case, *, as_json: bool) -> int:
+def show(event: Event) -> None:
+    """What is read while it is written: a caution, and the text."""
+    if isinstance(event, ImagesRead) and event.abstention:
+        print(f"Caution: {event.abstention.message}\n")
+    if isinstance(event, TextDelta):
+        print(event.text, end="", flush=True)
+
+
+def specialist_only(lesions: Sequence[Lesion], *, as_json: bool) -> int:
     from dermiq.specialist import Specialist, fuse_readings
 
     specialist = Specialist.load()
-    readings = [specialist.read(lesion, image_index=i) for i, lesion in enumerate(case.lesions)]
+    readings = [specialist.read(lesion, image_index=i) for i, lesion in enumerate(lesions)]
     probabilities = fuse_readings(readings)
     findings = [finding_json(finding) for reading in readings for finding in reading.findings]
-    reasons = [specialist.abstention(lesion, r) for lesion, r in zip(case.lesions, readings, strict=True)]
+    reasons = [specialist.abstention(lesion, r) for lesion, r in zip(lesions, readings, strict=True)]
     abstention = reasons[0].message if reasons[0] and all(reasons) else None
     if as_json:
         print(json.dumps({"probabilities": probabilities, "findings": findings, "abstention": abstention}, indent=1))
@@ -95,13 +88,6 @@ def specialist_only(case: Case, *, as_json: bool) -> int:
     for finding in findings:
         print(f"{finding['name']}: {finding['text']}")
     return 0
-
-
-def read_bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path} can't be read: {error.strerror}.") from error
 
 
 def finding_json(finding: Any) -> dict[str, Any]:
