@@ -70,7 +70,7 @@ def assess(
     Raises ImageError for a file that is no usable photograph, InputError for what else cannot be used, ModelError,
     DownloadError or KnowledgeError where the readers cannot be had.
     """
-    patient = patient_of(age, sex, site, skin_type, symptoms)
+    patient = patient_of(age=age, sex=sex, site=site, skin_type=skin_type, symptoms=symptoms)
     case = Case(tuple(lesion_of(image) for image in images), patient, question)
     consultant = _consultant(settings_of(model, adapter, load_in_4bit, device), votes)
     try:
@@ -110,7 +110,7 @@ def check(text: str, *, diagnosis: str | None = None, licence: str | None = None
 
 
 def patient_of(
-    age: int | str | None, sex: str | None, site: str | None, skin_type: int | str | None, symptoms: Sequence[str]
+    *, age: int | str | None, sex: str | None, site: str | None, skin_type: int | str | None, symptoms: Sequence[str]
 ) -> PatientContext:
     """What is told of the patient, in any usual wording. Raises InputError with what would be understood."""
     return PatientContext(age_of(age, whole=True), sex_of(sex), site_of(site), skin_type_of(skin_type), tuple(symptoms))

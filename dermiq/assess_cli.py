@@ -12,6 +12,9 @@ from dermiq.judge import percent
 from dermiq.types import Answer, Case, Differential, Event, ImagesRead, Lesion, TextDelta
 
 SYMPTOMS = ("itch", "bled", "grew", "changed", "hurts")
+PATIENT = ("age", "sex", "site", "skin_type", "symptoms")
+ASKED = ("question", "model", "adapter", "load_in_4bit", "device", "votes", "check_image")
+"""Options by the names that `dermiq.assess` has for them."""
 
 
 def add_parser(subparsers: Any) -> None:
@@ -21,7 +24,14 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--sex", help="female or male")
     parser.add_argument("--site", help="where on the body: back, face, lower leg ...")
     parser.add_argument("--skin-type", help="Fitzpatrick, 1 to 6 or I to VI")
-    parser.add_argument("--symptom", action="append", default=[], choices=SYMPTOMS, help="may be given several times")
+    parser.add_argument(
+        "--symptom",
+        dest="symptoms",
+        action="append",
+        default=[],
+        choices=SYMPTOMS,
+        help="may be given several times",
+    )
     parser.add_argument("--question", default=Case.question)
     parser.add_argument("--reader", choices=("specialist", "vlm"), default="vlm", help="specialist: no text, instant")
     parser.add_argument("--model", help="any Hugging Face image-text-to-text model; default: DermIQ-Nano")
@@ -37,26 +47,12 @@ def add_parser(subparsers: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     from dermiq import api
 
-    patient = (options.age, options.sex, options.site, options.skin_type, options.symptom)
+    patient = {name: getattr(options, name) for name in PATIENT}
     if options.reader == "specialist":
-        api.patient_of(*patient)  # it reads the image alone, but a slip is said all the same
+        api.patient_of(**patient)  # it reads the images alone, but a slip is said all the same
         return specialist_only([api.lesion_of(path) for path in options.images], as_json=options.json)
-    answer = api.assess(
-        *options.images,
-        age=options.age,
-        sex=options.sex,
-        site=options.site,
-        skin_type=options.skin_type,
-        symptoms=options.symptom,
-        question=options.question,
-        model=options.model,
-        adapter=options.adapter,
-        load_in_4bit=options.load_in_4bit,
-        device=options.device,
-        votes=options.votes,
-        check_image=options.check_image,
-        on_event=None if options.json else show,
-    )
+    asked = {name: getattr(options, name) for name in ASKED}
+    answer = api.assess(*options.images, **patient, **asked, on_event=None if options.json else show)
     print(json.dumps(answer_json(answer), indent=1) if options.json else summary(answer))
     return 0
 

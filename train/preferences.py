@@ -168,7 +168,7 @@ def opening(
 
 def going_on(graph: Graph, case: Case, asked: Asked, later: str, answer: str) -> tuple[list[dict[str, Any]], Evidence]:
     """A second question behind an answer to the first, and the facts that are shown with it."""
-    from dermiq.assess import renumbered
+    from dermiq.consultation import renumbered
     from dermiq.knowledge import retrieve
     from dermiq.vlm.prompts import assistant_message, follow_up_message
 

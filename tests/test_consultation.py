@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dermiq.assess import (
+from dermiq.consultation import (
     Readers,
     assess,
     blanked,
