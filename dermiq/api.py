@@ -1,7 +1,7 @@
 """The public face: `dermiq.assess`, `dermiq.retrieve` and `dermiq.check`. Knows neither page nor command line.
 
-What they stand on is loaded at the first call and kept: the readers (1.3 GB; the base language model is downloaded once,
-93 MB) for `assess`, the graph alone for the others.
+What they stand on is loaded at the first call and kept: the readers (1.3 GB; the base language model is downloaded
+once, 93 MB) for `assess`, the graph alone for the others.
 """
 
 from __future__ import annotations

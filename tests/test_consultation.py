@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dermiq.consultant import LocalConsultant, written
 from dermiq.consultation import (
     Readers,
     assess,
@@ -20,7 +21,6 @@ from dermiq.consultation import (
     renumbered,
     vlm_differential,
 )
-from dermiq.consultant import LocalConsultant, written
 from dermiq.errors import InputError, ModelError
 from dermiq.judge import statements
 from dermiq.knowledge import Graph
