@@ -1,6 +1,5 @@
-"""Where our own files lie, and where a file that somebody names may lie. Knows no table and no page.
+"""Where a file that somebody names may lie. Knows no table and no page.
 
-    graph_tables()                     # of a checkout and of an installed copy alike
     inside(folder, "images/0.png")     # a path; InputError where it leads out of the folder
     beside(table, name)                # for the rows of a table: `inside` its folder where a visitor sent the table
     folder_for(out)                    # before hours are spent on what will be written there
@@ -17,25 +16,7 @@ from pathlib import Path
 
 from dermiq.errors import InputError
 
-PACKAGE = Path(__file__).resolve().parent
 SENT = ".data"  # the folder below that of the runs in which visitors' uploads are kept
-
-
-def graph_tables() -> Path:
-    """`kg_data/`: at the root of a checkout; an installed copy has it inside the package (see pyproject.toml)."""
-    installed = PACKAGE / "kg_data"
-    return installed if installed.is_dir() else PACKAGE.parent / "kg_data"
-
-
-def checkout() -> Path | None:
-    """The root of the checkout that this package belongs to; None of an installed copy."""
-    return PACKAGE.parent if graph_tables().parent == PACKAGE.parent else None
-
-
-def runs_folder() -> Path:
-    """Where training runs are kept: `DERMIQ_RUNS`, or `runs/` at the root of the checkout, or of an installed copy in
-    the current folder. Absolute; need not exist."""
-    return Path(os.environ.get("DERMIQ_RUNS") or (checkout() or Path()) / "runs").expanduser().resolve()
 
 
 def inside(folder: Path, name: str) -> Path:

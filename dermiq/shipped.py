@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from dermiq.errors import DermIQError, KnowledgeError, ModelError
-from dermiq.paths import PACKAGE, graph_tables
+from dermiq.places import WEIGHTS, graph_tables
 
-PARTS: dict[Path, type[DermIQError]] = {PACKAGE / "weights": ModelError, graph_tables(): KnowledgeError}
+PARTS: dict[Path, type[DermIQError]] = {WEIGHTS: ModelError, graph_tables(): KnowledgeError}
 """Folder -> what is raised where a file of it is not as it was shipped."""
 
 MANIFEST = "manifest.json"

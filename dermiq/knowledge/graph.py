@@ -21,7 +21,7 @@ from dermiq.knowledge.schema import (
     read_tables,
 )
 from dermiq.knowledge.text import words
-from dermiq.paths import graph_tables
+from dermiq.places import graph_tables
 from dermiq.shipped import checked
 from dermiq.types import CLASSES, Diagnosis, Fact, Source
 
