@@ -70,6 +70,8 @@ def assess(
     Raises ImageError for a file that is no usable photograph, InputError for what else cannot be used, ModelError,
     DownloadError or KnowledgeError where the readers cannot be had.
     """
+    if not images:
+        raise InputError("There is no image to assess: give at least one photograph of the lesion.")
     patient = patient_of(age=age, sex=sex, site=site, skin_type=skin_type, symptoms=symptoms)
     case = Case(tuple(lesion_of(image) for image in images), patient, question)
     consultant = _consultant(settings_of(model, adapter, load_in_4bit, device), votes)
