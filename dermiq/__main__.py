@@ -70,7 +70,7 @@ def run_app(options: argparse.Namespace) -> None:
 
 def judged(pair: NewPair) -> Proxy:
     """The graph's verdict on a pair of the review; what it needs is loaded for the first one."""
-    from train.verdicts import judge_by
+    from train.scoring.verdicts import judge_by
 
     return judge_by(_graph)(pair)
 

@@ -1,6 +1,6 @@
 """Where the project's own files lie: in a checkout, in an editable install, and in an installed copy alike.
 
-Knows no file of a user's; see `dermiq.paths` for those.
+Knows no file of a user's; see `dermiq.files.paths` for those.
 """
 
 from __future__ import annotations
