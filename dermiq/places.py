@@ -31,3 +31,10 @@ def runs_folder() -> Path:
     folder that it was started in. Need not exist."""
     beside = Path() if is_installed() else ROOT
     return Path(os.environ.get("DERMIQ_RUNS") or beside / "runs").expanduser().resolve()
+
+
+def variables() -> dict[str, str]:
+    """The places that the environment names or leaves to us, absolute: for a process in another folder."""
+    named = {name: os.environ.get(f"DERMIQ_{name}", "") for name in ("DATA", "KG", "CACHE")}
+    named |= {"RUNS": str(runs_folder()), "REVIEW": os.environ.get("DERMIQ_REVIEW") or "review"}
+    return {f"DERMIQ_{name}": str(Path(text).expanduser().absolute()) for name, text in named.items() if text}

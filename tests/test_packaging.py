@@ -14,6 +14,7 @@ import yaml
 from PIL import Image
 
 import dermiq
+from dermiq import places
 from dermiq.lesion.drawn import drawn_examples
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -78,6 +79,17 @@ def test_what_is_installed_reads_a_lesion_and_judges_a_sentence_outside_the_tree
 def test_a_checkout_keeps_its_tables_and_runs_at_its_root() -> None:
     quiet = {name: value for name, value in os.environ.items() if name != "DERMIQ_RUNS"}
     assert run(sys.executable, "-c", WHERE, cwd=ROOT, env=quiet).split() == [str(ROOT / "kg_data"), str(ROOT / "runs")]
+
+
+def test_a_process_in_another_folder_is_told_where_everything_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run of an installed copy starts in the folder of its packages."""
+    monkeypatch.chdir(tmp_path)
+    for name, value in {"RUNS": "mine", "REVIEW": "", "DATA": "sets", "KG": "", "CACHE": ""}.items():
+        monkeypatch.setenv(f"DERMIQ_{name}", value)
+    expected = {"DERMIQ_RUNS": "mine", "DERMIQ_REVIEW": "review", "DERMIQ_DATA": "sets"}
+    assert places.variables() == {name: str(tmp_path / folder) for name, folder in expected.items()}
 
 
 def test_hooks_before_a_commit_run_what_make_test_installs() -> None:

@@ -15,10 +15,10 @@ from typing import Any
 
 from markupsafe import Markup
 
+from dermiq.places import WEIGHTS
 from dermiq.types import CLASS_NAMES
 from dermiq.ui.markup import fill, join, percent
 
-WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 CARDS = (("DermIQ-Nano, the language model", "nano"), ("The specialist", "specialist"))
 MEASURED = (
     ("metrics_ham10000_test.json", "dermoscopy, HAM10000 test"),

@@ -18,9 +18,8 @@ from PIL import Image
 
 from dermiq.errors import DataError, ImageError
 from dermiq.lesion import read_lesion
+from dermiq.places import ROOT
 from dermiq.types import CLASSES, Lesion, PatientContext
-
-REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def data_folder(folder: str | Path | None = None) -> Path:
@@ -28,7 +27,7 @@ def data_folder(folder: str | Path | None = None) -> Path:
 
     Raises DataError where none of them exists.
     """
-    chosen = Path(folder or os.environ.get("DERMIQ_DATA") or REPOSITORY.parent / "shared" / "data")
+    chosen = Path(folder or os.environ.get("DERMIQ_DATA") or ROOT.parent / "shared" / "data")
     if not (chosen / "ham10000" / "metadata.csv").is_file():
         raise DataError(
             f"No data at {chosen}: set DERMIQ_DATA to the folder that holds ham10000/ and pad_ufes_20/ "

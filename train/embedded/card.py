@@ -14,10 +14,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from dermiq.places import WEIGHTS
 from dermiq.shipped import seal
 from dermiq.types import CLASS_NAMES, CLASSES
 
-WEIGHTS = Path(__file__).resolve().parents[2] / "dermiq" / "weights"
 BEGIN, END = "<!-- figures: written by python -m train.embedded.card -->", "<!-- end of figures -->"
 NAMES = {
     "balanced_accuracy": "balanced accuracy",

@@ -3,9 +3,9 @@
     print(expected(config, vlm, shape, root).text())
 
 Both are told for the machine as it is now: for a second a process that stands back as a run does measures what it gets
-of the processors (`train.runs.cpu_share`). Without an earlier run the figure rests on the operations of a step, divided by what
-this machine multiplies in a second, and on the bytes of the weights for each token that is written, divided by what it
-reads. Knows options and shapes; runs only what takes a second or two.
+of the processors (`train.runs.cpu_share`). Without an earlier run the figure rests on the operations of a step, divided
+by what this machine multiplies in a second, and on the bytes of the weights for each token that is written, divided by
+what it reads. Knows options and shapes; runs only what takes a second or two.
 """
 
 from __future__ import annotations
