@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from docs.rooms import FIGURE, Room, imports, ordered, pairs_of, svg
+from docs.rooms import FIGURE, ROOT, Room, imports, ordered, pairs_of, svg
 
 
 def test_the_figure_shows_the_rooms_of_today() -> None:
@@ -25,3 +25,10 @@ def test_every_room_has_its_row_and_packages_stand_below_those_that_import_them(
 def test_packages_that_import_each_other_are_named() -> None:
     with pytest.raises(ValueError, match=r"import each other: (a -> b -> a|b -> a -> b)"):
         ordered([(Room("a"), Room("b")), (Room("b", "deep"), Room("a"))])
+
+
+def test_the_tree_in_contributing_names_every_room() -> None:
+    tree = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split("## The tree")[1].split("```")[1]
+    rooms = {room for pair in pairs_of(imports()) for room in pair if "," not in room.package}
+    names = {room.name or room.package.removeprefix("dermiq.") for room in rooms}
+    assert {name for name in names if f"{name}/" not in tree} == set()
