@@ -167,7 +167,6 @@ def test_a_name_with_several_meanings_or_none_is_a_question(typed: str, offered:
         ("a rash of lupus", "cutaneous lupus erythematosus"),
         ("histology: BLK", "lichen planus-like keratosis"),
         ("PG was considered", None),
-        ("senile keratosis of the cheek", None),
     ],
 )
 def test_running_text_takes_a_wide_word_for_what_it_mostly_means(text: str, name: str | None) -> None:
