@@ -159,6 +159,14 @@ def test_a_name_with_several_meanings_or_none_is_a_question(typed: str, offered:
     assert offered in {hit.node.name for hit in found.suggestions}
 
 
+def test_a_wide_name_is_asked_about_in_fitting_words_the_usual_meaning_first() -> None:
+    said = asked_back(REAL, "eczema", find(REAL, "eczema"))
+    assert said.startswith("'eczema' can mean several conditions. Did you mean atopic dermatitis, contact dermatitis,")
+    assert "systemic lupus erythematosus, of which the graph has no card" in asked_back(
+        REAL, "lupus", find(REAL, "lupus")
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "name"),
     [
