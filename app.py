@@ -36,14 +36,14 @@ def main(argv: list[str] | None = None) -> None:
             os.environ[f"DERMIQ_{name.upper()}"] = str(getattr(settings, name))
 
     from dermiq import memory
-    from dermiq.ui.serving import private_temp
+    from dermiq.ui.server.serving import private_temp
 
     memory.few_heaps()
     private_temp()
 
     from dermiq.lesion.drawn import drawn_examples
     from dermiq.ui.app import create_app, launch_options
-    from dermiq.ui.behind import Behind
+    from dermiq.ui.consult.lazy_consultant import Behind
 
     consultant = Behind(lambda: local_consultant(settings), name=settings.model or "DermIQ-Nano")
     page = create_app(consultant, settings, examples=drawn_examples())

@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def judged(pair: NewPair) -> Proxy:
     """The graph's verdict on a pair of the review; what it needs is loaded for the first one."""
-    from train.verdicts import judge_by
+    from train.scoring.verdicts import judge_by
 
     return judge_by(_graph)(pair)
 

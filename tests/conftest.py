@@ -19,8 +19,8 @@ import pytest
 from dermiq.errors import DataError
 from tests import forked
 from tests.postgres import programs, server
-from train import runs
-from train.data import data_folder, read_table
+from train.cases.data import data_folder, read_table
+from train.runs import registry as runs
 
 
 @pytest.fixture(scope="session")

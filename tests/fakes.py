@@ -49,7 +49,7 @@ from dermiq.types import (
     TextDelta,
     Urgency,
 )
-from dermiq.ui.serving import private_temp
+from dermiq.ui.server.serving import private_temp
 
 SOURCE = Source("demo", "Dermoscopy terms, an invented list", "https://example.org/terms", "CC BY 4.0", "open")
 RULES = Source("rules", "Referral rules, an invented list", "https://example.org/rules", "CC BY 4.0", "open")

@@ -10,7 +10,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from train import work
+from train.runs import worker as work
 
 IMPORTS = (
     "dermiq.knowledge",
@@ -19,7 +19,7 @@ IMPORTS = (
     "trl.trainer.grpo_trainer",
     "trl.trainer.sft_trainer",
     "trl.trainer.dpo_trainer",
-    "train.group_trainer",
+    "train.rl.group_trainer",
     "train.preferences",
     "tests.warmed",
 )
@@ -44,7 +44,7 @@ def log_to(run: Path) -> None:
 
 
 def spawn(folder: Path, *, steps_back: bool = True) -> None:
-    """In place of `train.runs._spawn`, where a test is about what the processes do and not how they start."""
+    """In place of `train.runs.registry._spawn`, where a test is about what the processes do and not how they start."""
     process = context().Process(target=_work, args=(str(folder), dict(os.environ)))
     process.start()
     threading.Thread(target=process.join, daemon=True).start()

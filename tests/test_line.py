@@ -10,7 +10,7 @@ import pytest
 
 from dermiq.line import Line
 from dermiq.types import Event, TextDelta, Waiting
-from dermiq.ui.consult import in_line
+from dermiq.ui.consult.controller import in_line
 
 
 def answer(name: str, *, closed: list[str] | None = None) -> Iterator[Event]:

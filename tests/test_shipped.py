@@ -14,14 +14,15 @@ from safetensors.torch import save_file
 
 from dermiq import shipped
 from dermiq.errors import DermIQError, KnowledgeError, ModelError
-from dermiq.knowledge import Graph, rank
+from dermiq.knowledge import Graph
+from dermiq.knowledge.retrieve import rank
 from dermiq.knowledge.schema import read_tables, write_tables
 from dermiq.lesion.reference import FindingsReference
 from dermiq.shipped import checked, parts_in, read_json, seal
 from dermiq.specialist import Specialist
 from dermiq.types import Finding, PatientContext
 from dermiq.vlm.nano import load_tensors, load_tower, merge_lora
-from train.nano_examples import Example, read_examples, write_examples
+from train.embedded.nano_examples import Example, read_examples, write_examples
 
 WEIGHTS, TABLES = shipped.PARTS
 

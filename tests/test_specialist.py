@@ -125,7 +125,7 @@ def test_missing_weights_are_a_sentence(tmp_path: Path) -> None:
 
 def test_real_images_are_read_well(specialist: Specialist, real_data: Path) -> None:
     """A sample of `val`: far above chance, outlines close to the annotated ones. The full figures are in the card."""
-    from train.data import read_table
+    from train.cases.data import read_table
     from train.evaluate import dice
 
     table = read_table(real_data, "ham10000", ["val"]).groupby("label").head(6)

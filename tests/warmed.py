@@ -1,11 +1,12 @@
-"""What every run's process would make anew, made when this is imported: `train.exactness` forks its runs behind it."""
+"""What every run's process would make anew, made when this is imported: `tests.nightly.exactness` forks its runs
+behind it."""
 
 import torch
 
 from dermiq.knowledge import Graph
-from dermiq.knowledge.link import index_of
-from dermiq.knowledge.retrieve import warm
-from train.cases import specialist
+from dermiq.knowledge.language.link import index_of
+from dermiq.knowledge.retrieve.retrieve import warm
+from train.cases.sources import specialist
 
 torch.set_num_threads(1)  # a process that has computed with several cannot be forked
 GRAPH = Graph.load()

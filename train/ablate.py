@@ -24,18 +24,18 @@ from typing import Any
 import numpy as np
 
 from dermiq.errors import DataError, DermIQError, InputError
-from train import runs
-from train.advantages import ESTIMATORS
-from train.cases import Measured, Row
-from train.forecast import forecast
+from train.cases.sources import Measured, Row
+from train.embedded.metrics import bootstrap_intervals
 from train.grpo import Asker, GRPOConfig
-from train.log import append
-from train.metrics import bootstrap_intervals
 from train.options import option
 from train.pipeline import ProgressLine, command, to_its_end
-from train.rewards import LENGTH_REWARDS, CaseFacts, Reward, Rewarder, RewardSettings
-from train.run_folder import CACHE, read_lines, write_whole
-from train.times import between
+from train.rl.advantages import ESTIMATORS
+from train.runs import registry as runs
+from train.runs.forecast import forecast
+from train.runs.log import append
+from train.runs.run_folder import CACHE, read_lines, write_whole
+from train.runs.times import between
+from train.scoring.rewards import LENGTH_REWARDS, CaseFacts, Reward, Rewarder, RewardSettings
 
 DIMENSIONS = ("init", "semantic", "length", "estimator")
 AS_GIVEN = "as given"
@@ -131,7 +131,7 @@ def judge(config: AblationConfig, model: str, folder: Path) -> list[dict[str, An
     if len(lines) == len(rows):
         return lines
     from dermiq.vlm.load import load_vlm
-    from train.rollout import Sampler, SamplingSettings
+    from train.rl.rollout import Sampler, SamplingSettings
     from train.stage import resolved_model
 
     grpo = config.grpo

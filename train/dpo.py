@@ -8,7 +8,7 @@
 Pairs of a chosen and a rejected answer to the same question about the same image are learned as they are written
 (JSONL, data sets: prompt, chosen, rejected, images; margin, group, split if any). Without any, the model answers
 questions about labelled images first and the knowledge graph prefers (`train.preferences`): the run's pairs.jsonl. The
-reference is the model before training: its own weights without LoRA. Each run has a folder: see `train.runs`.
+reference is the model before training: its own weights without LoRA. Each run has a folder: see `train.runs.registry`.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dermiq.errors import DataError, InputError
-from dermiq.examples import messages, text_of
+from dermiq.files.examples import messages, text_of
 from dermiq.review.types import is_frozen_set
-from train import runs
-from train.cases import Item, Measured, Written, labelled, read_source
-from train.estimate import Progress, Shape, announced, longest, silent, some
-from train.examples import DATA, ChatConfig, Turns, UpToTheEnd, aloud, as_dataset
+from train.cases.examples import DATA, ChatConfig, Turns, UpToTheEnd, aloud, as_dataset
+from train.cases.sources import Item, Measured, Written, labelled, read_source
 from train.options import option
 from train.preferences import described, longest_question, write_pairs
-from train.proxy import ProxySettings
-from train.run_folder import CACHE, read_json, read_lines, write_json
+from train.runs import registry as runs
+from train.runs.estimate import Progress, Shape, announced, longest, silent, some
+from train.runs.run_folder import CACHE, read_json, read_lines, write_json
+from train.scoring.proxy import ProxySettings
 from train.stage import arguments, drop_reference_copy, run_stage
 
 if TYPE_CHECKING:
     from dermiq.vlm.load import VLM
-    from train.work import Owner
+    from train.runs.worker import Owner
 
 SMOOTHED = ("robust", "exo_pair", "aot", "aot_unpaired")  # the losses for which TRL reads label_smoothing
 LOSSES = (
@@ -265,7 +265,7 @@ def build(config: DPOConfig, vlm: VLM, owner: Owner) -> Any:
     from trl import DPOTrainer
 
     if any(map(is_frozen_set, config.preferences)):
-        from train.reviewed import deleted_from
+        from train.cases.reviewed import deleted_from
 
         for named, count in deleted_from(config.preferences).items():
             print(f"{count} pair(s) of {named} are left out: their images were deleted since.", flush=True)

@@ -5,8 +5,8 @@
     python -m train.evaluate --data-set ham10000 --split test --out predictions.csv   # rows of the data folder
 
 The CSV names images (`image`, a path relative to the CSV, or `image_id` alone where the file lies beside it or in a
-folder below); `train.labelled` says under which names columns are known, and reads the tables of ISIC, HAM10000 and
-PAD-UFES-20 as they are. With `label` the figures are printed as JSON with 95 % bootstrap intervals over patients or
+folder below); `train.cases.labelled` says under which names columns are known, and reads the tables of ISIC, HAM10000
+and PAD-UFES-20 as they are. With `label` the figures are printed as JSON with 95 % bootstrap intervals over patients or
 lesions where they are named, and by the columns `sex`, `age` and `skin_type` where they are present. `mask` adds the
 outline's Dice. Predictions: `image_id`, `p_<class>` of the seven classes, `answer`.
 
@@ -33,13 +33,13 @@ from PIL import Image
 
 from dermiq.consultant import LocalConsultant
 from dermiq.errors import DermIQError
-from dermiq.paths import folder_for
+from dermiq.files.paths import folder_for
 from dermiq.settings import Settings
 from dermiq.specialist import Specialist
 from dermiq.types import CLASSES, AnswerDone, Case, DifferentialRead, PatientContext
-from train.data import context_of, data_folder, lesion_of, read_table
-from train.labelled import LABELS, quiet, read_labelled, refuse_missing
-from train.metrics import (
+from train.cases.data import context_of, data_folder, lesion_of, read_table
+from train.cases.labelled import LABELS, quiet, read_labelled, refuse_missing
+from train.embedded.metrics import (
     bootstrap_intervals,
     classification_figures,
     confusion,
@@ -49,8 +49,9 @@ from train.metrics import (
 
 
 def table_of_csv(path: Path, *, labels: str = "classes", say: Callable[[str], None] = quiet) -> pd.DataFrame:
-    """The rows of a table, as `train.labelled` reads them: image and mask (paths), image_id, group, age, sex, site,
-    skin_type, and label where it has labels. `say` is told what was left out. Raises DataError with what is wrong.
+    """The rows of a table, as `train.cases.labelled` reads them: image and mask (paths), image_id, group, age, sex,
+    site, skin_type, and label where it has labels. `say` is told what was left out. Raises DataError with what is
+    wrong.
     """
     found = read_labelled(path, labels=labels, needs_labels=False)
     refuse_missing(found.rows, path)

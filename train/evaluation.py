@@ -18,16 +18,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dermiq.errors import DataError, InputError
-from train import runs
-from train.cases import DATA_SETS
-from train.labelled import quiet
+from train.cases.labelled import quiet
+from train.cases.sources import DATA_SETS
 from train.options import option
-from train.run_folder import EVALUATION, is_complete, read_config, read_lines, seal, write_json
+from train.runs import registry as runs
+from train.runs.run_folder import EVALUATION, is_complete, read_config, read_lines, seal, write_json
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from train.work import Owner
+    from train.runs.worker import Owner
 
 READ = "read.jsonl"  # the rows that were read so far
 
@@ -72,7 +72,7 @@ class EvaluationConfig:
 
     def table(self, say: Callable[[str], None] = quiet) -> pd.DataFrame:
         """The labelled rows; `say` is told what was left out of them. Raises DataError."""
-        from train.data import data_folder, read_table
+        from train.cases.data import data_folder, read_table
         from train.evaluate import table_of_csv
 
         if self.data in DATA_SETS:
@@ -103,7 +103,7 @@ def run(config: EvaluationConfig, owner: Owner) -> None:
 
     from dermiq.settings import Settings
     from train.evaluate import read_by_vlm
-    from train.log import append
+    from train.runs.log import append
 
     table = config.table(say=partial(print, flush=True))
     done = read_lines(owner.folder / READ)

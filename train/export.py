@@ -20,11 +20,13 @@ from typing import Any
 
 from dermiq.errors import DermIQError, InputError
 from dermiq.vlm.base import WHEEL
-from train import hints, options, runs
-from train.card import NAMES, number, table
+from train import options
+from train.embedded.card import NAMES, number, table
 from train.evaluation import run_of
 from train.pipeline import summary
-from train.run_folder import EVALUATION, MANIFEST, checkpoints, is_complete, read_json
+from train.runs import hints
+from train.runs import registry as runs
+from train.runs.run_folder import EVALUATION, MANIFEST, checkpoints, is_complete, read_json
 
 FORMS = ("merged", "adapter")
 ADAPTER = ("adapter_config.json", "adapter_model.safetensors")

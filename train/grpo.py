@@ -5,8 +5,8 @@
     python -m train.runs list
 
 Each image is asked about as in a consultation: patient, measured findings and facts of the graph, in an order that does
-not give the diagnosis away. The trainer is `train.group_trainer`, the rewards are `train.rewards`, the advantages
-`train.advantages`. Each run has a folder: see `train.runs`.
+not give the diagnosis away. The trainer is `train.rl.group_trainer`, the rewards are `train.scoring.rewards`, the
+advantages `train.rl.advantages`. Each run has a folder: see `train.runs.registry`.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dermiq.errors import InputError
-from train import runs
-from train.advantages import AdvantageSettings
-from train.cases import Case, Item, Measured, Row, labelled, lesion_image
-from train.estimate import Progress, Shape, announced, longest, silent, some
-from train.examples import DATA, ChatConfig, Turns, aloud, as_dataset
-from train.log import append
+from train.cases.examples import DATA, ChatConfig, Turns, aloud, as_dataset
+from train.cases.sources import Case, Item, Measured, Row, labelled, lesion_image
 from train.options import option
-from train.rewards import Rewarder, RewardSettings
-from train.run_folder import CACHE
+from train.rl.advantages import AdvantageSettings
+from train.runs import registry as runs
+from train.runs.estimate import Progress, Shape, announced, longest, silent, some
+from train.runs.log import append
+from train.runs.run_folder import CACHE
+from train.scoring.rewards import Rewarder, RewardSettings
 from train.stage import arguments, drop_reference_copy, run_stage
 
 if TYPE_CHECKING:
     from dermiq.vlm.load import VLM
-    from train.group_trainer import Sample
-    from train.texts import Asked
-    from train.work import Owner
+    from train.cases.texts import Asked
+    from train.rl.group_trainer import Sample
+    from train.runs.worker import Owner
 
 LOSSES = ("dr_grpo", "dapo", "grpo", "bnpo")
 
@@ -131,7 +131,7 @@ class Asker:
         """What the model would have to write about these rows, which were asked about: reasoning and answer at their
         shortest, the whole answer at its longest, each with the token that ends it. (0, 0) without any.
         """
-        from train.texts import reasoning_text
+        from train.cases.texts import reasoning_text
 
         found: list[tuple[int, int]] = []
         for row in rows:
@@ -149,7 +149,7 @@ class Asker:
         return max(1, len(self._tokenizer(text).input_ids) - len(beforehand) + 1)
 
     def _ask(self, case: Case) -> Asked:
-        from train.texts import first_question
+        from train.cases.texts import first_question
 
         row, config = case.row, self.config
         rng = random.Random(f"{config.seed}:{Path(row.image).name}")
@@ -159,7 +159,7 @@ class Asker:
 def build(config: GRPOConfig, vlm: VLM, owner: Owner) -> Any:
     from trl import GRPOConfig as Arguments
 
-    from train.group_trainer import GroupTrainer
+    from train.rl.group_trainer import GroupTrainer
 
     train, val = config.rows(say=aloud(owner))
     asker = Asker(config, vlm, Measured(owner.folder / CACHE, rank=int(os.environ.get("RANK", "0"))))

@@ -5,8 +5,8 @@
     python -m train.pipeline --name mine --stages grpo sft --grpo.steps 200 --sft.texts 2 --log mine.txt
 
 The order is that of GRPO++ (arXiv 2510.01236): reasoning first, then conversation, then the facts. Each stage is a run
-of its own, NAME-grpo, NAME-sft and NAME-dpo, with all that `train.runs` shows of a run. A pipeline that was stopped or
-killed goes on when the same command is given again; what is finished is kept.
+of its own, NAME-grpo, NAME-sft and NAME-dpo, with all that `train.runs.registry` shows of a run. A pipeline that was
+stopped or killed goes on when the same command is given again; what is finished is kept.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from dermiq.errors import DermIQError, InputError, ModelError
-from train import options, runs
+from train import options
 from train.dpo import DPOConfig
-from train.forecast import chain_text, forecast_chain
 from train.grpo import GRPOConfig
 from train.options import option
-from train.run_folder import write_whole
+from train.runs import registry as runs
+from train.runs.forecast import chain_text, forecast_chain
+from train.runs.run_folder import write_whole
 from train.sft import SFTConfig
 from train.stage import StageConfig
 

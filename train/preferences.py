@@ -5,12 +5,12 @@
     python -m train.preferences --model runs/NAME --against nano --out pairs.jsonl     # each pair of both models
 
 Each image is asked about as in a consultation, some are asked a second question; several answers are drawn to each,
-scored and paired as `train.proxy` says. The file has TRL's columns for DPO (images, prompt, chosen, rejected), and
-margin, decided_by, reasons, scores, group, split, diagnosis, case, made (model, graph, settings), and models where
-there are two; `train.cases` reads it, and `python -m dermiq review import` puts it before reviewers. `boxes` says which
-part of an image the model saw: images stay where they are. Beside it lie every answer that was drawn (`.cases.jsonl`)
-and what was measured of the images (the folder `.measured`). A command that was stopped goes on from there when it is
-given again, and ends with the same files.
+scored and paired as `train.scoring.proxy` says. The file has TRL's columns for DPO (images, prompt, chosen, rejected),
+and margin, decided_by, reasons, scores, group, split, diagnosis, case, made (model, graph, settings), and models where
+there are two; `train.cases.sources` reads it, and `python -m dermiq review import` puts it before reviewers. `boxes`
+says which part of an image the model saw: images stay where they are. Beside it lie every answer that was drawn
+(`.cases.jsonl`) and what was measured of the images (the folder `.measured`). A command that was stopped goes on from
+there when it is given again, and ends with the same files.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dermiq.errors import DataError, DermIQError, InputError
-from dermiq.paths import folder_for
+from dermiq.files.paths import folder_for
 from dermiq.types import CLASS_NAMES, Evidence
 from train import options
-from train.cases import Box, Case, Item, Measured, Row, choose, labelled, lesion_image, read_source
-from train.estimate import tokens_of
-from train.examples import ChatOptions, Turns
+from train.cases.examples import ChatOptions, Turns
+from train.cases.sources import Box, Case, Item, Measured, Row, choose, labelled, lesion_image, read_source
 from train.options import option
-from train.proxy import PARTS, Choice, Pair, ProxySettings, Question, Scored, choose_pairs, score
-from train.run_folder import write_whole
+from train.runs.estimate import tokens_of
+from train.runs.run_folder import write_whole
+from train.scoring.proxy import PARTS, Choice, Pair, ProxySettings, Question, Scored, choose_pairs, score
 
 if TYPE_CHECKING:
     from dermiq.knowledge import Graph
     from dermiq.vlm.load import VLM
-    from train.texts import Asked
+    from train.cases.texts import Asked
 
 FACTS_LATER = 3  # shown with a second question, as in a consultation
 Line = dict[str, Any]
@@ -135,7 +135,7 @@ class _Writer:
     """Draws a model's answers."""
 
     def __init__(self, vlm: VLM, settings: ProxySettings) -> None:
-        from train.rollout import Sampler, SamplingSettings
+        from train.rl.rollout import Sampler, SamplingSettings
 
         self._vlm, self._count, self._sampler = vlm, settings.answers, Sampler(vlm.model)
         self._sampling = SamplingSettings.of(
@@ -158,7 +158,7 @@ def opening(
     row: Row, measured: Measured, chat: ChatOptions, *, seed: int, graph: Graph
 ) -> tuple[Case, Asked, random.Random]:
     """The first question about a row, and what else about it is drawn with."""
-    from train.texts import first_question
+    from train.cases.texts import first_question
 
     rng = random.Random(f"{seed}:{Path(row.image).name}")
     case = Case(row, measured.of(row.image))
@@ -203,7 +203,7 @@ def longest_question(
 
 
 def _later_question(order: Sequence[str], rng: random.Random) -> str:
-    from train.texts import TELL, TREATED, URGENT, WHY_NOT
+    from train.cases.texts import TELL, TREATED, URGENT, WHY_NOT
 
     return rng.choice(rng.choice((WHY_NOT, TELL, URGENT, TREATED))).format(other=CLASS_NAMES[rng.choice(order[:3])])
 

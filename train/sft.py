@@ -4,9 +4,9 @@
     python -m train.sft --model Qwen/Qwen2.5-VL-3B-Instruct --load-in-4bit --data mine.csv --epochs 2
     python -m train.runs list
 
-Labelled images become the three kinds of chat that a consultation has, with the texts of `train.texts`: the diagnosis
-at once, the reasoning in four steps, and a second question. Written examples (JSONL, data sets) are learned as they
-are. Each run has a folder: see `train.runs`.
+Labelled images become the three kinds of chat that a consultation has, with the texts of `train.cases.texts`: the
+diagnosis at once, the reasoning in four steps, and a second question. Written examples (JSONL, data sets) are learned
+as they are. Each run has a folder: see `train.runs.registry`.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dermiq.types import CLASS_NAMES, CLASSES, PatientContext
-from train import runs
-from train.cases import Case, Item, Measured, Row, Written, lesion_image
-from train.estimate import Progress, Shape, announced, longest, silent, some
-from train.examples import ChatConfig, Turns, UpToTheEnd, aloud, as_dataset
+from train.cases.examples import ChatConfig, Turns, UpToTheEnd, aloud, as_dataset
+from train.cases.sources import Case, Item, Measured, Row, Written, lesion_image
 from train.options import option
-from train.run_folder import CACHE
+from train.runs import registry as runs
+from train.runs.estimate import Progress, Shape, announced, longest, silent, some
+from train.runs.run_folder import CACHE
 from train.stage import arguments, run_stage
 
 if TYPE_CHECKING:
     from dermiq.vlm.load import VLM
-    from train.work import Owner
+    from train.runs.worker import Owner
 
 QUESTION = "What is the diagnosis?"
 
@@ -81,7 +81,7 @@ class Writer:
 
     def _chat(self, row: Row, rng: random.Random) -> list[dict[str, Any]]:
         from dermiq.vlm.prompts import assistant_message, differential_messages, user_message
-        from train.texts import reasoning_chat
+        from train.cases.texts import reasoning_chat
 
         config = self.config
         if row.label not in CLASSES:

@@ -28,12 +28,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from dermiq.errors import DermIQError, InputError, ModelError
-from train.cases import Say
-from train.duration import expected
-from train.estimate import Progress, estimate, free_here, note, peaks, refuse, silent, without_weights
-from train.labelled import quiet
+from train.cases.labelled import quiet
+from train.cases.sources import Say
 from train.options import option
-from train.run_folder import (
+from train.runs.duration import expected
+from train.runs.estimate import Progress, estimate, free_here, note, peaks, refuse, silent, without_weights
+from train.runs.registry import REPOSITORY, check_disk, runs_folder
+from train.runs.run_folder import (
     CACHE,
     CONFIG,
     MANIFEST,
@@ -45,12 +46,11 @@ from train.run_folder import (
     seal,
     write_json,
 )
-from train.runs import REPOSITORY, check_disk, runs_folder
-from train.work import Owner
+from train.runs.worker import Owner
 
 if TYPE_CHECKING:
     from dermiq.vlm.load import VLM
-    from train.estimate import Shape
+    from train.runs.estimate import Shape
 
 LANGUAGE_LAYERS = r".*(language_model|text_model).*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
 PROJECTORS = ("multi_modal_projector", "connector", "merger")  # LLaVA, Idefics3 and SmolVLM, Qwen-VL
@@ -463,7 +463,7 @@ def _prepare_process(config: StageConfig) -> str:
 def _attach(trainer: Any, config: StageConfig, owner: Owner, window: int) -> Any:
     from transformers import PrinterCallback
 
-    from train.callbacks import RunCallback
+    from train.runs.callbacks import RunCallback
 
     callback = RunCallback(
         owner, keep=config.keep_checkpoints, patience=config.patience, window=window, judged_by=config.judged_by

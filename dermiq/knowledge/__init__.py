@@ -1,12 +1,12 @@
 """The knowledge graph: load it, link names, retrieve evidence, check claims. Knows neither model nor page."""
 
-from dermiq.knowledge.check import Scores, check_claims, score_answer
-from dermiq.knowledge.embed import NOTE as EMBEDDINGS_MISSING
-from dermiq.knowledge.embed import available as embeddings_available
+from dermiq.knowledge.check.check import Scores, check_claims, score_answer
 from dermiq.knowledge.graph import Graph
-from dermiq.knowledge.link import Mention, link
-from dermiq.knowledge.remember import forget
-from dermiq.knowledge.retrieve import retrieve, warm
+from dermiq.knowledge.language.embed import NOTE as EMBEDDINGS_MISSING
+from dermiq.knowledge.language.embed import available as embeddings_available
+from dermiq.knowledge.language.link import Mention, link
+from dermiq.knowledge.language.remember import forget
+from dermiq.knowledge.retrieve.retrieve import retrieve, warm
 from dermiq.knowledge.urgency import urgency
 
 __all__ = [

@@ -23,10 +23,11 @@ from pathlib import Path
 
 import numpy as np
 
-from dermiq.knowledge import embed, sentences
-from dermiq.knowledge.check import check_claims
+from dermiq.knowledge.build import sentences
+from dermiq.knowledge.check.check import check_claims
 from dermiq.knowledge.graph import Graph
-from dermiq.knowledge.retrieve import retrieve, shelf_of
+from dermiq.knowledge.language import embed
+from dermiq.knowledge.retrieve.retrieve import retrieve, shelf_of
 from dermiq.knowledge.schema import Edge, Node, Tables
 
 SIZES = (10_000, 100_000, 1_000_000)

@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from dermiq.errors import DermIQError, InputError
-from dermiq.knowledge import embed
 from dermiq.knowledge.card import Held, topic_of
-from dermiq.knowledge.check import check_claims, score_answer
+from dermiq.knowledge.check.check import check_claims, score_answer
 from dermiq.knowledge.compare import Comparison, Kind, compare
 from dermiq.knowledge.export import FORMATS, export
 from dermiq.knowledge.find import Found, asked_back, condition, find, offered
 from dermiq.knowledge.graph import Graph
-from dermiq.knowledge.link import link
-from dermiq.knowledge.retrieve import retrieve
+from dermiq.knowledge.language import embed
+from dermiq.knowledge.language.link import link
+from dermiq.knowledge.retrieve.retrieve import retrieve
 from dermiq.knowledge.schema import LICENCE_CLASSES
 from dermiq.types import Fact
 

@@ -14,9 +14,9 @@ from weakref import WeakKeyDictionary
 
 from dermiq.errors import InputError
 from dermiq.knowledge.graph import CLASS_NODES, ICD10, Graph, plain_code
-from dermiq.knowledge.link import link
+from dermiq.knowledge.language.link import link
+from dermiq.knowledge.language.text import words
 from dermiq.knowledge.schema import Node
-from dermiq.knowledge.text import words
 from dermiq.types import CLASSES, Fact
 
 SUGGESTIONS = 8

@@ -10,6 +10,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 
 from dermiq.errors import KnowledgeError
+from dermiq.knowledge.language.text import words
 from dermiq.knowledge.schema import (
     LITERAL_RELATIONS,
     Edge,
@@ -20,7 +21,6 @@ from dermiq.knowledge.schema import (
     only_licence,
     read_tables,
 )
-from dermiq.knowledge.text import words
 from dermiq.shipped import checked
 from dermiq.types import CLASSES, Diagnosis, Fact, Source
 

@@ -24,12 +24,12 @@ from typing import Any
 import numpy as np
 
 from dermiq.errors import DermIQError, InputError
-from dermiq.knowledge import cues, embed
-from dermiq.knowledge.check import check_claims
+from dermiq.knowledge.check.check import check_claims
 from dermiq.knowledge.graph import FOLDER, Graph
-from dermiq.knowledge.lexical import largest
-from dermiq.knowledge.link import link
-from dermiq.knowledge.retrieve import retrieve, shelf_of, statement
+from dermiq.knowledge.language import cues, embed
+from dermiq.knowledge.language.lexical import largest
+from dermiq.knowledge.language.link import link
+from dermiq.knowledge.retrieve.retrieve import retrieve, shelf_of, statement
 from dermiq.knowledge.schema import read_rows
 from dermiq.types import Finding, PatientContext
 

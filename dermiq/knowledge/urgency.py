@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from dermiq.knowledge import rules
+from dermiq.knowledge.build import rules
 from dermiq.knowledge.graph import CLASS_NODES, Graph
 from dermiq.types import Differential, Fact, Finding, PatientContext, Urgency, UrgencyLevel
 

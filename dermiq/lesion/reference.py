@@ -1,6 +1,6 @@
 """What findings look like in labelled lesions: percentiles and likelihood ratios, read from one JSON file.
 
-Made by `python -m train.findings`. Knows no pixels.
+Made by `python -m train.embedded.findings`. Knows no pixels.
 """
 
 from __future__ import annotations
@@ -123,7 +123,8 @@ class FindingsReference:
             return cls.from_json(json.loads(checked(path).read_text(encoding="utf-8")))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(
-                f"The findings reference {path.name} is missing or damaged: make it with `python -m train.findings`.",
+                f"The findings reference {path.name} is missing or damaged: make it with "
+                "`python -m train.embedded.findings`.",
                 detail=repr(error),
             ) from error
 

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 from dermiq.errors import DataError, InputError
 
 if TYPE_CHECKING:
-    from dermiq.review.agreement import Estimate
-    from dermiq.review.quality import Report
-    from dermiq.review.store import Judge, Store
+    from dermiq.review.measures.agreement import Estimate
+    from dermiq.review.measures.quality import Report
+    from dermiq.review.store.store import Judge, Store
 
 REFUSED_SHOWN = 20
 STEP = 100  # lines of an import between two signs of life
@@ -90,7 +90,7 @@ def _add_freeze(commands: Any) -> None:
 
 def _with_store(run: Callable[[Store, argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
     def with_store(args: argparse.Namespace) -> int:
-        from dermiq.review.store import Store
+        from dermiq.review.store.store import Store
         from dermiq.settings import Settings
 
         args.by = args.by or user_name()
@@ -138,8 +138,8 @@ def _told() -> Iterator[None]:
 
 
 def _import(store: Store, args: argparse.Namespace) -> int:
-    from dermiq.review.incoming import import_path
-    from dermiq.review.pictures import by_specialist
+    from dermiq.review.sets.incoming import import_path
+    from dermiq.review.sets.pictures import by_specialist
 
     def progress(done: int) -> None:
         if done % STEP == 0:
@@ -171,7 +171,7 @@ def _import(store: Store, args: argparse.Namespace) -> int:
 
 
 def _freeze(store: Store, args: argparse.Namespace) -> int:
-    from dermiq.review.sets import freeze
+    from dermiq.review.sets.freeze import freeze
     from dermiq.review.types import SetRule
 
     rule = SetRule(args.rule, args.min_votes, args.min_margin, args.proxy_only, not args.no_edits, not args.with_gold)
@@ -182,7 +182,7 @@ def _freeze(store: Store, args: argparse.Namespace) -> int:
 
 
 def _export(store: Store, args: argparse.Namespace) -> int:
-    from dermiq.review.sets import export
+    from dermiq.review.sets.freeze import export
 
     made = export(store, args.set, args.out)
     print(f"{made.name}@{made.version}: {made.pairs} pairs -> {args.out}")
@@ -262,8 +262,8 @@ def _status_text(found: dict[str, Any]) -> str:
 
 
 def _quality(store: Store, args: argparse.Namespace) -> int:
-    from dermiq.review.columns import Votes
-    from dermiq.review.quality import report_of
+    from dermiq.review.measures.columns import Votes
+    from dermiq.review.measures.quality import report_of
 
     report = report_of(Votes.of(store.columns()), store.opinions())
     if args.figures:
@@ -273,7 +273,7 @@ def _quality(store: Store, args: argparse.Namespace) -> int:
 
 
 def _write_figures(report: Report, folder: Path) -> None:
-    from dermiq.review.figures import figures_of
+    from dermiq.review.measures.figures import figures_of
     from dermiq.svg import DARK, LIGHT
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -284,7 +284,7 @@ def _write_figures(report: Report, folder: Path) -> None:
 
 
 def _quality_text(report: Report) -> str:
-    from dermiq.review.quality import TOO_FAST_S
+    from dermiq.review.measures.quality import TOO_FAST_S
 
     graph, repeats = report.graph, report.repeats
     lines = [

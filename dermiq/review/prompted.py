@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 from dermiq.knowledge import Graph
-from dermiq.knowledge.quotes import quotes
+from dermiq.knowledge.check.quotes import quotes
 from dermiq.review.types import ReviewCase
 from dermiq.types import Evidence, EvidenceItem, Fact, Source
 

@@ -139,7 +139,7 @@ class ReviewPair:
     gold: Side | None  # the answer that is known to be better
     likelier: Side | None  # the answer that the model itself finds likelier; None where it was not asked
     overlap: int  # reviewers that are wanted
-    priority: float  # what one more vote is expected to tell; see `dermiq.review.queue.priority`
+    priority: float  # what one more vote is expected to tell; see `dermiq.review.store.queue.priority`
     added_by: str
     added_at: datetime
     withdrawn: bool = False  # who gave it took it back
@@ -289,7 +289,7 @@ class Change:
     number: int
     at: datetime
     who: str
-    what: str  # "vote", "undo", "pair", ...; see `dermiq.review.schema.CHANGES`
+    what: str  # "vote", "undo", "pair", ...; see `dermiq.review.store.schema.CHANGES`
     subject: str  # id of the vote, pair, image, ...
 
 

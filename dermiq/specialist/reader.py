@@ -35,7 +35,7 @@ MIN_OUTLINE_SHARE = 0.003  # of the frame; below it there is no lesion to measur
 
 @dataclass(frozen=True)
 class Calibration:
-    """Chosen on `val` by `train.calibrate`; see its docstring for the method of each."""
+    """Chosen on `val` by `train.embedded.calibrate`; see its docstring for the method of each."""
 
     image_size: int = 160  # px
     window: float = 1.5  # side of the second look, in lesion extents
@@ -118,7 +118,8 @@ class Specialist:
             revision = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
         except (OSError, ValueError, TypeError, SafetensorError) as error:
             raise ModelError(
-                "The specialist's weights are incomplete: reinstall DermIQ, or run `python -m train.calibrate`.",
+                "The specialist's weights are incomplete: reinstall DermIQ, or run "
+                "`python -m train.embedded.calibrate`.",
                 detail=str(error),
             ) from error
         extra = {key: state.pop(key) for key in list(state) if key.startswith("familiarity.")}

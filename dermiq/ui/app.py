@@ -21,18 +21,21 @@ from dermiq.errors import InputError
 from dermiq.patient import age_of, sex_of, site_of, skin_type_of
 from dermiq.settings import Settings
 from dermiq.types import PatientContext
-from dermiq.ui import about, browser, consult, events_queue
+from dermiq.ui import about
 from dermiq.ui.component import ASKED, MOST_ASKED, QUICK, SLOW, STATIC, data_of, html_part, scripts
+from dermiq.ui.consult import controller as consult
+from dermiq.ui.consult.visit import Visit
+from dermiq.ui.library import lookup as browser
 from dermiq.ui.markup import download, fill
 from dermiq.ui.protocol import Consultant
-from dermiq.ui.review.desk import review_desk
+from dermiq.ui.review.controller import review_desk
 from dermiq.ui.review.tab import review_tab
-from dermiq.ui.serving import believed_proxies, guarded
+from dermiq.ui.server import events_queue
+from dermiq.ui.server.serving import believed_proxies, guarded
+from dermiq.ui.server.upload import private_file
 from dermiq.ui.training import curves
-from dermiq.ui.training.desk import TrainingRoom, exports_folder, training_room
+from dermiq.ui.training.controller import TrainingRoom, exports_folder, training_room
 from dermiq.ui.training.tab import said_in, training_tab
-from dermiq.ui.upload import private_file
-from dermiq.ui.visit import Visit
 
 log = logging.getLogger(__name__)
 

@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from dermiq.errors import DownloadError
-from dermiq.paths import cache_folder
+from dermiq.files.paths import cache_folder
 
 Progress = Callable[[str, float], None]
 """Called with a stage ("waiting", "downloading", "checking", "converting", "ready") and a fraction, 0 to 1."""

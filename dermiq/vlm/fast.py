@@ -197,7 +197,8 @@ class FastDecoder:
         """With `share` the model's weights become views of this decoder's (same values).
 
         With `trains` what is one product (q, k and v; gate and up) lies one after the other in memory, so that each can
-        be read by oneDNN (`train.products`). That takes a single row half as long again, so else they lie side by side.
+        be read by oneDNN (`train.rl.products`). That takes a single row half as long again, so else they lie side by
+        side.
         """
         one_blas_thread()
         text = model.model.language_model

@@ -185,7 +185,7 @@ def load_nano(
         if not path.is_file():
             raise ModelError(
                 f"DermIQ-Nano's trained parts are missing ({path.parent.name}/{path.name}). Restore dermiq/weights "
-                "from the repository, or run python -m train.specialist and python -m train.nano."
+                "from the repository, or run python -m train.embedded.specialist and python -m train.embedded.nano."
             )
     settings = read_json(parts / "config.json")
     if settings.get("format") != PARTS_FORMAT:

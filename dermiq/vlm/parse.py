@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from dermiq.knowledge.cues import hear
+from dermiq.knowledge.language.cues import hear
 from dermiq.types import ParsedText
 
 ALIASES: dict[str, tuple[str, ...]] = {

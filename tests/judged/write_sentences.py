@@ -27,13 +27,13 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from dermiq.consultant import LocalConsultant
 from dermiq.knowledge import Graph, retrieve
-from dermiq.knowledge.link import link
-from dermiq.knowledge.text import split_sentences
+from dermiq.knowledge.language.link import link
+from dermiq.knowledge.language.text import split_sentences
 from dermiq.settings import Settings
 from dermiq.types import CLASSES, AnswerDone, Case, Turn
 from dermiq.vlm.base import ensure_base
 from dermiq.vlm.prompts import facts_block
-from train.data import data_folder, read_table
+from train.cases.data import data_folder, read_table
 
 SEED = 11
 PARTS = {"dev": 25, "test": 50}  # rows of each model

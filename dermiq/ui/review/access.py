@@ -16,8 +16,8 @@ from typing import Literal
 
 from dermiq.errors import InputError
 from dermiq.settings import Settings
-from dermiq.ui.guesses import Guesses, same
-from dermiq.ui.hosts import is_public
+from dermiq.ui.server.guesses import Guesses, same
+from dermiq.ui.server.hosts import is_public
 
 Role = Literal["reviewer", "admin"]
 MAX_NAME, MAX_SIGNED_IN = 40, 5000

@@ -15,15 +15,15 @@ from markupsafe import Markup
 from PIL import Image
 
 from dermiq.errors import InputError
-from dermiq.review.images import prepared
-from dermiq.review.pictures import polygon
-from dermiq.review.store import Store
+from dermiq.review.sets.pictures import polygon
+from dermiq.review.store.images import prepared
+from dermiq.review.store.store import Store
 from dermiq.review.types import VISITOR, Box, ImageRef, NewPair, ReviewAnswer, ReviewCase, pair_id
 from dermiq.shipped import read_json
 from dermiq.types import Evidence, SpecialistReading
+from dermiq.ui.consult.visit import Exchange, Visit
 from dermiq.ui.markup import error_line, fill, join
 from dermiq.ui.review.verdicts import MAX_TEXT
-from dermiq.ui.visit import Exchange, Visit
 from dermiq.vlm.prompts import assistant_message, follow_up_message, notable, patient_line, reasoning_messages
 
 Kind = Literal["good", "poor", "correct"]

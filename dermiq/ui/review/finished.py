@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 
 from markupsafe import Markup
 
-from dermiq.review.agreement import Estimate
-from dermiq.review.quality import OfReviewer
+from dermiq.review.measures.agreement import Estimate
+from dermiq.review.measures.quality import OfReviewer
 from dermiq.review.types import Progress
 from dermiq.ui.markup import THIN, fill, join
 

@@ -17,7 +17,7 @@ from dermiq.review.prompted import Turn, earlier
 from dermiq.review.types import RUBRIC, Draft, PairView, Showing
 from dermiq.settings import Settings
 from dermiq.types import CLASS_NAMES, EvidenceItem
-from dermiq.ui.chat import headline
+from dermiq.ui.consult.chat import headline
 from dermiq.ui.facts import folded
 from dermiq.ui.markup import fill, join
 from dermiq.ui.prose import Sources, cards, paragraphs, reasoning_list, split_text

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from markupsafe import Markup
 
-from dermiq.review.agreement import Estimate
-from dermiq.review.figures import Figure, figures_of
-from dermiq.review.quality import Between, OfClass, OfCriterion, OfModel, OfReviewer, Report
+from dermiq.review.measures.agreement import Estimate
+from dermiq.review.measures.figures import Figure, figures_of
+from dermiq.review.measures.quality import Between, OfClass, OfCriterion, OfModel, OfReviewer, Report
 from dermiq.types import CLASS_NAMES
 from dermiq.ui.facts import folded
 from dermiq.ui.markup import THIN, capital, fill, join

@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 from dermiq.ui.component import TEMPLATE, scripts
-from dermiq.ui.review.desk import Desk
+from dermiq.ui.review.controller import Desk
 
 SCRIPTS = ("review-zoom.js", "review-outbox.js", "review-typing.js", "review.js")
 MOUNT = "dermiqReview.mount(element, server.review, (named) => trigger('train', { value: named }));"

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from dermiq.judge import statements
 from dermiq.knowledge import Graph, check_claims
-from dermiq.knowledge.measured import from_words
+from dermiq.knowledge.check.measured import from_words
 from dermiq.review.prompted import evidence
 from dermiq.review.types import PairView, ReviewCase
 from dermiq.types import Claim, Fact

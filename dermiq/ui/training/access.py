@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from dermiq.errors import InputError
 from dermiq.settings import Settings
-from dermiq.ui.guesses import Guesses, same
-from dermiq.ui.hosts import is_public
+from dermiq.ui.server.guesses import Guesses, same
+from dermiq.ui.server.hosts import is_public
 
 
 class Access:

@@ -16,9 +16,9 @@ from markupsafe import Markup
 from dermiq.errors import DermIQError, InputError
 from dermiq.ui.markup import fill, join
 from dermiq.ui.training.words import counted, duration
-from train.cases import DATA_SETS
+from train.cases.sources import DATA_SETS
 from train.evaluation import EvaluationConfig
-from train.runs import Run
+from train.runs.registry import Run
 
 SPLITS: Mapping[str, str] = {
     "val": "val: held out, to choose by",

@@ -15,8 +15,8 @@ import numpy as np
 
 from dermiq.types import Case, Event, Lesion, SelfCheck
 from dermiq.ui.protocol import Consultant
-from train.runs import Run
-from train.sharing import consulting
+from train.runs.arbiter import consulting
+from train.runs.registry import Run
 
 
 class Beside:

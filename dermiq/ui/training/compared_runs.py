@@ -18,7 +18,7 @@ from dermiq.ui.training import watch
 from dermiq.ui.training.reading import SOME, figures
 from dermiq.ui.training.words import class_name, counted, figure, judged
 from train import options
-from train.runs import Run, flat
+from train.runs.registry import Run, flat
 
 TELLING: Mapping[str, str] = {  # figures that are shown at once: pattern, and what it is called
     "reward": "Reward",

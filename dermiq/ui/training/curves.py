@@ -35,7 +35,7 @@ from markupsafe import Markup
 from dermiq.errors import DataError
 from dermiq.types import CLASS_NAMES, CLASSES
 from dermiq.ui.markup import THIN, capital, fill, join
-from train.run_folder import checkpoints, read_config
+from train.runs.run_folder import checkpoints, read_config
 
 STATIC = Path(__file__).resolve().parent.parent / "static"
 POINTS = 500  # of a series; a plot is about as many pixels wide

@@ -17,7 +17,7 @@ from dermiq.errors import DermIQError
 from dermiq.ui.markup import download, error_line, fill, link
 from dermiq.ui.training.words import gigabytes
 from train import export as exporting
-from train.runs import Run
+from train.runs.registry import Run
 
 FOLDER = ".exports"  # below the runs' folder
 KINDS = {"adapter": "adapter", "merged": "whole model"}

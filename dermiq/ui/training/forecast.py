@@ -1,4 +1,4 @@
-"""Memory and time of a run before it starts, for the form: `train.forecast`, put into words.
+"""Memory and time of a run before it starts, for the form: `train.runs.forecast`, put into words.
 
 A chain takes the memory of its largest stage, and the time of all of them.
 """
@@ -9,10 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from dermiq.ui.training.form import Config, Estimate
-from train.estimate import Progress, free_on, silent
-from train.forecast import Forecast, forecast_chain
-from train.forecast import forecast as foretell
 from train.pipeline import PipelineConfig
+from train.runs.estimate import Progress, free_on, silent
+from train.runs.forecast import Forecast, forecast_chain
+from train.runs.forecast import forecast as foretell
 from train.stage import StageConfig
 
 

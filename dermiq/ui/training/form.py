@@ -3,7 +3,7 @@
     form = Form.of("grpo")                          # the first preset
     form = form.given({"learning_rate": "2e-5"})    # as the browser sends it; what is wrong is in form.errors
     form = form.check()                             # whatever the stage itself would refuse: data, device, model
-    config = form.config()                          # what `train.runs.start` takes
+    config = form.config()                          # what `train.runs.registry.start` takes
 
 A form is a value: each method gives a new one. Knows no gradio and no HTML (`form_page` draws it).
 """
@@ -24,13 +24,14 @@ import yaml
 
 from dermiq.errors import DermIQError, InputError
 from dermiq.ui.training.labels import HIDDEN, bare, label
-from train import options, runs
-from train.cases import DATA_SETS
+from train import options
+from train.cases.sources import DATA_SETS
 from train.dpo import DPOConfig
-from train.estimate import REFUSED, WARNED, Part
 from train.grpo import GRPOConfig
 from train.options import Option, options_of
 from train.pipeline import PipelineConfig
+from train.runs import registry as runs
+from train.runs.estimate import REFUSED, WARNED, Part
 from train.sft import SFTConfig
 from train.stage import StageConfig
 

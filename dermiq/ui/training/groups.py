@@ -19,7 +19,7 @@ from dermiq.ui.prose import VERDICTS, locate
 from dermiq.ui.training import reading
 from dermiq.ui.training.reading import Line, as_number
 from dermiq.ui.training.words import class_name, counted, figure, signed
-from train.runs import Run
+from train.runs.registry import Run
 
 Verdicts = Callable[[Line], Sequence[tuple[str, str, str]]]
 """Of a sample's completion: (sentence, "supported" | "contradicted" | "not_covered", what the fact says)."""

@@ -30,16 +30,16 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from dermiq import archive
 from dermiq.errors import DataError, DermIQError, ImageError, InputError
-from dermiq.examples.pictures import COLUMNS as EXAMPLE_COLUMNS
-from dermiq.examples.pictures import PATHS, path_of
-from dermiq.examples.sources import rows_of
+from dermiq.files import archive
+from dermiq.files.examples.pictures import COLUMNS as EXAMPLE_COLUMNS
+from dermiq.files.examples.pictures import PATHS, path_of
+from dermiq.files.examples.sources import rows_of
+from dermiq.files.paths import SENT, inside
+from dermiq.files.tables import SUFFIXES, WORKBOOKS, read_table_rows
 from dermiq.lesion import ACCEPTED, IMAGE_SUFFIXES, read_lesion
-from dermiq.paths import SENT, inside
-from dermiq.tables import SUFFIXES, WORKBOOKS, read_table_rows
-from train.cases import Item, Row, read_source
-from train.labelled import COLUMNS as LABELLED
+from train.cases.labelled import COLUMNS as LABELLED
+from train.cases.sources import Item, Row, read_source
 
 log = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from train import hints
+from train.runs import hints
 
 RUNS_KEPT = 256  # readers in memory
 FIRST, JUDGED, NEWEST = 4, 1000, 64  # lines that are kept: of the start, of evaluations, of the end
@@ -107,7 +107,7 @@ class Figures:
         return fmean(values[-SOME:]) if values else None
 
     def hints(self, stage: str, options: Mapping[str, Any]) -> list[str]:
-        """`train.hints`, without reading the file again."""
+        """`train.runs.hints`, without reading the file again."""
         return hints.hints(stage, options, self.telling)
 
 

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from dermiq.ui.markup import THIN, fill, join
 from dermiq.ui.training.reading import Figures, figures
 from dermiq.ui.training.words import ago, counted, duration, figure, stage_name
-from train.runs import Run
+from train.runs.registry import Run
 
 MANY = 8  # runs, from which on they can be sorted and searched
 COMPARED = 8  # runs at a time; more cannot be told apart

@@ -10,9 +10,10 @@ import gradio as gr
 from markupsafe import Markup
 
 from dermiq.ui.component import QUICK, SLOW, data_of, html_part
-from dermiq.ui.training import curves, desk, own_data
-from dermiq.ui.training.desk import LONG, PARTS, Desk, Said, TrainingRoom
-from dermiq.ui.upload import private_file
+from dermiq.ui.server.upload import private_file
+from dermiq.ui.training import controller as desk
+from dermiq.ui.training import curves, own_data
+from dermiq.ui.training.controller import LONG, PARTS, Desk, Said, TrainingRoom
 
 LOOK_SECONDS = 1.0  # between two looks at the runs, while the tab is open
 STATE_SECONDS = 4 * 3600

@@ -33,10 +33,10 @@ from dermiq.ui.training.words import (
     judged_name,
     stage_name,
 )
-from train import hints, options
-from train.estimate import MEMORY, peak_of
-from train.run_folder import EVALUATION, checkpoints, is_complete, read_json
-from train.runs import Run
+from train import options
+from train.runs.estimate import MEMORY, peak_of
+from train.runs.registry import Run, hints
+from train.runs.run_folder import EVALUATION, checkpoints, is_complete, read_json
 
 VIEWS: Mapping[str, str] = {
     "overview": "Overview",

@@ -1,0 +1,205 @@
+"""What a sentence says of a measured finding, against the measurement. Knows words and findings, no graph.
+
+Both the sentence and the finding's own words are read the same way: which of two opposite sides do
+they take? A side that is only "slightly" taken supports, and contradicts nothing.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from dermiq.knowledge.language.cues import hear
+from dermiq.types import Finding
+
+NUMBERS = {"one": 1, "a single": 1, "single": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6}
+COLOURS = {
+    "colour_white": r"white|whitish",
+    "colour_red": r"red|reddish|pink",
+    "colour_light_brown": r"light[- ]brown|tan",
+    "colour_dark_brown": r"dark[- ]brown",
+    "colour_blue_gray": r"blue[- ]gr[ae]y|bluish[- ]gr[ae]y|gr[ae]y[- ]blue",
+    "colour_black": r"black",
+}
+PRESENT = 5.0  # % of the lesion's area from which a colour counts as there
+_COLOUR = r"colou?rs?"
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Two opposite sides of one finding, as people write them."""
+
+    code: str
+    high: str
+    low: str
+
+
+SCALES = (
+    Scale(
+        "asymmetry",
+        r"\basymmetr(?:y|ic|ical|ically)\b(?! (?:of|in) colou?r)",
+        r"\bsymmetr(?:y|ic|ical|ically)\b(?! (?:of|in) colou?r)",
+    ),
+    Scale(
+        "border_irregularity",
+        r"\b(?:irregular|ragged|notched|jagged|uneven|scalloped)(?: and [\w-]+)?,? (?:\w+ )?(?:borders?|margins?"
+        r"|edges?|outlines?)\b"
+        r"|\b(?:borders?|margins?|edges?|outlines?) (?:is|are|looks?|appears?) (?:\w+ )?(?:irregular|ragged"
+        r"|notched|jagged|uneven)\b"
+        r"|\bborder irregularity\b",
+        r"\b(?:regular|smooth|even)(?: and [\w-]+)?,? (?:\w+ )?(?:borders?|margins?|edges?|outlines?)\b"
+        r"|\b(?:borders?|margins?|edges?|outlines?) (?:is|are|looks?|appears?) (?:\w+ )?(?:regular|smooth|even)\b",
+    ),
+    Scale(
+        "colour_variegation",
+        rf"\b(?:variegated|strongly varied|uneven|varied|irregular) {_COLOUR}\b|\b{_COLOUR} (?:variegation|variation)\b"
+        rf"|\b{_COLOUR} (?:is|are) (?:\w+ )?(?:variegated|uneven|varied)\b",
+        rf"\b(?:even|uniform|homogeneous) {_COLOUR}\b|\b{_COLOUR} (?:is|are) (?:\w+ )?(?:even|uniform|homogeneous)\b"
+        r"|\b(?:evenly|uniformly) colou?red\b",
+    ),
+    Scale("elongation", r"\belongated\b", r"\bround(?:ed)?(?: shape)?\b(?! (?:nests?|globules?|structures?))"),
+    Scale("colour_asymmetry", rf"\b{_COLOUR} unevenly placed\b", rf"\b{_COLOUR} evenly placed\b"),
+    Scale("contrast", r"\bstrong contrast\b", r"\b(?:faint|weak|low) contrast\b"),
+)
+_WEAK = re.compile(r"\b(?:slight|slightly|mild|mildly|moderate|moderately|somewhat|minor)\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """One statement about one finding: does the measurement agree?"""
+
+    code: str
+    agrees: bool
+    note: str
+
+
+def judge(sentence: str, findings: Sequence[Finding]) -> list[Judgement]:
+    """What the measurements say of the sentence; nothing for what was not measured or cannot be decided."""
+    by_code: dict[str, list[Finding]] = {}
+    for finding in findings:
+        by_code.setdefault(finding.code, []).append(finding)
+    found = [*_scales(sentence, by_code), *_axes(sentence, by_code), *_count(sentence, by_code)]
+    found += _colours(sentence, by_code)
+    return _once(found)
+
+
+def from_words(texts: Sequence[str]) -> tuple[Finding, ...]:
+    """Findings as `judge` reads them, of a case whose measurements were kept as words: "irregular border", "four
+    colours", "red areas (9 %)". Words that no rule reads give none.
+    """
+    found = [
+        Finding(code, code, value, unit, text, "as it was said") for text in texts for code, value, unit in _read(text)
+    ]
+    return tuple(found)
+
+
+def _read(text: str) -> Iterator[tuple[str, float, str]]:
+    """(code, value, unit) of each thing that a finding's words measure. A scale's value plays no part in `judge`."""
+    for scale in SCALES:
+        if _side(text, scale):
+            yield scale.code, math.nan, ""
+    number = re.fullmatch(rf"({'|'.join(NUMBERS)}|[1-6]|no) {_COLOUR}(?: apart from the skin's)?", text, re.IGNORECASE)
+    if number:
+        count = NUMBERS.get(number[1].lower()) or (0 if number[1].lower() == "no" else int(number[1]))
+        yield "colour_count", float(count), "colours"
+    for code, words in COLOURS.items():
+        share = r"(?: \((?P<share>\d+(?:\.\d+)?)\W*%\))?"
+        areas = re.fullmatch(rf"(?:(?P<none>no)|hardly any)? ?(?:{words}) areas?{share}", text, re.IGNORECASE)
+        if areas:
+            yield code, 0.0 if areas["none"] else float(areas["share"] or PRESENT), "%"
+
+
+def _once(found: Iterable[Judgement]) -> list[Judgement]:
+    """One judgement a finding; a disagreement is not outvoted."""
+    kept: dict[str, Judgement] = {}
+    for item in found:
+        if item.code not in kept or not item.agrees:
+            kept[item.code] = item
+    return list(kept.values())
+
+
+def _side(text: str, scale: Scale) -> str | None:
+    """'high', 'low', or None where the text takes no side or both."""
+    sides = set()
+    for name, pattern in (("high", scale.high), ("low", scale.low)):
+        for match in re.finditer(pattern, text, re.IGNORECASE):
+            negated = _negated(text, match.start())
+            sides.add({"high": "low", "low": "high"}[name] if negated else name)
+    return sides.pop() if len(sides) == 1 else None
+
+
+_NEXT = re.compile(r"[.,;:!?]|\b(?:but|however|although|with|and)\b")
+"""Findings stand in lists: "no hairs, symmetric" says nothing against the symmetry."""
+
+
+def _negated(text: str, start: int) -> bool:
+    before, after = _NEXT.split(text[:start])[-1], _NEXT.split(text[start:])[0]
+    said = hear(before + after).said(len(before), len(before))
+    return said.denied or said.rare
+
+
+def _scales(sentence: str, by_code: dict[str, list[Finding]]) -> Iterator[Judgement]:
+    for scale in SCALES:
+        said = _side(sentence, scale)
+        for finding in by_code.get(scale.code, ()):
+            measured = _side(finding.text, scale)
+            if said is None or measured is None:
+                continue
+            if said == measured:
+                yield Judgement(scale.code, True, f"measured: {finding.text}")
+            elif not _WEAK.search(finding.text) and not _WEAK.search(sentence):
+                yield Judgement(scale.code, False, f"measured: {finding.text}")
+
+
+def _axes(sentence: str, by_code: dict[str, list[Finding]]) -> Iterator[Judgement]:
+    said = _axis_count(sentence)
+    for finding in by_code.get("asymmetry", ()):
+        measured = _axis_count(finding.text)
+        if said and measured and said != measured:
+            yield Judgement("asymmetry", False, f"measured: {finding.text}")
+
+
+def _axis_count(text: str) -> int | None:
+    if re.search(r"\basymmetr\w+ (?:about|in|along|on|across|around) (?:both|two) axes", text, re.IGNORECASE):
+        return 2
+    if re.search(r"\basymmetr\w+ (?:about|in|along|on|across|around) (?:one|a single|1) axis", text, re.IGNORECASE):
+        return 1
+    return None
+
+
+def _count(sentence: str, by_code: dict[str, list[Finding]]) -> Iterator[Judgement]:
+    for finding in by_code.get("colour_count", ()):
+        note = f"measured: {finding.text}"
+        value = round(finding.value)
+        number = re.search(
+            rf"\b({'|'.join(NUMBERS)}|[1-6])(?: different| distinct)? {_COLOUR}\b",
+            sentence,
+            re.IGNORECASE,
+        )
+        if number and not _negated(sentence, number.start()):
+            said = NUMBERS.get(number[1].lower()) or int(number[1])
+            yield Judgement("colour_count", said == value, note)
+        elif re.search(rf"\b(?:several|many|multiple) (?:\w+ )?{_COLOUR}\b", sentence, re.IGNORECASE):
+            if value >= 3:
+                yield Judgement("colour_count", True, note)
+            elif value <= 1:
+                yield Judgement("colour_count", False, note)
+
+
+def _colours(sentence: str, by_code: dict[str, list[Finding]]) -> Iterator[Judgement]:
+    """'black areas', 'no white areas', 'areas of red': the noun is asked for, "white scale" is something else."""
+    for code, words in COLOURS.items():
+        pattern = (
+            rf"\b(?:{words})(?:,? (?:and|or) [\w-]+(?: brown)?)? (?:areas?|colou?rs?|pigment(?:ation)?|patches"
+            rf"|zones?)\b"
+            rf"|\b(?:areas?|patches|zones?) of (?:{words})\b"
+        )
+        for match in re.finditer(pattern, sentence, re.IGNORECASE):
+            for finding in by_code.get(code, ()):
+                there = finding.value >= PRESENT
+                if not there and finding.value >= 1:
+                    continue  # hardly any: neither there nor absent
+                said = not _negated(sentence, match.start())
+                yield Judgement(code, said == there, f"measured: {finding.text}")

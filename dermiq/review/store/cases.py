@@ -1,0 +1,304 @@
+"""Cases, answers, pairs and images on their way into the store, and the derived tallies of the pairs. Knows no vote.
+
+Each function runs in its caller's transaction. What is there already is recognised by its id and left as it is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, func, insert, literal_column, select, update
+
+from dermiq.errors import DataError, InputError
+from dermiq.review.store import queue, schema
+from dermiq.review.store.gifts import is_withdrawn, return_image
+from dermiq.review.store.images import ImageFolder
+from dermiq.review.store.journal import By, append, append_new, plain
+from dermiq.review.store.queue import NOTHING_GIVEN
+from dermiq.review.store.records import deleted_images, to_proxy
+from dermiq.review.store.standing import given_of
+from dermiq.review.types import ImageRef, NewPair, Proxy, ReviewAnswer, ReviewCase, Side, pair_id
+
+SIDES = (None, "first", "second")
+ASKED_AT_ONCE = 500  # ids of a query
+SOURCES = ("proxy", "checkpoints", "consultation", "import")
+
+
+# --- cases and answers ------------------------------------------------------------------
+
+
+def add_cases(connection: Connection, cases: Sequence[ReviewCase], by: By) -> list[str]:
+    """Ids of those that were new."""
+    rows = {case.id: _case_row(case, by) for case in cases}
+    new = append_new(connection, schema.cases, rows, by, what="case")
+    by_id = {case.id: case for case in cases}
+    images = [row for name in new for row in _image_rows(by_id[name])]
+    if images:
+        connection.execute(insert(schema.case_images), images)
+    return new
+
+
+def _case_row(case: ReviewCase, by: By) -> dict[str, Any]:
+    if case.boxes and len(case.boxes) != len(case.images):
+        raise InputError(f"A case has {len(case.images)} images and {len(case.boxes)} boxes: one each, or no boxes.")
+    return {
+        "id": case.id,
+        "prompt": list(case.prompt),
+        "question": plain(case.question),
+        "context": plain(case.context),
+        "diagnosis": case.diagnosis,
+        "findings": list(case.findings),
+        "group": case.group,
+        "split": case.split,
+        "source": case.source,
+        "added_by": by.who,
+        "added_at": by.at,
+    }
+
+
+def _image_rows(case: ReviewCase) -> list[dict[str, Any]]:
+    return [
+        {
+            "case_id": case.id,
+            "position": position,
+            "sha256": image.sha256,
+            "width": image.width,
+            "height": image.height,
+            "outline": image.outline and [list(point) for point in image.outline],
+            "box": list(box) if box else None,
+        }
+        for position, (image, box) in enumerate(zip(case.images, case.boxes or (None,) * len(case.images), strict=True))
+    ]
+
+
+def add_answers(connection: Connection, answers: Sequence[ReviewAnswer], by: By) -> list[str]:
+    wanted = {answer.case_id for answer in answers}
+    known = connection.execute(select(schema.cases.c.id).where(schema.cases.c.id.in_(wanted))).scalars()
+    if missing := wanted - set(known):
+        raise InputError(f"The case {sorted(missing)[0]} of an answer is not in the store: add it first.")
+    rows = {
+        answer.id: {**asdict(answer), "text": plain(answer.text), "added_by": by.who, "added_at": by.at}
+        for answer in answers
+    }
+    return append_new(connection, schema.answers, rows, by, what="answer")
+
+
+# --- pairs ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Offer:
+    """Two answers of one case, and what is known of them beforehand."""
+
+    case_id: str
+    first: str
+    second: str
+    source: str
+    proxy: Proxy | None
+    gold: Side | None
+    likelier: Side | None
+    overlap: int
+
+    @property
+    def id(self) -> str:
+        return pair_id(self.first, self.second)
+
+
+def offer_of(pair: NewPair, overlap: int) -> Offer:
+    asked = overlap if pair.overlap is None else pair.overlap
+    if {pair.first.case_id, pair.second.case_id} != {pair.case.id}:
+        raise InputError("The two answers of a pair answer one case: these do not.")
+    return Offer(pair.case.id, pair.first.id, pair.second.id, pair.source, pair.proxy, pair.gold, pair.likelier, asked)
+
+
+def case_of(connection: Connection, first: str, second: str) -> str:
+    """Of two answers' ids."""
+    answers = schema.answers
+    found = connection.execute(select(answers.c.id, answers.c.case_id).where(answers.c.id.in_([first, second]))).all()
+    if len(found) < 2:
+        raise InputError("A pair is of two different answers, which are added first.")
+    if found[0].case_id != found[1].case_id:
+        raise InputError("The two answers of a pair answer one case: these do not.")
+    return str(found[0].case_id)
+
+
+def add_offers(connection: Connection, offers: Sequence[Offer], by: By) -> list[str]:
+    """Ids of the pairs that were new. Their classes weigh as the store stands now; see `weigh`."""
+    for offer in offers:
+        _check(offer)
+    rows = {offer.id: _pair_row(offer, by) for offer in offers}
+    new = append_new(connection, schema.pairs, rows, by, what="pair")
+    if new:
+        weights = queue.class_weights(class_counts(connection))
+        given = given_of(connection, new)
+        tallies = [tally_row(row, weights, [], given.get(row.id, NOTHING_GIVEN)) for row in _facts(connection, new)]
+        connection.execute(insert(schema.tallies), tallies)
+    return new
+
+
+def known_answers(connection: Connection, names: Sequence[str]) -> dict[str, str | None]:
+    """Of the pairs that are there: the id of the answer that is known to be better, None where none is."""
+    pairs, found = schema.pairs, {}
+    for begin in range(0, len(names), ASKED_AT_ONCE):
+        query = select(pairs.c.id, pairs.c.first, pairs.c.second, pairs.c.gold)
+        for row in connection.execute(query.where(pairs.c.id.in_(names[begin : begin + ASKED_AT_ONCE]))):
+            found[row.id] = None if row.gold is None else str(row.first if row.gold == "first" else row.second)
+    return found
+
+
+def _check(offer: Offer) -> None:
+    if offer.first == offer.second:
+        raise InputError("The two answers of a pair are the same text.")
+    if offer.source not in SOURCES:
+        raise InputError(f"The source of a pair is one of {', '.join(SOURCES)}, not {offer.source!r}.")
+    if offer.gold not in SIDES or offer.likelier not in SIDES:
+        raise InputError("The answer that is better or likelier is 'first' or 'second'.")
+    if offer.proxy and not (offer.proxy.prefers in SIDES and 0 <= offer.proxy.margin < math.inf):
+        raise InputError("The graph prefers 'first', 'second' or None, with a margin of at least 0.")
+    if offer.overlap < 1:
+        raise InputError(f"The overlap is {offer.overlap}; a pair wants at least 1 reviewer.")
+
+
+def _pair_row(offer: Offer, by: By) -> dict[str, Any]:
+    proxy = offer.proxy
+    return {
+        "id": offer.id,
+        "case_id": offer.case_id,
+        "first": offer.first,
+        "second": offer.second,
+        "source": offer.source,
+        "prefers": proxy and proxy.prefers,
+        "margin": proxy and proxy.margin,
+        "decided_by": proxy and proxy.decided_by,
+        "reasons": proxy and list(proxy.reasons),
+        "scores": proxy and {side: dict(parts) for side, parts in proxy.scores.items()},
+        "gold": offer.gold,
+        "likelier": offer.likelier,
+        "overlap": offer.overlap,
+        "added_by": by.who,
+        "added_at": by.at,
+    }
+
+
+def add_batch(
+    connection: Connection, batch: Sequence[NewPair], images: ImageFolder, overlap: int, by: By
+) -> dict[str, int]:
+    """Pairs with their cases, answers and images; the numbers of `Added`."""
+    offers = [offer_of(pair, overlap) for pair in batch]
+    for pair in batch:
+        keep_images(connection, images, pair.case, pair.images, by)
+    new_cases = add_cases(connection, [pair.case for pair in batch], by)
+    new_answers = add_answers(connection, [answer for pair in batch for answer in (pair.first, pair.second)], by)
+    new = len(add_offers(connection, offers, by))
+    return {"cases": len(new_cases), "answers": len(new_answers), "pairs": new, "duplicates": len(batch) - new}
+
+
+# --- tallies ----------------------------------------------------------------------------
+
+
+def fact_query() -> Select[Any]:
+    """What a tally needs of a pair."""
+    pairs, cases = schema.pairs, schema.cases
+    columns = (pairs.c.number, pairs.c.id, pairs.c.overlap, pairs.c.gold, pairs.c.prefers, pairs.c.margin)
+    return select(*columns, pairs.c.likelier, cases.c.diagnosis).join_from(pairs, cases, pairs.c.case_id == cases.c.id)
+
+
+def _facts(connection: Connection, ids: Iterable[str]) -> Sequence[Row[Any]]:
+    return connection.execute(fact_query().where(schema.pairs.c.id.in_(ids)).order_by(schema.pairs.c.number)).all()
+
+
+def tally_row(
+    facts: Row[Any], weights: Mapping[str | None, float], showings: Sequence[queue.Shown], given: queue.Given
+) -> dict[str, Any]:
+    believed = queue.belief(to_proxy(facts.prefers, facts.margin), facts.likelier)
+    weight = weights[facts.diagnosis]
+    tally = queue.tally(facts.overlap, facts.gold, believed, weight, showings, given)
+    return {"pair_id": facts.id, **asdict(tally), "belief": believed, "weight": weight}
+
+
+def class_counts(connection: Connection) -> Counter[str | None]:
+    """Pairs of each diagnosis."""
+    pairs, cases = schema.pairs, schema.cases
+    query = (
+        select(cases.c.diagnosis, func.count().label("pairs"))
+        .join_from(pairs, cases, pairs.c.case_id == cases.c.id)
+        .group_by(cases.c.diagnosis)
+    )
+    return Counter({row.diagnosis: row.pairs for row in connection.execute(query)})
+
+
+def weigh(connection: Connection) -> None:
+    """Gives every pair the weight that its class has now."""
+    pairs, cases, tallies = schema.pairs, schema.cases, schema.tallies
+    for diagnosis, weight in queue.class_weights(class_counts(connection)).items():
+        same = cases.c.diagnosis.is_(None) if diagnosis is None else cases.c.diagnosis == diagnosis
+        of_class = select(pairs.c.id).join(cases, pairs.c.case_id == cases.c.id).where(same)
+        connection.execute(
+            update(tallies)
+            .where(tallies.c.pair_id.in_(of_class), tallies.c.weight != weight)
+            .values(priority=tallies.c.priority / tallies.c.weight * weight, weight=weight)
+        )
+
+
+# --- images -----------------------------------------------------------------------------
+
+
+def keep_image(connection: Connection, folder: ImageFolder, data: bytes, by: By) -> ImageRef:
+    """The file is on the disk before the row that says so."""
+    image, suffix = folder.keep(data)
+    if is_purged(connection, image.sha256):
+        folder.delete(image.sha256, suffix)
+        raise InputError("This image was deleted from the review on purpose; it is not taken again.")
+    row = {"sha256": image.sha256, "suffix": suffix, "bytes": len(data), "kept_by": by.who, "kept_at": by.at}
+    rows = {image.sha256: row}
+    append_new(connection, schema.kept_images, rows, by, what="image kept", key="sha256")
+    return_image(connection, image.sha256, by)
+    return image
+
+
+def keep_images(
+    connection: Connection, folder: ImageFolder, case: ReviewCase, images: Mapping[str, bytes], by: By
+) -> None:
+    """Of one case, by hash. InputError where a file is another image than its hash says, or none of the case's."""
+    wanted = {image.sha256 for image in case.images}
+    for sha256, data in images.items():
+        if sha256 not in wanted or keep_image(connection, folder, data, by).sha256 != sha256:
+            raise InputError("An image is kept under the SHA-256 of its file, as one of its case's images.")
+
+
+def is_purged(connection: Connection, sha256: str) -> bool:
+    purged = schema.purged_images
+    return connection.execute(select(literal_column("1")).where(purged.c.sha256 == sha256)).scalar() is not None
+
+
+def suffix_of(connection: Connection, sha256: str) -> str:
+    """DataError where the image was never kept."""
+    kept = schema.kept_images
+    suffix = connection.execute(select(kept.c.suffix).where(kept.c.sha256 == sha256)).scalar()
+    if suffix is None:
+        raise DataError("This image was not kept in the review.")
+    return str(suffix)
+
+
+def purge_image(connection: Connection, sha256: str, why: str, by: By) -> None:
+    """The file itself is deleted when this is durable. Purging twice is purging once."""
+    suffix_of(connection, sha256)
+    if not is_purged(connection, sha256):
+        row = {"sha256": sha256, "purged_by": by.who, "purged_at": by.at, "why": plain(why)}
+        append(connection, schema.purged_images, row, by, what="image purged", subject=sha256)
+
+
+def is_deleted(connection: Connection, sha256: str) -> bool:
+    """For good, or taken back by who gave it."""
+    return is_purged(connection, sha256) or is_withdrawn(connection, sha256)
+
+
+def deleted_files(connection: Connection) -> list[tuple[str, str]]:
+    """Hash and suffix."""
+    kept, gone = schema.kept_images, deleted_images().subquery()
+    query = select(kept.c.sha256, kept.c.suffix).join(gone, gone.c.sha256 == kept.c.sha256)
+    return [(sha256, suffix) for sha256, suffix in connection.execute(query)]

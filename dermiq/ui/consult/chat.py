@@ -1,0 +1,197 @@
+"""The conversation as HTML. Knows no gradio."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from markupsafe import Markup
+
+from dermiq.types import CLASS_NAMES, Evidence
+from dermiq.ui.consult.panels import abstention_banner, check_lines
+from dermiq.ui.consult.visit import RUNNING, Exchange
+from dermiq.ui.markup import THIN, error_line, fill, join
+from dermiq.ui.prose import Parts, Sources, cards, locate, mark, paragraphs, plain, reasoning_list, split_text, steps
+
+QUESTIONS = ("What is this lesion, and why?", "What speaks against a nevus?", "What would settle it?", "Is it urgent?")
+FOLLOW_UPS = ("Why not a nevus?", "What would settle it?", "Is it urgent?", "Which finding weighs most?")
+
+
+def chat(
+    exchanges: Sequence[Exchange],
+    *,
+    has_image: bool,
+    reader: str,
+    name: Callable[[str], str] = str,
+    after: Callable[[Exchange], Markup] = lambda _: Markup(""),
+) -> Markup:
+    """All exchanges, the newest open and the older ones' reasoning folded. `name`: of a node of the graph. `after`:
+    what stands below an answer.
+    """
+    if not exchanges:
+        text = (
+            "Ask a question about the lesion, or choose one below. Reasoning, sources and checks appear here."
+            if has_image
+            else "Start with an image of one lesion, or with a drawn example. The conversation appears here."
+        )
+        return fill('<div class="dq-chat dq-chat-empty"><p class="dq-placeholder">{text}</p></div>', text=text)
+    last = len(exchanges) - 1
+    rows = join(_exchange(e, i == last, reader, name, after(e)) for i, e in enumerate(exchanges))
+    busy = exchanges[-1].phase in RUNNING
+    return fill(
+        '<div class="dq-chat" role="log" tabindex="0" aria-label="Conversation" aria-live="polite" aria-busy="{busy}">'
+        "{rows}</div>",
+        busy="true" if busy else "false",
+        rows=rows,
+    )
+
+
+def suggestions(exchanges: Sequence[Exchange], *, has_image: bool) -> Markup:
+    """Questions to start or to go on with; the place is kept while there is nothing to ask about."""
+    offered = FOLLOW_UPS if any(e.phase == "done" for e in exchanges) else QUESTIONS
+    busy = not has_image or (bool(exchanges) and exchanges[-1].phase in RUNNING)
+    buttons = join(
+        fill(
+            '<button type="button" class="dq-suggest" data-event="suggest" data-text="{q}"{off}>{q}</button>',
+            q=q,
+            off=Markup(" disabled") if busy else "",
+        )
+        for q in offered
+    )
+    return fill('<div class="dq-suggestions" aria-label="Suggested questions">{b}</div>', b=buttons)
+
+
+def sources_of(exchange: Exchange, name: Callable[[str], str] = str) -> Sources:
+    return Sources(
+        key=exchange.key,
+        evidence=exchange.evidence or Evidence(),
+        claims=exchange.claims,
+        findings=exchange.findings,
+        facts=exchange.urgency.facts if exchange.urgency else (),
+        name=name,
+    )
+
+
+def _exchange(exchange: Exchange, is_last: bool, reader: str, name: Callable[[str], str], after: Markup) -> Markup:
+    return fill(
+        '<article class="dq-turn dq-user"><h3>You</h3><p>{question}</p></article>'
+        '<article class="dq-turn dq-answer" data-key="{key}"><h3>{reader}</h3>{body}{after}</article>',
+        question=exchange.question,
+        key=exchange.key,
+        reader=reader,
+        body=_body(exchange, is_last, name),
+        after=after,
+    )
+
+
+def _body(exchange: Exchange, is_last: bool, name: Callable[[str], str]) -> Markup:
+    sources = sources_of(exchange, name)
+    parts = split_text(exchange.text)
+    done = exchange.phase in {"done", "stopped"}
+    pieces = [
+        abstention_banner(exchange.abstention, insisted=exchange.insisted) if exchange.abstention else Markup(""),
+        _reasoning(exchange, parts, sources, is_last),
+        headline(parts),
+        paragraphs(parts.prose, sources),
+        _progress(exchange, parts),
+        Markup('<p class="dq-cut">Stopped by you. What was written so far is cut here.</p>')
+        if exchange.phase == "stopped"
+        else Markup(""),
+        error_line(exchange.error) if exchange.error else Markup(""),
+        _verdicts(exchange, sources) if done else Markup(""),
+        _notes(exchange.notes),
+        check_lines(exchange.checks) if done else Markup(""),
+        _actions(exchange, is_last),
+        cards(sources),
+    ]
+    return join(pieces)
+
+
+def _reasoning(exchange: Exchange, parts: Parts, sources: Sources, is_last: bool) -> Markup:
+    if not parts.reasoning:
+        return Markup("")
+    count = len(steps(parts.reasoning))
+    took = f", {exchange.reasoned:.0f}{THIN}s" if exchange.reasoned is not None and exchange.reasoned >= 1 else ""
+    title = "Reasoning" if parts.thinking else f"Reasoning ({count} {'step' if count == 1 else 'steps'}{took})"
+    return fill(
+        '<details class="dq-reasoning" data-open="{open}"{attribute}><summary>{title}</summary>{steps}</details>',
+        open="yes" if is_last else "no",
+        attribute=Markup(" open") if is_last else "",
+        title=title,
+        steps=reasoning_list(parts.reasoning, sources),
+    )
+
+
+def headline(parts: Parts) -> Markup:
+    """The option that the text chose, in full; nothing where it chose none."""
+    if not parts.answer:
+        return Markup("")
+    answer = CLASS_NAMES.get(parts.answer.lower(), parts.answer)
+    return fill('<p class="dq-headline"><span>Answer</span> {a}</p>', a=answer[:1].upper() + answer[1:])
+
+
+def _progress(exchange: Exchange, parts: Parts) -> Markup:
+    if exchange.phase not in RUNNING:
+        return Markup("")
+    said = {
+        "waiting": exchange.note or "Waiting for the model.",
+        "reading": "Reading the image.",
+        "writing": "Reasoning." if parts.thinking else "Writing.",
+    }[exchange.phase]
+    return fill(
+        '<p class="dq-progress" role="status"><span class="dq-pulse" aria-hidden="true"></span>{said}</p>', said=said
+    )
+
+
+def _verdicts(exchange: Exchange, sources: Sources) -> Markup:
+    """How many sentences stand how, and the checked sentences that could not be found in the text."""
+    if not exchange.claims:
+        return Markup("")
+    counts = {v: sum(c.verdict == v for c in exchange.claims) for v in ("supported", "contradicted", "not_covered")}
+    said = " · ".join(f"{n} {v.replace('_', ' ')}" for v, n in counts.items() if n)
+    found = {i for block in _blocks(exchange.text) for _, _, i in locate(block, exchange.claims)}
+    missing = [i for i, c in enumerate(exchange.claims) if i not in found and not c.text.rstrip().endswith(":")]
+    rest = join(fill("<li>{t}{m}</li>", t=exchange.claims[i].text, m=mark(i, sources)) for i in missing)
+    return fill(
+        '<p class="dq-fine dq-verdicts">Sentences checked against graph and measurements: {said}.</p>{rest}',
+        said=said,
+        rest=fill('<ul class="dq-rest">{rest}</ul>', rest=rest) if missing else "",
+    )
+
+
+def _blocks(text: str) -> list[str]:
+    parts = split_text(text)
+    return [t for _, t in steps(parts.reasoning)] + [parts.prose]
+
+
+def _notes(notes: Sequence[str]) -> Markup:
+    if not notes:
+        return Markup("")
+    rows = join(fill("<li>{n}</li>", n=n) for n in notes)
+    return fill('<div class="dq-notes"><strong>Between the images</strong><ul>{rows}</ul></div>', rows=rows)
+
+
+def _actions(exchange: Exchange, is_last: bool) -> Markup:
+    if exchange.phase in RUNNING:
+        return Markup("")
+    buttons = []
+    if exchange.text:
+        buttons.append(
+            fill('<button type="button" class="dq-quiet" data-copy="{t}">Copy</button>', t=plain(exchange.text))
+        )
+    if is_last and exchange.phase != "abstained":
+        buttons.append(Markup('<button type="button" class="dq-quiet" data-event="retry">Retry</button>'))
+    if is_last and exchange.phase == "done" and not any(c.code == "image_matters" for c in exchange.checks):
+        off = Markup(" disabled") if exchange.checking_image else ""
+        said = (
+            "Asking again with the image blanked …"
+            if exchange.checking_image
+            else "Does the answer depend on the image?"
+        )
+        buttons.append(
+            fill(
+                '<button type="button" class="dq-quiet" data-event="imagecheck"{off}>{said}</button>',
+                off=off,
+                said=said,
+            )
+        )
+    return fill('<p class="dq-actions">{b}</p>', b=join(buttons))

@@ -1,0 +1,615 @@
+"""A real headless Chromium against the page and a fake consultant: what a clinician does and sees.
+
+Needs Debian's `chromium` and `chromium-driver`. Screenshots go to test-artifacts/.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests import fakes
+from tests.page import served
+
+webdriver = pytest.importorskip("selenium.webdriver")
+from selenium.common.exceptions import (  # noqa: E402
+    ElementClickInterceptedException,
+    ElementNotInteractableException,
+    StaleElementReferenceException,
+)
+from selenium.webdriver.common.by import By  # noqa: E402 - after the check that it is installed
+from selenium.webdriver.common.keys import Keys  # noqa: E402
+from selenium.webdriver.remote.webelement import WebElement  # noqa: E402
+from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+ARTIFACTS = Path(__file__).resolve().parents[2] / "test-artifacts"
+FLAGS = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--hide-scrollbars",
+    "--disable-dev-shm-usage",
+    "--force-color-profile=srgb",
+    "--lang=en",
+]
+SECONDS = 60  # a shared machine may be slow
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(
+        not ((CHROMIUM and DRIVER) or os.environ.get("CI")), reason="chromium and chromium-driver are not installed"
+    ),
+]
+
+
+class Page:
+    """One visitor's browser."""
+
+    def __init__(
+        self, address: str, downloads: Path, *, width: int = 1400, height: int = 1000, dark: bool = False
+    ) -> None:
+        options = webdriver.ChromeOptions()
+        options.binary_location = str(CHROMIUM)
+        for flag in FLAGS:
+            options.add_argument(flag)
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+        options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
+        self.driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(str(DRIVER)))
+        self.downloads, self.address = downloads, address
+        self.look(width, height, dark=dark)
+        self.driver.get(address)
+        self.one(".dq-example")
+        self.until(lambda: self.js("return !!document.querySelector('#dq-upload input[type=file]')"))
+
+    def look(self, width: int = 1400, height: int = 1000, *, dark: bool = False) -> None:
+        """On a screen of this size; the page follows."""
+        phone = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+        media = {"features": [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]}
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+        time.sleep(0.4)  # colours change over a moment
+
+    def all(self, css: str) -> list[WebElement]:
+        found: list[WebElement] = self.driver.find_elements(By.CSS_SELECTOR, css)
+        return found
+
+    def one(self, css: str) -> WebElement:
+        return self.until(lambda: next(iter(self.all(css)), None), css)
+
+    def until(self, condition, said: str = ""):  # type: ignore[no-untyped-def]
+        # The page replaces its parts while an answer streams, and covers them while it loads: they are looked up again.
+        passing = [StaleElementReferenceException, ElementClickInterceptedException, ElementNotInteractableException]
+        wait = WebDriverWait(self.driver, SECONDS, 0.1, ignored_exceptions=passing)
+        return wait.until(lambda _: condition(), said)
+
+    def click(self, css: str) -> None:
+        self.until(lambda: self._clicked(self.one(css)), f"{css} can be clicked")
+
+    def _clicked(self, element: WebElement) -> bool:
+        try:
+            element.click()
+        except ElementClickInterceptedException:  # below a bar that stays in sight: one scrolls
+            self.js("arguments[0].scrollIntoView({block: 'center'})", element)
+            raise
+        return True
+
+    def text(self, css: str) -> str:
+        said: str = self.until(lambda: (self.one(css).text,), css)[0]
+        return said
+
+    def js(self, code: str, *arguments: object):  # type: ignore[no-untyped-def]
+        return self.driver.execute_script(code, *arguments)
+
+    def upload(self, *paths: Path) -> None:
+        count = len(paths)
+        self.one("#dq-pick").send_keys("\n".join(map(str, paths)))
+        self.until(lambda: self.all(".dq-outline"), f"{count} image(s) read")
+
+    def open_tab(self, name: str) -> None:
+        def tab():  # type: ignore[no-untyped-def]
+            return next((t for t in self.all("#dq-tabs button[role=tab]") if t.text == name), None)
+
+        self.until(tab, name)
+        self.until(
+            lambda: (self.js("scrollTo(0, 0)"), tab().click(), True), f"{name} can be clicked"
+        )  # at the top, where no bar that stays covers it
+
+    def ask(self, question: str, *, finish: bool = True) -> None:
+        before = len(self.all(".dq-answer"))
+        self.one("#dq-question textarea").send_keys(question + Keys.ENTER)
+        self.until(lambda: len(self.all(".dq-answer")) > before, "the question appears")
+        if finish:
+            self.finished()
+
+    def finished(self) -> None:
+        self.until(
+            lambda: self.all('.dq-chat[aria-busy="false"]') and self.one("#dq-send").is_displayed(), "the answer"
+        )
+
+    def shot(self, name: str) -> None:
+        ARTIFACTS.mkdir(exist_ok=True)
+        options = {"captureBeyondViewport": True, "format": "png"}
+        picture = self.driver.execute_cdp_cmd("Page.captureScreenshot", options)
+        (ARTIFACTS / f"{name}.png").write_bytes(base64.b64decode(picture["data"]))
+
+    def requests(self) -> list[str]:
+        events = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
+        return [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
+
+    def errors(self) -> list[str]:
+        return [e["message"] for e in self.driver.get_log("browser") if e["level"] == "SEVERE"]
+
+
+@pytest.fixture(scope="module")
+def uploads(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("uploads")
+
+
+@pytest.fixture(scope="module")
+def address(uploads: Path) -> Iterator[str]:
+    with served(uploads, pace=0.02) as found:
+        yield found
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    path = tmp_path / "Jane Doe 1970.png"
+    path.write_bytes(fakes.png(fakes.picture()))
+    return path
+
+
+@pytest.fixture
+def page(address: str, tmp_path: Path) -> Iterator[Page]:
+    made = Page(address, tmp_path)
+    yield made
+    made.driver.quit()
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of "rgb(...)", as WCAG defines it."""
+    values = [float(v) / 255 for v in re.findall(r"[\d.]+", colour)[:3]]
+    linear = [v / 12.92 if v <= 0.03928 else ((v + 0.055) / 1.055) ** 2.4 for v in values]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+BOX = "const b = arguments[0].getBoundingClientRect(); return [b.x, b.y, b.width, b.height].map(Math.round)"
+CONTRASTS = """
+const colourOf = (e) => { for (; e; e = e.parentElement) { const c = getComputedStyle(e).backgroundColor;
+  if (!/rgba?\\(0, 0, 0, 0\\)|transparent/.test(c)) return c; } return 'rgb(255, 255, 255)'; };
+return [...document.querySelectorAll(arguments[0])].filter((e) => e.offsetParent && e.textContent.trim() && !e.disabled)
+  .map((e) => [e.className + ' ' + e.textContent.trim().slice(0, 30), getComputedStyle(e).color, colourOf(e)]);
+"""
+TEXTS = (
+    ".dq-bar p, .dq-bar span, .dq-bar button, .dq-answer p, .dq-answer li, .dq-chip, .dq-mark, .dq-panel th, "
+    ".dq-panel td, .dq-fine, .dq-agree, .dq-say, .dq-source, .dq-urgency strong, .dq-quality, .dq-quiet, "
+    ".dq-suggest, .dq-switch span, #dq-send, #dq-context span, #dq-foot button, #dq-tabs button[role=tab], "
+    "#dq-knowledge p, #dq-knowledge button, #dq-knowledge summary, #dq-knowledge small, #dq-knowledge th, "
+    ".dq-tag, .dq-why dt, .dq-why dd, .dq-codes dt"
+)
+
+
+def weak_contrasts(page: Page) -> list[str]:
+    weak = []
+    for name, ink, ground in page.js(CONTRASTS, TEXTS):
+        high, low = sorted((luminance(ink), luminance(ground)), reverse=True)
+        if (high + 0.05) / (low + 0.05) < 4.5:
+            weak.append(f"{name}: {ink} on {ground}")
+    return weak
+
+
+# --- the consultation -------------------------------------------------------------------
+
+
+def test_a_lesion_goes_in_and_a_reasoned_and_sourced_answer_comes_out(page: Page, image: Path, uploads: Path) -> None:
+    page.shot("1-empty-light")
+    page.upload(image)
+    assert "58" in page.text("#dq-differential")
+    page.ask("What is this, and what speaks against a nevus?", finish=False)
+    page.until(lambda: page.one("#dq-stop").is_displayed(), "stop is where send was")
+    page.until(lambda: page.all(".dq-steps li"), "the reasoning streams")
+    page.shot("2-streaming-light")
+    page.finished()
+    page.shot("3-answer-light")
+    assert page.text(".dq-headline").endswith("Melanoma")
+    assert len(page.all(".dq-steps li")) == 4
+    assert "Suspected melanoma" in page.text("#dq-urgency")
+    assert page.text("#dq-evidence-title") == "Evidence 3 facts, 3 cited"
+    assert not [p for p in uploads.rglob("*") if p.is_file()], "an image stayed on the server"
+    assert not page.errors()
+
+
+def test_the_patients_file_name_is_not_sent(page: Page, image: Path) -> None:
+    page.upload(image)
+    assert "Jane" not in "".join(page.requests()) + page.driver.page_source
+
+
+def test_no_request_leaves_the_machine(page: Page, image: Path) -> None:
+    page.upload(image)
+    page.ask("Why?")
+    hosts = {urlsplit(u).hostname for u in page.requests() if urlsplit(u).scheme in {"http", "https", "ws", "wss"}}
+    assert hosts == {"127.0.0.1"}
+
+
+def test_stop_keeps_what_was_written(page: Page, image: Path) -> None:
+    page.upload(image)
+    page.ask("Why?", finish=False)
+    page.until(lambda: page.all(".dq-steps li"))
+    page.click("#dq-stop")
+    page.finished()
+    assert "Stopped by you" in page.text(".dq-cut")
+    assert not page.all(".dq-headline")
+
+
+def test_a_citation_opens_with_the_keyboard_and_closes_with_escape(page: Page, image: Path) -> None:
+    page.upload(image)
+    page.ask("Why?")
+    chip = page.one(".dq-answer .dq-steps .dq-chip")
+    page.js("arguments[0].focus()", chip)
+    chip.send_keys(Keys.ENTER)
+    card = page.one(".dq-card:popover-open")
+    assert "row 12" in card.text
+    assert "CC BY 4.0" in card.text
+    assert "names a measured finding" in card.text
+    page.shot("4-card-light")
+    page.driver.switch_to.active_element.send_keys(Keys.ESCAPE)
+    page.until(lambda: not page.all(".dq-card:popover-open"), "closed")
+    assert page.driver.switch_to.active_element == chip
+
+
+def test_an_open_card_and_folded_reasoning_survive_an_update(page: Page, image: Path) -> None:
+    page.upload(image)
+    page.ask("Why?", finish=False)
+    page.until(lambda: page.all(".dq-steps .dq-chip"))
+    page.js("arguments[0].click()", page.one(".dq-steps .dq-chip"))
+    page.one(".dq-card:popover-open")
+    page.js("arguments[0].open = false", page.one(".dq-reasoning"))
+    page.finished()
+    assert page.all(".dq-card:popover-open")
+    assert not page.all(".dq-reasoning[open]")
+
+
+def test_the_whole_way_is_possible_with_the_keyboard_alone(page: Page) -> None:
+    def press_until(css: str, limit: int = 60) -> WebElement:
+        for _ in range(limit):
+            page.driver.switch_to.active_element.send_keys(Keys.TAB)
+            if page.js("return document.activeElement.matches(arguments[0])", css):
+                found: WebElement = page.driver.switch_to.active_element
+                return found
+        raise AssertionError(f"{css} is not reached with the Tab key")
+
+    press_until(".dq-example").send_keys(Keys.ENTER)
+    page.one(".dq-outline")
+    press_until("#dq-question textarea").send_keys("Why?" + Keys.ENTER)
+    page.finished()
+    assert page.js("return getComputedStyle(document.activeElement).outlineStyle") != "none"
+    press_until(".dq-chip").send_keys(Keys.ENTER)
+    page.one(".dq-card:popover-open")
+
+
+def test_a_follow_up_a_suggestion_and_a_retry(page: Page, image: Path) -> None:
+    page.upload(image)
+    page.click(".dq-suggest")
+    page.until(lambda: page.all(".dq-answer"))
+    page.finished()
+    page.click(".dq-suggest")
+    page.until(lambda: len(page.all(".dq-answer")) == 2)
+    page.finished()
+    assert len(page.all(".dq-reasoning[open]")) == 0, "older reasoning is folded"
+    page.click('[data-event="retry"]')
+    page.finished()
+    assert len(page.all(".dq-answer")) == 2
+    page.shot("5-follow-up-light")
+
+
+def test_the_image_check_and_the_layers(page: Page, image: Path) -> None:
+    page.upload(image)
+    page.ask("Why?")
+    page.click('[data-event="imagecheck"]')
+    page.until(lambda: "it depends on the image" in page.text(".dq-checks"))
+    page.js("arguments[0].click()", page.one('input[value="heatmap"]'))
+    page.one(".dq-heat")
+    page.shot("6-heatmap-light")
+    page.js("arguments[0].click()", page.one('input[value="plain"]'))
+    page.until(lambda: not page.all(".dq-heat, .dq-outline"))
+
+
+def test_several_images_are_one_case(page: Page, image: Path) -> None:
+    second = image.with_name("second.png")
+    second.write_bytes(fakes.png(fakes.picture(500, 500, seed=3)))
+    page.upload(image, second)
+    page.until(lambda: len(page.all(".dq-thumbs button")) == 2)
+    page.js(
+        "arguments[0].value = 'dermoscopy'; arguments[0].dispatchEvent(new Event('change', {bubbles: true}))",
+        page.one('select[data-event="view"]'),
+    )
+    page.one('option[value="dermoscopy"][selected]')
+    page.ask("Why?")
+    assert "20 % larger" in page.text(".dq-notes")
+    page.shot("7-two-images-light")
+    shown, outline = (page.js(BOX, page.one(css)) for css in (".dq-frame > img", ".dq-outline"))
+    assert shown == outline, "the outline does not lie on the image"
+    assert page.js("return getComputedStyle(arguments[0]).objectFit", page.one(".dq-frame > img")) == "contain"
+
+
+def test_pasting_and_dropping_bring_an_image_in(page: Page, image: Path) -> None:
+    code = base64.b64encode(image.read_bytes()).decode()
+    page.js(
+        """const bytes = Uint8Array.from(atob(arguments[0]), (c) => c.charCodeAt(0)), box = new DataTransfer();
+        box.items.add(new File([bytes], 'x.png', {type: 'image/png'}));
+        document.dispatchEvent(new ClipboardEvent('paste', {clipboardData: box, bubbles: true}));""",
+        code,
+    )
+    page.one(".dq-outline")
+    page.js(
+        """const bytes = Uint8Array.from(atob(arguments[0]), (c) => c.charCodeAt(0)), box = new DataTransfer();
+        box.items.add(new File([bytes], 'x.png', {type: 'image/png'}));
+        document.body.dispatchEvent(new DragEvent('drop', {dataTransfer: box, bubbles: true, cancelable: true}));""",
+        code,
+    )
+    page.until(lambda: len(page.all(".dq-thumbs button")) == 2)
+
+
+def test_a_file_that_is_no_image_is_refused_in_its_place(page: Page, tmp_path: Path) -> None:
+    path = tmp_path / "notes.png"
+    path.write_bytes(b"no image")
+    page.one("#dq-pick").send_keys(str(path))
+    page.until(lambda: "This file is not an image." in page.text("#dq-viewer .dq-error"))
+    empty = tmp_path / "empty.png"
+    empty.touch()
+    page.one("#dq-pick").send_keys(str(empty))
+    page.until(lambda: "This file is empty." in page.text("#dq-viewer"))
+    page.shot("8-refused-light")
+
+
+def test_a_wrong_age_is_named_and_a_right_one_is_taken(page: Page, image: Path) -> None:
+    page.upload(image)
+    field = page.one("#dq-context input[type=text], #dq-context textarea")
+    field.send_keys("abc")
+    page.one("#dq-question textarea").send_keys("Why?" + Keys.ENTER)
+    page.until(lambda: "not a whole number of years" in page.text("#dq-viewer .dq-error"))
+    field.send_keys(Keys.CONTROL, "a")
+    field.send_keys("54")
+    page.click("#dq-send")
+    page.until(lambda: page.all(".dq-answer"))
+    page.finished()
+
+
+def test_the_report_is_downloaded_as_markdown_and_pdf(page: Page, image: Path) -> None:
+    page.upload(image)
+    assert not page.one("#dq-pdf").is_enabled()
+    page.ask("Why?")
+    page.click("#dq-markdown")
+    text = page.until(lambda: next(page.downloads.glob("dermiq-report-*.md"), None)).read_text(encoding="utf-8")
+    assert "Not a medical device" in text
+    assert "data:image" not in text
+    page.click("#dq-pdf")
+    pdf = page.until(lambda: next(page.downloads.glob("dermiq-report-*.pdf"), None))
+    page.until(lambda: pdf.read_bytes().startswith(b"%PDF"))
+
+
+def test_a_new_case_leaves_nothing_on_the_page(page: Page, image: Path) -> None:
+    page.upload(image)
+    page.ask("a question of mine")
+    page.click("#dq-new")
+    page.one(".dq-example")
+    assert "a question of mine" not in page.driver.page_source
+    assert "Urgency: named here" in page.text("#dq-urgency")
+
+
+def test_two_visitors_do_not_see_each_other(page: Page, address: str, image: Path, tmp_path: Path) -> None:
+    page.upload(image)
+    page.ask("a question of mine")
+    other = Page(address, tmp_path)
+    try:
+        assert "a question of mine" not in other.driver.page_source
+        assert not other.all(".dq-outline")
+    finally:
+        other.driver.quit()
+
+
+def test_what_is_written_stays_text(page: Page, image: Path) -> None:
+    page.upload(image)
+    page.ask("<img src=x onerror='window.broken=1'><script>window.broken=1</script>")
+    assert "<script>" in page.text(".dq-user p")
+    assert page.js("return window.broken === undefined")
+    assert not page.all(".dq-user img")
+
+
+def test_the_about_tab_opens_from_the_bar(page: Page) -> None:
+    page.click(".dq-link")
+    page.until(lambda: "What this is for" in page.text(".dq-about"))
+    page.shot("9-about-light")
+
+
+def test_a_condition_is_looked_up_and_compared_by_keyboard(page: Page) -> None:
+    page.open_tab("Knowledge")
+    first = page.one("#dq-first textarea, #dq-first input")
+    first.send_keys("rodent")
+    page.until(lambda: "basal cell carcinoma" in page.text("#dq-meant .dq-suggest"), "suggestions follow the typing")
+    first.send_keys(" ulcer" + Keys.ENTER)
+    page.until(lambda: page.text(".dq-know h2") == "Basal cell carcinoma")
+    page.until(lambda: not page.all("#dq-meant button"), "suggestions go when they have served")
+    assert page.one("#dq-knowledge .dq-source a").get_attribute("href").startswith("http")
+    page.shot("13-card-light")
+    page.one(".dq-place button").send_keys(Keys.ENTER)
+    page.until(lambda: page.text(".dq-know h2") != "Basal cell carcinoma", "the hierarchy leads on")
+    field = page.one("#dq-first textarea, #dq-first input")
+    field.send_keys(Keys.CONTROL, "a")
+    field.send_keys("melenoma")
+    page.one("#dq-second textarea, #dq-second input").send_keys("mole" + Keys.ENTER)
+    page.until(lambda: "knows no condition called “melenoma”" in page.text("#dq-knowledge"), "a slip is a question")
+    page.one('#dq-knowledge [data-event="versus"]').send_keys(Keys.ENTER)
+    page.until(lambda: page.text(".dq-compare h2") == "melanoma against melanocytic nevus")
+    assert "They contradict each other" in page.text("#dq-knowledge")
+    page.shot("14-compare-light")
+    assert not page.errors()
+
+
+def test_the_first_view_of_knowledge_can_be_browsed_with_the_keyboard(page: Page) -> None:
+    page.open_tab("Knowledge")
+    fields, title = (page.js(BOX, page.one(css)) for css in ("#dq-search", ".dq-start h2"))
+    assert 0 < title[1] - (fields[1] + fields[3]) < 40, "no gap under the fields"
+    page.js("arguments[0].scrollIntoView()", page.one(".dq-shelf:last-of-type summary"))
+    more = page.one(".dq-shelf summary")
+    more.send_keys(Keys.ENTER)
+    page.one(".dq-shelf details[open] .dq-names button").send_keys(Keys.ENTER)
+    page.until(lambda: page.all(".dq-know h2"), "the card opens")
+    page.until(lambda: page.js("return document.activeElement.matches('.dq-know h2')"), "and is read from its title")
+    assert page.js("return scrollY") == 0
+    assert not page.errors()
+
+
+def test_the_consultation_leads_to_knowledge_and_back_with_nothing_lost(page: Page, image: Path) -> None:
+    page.upload(image)
+    page.ask("Why?")
+    answered = page.text(".dq-answer")
+    page.one('#dq-differential [data-event="versus"]').send_keys(Keys.ENTER)
+    page.until(lambda: page.text(".dq-compare h2") == "melanoma against melanocytic nevus")
+    page.shot("17-compare-from-consultation-light")
+    page.click('[data-event="back"]')
+    page.until(lambda: page.text(".dq-answer") == answered, "the consultation is as it was")
+    page.until(lambda: page.js("return document.activeElement.dataset.event") == "versus", "focus is where it was")
+    chip = page.one(".dq-answer .dq-steps .dq-chip")
+    chip.send_keys(Keys.ENTER)
+    page.click('.dq-card:popover-open [data-event="open"]')
+    page.until(lambda: page.text(".dq-know h2") == "Melanoma")
+    page.click('[data-event="back"]')
+    page.until(lambda: page.js("return document.activeElement.matches('.dq-steps .dq-chip')"), "the chip has the focus")
+    assert not page.all(".dq-card:popover-open")
+    assert not page.errors()
+
+
+def test_an_unknown_condition_shows_the_way_on(page: Page) -> None:
+    page.open_tab("Knowledge")
+    page.one("#dq-first textarea, #dq-first input").send_keys("purple elephants" + Keys.ENTER)
+    page.until(lambda: "knows no condition called “purple elephants”" in page.text("#dq-knowledge"))
+    page.click("#dq-knowledge .dq-shelf .dq-suggest")
+    page.one(".dq-know .dq-topic")
+
+
+SCREENS = ((390, False), (390, True), (1400, True))
+
+
+def test_knowledge_and_drawn_evidence_are_legible_everywhere(page: Page, image: Path) -> None:
+    def legible(name: str) -> None:
+        for width, dark in SCREENS:
+            page.look(width, dark=dark)
+            page.shot(f"{name}-{width}-{'dark' if dark else 'light'}")
+            assert not weak_contrasts(page), (name, width, dark)
+            assert page.js("return document.documentElement.scrollWidth") <= width, (name, width)
+
+    page.upload(image)
+    page.ask("Why?")
+    page.js("document.querySelectorAll('.dq-drawn, .dq-why').forEach((e) => (e.open = true))")
+    legible("15-evidence")
+    page.open_tab("Knowledge")
+    page.one(".dq-start")
+    page.js("document.querySelectorAll('.dq-shelf details').forEach((e) => (e.open = true))")
+    legible("16-start")
+    for key, said in (("first", "melanoma"), ("second", "nevus")):
+        page.one(f"#dq-{key} textarea, #dq-{key} input").send_keys(said + Keys.ENTER)
+        page.one(".dq-know" if key == "first" else ".dq-compare")
+        legible(f"16-{key}")
+
+
+# --- widths, colours, states ------------------------------------------------------------
+
+
+def test_no_width_scrolls_sideways(page: Page, image: Path) -> None:
+    page.upload(image)
+    page.ask("Why?")
+    for width in (1920, 1000, 768, 390, 320):
+        page.look(width, 844)
+        page.shot(f"width-{width}")
+        assert page.js("return document.documentElement.scrollWidth") <= width
+        wide = page.js(
+            "return [...document.querySelectorAll('.dq-panel, .dq-chat, #dq-context, #dq-foot, .dq-bar')]"
+            ".filter((e) => e.scrollWidth > e.clientWidth + 2 || e.getBoundingClientRect().right > innerWidth + 1)"
+            ".map((e) => e.id || e.className)"
+        )
+        assert not wide, f"these overflow at {width}"
+
+
+def test_every_text_has_enough_contrast(page: Page, image: Path) -> None:
+    def legible(name: str) -> None:
+        for dark in (False, True):
+            page.look(dark=dark)
+            page.shot(f"{name}-{'dark' if dark else 'light'}")
+            ground = luminance(page.js("return getComputedStyle(document.body).backgroundColor"))
+            assert ground < 0.1 if dark else ground > 0.8
+            assert not weak_contrasts(page), (name, dark)
+
+    legible("1-empty")
+    page.upload(image)
+    page.ask("Why?")
+    legible("3-answer")
+
+
+def test_motion_stops_where_it_is_not_wanted(page: Page, image: Path) -> None:
+    features = {"features": [{"name": "prefers-reduced-motion", "value": "reduce"}]}
+    page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", features)
+    page.upload(image)
+    page.ask("Why?", finish=False)
+    assert page.js("return getComputedStyle(arguments[0]).animationName", page.one(".dq-pulse")) == "none"
+    page.finished()
+
+
+def test_every_control_has_a_name(page: Page, image: Path) -> None:
+    page.upload(image)
+    page.ask("Why?")
+    nameless = page.js(
+        "return [...document.querySelectorAll('button, select, input, textarea, img, [role=img], [role=dialog]')]"
+        ".filter((e) => e.offsetParent && !(e.getAttribute('aria-label') || e.textContent.trim() || e.labels?.length"
+        " || e.hasAttribute('alt') || e.title)).map((e) => e.outerHTML.slice(0, 120))"
+    )
+    assert not nameless
+    assert page.js("return document.documentElement.lang") == "en"
+
+
+def test_an_abstention_and_a_disagreement_are_shown_as_such(uploads: Path, image: Path, tmp_path: Path) -> None:
+    with served(uploads, abstain=True, disagree=True) as address:
+        page = Page(address, tmp_path)
+        try:
+            page.upload(image)
+            page.ask("Why?")
+            assert "No reading." in page.text(".dq-abstain")
+            page.shot("10-abstention-light")
+            page.click('[data-event="insist"]')
+            page.one(".dq-headline")
+            page.finished()
+            assert "Read with caution." in page.text(".dq-abstain")
+            assert "Readers disagree" in page.text(".dq-agree")
+            page.shot("11-insisted-light")
+        finally:
+            page.driver.quit()
+
+
+def test_the_page_is_up_before_the_model_and_says_when_it_is_ready(uploads: Path, image: Path, tmp_path: Path) -> None:
+    with served(uploads, loading=25) as address:
+        page = Page(address, tmp_path)
+        try:
+            assert "loading the language model" in page.text(".dq-status")
+            page.click(".dq-example")
+            page.one(".dq-figure")
+            page.ask("Why?", finish=False)
+            page.until(lambda: "not ready yet" in page.text(".dq-progress"))
+            page.shot("12-loading-light")
+            page.finished()
+            page.until(lambda: page.text(".dq-status") == "ready")
+            assert page.one(".dq-headline")
+        finally:
+            page.driver.quit()

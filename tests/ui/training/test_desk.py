@@ -1,0 +1,399 @@
+"""What a visitor of the Training tab does, with real run folders and real (small) processes, without a browser."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dermiq.errors import ModelError
+from dermiq.knowledge import Graph
+from dermiq.settings import Settings
+from dermiq.types import Case
+from dermiq.ui.training.access import Access, impossible
+from dermiq.ui.training.beside import Beside
+from dermiq.ui.training.controller import Desk, Said, TrainingRoom
+from dermiq.ui.training.forecast import forecast
+from dermiq.ui.training.form import Form
+from tests.fakes import FakeConsultant
+from tests.train.stage_runs import make_table, tiny_options
+from tests.train.tiny_stage import TinyConfig
+from tests.ui.training.test_own_data import packed
+from train import options
+from train.grpo import GRPOConfig
+from train.pipeline import PipelineConfig
+from train.runs import arbiter as sharing
+from train.runs import registry as runs
+from train.runs import worker as work
+
+PATIENCE_S = 120.0
+
+
+@pytest.fixture(scope="module")
+def graph() -> Graph:
+    return Graph.load()
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("DERMIQ_RUNS", str(tmp_path / "runs"))
+    return runs.runs_folder()
+
+
+@pytest.fixture
+def room(root: Path, graph: Graph) -> TrainingRoom:
+    return room_of(root, graph)
+
+
+def room_of(root: Path, graph: Graph, **settings: Any) -> TrainingRoom:
+    beside = Beside(FakeConsultant(), root)
+    return TrainingRoom(Access(Settings(**settings)), beside, root=root, graph=lambda: graph)
+
+
+def act(room: TrainingRoom, desk: Desk, event: str, index: str = "", value: str = "", **fields: str) -> dict[str, str]:
+    """What an event changes on the page."""
+    changed: dict[str, str] = {}
+    for step in room.act(desk, event, Said(index, value, fields)):
+        changed |= {part: str(html) for part, html in step.items()}
+    return changed
+
+
+def until(condition: Callable[[], Any]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0.05)
+
+
+def finished(root: Path, name: str, steps: int = 4) -> runs.Run:
+    folder = runs.create(TinyConfig(steps=steps, seconds=0.0), name=name, root=root)
+    work.work(folder)
+    return runs.load_run(folder)
+
+
+# --- what is seen ---------------------------------------------------------------------------
+
+
+def test_an_empty_room_offers_the_example(room: TrainingRoom) -> None:
+    desk = Desk()
+    seen = room.look(desk)
+    assert "No run yet" in seen["rows"]
+    assert 'data-event="smoke"' in seen["rows"]
+    assert "What to train" in seen["form"]
+    assert room.look(desk) == {}  # nothing is sent twice
+
+
+def test_a_run_is_shown_as_it_goes_and_survives_the_room(room: TrainingRoom, root: Path, graph: Graph) -> None:
+    run = runs.start(TinyConfig(steps=400, seconds=0.02), name="one", root=root)
+    desk = Desk()
+    seen: dict[str, str] = {}
+
+    def looked(words: str) -> bool:
+        nonlocal seen
+        seen |= {part: str(html) for part, html in room.look(desk).items()}
+        return words in seen["head"]
+
+    until(lambda: looked("running"))
+    until(lambda: looked("running") and "data-curves" in seen["curves"] and "Loss" in seen["curves"])
+    assert room.training().startswith("Training one: step ")
+    other, second = room_of(root, graph), Desk()  # the app was started again
+    assert "running" in other.look(second)["head"]
+    assert "finishes its step" in act(other, second, "stop", "one")["head"]
+    until(lambda: runs.load_run(run.folder).state == "stopped")
+    until(lambda: looked("stopped"))
+    assert "Resume" in seen["head"]
+    act(room, desk, "resume", "one")
+    until(lambda: runs.load_run(run.folder).state == "running")
+    assert "Killed on request" in act(room, desk, "kill", "one")["head"]
+    assert runs.load_run(run.folder).state == "interrupted"
+
+
+def test_a_run_that_dies_is_told_at_the_next_look(room: TrainingRoom, root: Path) -> None:
+    run = runs.start(TinyConfig(steps=400, seconds=0.05), name="one", root=root)
+    until(lambda: runs.load_run(run.folder).status.step > 3)
+    desk = Desk()
+    room.look(desk)
+    runs.kill(run.folder)
+    (run.folder / "status.json").write_text((run.folder / "status.json").read_text().replace("Killed on request.", ""))
+    time.sleep(0.6)  # a list of runs is shared for half a second
+    assert "interrupted" in room.look(desk)["head"]
+
+
+def test_views_samples_and_zoom(room: TrainingRoom, root: Path) -> None:
+    finished(root, "one")
+    desk = Desk()
+    room.look(desk)
+    for view, words in (
+        ("log", "Nothing was written"),
+        ("config", "seconds"),
+        ("evaluation", "Not evaluated yet"),
+        ("samples", "draws"),
+    ):
+        assert words in act(room, desk, "view", "", view)["body"], view
+    act(room, desk, "view", "", "overview")
+    assert '"steps":[2,3]' in act(room, desk, "range", "", "2,3")["curves"].replace("&#34;", '"')
+    act(room, desk, "step", "one", "3")
+    assert desk.step == 3
+    act(room, desk, "view", "", "no such view")
+    assert desk.view == "overview"
+
+
+def test_comparing(room: TrainingRoom, root: Path) -> None:
+    for name in ("one", "two"):
+        finished(root, name, 3 + len(name))
+    desk = Desk()
+    room.look(desk)
+    for name in ("one", "two"):
+        act(room, desk, "tick", "1", name)
+    seen = act(room, desk, "compare")
+    assert "one" in seen["body"]
+    assert "two" in seen["body"]
+    assert seen["head"] == ""
+    assert "Run two" in act(room, desk, "view", "", "overview")["head"]  # the way back
+    act(room, desk, "compare")
+    assert "head" in act(room, desk, "select", "", "two")
+    assert not desk.comparing
+    act(room, desk, "tick", "0", "two")
+    assert desk.ticked == ["one"]
+
+
+def test_steering_a_run_that_is_over(room: TrainingRoom, root: Path) -> None:
+    finished(root, "one")
+    desk = Desk()
+    room.look(desk)
+    assert "not running: it is finished" in act(room, desk, "stop", "one")["head"]
+    assert "cannot be called" in act(room, desk, "rename", "one", "a b")["head"]
+    act(room, desk, "rename", "one", "better")
+    act(room, desk, "note", "better", "the first that works")
+    assert runs.load_run(root / "better").note == "the first that works"
+    seen = act(room, desk, "delete", "better")
+    assert "Undo" in seen["rows"]
+    assert "better is back" in act(room, desk, "undelete", "", "better")["head"]
+    for index in ("", "../better", ".trash"):
+        act(room, desk, "delete", index)
+        assert "gone" in desk.told
+    assert "no training" in act(room, desk, "duplicate", "better")["head"]
+
+
+# --- starting -------------------------------------------------------------------------------
+
+
+def test_a_form_is_checked_estimated_and_started(room: TrainingRoom, root: Path, tmp_path: Path) -> None:
+    given = {**tiny_options(tmp_path), "steps": 2, "group": 2, "new_tokens": 6, "facts": 1, "mask_truncated": False}
+    config = GRPOConfig(**given)
+    desk = Desk(form=Form.of_options("grpo", options.as_dict(config)))
+    seen = act(room, desk, "start", learning_rate="much")
+    assert "learning_rate" in seen["form"]
+    assert not root.exists() or not runs.list_runs(root)
+    act(room, desk, "set", learning_rate="1e-2")
+    act(room, desk, "estimate")
+    assert desk.form.estimate is not None
+    assert desk.form.estimate.seconds
+    act(room, desk, "start", name="mine")
+    run = runs.load_run(root / "mine")
+    assert run.options["learning_rate"] == 1e-2
+    assert desk.selected == "mine"
+    runs.stop(run.folder)
+    until(lambda: not runs.load_run(run.folder).is_live)
+    act(room, desk, "duplicate", "mine")
+    assert desk.form.config() == config
+
+
+def test_uploaded_images_are_named_in_the_form(room: TrainingRoom, root: Path, tmp_path: Path) -> None:
+    table = make_table(tmp_path / "data", rows=4)
+    content = packed({path.name: path.read_bytes() for path in table.parent.iterdir()})
+    for stage in ("grpo", "pipeline"):
+        desk = Desk(form=Form.of(stage))
+        assert "Uploaded: table.csv (4 images)" in room.take(desk, content)["form"]
+        config: Any = desk.form.config()
+        ours = config if stage == "grpo" else config.sft
+        assert [Path(source).name for source in ours.data] == ["table.csv"]
+        assert "no zip" in room.take(desk, b"x")["own"]
+        act(room, desk, "forget")
+    assert "Uploaded" not in desk.shown["form"]
+
+
+def test_what_needs_too_much_memory_asks_again(
+    room: TrainingRoom, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[Any] = []
+    monkeypatch.setattr(runs, "start", lambda config, **other: started.append(config) or finished(root, "x"))
+    monkeypatch.setattr("dermiq.ui.training.forecast.free_on", lambda device: 1000)
+    given = {**tiny_options(tmp_path), "steps": 2, "group": 2, "new_tokens": 6, "facts": 1, "mask_truncated": False}
+    desk = Desk(form=Form.of_options("grpo", options.as_dict(GRPOConfig(**given))))
+    seen = act(room, desk, "start")
+    assert "Start anyway" in seen["form"]
+    assert desk.form.estimate is not None
+    assert "most of it" in desk.form.estimate.lower[0].lower()
+    assert not started
+    act(room, desk, "startanyway")
+    assert started[0].check_memory is False
+
+
+def test_a_chain_takes_the_memory_of_its_largest_stage_and_the_time_of_all(root: Path, tmp_path: Path) -> None:
+    given = {**tiny_options(tmp_path), "steps": 2}
+    model = given.pop("model")
+    one = {**given, "group": 2, "new_tokens": 6, "facts": 1, "mask_truncated": False}
+    single = forecast(GRPOConfig(model=model, **one), root)
+    both = forecast(PipelineConfig(model=model, stages=("grpo", "sft"), grpo=GRPOConfig(**one)), root)
+    assert both.seconds is not None
+    assert single.seconds is not None
+    assert both.seconds > single.seconds
+    assert both.total >= single.total
+    assert "grpo: " in both.why
+
+
+# --- who may --------------------------------------------------------------------------------
+
+
+def test_a_public_page_without_a_password_is_closed(root: Path, graph: Graph) -> None:
+    finished(root, "one")
+    room = room_of(root, graph, host="0.0.0.0")
+    seen = room.look(Desk())
+    assert "DERMIQ_ADMIN_PASSWORD" in seen["gate"]
+    assert not any(html for part, html in seen.items() if part != "gate")
+    assert act(room, Desk(), "delete", "one").get("head", "") == ""
+    assert runs.list_runs(root)
+    for host in ("127.0.0.1", "localhost", "::1"):
+        assert not room_of(root, graph, host=host).access.closed
+
+
+def test_a_password_opens_it_for_one_visitor(root: Path, graph: Graph) -> None:
+    room = room_of(root, graph, host="0.0.0.0", admin_password="sesame")
+    desk, other = Desk(), Desk()
+    assert "Password" in room.look(desk)["gate"]
+    act(room, desk, "smoke")
+    assert not runs.list_runs(root)
+    assert "not the password" in act(room, desk, "admit", password="Sesame")["gate"]
+    assert act(room, desk, "admit", password="sesame")["gate"] == ""
+    assert "What to train" in desk.shown["form"]
+    assert "form" not in {part for part, html in room.look(other).items() if html}
+
+
+def test_where_nothing_can_be_trained_runs_are_still_shown(
+    root: Path, graph: Graph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not impossible({})
+    assert "ZeroGPU" in impossible({"SPACES_ZERO_GPU": "1", "SPACE_ID": "a/b"})
+    assert "no GPU" in impossible({"SPACE_ID": "a/b"})
+    monkeypatch.setattr("dermiq.ui.training.controller.impossible", lambda: "There is no GPU here.")
+    finished(root, "one")
+    room, desk = room_of(root, graph), Desk()
+    seen = room.look(desk)
+    assert "There is no GPU here." in seen["form"]
+    assert "one" in seen["head"]
+    act(room, desk, "smoke")
+    assert [run.name for run in runs.list_runs(root)] == ["one"]
+
+
+# --- with the consultation ------------------------------------------------------------------
+
+
+def test_a_runs_weights_answer_and_go_back(room: TrainingRoom, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    finished(root, "one")
+    fake: Any = room.beside._consultant
+    desk = Desk()
+    room.look(desk)
+    assert "answers in the consultation" in act(room, desk, "use", "one", "final")["head"]
+    assert room.beside.answering == ("one", "final")
+    assert fake.used == (str(root / "one" / "final"), "one")
+    act(room, desk, "rename", "one", "two")
+    assert room.beside.answering == ("two", "final")
+    act(room, desk, "back")
+    assert room.beside.answering is None
+
+    def fails(model: str = "", *, name: str = "") -> None:
+        raise ModelError("It does not fit into memory.")
+
+    monkeypatch.setattr(fake, "use", fails)
+    assert "does not fit" in act(room, desk, "use", "two", "final")["head"]
+    assert room.beside.answering is None
+
+
+def test_only_weights_that_are_there_can_answer(room: TrainingRoom, root: Path) -> None:
+    finished(root, "one")
+    desk = Desk()
+    for value in ("../one/final", "checkpoint-99", "/etc"):
+        act(room, desk, "use", "one", value)
+        assert "no longer has these weights" in desk.told
+    assert room.beside.answering is None
+
+
+def test_runs_wait_while_an_answer_is_written(room: TrainingRoom, root: Path) -> None:
+    case = Case((), question="What is this?")
+    answer = room.beside.assess(case, stop=threading.Event(), session_id="s")
+    assert not sharing.is_consulting(root)
+    next(answer)
+    assert sharing.is_consulting(root)
+    answer.close()  # type: ignore[attr-defined]
+    assert not sharing.is_consulting(root)
+
+
+# --- what is waited for, and what is asked ----------------------------------------------------
+
+
+def test_an_estimate_is_told_and_can_be_given_up(room: TrainingRoom, monkeypatch: pytest.MonkeyPatch) -> None:
+    goes_on = threading.Event()
+
+    def slow(config: Any, root: Path, *, progress: Any) -> Any:
+        progress("Measuring example 3 of 8", 0.5)
+        goes_on.wait(PATIENCE_S)
+        progress("Counting the memory", 0.9)
+        raise AssertionError("it was given up")
+
+    monkeypatch.setattr("dermiq.ui.training.controller.forecast", slow)
+    monkeypatch.setattr(Form, "check", lambda form: form)
+    desk, said = Desk(), Said()
+    steps = room.act(desk, "start", said)
+    until(lambda: "Measuring example 3 of 8." in next(steps).get("form", ""))
+    assert desk.form.share > 0
+    assert list(room.act(desk, "start", said)) == [{}], "a second click is no second run"
+    act(room, desk, "cancel")
+    for _ in steps:
+        pass
+    goes_on.set()
+    assert desk.form.said == "Cancelled. Nothing was started."
+    assert (desk.form.doing, desk.starting, desk.working) == ("", False, None)
+    assert not runs.list_runs(room.root)
+
+
+def test_a_named_set_fills_the_form(room: TrainingRoom) -> None:
+    desk = Desk()
+    room.prefer(desk, "mine@1")
+    act(room, desk, "preset", "", "embedded_cpu")
+    act(room, desk, "stage", "", "dpo")
+    config: Any = desk.form.config()
+    assert (config.preferences, config.steps, config.images) == (("mine@1",), 0, 0)
+    act(room, desk, "plain")
+    assert desk.form.fields == {}
+
+
+def test_an_evaluation_is_asked_about_first(
+    room: TrainingRoom, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finished(root, "one")
+    monkeypatch.setenv("DERMIQ_DATA", str(tmp_path / "none"))
+    desk = Desk()
+    assert "nothing to judge by" in act(room, desk, "evaluate", "one", "final")["head"]
+    table = make_table(tmp_path / "data", rows=4)
+    room.take(desk, packed({path.name: path.read_bytes() for path in table.parent.iterdir()}))
+    seen = act(room, desk, "evaluate", "one", "final")["head"]
+    assert "All 4 images. No evaluation ran here yet" in seen
+    assert "2 of 4 images, at random" in act(room, desk, "asked", "one", **{"judge-images": "2"})["head"]
+    assert "write a whole number" in act(room, desk, "judge", "one", **{"judge-images": "-1"})["head"]
+    assert [run.name for run in runs.list_runs(root)] == ["one"]
+    started: list[Any] = []
+
+    def start(config: Any, **other: Any) -> Any:
+        started.append(config)
+        return finished(root, other["name"])
+
+    monkeypatch.setattr(runs, "start", start)
+    seen = act(room, desk, "judge", "one", **{"judge-images": "2", "judge-known": "true"})["head"]
+    assert "one-evaluation reads 2 images of Uploaded: table.csv" in seen
+    assert (started[0].images, started[0].labels, Path(started[0].data).name) == (2, "known", "table.csv")
+    assert desk.asked is None

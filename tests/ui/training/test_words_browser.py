@@ -1,0 +1,139 @@
+"""What the Training tab says, and where: before a run starts, while it starts, and before it is evaluated."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dermiq.ui.training import own_data
+from tests.page import started
+from tests.train.stage_runs import make_table, tiny_options, write_pairs
+from tests.train.tiny_stage import TinyConfig
+from tests.ui.test_access import SCROLLING, press
+from tests.ui.test_browser import Page, pytestmark  # noqa: F401  the mark applies to this file, too
+from tests.ui.training.test_own_data import packed
+from train import options
+from train.dpo import DPOConfig
+from train.runs import registry as runs
+from train.runs import worker as work
+
+from selenium.webdriver.common.keys import Keys  # isort: skip
+
+IN_VIEW = (
+    "const r = arguments[0].getBoundingClientRect(), x = r.left + r.width / 2, y = r.top + r.height / 2;"
+    "return r.top >= 0 && r.bottom <= innerHeight && arguments[0].contains(document.elementFromPoint(x, y))"
+)
+TYPED = "arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('change', {bubbles: true}))"
+BAR = "#dq-form .dq-launch"
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("DERMIQ_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("DERMIQ_DATA", str(tmp_path / "no data"))
+    work.work(runs.create(TinyConfig(steps=4, seconds=0.0), name="judged", root=tmp_path / "runs"))
+    return runs.runs_folder()
+
+
+@pytest.fixture
+def page(root: Path, tmp_path: Path) -> Iterator[Page]:
+    table = make_table(tmp_path / "own", rows=4)
+    own_data.keep(packed({path.name: path.read_bytes() for path in table.parent.iterdir()}), root)
+    (tmp_path / "uploads").mkdir()
+    with started(tmp_path / "uploads", fake={"pace": 0.01}) as (address, _):
+        made = Page(address, tmp_path)
+        made.open_tab("Training")
+        yield made
+        made.driver.quit()
+    for run in runs.list_runs(root):
+        if run.is_live:
+            runs.kill(run.folder)
+
+
+def say(page: Page, where: str, text: str) -> None:
+    page.js(TYPED, page.one(where), text)
+
+
+def test_a_named_set_is_learned_whole_and_its_run_is_seen_from_the_first_second(
+    page: Page, root: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "pairs").mkdir()
+    pairs = str(write_pairs(tmp_path / "pairs" / "pairs.jsonl", count=11))
+    say(page, "#dqf-stage", "dpo")
+    page.until(lambda: "None is named: the graph makes pairs" in page.text("#dq-form"), "what happens without pairs")
+    say(page, "#dqf-preferences", pairs)
+    page.until(lambda: "Every pair is learned once" in page.text("#dq-form"), "what happens with pairs")
+    assert not page.all("#dq-form [name^='data:']"), "no other data is offered"
+    say(page, "#dqf-name", "mine")
+    given = {**tiny_options(tmp_path), "data": ()}
+    say(page, "#dqf-preset", "defaults")
+    page.until(lambda: "Kept as you chose it: Preference pairs" in page.text("#dq-form"), "the preset keeps the set")
+    say(page, "#dqf-preset", "embedded_cpu")
+    page.until(lambda: page.one("#dqf-steps").get_attribute("value") == "0", "no preset cuts it")
+    assert page.one("#dqf-preferences").get_attribute("value") == pairs
+    assert page.one("#dqf-name").get_attribute("value") == "mine"
+    page.click("#dq-form .dq-fold[data-key=fold-file] summary")
+    text = options.to_yaml(DPOConfig(**{**given, "preferences": (pairs,), "check_memory": False}))
+    say(page, "#dqf-yaml", text)
+    page.until(lambda: page.one("#dqf-learning-rate").get_attribute("value") == "0.01", "the fields follow the file")
+
+    for width in (390, 1400):
+        page.look(width, 844)
+        page.js("scrollTo(0, 0)")
+        if width == 390:
+            page.js("document.querySelector('#dq-form').scrollIntoView()")
+        assert page.js(IN_VIEW, page.one(f"{BAR} [data-event=start]")), f"Start is in sight at {width} px"
+    page.js("arguments[0].focus()", page.one(f"{BAR} [data-event=estimate]"))
+    press(page, Keys.ENTER)
+    assert page.until(lambda: page.all(f"{BAR} progress"), "the estimate shows progress")
+    page.shot("training-words-estimating")
+    page.click(f"{BAR} [data-event=cancel]")
+    page.until(lambda: "Cancelled. Nothing was started." in page.text(BAR), "it can be cancelled")
+    assert not page.all(f"{BAR} progress")
+
+    start = page.one(f"{BAR} [data-event=start]")
+    page.js("arguments[0].click(); arguments[0].click()", start)  # a second click is no second run
+    page.until(lambda: "Started mine." in page.text("#dq-head"), "the new run is shown")
+    page.until(lambda: page.js("return document.activeElement.textContent").startswith("mine"), "and has the focus")
+    assert page.js(IN_VIEW, page.one("#dq-head h2"))
+    assert page.js(IN_VIEW, page.one("#dq-head .dq-run-state"))
+    page.shot("training-words-started")
+    page.until(lambda: "Looking at the options" in page.text("#dq-body"), "the log speaks before the first step")
+    (run,) = (run for run in runs.list_runs(root) if run.stage == "dpo")
+    assert run.options["steps"] == 0, "all eleven"
+    assert run.options["preferences"] == [pairs]
+    assert not page.js(SCROLLING)
+    assert page.errors() == []
+
+
+def test_an_evaluation_asks_first(page: Page, root: Path) -> None:
+    evaluate = page.until(lambda: page.all('#dq-head [data-event="evaluate"]'), "a finished run")[0]
+    page.js("arguments[0].focus()", evaluate)
+    press(page, Keys.ENTER)
+    dialog = page.one(".dq-ask[role=dialog]")
+    page.until(lambda: page.js("return document.activeElement.id") == "dq-ask-title", "the dialog has the focus")
+    assert "All 4 images" in dialog.text
+    assert "No evaluation ran here yet" in dialog.text
+    assert len(runs.list_runs(root)) == 1, "nothing has started"
+    press(page, Keys.TAB, Keys.TAB)
+    assert page.js("return document.activeElement.name") == "judge-images"
+    say(page, ".dq-ask [name=judge-images]", "some")
+    page.click('.dq-ask [data-event="judge"]')
+    page.until(lambda: "write a whole number" in page.text(".dq-ask .dq-error"), "what is wrong stands in the dialog")
+    page.shot("training-words-ask")
+    say(page, ".dq-ask [name=judge-images]", "2")
+    page.until(lambda: "2 of 4 images" in page.text(".dq-ask"), "how many of how many")
+    page.look(390, 844)
+    page.shot("training-words-ask-390")
+    assert page.js("return document.documentElement.scrollWidth <= innerWidth")
+    assert not page.js(SCROLLING)
+    page.js("document.querySelector('.dq-ask [name=judge-images]').focus()")
+    press(page, Keys.ESCAPE)
+    page.until(lambda: not page.all(".dq-ask"), "Escape closes it")
+    page.until(lambda: page.js("return document.activeElement.dataset.event") == "evaluate", "the focus is back")
+    time.sleep(0.2)
+    assert len(runs.list_runs(root)) == 1
+    assert page.errors() == []
