@@ -7,7 +7,7 @@ import pytest
 from dermiq.knowledge import Graph
 from dermiq.knowledge.card import Card, card, held, topic_of
 from dermiq.knowledge.find import asked_back, find, suggest
-from dermiq.knowledge.link import link
+from dermiq.knowledge.language.link import link
 from dermiq.knowledge.schema import RELATIONS
 from tests.tiny_graph import GRAPH
 
