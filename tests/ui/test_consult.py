@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import threading
-import time
 from collections.abc import Iterable
+from pathlib import Path
 
 import pytest
 
@@ -126,7 +126,7 @@ def test_a_question_without_an_image_says_what_to_do() -> None:
 
 def test_a_question_waits_for_the_model_and_can_be_stopped_meanwhile() -> None:
     room, visit, fake = room_and_visit()
-    fake.loaded_at = time.monotonic() + 60
+    fake.loaded = Path("never")
     frames = room.ask(visit, "Why?")
     waiting = next(f for f in frames if "not ready yet" in str(f.chat))
     assert "Your question is kept" in str(waiting.chat)
