@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from dermiq.errors import InputError, ModelError
+from dermiq.line import Line
 from dermiq.types import PatientContext
 from dermiq.ui.consult.controller import ConsultRoom, Frame, is_loading
 from dermiq.ui.consult.lazy_consultant import Behind
@@ -237,6 +238,7 @@ def test_a_copied_visit_is_a_new_one() -> None:
 
 def test_two_visitors_do_not_see_each_others_case() -> None:
     room, mine, fake = room_and_visit()
+    fake.line = Line(patience=0)  # nobody waits: the two answers are written in turns
     theirs = Visit()
     play(room.add_images(theirs, [png(picture(90, 60))]))
     for _ in zip(room.ask(mine, "mine"), room.ask(theirs, "theirs"), strict=False):
