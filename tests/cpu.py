@@ -74,5 +74,5 @@ def summed(lines: list[str]) -> Counter[str]:
 
 if __name__ == "__main__":
     found = summed(Path(sys.argv[1]).read_text(encoding="utf-8").splitlines())
-    rounded = {name: round(spent, 1) for name, spent in found.most_common()}
+    rounded = {name: round(spent, 1) for name, spent in found.most_common() if name.endswith(".py")}
     DURATIONS.write_text(json.dumps(rounded, indent=1) + "\n", encoding="utf-8")
