@@ -11,9 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import trl.trainer.dpo_trainer
-import trl.trainer.grpo_trainer
-import trl.trainer.sft_trainer  # noqa: F401 - with the others: a first run would, after tests/conftest.py froze what is there
 from PIL import Image
 from safetensors.torch import load_file
 
