@@ -49,7 +49,7 @@ from train.runs.cpu_share import step_back
 _ENDED = {"failed": "failed", "stopped": "was stopped", "interrupted": "was interrupted"}
 STATUS_EVERY_S = 1.0  # between two writes of the step
 SILENT_S, LONGEST_SILENT_S = 15.0, 240.0  # after which the log says that something still lasts; each time twice as long
-_STAGE = re.compile(r"(train|tests)\.[a-z_]+")
+_STAGE = re.compile(r"(train|tests)(\.[a-z_]+)+")
 
 
 class Owner:
