@@ -36,7 +36,8 @@ class Meter:
         others, own = _of_children(), _own()
         result = yield
         own = _own() - own  # before the processes are looked for, which costs time of its own
-        self._add(item.nodeid, own + _of_children() - others)
+        spent = own + _of_children() - others
+        self._add(item.nodeid, max(0.0, spent))  # less than none where a browser went whose processes no one waited for
         return result
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
