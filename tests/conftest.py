@@ -22,6 +22,7 @@ from dermiq.knowledge.build import build
 from tests import cpu, forked
 from tests.postgres import programs, server
 from train.cases.data import data_folder, read_table
+from train.runs import duration
 from train.runs import registry as runs
 
 
@@ -51,6 +52,12 @@ def melanoma(real_data: Path) -> Path:
     """A real image of one."""
     table = read_table(real_data, "ham10000", ["val"])
     return Path(table[table["label"] == "mel"]["image"].iloc[0])
+
+
+@pytest.fixture(autouse=True)
+def _idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs of tests do not look how busy the machine is: that takes a second of a processor, more than all the rest."""
+    monkeypatch.setattr(duration, "share_of_a_run", forked.idle)
 
 
 @pytest.fixture
