@@ -41,8 +41,7 @@ window.dermiq = window.dermiq || (() => {
   }
 
   // A form's fields ([name] inside [data-fields]) belong to the visitor: a text that is still being typed, or on its
-  // way to the server, stays until the server itself says something else than it did and than it was sent before.
-  const sent = new WeakMap(); // field -> what was sent of it and has not come back
+  // way to the server, stays until the server itself says something else than it did.
   const isField = (node) => Boolean(node.name && node.closest("[data-fields]"));
   const current = (field) => (field.type === "checkbox" ? field.checked : field.value);
 
@@ -61,11 +60,8 @@ window.dermiq = window.dermiq || (() => {
 
   function settled(field, before) {
     const now = given(field);
-    const waiting = sent.get(field) || [];
     const typing = field === document.activeElement && before.current !== before.given;
-    const outdated = waiting.includes(now) && now !== waiting.at(-1);
-    put(field, now === before.given || typing || outdated ? before.current : now);
-    if (now === waiting.at(-1)) sent.delete(field);
+    put(field, now === before.given || typing ? before.current : now);
     if (field.nodeName === "SELECT" && field.selectedIndex < 0) field.value = now; // the choice is no longer there
   }
 
@@ -75,7 +71,6 @@ window.dermiq = window.dermiq || (() => {
     const fields = {};
     for (const field of form.querySelectorAll("[name]")) {
       const changed = current(field) !== given(field);
-      if (changed) sent.set(field, [...(sent.get(field) || []), current(field)]);
       if (changed || field.nodeName !== "TEXTAREA") fields[field.name] = String(current(field));
     }
     return fields;

@@ -153,7 +153,9 @@ class TrainingRoom:
             new = {name: value for name, value in props.items() if name not in had or had[name] != value}
             if new and (wanted is None or key in wanted):
                 found[key], desk.fields[key] = new, {**props, "value": props.get("value", had.get("value"))}
-        desk.files = [*desk.files, *([found["yaml"]["value"]] if "value" in found.get("yaml", {}) else [])][-FILES_KEPT:]
+        desk.files = [*desk.files, *([found["yaml"]["value"]] if "value" in found.get("yaml", {}) else [])][
+            -FILES_KEPT:
+        ]
         return found
 
     def _form(self, desk: Desk) -> dict[str, Props]:

@@ -149,4 +149,3 @@ def listened(parts: Parts) -> list[Any]:
             is_several = isinstance(made, gr.Dropdown) and made.multiselect
             found.append(made.change if is_several else made.input)
     return found
-

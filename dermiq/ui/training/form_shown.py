@@ -63,8 +63,8 @@ def options_at() -> Mapping[str, Option]:
 
 
 def part_of(stage: str, name: str) -> str:
-    """Where an option of a stage, or of the pipeline, stands."""
-    return name if stage == "pipeline" or name == "model" else f"{stage}.{name}"
+    """Where an option of a stage or of the pipeline stands, or the run's name and the YAML, which both have."""
+    return name if stage == "pipeline" or name in ("model", "name", "yaml") else f"{stage}.{name}"
 
 
 def said_by(stage: str, fields: Mapping[str, str]) -> dict[str, str]:
@@ -145,7 +145,7 @@ def shown(form: Form, at_hand: AtHand) -> dict[str, Props]:
 
 
 def at_first(form: Form) -> dict[str, Props]:
-    """What each part shows as it is built: `form`, out of sight, and the first preset of each stage that this is not."""
+    """What each part shows as it is built: `form`, out of sight, and for other stages their first preset."""
     found: dict[str, Props] = {}
     for made in (*map(Form.of, ("pipeline", *IN_A_ROW)), form):
         found |= shown(made, AtHand())
@@ -380,13 +380,7 @@ def _in_short(found: Estimate) -> str:
 def _marked(form: Form) -> Markup:
     """Which fields are to be corrected, each a way to it."""
     ways = join(
-        (
-            fill('<a href="#{i}">{t}</a>', i=elem_id(part_of(form.stage, name)), t=_of_stage(name))
-            if name not in ("name", "yaml")
-            else fill('<a href="#{i}">{t}</a>', i=elem_id(name), t=label(name))
-            for name in form.errors
-        ),
-        separator=", ",
+        (fill('<a href="#{i}">{t}</a>', i=elem_id(part_of(form.stage, n)), t=_of_stage(n)) for n in form.errors), ", "
     )
     return fill('<p class="dq-marked">To correct before it can start: {w}.</p>', w=ways) if ways else ways
 

@@ -91,7 +91,9 @@ def fields(*, locked: bool) -> dict[str, gr.components.Component]:
 
 
 @pytest.mark.parametrize("stage", KINDS)
-def test_every_option_has_one_field_that_is_named_and_heard(stage: str, built: dict[str, gr.components.Component]) -> None:
+def test_every_option_has_one_field_that_is_named_and_heard(
+    stage: str, built: dict[str, gr.components.Component]
+) -> None:
     page = look(Form.of(stage))
     parts = [part_of(stage, name) for name in shown_options(stage)]
     assert len(set(parts)) == len(parts)
