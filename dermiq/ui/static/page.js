@@ -436,7 +436,7 @@ window.dermiq = window.dermiq || (() => {
   document.addEventListener("dragover", (e) => { if (hasFiles(e)) { e.preventDefault(); mark(true); } });
   document.addEventListener("dragleave", (e) => { if (!e.relatedTarget) mark(false); });
   document.addEventListener("drop", (e) => {
-    if (!hasFiles(e) || e.target.closest("#dq-own-data")) return; // that field takes its own
+    if (!hasFiles(e) || e.target.closest("#dq-own-data, #dqf-load")) return; // these fields take their own
     e.preventDefault();
     mark(false);
     take(e.dataTransfer.files);

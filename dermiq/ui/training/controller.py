@@ -112,7 +112,7 @@ class Desk:
     uploaded: Markup = NOTHING  # what came of the last upload
     uploads: int = 0  # tells one from the next that has the same words
     shown: dict[str, str] = field(default_factory=dict)  # part -> what the visitor has
-    fields: dict[str, Props] = field(default_factory=lambda: form_shown.at_first(Form.of(*SMOKE)))  # of the form
+    fields: dict[str, Props] = field(default_factory=dict)  # of the form, likewise; others are as they were built
     files: list[str] = field(default_factory=lambda: [Form.of(*SMOKE).yaml_text()])  # YAML that was shown, not typed
 
 
@@ -149,7 +149,7 @@ class TrainingRoom:
             return {}
         found: dict[str, Props] = {}
         for key, props in self._form(desk).items():
-            had = desk.fields.get(key, {})
+            had = self._had(desk, key)
             new = {name: value for name, value in props.items() if name not in had or had[name] != value}
             if new and (wanted is None or key in wanted):
                 found[key], desk.fields[key] = new, {**props, "value": props.get("value", had.get("value"))}
@@ -158,6 +158,14 @@ class TrainingRoom:
         ]
         return found
 
+    def _had(self, desk: Desk, key: str) -> Props:
+        return desk.fields.get(key) or self._built.get(key, {})
+
+    @cached_property
+    def _built(self) -> Mapping[str, Props]:
+        """What the form's fields show before anything is sent."""
+        return form_shown.at_first(Desk().form)
+
     def _form(self, desk: Desk) -> dict[str, Props]:
         models = [run.name for run in self.runs() if run.state == "finished" and run.stage in KINDS]
         return form_shown.shown(desk.form, AtHand(models, self._data() | own_data.kept(self.root), self.impossible))
@@ -165,7 +173,9 @@ class TrainingRoom:
     def _given(self, desk: Desk, said: Said) -> Form:
         """The form with its fields as the browser has them."""
         for key, text in said.fields.items():
-            desk.fields[key] = {**desk.fields.get(key, {}), "value": form_shown.value_in(key, text)}
+            had, value = self._had(desk, key), form_shown.value_in(key, text)
+            if had.get("value") != value:
+                desk.fields[key] = {**had, "value": value}
         typed = said.fields.get("yaml", "")
         if typed and typed not in desk.files:
             return replace(desk.form, name=said.fields.get("name", desk.form.name)).read_yaml(typed)

@@ -121,7 +121,8 @@ class _Fields:
             with gr.Row():
                 self._button("discard", "Discard this text")
                 self._button("saveyaml", "Save as a file")
-            self._keep("load", private_file(label="Load a file", height=90, interactive=self._on))
+            load = private_file(label="Load a file", height=90, interactive=self._on, elem_id=elem_id("load"))
+            self._keep("load", load)
             self._add("command", gr.Textbox, label="The same from a terminal", **{**copied, "interactive": False})
 
     def _launch(self) -> None:
