@@ -20,6 +20,7 @@ from dermiq.errors import DataError
 from tests import forked
 from tests.postgres import programs, server
 from train.cases.data import data_folder, read_table
+from train.runs import paths
 from train.runs import registry as runs
 
 
@@ -47,7 +48,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("DERMIQ_RUNS", str(tmp_path / "runs"))
     monkeypatch.setattr(runs, "_spawn", forked.spawn)
     forked.context()  # imports take minutes on a cold disk, longer than a run that was queued is waited for
-    return runs.runs_folder()
+    return paths.runs_folder()
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from train.runs import worker as work
+from train.runs import worker
 
 IMPORTS = (
     "dermiq.knowledge",
@@ -55,4 +55,4 @@ def _work(folder: str, environment: dict[str, str]) -> None:
     os.environ.update(environment)
     gc.freeze()
     log_to(Path(folder))
-    work.work(Path(folder))
+    worker.work(Path(folder))

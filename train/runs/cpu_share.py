@@ -20,7 +20,8 @@ import threading
 import time
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+from train.runs.paths import REPOSITORY
+
 NICENESS = "DERMIQ_NICENESS"
 BESIDE_A_PAGE = 10  # the niceness of a run
 PROBE_S = 1.0
