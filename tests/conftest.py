@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import os
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch is imported
@@ -17,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from dermiq.errors import DataError
-from tests import forked
+from tests import cpu, forked
 from tests.postgres import programs, server
 from train.cases.data import data_folder, read_table
 from train.runs import paths
@@ -60,10 +61,19 @@ def postgres() -> Iterator[str]:
         yield url
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--cpu-times", type=Path, help="append each test's processor time to this file")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if file := config.getoption("--cpu-times"):
+        config.pluginmanager.register(cpu.Meter(file))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The files with the long tests first: the processes then end together."""
-    long = {item.path for item in items if item.get_closest_marker("embedded")}
-    items.sort(key=lambda item: item.path not in long)
+    """The longest files first, of unknown ones before all: the processes then end together."""
+    seconds = cpu.measured()
+    items.sort(key=lambda item: -seconds.get(item.location[0].removeprefix("tests/"), math.inf))
 
 
 def pytest_collection_finish() -> None:

@@ -69,9 +69,25 @@ class Page:
         options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
         options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
         self.driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(str(DRIVER)))
-        self.downloads, self.address = downloads, address
+        self.address = address
+        self._open(downloads, width, height, dark=dark)
+
+    def anew(self, downloads: Path, *, width: int = 1400, height: int = 1000, dark: bool = False) -> None:
+        """As another visitor's new browser: nothing is left of what was done in it before."""
+        self.js("sessionStorage.clear()")
+        self.driver.get("about:blank")
+        everything = {"origin": self.address, "storageTypes": "all"}
+        self.driver.execute_cdp_cmd("Storage.clearDataForOrigin", everything)
+        self.driver.execute_cdp_cmd(
+            "Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(downloads)}
+        )
+        self.requests(), self.errors()  # of the visitor before
+        self._open(downloads, width, height, dark=dark)
+
+    def _open(self, downloads: Path, width: int, height: int, *, dark: bool) -> None:
+        self.downloads = downloads
         self.look(width, height, dark=dark)
-        self.driver.get(address)
+        self.driver.get(self.address)
         self.one(".dq-example")
         self.until(lambda: self.js("return !!document.querySelector('#dq-upload input[type=file]')"))
 
@@ -172,11 +188,18 @@ def image(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.fixture
-def page(address: str, tmp_path: Path) -> Iterator[Page]:
-    made = Page(address, tmp_path)
+@pytest.fixture(scope="module")
+def browser(address: str, uploads: Path) -> Iterator[Page]:
+    made = Page(address, uploads)
     yield made
     made.driver.quit()
+
+
+@pytest.fixture
+def page(browser: Page, tmp_path: Path) -> Page:
+    """Of a visitor who was never here."""
+    browser.anew(tmp_path)
+    return browser
 
 
 def luminance(colour: str) -> float:
@@ -599,7 +622,8 @@ def test_an_abstention_and_a_disagreement_are_shown_as_such(uploads: Path, image
 
 
 def test_the_page_is_up_before_the_model_and_says_when_it_is_ready(uploads: Path, image: Path, tmp_path: Path) -> None:
-    with served(uploads, loading=25) as address:
+    loaded = tmp_path / "loaded"
+    with served(uploads, loaded=str(loaded)) as address:
         page = Page(address, tmp_path)
         try:
             assert "loading the language model" in page.text(".dq-status")
@@ -608,6 +632,7 @@ def test_the_page_is_up_before_the_model_and_says_when_it_is_ready(uploads: Path
             page.ask("Why?", finish=False)
             page.until(lambda: "not ready yet" in page.text(".dq-progress"))
             page.shot("12-loading-light")
+            loaded.touch()
             page.finished()
             page.until(lambda: page.text(".dq-status") == "ready")
             assert page.one(".dq-headline")
