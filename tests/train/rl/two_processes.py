@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from accelerate import PartialState
 
-from tests.train.rl.test_group_trainer import G, trainer, weights
+from tests.train.rl.small_trainers import G, trainer, weights
 from train.rl.group_trainer import GroupTrainer
 
 
