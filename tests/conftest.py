@@ -18,10 +18,11 @@ from pathlib import Path
 import pytest
 
 from dermiq.errors import DataError
+from dermiq.knowledge.build import build
 from tests import cpu, forked
 from tests.postgres import programs, server
 from train.cases.data import data_folder, read_table
-from train.runs import paths
+from train.runs import duration, paths
 from train.runs import registry as runs
 
 
@@ -37,10 +38,26 @@ def real_data() -> Path:
 
 
 @pytest.fixture(scope="session")
+def sources() -> Path:
+    """The extracts that the graph is built from; as with the data, only our own CI insists on them."""
+    folder = build.sources_folder()
+    if not folder.is_dir():
+        assert not os.environ.get("CI"), f"our own CI has the sources folder, but {folder} is missing"
+        pytest.skip(f"the sources folder {folder} is not on this machine; set DERMIQ_KG_SOURCES to compare")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def melanoma(real_data: Path) -> Path:
     """A real image of one."""
     table = read_table(real_data, "ham10000", ["val"])
     return Path(table[table["label"] == "mel"]["image"].iloc[0])
+
+
+@pytest.fixture(autouse=True)
+def _idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs of tests do not look how busy the machine is: that takes a second of a processor, more than all the rest."""
+    monkeypatch.setattr(duration, "share_of_a_run", forked.idle)
 
 
 @pytest.fixture

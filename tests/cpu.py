@@ -36,7 +36,8 @@ class Meter:
         others, own = _of_children(), _own()
         result = yield
         own = _own() - own  # before the processes are looked for, which costs time of its own
-        self._add(item.nodeid, own + _of_children() - others)
+        spent = own + _of_children() - others
+        self._add(item.nodeid, max(0.0, spent))  # less than none where a browser went whose processes no one waited for
         return result
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
@@ -74,5 +75,5 @@ def summed(lines: list[str]) -> Counter[str]:
 
 if __name__ == "__main__":
     found = summed(Path(sys.argv[1]).read_text(encoding="utf-8").splitlines())
-    rounded = {name: round(spent, 1) for name, spent in found.most_common()}
+    rounded = {name: round(spent, 1) for name, spent in found.most_common() if name.endswith(".py")}
     DURATIONS.write_text(json.dumps(rounded, indent=1) + "\n", encoding="utf-8")

@@ -24,6 +24,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from dermiq import places
 from dermiq.errors import DermIQError, ModelError
 from train.config import OPTIMIZERS, StageConfig, resolved_model
 from train.model import load_model, make_trainable, without_weights
@@ -31,7 +32,7 @@ from train.runs.duration import expected
 from train.runs.estimate import estimate, free_here, refuse
 from train.runs.job import Job
 from train.runs.memory import note, peaks
-from train.runs.paths import REPOSITORY, check_disk
+from train.runs.paths import check_disk
 from train.runs.run_folder import (
     CACHE,
     MANIFEST,
@@ -348,9 +349,11 @@ def _version(package: str) -> str | None:
 
 
 def _commit() -> str | None:
-    """The commit, with "+" where files differ from it; None outside a repository."""
+    """The commit, with "+" where files differ from it; None outside a repository, or of an installed copy."""
+    if places.is_installed():  # what it may lie in is somebody else's repository
+        return None
     try:
-        git = ["git", "-C", str(REPOSITORY)]
+        git = ["git", "-C", str(places.ROOT)]
         head = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True)
         changed = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):

@@ -71,8 +71,8 @@ class Reviewer(Page):
 
 
 @pytest.fixture(scope="module")
-def browser(address: str, folder: Path) -> Iterator[Reviewer]:
-    made = Reviewer(address, folder)
+def browser(address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reviewer]:
+    made = Reviewer(address, tmp_path_factory.mktemp("downloads"))
     yield made
     made.driver.quit()
 

@@ -20,7 +20,7 @@ import threading
 import time
 from pathlib import Path
 
-from train.runs.paths import REPOSITORY
+from dermiq.places import ROOT
 
 NICENESS = "DERMIQ_NICENESS"
 BESIDE_A_PAGE = 10  # the niceness of a run
@@ -52,7 +52,7 @@ def share_of_a_run(threads: int) -> float:
     """What each of its threads would get now of a processor, 0 to 1. Takes a second."""
     done = subprocess.run(
         [sys.executable, "-m", "train.runs.cpu_share", str(threads)],
-        cwd=REPOSITORY,
+        cwd=ROOT,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 
+from dermiq import places
 from dermiq.errors import InputError
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 LOCKS = ".locks"
 MIN_FREE_BYTES = 200_000_000  # below this not even logs and an adapter are sure to fit
 
 
 def runs_folder(folder: str | Path | None = None) -> Path:
-    """The argument, `DERMIQ_RUNS`, or `runs/` in the repository."""
-    return Path(folder or os.environ.get("DERMIQ_RUNS") or REPOSITORY / "runs").expanduser().resolve()
+    """The argument, or where `dermiq.places` keeps them."""
+    return Path(folder).expanduser().resolve() if folder else places.runs_folder()
 
 
 def lock_path(root: Path, name: str) -> Path:

@@ -29,12 +29,13 @@ from typing import Any, ClassVar, Protocol
 import psutil
 from filelock import FileLock
 
+from dermiq import places
 from dermiq.errors import DataError, DermIQError, InputError
 from dermiq.review.types import is_frozen_set
 from train import options
 from train.runs import hints, memory
 from train.runs.cpu_share import NICENESS
-from train.runs.paths import REPOSITORY, check_disk, lock_path, runs_folder
+from train.runs.paths import check_disk, lock_path, runs_folder
 from train.runs.run_folder import (
     CONFIG,
     LIVE,
@@ -333,14 +334,15 @@ def last_sign(folder: Path) -> float:
 
 def _spawn(folder: Path, *, steps_back: bool = True) -> None:
     """`steps_back`: it leaves the processor to whoever uses the page beside it."""
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1", **({} if steps_back else {NICENESS: "0"})}
+    environment = {**os.environ, **places.variables(), "PYTHONUNBUFFERED": "1"}
+    environment |= {} if steps_back else {NICENESS: "0"}
     environment.setdefault("OMP_WAIT_POLICY", "passive")
     with (folder / "log.txt").open("ab") as log:
         log.write(f"{time.strftime('%H:%M:%S')} Starting.\n".encode())
         log.flush()
         process = subprocess.Popen(
             [sys.executable, "-m", "train.runs.worker", str(folder)],
-            cwd=REPOSITORY,
+            cwd=places.ROOT,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=log,

@@ -14,16 +14,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dermiq.errors import KnowledgeError
-from dermiq.knowledge.build.build import ROOT, build, report, sources_folder
+from dermiq.knowledge.build.build import build, report, sources_folder
 from dermiq.knowledge.schema import LICENCE_CLASSES, write_tables
+from dermiq.places import graph_tables
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Build the knowledge graph's tables.")
     parser.add_argument("--sources", type=Path, default=None, help="folder of source extracts")
-    parser.add_argument("--out", type=Path, default=ROOT / "kg_data", help="where nodes, edges and sources go")
-    parser.add_argument("--curated", type=Path, default=ROOT / "kg_data" / "curated", help="tables read by hand")
-    parser.add_argument("--derived", type=Path, default=ROOT / "kg_data" / "derived", help="tables counted by us")
+    parser.add_argument("--out", type=Path, default=graph_tables(), help="where nodes, edges and sources go")
+    parser.add_argument("--curated", type=Path, default=graph_tables() / "curated", help="tables read by hand")
+    parser.add_argument("--derived", type=Path, default=graph_tables() / "derived", help="tables counted by us")
     parser.add_argument(
         "--licence", choices=LICENCE_CLASSES, default=LICENCE_CLASSES[-1], help="the least free class to let in"
     )

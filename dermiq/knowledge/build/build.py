@@ -15,8 +15,8 @@ from dermiq.knowledge.build.naming import add_names
 from dermiq.knowledge.build.readers import SOURCE, add_readers, by_label, left_out
 from dermiq.knowledge.build.rules import add_referral
 from dermiq.knowledge.schema import CODE_SYSTEMS, LICENCE_CLASSES, Tables, check_tables, only_licence
+from dermiq.places import ROOT
 
-ROOT = Path(__file__).resolve().parents[3]
 COVERAGE = (
     "has_dermoscopic_feature",
     "has_sign",
