@@ -1,4 +1,4 @@
-"""Run by test_group_trainer in one process and in two: two steps over the same groups, and what was trained."""
+"""Run by test_two_processes in one process and in two: two steps over the same groups, and what was trained."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from accelerate import PartialState
 
-from tests.train.rl.small_trainers import G, trainer, weights
+from tests.train.rl.test_group_trainer import G, trainer, weights
 from train.rl.group_trainer import GroupTrainer
 
 
