@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from dermiq.errors import DataError
+from dermiq.knowledge.build import build
 from tests import cpu, forked
 from tests.postgres import programs, server
 from train.cases.data import data_folder, read_table
@@ -34,6 +35,16 @@ def real_data() -> Path:
         if os.environ.get("CI"):
             raise
         pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def sources() -> Path:
+    """The extracts that the graph is built from; as with the data, only our own CI insists on them."""
+    folder = build.sources_folder()
+    if not folder.is_dir():
+        assert not os.environ.get("CI"), f"our own CI has the sources folder, but {folder} is missing"
+        pytest.skip(f"the sources folder {folder} is not on this machine; set DERMIQ_KG_SOURCES to compare")
+    return folder
 
 
 @pytest.fixture(scope="session")

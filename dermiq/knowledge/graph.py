@@ -21,10 +21,11 @@ from dermiq.knowledge.schema import (
     only_licence,
     read_tables,
 )
+from dermiq.places import graph_tables
 from dermiq.shipped import checked
 from dermiq.types import CLASSES, Diagnosis, Fact, Source
 
-FOLDER = Path(__file__).resolve().parents[2] / "kg_data"
+FOLDER = graph_tables()
 CLASS_NODES = {
     "akiec": "dermiq:akiec",
     "bcc": "MONDO:0005341",

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from dermiq import places
 from dermiq.errors import InputError, ModelError
 from dermiq.vlm.load import _resolve, load_vlm
 from tests.train.stage_runs import tiny_options, train, weights_of
@@ -88,7 +89,7 @@ def test_an_adapter_loads_elsewhere_or_says_what_it_needs(
         load_vlm("mine", device="cpu")
     shutil.copytree(tmp_path / "moved", elsewhere / "model")
     code = "import sys; from dermiq.vlm.load import load_vlm; print(load_vlm(sys.argv[1], device='cpu').name)"
-    environment = {**os.environ, "PYTHONPATH": str(runs.REPOSITORY)}
+    environment = {**os.environ, "PYTHONPATH": str(places.ROOT)}
     done = subprocess.run(
         [sys.executable, "-c", code, "mine"], capture_output=True, text=True, env=environment, check=True
     )

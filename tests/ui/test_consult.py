@@ -275,7 +275,7 @@ def test_an_answer_that_still_runs_does_not_appear_in_a_new_case() -> None:
 
 
 def test_the_fields_become_a_context() -> None:
-    from dermiq.ui.app import context_of
+    from dermiq.ui.consult.patient_fields import context_of
 
     said = context_of(" 54 ", "female", "  left   shin ", "II", ["grew", "itch", "bogus"])
     assert said == PatientContext(54, "female", "left shin", 2, ("itch", "grew"))
@@ -286,7 +286,7 @@ def test_the_fields_become_a_context() -> None:
 
 @pytest.mark.parametrize("age", ["abc", "-1", "121", "5.5", "٣"])
 def test_an_age_that_is_none_is_named(age: str) -> None:
-    from dermiq.ui.app import context_of
+    from dermiq.ui.consult.patient_fields import context_of
 
     with pytest.raises(InputError, match="whole number of years"):
         context_of(age, None, None, None, None)

@@ -15,17 +15,17 @@ import torch
 
 from dermiq.errors import InputError
 from dermiq.vlm.load import load_skeleton, load_vlm
-from tests.train.stage_runs import make_table, tiny_options, train, write_pairs
 from tests.tiny import FAMILIES, save_tiny, tiny
+from tests.train.stage_runs import make_table, tiny_options, train, write_pairs
 from train import options, stage
+from train.dpo import DPOConfig
+from train.grpo import GRPOConfig
+from train.rl.prefix import Policy, Prefix, keys_stay_grouped
 from train.runs import estimate
 from train.runs import registry as runs
 from train.runs import worker as work
-from train.dpo import DPOConfig
 from train.runs.estimate import Trace, estimate_run, refuse
 from train.runs.forecast import forecast
-from train.grpo import GRPOConfig
-from train.rl.prefix import Policy, Prefix, keys_stay_grouped
 from train.runs.run_folder import read_json
 from train.sft import SFTConfig
 from train.stage import StageConfig

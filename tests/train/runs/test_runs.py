@@ -22,8 +22,8 @@ import pytest
 
 from dermiq.errors import InputError
 from tests.train.tiny_stage import TinyConfig
-from train.runs import registry as runs
 from train.runs import arbiter as sharing
+from train.runs import registry as runs
 from train.runs import worker as work
 from train.runs.log import append
 from train.runs.run_folder import (
