@@ -39,10 +39,13 @@ def started(
     fake: Mapping[str, object] | None = None,
     env: Mapping[str, str] | None = None,
     log: Path | None = None,
+    real: bool = False,
 ) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """The page's address and process. `temp`: its folder for what is temporary; `log`: where its output goes."""
+    """The page's address and process. `temp`: its folder for what is temporary; `log`: where its output goes; `real`:
+    it is `python app.py` with its own models, which answers before they are loaded."""
     port = free_port()
-    command = [sys.executable, "-m", "tests.fakes", "--port", str(port), "--fake", json.dumps(fake or {})]
+    program = ["app.py"] if real else ["-m", "tests.fakes", "--fake", json.dumps(fake or {})]
+    command = [sys.executable, *program, "--port", str(port)]
     environment = {**os.environ, "TMPDIR": str(temp), "GRADIO_ANALYTICS_ENABLED": "False", **(env or {})}
     with ExitStack() as stack:
         output = stack.enter_context(log.open("wb")) if log else None
