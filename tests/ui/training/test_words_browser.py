@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dermiq.ui.training import own_data
-from tests.page import started
+from tests.page import served
 from tests.train.stage_runs import make_table, tiny_options, write_pairs
 from tests.train.tiny_stage import TinyConfig
 from tests.ui.test_access import SCROLLING, press
@@ -43,7 +43,7 @@ def page(root: Path, tmp_path: Path) -> Iterator[Page]:
     table = make_table(tmp_path / "own", rows=4)
     own_data.keep(packed({path.name: path.read_bytes() for path in table.parent.iterdir()}), root)
     (tmp_path / "uploads").mkdir()
-    with started(tmp_path / "uploads", fake={"pace": 0.01}) as (address, _):
+    with served(tmp_path / "uploads", pace=0.01) as address:
         made = Page(address, tmp_path)
         made.open_tab("Training")
         yield made
