@@ -17,8 +17,8 @@ from tests.ui.test_browser import Page, pytestmark  # noqa: F401  the mark appli
 from tests.ui.training.test_own_data import packed
 from train import options
 from train.dpo import DPOConfig
+from train.runs import paths, worker
 from train.runs import registry as runs
-from train.runs import worker as work
 
 from selenium.webdriver.common.keys import Keys  # isort: skip
 
@@ -34,8 +34,8 @@ BAR = "#dq-form .dq-launch"
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("DERMIQ_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("DERMIQ_DATA", str(tmp_path / "no data"))
-    work.work(runs.create(TinyConfig(steps=4, seconds=0.0), name="judged", root=tmp_path / "runs"))
-    return runs.runs_folder()
+    worker.work(runs.create(TinyConfig(steps=4, seconds=0.0), name="judged", root=tmp_path / "runs"))
+    return paths.runs_folder()
 
 
 @pytest.fixture
