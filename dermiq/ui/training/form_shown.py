@@ -215,7 +215,8 @@ class Drawn:
         key = part_of(self.form.stage, name)
         made = {**self._field(name, value_in(key, text), self._hint(option)), "visible": not self._is_idle(name)}
         choices = self._choices(option)
-        return made | ({"choices": [(title, value) for value, title in choices.items()]} if choices else {})
+        is_list = bool(choices) or bare(name) == "data"
+        return made | ({"choices": [(title, value) for value, title in choices.items()]} if is_list else {})
 
     def _field(self, name: str, value: Any, hint: str) -> dict[str, Any]:
         """A value under its label, with the error and the hint that explain it."""
