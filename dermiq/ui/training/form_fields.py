@@ -67,8 +67,8 @@ class _Fields:
         return made
 
     def _add(self, key: str, kind: Any, **more: Any) -> None:
-        made = {"interactive": self._on, "min_width": WIDE, **more, **self._of(key)}
-        self._keep(key, kind(**made))
+        made = self._keep(key, kind(**{"interactive": self._on, "min_width": WIDE, **more, **self._of(key)}))
+        vars(made).update(preprocess=_as_sent)  # the choices of the moment are the page's: the form judges the value
 
     def _button(self, key: str, title: str, *, variant: Any = "secondary") -> None:
         made = {"interactive": self._on, **self._of(key)}
@@ -133,6 +133,10 @@ class _Fields:
                 self._button("startanyway", "Start anyway", variant="stop")
                 self._button("estimate", "Estimate")
                 self._button("cancel", "Cancel")
+
+
+def _as_sent(payload: Any) -> Any:
+    return payload
 
 
 HEARD = ("key", "stage", "preset", "name", *options_at())

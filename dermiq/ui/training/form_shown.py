@@ -148,7 +148,7 @@ def at_first(form: Form) -> dict[str, Props]:
     """What each part shows as it is built: `form`, out of sight, and for other stages their first preset."""
     found: dict[str, Props] = {}
     for made in (*map(Form.of, ("pipeline", *IN_A_ROW)), form):
-        found |= shown(made, AtHand())
+        found |= {key: {**found.get(key, {}), **props} for key, props in shown(made, AtHand()).items()}
     folds = {key: {**props, "open": False} for key, props in found.items() if key.startswith("fold.")}
     return {**found, **folds, "form": {"visible": False}}
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import gradio as gr
 
-from dermiq.ui.component import QUICK, SLOW, data_of, html_part
+from dermiq.ui import component
+from dermiq.ui.component import data_of, html_part
 from dermiq.ui.server.upload import private_file
 from dermiq.ui.training import controller as desk
 from dermiq.ui.training import curves, own_data
@@ -18,7 +19,20 @@ from dermiq.ui.training.form_shown import text_in
 
 LOOK_SECONDS = 1.0  # between two looks at the runs, while the tab is open
 STATE_SECONDS = 4 * 3600
+QUICK, SLOW = ({**how, "postprocess": False} for how in (component.QUICK, component.SLOW))  # `AsItIs` needs it
 MAX_VALUE, MAX_FIELDS = 200_000, 400  # of what an event carries
+
+
+class AsItIs(dict[str, Any]):
+    """Properties that go to the browser as they are: for `gr.update`, gradio builds each of the form's 200 components
+    anew at every event, which takes a third of a second even where nothing changed. It is asked for by `get` alone.
+    """
+
+    def __init__(self, props: Mapping[str, Any]) -> None:
+        super().__init__(props, __type__="update")
+
+    def get(self, name: str, other: Any = None) -> Any:
+        return other if name == "__type__" else super().get(name, other)
 
 
 @dataclass(frozen=True)
@@ -39,8 +53,8 @@ class Watching:
         """As `outputs` takes them."""
         form = changed.get("form", {})
         return [
-            *(str(changed[name]) if name in changed else gr.skip() for name in PARTS),
-            *(gr.update(**form[key]) if key in form else gr.skip() for key in self._fields(event)),
+            *(AsItIs({"value": str(changed[name])} if name in changed else {}) for name in PARTS),
+            *(AsItIs(form.get(key, {})) for key in self._fields(event)),
         ]
 
     def _fields(self, event: str) -> Iterable[str]:
