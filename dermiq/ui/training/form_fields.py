@@ -144,13 +144,13 @@ HEARD = ("key", "stage", "preset", "name", *options_at())
 
 
 def listened(parts: Parts) -> list[Any]:
-    """The events at which a field has a new value: a text when it is left, a choice at once."""
+    """The events at which a visitor has given a field a new value: a text when it is left, a choice at once. `change`
+    is none of them: it comes for what the page itself sets, too, while other fields still have their old values.
+    """
     found = []
-    for key in HEARD[1:]:
-        made = parts[key]
+    for made in (parts[key] for key in HEARD[1:]):
         if isinstance(made, gr.Textbox):
             found += [made.blur, made.submit]
         else:
-            is_several = isinstance(made, gr.Dropdown) and made.multiselect
-            found.append(made.change if is_several else made.input)
+            found += [made.input, made.blur] if isinstance(made, gr.Dropdown) and made.multiselect else [made.input]
     return found
