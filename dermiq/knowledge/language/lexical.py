@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
-from collections import Counter, defaultdict
 from collections.abc import Sequence
 
+import bm25s
 import numpy as np
 
 from dermiq.knowledge.language.remember import remembered
@@ -53,25 +52,13 @@ def words(text: str) -> tuple[str, ...]:
 
 
 class BM25:
-    """Scores of a question against fixed texts."""
+    """Scores of a question against fixed texts, by bm25s."""
 
     def __init__(self, texts: Sequence[str]) -> None:
-        counts = [Counter(word for word in words(text) if word not in FREQUENT) for text in texts]
-        lengths = [sum(count.values()) for count in counts]
-        mean = sum(lengths) / max(len(lengths), 1) or 1.0
-        documents: dict[str, list[int]] = defaultdict(list)
-        weights: dict[str, list[float]] = defaultdict(list)
-        for document, count in enumerate(counts):
-            norm = SATURATION * (1 - LENGTH + LENGTH * lengths[document] / mean)
-            for word, times in count.items():
-                documents[word].append(document)
-                weights[word].append(times * (SATURATION + 1) / (times + norm))
         self._size = len(texts)
-        self._postings = {word: np.array(found, dtype=np.int32) for word, found in documents.items()}
-        self._weights = {
-            word: math.log(1 + (len(texts) - len(found) + 0.5) / (len(found) + 0.5)) * np.array(weights[word])
-            for word, found in documents.items()
-        }
+        self._index = bm25s.BM25(k1=SATURATION, b=LENGTH, method="atire", idf_method="lucene", dtype="float64")
+        telling = [[word for word in words(text) if word not in FREQUENT] for text in texts]
+        self._index.index(telling, create_empty_token=False, show_progress=False)
 
     def best(self, question: str, count: int) -> list[int]:
         """At most `count` document numbers, best first; documents without a common word are left out."""
@@ -81,15 +68,13 @@ class BM25:
 
     def scores(self, question: str) -> np.ndarray:
         """(texts,) how well each fits; 0 without a common word."""
-        scores = np.zeros(self._size)
-        for word in sorted(set(words(question)) & self._postings.keys()):
-            scores[self._postings[word]] += self._weights[word]
-        return scores
+        known = sorted(set(words(question)) & self._index.vocab_dict.keys())
+        return self._index.get_scores(known) if known else np.zeros(self._size)
 
     def known_share(self, question: str) -> float:
         """The share of the question's words that occur in any text; 0 for a question without words."""
         asked = set(words(question)) - FREQUENT
-        return len(asked & self._postings.keys()) / len(asked) if asked else 0.0
+        return len(asked & self._index.vocab_dict.keys()) / len(asked) if asked else 0.0
 
 
 def largest(scores: np.ndarray, count: int) -> list[int]:
