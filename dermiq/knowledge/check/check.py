@@ -17,9 +17,11 @@ from dermiq.knowledge.check.coverage import says_beyond
 from dermiq.knowledge.check.paraphrase import restated
 from dermiq.knowledge.check.quotes import Quote, quotes, without
 from dermiq.knowledge.graph import Graph
-from dermiq.knowledge.language import cues
+from dermiq.knowledge.language.cues import triggers
 from dermiq.knowledge.language.lexical import FREQUENT, stem
+from dermiq.knowledge.language.lexicon import denials, words_of
 from dermiq.knowledge.language.link import link
+from dermiq.knowledge.language.plain import plainly, proposition
 from dermiq.knowledge.language.text import normal, split_sentences, word_set, words
 from dermiq.knowledge.language.wording import goes_further, in_the_graphs_names, turns_round
 from dermiq.knowledge.retrieve.case import GROUPS
@@ -50,7 +52,7 @@ _MORE_THAN_SAID = re.compile(
     r"\b(?:only|most(?:ly)?|usual(?:ly)?|typical(?:ly)?|often|common(?:ly)?|never)\b", re.IGNORECASE
 )
 """Words of strength: to deny a sentence with one may be to deny that alone."""
-NO_HEAD = cues.NAMED_AWAY | word_set(
+NO_HEAD = words_of("named away") | word_set(
     "plus and or behind near around over under between above below beside in on of from with to"
 )
 """Words before a name that make it something else: a negative network is no network, behind the ear is not the ear."""
@@ -96,7 +98,7 @@ def check_claims(
         if len(words(sentence)) > LONGEST:
             claims.append(Claim(text=sentence, verdict="not_covered", note="too long to be read as one statement"))
             continue
-        stated = cues.proposition(sentence)
+        stated = proposition(sentence)
         cited = quotes(graph, stated.text)
         rest = _rest(stated.text, cited)
         if stated.denied:
@@ -110,7 +112,7 @@ def check_claims(
 
 def _rest(sentence: str, cited: list[Quote]) -> str:
     """What a sentence says itself, denials that deny nothing taken off, conditions in the graph's words."""
-    return in_the_graphs_names(cues.plainly(without(sentence, cited)))
+    return in_the_graphs_names(plainly(without(sentence, cited)))
 
 
 def _short(sentences: Sequence[str]) -> Iterator[str]:
@@ -158,7 +160,7 @@ def _judge(
     wrong = [decision for decision in decisions if decision.verdict == "contradicted"]
     off = [item for item in judged if not item.agrees]
     same = restated(graph, rest, topic=topic) if wrong and not off else ()
-    if same and (cues.denials(rest) or {fact.id for fact in same} <= set(_ids(wrong))):
+    if same and (denials(rest) or {fact.id for fact in same} <= set(_ids(wrong))):
         return Claim(text=sentence, verdict="supported", fact_ids=tuple(fact.id for fact in same))
     if wrong or off:
         return Claim(
@@ -226,7 +228,7 @@ def _is_told(graph: Graph, said: Relation, facts: Sequence[Fact]) -> bool:
     node = graph.node(said.object)
     names = [" ".join(words(name)) for name in (node.name, *node.synonyms)]
     own = [fact for fact in facts if fact.subject == said.subject and fact.polarity == "present"]
-    plain = [" ".join(words(fact.text)) for fact in own if not cues.triggers(fact.text)]
+    plain = [" ".join(words(fact.text)) for fact in own if not triggers(fact.text)]
     return any(f" {name} " in f" {text} " for text in plain for name in names)
 
 

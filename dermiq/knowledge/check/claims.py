@@ -23,8 +23,7 @@ from dermiq.knowledge.check.pairs import (
 )
 from dermiq.knowledge.check.predicates import Stance, stance
 from dermiq.knowledge.graph import Graph
-from dermiq.knowledge.language import cues
-from dermiq.knowledge.language.cues import SELDOM, WEAK, denials
+from dermiq.knowledge.language.lexicon import denials, leaves_open, pattern
 from dermiq.knowledge.language.link import Mention, link
 
 MEASURED_SIGNS = frozenset({"sign:asymmetry", "sign:border", "sign:colour", "sign:diameter"})
@@ -140,7 +139,7 @@ def read_sentence(graph: Graph, sentence: str, *, topic: str | None) -> Reading:
     mentions: list[Mention] = []
     spoken_of = True  # the clause before, or what asked for this text, was about the topic
     own_topic = False  # "it" is what this sentence named, not the lesion
-    if cues.leaves_open(sentence):
+    if leaves_open(sentence):
         return Reading((), tuple(link(graph, sentence)))
     for clause in _CLAUSES.split(sentence):
         if not clause:
@@ -200,11 +199,11 @@ def _of_clause(
             if other is None:
                 continue
             kind = graph.node(other.id).kind
-            if kind not in FEATURE_KINDS and cues.NAMES_IT_NOT.search(clause[: subject.start]):
+            if kind not in FEATURE_KINDS and pattern("names it not").search(clause[: subject.start]):
                 continue  # "two red legs are hardly ever cellulitis" does not deny the legs
             if kind == "Test" and _MEANS.search(clause[: other.start]) and _names_a_feature(graph, named):
                 continue  # "under the dermatoscope": how the feature is seen, not how the diagnosis is made
-            if cues.WITHOUT.match(words_between(clause, subject, other)) and clause[other.end :].strip(" ."):
+            if pattern("without").match(words_between(clause, subject, other)) and clause[other.end :].strip(" ."):
                 continue  # "melanoma without a veil has ...": which melanomas are meant, no statement on the veil
             said = "says it" if kind == "Behaviour" else _stance(kind, clause, subject, other, named)
             known = kind != "Behaviour" and is_known(graph, subject.id, other.id)
@@ -224,10 +223,10 @@ def _of_clause(
                 relation=UNREAD if said == "says something else" else RELATION_OF_KIND[kind],
                 object=other.id,
                 holds=holds,
-                weak=unsaid or bool(WEAK.search(bare)),
+                weak=unsaid or bool(pattern("weak").search(bare)),
                 about_case=about_case,
                 often=bool(_OFTEN.search(bare)),
-                seldom=bool(SELDOM.search(bare)),
+                seldom=bool(pattern("seldom").search(bare)),
                 clause=clause,
             )
 

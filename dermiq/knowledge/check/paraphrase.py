@@ -14,8 +14,8 @@ from weakref import WeakKeyDictionary
 
 from dermiq.knowledge.check.predicates import says_otherwise
 from dermiq.knowledge.graph import Graph
-from dermiq.knowledge.language.cues import FORWARD, RARELY, TURNS, turns
 from dermiq.knowledge.language.lexical import FREQUENT
+from dermiq.knowledge.language.lexicon import RARELY, TURNS, pattern, turns
 from dermiq.knowledge.language.link import link
 from dermiq.knowledge.language.text import word_set, words
 from dermiq.knowledge.language.wording import (
@@ -538,7 +538,7 @@ def _signs(text: str) -> Iterator[tuple[int, int, Sign]]:
 def _from_where(piece: str) -> int:
     """Where a denial begins that leaves alone what stands before it: "papules lacking scale" has papules."""
     found = list(TURNS.finditer(piece))
-    return found[0].start() if len(found) == 1 and FORWARD.fullmatch(found[0].group()) else 0
+    return found[0].start() if len(found) == 1 and pattern("forward").fullmatch(found[0].group()) else 0
 
 
 def _sign_of(piece: str, joint: str, carried: Sign) -> Sign:

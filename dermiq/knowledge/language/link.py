@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 from dermiq.knowledge.graph import Graph
-from dermiq.knowledge.language.cues import Status, denies, hear
+from dermiq.knowledge.language.cues import Status, hear
+from dermiq.knowledge.language.lexicon import denies
 from dermiq.knowledge.language.remember import on_forget
 from dermiq.knowledge.language.spelling import meant, slips
 from dermiq.knowledge.language.text import Token, tokens, word_set
@@ -228,7 +229,9 @@ def _longest(
             continue  # "acne, rosacea" is no acne rosacea
         if name in index.names and _written_right(index, name, line[at]):
             return size, index.names[name]
-        repaired = index.with_gap(name, may_slip[at : at + size]) if size > 1 and any(may_slip[at : at + size]) else None
+        repaired = (
+            index.with_gap(name, may_slip[at : at + size]) if size > 1 and any(may_slip[at : at + size]) else None
+        )
         if repaired:
             return size, index.names[repaired]
     return 0, ""

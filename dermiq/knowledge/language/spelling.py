@@ -29,7 +29,9 @@ def meant(word: str, others: Iterable[str]) -> str:
 
 def alike(typed: str, names: Iterable[str], *, most: int, cutoff: float) -> list[str]:
     """At most so many of the names, likest first; `cutoff`: the share of letters in common from which one counts."""
-    return [name for name, _, _ in process.extract(typed, names, scorer=fuzz.ratio, score_cutoff=100 * cutoff, limit=most)]
+    return [
+        name for name, _, _ in process.extract(typed, names, scorer=fuzz.ratio, score_cutoff=100 * cutoff, limit=most)
+    ]
 
 
 def _is_other_word(one: str, other: str) -> bool:

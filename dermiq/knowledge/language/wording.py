@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from dermiq.knowledge.language.cues import RARELY, turns
 from dermiq.knowledge.language.lexical import FREQUENT, stem
+from dermiq.knowledge.language.lexicon import RARELY, turns
 from dermiq.knowledge.language.remember import remembered
 from dermiq.knowledge.language.text import normal, tokens, words
 

@@ -21,9 +21,10 @@ import numpy as np
 from dermiq.knowledge.card import topic_of
 from dermiq.knowledge.graph import CLASS_NODES, Graph
 from dermiq.knowledge.language import embed
-from dermiq.knowledge.language.cues import asks_for_lack, asks_whether, plainly, warns
 from dermiq.knowledge.language.lexical import BM25, FREQUENT, largest
+from dermiq.knowledge.language.lexicon import asks_for_lack, asks_whether, warns
 from dermiq.knowledge.language.link import Mention, link
+from dermiq.knowledge.language.plain import plainly
 from dermiq.knowledge.language.text import tokens, word_set, words
 from dermiq.knowledge.retrieve import rank
 from dermiq.knowledge.retrieve.case import BASE, Worth, case_worth, diagnosis_nodes
