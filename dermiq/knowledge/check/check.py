@@ -18,10 +18,12 @@ from dermiq.knowledge.check.paraphrase import restated
 from dermiq.knowledge.check.quotes import Quote, quotes, without
 from dermiq.knowledge.graph import Graph
 from dermiq.knowledge.language.cues import triggers
-from dermiq.knowledge.language.lexical import FREQUENT, stem
+from dermiq.knowledge.language.lexical import FREQUENT
 from dermiq.knowledge.language.lexicon import denials, words_of
 from dermiq.knowledge.language.link import link
+from dermiq.knowledge.language.numbers import in_digits
 from dermiq.knowledge.language.plain import plainly, proposition
+from dermiq.knowledge.language.stem import stem
 from dermiq.knowledge.language.text import normal, split_sentences, word_set, words
 from dermiq.knowledge.language.wording import goes_further, in_the_graphs_names, turns_round
 from dermiq.knowledge.retrieve.case import GROUPS
@@ -35,13 +37,7 @@ FEATURE_RELATIONS = frozenset({"has_dermoscopic_feature", "has_sign", "has_sympt
 _RULE = re.compile(r"\b(?:ABCDE?s?|rule|criteri(?:a|on)|stands? for|defined as|checklist)\b")
 _REASONS = re.compile(r"\W*[:,(]|\s*(?:because|given|with (?:its|the)|since|as the|due to)\b", re.IGNORECASE)
 _GENERAL = re.compile(r"\b(?:an?|in|most|many|all|every|common|typical|benign|early)\W*$", re.IGNORECASE)
-_DIGITS = {
-    word: str(number)
-    for number, word in enumerate(
-        ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"], start=1
-    )
-}
-_COUNTED = re.compile(rf"\b(\d+|{'|'.join(_DIGITS)}) (?:or \w+ )?(hours?|days?|weeks?|months?|years?)\b", re.IGNORECASE)
+_COUNTED = re.compile(r"\b(\d+) (?:or \w+ )?(hour|day|week|month|year)s?\b", re.IGNORECASE)
 _NO_EXCEPTION = re.compile(
     r"(?<!not )\b(?:always|invariably|without exception|exclusively|(?:all|every) (?:patients?|cases?|people|lesions?)"
     r"|in (?:all|every)"
@@ -244,18 +240,10 @@ def _says_more(decisions: Sequence[_Decision], rest: str) -> bool:
 
 def _told(decisions: Sequence[_Decision], rest: str) -> bool:
     """Whether the deciding facts name every share, count and length of time that the sentence does."""
-    numbers = re.findall(r"\d+(?:\.\d+)?(?= ?%| of \d)", rest)
-    for word, unit in _COUNTED.findall(rest):
-        numbers.append(f"{word} {unit}")
-    told = " ".join(fact.text for decision in decisions for fact in decision.facts).lower()
-    return all(_names(told, number.lower()) for number in numbers)
-
-
-def _names(told: str, number: str) -> bool:
-    """'two weeks' is told by '2 weeks', '2-week' and 'two weeks'."""
-    amount, _, unit = number.partition(" ")
-    digits = _DIGITS.get(amount, amount)
-    return bool(re.search(rf"\b(?:{amount}|{digits})\b[- ]?{unit.rstrip('s')}", told))
+    line, told = (in_digits(text) for text in (rest, " ".join(f.text for d in decisions for f in d.facts)))
+    numbers = re.findall(r"\d+(?:\.\d+)?(?= ?%| of \d)", line)
+    counted = [f"{amount}[- ]?{unit}" for amount, unit in _COUNTED.findall(line)]
+    return all(re.search(rf"\b{number}", told, re.IGNORECASE) for number in (*(rf"{n}\b" for n in numbers), *counted))
 
 
 def _silence(reading: Reading) -> str:

@@ -14,9 +14,10 @@ from weakref import WeakKeyDictionary
 
 from dermiq.knowledge.check.predicates import without_predicates
 from dermiq.knowledge.graph import Graph
-from dermiq.knowledge.language.lexical import FREQUENT, stem
+from dermiq.knowledge.language.lexical import FREQUENT
 from dermiq.knowledge.language.lexicon import pattern
 from dermiq.knowledge.language.remember import remembered
+from dermiq.knowledge.language.stem import stem
 from dermiq.knowledge.language.text import Token, normal, tokens, word_set, words
 from dermiq.types import Fact
 
@@ -79,7 +80,9 @@ def says_beyond(graph: Graph, sentence: str, facts: Iterable[Fact]) -> str:
             if key in graph:
                 node = graph.node(key)
                 kinds.add(node.kind)
-                known |= _stems(" ".join(name for name in (node.name, *node.synonyms) if not pattern("named less").match(name)))
+                known |= _stems(
+                    " ".join(name for name in (node.name, *node.synonyms) if not pattern("named less").match(name))
+                )
     plain = _IDIOMS.sub(" ", re.sub(r"\[F\d+\]", " ", sentence))
     for kind in kinds:
         plain = without_predicates(kind, plain)

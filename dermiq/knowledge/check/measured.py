@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from dermiq.knowledge.language.cues import hear
+from dermiq.knowledge.language.numbers import in_digits
 from dermiq.types import Finding
 
-NUMBERS = {"one": 1, "a single": 1, "single": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6}
 COLOURS = {
     "colour_white": r"white|whitish",
     "colour_red": r"red|reddish|pink",
@@ -25,6 +25,7 @@ COLOURS = {
 }
 PRESENT = 5.0  # % of the lesion's area from which a colour counts as there
 _COLOUR = r"colou?rs?"
+_COUNT = r"one|a single|single|[1-9]"
 
 
 @dataclass(frozen=True)
@@ -100,10 +101,9 @@ def _read(text: str) -> Iterator[tuple[str, float, str]]:
     for scale in SCALES:
         if _side(text, scale):
             yield scale.code, math.nan, ""
-    number = re.fullmatch(rf"({'|'.join(NUMBERS)}|[1-6]|no) {_COLOUR}(?: apart from the skin's)?", text, re.IGNORECASE)
+    number = re.fullmatch(rf"(no|{_COUNT}) {_COLOUR}(?: apart from the skin's)?", in_digits(text), re.IGNORECASE)
     if number:
-        count = NUMBERS.get(number[1].lower()) or (0 if number[1].lower() == "no" else int(number[1]))
-        yield "colour_count", float(count), "colours"
+        yield "colour_count", 0.0 if number[1].lower() == "no" else float(_count_of(number[1])), "colours"
     for code, words in COLOURS.items():
         share = r"(?: \((?P<share>\d+(?:\.\d+)?)\W*%\))?"
         areas = re.fullmatch(rf"(?:(?P<none>no)|hardly any)? ?(?:{words}) areas?{share}", text, re.IGNORECASE)
@@ -173,19 +173,19 @@ def _count(sentence: str, by_code: dict[str, list[Finding]]) -> Iterator[Judgeme
     for finding in by_code.get("colour_count", ()):
         note = f"measured: {finding.text}"
         value = round(finding.value)
-        number = re.search(
-            rf"\b({'|'.join(NUMBERS)}|[1-6])(?: different| distinct)? {_COLOUR}\b",
-            sentence,
-            re.IGNORECASE,
-        )
-        if number and not _negated(sentence, number.start()):
-            said = NUMBERS.get(number[1].lower()) or int(number[1])
-            yield Judgement("colour_count", said == value, note)
+        line = in_digits(sentence)
+        number = re.search(rf"\b({_COUNT})(?: different| distinct)? {_COLOUR}\b", line, re.IGNORECASE)
+        if number and not _negated(line, number.start()):
+            yield Judgement("colour_count", _count_of(number[1]) == value, note)
         elif re.search(rf"\b(?:several|many|multiple) (?:\w+ )?{_COLOUR}\b", sentence, re.IGNORECASE):
             if value >= 3:
                 yield Judgement("colour_count", True, note)
             elif value <= 1:
                 yield Judgement("colour_count", False, note)
+
+
+def _count_of(number: str) -> int:
+    return int(number) if number.isdigit() else 1
 
 
 def _colours(sentence: str, by_code: dict[str, list[Finding]]) -> Iterator[Judgement]:

@@ -12,10 +12,11 @@ from weakref import WeakKeyDictionary
 
 from dermiq.knowledge.graph import Graph
 from dermiq.knowledge.language.cues import triggers
-from dermiq.knowledge.language.lexical import FREQUENT, stem
+from dermiq.knowledge.language.lexical import FREQUENT
 from dermiq.knowledge.language.lexicon import denials
 from dermiq.knowledge.language.link import Mention
 from dermiq.knowledge.language.remember import remembered
+from dermiq.knowledge.language.stem import stem
 from dermiq.knowledge.language.text import tokens, words
 
 FEATURE_KINDS = frozenset({"DermoscopicFeature", "Sign", "Symptom"})

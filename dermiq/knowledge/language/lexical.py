@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import bm25s
 import numpy as np
 
-from dermiq.knowledge.language.remember import remembered
+from dermiq.knowledge.language.stem import stem
 from dermiq.knowledge.language.text import word_set
 from dermiq.knowledge.language.text import words as whole_words
 
@@ -18,33 +18,6 @@ FREQUENT = word_set(
     "when where do does did can could may might should would there here from as than then my me i you we they he she "
     "its has have had not no lesion"
 )
-_ENDINGS = (
-    "ations",
-    "ation",
-    "ments",
-    "ment",
-    "ings",
-    "ing",
-    "ally",
-    "ives",
-    "ive",
-    "ions",
-    "ion",
-    "als",
-    "al",
-    "ed",
-    "ly",
-)
-
-
-@remembered(50_000)
-def stem(word: str) -> str:
-    """'treatment', 'treated' -> 'treat', 'referral' -> 'refer': without one ending, at least four letters."""
-    for ending in (*_ENDINGS, "e"):
-        if word.endswith(ending) and len(word) - len(ending) >= 4:
-            short = word[: -len(ending)]
-            return short[:-1] if short[-1] == short[-2] and short[-1] in "rlnpt" else short
-    return word
 
 
 def words(text: str) -> tuple[str, ...]:

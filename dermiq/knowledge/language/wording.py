@@ -13,36 +13,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from dermiq.knowledge.language.lexical import FREQUENT, stem
+from dermiq.knowledge.language.lexical import FREQUENT
 from dermiq.knowledge.language.lexicon import RARELY, turns
 from dermiq.knowledge.language.remember import remembered
+from dermiq.knowledge.language.stem import stem
 from dermiq.knowledge.language.text import normal, tokens, words
 
 FILE = Path(__file__).with_name("wording.txt")
 SILENT = "."
 """The sense of words that say nothing of their own."""
-_ENDINGS = (
-    "iness",
-    "ness",
-    "ously",
-    "ingly",
-    "ish",
-    "ened",
-    "ening",
-    "est",
-    "ous",
-    "ity",
-    "ical",
-    "ful",
-    "ic",
-    "er",
-    "en",
-    "y",
-    "ie",
-    "i",
-)
-_ISE = re.compile(r"(?<=[a-z]{4})is(?=(?:e|ed|ing|ation|ations)$)")
-_SHORTEST = 4  # letters that a root keeps
 _LONGEST = 6  # words of a phrase
 
 
@@ -64,22 +43,6 @@ class Item:
     end: int
     senses: frozenset[str]
     parts: tuple[frozenset[str], ...] = ()
-
-
-@remembered(50_000)
-def root(word: str) -> str:
-    """'itchiness', 'itching' -> 'itch'; a compared word (see `text.normal`) without its endings."""
-    short = stem(_ISE.sub("iz", word))
-    for _ in range(2):
-        ending = next((end for end in _ENDINGS if short.endswith(end) and len(short) - len(end) >= _keeps(end)), "")
-        short = short[: len(short) - len(ending)]
-    short = short.removesuffix("e") if len(short) > _SHORTEST else short
-    return short[:-1] if len(short) > _SHORTEST and short[-1] == short[-2] and short[-1] in "bdglmnprt" else short
-
-
-def _keeps(ending: str) -> int:
-    """Letters that a root keeps: one more before "-er", so that "tender" is no form of "tend"."""
-    return _SHORTEST + (ending in ("er", "est", "en"))
 
 
 @lru_cache(maxsize=1)
@@ -111,7 +74,7 @@ def wording() -> Wording:
 
 
 def _roots(text: str) -> tuple[str, ...]:
-    return tuple(root(token.word) for token in tokens(text))
+    return tuple(stem(token.word) for token in tokens(text))
 
 
 @remembered(50_000)
@@ -127,7 +90,7 @@ def is_listed(word: str) -> bool:
 def items(text: str) -> list[Item]:
     """The text's words and phrases, the longest phrase first at each place."""
     line = tokens(text)
-    roots = [root(token.word) for token in line]
+    roots = [stem(token.word) for token in line]
     found = []
     at = 0
     quiet = wording().silent
@@ -151,7 +114,7 @@ def _phrase(
 def in_the_graphs_names(text: str) -> str:
     """The text with lay names of conditions in the graph's words: "liver spots" -> "solar lentigo"."""
     line = tokens(text)
-    roots = [root(token.word) for token in line]
+    roots = [stem(token.word) for token in line]
     at, parts, last = 0, [], 0
     while at < len(line):
         size = next(
@@ -232,4 +195,4 @@ def turns_round(text: str, told: str) -> bool:
 
 
 def _telling(text: str) -> frozenset[str]:
-    return frozenset(root(word) for word in words(text) if word not in FREQUENT and not RARELY.fullmatch(word))
+    return frozenset(stem(word) for word in words(text) if word not in FREQUENT and not RARELY.fullmatch(word))
