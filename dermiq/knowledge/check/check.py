@@ -19,7 +19,7 @@ from dermiq.knowledge.check.quotes import Quote, quotes, without
 from dermiq.knowledge.graph import Graph
 from dermiq.knowledge.language.cues import triggers
 from dermiq.knowledge.language.lexical import FREQUENT
-from dermiq.knowledge.language.lexicon import denials, words_of
+from dermiq.knowledge.language.lexicon import denials, denies, pattern, words_of
 from dermiq.knowledge.language.link import link
 from dermiq.knowledge.language.numbers import in_digits
 from dermiq.knowledge.language.plain import plainly, proposition
@@ -38,16 +38,6 @@ _RULE = re.compile(r"\b(?:ABCDE?s?|rule|criteri(?:a|on)|stands? for|defined as|c
 _REASONS = re.compile(r"\W*[:,(]|\s*(?:because|given|with (?:its|the)|since|as the|due to)\b", re.IGNORECASE)
 _GENERAL = re.compile(r"\b(?:an?|in|most|many|all|every|common|typical|benign|early)\W*$", re.IGNORECASE)
 _COUNTED = re.compile(r"\b(\d+) (?:or \w+ )?(hour|day|week|month|year)s?\b", re.IGNORECASE)
-_NO_EXCEPTION = re.compile(
-    r"(?<!not )\b(?:always|invariably|without exception|exclusively|(?:all|every) (?:patients?|cases?|people|lesions?)"
-    r"|in (?:all|every)"
-    r"|(?:all|every|any) (?:kinds?|types?|forms?|sorts?|subtypes?|variants?|stages?)|guarantee[sd]?)\b",
-    re.IGNORECASE,
-)
-_MORE_THAN_SAID = re.compile(
-    r"\b(?:only|most(?:ly)?|usual(?:ly)?|typical(?:ly)?|often|common(?:ly)?|never)\b", re.IGNORECASE
-)
-"""Words of strength: to deny a sentence with one may be to deny that alone."""
 NO_HEAD = words_of("named away") | word_set(
     "plus and or behind near around over under between above below beside in on of from with to"
 )
@@ -122,7 +112,7 @@ def _judge_denied(graph: Graph, sentence: str, cited: list[Quote], rest: str, to
     Never more than the relations: other words of what is denied say nothing. What is denied only in its strength ("it
     is not true that it always itches") contradicts nothing.
     """
-    strong = bool(_NO_EXCEPTION.search(rest) or _MORE_THAN_SAID.search(rest))
+    strong = any(pattern(name).search(rest) for name in ("always", "strong", "usually"))
     turned = [
         replace(relation, holds=not relation.holds, weak=strong, often=False, seldom=False)
         for relation in read_sentence(graph, rest, topic=topic).relations
@@ -235,7 +225,7 @@ def _quoted(quote: Quote) -> _Decision:
 def _says_more(decisions: Sequence[_Decision], rest: str) -> bool:
     """Whether the sentence leaves no exception where the deciding facts do: "melanoma always itches"."""
     told = " ".join(fact.text for decision in decisions for fact in decision.facts)
-    return bool(_NO_EXCEPTION.search(rest)) and not _NO_EXCEPTION.search(told)
+    return bool(pattern("always").search(rest)) and not pattern("always").search(told)
 
 
 def _told(decisions: Sequence[_Decision], rest: str) -> bool:
@@ -370,7 +360,7 @@ def _applies(graph: Graph, fact: Fact, said: Relation) -> bool:
     A condition that is itself denied ("no suspicion of melanoma") is not met by naming it.
     """
     condition = words(graph.numbers(fact.id).qualifier)
-    if condition and condition[0] in ("no", "not", "unless"):
+    if condition and (denies(condition[0]) or condition[0] == "unless"):
         return False
     return set(condition) - FREQUENT <= set(words(said.clause))
 

@@ -10,7 +10,6 @@ from itertools import pairwise
 from dermiq.knowledge.check.pairs import (
     FEATURE_KINDS,
     IS,
-    RANKED,
     RELATION_OF_KIND,
     affirms,
     in_other_order,
@@ -43,11 +42,6 @@ _LOOKS = re.compile(
 _KIND_OF = re.compile(
     r"^\W*(?:(?:does|do) not belong to the group (?:called|of)"
     r"|(?:an?|one of the) (?:forms?|types?|kinds?|variants?|variet(?:y|ies)|subtypes?) of)(?:\W+(?:an?|the))?\W*$",
-    re.IGNORECASE,
-)
-_OFTEN = re.compile(
-    r"\b(?:usual(?:ly)?|typical(?:ly)?|common(?:ly)?|often|frequent(?:ly)?|favou?rite|predilection|most(?:ly)?|mainly"
-    r"|characteristic(?:ally)?|always|regular(?:ly)?|routinely|classic(?:al|ally)?)\b",
     re.IGNORECASE,
 )
 _MEANS = re.compile(r"\b(?:on|under|through|by|with|in|at)\s+(?:the\s+|an?\s+)?$", re.IGNORECASE)
@@ -100,9 +94,7 @@ _REFER = re.compile(
 _URGENT = re.compile(
     r"\b(?:urgent(?:ly)?|two[- ]weeks?|2[- ]weeks?|suspected[- ]cancer|immediate(?:ly)?)\b", re.IGNORECASE
 )
-_CONDITION = re.compile(
-    r"\b(?:only (?:if|when|where|after)|unless|if|when|where|can|may|might|could|sometimes)\b", re.IGNORECASE
-)
+_CONDITION = re.compile(r"\b(?:only (?:if|when|where|after)|unless|if|when|where)\b", re.IGNORECASE)
 _ROUTINE = re.compile(
     r"\b(?:routine(?:ly)?|no (?:hurry|rush)|non-?urgent"
     r"|no (?:urgent )?referral|not (?:\w+ )?(?:urgent\w*|referred|refer))\b",
@@ -225,7 +217,7 @@ def _of_clause(
                 holds=holds,
                 weak=unsaid or bool(pattern("weak").search(bare)),
                 about_case=about_case,
-                often=bool(_OFTEN.search(bare)),
+                often=bool(pattern("usually").search(bare)),
                 seldom=bool(pattern("seldom").search(bare)),
                 clause=clause,
             )
@@ -274,7 +266,7 @@ def _kinds(clause: str, conditions: Sequence[Mention]) -> Iterator[Relation]:
     for first, second in pairwise(conditions):
         between = clause[first.end : second.start]
         stated = IS.search(between) or _KIND_OF.search(between)
-        if first.id != second.id and stated and not RANKED.search(between):
+        if first.id != second.id and stated and not pattern("ranked").search(between):
             denied = denials(clause[: second.start]) > 0
             yield Relation(first.id, "is_a", second.id, holds=not denied, weak=False, about_case=False)
 
@@ -304,5 +296,5 @@ def _referral(clause: str, subjects: Sequence[Mention]) -> Iterator[Relation]:
         return
     level = "routine" if _ROUTINE.search(bare) else "urgent" if _URGENT.search(bare) else None
     if level and not denials(_ROUTINE.sub(" ", bare)):
-        weak = bool(_CONDITION.search(bare))
+        weak = bool(_CONDITION.search(bare) or pattern("weak").search(bare))
         yield Relation(subjects[0].id, "refer_if", level, holds=True, weak=weak, about_case=False, clause=clause)

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from dermiq.knowledge.language.cues import hear
+from dermiq.knowledge.language.lexicon import pattern
 from dermiq.knowledge.language.numbers import in_digits
 from dermiq.types import Finding
 
@@ -64,7 +65,6 @@ SCALES = (
     Scale("colour_asymmetry", rf"\b{_COLOUR} unevenly placed\b", rf"\b{_COLOUR} evenly placed\b"),
     Scale("contrast", r"\bstrong contrast\b", r"\b(?:faint|weak|low) contrast\b"),
 )
-_WEAK = re.compile(r"\b(?:slight|slightly|mild|mildly|moderate|moderately|somewhat|minor)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -123,8 +123,8 @@ def _once(found: Iterable[Judgement]) -> list[Judgement]:
 def _side(text: str, scale: Scale) -> str | None:
     """'high', 'low', or None where the text takes no side or both."""
     sides = set()
-    for name, pattern in (("high", scale.high), ("low", scale.low)):
-        for match in re.finditer(pattern, text, re.IGNORECASE):
+    for name, words in (("high", scale.high), ("low", scale.low)):
+        for match in re.finditer(words, text, re.IGNORECASE):
             negated = _negated(text, match.start())
             sides.add({"high": "low", "low": "high"}[name] if negated else name)
     return sides.pop() if len(sides) == 1 else None
@@ -149,7 +149,7 @@ def _scales(sentence: str, by_code: dict[str, list[Finding]]) -> Iterator[Judgem
                 continue
             if said == measured:
                 yield Judgement(scale.code, True, f"measured: {finding.text}")
-            elif not _WEAK.search(finding.text) and not _WEAK.search(sentence):
+            elif not pattern("slightly").search(finding.text) and not pattern("slightly").search(sentence):
                 yield Judgement(scale.code, False, f"measured: {finding.text}")
 
 

@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 from dermiq.knowledge.check.predicates import says_otherwise
 from dermiq.knowledge.graph import Graph
 from dermiq.knowledge.language.lexical import FREQUENT
-from dermiq.knowledge.language.lexicon import RARELY, TURNS, pattern, turns
+from dermiq.knowledge.language.lexicon import RARELY, TURNS, denials, denies, part, pattern, turns
 from dermiq.knowledge.language.link import link
 from dermiq.knowledge.language.numbers import in_digits, is_number, numbers
 from dermiq.knowledge.language.stem import stem
@@ -44,7 +44,7 @@ _AMOUNT = re.compile(
 _CUTS = re.compile(
     r"([,;:()]|\b(?:but|although|though|while|whereas|because|which|who|when|if|unless|until|so that|without"
     r"|rather than|instead of|in place of|unlike|compared (?:with|to)|than"
-    r"|and (?=(?:is|are|has|have|can|may|do|does|needs?|shows?|lacks?|never|not|no|nothing|none)\b))\b)",
+    rf"|and (?=(?:is|are|has|have|can|may|do|does|needs?|shows?|lacks?|{part('NEVER')}|{part('NONE')})\b))\b)",
     re.IGNORECASE,
 )
 _ELLIPSIS = re.compile(
@@ -53,23 +53,6 @@ _ELLIPSIS = re.compile(
 _BEHIND_THAN = re.compile(r"rather than|instead of|in place of|unlike|compared|than", re.IGNORECASE)
 _PRONOUN = re.compile(r"\b(?:it|them|they|this)\b", re.IGNORECASE)
 _LISTING = re.compile(r",|\(|\)")
-_STRONG = re.compile(
-    r"\b(?:always|(?<!of )all(?! (?:three|four|five|of (?:these|them|which))\b)|every|invariably|only|exclusively|never"
-    r"|certain(?:ly)?|guarantee\w*|must)\b",
-    re.IGNORECASE,
-)
-_NEEDED = re.compile(
-    r"\b(?:need(?:s|ed)?|requir\w+|must|should|essential|necessary|always|rul(?:e|ed) out|exclud\w+)\b", re.IGNORECASE
-)
-_USUAL = re.compile(
-    r"\b(?:most(?:ly)?|usual(?:ly)?|typical(?:ly)?|commonest|hallmark|mainly|chiefly|as a rule|regularly|often"
-    r"|frequently|commonly|common|frequent)\b",
-    re.IGNORECASE,
-)
-_HEDGED = re.compile(
-    r"\b(?:may|can|could|might|some|sometimes|occasional(?:ly)?|rare(?:ly)?|possible|seldom|few|a minority)\b",
-    re.IGNORECASE,
-)
 _ASIDE = re.compile(r", (?:who|which|as|because)\b", re.IGNORECASE)
 _CASE = re.compile(
     r"\b(?:this|our|present|your) (?:lesion|case|image|mole|spot|patient|photo\w*|picture)\b"
@@ -286,15 +269,17 @@ def _may_say(graph: Graph, text: str, meaning: _Meaning, said: Sequence[_Said], 
         return False
     told = fact.text.split(";")[0] if _denies(said) else fact.text
     told = _ASIDE.split(told)[0]
-    hedged = held.qualifier == "mimic" or bool(_HEDGED.search(told))
-    if hedged and not _HEDGED.search(text) and (_USUAL.search(text) or held.qualifier == "mimic" or _denies(said)):
+    hedged = held.qualifier == "mimic" or bool(pattern("hedged").search(told))
+    if (
+        hedged
+        and not pattern("hedged").search(text)
+        and (pattern("usually").search(text) or held.qualifier == "mimic" or _denies(said))
+    ):
         return False
-    for strong in _STRONG.findall(_without_phrases(text)):
-        if strong.lower() == "must" and _NEEDED.search(fact.text):
+    for strong in pattern("strong").findall(_without_phrases(text)):
+        if strong.lower() == "must" and pattern("needed").search(fact.text):
             continue
-        if strong.lower() not in fact.text.lower() and not (
-            strong.lower() == "never" and re.search(r"\b(?:no|not)\b", fact.text)
-        ):
+        if strong.lower() not in fact.text.lower() and not (denies(strong) and denials(fact.text)):
             return False
     if fact.polarity == "absent" and held.qualifier:
         asked = [item for item in items(held.qualifier) if not item.senses & FREQUENT and SILENT not in item.senses]
@@ -455,8 +440,7 @@ def _read(graph: Graph, fact: Fact) -> _Meaning:
     for word in (*said, *(word for name in meaning.names for word in name)):
         bag = meaning.bag.setdefault(word.sign, set())
         bag |= word.senses
-        for part in word.parts:
-            bag |= part
+        bag |= frozenset().union(*word.parts)
     qualifier = graph.numbers(fact.id).qualifier
     meaning.numbers = numbers(
         f"{fact.text} {qualifier} {' '.join(graph.node(fact.object).synonyms) if fact.object in graph else ''}"

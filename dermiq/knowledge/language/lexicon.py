@@ -16,7 +16,7 @@ from dermiq.knowledge.language.text import word_set
 FILE = Path(__file__).with_name("cues.txt")
 _PART = re.compile(r"\{([A-Z_]+)\}")
 _OWN_PART = re.compile(r"([A-Z_]+) = (.+)")
-_HEADING = re.compile(r"\[([a-z ]+)\] ?(.*)")
+_HEADING = re.compile(r"\[([a-z ,]+)\] ?(.*)")
 
 
 @lru_cache(maxsize=1)

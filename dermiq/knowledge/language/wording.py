@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from dermiq.knowledge.language.lexical import FREQUENT
-from dermiq.knowledge.language.lexicon import RARELY, turns
+from dermiq.knowledge.language.lexicon import RARELY, pattern, turns
 from dermiq.knowledge.language.remember import remembered
 from dermiq.knowledge.language.stem import stem
 from dermiq.knowledge.language.text import normal, tokens, words
@@ -139,48 +139,24 @@ def are_opposed(one: str, other: str) -> bool:
     )
 
 
-_FOREMOST = re.compile(
-    r"\b(?:most (?:common|frequent|usual)|commonest|main|chief|leading|principal|primary) (?:\w+ ){0,2}"
-    r"(?:causes?|sites?|types?|forms?|kinds?|reasons?|cancers?|tumou?rs?|diseases?|triggers?)\b",
-    re.IGNORECASE,
-)
-_FAR_UP = re.compile(
-    r"\b(?:most\w*|common\w*|usual\w*|typical\w*|main\w*|chief\w*|often|frequent\w*|favou?r\w*|predominant\w*|hallmark"
-    r"|preferr?\w*|predilection|principal\w*|leading|above all|major\w*|first|particularly|mostly)\b",
-    re.IGNORECASE,
-)
 ALIKE = 0.6  # share of two texts' words from which on the one is the other, edited
-_RULES_OUT = re.compile(r"\b(?:rul(?:e|es|ed|ing) (?:it )?out|exclud\w+)\b", re.IGNORECASE)
-_FIRST = re.compile(
-    r"\b(?:first[- ](?:line|choice)|(?:treatment|drug) of choice|mainstay"
-    r"|(?:treated|given|used|tried) first)\b",
-    re.IGNORECASE,
-)
-_BEFORE_OTHERS = re.compile(
-    r"\b(?:first|prefer\w*|choice|mainstay|standard|initial\w*|begins?|starts?|best|recommended|main|primary|usual\w*"
-    r"|most|always|basic|care|rests?|depends?)\b",
-    re.IGNORECASE,
-)
-_NOT_FIRST = re.compile(r"\bnot (?:the )?(?:mainstay|first)|\badd-on\b", re.IGNORECASE)
-_PROVES = re.compile(r"\b(?:proves?|pathognomonic|clinch(?:es)?|diagnostic of|proof of)\b", re.IGNORECASE)
-_TELLING_SIGN = re.compile(
-    r"\b(?:hallmark|pathognomonic|diagnos\w*|pro(?:ve[sn]?|of)|specific|characteristic\w*|typical\w*|confirm\w*|only|test\w*"
-    r"|histolog\w*|biops\w*|cultur\w*)\b",
-    re.IGNORECASE,
-)
 _TIME = re.compile(r"\b(?:in|within|after|for) (?:an?|one) (hour|day|week|month|year)\b", re.IGNORECASE)
 _TIMES = {"day": r"day|24|hour", "month": r"month|week", "year": r"year|month", "week": r"week|day", "hour": r"hour"}
 
 
 def goes_further(text: str, told: str) -> bool:
     """Whether a text says the opposite of what is told, or a rank, a proof, an exclusion or a time not told."""
-    if are_opposed(text, told) or (_RULES_OUT.search(text) and not _RULES_OUT.search(told)):
+
+    def has(line: str, *names: str) -> bool:
+        return any(pattern(name).search(line) for name in names)
+
+    if are_opposed(text, told) or (has(text, "rules out") and not has(told, "rules out")):
         return True
-    if _FIRST.search(text) and (_NOT_FIRST.search(told) or not _BEFORE_OTHERS.search(told)):
+    if has(text, "first") and (has(told, "not first") or not has(told, "first, as told")):
         return True
-    if _PROVES.search(text) and not _TELLING_SIGN.search(told):
+    if has(text, "proves") and not has(told, "telling sign"):
         return True
-    if _FOREMOST.search(text) and not _FAR_UP.search(told):
+    if has(text, "foremost") and not has(told, "foremost, as told"):
         return True
     return any(not re.search(rf"\b(?:{_TIMES[unit.lower()]})", told) for unit in _TIME.findall(text))
 
