@@ -51,7 +51,7 @@ _TREATS = re.compile(
 _RISKS = re.compile(
     r"\b(?:risks?|caus(?:e|es|ed|ing)|predispos\w+|related to|linked to|associated with|due to|trigger\w*|worsen\w*"
     r"|aggravat\w+|rais(?:e|es|ed|ing)|increas(?:e|es|ed|ing)|favou?rs?|prone|follows?|(?:comes?|goes|go) with"
-    r"|(?:common\w*|frequent\w*|often|seen|rare\w*|likely|mostly|mainly|typical\w*|usual\w*|occurs?|appears?|found)"
+    rf"|(?:{part('USUALLY')}|{part('RARELY')}|seen|likely|occurs?|appears?|found)"
     r" (?:in|with|after)"
     r"|affects?|defined by|known for|signs? of|features? of|against)\b",
     re.IGNORECASE,
@@ -71,8 +71,7 @@ _AMONG = re.compile(
 )
 _AT = re.compile(r"\b(?:on|in|at|around|of|for|affects?|involv\w+)\b", re.IGNORECASE)
 _LIES = re.compile(
-    r"\b(?:typical\w*|common\w*|usual\w*|most|often|mainly|found|occurs?|lies?|located|develops?|sites?|places?|spots?)\b",
-    re.IGNORECASE,
+    rf"\b(?:{part('USUALLY')}|found|occurs?|lies?|located|develops?|sites?|places?|spots?)\b", re.IGNORECASE
 )
 HEREDITY = "riskfactor:heredity"
 LOOSE = 8  # words over which the words of one name may be spread

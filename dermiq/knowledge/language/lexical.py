@@ -18,6 +18,23 @@ FREQUENT = word_set(
     "when where do does did can could may might should would there here from as than then my me i you we they he she "
     "its has have had not no lesion"
 )
+PROSE = word_set(
+    "about again all almost alone always another any anybody anyone around ask asked back because become been being "
+    "belong both called clearly clinical clinically clue code come commonly complain complication condition "
+    "consider considered current currently dermatologist dermatoscope dermatoscopist dermoscopic dermoscopy "
+    "differential disease disorder doctor doubt easily either ever every examiner expect factor feature few find "
+    "finding frequently generally get give given go group hallmark hand hard help her here him his however icd id "
+    "include indeed inspect inspection just keep kind know knowledge known leave less let like likely look made "
+    "mainly make many matter mean mention might most mostly much name namely need neither nor normally note notice "
+    "now often one only option order ordinary other our out own part pathologist patient people person physician "
+    "place please point possible possibly primarily primary probably put rather read recognised refer reveal same "
+    "say see seem sense several should show side sign similar simply snomed so some somebody someone something "
+    "sometimes specialist stand still such suspect symptom take tell tend their them themselves then therapy thing "
+    "think through time tiny together too treatment trigger turn two type typical typically under until up us use "
+    "used usually variant variety various very warn warning watch way well whether while whole whom whose will "
+    "within without would yes yet your"
+)
+"""Words that join statements and make none."""
 
 
 def words(text: str) -> tuple[str, ...]:
