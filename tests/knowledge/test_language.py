@@ -80,6 +80,7 @@ def test_numbers_in_words() -> None:
     assert not numbers("no one knows, and the second choice is one of them")
     assert all(map(is_number, ("three", "3", "one", "third", "two out of three")))
     assert not any(map(is_number, ("second", "half", "patch")))
+    assert in_digits("\ud800 two") == "? 2"
 
 
 def test_slips_of_the_pen() -> None:

@@ -123,16 +123,16 @@ def test_unknown_nodes_in_a_differential_are_passed_over() -> None:
 
 
 def _fake(texts: Sequence[str]) -> np.ndarray:
-    """Embeddings in which every text that speaks of glass is alike."""
-    alike = ["glassy" in text or "cherry-red" in text for text in texts]
-    return np.eye(2, 384, dtype=np.float32)[[0 if glass else 1 for glass in alike]]
+    """Embeddings in which every text that speaks of garnets is alike."""
+    alike = ["garnet" in text or "cherry-red" in text for text in texts]
+    return np.eye(2, 384, dtype=np.float32)[[0 if same else 1 for same in alike]]
 
 
 def test_meaning_finds_what_words_do_not(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("DERMIQ_CACHE", str(tmp_path))
     monkeypatch.setattr(embed, "available", lambda: True)
     monkeypatch.setattr(embed, "encode", _fake)
-    evidence = retrieve(Graph(Graph.load().tables), "glassy marble")  # of its own: vectors are kept with a graph
+    evidence = retrieve(Graph(Graph.load().tables), "garnet marble")  # of its own: vectors are kept with a graph
     assert "cherry-red" in _texts(evidence)
     assert evidence.items[0].reason == "close in meaning to the question"
     assert len(list((tmp_path / "embeddings").glob("*.npy"))) == 3  # the facts, whole and bare, and the phrasings

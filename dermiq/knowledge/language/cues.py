@@ -136,8 +136,8 @@ def _blanked(text: str, start: int, end: int, names: Sequence[tuple[int, int]]) 
 
 @lru_cache(maxsize=1)
 def _triggers() -> tuple[tuple[Category, Reach, re.Pattern[str]], ...]:
-    named = ((*name.split(), trigger) for name, trigger in rules("trigger"))
-    return tuple((cast(Category, category), cast(Reach, reach), trigger) for category, reach, trigger in named)
+    named = ((says.split(), trigger) for says, trigger in rules("trigger"))
+    return tuple((cast(Category, category), cast(Reach, reach), trigger) for (category, reach), trigger in named)
 
 
 @remembered(REMEMBERED)

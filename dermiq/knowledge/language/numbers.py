@@ -19,6 +19,7 @@ _IN_TEN = re.compile(r"\b(\d+|one)(?: \w+)? (?:in|out of) 10\b", re.IGNORECASE)
 @remembered(4096)
 def in_digits(text: str) -> str:
     """'a two-week wait' -> 'a 2 week wait', 'a third' -> 'a 3rd'; "one" only before a unit: "no one" counts nothing."""
+    text = text.encode(errors="replace").decode()  # half a character, which text2num refuses
     pieces = _COUNTS_NOTHING.split(re.sub(r"(?<=[^\W\d_])-(?=\w)", " ", text))
     return "".join(piece if at % 2 else alpha2digit(piece, "en", 0) for at, piece in enumerate(pieces))
 

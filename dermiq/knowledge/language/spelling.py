@@ -20,8 +20,8 @@ def slips(one: str, other: str) -> int:
 def meant(word: str, others: Iterable[str]) -> str:
     """The one of the others of which a word is nearest to be a slip of the pen; the word itself where that is open."""
     forgiven = 2 if len(word) >= SURE else 1
-    found = process.extract(word, others, scorer=OSA.distance, score_cutoff=forgiven, limit=None)
-    near = sorted((gap, other) for other, gap, _ in found if not _is_other_word(word, other))
+    gaps = ((OSA.distance(word, other, score_cutoff=forgiven), other) for other in others)
+    near = sorted((gap, other) for gap, other in gaps if gap <= forgiven and not _is_other_word(word, other))
     if not near or (len(near) > 1 and near[0][0] == near[1][0]):
         return word
     return near[0][1]
