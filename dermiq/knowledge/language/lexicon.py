@@ -1,8 +1,10 @@
-"""The words of negation, doubt and strength: the one list of each (`cues.txt`), as patterns. Knows no scopes.
+"""The words of negation, doubt and strength: the one list of each (`cues.txt`), as patterns. Knows no scope.
 
-pattern("turns").findall(text)      # whatever turns round what a text says
-rules("trigger")                    # (("denied after", pattern), ...), in the table's order
-part("NOT")                         # a piece for a pattern of your own
+    pattern("turns").findall(text)      # whatever turns round what a text says
+    rules("trigger")                    # (("denied after", pattern), ...), in the table's order
+    part("NOT")                         # a piece for a pattern of your own
+
+Here are also the plainest questions to them: how often does a text deny, does it warn, does it leave open?
 """
 
 from __future__ import annotations
@@ -33,9 +35,15 @@ def _table() -> tuple[dict[str, str], list[tuple[str, str, list[str]]]]:
             sections.append((heading[1], heading[2], []))
         elif own:
             parts[own[1]] = own[2]
+        elif line.startswith("@"):
+            sections[-1][2].extend(next(lines for name, _, lines in sections if name == line[1:]))
         else:
             sections[-1][2].append(line)
     return parts, sections
+
+
+def _section(name: str) -> list[str]:
+    return {section: lines for section, _, lines in _table()[1]}[name]
 
 
 def _compiled(lines: list[str]) -> re.Pattern[str]:
@@ -51,12 +59,12 @@ def part(name: str) -> str:
 
 def words_of(name: str) -> frozenset[str]:
     """A section that is a list of single words."""
-    return word_set(" ".join(line for section, _, lines in _table()[1] if section == name for line in lines))
+    return word_set(" ".join(_section(name)))
 
 
 @lru_cache(maxsize=64)
 def pattern(name: str) -> re.Pattern[str]:
-    return _compiled(next(lines for section, _, lines in _table()[1] if section == name))
+    return _compiled(_section(name))
 
 
 @lru_cache(maxsize=2)
