@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -207,14 +208,15 @@ class FakeConsultant:
         text: str = TEXT,
         abstain: bool = False,
         disagree: bool = False,
-        loading: float = 0.0,
+        loaded: str = ".",
         ballast: int = 0,
     ) -> None:
-        """`ballast`: megabytes that it holds, as a real one holds its weights."""
+        """`loaded`: it is ready when this file exists; `ballast`: megabytes that it holds, as a real one holds its
+        weights."""
         self.pace, self.text, self.abstain, self.disagree = pace, text, abstain, disagree
         self.forgotten: list[str] = []
         self.asked: list[tuple[str, Case]] = []
-        self.loaded_at = time.monotonic() + loading
+        self.loaded = Path(loaded)
         self.failure = ""
         self.evidence = EVIDENCE
         self.used = ("", "")
@@ -222,7 +224,7 @@ class FakeConsultant:
         self.line = Line()
 
     def ready(self) -> bool:
-        return not self.failure and time.monotonic() >= self.loaded_at
+        return not self.failure and self.loaded.exists()
 
     def status(self) -> str:
         return self.failure or ("ready" if self.ready() else "loading the language model ...")
@@ -328,11 +330,11 @@ def sample_answer(case: Case, **changes: object) -> Answer:
     return replace(done.answer, **changes)  # type: ignore[arg-type]
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Serve the page: `--fake` takes the fake's own options as JSON, everything else is as in app.py."""
     flags = argparse.ArgumentParser(add_help=False)
     flags.add_argument("--fake", type=json.loads, default={"pace": 0.05})
-    own, rest = flags.parse_known_args()
+    own, rest = flags.parse_known_args(arguments)
     private_temp()
     from dermiq.ui.app import create_app, launch_options
 

@@ -14,7 +14,8 @@ from gradio.data_classes import FileData, ListFiles
 
 from dermiq.errors import InputError
 from dermiq.settings import Settings
-from dermiq.ui.app import STATIC, bar, launch_options, theme
+from dermiq.ui.app import bar, launch_options, theme
+from dermiq.ui.component import STATIC
 from dermiq.ui.server.inbox import INBOX
 from dermiq.ui.server.upload import path_of, private_file
 from tests import fakes
@@ -119,7 +120,11 @@ def test_only_the_ui_room_knows_gradio() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["consult", "visit", "chat", "panels", "prose", "viewer", "markup", "about", "browser", "drawing"]
+    "module",
+    [
+        *(f"consult/{name}" for name in ("controller", "visit", "chat", "panels", "viewer", "drawing")),
+        *("library/lookup", "library/card", "library/compared", "prose", "markup", "about"),
+    ],
 )
 def test_what_translates_events_knows_neither_gradio_nor_a_model(module: str) -> None:
     assert not imports(ROOT / "dermiq" / "ui" / f"{module}.py") & {"gradio", "torch", "transformers"}

@@ -3,7 +3,7 @@
 `kg_data/curated/conditions.tsv` says which conditions there are and how each source names them,
 `features.tsv` does the same for dermoscopic features and signs, `facts.tsv` holds facts read by hand,
 `sources.tsv` what is cited. `kg_data/derived/` holds what was counted on our own training split.
-Knows the files' formats; writes nothing.
+Knows the files' formats and none of the modules beside it that add more; writes nothing.
 """
 
 from __future__ import annotations
@@ -18,14 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from dermiq.errors import KnowledgeError
-from dermiq.knowledge.build import sentences
 from dermiq.knowledge.addresses import refused
-from dermiq.knowledge.build.atlas import add_atlas
-from dermiq.knowledge.build.derived import add_derived
-from dermiq.knowledge.build.naming import add_names
-from dermiq.knowledge.build.readers import add_readers
-from dermiq.knowledge.build.rules import add_referral
-from dermiq.knowledge.schema import CODE_SYSTEMS, Edge, Node, Tables, edge_id, read_rows
+from dermiq.knowledge.build import sentences
+from dermiq.knowledge.schema import CODE_SYSTEMS, LICENCE_CLASSES, Edge, Name, Node, Tables, edge_id, read_rows
 from dermiq.types import Source
 
 NO_BACKBONE = frozenset({"MONDO:0100118", "MONDO:0000653", "MONDO:0000652", "MONDO:0021154"})
@@ -76,7 +71,7 @@ class Condition:
 
 
 class Assembler:
-    """Collects nodes, edges and sources; `tables()` gives them in a fixed order."""
+    """Collects nodes, edges and sources. `build` says in which order they are added; of equal edges the first stays."""
 
     def __init__(self, sources: Path, curated: Path, derived: Path) -> None:
         self.folder = sources
@@ -93,20 +88,22 @@ class Assembler:
     def rows(self, name: str) -> list[tuple[int, dict[str, str]]]:
         return read_rows(self.folder / name)
 
-    def tables(self) -> Tables:
+    def add_conditions(self) -> None:
+        """Conditions and features as nodes, with what ontologies say of them."""
         self._load_sources()
         self._add_condition_nodes()
         self._add_feature_nodes()
         self._add_hierarchy()
         self._add_codes()
         self._add_behaviour()
-        add_readers(self)
+
+    def add_facts(self) -> None:
+        """What the literature and the curated table say of them."""
         self._add_literature()
         self._add_curated_facts()
-        add_referral(self)
-        add_atlas(self)
-        add_derived(self)
-        names = add_names(self)
+
+    def tables(self, names: tuple[Name, ...]) -> Tables:
+        """What was collected, with `names`, in a fixed order and without the sources that nothing cites."""
         used = {edge.source for edge in self.edges.values()} | {node.source for node in self.nodes.values()}
         used |= {name.source for name in names}
         return Tables(
@@ -135,6 +132,8 @@ class Assembler:
             locator=locator,
             **rest,
         )
+        if source not in self.sources:
+            raise KnowledgeError(f"The source {source!r} of {text!r} is not listed: add it to sources.tsv.")
         licence = self.sources[source].licence_class
         said = (subject, relation, target, polarity, qualifier, text, licence)
         if said not in self._said:
@@ -145,7 +144,12 @@ class Assembler:
 
     def _load_sources(self) -> None:
         for folder in (self.curated, self.derived):
-            for _, row in read_rows(folder / "sources.tsv"):
+            for number, row in read_rows(folder / "sources.tsv"):
+                if row["licence_class"] not in LICENCE_CLASSES:  # a build by licence would leave it out silently
+                    known = ", ".join(LICENCE_CLASSES)
+                    raise KnowledgeError(
+                        f"sources.tsv, line {number}: the licence class is {row['licence_class']!r}, none of {known}."
+                    )
                 values: dict[str, Any] = row
                 self.sources[row["id"]] = Source(**values)
 
@@ -417,11 +421,17 @@ def read_conditions(curated: Path) -> list[Condition]:
             name=row["name"],
             plural=row["plural"],
             class_code=row["class"],
-            tier=int(row["tier"]),
+            tier=_tier(row["tier"], number),
             row=row,
         )
-        for _, row in read_rows(curated / "conditions.tsv")
+        for number, row in read_rows(curated / "conditions.tsv")
     ]
+
+
+def _tier(text: str, line: int) -> int:
+    if text not in ("0", "1", "2"):
+        raise KnowledgeError(f"conditions.tsv, line {line}: the tier is {text!r}; 0, 1 or 2 would be right.")
+    return int(text)
 
 
 def _bare(code: str) -> str:

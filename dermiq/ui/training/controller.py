@@ -23,6 +23,7 @@ from weakref import WeakKeyDictionary
 
 from markupsafe import Markup
 
+from dermiq.data_sets import DATA_SETS
 from dermiq.decoder.pool import decode
 from dermiq.errors import DataError, DermIQError, ImageError, InputError
 from dermiq.judge import statements
@@ -41,11 +42,11 @@ from dermiq.ui.training.labels import bare
 from dermiq.ui.training.working import GivenUp, Working
 from dermiq.vlm.parse import parse
 from train.cases.data import data_folder
-from train.cases.sources import DATA_SETS
 from train.export import weights_of
 from train.pipeline import PipelineConfig
+from train.runs import paths
 from train.runs import registry as runs
-from train.runs.estimate import Progress, part_of
+from train.runs.progress import Progress, part_of
 from train.runs.registry import Run
 from train.scoring.rewards import read_findings
 
@@ -64,13 +65,13 @@ FAILED = "That did not work; the log of the app says why."
 
 def training_room(consultant: Consultant, settings: Settings, *, graph: Callable[[], Graph]) -> TrainingRoom:
     """The room of a page; its `beside` is the consultant that the page asks."""
-    root = runs.runs_folder(settings.runs)
+    root = paths.runs_folder(settings.runs)
     return TrainingRoom(Access(settings), Beside(consultant, root), root=root, graph=graph)
 
 
 def exports_folder(settings: Settings) -> Path:
     """What the page may serve files from."""
-    return runs.runs_folder(settings.runs) / exports.FOLDER
+    return paths.runs_folder(settings.runs) / exports.FOLDER
 
 
 @dataclass(frozen=True)
@@ -170,12 +171,11 @@ class TrainingRoom:
         return form_page.html(desk.form, models=models, data=data, locked=self.impossible)
 
     def _data(self) -> dict[str, str]:
-        names = {"ham10000": "HAM10000 (dermoscopy)", "pad_ufes_20": "PAD-UFES-20 (photographs)"}
         try:
             folder = data_folder(None)
         except DermIQError:
             return {}
-        return {name: names[name] for name in DATA_SETS if (folder / name / "metadata.csv").is_file()}
+        return {name: one.described for name, one in DATA_SETS.items() if one.table(folder).is_file()}
 
     def receiving(self, desk: Desk) -> dict[str, Markup]:
         """Says that an upload is being read."""
