@@ -1,7 +1,9 @@
-"""What a sentence says once the denials that deny nothing are taken off. Knows words, no names and no graph.
+"""What a sentence says once the denials that deny nothing are taken off.
 
-plain("Do not miss melanoma.")                               # "            melanoma."
-proposition("Nothing suggests that melanoma itches.")        # denied, and what is denied: "melanoma itches."
+    plain("Do not miss melanoma.")                               # "            melanoma."
+    proposition("Nothing suggests that melanoma itches.")        # denied, and what is denied: "melanoma itches."
+
+Knows words, no names and no graph.
 """
 
 from __future__ import annotations
