@@ -118,14 +118,14 @@ def _from_environment(env: Mapping[str, str]) -> dict[str, Any]:
     return values
 
 
-def _convert_for(hint: Any) -> Any:
+def _convert_for(hint: object) -> Any:
     text = str(hint)
     if hint is int:
         return int
     return Path if "Path" in text else str
 
 
-def _checked(name: str, text: str, hint: Any) -> Any:
+def _checked(name: str, text: str, hint: object) -> Any:
     try:
         return _convert_for(hint)(text)
     except ValueError as error:

@@ -55,11 +55,11 @@ def call_faults(call: ast.Call) -> Iterator[str]:
         "pd.read_pickle('a')",
     ],
 )
-def test_a_pickle_is_seen(source):
+def test_a_pickle_is_seen(source: str) -> None:
     assert list(faults(source))
 
 
-def test_no_pickle_anywhere():
+def test_no_pickle_anywhere() -> None:
     found = {str(path.relative_to(ROOT)): list(faults(path.read_text(encoding="utf-8"))) for path in FILES}
     assert len(found) > 200
     assert not {name: told for name, told in found.items() if told}

@@ -179,7 +179,7 @@ class Result:
     collapse: float | None  # share of groups that taught nothing
 
 
-def compared(lines: Mapping[str, Sequence[Mapping[str, Any]]], collapse: Mapping[str, float | None]) -> list[Result]:
+def compared(lines: Mapping[str, Sequence[Mapping[str, object]]], collapse: Mapping[str, float | None]) -> list[Result]:
     """Of each setting's lines, `as given` among them; the same images in the same order in all.
 
     Intervals are drawn over groups of images; those of differences over the same groups on both sides.

@@ -238,7 +238,7 @@ def write_predictions(predictions: pd.DataFrame, path: Path) -> None:
     predictions[columns + rest].round(5).to_csv(path, index=False)
 
 
-def rounded(value: Any) -> Any:
+def rounded(value: object) -> Any:
     """Four decimals everywhere, for reading."""
     if isinstance(value, float):
         return round(value, 4)

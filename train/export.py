@@ -228,7 +228,7 @@ def _settings(run: runs.Run) -> str:
     return f"{table(rows)}\n\n{told}" if len(rows) > 1 else told
 
 
-def _public(value: Any) -> Any:
+def _public(value: object) -> Any:
     if isinstance(value, list):
         return [_public(item) for item in value]
     return Path(value).name if isinstance(value, str) and value.startswith(("/", "~", ".")) else value

@@ -102,7 +102,7 @@ def _options_of_field(f: Field, hint: Any, comments: Mapping[str, str]) -> Itera
     )
 
 
-def _without_none(hint: Any) -> tuple[Any, bool]:
+def _without_none(hint: object) -> tuple[Any, bool]:
     if get_origin(hint) not in (typing.Union, types.UnionType):
         return hint, False
     rest = [part for part in get_args(hint) if part is not type(None)]
@@ -122,12 +122,12 @@ def _comments(kind: type) -> dict[str, str]:
 # --- values -----------------------------------------------------------------------------
 
 
-def make(kind: type[T], values: Mapping[str, Any]) -> T:
+def make(kind: type[T], values: Mapping[str, object]) -> T:
     """The dataclass of nested `values`, as YAML and JSON give them. Raises InputError for the first that is wrong."""
     return _build(kind, _flat(kind, values), "")
 
 
-def _build(kind: type[T], flat: Mapping[str, Any], prefix: str) -> T:
+def _build(kind: type[T], flat: Mapping[str, object], prefix: str) -> T:
     given: dict[str, Any] = {}
     hints = get_type_hints(kind)
     for f in fields(typing.cast(Any, kind)):
@@ -142,7 +142,7 @@ def _build(kind: type[T], flat: Mapping[str, Any], prefix: str) -> T:
         raise InputError(f"{prefix.rstrip('.')}: {error}".removeprefix(": ")) from error
 
 
-def _flat(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
+def _flat(kind: type, values: Mapping[str, object]) -> dict[str, Any]:
     known = {option.name: option for option in options_of(kind)}
     groups = {name.rsplit(".", 1)[0] for name in known if "." in name}
     flat: dict[str, Any] = {}
@@ -153,7 +153,7 @@ def _flat(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def _walk(values: Mapping[str, Any], groups: set[str], prefix: str) -> Iterator[tuple[str, Any]]:
+def _walk(values: Mapping[str, object], groups: set[str], prefix: str) -> Iterator[tuple[str, Any]]:
     for key, value in values.items():
         name = f"{prefix}{key}"
         if name in groups:
@@ -164,12 +164,12 @@ def _walk(values: Mapping[str, Any], groups: set[str], prefix: str) -> Iterator[
             yield name, value
 
 
-def _nearest(name: str, known: Mapping[str, Any]) -> str:
+def _nearest(name: str, known: Mapping[str, object]) -> str:
     close = difflib.get_close_matches(name, list(known), n=1)
     return f"; did you mean {close[0]!r}?" if close else "."
 
 
-def converted(option: Option, value: Any) -> Any:
+def converted(option: Option, value: object) -> Any:
     """`value` as the option's kind, checked. Raises InputError."""
     if value is None and option.optional:
         return None
@@ -181,7 +181,7 @@ def converted(option: Option, value: Any) -> Any:
     return _single(option, value)
 
 
-def _single(option: Option, value: Any) -> Any:
+def _single(option: Option, value: object) -> Any:
     made = _typed(option, value)
     if option.choices and made not in option.choices:
         raise InputError(f"{option.name} is {value!r}; it must be one of {', '.join(map(str, option.choices))}.")
@@ -199,7 +199,7 @@ def _single(option: Option, value: Any) -> Any:
     return made
 
 
-def _typed(option: Option, value: Any) -> Any:
+def _typed(option: Option, value: object) -> Any:
     kind = option.item_kind
     if kind is bool:
         if isinstance(value, bool):
@@ -259,13 +259,13 @@ def parse_yaml(text: str, called: str) -> dict[str, Any]:
     return {str(key): value for key, value in values.items()}
 
 
-def to_yaml(config: Any) -> str:
+def to_yaml(config: object) -> str:
     """Every option with its value and, behind it, its help: a file that `load` takes."""
     helps = {option.name: option.help for option in options_of(typing.cast(Any, type(config)))}
     return "".join(_yaml_lines(as_dict(config), helps, ""))
 
 
-def _yaml_lines(values: Mapping[str, Any], helps: Mapping[str, str], prefix: str) -> Iterator[str]:
+def _yaml_lines(values: Mapping[str, object], helps: Mapping[str, str], prefix: str) -> Iterator[str]:
     indent = "  " * prefix.count(".")
     for key, value in values.items():
         if isinstance(value, dict):
@@ -311,7 +311,7 @@ def parser(kind: type, *, prog: str, description: str) -> Parser:
     return made
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 

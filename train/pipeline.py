@@ -165,7 +165,7 @@ def _first_and_last(lines: Sequence[Mapping[str, Any]], figures: Sequence[str]) 
     return [f"{'':36} first step   last step", *rows]
 
 
-def _named(lines: Sequence[Mapping[str, Any]], patterns: Sequence[str]) -> list[str]:
+def _named(lines: Sequence[Mapping[str, object]], patterns: Sequence[str]) -> list[str]:
     keys = list(dict.fromkeys(key for line in lines for key in line))
     found = []
     for pattern in patterns:

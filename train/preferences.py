@@ -121,7 +121,7 @@ class Proxy:
         return self._answered(messages, question, image, seed=seed)
 
     def _answered(
-        self, messages: Sequence[Mapping[str, Any]], question: Question, image: np.ndarray, *, seed: str
+        self, messages: Sequence[Mapping[str, object]], question: Question, image: np.ndarray, *, seed: str
     ) -> Answered:
         answers = tuple(
             replace(score(self.graph, text, question, ended=ended), model=number)
@@ -250,7 +250,7 @@ class Pairs:
         kept = [line for line in _whole_lines(file) if json.loads(line).get("case") in self.done]
         write_whole(file, "".join(kept))
 
-    def _refuse_other(self, begun: Mapping[str, Any]) -> None:
+    def _refuse_other(self, begun: Mapping[str, object]) -> None:
         ours, theirs = _flat(self.made), _flat(begun)
         other = sorted(name for name in {*ours, *theirs} if ours.get(name) != theirs.get(name))
         if other:
@@ -296,7 +296,7 @@ def _dumped(line: Line) -> str:
     return json.dumps(line) + "\n"  # in ASCII: some characters of a text would end a line for some readers
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def _flat(values: Mapping[str, object], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name, value in values.items():
         flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}

@@ -336,7 +336,7 @@ def measured_on(name: str) -> dict[str, str]:
     return {"set": digest(SETS / file for file in FILES[name]), "tables": digest(tables)}
 
 
-def lines_of(figures: Mapping[str, Any], *, indent: str = "") -> list[str]:
+def lines_of(figures: Mapping[str, object], *, indent: str = "") -> list[str]:
     """Figures as a reader sees them, one group a line."""
     lines = []
     for name, value in figures.items():

@@ -333,7 +333,7 @@ def _shown(found: Estimate) -> str:
 
 
 def _json(value: Any) -> str:
-    def plain(other: Any) -> str:
+    def plain(other: object) -> str:
         if isinstance(other, datetime):
             return other.isoformat()
         raise TypeError(f"{type(other).__name__} is no JSON")

@@ -356,7 +356,7 @@ def pair_id(one: str, two: str) -> str:
     return _hash(sorted([one, two]))
 
 
-def _hash(value: Any) -> str:
+def _hash(value: object) -> str:
     """32 hexadecimal digits of SHA-256: no two of a billion are expected to meet."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=list)
     return hashlib.sha256(text.encode()).hexdigest()[:32]

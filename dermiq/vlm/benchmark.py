@@ -80,7 +80,7 @@ class _Clock:
         self.times: list[float] = []
         self._prompt_seen = False
 
-    def put(self, value: Any) -> None:
+    def put(self, value: object) -> None:
         if self._prompt_seen:
             self.times.append(time.perf_counter())
         self._prompt_seen = True

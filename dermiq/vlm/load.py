@@ -279,7 +279,7 @@ def _load_checkpoint(name: str, device: str, dtype: torch.dtype, *, load_in_4bit
     return model, processor, revision
 
 
-def _four_bit(config: Any, dtype: torch.dtype) -> Any:
+def _four_bit(config: object, dtype: torch.dtype) -> Any:
     """NF4 for the language model alone: vision tower, projector and vocabulary keep their precision."""
     from importlib.util import find_spec
 

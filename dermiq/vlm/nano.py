@@ -288,6 +288,6 @@ def save_nano_parts(model: Any, folder: Path, *, image_size: int, **settings: An
     seal(folder)
 
 
-def is_nano(config: Any) -> bool:
+def is_nano(config: object) -> bool:
     """Whether `config` is of a LLaVA around the specialist's towers."""
     return getattr(getattr(config, "vision_config", None), "model_type", "") == DermTowerPairConfig.model_type

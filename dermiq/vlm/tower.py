@@ -139,7 +139,7 @@ class DermTower(Tower):
         maps.append(nn.functional.relu6(self.head(x)))
         return maps
 
-    def forward(self, pixel_values: Tensor, **kwargs: Any) -> BaseModelOutputWithPooling:
+    def forward(self, pixel_values: Tensor, **kwargs: object) -> BaseModelOutputWithPooling:
         """(B, 3, S, S) -> last_hidden_state (B, (S/32)^2, 1280), pooled (B, 1280)."""
         return _as_output(self.pyramid(pixel_values)[-1])
 
@@ -177,7 +177,7 @@ class DermTowerPair(Tower):
         """(B, 3, S, S) -> (B, 2560, S/32, S/32), each image as it is."""
         return torch.cat([tower.pyramid(pixel_values)[-1] for tower in (self.far, self.near)], dim=1)
 
-    def forward(self, pixel_values: Tensor, **kwargs: Any) -> BaseModelOutputWithPooling:
+    def forward(self, pixel_values: Tensor, **kwargs: object) -> BaseModelOutputWithPooling:
         """(B, 3, S, S) -> last_hidden_state (B, (S/32)^2, 2560), pooled (B, 2560)."""
         copies = self.maps(torch.cat([pixel_values.flip(axes) for axes in FLIPS])).chunk(len(FLIPS))
         upright = torch.stack([copy.flip(axes) for copy, axes in zip(copies, FLIPS, strict=True)]).mean(0)

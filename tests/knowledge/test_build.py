@@ -85,7 +85,7 @@ def test_the_committed_tables_are_sound() -> None:
     assert problems(TABLES) == []
 
 
-def _edge(**change: str | float) -> Tables:
+def _edge(**change: Any) -> Tables:
     return replace(TABLES, edges=(replace(TABLES.edges[0], **change), *TABLES.edges[1:]))
 
 

@@ -296,7 +296,7 @@ def test_what_language_models_and_lay_people_write(text: str, diagnosis: str | N
 def test_an_endless_sentence_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
 
-    def counted(graph: Graph, sentence: str, *, topic: str | None) -> check.Reading:
+    def counted(graph: Graph, sentence: str, *, topic: str | None) -> Reading:
         read.append(sentence)
         return read_sentence(graph, sentence, topic=topic)
 

@@ -22,7 +22,9 @@ NUMBERS = ("n", "probability", "lift", "likelihood_ratio", "low", "high")
 
 
 def _edge(values: dict[str, Any], **ends: str) -> Edge:
-    known = {column.name: values.get(column.name, None if column.name in NUMBERS else "") for column in fields(Edge)}
+    known: dict[str, Any] = {
+        column.name: values.get(column.name, None if column.name in NUMBERS else "") for column in fields(Edge)
+    }
     return Edge(**{**known, **ends})
 
 

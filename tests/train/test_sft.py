@@ -267,9 +267,9 @@ def test_the_best_checkpoint_is_kept_and_exported(lora_rank: int, config: SFTCon
 def test_a_loss_that_is_no_number_ends_the_run(
     config: SFTConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import trl
+    from trl import SFTTrainer
 
-    monkeypatch.setattr(trl.SFTTrainer, "training_step", lambda *a, **k: torch.tensor(float("nan")))
+    monkeypatch.setattr(SFTTrainer, "training_step", lambda *a, **k: torch.tensor(float("nan")))
     status = work.work(runs.create(config, root=tmp_path / "runs"))
     assert (status.state, status.reason[:40]) == ("failed", "The loss is no longer a number at step 1")
 

@@ -14,7 +14,7 @@ from gradio.data_classes import FileData, ListFiles
 
 from dermiq.errors import InputError
 from dermiq.settings import Settings
-from dermiq.ui.app import STATIC, bar, launch_options, theme
+from dermiq.ui.app import bar, launch_options, theme
 from dermiq.ui.server.inbox import INBOX
 from dermiq.ui.server.upload import path_of, private_file
 from tests import fakes

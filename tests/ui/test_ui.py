@@ -55,7 +55,7 @@ def harmless(html: object) -> None:
         assert attributes.get("src") != "x"
 
 
-def sources(**changes: object) -> prose.Sources:
+def sources(**changes: Any) -> prose.Sources:
     return replace(prose.Sources("1", fakes.EVIDENCE, fakes.CLAIMS, fakes.findings()), **changes)
 
 

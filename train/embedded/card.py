@@ -102,7 +102,7 @@ SPEEDS = {
 }
 
 
-def speeds_of(speed: dict[str, Any]) -> str:
+def speeds_of(speed: dict[str, object]) -> str:
     """The benchmark's medians, as it printed them."""
     rows = [["speed", "value"]]
     for key, name in SPEEDS.items():

@@ -98,7 +98,7 @@ def _child(pipe: Connection, setup: Setup) -> None:
     class Turns(TrainerCallback):
         base, started, peak = 0, 0.0, Peak(setup.device)
 
-        def on_step_begin(self, *args: Any, **kwargs: Any) -> None:
+        def on_step_begin(self, *args: object, **kwargs: object) -> None:
             if not self.started:
                 release()
                 self.base = self.peak.now()
@@ -107,7 +107,7 @@ def _child(pipe: Connection, setup: Setup) -> None:
             self.peak.restart()
             self.started = time.perf_counter()
 
-        def on_step_end(self, *args: Any, **kwargs: Any) -> None:
+        def on_step_end(self, *args: object, **kwargs: object) -> None:
             if setup.device != "cpu":
                 torch.cuda.synchronize()
             seconds = time.perf_counter() - self.started
@@ -203,7 +203,7 @@ def _trainer(setup: Setup, folder: str) -> Any:
     class Forced:
         """Samples as it does, and then learns from what all variants learn from."""
 
-        def _generate_single_turn(self, *args: Any, **options: Any) -> tuple[list[list[int]], None]:
+        def _generate_single_turn(self, *args: object, **options: object) -> tuple[list[list[int]], None]:
             rows, _ = super()._generate_single_turn(*args, **options)  # type: ignore[misc]
             assert all(len(row) == setup.completion for row in rows)  # none ended before
             self._sampled = None

@@ -152,7 +152,7 @@ class GroupTrainer(GRPOTrainer):
 
     # --- the order of the questions ------------------------------------------------------------
 
-    def _get_train_sampler(self, dataset: Any = None) -> Any:
+    def _get_train_sampler(self, dataset: object = None) -> Any:
         theirs: Any = super()._get_train_sampler(dataset)
         names = ("data_source", "mini_repeat_count", "batch_size", "repeat_count", "shuffle", "seed")
         return EpochSampler(**{name: getattr(theirs, name) for name in names})
@@ -167,7 +167,7 @@ class GroupTrainer(GRPOTrainer):
         self,
         prompt_ids: list[list[int]],
         images: list | None,
-        multimodal_fields: dict[str, Any],
+        multimodal_fields: dict[str, object],
         num_generations: int,
         has_tool_images: bool = False,
     ) -> tuple[list[list[int]], list | None]:
@@ -237,7 +237,13 @@ class GroupTrainer(GRPOTrainer):
         return self.args.steps_per_generation or 1
 
     def _get_per_token_logps_and_entropies(
-        self, model: Any, input_ids: Tensor, attention_mask: Tensor, logits_to_keep: int, *args: Any, **fields: Any
+        self,
+        model: Any,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        logits_to_keep: int,
+        *args: object,
+        **fields: object,
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """Without gradients and entropies: of the old policy (the first call, which the rollout has answered) or of the
         reference, behind one prompt a group."""
@@ -274,7 +280,7 @@ class GroupTrainer(GRPOTrainer):
         )
         return self._scored
 
-    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+    def _generate_and_score_completions(self, inputs: list[dict[str, object]]) -> dict[str, Any]:
         output = super()._generate_and_score_completions(inputs)
         training = self.model.training
         size = self.num_generations if training else self.num_generations_eval
@@ -360,7 +366,7 @@ class GroupTrainer(GRPOTrainer):
             self._buffered_inputs = [unsplit_pixel_values_by_grid(part) for part in parts]
         return self._buffered_inputs[self._step % pieces]
 
-    def training_step(self, model: nn.Module, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
+    def training_step(self, model: nn.Module, inputs: object, num_items_in_batch: object = None) -> Tensor:
         """Gradients of one micro-batch, added to those of the ones before it; returns its share of the step's loss."""
         if self.unshared:
             return super().training_step(model, inputs, num_items_in_batch)
@@ -381,7 +387,7 @@ class GroupTrainer(GRPOTrainer):
             self._current_train_step_time = 0.0
         return torch.tensor(loss, device=self.accelerator.device)
 
-    def _learn(self, model: nn.Module, batch: Mapping[str, Any]) -> float:
+    def _learn(self, model: nn.Module, batch: Mapping[str, object]) -> float:
         bare = self.accelerator.unwrap_model(model)
         targets, settings = self._targets(batch)
         seen = []

@@ -188,7 +188,9 @@ class _Recorder(DynamicLayer):
     keys: Tensor
     values: Tensor
 
-    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object
+    ) -> tuple[Tensor, Tensor]:
         if not self.is_initialized:
             self.keys, self.values, self.is_initialized = key_states, value_states, True
         return key_states, value_states
@@ -205,7 +207,9 @@ class _Shared(DynamicLayer):
         self.keys, self.values, self.length = keys, values, length
         self.is_initialized, self.is_sliding = True, window is not None
 
-    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object
+    ) -> tuple[Tensor, Tensor]:
         rows = len(key_states)
         return (
             torch.cat([self.keys.expand(rows, -1, -1, -1), key_states], dim=-2),

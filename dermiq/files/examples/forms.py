@@ -50,7 +50,7 @@ MEANT = {
 LABELLED = " These are labelled images, not answers: training takes them as CSV with the columns image and label."
 
 
-def columns_of(row: Mapping[str, Any], kind: Kind) -> list[Row]:
+def columns_of(row: Mapping[str, object], kind: Kind) -> list[Row]:
     """The examples of a row. DataError with what is wrong."""
     plain = _named({name: value for name, value in row.items() if name in exports.TELLING or _says_something(value)})
     _refuse_halves_of_characters(plain)
@@ -67,12 +67,12 @@ def _examples(row: Row, kind: Kind) -> Iterator[Row]:
 # --- columns ----------------------------------------------------------------------------
 
 
-def _says_something(value: Any) -> bool:
+def _says_something(value: object) -> bool:
     """A table has nan where a row has nothing; NaN and null are the same."""
     return value is not None and not (isinstance(value, float) and math.isnan(value)) and not _is_empty(value)
 
 
-def _is_empty(value: Any) -> bool:
+def _is_empty(value: object) -> bool:
     return isinstance(value, (str, list, tuple, dict)) and len(value) == 0
 
 
@@ -113,7 +113,7 @@ def _of_others(row: Row, kind: Kind) -> Row:
     return row
 
 
-def _structured(name: str, value: Any) -> Any:
+def _structured(name: str, value: object) -> Any:
     if not isinstance(value, str) or name not in STRUCTURED:
         return value
     is_list_of_images = name in (*IMAGE_COLUMNS, "boxes", "reasons", "findings") and value.lstrip()[:1] == "["
@@ -171,7 +171,7 @@ def _hint(names: Sequence[str], row: Row) -> str:
 # --- what is asked ----------------------------------------------------------------------
 
 
-def _asked(row: Row, images: list[Any]) -> str | Turns | None:
+def _asked(row: Row, images: list[object]) -> str | Turns | None:
     """The prompt; None where no column has it."""
     found = next((name for name in ("prompt", *QUESTIONS, *DIALOGUES) if name in row), None)
     if found is None:
@@ -207,7 +207,7 @@ def _checked_prompt(prompt: str | Turns, images: int) -> str | Turns:
     return placed(prompt, images)
 
 
-def _with(row: Row, prompt: str | Turns, found: list[Any], **answers: str | Turns) -> Row:
+def _with(row: Row, prompt: str | Turns, found: list[object], **answers: str | Turns) -> Row:
     """The example. `found` are the images that stand in its messages."""
     images = images_of(row) or images_of({"images": found})
     boxes = _boxes(row, len(images))
@@ -246,7 +246,7 @@ def _boxes(row: Row, images: int) -> list[Any]:
     return [box and list(box) for box in boxes]
 
 
-def _is_box(box: Any) -> bool:
+def _is_box(box: object) -> bool:
     if box is None:
         return True
     return isinstance(box, (list, tuple)) and len(box) == 4 and all(type(edge) is int and edge >= 0 for edge in box)
@@ -336,7 +336,7 @@ def _answers(row: Row) -> Iterator[Row]:
     yield _with(row, prompt, found, completion=_completion(row[name], name))
 
 
-def _completion(value: Any, name: str) -> str | Turns:
+def _completion(value: object, name: str) -> str | Turns:
     if isinstance(value, (int, float)):
         return str(value)  # the number of something, or yes or no
     answer = normal(value, [])

@@ -56,7 +56,7 @@ class Held:
         return _image(found if self.place is None else found[self.place])
 
 
-def images_of(row: Mapping[str, Any]) -> list[Any]:
+def images_of(row: Mapping[str, object]) -> list[Any]:
     """Paths, the bytes of files, or `Held`; None where a list holds nothing. DataError for what is no image."""
     found = next((row[name] for name in COLUMNS if not _is_nothing(row.get(name))), None)
     if found is None:
@@ -66,7 +66,7 @@ def images_of(row: Mapping[str, Any]) -> list[Any]:
     return [_image(value) for value in listed]
 
 
-def _names(found: Any) -> list[Any]:
+def _names(found: object) -> list[Any]:
     """Several names in one text, as some tables have them: each must look like a file."""
     if isinstance(found, str):
         for separator in _SEPARATORS:
@@ -76,7 +76,7 @@ def _names(found: Any) -> list[Any]:
     return [found]
 
 
-def _is_nothing(value: Any) -> bool:
+def _is_nothing(value: object) -> bool:
     if isinstance(value, (list, tuple)):
         return all(map(_is_nothing, value))
     if isinstance(value, Mapping):
@@ -86,11 +86,11 @@ def _is_nothing(value: Any) -> bool:
     return value is None or (isinstance(value, str) and value.strip() in NOTHING)
 
 
-def _is_bytes(value: Sequence[Any]) -> bool:
+def _is_bytes(value: Sequence[object]) -> bool:
     return len(value) > 8 and all(type(one) is int and 0 <= one < 256 for one in value)
 
 
-def _image(value: Any) -> Any:
+def _image(value: object) -> Any:
     if _is_nothing(value):
         return None
     if isinstance(value, Mapping):
@@ -122,7 +122,7 @@ def path_of(text: str) -> str | bytes:
     return text
 
 
-def _bytes(value: Any) -> bytes:
+def _bytes(value: object) -> bytes:
     """Of a file: bytes, numbers, or base64 as JSON holds them."""
     if isinstance(value, str):
         try:
@@ -134,7 +134,7 @@ def _bytes(value: Any) -> bytes:
     raise DataError("the bytes of an image are no bytes.")
 
 
-def _refuse_other_columns(row: Mapping[str, Any]) -> None:
+def _refuse_other_columns(row: Mapping[str, object]) -> None:
     """DataError where a column that is not known names or holds an image: it would be left out without a word."""
     for name, value in row.items():
         named = str(value).strip() if isinstance(value, (str, int)) else ""
@@ -145,7 +145,7 @@ def _refuse_other_columns(row: Mapping[str, Any]) -> None:
             raise DataError(f"images is missing, and {name} holds an image. Rename {name} to images.")
 
 
-def _is_picture(value: Any) -> bool:
+def _is_picture(value: object) -> bool:
     """The bytes of a file, or what a library made of one."""
     if isinstance(value, Mapping):
         return set(value) == {"bytes", "path"} and not _is_nothing(value)

@@ -36,7 +36,7 @@ def read_examples(source: str, kind: Kind) -> Iterator[Example]:
             yield from examples_of(where, row, kind)
 
 
-def examples_of(where: str, row: Mapping[str, Any], kind: Kind) -> Iterator[Example]:
+def examples_of(where: str, row: Mapping[str, object], kind: Kind) -> Iterator[Example]:
     try:
         found = columns_of(row, kind)
     except DataError as error:

@@ -281,7 +281,7 @@ def _within(found: Row, where: str, wrappers: Collection[str]) -> Rows:
     )
 
 
-def _is_list_of_objects(value: Any) -> bool:
+def _is_list_of_objects(value: object) -> bool:
     return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
 
 
@@ -366,7 +366,7 @@ def _counts(rows: Any, column: str) -> list[int | None]:
     return found
 
 
-def _held(rows: Any, number: int, column: str, count: int | None) -> Any:
+def _held(rows: object, number: int, column: str, count: int | None) -> Any:
     if count is None:
         return None
     return Held(rows, number, column, None) if count < 0 else [Held(rows, number, column, i) for i in range(count)]

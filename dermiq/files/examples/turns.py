@@ -19,7 +19,7 @@ _DIALOGUE = re.compile(r"\s*Human:.*?\n\nAssistant:", re.DOTALL)
 _SPEAKER = re.compile(r"(?:\A\s*|\n\n)(Human|Assistant):")
 
 
-def normal(value: Any, images: list[Any]) -> str | Turns:
+def normal(value: object, images: list[object]) -> str | Turns:
     """A text as it is, messages as turns; what their parts hold of images is put into `images`. DataError.
 
     A text that is a whole dialogue (Human: ... Assistant: ...) becomes its turns.
@@ -77,23 +77,23 @@ def common(one: Turns, two: Turns) -> Turns:
 # --- messages of others -----------------------------------------------------------------
 
 
-def _is_turn(turn: Any) -> bool:
+def _is_turn(turn: object) -> bool:
     return isinstance(turn, Mapping) and any(turn.get(name) for name in ("role", "from"))
 
 
-def _role(turn: Mapping[str, Any]) -> str:
+def _role(turn: Mapping[str, object]) -> str:
     named = str(turn.get("role") or turn["from"])
     if named.lower() not in ROLES:
         raise DataError(f"a message has the role {named!r}; user, assistant and system are known.")
     return ROLES[named.lower()]
 
 
-def _said(turn: Mapping[str, Any]) -> Any:
+def _said(turn: Mapping[str, object]) -> Any:
     """None where a message says nothing."""
     return next((turn[name] for name in ("content", "value", "text") if turn.get(name) is not None), None)
 
 
-def _parts(content: Any, images: list[Any]) -> list[dict[str, Any]]:
+def _parts(content: object, images: list[object]) -> list[dict[str, Any]]:
     """Without what is empty, as tables fill messages up."""
     if content is None:
         return []
@@ -108,7 +108,7 @@ def _parts(content: Any, images: list[Any]) -> list[dict[str, Any]]:
     return [made for part in content if part is not None and (made := _part(part, images))]
 
 
-def _part(part: str | Mapping[str, Any], images: list[Any]) -> dict[str, Any]:
+def _part(part: str | Mapping[str, object], images: list[object]) -> dict[str, Any]:
     if isinstance(part, str):
         return {"type": "text", "text": part}
     kind = part.get("type") or next((name for name in ("text", "image", "image_url") if part.get(name)), None)

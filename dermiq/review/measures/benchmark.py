@@ -91,7 +91,7 @@ def _vote(store: Store, name: str, current: tuple[Showing, PairView], made: Crow
     return following
 
 
-def _timed(times: list[float], work: Callable[[], Any]) -> Any:
+def _timed(times: list[float], work: Callable[[], object]) -> Any:
     begun = time.perf_counter()
     result = work()
     times.append(time.perf_counter() - begun)
@@ -168,7 +168,7 @@ def _looked_at(store: Store) -> list[float]:
     return times
 
 
-def _once(work: Callable[[], Any]) -> float:
+def _once(work: Callable[[], object]) -> float:
     times: list[float] = []
     _timed(times, work)
     return times[0]

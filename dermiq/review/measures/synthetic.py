@@ -90,7 +90,7 @@ def _vote(pair: str, name: str, purpose: str, choice: str, at: datetime, rng: ra
     }
 
 
-def _append(connection: Connection, batch: Sequence[dict[str, Any]]) -> None:
+def _append(connection: Connection, batch: Sequence[dict[str, object]]) -> None:
     showing = ("pair_id", "reviewer", "purpose", "left_side", "at")
     connection.execute(
         insert(schema.showings), [{"id": row["showing_id"], **{name: row[name] for name in showing}} for row in batch]

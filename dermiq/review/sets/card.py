@@ -130,7 +130,7 @@ def _models(line: Mapping[str, Any]) -> Iterable[str]:
         yield " ".join(filter(None, (model["model"] or "not known", model["revision"])))
 
 
-def _sources(lines: Sequence[Mapping[str, Any]]) -> str:
+def _sources(lines: Sequence[Mapping[str, object]]) -> str:
     named: Counter[str] = Counter()
     for line in lines:
         data_set = str(line["group"]).partition(":")[0]

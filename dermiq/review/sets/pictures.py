@@ -128,7 +128,7 @@ def png_of(image: Image.Image) -> bytes:
     return out.getvalue()
 
 
-def _bytes_of(value: Any) -> bytes:
+def _bytes_of(value: object) -> bytes:
     if isinstance(value, (bytes, bytearray)):
         return bytes(value)
     if isinstance(value, Image.Image):

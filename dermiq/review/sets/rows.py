@@ -33,7 +33,7 @@ UNTOLD = ("not told.", "nothing.")
 """How it says that there is nothing to say."""
 
 
-def pair_of(row: Row, image: Callable[[Any], ImageRef], *, source: str = "", gold: bool = False) -> NewPair:
+def pair_of(row: Row, image: Callable[[object], ImageRef], *, source: str = "", gold: bool = False) -> NewPair:
     """The pair, with its answers in an order that does not tell which was chosen. DataError with what is wrong.
 
     `image` reads one entry of `images`. Without `gold` nobody is told which one the file prefers, unless it is the
@@ -61,7 +61,7 @@ def pair_of(row: Row, image: Callable[[Any], ImageRef], *, source: str = "", gol
     return NewPair(case, first, second, _source(row, proxy), proxy=proxy, gold=better if gold else None)
 
 
-def _is(value: Any) -> bool:
+def _is(value: object) -> bool:
     """A table has nan where a row has nothing."""
     return value is not None and value != "" and value == value
 

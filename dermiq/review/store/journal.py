@@ -41,7 +41,7 @@ def append(connection: Connection, table: Table, values: Mapping[str, Any], by: 
 def append_new(
     connection: Connection,
     table: Table,
-    rows: Mapping[str, Mapping[str, Any]],
+    rows: Mapping[str, Mapping[str, object]],
     by: By,
     *,
     what: str,

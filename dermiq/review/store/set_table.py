@@ -16,7 +16,13 @@ from dermiq.review.types import FrozenSet, SetRule
 
 
 def add(
-    connection: Connection, name: str, rule: SetRule, lines: Sequence[Mapping[str, Any]], digest: str, card: str, by: By
+    connection: Connection,
+    name: str,
+    rule: SetRule,
+    lines: Sequence[Mapping[str, object]],
+    digest: str,
+    card: str,
+    by: By,
 ) -> FrozenSet:
     """The next version of the name."""
     sets = schema.frozen_sets

@@ -390,7 +390,7 @@ class Store:
     # --- sets ---------------------------------------------------------------------------
 
     def add_set(
-        self, name: str, rule: SetRule, lines: Sequence[Mapping[str, Any]], *, digest: str, card: str, by: str
+        self, name: str, rule: SetRule, lines: Sequence[Mapping[str, object]], *, digest: str, card: str, by: str
     ) -> FrozenSet:
         """The next version of the name. Lines (JSON objects with `pair`, a pair's id) never change afterwards."""
         return self._database.write(

@@ -119,6 +119,6 @@ def _categories(packed: Sequence[int], known: Mapping[str, Sequence[str]]) -> It
         yield name, pd.Categorical.from_codes(place - 1, categories=list(names))  # -1: none
 
 
-def _category(values: Sequence[Any]) -> pd.Categorical:
+def _category(values: Sequence[object]) -> pd.Categorical:
     codes, found = pd.factorize(np.array(values, dtype=object))
     return pd.Categorical.from_codes(codes, categories=pd.Index(found, dtype=object))

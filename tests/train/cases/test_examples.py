@@ -554,7 +554,8 @@ def test_a_table_of_questions_and_answers(folder: Path) -> None:
 
 def test_words_for_splits_and_what_is_not_used(folder: Path) -> None:
     rows = [{**PAIR, "split": split} for split in ("Train", "validation", "dev", "TEST", "test")]
-    file, told = str(written(folder, rows)), []
+    file = str(written(folder, rows))
+    told: list[str] = []
     counts = [len(read_source(file, split, columns=DPOConfig.columns, say=told.append)) for split in ("train", "val")]
     assert counts == [1, 2]
     assert set(told) == {"pairs.jsonl: 2 example(s) of the split test are not used."}

@@ -148,7 +148,7 @@ def test_too_full_a_disk_is_said_before_weights_are_loaded(
         raise AssertionError("weights were loaded")
 
     folder = runs.create(config, root=tmp_path / "runs")
-    monkeypatch.setattr(runs.shutil, "disk_usage", lambda path: type("usage", (), {"free": 100_000_000}))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: type("usage", (), {"free": 100_000_000}))
     monkeypatch.setattr(stage, "load_model", loaded)
     status = work.work(folder)
     assert status.state == "failed"

@@ -169,7 +169,8 @@ def test_true_reasoning_earns_and_false_reasoning_loses() -> None:
     good = semantic("It is asymmetric about both axes, with an irregular border. " + " ".join(TRUE[:2]))
     mixed = semantic("It is asymmetric about both axes, with an irregular border. Melanoma is benign. " + TRUE[0])
     wrong = semantic("The lesion is symmetric. The border is smooth. Melanoma is benign.")
-    assert (good, mixed, wrong) == (1.0, pytest.approx(3 / 4 * 3 / 4), 0.0)
+    assert (good, wrong) == (1.0, 0.0)
+    assert mixed == pytest.approx(3 / 4 * 3 / 4)
 
 
 def test_measured_findings_are_evidence() -> None:
@@ -354,7 +355,12 @@ def expert_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>").save_pretrained(folder)
     torch.manual_seed(0)
-    shape = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    shape: dict[str, Any] = {
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+    }
     LlamaForCausalLM(LlamaConfig(vocab_size=len(vocabulary), tie_word_embeddings=False, **shape)).save_pretrained(
         folder
     )
