@@ -29,6 +29,7 @@ from dermiq.types import (
     Differential,
     DifferentialRead,
     Event,
+    Events,
     Evidence,
     EvidenceFound,
     Finding,
@@ -92,7 +93,7 @@ class Thread:
             self.evidence = Evidence(self.evidence.items[: self.known[-1] if turns else 0])
 
 
-def assess(case: Case, readers: Readers, *, thread: Thread | None, stop: threading.Event) -> Iterator[Event]:
+def assess(case: Case, readers: Readers, *, thread: Thread | None, stop: threading.Event) -> Events:
     """Answers `case.question`; the images are read and the differential made on the first question only.
 
     `thread` is what `open_thread` made for these images, perhaps with earlier turns. Closing the iterator ends the

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -27,7 +26,7 @@ from dermiq.line import Line
 from dermiq.settings import Settings
 from dermiq.shipped import read_json
 from dermiq.specialist import Specialist
-from dermiq.types import Case, Event, Lesion, SelfCheck
+from dermiq.types import Case, Events, Lesion, SelfCheck
 from dermiq.vlm.load import VLM, load_vlm
 from dermiq.vlm.nano import WEIGHTS, is_nano
 
@@ -148,7 +147,7 @@ class LocalConsultant:
         lesion = read_lesion(data, view=view, taken=taken)  # type: ignore[arg-type]  # the page offers View's values
         return replace(lesion, quality=assess_quality(lesion.pixels))
 
-    def assess(self, case: Case, *, stop: threading.Event, session_id: str) -> Iterator[Event]:
+    def assess(self, case: Case, *, stop: threading.Event, session_id: str) -> Events:
         """Answers `case.question`, going on from this visitor's earlier questions on the same images.
 
         The specialist reads at once; the language model answers in the order in which the questions came.

@@ -7,7 +7,7 @@ its name or its docstring; "cannot judge" is `None`, never 0.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -338,3 +338,4 @@ class AnswerDone:
 
 
 Event = ImagesRead | Waiting | DifferentialRead | EvidenceFound | TextDelta | ClaimsChecked | AnswerDone
+Events = Generator[Event, None, None]  # closing them ends the work behind them

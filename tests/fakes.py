@@ -11,7 +11,6 @@ import json
 import re
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -33,7 +32,7 @@ from dermiq.types import (
     Diagnosis,
     Differential,
     DifferentialRead,
-    Event,
+    Events,
     Evidence,
     EvidenceFound,
     EvidenceItem,
@@ -239,11 +238,11 @@ class FakeConsultant:
         issues = () if pixels.std() > 1 else (QualityIssue("blurred", "blurred", 3.1, 10, "", severe=True),)
         return Lesion(pixels, view, taken, issues)  # type: ignore[arg-type]
 
-    def assess(self, case: Case, *, stop: threading.Event, session_id: str) -> Iterator[Event]:
+    def assess(self, case: Case, *, stop: threading.Event, session_id: str) -> Events:
         self.asked.append((session_id, case))
         return self.line.in_turn(self._events(case, stop), stop)
 
-    def _events(self, case: Case, stop: threading.Event) -> Iterator[Event]:
+    def _events(self, case: Case, stop: threading.Event) -> Events:
         if "break" in case.question:
             raise ModelError("The model ran out of memory. Start with --load-in-4bit, or use fewer images.")
         abstention = None

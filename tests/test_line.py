@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 
 import pytest
 
 from dermiq.line import Line
-from dermiq.types import Event, TextDelta, Waiting
+from dermiq.types import Events, TextDelta, Waiting
 from dermiq.ui.consult.controller import in_line
 
 
-def answer(name: str, *, closed: list[str] | None = None) -> Iterator[Event]:
+def answer(name: str, *, closed: list[str] | None = None) -> Events:
     try:
         for part in ("read", "begins", "ends"):
             yield TextDelta(f"{name} {part}")
@@ -87,7 +86,7 @@ def test_whoever_closes_the_page_gives_up_the_turn() -> None:
     first, second = line.in_turn(answer("a", closed=closed), never()), line.in_turn(answer("b"), never())
     events = [[next(stream), next(stream)] for stream in (first, second)]
     assert events[1][1] == Waiting(1)
-    first.close()  # type: ignore[attr-defined]
+    first.close()
     assert closed == ["a"]
     assert next(iter(second)) == Waiting(0)
 

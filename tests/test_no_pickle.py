@@ -25,7 +25,8 @@ def faults(source: str) -> Iterator[str]:
                 yield f"line {node.lineno}: say torch.load, so that it is seen"
         else:
             names = []
-        yield from (f"line {node.lineno}: {name}" for name in names if name.split(".")[0] in MODULES)
+        line = getattr(node, "lineno", 0)
+        yield from (f"line {line}: {name}" for name in names if name.split(".")[0] in MODULES)
         if isinstance(node, ast.Call):
             yield from (f"line {node.lineno}: {fault}" for fault in call_faults(node))
 

@@ -20,7 +20,7 @@ import math
 import re
 import types
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from functools import cache
 from pathlib import Path
@@ -82,7 +82,7 @@ def options_of(kind: Any) -> tuple[Option, ...]:
     return tuple(option for f in fields(kind) for option in _options_of_field(f, hints[f.name], comments))
 
 
-def _options_of_field(f: Field, hint: Any, comments: Mapping[str, str]) -> Iterator[Option]:
+def _options_of_field(f: Field[object], hint: Any, comments: Mapping[str, str]) -> Iterator[Option]:
     if is_dataclass(hint):
         for inner in options_of(typing.cast(type, hint)):
             yield Option(**{**vars(inner), "name": f"{f.name}.{inner.name}"})
@@ -186,7 +186,7 @@ def _single(option: Option, value: object) -> Any:
     if option.choices and made not in option.choices:
         raise InputError(f"{option.name} is {value!r}; it must be one of {', '.join(map(str, option.choices))}.")
     limits = option.limits
-    wrong = (
+    wrong: tuple[tuple[float | None, Callable[[float], bool], str], ...] = (
         (limits["minimum"], lambda limit: made < limit, "at least"),
         (limits["above"], lambda limit: made <= limit, "more than"),
         (limits["maximum"], lambda limit: made > limit, "at most"),

@@ -262,7 +262,8 @@ def load_tower(file: Path, *, image_size: int) -> DermTowerPair:
         raise ModelError(
             f"{file} does not hold the vision towers ({len(missing)} tensors are missing, such as {missing[0]})."
         )
-    return tower.eval().to(memory_format=torch.channels_last)
+    tower.eval().to(memory_format=torch.channels_last)
+    return tower
 
 
 def save_nano_parts(model: Any, folder: Path, *, image_size: int, **settings: Any) -> None:

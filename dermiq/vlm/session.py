@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -69,7 +69,7 @@ class Session:
         prefill: str = "",
         stop: threading.Event | None = None,
         stop_strings: Sequence[str] = (),
-    ) -> Iterator[str]:
+    ) -> Generator[str, None, None]:
         """Yield the text that follows `prefill`, as it is written. A stop string is the last thing written."""
         started = time.perf_counter()
         self._call += 1

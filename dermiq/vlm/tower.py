@@ -59,7 +59,7 @@ class InvertedResidual(nn.Module):
         self.drop = drop
 
     def forward(self, x: Tensor) -> Tensor:
-        y = x if self.expand is None else nn.functional.relu6(self.expand(x))
+        y: Tensor = x if self.expand is None else nn.functional.relu6(self.expand(x))
         y = self.project(nn.functional.relu6(self.depthwise(y)))
         if not self.shortcut:
             return y
@@ -171,7 +171,8 @@ class DermTowerPair(Tower):
 
     def train(self, mode: bool = True) -> DermTowerPair:
         """While it is frozen it stays as in evaluation: batch norm's running statistics are weights, too."""
-        return super().train(mode and any(parameter.requires_grad for parameter in self.parameters()))
+        super().train(mode and any(parameter.requires_grad for parameter in self.parameters()))
+        return self
 
     def maps(self, pixel_values: Tensor) -> Tensor:
         """(B, 3, S, S) -> (B, 2560, S/32, S/32), each image as it is."""

@@ -436,7 +436,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="where the report goes, too")
     options = parser.parse_args(arguments)
     bombs, damaged = Tally(), Tally()
-    pool.PATIENCE_S = 0.0  # it is the budget that is measured, however busy the computer
+    vars(pool)["PATIENCE_S"] = 0.0  # it is the budget that is measured, however busy the computer
     read_lesion(seeds()[0])  # the process has started
     for name, make in ({} if options.no_bombs else BOMBS).items():
         bombs.read(make(), name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from tests.train.stage_runs import make_table
 from train.evaluation import READ, EvaluationConfig, run_of
 from train.runs import registry as runs
 from train.runs import worker as work
-from train.runs.run_folder import EVALUATION, Status, read_json, read_lines, seal, write_json, write_status
+from train.runs.run_folder import CONFIG, EVALUATION, Status, read_json, read_lines, seal, write_json, write_status
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def judged(root: Path) -> Path:
     """A finished run whose result is a tiny model."""
     folder = root / "mine"
     save_tiny("llava", folder / "final")
-    write_json(folder / runs.CONFIG, {"stage": "train.sft", "options": {}})
+    write_json(folder / CONFIG, {"stage": "train.sft", "options": {}})
     write_status(folder, Status("finished"))
     seal(folder / "final", step=1)
     return folder
@@ -61,13 +62,14 @@ def test_figures_with_intervals_and_a_stop_that_loses_nothing(
 def test_what_is_refused(judged: Path, tmp_path: Path) -> None:
     table = str(make_table(tmp_path / "data", image_id=[f"i{n}" for n in range(8)]))
     assert run_of("mine") == judged
+    usual: dict[str, Any] = {"model": "mine", "data": table}
     for changes, words in (
         ({"weights": "checkpoint-3"}, "mine has no checkpoint-3"),
         ({"model": "nothing"}, "There is no model 'nothing'"),
         ({"device": "abacus"}, "device is 'abacus'"),
     ):
         with pytest.raises(InputError, match=words):
-            EvaluationConfig(**{"model": "mine", "data": table, **changes}).check()
+            EvaluationConfig(**{**usual, **changes}).check()
     shutil.rmtree(judged / "final")
     with pytest.raises(InputError, match="no finished final/"):
         EvaluationConfig(model="mine", data=table).check()

@@ -24,9 +24,10 @@ from dermiq.errors import DataError, InputError
 from dermiq.files.columns import SPLITS, split_in, squeezed, tells_split, tells_who
 from dermiq.files.nearby import Nearby
 from dermiq.files.tables import TableRow, read_table_rows
+from dermiq.files.splits import split_of
 from dermiq.patient import Vague, age_of, sex_of, site_of, skin_type_of
 from dermiq.types import CLASSES, PatientContext
-from train.cases.identity import identity, source_of, split_of
+from train.cases.identity import identity, source_of
 from train.cases.labels import ONE_HOT, class_of, suggested
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {

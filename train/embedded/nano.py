@@ -41,6 +41,7 @@ from dermiq.vlm.base import ensure_base
 from dermiq.vlm.nano import WEIGHTS, assemble, save_nano_parts
 from dermiq.vlm.prompts import (
     ANSWER_PREFILL,
+    Message,
     answer_candidates,
     assistant_message,
     differential_messages,
@@ -160,9 +161,10 @@ class Tokens:
         self.system_ids = self._ids(self.system_text)
 
     def _ids(self, text: str) -> list[int]:
-        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids
 
-    def sequence(self, messages: list[dict], *, prefill: str | None = None) -> TokenRow:
+    def sequence(self, messages: list[Message], *, prefill: str | None = None) -> TokenRow:
         """Every assistant turn is learned, with its end. With `prefill` the last turn is open and not learned."""
         ids: list[int] = []
         learned: list[bool] = []
@@ -272,7 +274,8 @@ class Trainee:
         ).last_hidden_state
         hidden = torch.cat([before.expand(len(rows), -1, -1), after[:, :-1]], dim=1)  # predicts `ends`
         logs = self.head(hidden).log_softmax(-1).gather(2, ends.unsqueeze(-1)).squeeze(-1)
-        return (logs * learned).sum(1)
+        sums: Tensor = (logs * learned).sum(1)
+        return sums
 
     def loss(self, rows: Sequence[TokenRow], features: Tensor) -> Tensor:
         """Mean cross-entropy of the learned tokens."""

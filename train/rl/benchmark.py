@@ -243,7 +243,7 @@ def _text(processor: Any, image: Any, length: int) -> str:
     return SENTENCE * max(0, round((length - len(fixed)) / own)) + "What is this?"
 
 
-def correctness(completions: list, **columns: Any) -> list[float]:
+def correctness(completions: list[list[dict[str, str]]], **columns: object) -> list[float]:
     """Half of the completions are right, whatever they say."""
     return [float(number % 2) for number in range(len(completions))]
 

@@ -44,6 +44,10 @@ from train.scoring.rewards import completion_text, read_findings
 
 log = logging.getLogger(__name__)
 
+Row = dict[str, Any]  # of a data set
+Turns = list[dict[str, Any]]  # messages, as the model's template takes them
+Images = list[list[object] | None]  # of each prompt
+
 NORMALISERS: Mapping[str, Normaliser] = {
     "grpo": "sequence",
     "bnpo": "tokens",
@@ -166,11 +170,11 @@ class GroupTrainer(GRPOTrainer):
     def _generate_single_turn(
         self,
         prompt_ids: list[list[int]],
-        images: list | None,
+        images: Images | None,
         multimodal_fields: dict[str, object],
         num_generations: int,
         has_tool_images: bool = False,
-    ) -> tuple[list[list[int]], list | None]:
+    ) -> tuple[list[list[int]], list[list[float]] | None]:
         """Completions of all rows, up to and with the token that ended each."""
         if self.unshared or _own_sampling(self):
             return super()._generate_single_turn(
@@ -270,7 +274,7 @@ class GroupTrainer(GRPOTrainer):
     # --- rewards and advantages ----------------------------------------------------------------
 
     def _calculate_rewards(
-        self, inputs: list[dict], prompts: list, completions: list, completion_ids_list: list[list[int]]
+        self, inputs: list[Row], prompts: list[Turns], completions: list[Turns], completion_ids_list: list[list[int]]
     ) -> Tensor:
         """TRL's, (all processes' completions, parts), kept for the advantages."""
         self._scored = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
@@ -549,7 +553,7 @@ def largest_row(dataset: Any) -> int:
     return max(range(len(sizes)), key=sizes.__getitem__)
 
 
-def _images_of(row: Mapping[str, Any]) -> list:
+def _images_of(row: Mapping[str, Any]) -> list[object]:
     return list(row.get("images") or ()) or ([row["image"]] if row.get("image") is not None else [])
 
 
@@ -565,7 +569,7 @@ def _pixels(image: Any) -> int:
 
 
 def _prompt_batch(
-    prompt_ids: Sequence[Sequence[int]], images: list | None, fields: Mapping[str, Any], pad_id: int
+    prompt_ids: Sequence[Sequence[int]], images: Images | None, fields: Mapping[str, Any], pad_id: int
 ) -> dict[str, Any]:
     """Unpadded prompts with their images, in the form of TRL's batches."""
     width = max(map(len, prompt_ids))

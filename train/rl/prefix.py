@@ -146,7 +146,8 @@ class Policy:
 
     def scores(self, hidden: Tensor, ids: Tensor, *, temperature: float) -> tuple[Tensor, Tensor]:
         """(n, D) hidden states and the (n,) tokens that followed -> (n,) log-probabilities and entropies, fp32."""
-        return TokenScores.apply(self.head(hidden), ids, temperature)
+        scores: tuple[Tensor, Tensor] = TokenScores.apply(self.head(hidden), ids, temperature)
+        return scores
 
 
 class TokenScores(torch.autograd.Function):

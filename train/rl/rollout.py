@@ -224,7 +224,8 @@ class _Plain:
         output = self.policy.backbone(
             input_ids=tokens[:, None], past_key_values=self.cache, use_cache=True, **positions
         )
-        return self.policy.head(output.last_hidden_state[:, -1])
+        logits: Tensor = self.policy.head(output.last_hidden_state[:, -1])
+        return logits
 
     def keep(self, rows: Tensor) -> None:
         self.cache.batch_select_indices(rows)

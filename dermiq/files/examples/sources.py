@@ -233,6 +233,7 @@ class _Text:
 
     def value(self) -> Row | str:
         """The object that begins here, or what is wrong with it."""
+        found: Row
         while True:
             try:
                 found, end = _DECODER.raw_decode(self._text, self._place)

@@ -23,7 +23,8 @@ from uuid import uuid4
 from sqlalchemy import select
 
 from dermiq.review.measures.synthetic import synthetic_pairs
-from dermiq.review.store.store import Store, schema
+from dermiq.review.store import schema
+from dermiq.review.store.store import Store
 
 WRITERS = ("ana", "ben", "cem", "dua")
 LONGEST = 0.4  # seconds between the first vote of a process and its end

@@ -128,7 +128,8 @@ async def _read(scope: Scope, body: _Body, delivery: Delivery) -> None:
 
 def _upload_id(scope: Scope) -> str:
     """Under which the page asks how far the upload is."""
-    return parse_qs(scope["query_string"].decode("latin-1")).get("upload_id", [""])[0][:100]
+    upload_id: str = parse_qs(scope["query_string"].decode("latin-1")).get("upload_id", [""])[0][:100]
+    return upload_id
 
 
 class _Parts:

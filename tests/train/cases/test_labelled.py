@@ -11,6 +11,7 @@ from PIL import Image
 
 from dermiq.errors import DataError
 from dermiq.files.paths import SENT
+from dermiq.files.splits import split_of
 from dermiq.types import PatientContext
 from train.cases.identity import identity, source_of
 from train.cases.labelled import read_labelled

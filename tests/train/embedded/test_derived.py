@@ -36,7 +36,8 @@ def test_ratio_and_interval_follow_from_the_counts(edge: Edge) -> None:
     interval = expected.confidence_interval(0.95)
     assert edge.likelihood_ratio == pytest.approx(expected.relative_risk, abs=1e-3)
     assert (edge.low, edge.high) == pytest.approx((interval.low, interval.high), rel=1e-3, abs=1e-3)
-    assert (edge.n, edge.probability) == (counts[1] + counts[3], pytest.approx(counts[0] / counts[1], abs=1e-3))
+    assert edge.n == counts[1] + counts[3]
+    assert edge.probability == pytest.approx(counts[0] / counts[1], abs=1e-3)
     assert f"{counts[0]:,} of {counts[1]:,} against {counts[2]:,} of {counts[3]:,}" in edge.text
     assert edge.evidence_type == "derived statistic"
 

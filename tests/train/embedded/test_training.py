@@ -23,7 +23,14 @@ from dermiq.specialist.reader import mirrored, squash
 from dermiq.types import CLASSES, Evidence, Lesion, PatientContext
 from dermiq.vlm.nano import assemble
 from dermiq.vlm.parse import parse
-from dermiq.vlm.prompts import follow_up_message
+from dermiq.vlm.prompts import (
+    ANSWER_PREFILL,
+    answer_candidates,
+    assistant_message,
+    differential_messages,
+    follow_up_message,
+    system_message,
+)
 from tests.tiny import save_tiny_base
 from train.cases import texts
 from train.cases.data import read_table

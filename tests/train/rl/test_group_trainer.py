@@ -6,7 +6,7 @@ import copy
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from tests.tiny import picture, tiny
 from tests.train.rl.test_group_loss import TARGETS, relative_difference
 from train.rl.advantages import AdvantageSettings, grpopp
 from train.rl.group_trainer import EpochSampler, GroupTrainer, Sample
-from train.rl.prefix import Policy
+from train.rl.prefix import Policy, Prefix
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::FutureWarning"),
@@ -142,7 +142,7 @@ def change(trained: Any) -> list[Tensor]:
     return [after - first for after, first in zip(weights(trained), before, strict=True)]
 
 
-VARIANTS = {
+VARIANTS: dict[str, dict[str, Any]] = {
     "grpo": {"loss_type": "grpo"},
     "dr_grpo": {"loss_type": "dr_grpo", "scale_rewards": "group"},
     "dapo": {"loss_type": "dapo", "epsilon_high": 0.28},
@@ -266,9 +266,10 @@ def test_rewards_become_advantages_and_samples(tmp_path: Path) -> None:
         right = torch.tensor([[sample.rewards["correctness"] for sample in group]])
         assert [sample.advantage for sample in group] == grpopp(right, one_sided=0.0)[0].tolist()
     for sample in seen:
-        assert sample.rewards["correctness"] == len(sample.completion) % 2
-        assert sample.rewards["form"] == pytest.approx(len(sample.completion) / 20)
-        assert sample.reward == pytest.approx(sample.rewards["correctness"] + 0.3 * sample.rewards["form"])
+        correct, formed = len(sample.completion) % 2, len(sample.completion) / 20
+        assert sample.rewards["correctness"] == correct
+        assert sample.rewards["form"] == pytest.approx(formed)
+        assert sample.reward == pytest.approx(correct + 0.3 * formed)
     assert {sample.diagnosis for sample in seen} == {"mel", "nv"}
     assert {sample.truncated for sample in seen} == {True, False}
     log = run.state.log_history[0]
@@ -276,7 +277,7 @@ def test_rewards_become_advantages_and_samples(tmp_path: Path) -> None:
     silent = [all(s.advantage == 0 for s in first[i : i + G]) for i in range(0, len(first), G)]
     assert log["advantages/collapse_rate"] == sum(silent) / len(silent)
     for diagnosis in ("mel", "nv"):
-        own = [sample.reward for sample in first if sample.diagnosis == diagnosis]
+        own = [sample.reward or 0.0 for sample in first if sample.diagnosis == diagnosis]
         if own:
             assert log[f"class/{diagnosis}/reward"] == pytest.approx(sum(own) / len(own))
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from dermiq.types import CLASSES
+from dermiq.ui.markup import fill
 from dermiq.ui.training import compared_runs, groups, reading, rows, watch, words
 from tests.train.tiny_stage import TinyConfig
 from train.embedded.metrics import classification_figures
