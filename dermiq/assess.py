@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -28,7 +28,6 @@ from dermiq.types import (
     Diagnosis,
     Differential,
     DifferentialRead,
-    Event,
     Events,
     Evidence,
     EvidenceFound,

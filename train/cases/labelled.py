@@ -23,8 +23,8 @@ from dermiq.decoder.formats import IMAGE_SUFFIXES
 from dermiq.errors import DataError, InputError
 from dermiq.files.columns import SPLITS, split_in, squeezed, tells_split, tells_who
 from dermiq.files.nearby import Nearby
-from dermiq.files.tables import TableRow, read_table_rows
 from dermiq.files.splits import split_of
+from dermiq.files.tables import TableRow, read_table_rows
 from dermiq.patient import Vague, age_of, sex_of, site_of, skin_type_of
 from dermiq.types import CLASSES, PatientContext
 from train.cases.identity import identity, source_of

@@ -10,9 +10,9 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
+from dermiq.review.store import schema
 from dermiq.review.store.database import PAGE
 from dermiq.review.store.journal import new_id
-from dermiq.review.store import schema
 from dermiq.review.store.store import Store
 from dermiq.review.types import NewPair, Proxy, ReviewAnswer, ReviewCase
 from dermiq.types import CLASSES
