@@ -1,5 +1,7 @@
 # make app      the page on http://127.0.0.1:7860
 # make test     format, lint, types, tests: what CI runs
+# make nightly  the studies that CI does not run; a line of results is added to tests/nightly/results.txt
+# make release  what must hold of a release: the nightly tests on this code, and `make test`
 # make install  the environment alone, in .venv
 PYTHON ?= python3
 VENV := .venv
@@ -7,7 +9,7 @@ BIN := $(VENV)/bin
 export OMP_WAIT_POLICY := passive
 unexport PYTHONDONTWRITEBYTECODE  # each of many processes would compile every module
 
-.PHONY: app install test lint types tests format clean
+.PHONY: app install test lint types tests nightly release format clean
 
 app: install
 	$(BIN)/python -m dermiq.vlm.base
@@ -37,6 +39,13 @@ types: $(VENV)/.installed-dev
 
 tests: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+nightly: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.nightly.record
+
+release: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.nightly.record --check
+	$(MAKE) test
 
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff format .

@@ -1,4 +1,7 @@
-"""The command line: `python -m dermiq assess|knowledge|check|review ...`; `--help` of each says what it takes."""
+"""The command line: `dermiq app|assess|knowledge|check|review ...`; `--help` of each says what it takes.
+
+In a checkout that is not installed it is `python -m dermiq`.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -26,8 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from dermiq.knowledge import cli as knowledge_cli
     from dermiq.review import cli as review_cli
 
-    parser = argparse.ArgumentParser(prog="python -m dermiq", description=__doc__)
+    parser = argparse.ArgumentParser(prog=called_as(sys.argv[0]), description=__doc__)
     subparsers = parser.add_subparsers(dest="command", required=True)
+    add_app(subparsers)
     assess_cli.add_parser(subparsers)
     knowledge_cli.add_parsers(subparsers)
     review_cli.add_parser(subparsers, judged)
@@ -40,6 +45,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # who reads has seen enough, as `head` has
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains at its end
         return 0
+
+
+def called_as(program: str) -> str:
+    """As a user writes it: "dermiq" where it is installed and was called so."""
+    return "python -m dermiq" if Path(program).name == "__main__.py" else "dermiq"
+
+
+def add_app(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """The page; its flags are those of the settings."""
+    from dermiq.settings import add_flags
+
+    parser = subparsers.add_parser("app", help="the page, on http://127.0.0.1:7860", allow_abbrev=False)
+    add_flags(parser)
+    parser.set_defaults(run=run_app)
+
+
+def run_app(options: argparse.Namespace) -> None:
+    from dermiq.settings import Settings
+    from dermiq.ui.launch import launch
+
+    launch(Settings.of(options))
 
 
 def judged(pair: NewPair) -> Proxy:

@@ -1,20 +1,20 @@
-"""`python -m dermiq assess IMAGE... [--json]`: one consultation in the terminal. Knows no page."""
+"""`dermiq assess IMAGE... [--json]`: one consultation in the terminal. Knows no page."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import threading
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dermiq.errors import InputError
 from dermiq.judge import percent
-from dermiq.patient import age_of, sex_of, site_of, skin_type_of
-from dermiq.types import Answer, AnswerDone, Case, Differential, ImagesRead, PatientContext, TextDelta
+from dermiq.types import Answer, Case, Differential, Event, ImagesRead, Lesion, TextDelta
 
 SYMPTOMS = ("itch", "bled", "grew", "changed", "hurts")
+PATIENT = ("age", "sex", "site", "skin_type", "symptoms")
+ASKED = ("question", "model", "adapter", "load_in_4bit", "device", "votes", "check_image")
+"""Options by the names that `dermiq.assess` has for them."""
 
 
 def add_parser(subparsers: Any) -> None:
@@ -24,7 +24,14 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--sex", help="female or male")
     parser.add_argument("--site", help="where on the body: back, face, lower leg ...")
     parser.add_argument("--skin-type", help="Fitzpatrick, 1 to 6 or I to VI")
-    parser.add_argument("--symptom", action="append", default=[], choices=SYMPTOMS, help="may be given several times")
+    parser.add_argument(
+        "--symptom",
+        dest="symptoms",
+        action="append",
+        default=[],
+        choices=SYMPTOMS,
+        help="may be given several times",
+    )
     parser.add_argument("--question", default=Case.question)
     parser.add_argument("--reader", choices=("specialist", "vlm"), default="vlm", help="specialist: no text, instant")
     parser.add_argument("--model", help="any Hugging Face image-text-to-text model; default: DermIQ-Nano")
@@ -38,52 +45,34 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    context = PatientContext(
-        age_of(options.age, whole=True),
-        sex_of(options.sex),
-        site_of(options.site),
-        skin_type_of(options.skin_type),
-        tuple(options.symptom),
-    )
-    from dermiq.consultant import LocalConsultant
-    from dermiq.settings import Settings
+    from dermiq import api
 
-    settings = replace(
-        Settings.load([]),
-        model=options.model,
-        adapter=options.adapter,
-        load_in_4bit=options.load_in_4bit,
-        device=options.device,
-    )
-    consultant = LocalConsultant(settings, votes=options.votes)
-    lesions = tuple(consultant.read_image(read_bytes(path)) for path in options.images)
-    case = Case(lesions, context, options.question)
+    patient = {name: getattr(options, name) for name in PATIENT}
     if options.reader == "specialist":
-        return specialist_only(case, as_json=options.json)
-    consultant.load()
-    answer: Answer | None = None
-    for event in consultant.assess(case, stop=threading.Event(), session_id="terminal"):
-        if isinstance(event, ImagesRead) and event.abstention and not options.json:
-            print(f"Caution: {event.abstention.message}\n")
-        if isinstance(event, TextDelta) and not options.json:
-            print(event.text, end="", flush=True)
-        if isinstance(event, AnswerDone):
-            answer = event.answer
-    assert answer is not None
-    if options.check_image:
-        answer = replace(answer, checks=(*answer.checks, consultant.image_check(case)))
+        api.patient_of(**patient)  # it reads the images alone, but a slip is said all the same
+        return specialist_only([api.lesion_of(path) for path in options.images], as_json=options.json)
+    asked = {name: getattr(options, name) for name in ASKED}
+    answer = api.assess(*options.images, **patient, **asked, on_event=None if options.json else show)
     print(json.dumps(answer_json(answer), indent=1) if options.json else summary(answer))
     return 0
 
 
-def specialist_only(case: Case, *, as_json: bool) -> int:
+def show(event: Event) -> None:
+    """What is read while it is written: a caution, and the text."""
+    if isinstance(event, ImagesRead) and event.abstention:
+        print(f"Caution: {event.abstention.message}\n")
+    if isinstance(event, TextDelta):
+        print(event.text, end="", flush=True)
+
+
+def specialist_only(lesions: Sequence[Lesion], *, as_json: bool) -> int:
     from dermiq.specialist import Specialist, fuse_readings
 
     specialist = Specialist.load()
-    readings = [specialist.read(lesion, image_index=i) for i, lesion in enumerate(case.lesions)]
+    readings = [specialist.read(lesion, image_index=i) for i, lesion in enumerate(lesions)]
     probabilities = fuse_readings(readings)
     findings = [finding_json(finding) for reading in readings for finding in reading.findings]
-    reasons = [specialist.abstention(lesion, r) for lesion, r in zip(case.lesions, readings, strict=True)]
+    reasons = [specialist.abstention(lesion, r) for lesion, r in zip(lesions, readings, strict=True)]
     abstention = reasons[0].message if reasons[0] and all(reasons) else None
     if as_json:
         print(json.dumps({"probabilities": probabilities, "findings": findings, "abstention": abstention}, indent=1))
@@ -95,13 +84,6 @@ def specialist_only(case: Case, *, as_json: bool) -> int:
     for finding in findings:
         print(f"{finding['name']}: {finding['text']}")
     return 0
-
-
-def read_bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path} can't be read: {error.strerror}.") from error
 
 
 def finding_json(finding: Any) -> dict[str, Any]:

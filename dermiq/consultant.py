@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from dermiq import memory
-from dermiq.assess import Readers, Thread, assess, blanked, open_thread, vlm_differential
+from dermiq.consultation import Readers, Thread, assess, blanked, open_thread, vlm_differential
 from dermiq.decoder.pool import prepare
 from dermiq.errors import DermIQError, InputError, ModelError
 from dermiq.judge import percent

@@ -81,16 +81,25 @@ class Settings:
     @classmethod
     def load(cls, argv: Sequence[str] | None = None, env: Mapping[str, str] | None = None) -> Settings:
         """Flags over environment over defaults. Exits with a usage message at an unknown flag."""
-        env = os.environ if env is None else env
-        values = _from_environment(env)
-        given = vars(parser().parse_args(argv))
-        values.update({name: value for name, value in given.items() if value is not None})
+        return cls.of(parser().parse_args(argv), env)
+
+    @classmethod
+    def of(cls, flags: argparse.Namespace, env: Mapping[str, str] | None = None) -> Settings:
+        """Of flags that were parsed already; what else was parsed with them is passed over."""
+        values = _from_environment(os.environ if env is None else env)
+        names = {f.name for f in fields(cls)}
+        values |= {name: value for name, value in vars(flags).items() if name in names and value is not None}
         return cls(**values)
 
 
 def parser() -> argparse.ArgumentParser:
-    """One flag for every field but secrets; None means "not given"."""
     made = argparse.ArgumentParser(prog="app.py", description="DermIQ, the consultation page", allow_abbrev=False)
+    add_flags(made)
+    return made
+
+
+def add_flags(made: argparse.ArgumentParser) -> None:
+    """One flag for every field but secrets; None means "not given"."""
     hints = get_type_hints(Settings)
     for f in fields(Settings):
         if f.metadata.get("secret"):  # a flag could be read in the list of processes
@@ -101,7 +110,6 @@ def parser() -> argparse.ArgumentParser:
             made.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=text)
         else:
             made.add_argument(flag, type=_convert_for(hints[f.name]), default=None, help=text)
-    return made
 
 
 def _from_environment(env: Mapping[str, str]) -> dict[str, Any]:

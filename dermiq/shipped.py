@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from dermiq.errors import DermIQError, KnowledgeError, ModelError
+from dermiq.places import WEIGHTS, graph_tables
 
-ROOT = Path(__file__).resolve().parents[1]
-PARTS: dict[Path, type[DermIQError]] = {ROOT / "dermiq" / "weights": ModelError, ROOT / "kg_data": KnowledgeError}
+PARTS: dict[Path, type[DermIQError]] = {WEIGHTS: ModelError, graph_tables(): KnowledgeError}
 """Folder -> what is raised where a file of it is not as it was shipped."""
 
 MANIFEST = "manifest.json"

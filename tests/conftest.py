@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import os
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch is imported
@@ -17,9 +18,11 @@ from pathlib import Path
 import pytest
 
 from dermiq.errors import DataError
-from tests import forked
+from dermiq.knowledge.build import build
+from tests import cpu, forked
 from tests.postgres import programs, server
 from train.cases.data import data_folder, read_table
+from train.runs import duration
 from train.runs import registry as runs
 
 
@@ -35,10 +38,26 @@ def real_data() -> Path:
 
 
 @pytest.fixture(scope="session")
+def sources() -> Path:
+    """The extracts that the graph is built from; as with the data, only our own CI insists on them."""
+    folder = build.sources_folder()
+    if not folder.is_dir():
+        assert not os.environ.get("CI"), f"our own CI has the sources folder, but {folder} is missing"
+        pytest.skip(f"the sources folder {folder} is not on this machine; set DERMIQ_KG_SOURCES to compare")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def melanoma(real_data: Path) -> Path:
     """A real image of one."""
     table = read_table(real_data, "ham10000", ["val"])
     return Path(table[table["label"] == "mel"]["image"].iloc[0])
+
+
+@pytest.fixture(autouse=True)
+def _idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs of tests do not look how busy the machine is: that takes a second of a processor, more than all the rest."""
+    monkeypatch.setattr(duration, "share_of_a_run", forked.idle)
 
 
 @pytest.fixture
@@ -59,10 +78,19 @@ def postgres() -> Iterator[str]:
         yield url
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--cpu-times", type=Path, help="append each test's processor time to this file")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if file := config.getoption("--cpu-times"):
+        config.pluginmanager.register(cpu.Meter(file))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The files with the long tests first: the processes then end together."""
-    long = {item.path for item in items if item.get_closest_marker("embedded")}
-    items.sort(key=lambda item: item.path not in long)
+    """The longest files first, of unknown ones before all: the processes then end together."""
+    seconds = cpu.measured()
+    items.sort(key=lambda item: -seconds.get(item.location[0].removeprefix("tests/"), math.inf))
 
 
 def pytest_collection_finish() -> None:

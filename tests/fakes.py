@@ -12,6 +12,7 @@ import re
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -206,14 +207,15 @@ class FakeConsultant:
         text: str = TEXT,
         abstain: bool = False,
         disagree: bool = False,
-        loading: float = 0.0,
+        loaded: str = ".",
         ballast: int = 0,
     ) -> None:
-        """`ballast`: megabytes that it holds, as a real one holds its weights."""
+        """`loaded`: it is ready when this file exists; `ballast`: megabytes that it holds, as a real one holds its
+        weights."""
         self.pace, self.text, self.abstain, self.disagree = pace, text, abstain, disagree
         self.forgotten: list[str] = []
         self.asked: list[tuple[str, Case]] = []
-        self.loaded_at = time.monotonic() + loading
+        self.loaded = Path(loaded)
         self.failure = ""
         self.evidence = EVIDENCE
         self.used = ("", "")
@@ -221,7 +223,7 @@ class FakeConsultant:
         self.line = Line()
 
     def ready(self) -> bool:
-        return not self.failure and time.monotonic() >= self.loaded_at
+        return not self.failure and self.loaded.exists()
 
     def status(self) -> str:
         return self.failure or ("ready" if self.ready() else "loading the language model ...")

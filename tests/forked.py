@@ -10,6 +10,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from train.runs import duration
 from train.runs import worker as work
 
 IMPORTS = (
@@ -36,6 +37,11 @@ def context() -> Any:
     return made
 
 
+def idle(threads: int) -> float:
+    """In place of `train.runs.cpu_share.share_of_a_run`."""
+    return 1.0
+
+
 def log_to(run: Path) -> None:
     """What this process prints goes where a run's process prints it."""
     log = os.open(run / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -53,6 +59,7 @@ def spawn(folder: Path, *, steps_back: bool = True) -> None:
 def _work(folder: str, environment: dict[str, str]) -> None:
     os.setsid()
     os.environ.update(environment)
+    duration.share_of_a_run = idle
     gc.freeze()
     log_to(Path(folder))
     work.work(Path(folder))

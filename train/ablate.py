@@ -40,7 +40,7 @@ from train.scoring.rewards import LENGTH_REWARDS, CaseFacts, Reward, Rewarder, R
 DIMENSIONS = ("init", "semantic", "length", "estimator")
 AS_GIVEN = "as given"
 UNTRAINED = "before"
-FIGURES = ("correctness", "format", "semantic", "consistency", "words", "ended")
+FIGURES = (*RewardSettings().parts, "words", "ended")
 SHARE = "advantages/collapse_rate"
 JUDGED = "judged.jsonl"
 

@@ -22,10 +22,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from dermiq.data_sets import DEFAULT, NAMED
 from dermiq.errors import DataError, InputError
 from dermiq.files.examples import messages, text_of
 from dermiq.review.types import is_frozen_set
-from train.cases.examples import DATA, ChatConfig, Turns, UpToTheEnd, aloud, as_dataset
+from train.cases.examples import ChatConfig, Turns, UpToTheEnd, aloud, as_dataset
 from train.cases.sources import Item, Measured, Written, labelled, read_source
 from train.options import option
 from train.preferences import described, longest_question, write_pairs
@@ -58,11 +59,11 @@ class DPOConfig(ChatConfig):
         (), "pairs: JSONL, data sets, or the review's sets (name@version); empty: made from the data by the graph"
     )
     data: tuple[str, ...] = option(
-        DATA, "labelled images that pairs are made about where preferences is empty: ham10000, pad_ufes_20, CSV"
+        DEFAULT, f"labelled images that pairs are made about where preferences is empty: {NAMED}, CSV"
     )
     images: int = option(
         0,
-        "of ham10000 and pad_ufes_20 that pairs are made about, of every class alike while there are enough; 0: all. "
+        f"of {NAMED} that pairs are made about, of every class alike while there are enough; 0: all. "
         "Named pairs are all learned",
         minimum=0,
     )

@@ -32,6 +32,7 @@ import pandas as pd
 from PIL import Image
 
 from dermiq.consultant import LocalConsultant
+from dermiq.data_sets import DATA_SETS
 from dermiq.errors import DermIQError
 from dermiq.files.paths import folder_for
 from dermiq.settings import Settings
@@ -250,7 +251,7 @@ def rounded(value: object) -> Any:
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=Path, help="a CSV with image or image_id, and perhaps label")
-    parser.add_argument("--data-set", choices=("ham10000", "pad_ufes_20"), help="rows of the data folder instead")
+    parser.add_argument("--data-set", choices=tuple(DATA_SETS), help="rows of the data folder instead")
     parser.add_argument("--labels", choices=LABELS[:2], default=LABELS[0], help="known: leave out rows of no class")
     parser.add_argument("--split", default="test")
     parser.add_argument("--data", default=None, help="the data folder; default: DERMIQ_DATA")

@@ -17,9 +17,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from dermiq.data_sets import DATA_SETS, DEFAULT, NAMED
 from dermiq.errors import DataError, InputError
 from train.cases.labelled import quiet
-from train.cases.sources import DATA_SETS
 from train.options import option
 from train.runs import registry as runs
 from train.runs.run_folder import EVALUATION, is_complete, read_config, read_lines, seal, write_json
@@ -38,14 +38,14 @@ class EvaluationConfig:
 
     model: str = option("nano", "a run's name, a folder, a model of the hub, or nano: DermIQ-Nano")
     weights: str = option("final", "of a run: final, or checkpoint-N")
-    data: str = option("ham10000", "ham10000, pad_ufes_20, or a CSV with image and label")
+    data: str = option(DEFAULT[0], f"{NAMED}, or a CSV with image and label")
     labels: str = option("classes", "known: leave out rows whose label fits no class", choices=("classes", "known"))
     split: str = option("val", "of the data sets", choices=("val", "test", "train"))
     images: int = option(100, "drawn at random; 0: all", minimum=0)
     seed: int = option(0, "of the drawing", minimum=0)
     rounds: int = option(500, "of the bootstrap", minimum=20)
     device: str = option("", "cpu, cuda, cuda:1, mps; empty: a GPU when there is one")
-    data_folder: str = option("", "that holds ham10000/ and pad_ufes_20/; empty: DERMIQ_DATA")
+    data_folder: str = option("", f"that holds {NAMED}; empty: DERMIQ_DATA")
 
     def check(self) -> None:
         from train.stage import check_device

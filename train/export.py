@@ -18,6 +18,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from dermiq.data_sets import DATA_SETS
 from dermiq.errors import DermIQError, InputError
 from dermiq.vlm.base import WHEEL
 from train import options
@@ -30,11 +31,11 @@ from train.runs.run_folder import EVALUATION, MANIFEST, checkpoints, is_complete
 
 FORMS = ("merged", "adapter")
 ADAPTER = ("adapter_config.json", "adapter_model.safetensors")
-LICENCES = {"ham10000": "HAM10000 (CC BY-NC 4.0)", "pad_ufes_20": "PAD-UFES-20 (CC BY 4.0)"}
 MODEL_FILES = (".safetensors", ".json", ".jinja", ".txt", ".model")  # not the optimizer's state
 MOST_RUNS = 20  # of a line of runs, each of which began from the one before
 PATHS = ("data_folder",)  # options that name places of a machine
 EMBEDDED = "DermIQ-Nano"  # as `dermiq.vlm.load` knows it
+EMBEDDED_LEARNED = DATA_SETS["ham10000"]  # which binds whatever is made of it
 LANGUAGE_MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"  # which DermIQ-Nano is built around
 TITLES = {"sft": "supervised fine-tuning", "grpo": "GRPO++", "dpo": "DPO"}
 
@@ -199,15 +200,19 @@ def _licence(run: runs.Run) -> tuple[str, str]:
     line = lineage(run)
     sources = dict.fromkeys(str(s) for one in line for s in one.options.get("preferences") or one.options["data"])
     base = public_name(str(line[-1].options["model"]))
-    named = [LICENCES.get(s, f"`{public_name(s)}`, whose licence this card does not know") for s in sources]
+    unknown = "`{}`, whose licence this card does not know"
+    named = [DATA_SETS[s].licensed if s in DATA_SETS else unknown.format(public_name(s)) for s in sources]
     told = [f"Trained on {', '.join(named)}."]
     if len(line) > 1:
         told.append(f"That counts the runs that it began from: {', '.join(one.name for one in line[1:])}.")
+    binding = [DATA_SETS[s] for s in sources if s in DATA_SETS and not DATA_SETS[s].is_commercial]
     if base == "nano":
-        told.append("DermIQ-Nano, where all of it began, learned HAM10000 before and is under CC BY-NC 4.0.")
-    if base == "nano" or "ham10000" in sources:
-        told.append("These weights are therefore under **CC BY-NC 4.0**: not for commercial use.")
-        return "cc-by-nc-4.0", "\n".join(told)
+        title, licence = EMBEDDED_LEARNED.title, EMBEDDED_LEARNED.licence
+        told.append(f"DermIQ-Nano, where all of it began, learned {title} before and is under {licence}.")
+        binding = [EMBEDDED_LEARNED, *binding]
+    if binding:
+        told.append(f"These weights are therefore under **{binding[0].licence}**: not for commercial use.")
+        return binding[0].licence.lower().replace(" ", "-"), "\n".join(told)
     told.append(f"Find out what these data and `{base}` allow before you pass these weights on.")
     return "other", "\n".join(told)
 

@@ -20,8 +20,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from dermiq.data_sets import DEFAULT, NAMED
 from dermiq.errors import InputError
-from train.cases.examples import DATA, ChatConfig, Turns, aloud, as_dataset
+from train.cases.examples import ChatConfig, Turns, aloud, as_dataset
 from train.cases.sources import Case, Item, Measured, Row, labelled, lesion_image
 from train.options import option
 from train.rl.advantages import AdvantageSettings
@@ -47,7 +48,7 @@ class GRPOConfig(ChatConfig):
     columns: ClassVar[tuple[str, ...]] = ("prompt", "diagnosis")
     judged_by: ClassVar[str] = "eval_reward"
 
-    data: tuple[str, ...] = option(DATA, "labelled images that are asked about: ham10000, pad_ufes_20, CSV")
+    data: tuple[str, ...] = option(DEFAULT, f"labelled images that are asked about: {NAMED}, CSV")
     batch_size: int = option(1, "questions at a time on each device, each with its group", minimum=1)
     group: int = option(8, "completions that are written for each question", minimum=2)
     new_tokens: int = option(256, "tokens of a completion at most", minimum=1)

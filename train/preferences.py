@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dermiq.data_sets import DEFAULT, NAMED
 from dermiq.errors import DataError, DermIQError, InputError
 from dermiq.files.paths import folder_for
 from dermiq.types import CLASS_NAMES, Evidence
@@ -168,7 +169,7 @@ def opening(
 
 def going_on(graph: Graph, case: Case, asked: Asked, later: str, answer: str) -> tuple[list[dict[str, Any]], Evidence]:
     """A second question behind an answer to the first, and the facts that are shown with it."""
-    from dermiq.assess import renumbered
+    from dermiq.consultation import renumbered
     from dermiq.knowledge import retrieve
     from dermiq.vlm.prompts import assistant_message, follow_up_message
 
@@ -530,9 +531,9 @@ class Options(ChatOptions, ProxySettings):
     load_in_4bit: bool = option(False, "keep the weights in 4 bits")
     device: str = option("", "cpu, cuda, cuda:1, mps; empty: a GPU when there is one")
     threads: int = option(0, "of the CPU; 0: as many as it has", minimum=0)
-    data: tuple[str, ...] = option(("ham10000", "pad_ufes_20"), "ham10000, pad_ufes_20 or CSV (image, label)")
+    data: tuple[str, ...] = option(DEFAULT, f"{NAMED} or CSV (image, label)")
     labels: str = option("classes", "known: leave out rows whose label fits no class", choices=("classes", "known"))
-    data_folder: str = option("", "that holds ham10000/ and pad_ufes_20/; empty: DERMIQ_DATA")
+    data_folder: str = option("", f"that holds {NAMED}; empty: DERMIQ_DATA")
     split: str = option("train", "of the data", choices=("train", "val"))
     images: int = option(60, "that are asked about, every class alike while it lasts; 0: all", minimum=0)
     seed: int = option(1, "of everything that is drawn", minimum=0)

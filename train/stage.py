@@ -27,13 +27,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+from dermiq import places
 from dermiq.errors import DermIQError, InputError, ModelError
 from train.cases.labelled import quiet
 from train.cases.sources import Say
 from train.options import option
 from train.runs.duration import expected
 from train.runs.estimate import Progress, estimate, free_here, note, peaks, refuse, silent, without_weights
-from train.runs.registry import REPOSITORY, check_disk, runs_folder
+from train.runs.registry import check_disk, runs_folder
 from train.runs.run_folder import (
     CACHE,
     CONFIG,
@@ -557,9 +558,11 @@ def _version(package: str) -> str | None:
 
 
 def _commit() -> str | None:
-    """The commit, with "+" where files differ from it; None outside a repository."""
+    """The commit, with "+" where files differ from it; None outside a repository, or of an installed copy."""
+    if places.is_installed():  # what it may lie in is somebody else's repository
+        return None
     try:
-        git = ["git", "-C", str(REPOSITORY)]
+        git = ["git", "-C", str(places.ROOT)]
         head = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True)
         changed = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):

@@ -17,7 +17,6 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,8 +24,8 @@ import psutil
 
 from dermiq.decoder.formats import BUDGET_BYTES, BUDGET_S, PATIENCE_S
 from dermiq.errors import ImageError
+from dermiq.places import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 MOST = 2  # processes at a time; further files wait
 STARTING_S = 60.0  # on a cold disk
 LOOK_S = 0.02  # between two looks at a process's memory

@@ -45,6 +45,7 @@ class Found:
     suggestions: tuple[Suggestion, ...] = ()
     without_card: tuple[str, ...] = ()  # meanings of the name of which the graph has no card
     is_code: bool = False  # the text is a code of a class of conditions, not of one
+    is_wide: bool = False  # the text is a name that means several conditions
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def find(graph: Graph, typed: str) -> Found:
         return Found(suggestions=tuple(Suggestion(node, node.name) for node in near[:SUGGESTIONS]), is_code=True)
     meant = next((graph.meanings[key] for key in _orders(typed) if key in graph.meanings), ())
     strangers = tuple(name.meaning for name in meant if not name.node)
-    return Found(suggestions=tuple(suggest(graph, typed)), without_card=strangers)
+    return Found(suggestions=tuple(suggest(graph, typed)), without_card=strangers, is_wide=bool(meant))
 
 
 def _whole(graph: Graph, typed: str) -> Node | None:
@@ -123,8 +124,9 @@ def suggest(graph: Graph, typed: str, *, limit: int = SUGGESTIONS) -> list[Sugge
     if len(key) < 2:
         return []
     names = _names_of(graph)
-    meant = {name.node: name.meaning for name in graph.meanings.get(words(typed), ()) if name.node}
+    meant = [name.node for name in graph.meanings.get(words(typed), ()) if name.node]
     hits = [name for name in names if name.node.id in meant and not name.is_synonym]
+    hits.sort(key=lambda name: meant.index(name.node.id))  # as the table has them: the usual one first
     hits += _initials(names, key)
     if not meant:
         hits += [name for _, name in sorted(_begun(names, key), key=lambda hit: hit[0])]
@@ -219,7 +221,7 @@ def asked_back(graph: Graph, typed: str, found: Found) -> str:
         return said + (f" The graph states it of {choices} and others." if choices else "")
     if found.is_code:
         return f"No condition has the code {typed!r} alone. Near it: {choices}."
-    said = f"The graph knows no condition {typed!r}."
+    said = f"{typed!r} can mean several conditions." if found.is_wide else f"The graph knows no condition {typed!r}."
     if found.without_card:
         said = f"{typed!r} may mean {' or '.join(found.without_card)}, of which the graph has no card."
     return said + (f" Did you mean {choices}?" if choices else "")

@@ -21,10 +21,11 @@ from dermiq.knowledge.schema import (
     only_licence,
     read_tables,
 )
+from dermiq.places import graph_tables
 from dermiq.shipped import checked
 from dermiq.types import CLASSES, Diagnosis, Fact, Source
 
-FOLDER = Path(__file__).resolve().parents[2] / "kg_data"
+FOLDER = graph_tables()
 CLASS_NODES = {
     "akiec": "dermiq:akiec",
     "bcc": "MONDO:0005341",
@@ -148,6 +149,7 @@ class Graph:
         """Compared words -> the nodes of that name, at most one a kind, in the order of `NAMING_ORDER`.
 
         Within a kind a name wins over a synonym, and what is fully described over what only holds the hierarchy.
+        In running text a wide word ("eczema") means its node here; typed alone it is asked about, see `meanings`.
         """
         found: dict[tuple[str, ...], dict[str, str]] = {}
         for kind in NAMING_ORDER:
@@ -158,7 +160,7 @@ class Graph:
             for name, node_id in named:
                 found.setdefault(words(name), {}).setdefault(kind, node_id)
         found.pop((), None)
-        return {key: tuple(nodes.values()) for key, nodes in found.items() if key not in self.meanings}
+        return {key: tuple(nodes.values()) for key, nodes in found.items()}
 
     @cached_property
     def meanings(self) -> dict[tuple[str, ...], tuple[Name, ...]]:

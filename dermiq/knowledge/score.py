@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from dermiq import places
 from dermiq.errors import DermIQError, InputError
 from dermiq.knowledge.check.check import check_claims
 from dermiq.knowledge.graph import FOLDER, Graph
@@ -33,7 +34,7 @@ from dermiq.knowledge.retrieve.retrieve import retrieve, shelf_of, statement
 from dermiq.knowledge.schema import read_rows
 from dermiq.types import Finding, PatientContext
 
-SETS = Path(__file__).resolve().parents[2] / "tests" / "judged"
+SETS = places.ROOT / "tests" / "judged"
 FILES = {
     "claims": ("claims.tsv",),
     "model_text": ("model_sentences.tsv",),

@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from dermiq import places
 from dermiq.errors import DataError
 from dermiq.shipped import checked
 
-REFERENCE_PATH = Path(__file__).resolve().parent.parent / "weights" / "specialist" / "findings_reference.json"
+REFERENCE_PATH = places.WEIGHTS / "specialist" / "findings_reference.json"
 BENIGN: tuple[str, ...] = ("bkl", "df", "nv", "vasc")
 
 

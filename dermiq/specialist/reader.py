@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional as F
 
+from dermiq import places
 from dermiq.errors import ModelError
 from dermiq.lesion import assess_quality, default_reference, measure_findings
 from dermiq.lesion.frame import main_region
@@ -28,7 +29,7 @@ from dermiq.specialist.model import SpecialistNet
 from dermiq.types import CLASSES, Abstention, Lesion, SpecialistReading
 from dermiq.vlm.tower import FLIPS, PIXEL_MEAN, PIXEL_STD, DermTowerConfig
 
-WEIGHTS = Path(__file__).resolve().parents[1] / "weights" / "specialist"
+WEIGHTS = places.WEIGHTS / "specialist"
 NEAR = "near."  # before the names of the second look's tensors, which lack an outline decoder
 MIN_OUTLINE_SHARE = 0.003  # of the frame; below it there is no lesion to measure
 

@@ -15,15 +15,12 @@ from typing import Any
 
 from markupsafe import Markup
 
+from dermiq.data_sets import DATA_SETS
+from dermiq.places import WEIGHTS
 from dermiq.types import CLASS_NAMES
 from dermiq.ui.markup import fill, join, percent
 
-WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 CARDS = (("DermIQ-Nano, the language model", "nano"), ("The specialist", "specialist"))
-MEASURED = (
-    ("metrics_ham10000_test.json", "dermoscopy, HAM10000 test"),
-    ("metrics_pad_ufes_20_test.json", "clinical photographs, PAD-UFES-20 test"),
-)
 
 _FRONT_MATTER = re.compile(r"\A---\s*\n.*?\n---\s*\n", re.DOTALL)
 _IMAGE = re.compile(r"!\[([^\]]*)\]\(\s*(?!data:)[^)]*\)")
@@ -55,9 +52,9 @@ def card_markdown(folder: str, *, weights: Path = WEIGHTS) -> str | None:
 def measured(folder: str, *, weights: Path = WEIGHTS) -> Markup:
     """Calibration and confusions of one part on each data set, or a sentence that nothing was measured."""
     found = [
-        (title, json.loads(path.read_text(encoding="utf-8")))
-        for name, title in MEASURED
-        if (path := weights / folder / name).is_file()
+        (f"{one.kind}, {one.title} test", json.loads(path.read_text(encoding="utf-8")))
+        for one in DATA_SETS.values()
+        if (path := weights / folder / one.metrics).is_file()
     ]
     if not found:
         return Markup('<p class="dq-placeholder">No measurements come with these weights.</p>')

@@ -15,6 +15,7 @@ STATIC = Path(__file__).resolve().parent / "static"
 # so that focus, open reasoning and open cards survive an update. Values never pass through the template.
 TEMPLATE = '<div class="dq-root"></div>'
 EVENTS = "dermiq.mount(element, props, watch, trigger, {names});"
+MAX_TEXT, MAX_VALUE, MAX_FIELDS = 2_000, 200_000, 400  # of what an event carries
 QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 SLOW: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": 8}
 MOST_ASKED = 100  # questions that are answered or wait in the consultant's line, where each sees its place
@@ -37,5 +38,22 @@ def scripts(*names: str) -> str:
     return "".join(f"<script>{(STATIC / name).read_text(encoding='utf-8')}</script>" for name in names)
 
 
+def styles(*names: str) -> str:
+    """Style sheets of `static`, in this order."""
+    return "\n".join((STATIC / name).read_text(encoding="utf-8") for name in names)
+
+
 def data_of(event: gr.EventData) -> Mapping[str, Any]:
     return event._data if isinstance(event._data, dict) else {}
+
+
+def fields_of(event: gr.EventData) -> dict[str, str]:
+    """The fields that an event carries, of whatever the browser sent."""
+    fields = data_of(event).get("fields")
+    given = list(fields.items())[:MAX_FIELDS] if isinstance(fields, dict) else []
+    return {str(name): str(text)[:MAX_VALUE] for name, text in given}
+
+
+def text_of(event: gr.EventData) -> str:
+    """What was typed or chosen in one line."""
+    return str(data_of(event).get("value", ""))[:MAX_TEXT]

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import os
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ from transformers import AutoConfig, AutoModelForImageTextToText, GenerationConf
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
 from dermiq.errors import DermIQError, ModelError
+from dermiq.places import runs_folder
 from dermiq.shipped import read_json
 from dermiq.vlm import tower  # noqa: F401  registers the specialist's tower, so a saved DermIQ-Nano loads by name
 from dermiq.vlm.backend import Backend, PlainBackend
@@ -207,11 +207,6 @@ def _folder_of(name: str) -> Path | None:
 def _is_here(parent: Path) -> bool:
     """Whether the first part of "runs/mine" is a folder, so that it is no owner on the hub."""
     return parent.is_dir() or parent.name == runs_folder().name
-
-
-def runs_folder() -> Path:
-    """Where training runs are kept: `DERMIQ_RUNS`, or `runs/` beside the package."""
-    return Path(os.environ.get("DERMIQ_RUNS") or Path(__file__).resolve().parents[2] / "runs").expanduser()
 
 
 def _near(missing: Path) -> str:

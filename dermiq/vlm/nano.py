@@ -30,6 +30,7 @@ from transformers.image_utils import PILImageResampling
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from dermiq.errors import ModelError
+from dermiq.places import WEIGHTS
 from dermiq.shipped import checked, read_json, seal
 from dermiq.vlm.base import GGUF_SHA256, WHEEL, ensure_base
 from dermiq.vlm.tower import PIXEL_MEAN, PIXEL_STD, DermTowerPair, DermTowerPairConfig
@@ -37,7 +38,6 @@ from dermiq.vlm.tower import PIXEL_MEAN, PIXEL_STD, DermTowerPair, DermTowerPair
 IMAGE_TOKEN = "<image>"
 REPLACED_TOKEN = "<empty_output>"  # a special token that SmolLM2 never saw in chat: its row becomes IMAGE_TOKEN's
 LORA_TARGETS = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
-WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
 PARTS_FORMAT = 1
 TOWERS = {"tower.": "far.", "near.tower.": "near."}  # prefixes in the specialist's file, and in the pair
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -30,15 +29,6 @@ from dermiq.knowledge.schema import (
 
 TABLES = read_tables(FOLDER)
 PROXY = "https://bestpractice-bmj-com.bibliotheek.example.org/topics/1"
-
-
-@pytest.fixture
-def sources() -> Path:
-    folder = build.sources_folder()
-    if not folder.is_dir():
-        assert not os.environ.get("CI"), f"our own CI has the sources folder, but {folder} is missing"
-        pytest.skip(f"the sources folder {folder} is not on this machine; set DERMIQ_KG_SOURCES to compare")
-    return folder
 
 
 def test_rebuilding_gives_the_committed_tables(sources: Path, tmp_path: Path) -> None:

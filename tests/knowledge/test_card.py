@@ -7,6 +7,7 @@ import pytest
 from dermiq.knowledge import Graph
 from dermiq.knowledge.card import Card, card, held, topic_of
 from dermiq.knowledge.find import asked_back, find, suggest
+from dermiq.knowledge.language.link import link
 from dermiq.knowledge.schema import RELATIONS
 from tests.tiny_graph import GRAPH
 
@@ -137,6 +138,13 @@ def test_names_and_codes_of_the_real_graph_are_known_in_every_spelling(typed: st
         ("PG", "pyoderma gangrenosum"),
         ("CTCL", "primary cutaneous T-cell lymphoma"),
         ("PPP", "pearly penile papules"),
+        ("BLK", "benign keratosis"),
+        ("cyst", "epidermal cyst"),
+        ("Cysts", "ganglion cyst"),
+        ("lupus", "cutaneous lupus erythematosus"),
+        ("eczema", "atopic dermatitis"),
+        ("Eczema", "nummular eczema"),
+        ("syphilis", "secondary syphilis"),
         ("herpes labialis", "herpes simplex"),
         ("mucous cyst", "digital myxoid cyst"),
         ("C44.3", "basal cell carcinoma"),
@@ -149,6 +157,29 @@ def test_a_name_with_several_meanings_or_none_is_a_question(typed: str, offered:
     found = find(REAL, typed)
     assert found.condition is None
     assert offered in {hit.node.name for hit in found.suggestions}
+
+
+def test_a_wide_name_is_asked_about_in_fitting_words_the_usual_meaning_first() -> None:
+    said = asked_back(REAL, "eczema", find(REAL, "eczema"))
+    assert said.startswith("'eczema' can mean several conditions. Did you mean atopic dermatitis, contact dermatitis,")
+    assert "systemic lupus erythematosus, of which the graph has no card" in asked_back(
+        REAL, "lupus", find(REAL, "lupus")
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("an infected cyst on the back", "epidermal cyst"),
+        ("her eczema flares in winter", "atopic dermatitis"),
+        ("a rash of lupus", "cutaneous lupus erythematosus"),
+        ("histology: BLK", "lichen planus-like keratosis"),
+        ("PG was considered", None),
+    ],
+)
+def test_running_text_takes_a_wide_word_for_what_it_mostly_means(text: str, name: str | None) -> None:
+    found = {mention.name for mention in link(REAL, text) if REAL.node(mention.id).kind == "Disease"}
+    assert found == ({name} if name else set())
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from dermiq.review.measures.synthetic import fill_votes, synthetic_pairs
 from dermiq.review.store.store import Store
 from tests.review.cases import emptied
 
-KILLS = 10
+KILLS = 2  # more: `make nightly`
 
 
 def test_every_acknowledged_vote_survives_kill_9(tmp_path: Path) -> None:

@@ -70,12 +70,18 @@ class Reviewer(Page):
         return self.text("[data-part=toast]")
 
 
-@pytest.fixture
-def reviewer(address: str, tmp_path: Path) -> Iterator[Reviewer]:
-    made = Reviewer(address, tmp_path)
+@pytest.fixture(scope="module")
+def browser(address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reviewer]:
+    made = Reviewer(address, tmp_path_factory.mktemp("downloads"))
     yield made
-    assert not [error for error in made.errors() if "ERR_INTERNET_DISCONNECTED" not in error]
     made.driver.quit()
+
+
+@pytest.fixture
+def reviewer(browser: Reviewer, tmp_path: Path) -> Iterator[Reviewer]:
+    browser.anew(tmp_path)
+    yield browser
+    assert not [error for error in browser.errors() if "ERR_INTERNET_DISCONNECTED" not in error]
 
 
 def votes_of(folder: Path, name: str) -> tuple[list[Vote], dict[str, PairView], Store]:
@@ -176,21 +182,18 @@ def test_keys_do_nothing_else_while_something_is_typed(reviewer: Reviewer, folde
     assert not votes_of(folder, "dora")[0]
 
 
-@pytest.mark.parametrize(("width", "dark"), [(1400, False), (820, True), (390, False)])
-def test_every_width_and_theme(address: str, tmp_path: Path, width: int, dark: bool) -> None:
-    page = Reviewer(address, tmp_path, width=width, dark=dark)
-    try:
-        page.sign_in(f"eve{width}")
-        page.press("r")
-        page.shot(f"review-{width}-{'dark' if dark else 'light'}")
-        assert page.js("return document.documentElement.scrollWidth") <= width
-        assert page.js(
+def test_every_width_and_theme(reviewer: Reviewer) -> None:
+    reviewer.sign_in("eve")
+    reviewer.press("r")
+    for width, dark in [(1400, False), (820, True), (390, False)]:
+        reviewer.look(width, dark=dark)
+        reviewer.shot(f"review-{width}-{'dark' if dark else 'light'}")
+        assert reviewer.js("return document.documentElement.scrollWidth") <= width
+        assert reviewer.js(
             "return [...document.querySelectorAll('.dq-choice')].every((b) => !b.offsetParent || b.offsetHeight >= 44)"
         )
         weak = []
-        for name, ink, ground in page.js(test_browser.CONTRASTS, READ):
+        for name, ink, ground in reviewer.js(test_browser.CONTRASTS, READ):
             high, low = sorted((luminance(ink), luminance(ground)), reverse=True)
             weak += [name] if (high + 0.05) / (low + 0.05) < 4.5 else []
-        assert not weak
-    finally:
-        page.driver.quit()
+        assert not weak, width

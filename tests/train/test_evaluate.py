@@ -80,14 +80,6 @@ def test_cards_show_the_committed_figures() -> None:
         assert card.rendered(path) == path.read_text(encoding="utf-8"), "run python -m train.embedded.card"
 
 
-def test_splits_never_share_a_lesion_or_a_patient(real_data: Path) -> None:
-    for name in ("ham10000", "pad_ufes_20"):
-        groups = [set(read_table(real_data, name, [split])["group"]) for split in ("train", "val", "test")]
-        assert not groups[0] & groups[1]
-        assert not groups[0] & groups[2]
-        assert not groups[1] & groups[2]
-
-
 def test_squares_show_the_middle_of_the_same_frame(real_data: Path) -> None:
     """The finer squares and the middle of the small frames are one image at two resolutions, masks too."""
     rows = read_table(real_data, "ham10000", ["val"]).head(30)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from dermiq import places
 from dermiq.errors import InputError, ModelError
 from dermiq.vlm.load import _resolve, load_vlm
 from tests.train.stage_runs import tiny_options, train, weights_of
@@ -68,7 +69,9 @@ def test_the_card_says_what_was_done_and_measured(config: SFTConfig, tmp_path: P
     assert "license: cc-by-nc-4.0" in export.card(runs.load_run(run.folder), form="merged", weights="final", name="x")
 
 
-def test_an_adapter_loads_elsewhere_or_says_what_it_needs(config: SFTConfig, tmp_path: Path) -> None:
+def test_an_adapter_loads_elsewhere_or_says_what_it_needs(
+    config: SFTConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In a process and a folder of its own, with the base that it names beside it; without, in one sentence."""
     run = train(config, tmp_path / "runs", "one")
     elsewhere = tmp_path / "elsewhere"
@@ -80,16 +83,19 @@ def test_an_adapter_loads_elsewhere_or_says_what_it_needs(config: SFTConfig, tmp
     assert "put it into a folder `model` beside this one" in text
     assert "python app.py --model mine" in text
 
-    def loaded() -> subprocess.CompletedProcess[str]:
-        code = "import sys; from dermiq.vlm.load import load_vlm; print(load_vlm(sys.argv[1], device='cpu').name)"
-        environment = {**os.environ, "PYTHONPATH": str(runs.REPOSITORY)}
-        done = [sys.executable, "-c", code, "mine"]
-        return subprocess.run(done, capture_output=True, text=True, cwd=elsewhere, env=environment, check=False)
-
     shutil.move(config.model, tmp_path / "moved")
-    assert "belongs to the model model, which is not here. Put that model into the folder" in loaded().stderr
+    monkeypatch.chdir(elsewhere)
+    with pytest.raises(
+        ModelError, match=r"belongs to the model model, which is not here\. Put that model into the folder"
+    ):
+        load_vlm("mine", device="cpu")
     shutil.copytree(tmp_path / "moved", elsewhere / "model")
-    assert loaded().stdout.strip().endswith("mine")
+    code = "import sys; from dermiq.vlm.load import load_vlm; print(load_vlm(sys.argv[1], device='cpu').name)"
+    environment = {**os.environ, "PYTHONPATH": str(places.ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", code, "mine"], capture_output=True, text=True, env=environment, check=True
+    )
+    assert done.stdout.strip().endswith("mine")
 
 
 def test_the_card_names_the_base_for_the_hub(config: SFTConfig, tmp_path: Path) -> None:

@@ -123,7 +123,11 @@ def test_only_the_ui_room_knows_gradio() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["consult", "visit", "chat", "panels", "prose", "viewer", "markup", "about", "browser", "drawing"]
+    "module",
+    [
+        *(f"consult/{name}" for name in ("controller", "visit", "chat", "panels", "viewer", "drawing")),
+        *("library/lookup", "library/card", "library/compared", "prose", "markup", "about"),
+    ],
 )
 def test_what_translates_events_knows_neither_gradio_nor_a_model(module: str) -> None:
     assert not imports(ROOT / "dermiq" / "ui" / f"{module}.py") & {"gradio", "torch", "transformers"}

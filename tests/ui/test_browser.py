@@ -69,9 +69,25 @@ class Page:
         options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
         options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
         self.driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(str(DRIVER)))
-        self.downloads, self.address = downloads, address
+        self.address = address
+        self._open(downloads, width, height, dark=dark)
+
+    def anew(self, downloads: Path, *, width: int = 1400, height: int = 1000, dark: bool = False) -> None:
+        """As another visitor's new browser: nothing is left of what was done in it before."""
+        self.js("sessionStorage.clear()")
+        self.driver.get("about:blank")
+        everything = {"origin": self.address, "storageTypes": "all"}
+        self.driver.execute_cdp_cmd("Storage.clearDataForOrigin", everything)
+        self.driver.execute_cdp_cmd(
+            "Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(downloads)}
+        )
+        self.requests(), self.errors()  # of the visitor before
+        self._open(downloads, width, height, dark=dark)
+
+    def _open(self, downloads: Path, width: int, height: int, *, dark: bool) -> None:
+        self.downloads = downloads
         self.look(width, height, dark=dark)
-        self.driver.get(address)
+        self.driver.get(self.address)
         self.one(".dq-example")
         self.until(lambda: self.js("return !!document.querySelector('#dq-upload input[type=file]')"))
 
@@ -172,11 +188,18 @@ def image(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.fixture
-def page(address: str, tmp_path: Path) -> Iterator[Page]:
-    made = Page(address, tmp_path)
+@pytest.fixture(scope="module")
+def browser(address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    made = Page(address, tmp_path_factory.mktemp("downloads"))
     yield made
     made.driver.quit()
+
+
+@pytest.fixture
+def page(browser: Page, tmp_path: Path) -> Page:
+    """Of a visitor who was never here."""
+    browser.anew(tmp_path)
+    return browser
 
 
 def luminance(colour: str) -> float:
@@ -211,14 +234,31 @@ def weak_contrasts(page: Page) -> list[str]:
     return weak
 
 
-# --- the consultation -------------------------------------------------------------------
+# --- a consultation -----------------------------------------------------------------------
+
+QUESTION = "What is this, and what speaks against a nevus?"
 
 
-def test_a_lesion_goes_in_and_a_reasoned_and_sourced_answer_comes_out(page: Page, image: Path, uploads: Path) -> None:
+def test_a_consultation_from_an_image_to_a_report(page: Page, image: Path, uploads: Path) -> None:
+    """More of the page, each on its own: `tests/nightly/test_pages.py`."""
+    _every_text_has_enough_contrast(page, "1-empty")
+    _a_lesion_goes_in_and_a_reasoned_and_sourced_answer_comes_out(page, image, uploads)
+    _a_citation_opens_with_the_keyboard_and_closes_with_escape(page)
+    _the_image_check_and_the_layers(page)
+    _it_leads_to_knowledge_and_back_with_nothing_lost(page)
+    _the_report_is_downloaded_as_markdown_and_pdf(page)
+    _every_text_has_enough_contrast(page, "3-answer")
+    _no_width_scrolls_sideways(page)
+    _every_control_has_a_name(page)
+    _nothing_of_it_left_the_machine_and_nothing_stays(page)
+
+
+def _a_lesion_goes_in_and_a_reasoned_and_sourced_answer_comes_out(page: Page, image: Path, uploads: Path) -> None:
     page.shot("1-empty-light")
     page.upload(image)
+    assert not page.one("#dq-pdf").is_enabled()
     assert "58" in page.text("#dq-differential")
-    page.ask("What is this, and what speaks against a nevus?", finish=False)
+    page.ask(QUESTION, finish=False)
     page.until(lambda: page.one("#dq-stop").is_displayed(), "stop is where send was")
     page.until(lambda: page.all(".dq-steps li"), "the reasoning streams")
     page.shot("2-streaming-light")
@@ -232,31 +272,7 @@ def test_a_lesion_goes_in_and_a_reasoned_and_sourced_answer_comes_out(page: Page
     assert not page.errors()
 
 
-def test_the_patients_file_name_is_not_sent(page: Page, image: Path) -> None:
-    page.upload(image)
-    assert "Jane" not in "".join(page.requests()) + page.driver.page_source
-
-
-def test_no_request_leaves_the_machine(page: Page, image: Path) -> None:
-    page.upload(image)
-    page.ask("Why?")
-    hosts = {urlsplit(u).hostname for u in page.requests() if urlsplit(u).scheme in {"http", "https", "ws", "wss"}}
-    assert hosts == {"127.0.0.1"}
-
-
-def test_stop_keeps_what_was_written(page: Page, image: Path) -> None:
-    page.upload(image)
-    page.ask("Why?", finish=False)
-    page.until(lambda: page.all(".dq-steps li"))
-    page.click("#dq-stop")
-    page.finished()
-    assert "Stopped by you" in page.text(".dq-cut")
-    assert not page.all(".dq-headline")
-
-
-def test_a_citation_opens_with_the_keyboard_and_closes_with_escape(page: Page, image: Path) -> None:
-    page.upload(image)
-    page.ask("Why?")
+def _a_citation_opens_with_the_keyboard_and_closes_with_escape(page: Page) -> None:
     chip = page.one(".dq-answer .dq-steps .dq-chip")
     page.js("arguments[0].focus()", chip)
     chip.send_keys(Keys.ENTER)
@@ -270,54 +286,7 @@ def test_a_citation_opens_with_the_keyboard_and_closes_with_escape(page: Page, i
     assert page.driver.switch_to.active_element == chip
 
 
-def test_an_open_card_and_folded_reasoning_survive_an_update(page: Page, image: Path) -> None:
-    page.upload(image)
-    page.ask("Why?", finish=False)
-    page.until(lambda: page.all(".dq-steps .dq-chip"))
-    page.js("arguments[0].click()", page.one(".dq-steps .dq-chip"))
-    page.one(".dq-card:popover-open")
-    page.js("arguments[0].open = false", page.one(".dq-reasoning"))
-    page.finished()
-    assert page.all(".dq-card:popover-open")
-    assert not page.all(".dq-reasoning[open]")
-
-
-def test_the_whole_way_is_possible_with_the_keyboard_alone(page: Page) -> None:
-    def press_until(css: str, limit: int = 60) -> WebElement:
-        for _ in range(limit):
-            page.driver.switch_to.active_element.send_keys(Keys.TAB)
-            if page.js("return document.activeElement.matches(arguments[0])", css):
-                found: WebElement = page.driver.switch_to.active_element
-                return found
-        raise AssertionError(f"{css} is not reached with the Tab key")
-
-    press_until(".dq-example").send_keys(Keys.ENTER)
-    page.one(".dq-outline")
-    press_until("#dq-question textarea").send_keys("Why?" + Keys.ENTER)
-    page.finished()
-    assert page.js("return getComputedStyle(document.activeElement).outlineStyle") != "none"
-    press_until(".dq-chip").send_keys(Keys.ENTER)
-    page.one(".dq-card:popover-open")
-
-
-def test_a_follow_up_a_suggestion_and_a_retry(page: Page, image: Path) -> None:
-    page.upload(image)
-    page.click(".dq-suggest")
-    page.until(lambda: page.all(".dq-answer"))
-    page.finished()
-    page.click(".dq-suggest")
-    page.until(lambda: len(page.all(".dq-answer")) == 2)
-    page.finished()
-    assert len(page.all(".dq-reasoning[open]")) == 0, "older reasoning is folded"
-    page.click('[data-event="retry"]')
-    page.finished()
-    assert len(page.all(".dq-answer")) == 2
-    page.shot("5-follow-up-light")
-
-
-def test_the_image_check_and_the_layers(page: Page, image: Path) -> None:
-    page.upload(image)
-    page.ask("Why?")
+def _the_image_check_and_the_layers(page: Page) -> None:
     page.click('[data-event="imagecheck"]')
     page.until(lambda: "it depends on the image" in page.text(".dq-checks"))
     page.js("arguments[0].click()", page.one('input[value="heatmap"]'))
@@ -327,40 +296,88 @@ def test_the_image_check_and_the_layers(page: Page, image: Path) -> None:
     page.until(lambda: not page.all(".dq-heat, .dq-outline"))
 
 
-def test_several_images_are_one_case(page: Page, image: Path) -> None:
-    second = image.with_name("second.png")
-    second.write_bytes(fakes.png(fakes.picture(500, 500, seed=3)))
-    page.upload(image, second)
-    page.until(lambda: len(page.all(".dq-thumbs button")) == 2)
-    page.js(
-        "arguments[0].value = 'dermoscopy'; arguments[0].dispatchEvent(new Event('change', {bubbles: true}))",
-        page.one('select[data-event="view"]'),
-    )
-    page.one('option[value="dermoscopy"][selected]')
-    page.ask("Why?")
-    assert "20 % larger" in page.text(".dq-notes")
-    page.shot("7-two-images-light")
-    shown, outline = (page.js(BOX, page.one(css)) for css in (".dq-frame > img", ".dq-outline"))
-    assert shown == outline, "the outline does not lie on the image"
-    assert page.js("return getComputedStyle(arguments[0]).objectFit", page.one(".dq-frame > img")) == "contain"
+def _it_leads_to_knowledge_and_back_with_nothing_lost(page: Page) -> None:
+    answered = page.text(".dq-answer")
+    page.one('#dq-differential [data-event="versus"]').send_keys(Keys.ENTER)
+    page.until(lambda: page.text(".dq-compare h2") == "melanoma against melanocytic nevus")
+    page.shot("17-compare-from-consultation-light")
+    page.click('[data-event="back"]')
+    page.until(lambda: page.text(".dq-answer") == answered, "the consultation is as it was")
+    page.until(lambda: page.js("return document.activeElement.dataset.event") == "versus", "focus is where it was")
+    chip = page.one(".dq-answer .dq-steps .dq-chip")
+    chip.send_keys(Keys.ENTER)
+    page.click('.dq-card:popover-open [data-event="open"]')
+    page.until(lambda: page.text(".dq-know h2") == "Melanoma")
+    page.click('[data-event="back"]')
+    page.until(lambda: page.js("return document.activeElement.matches('.dq-steps .dq-chip')"), "the chip has the focus")
+    assert not page.all(".dq-card:popover-open")
+    assert not page.errors()
 
 
-def test_pasting_and_dropping_bring_an_image_in(page: Page, image: Path) -> None:
-    code = base64.b64encode(image.read_bytes()).decode()
-    page.js(
-        """const bytes = Uint8Array.from(atob(arguments[0]), (c) => c.charCodeAt(0)), box = new DataTransfer();
-        box.items.add(new File([bytes], 'x.png', {type: 'image/png'}));
-        document.dispatchEvent(new ClipboardEvent('paste', {clipboardData: box, bubbles: true}));""",
-        code,
+def _the_report_is_downloaded_as_markdown_and_pdf(page: Page) -> None:
+    page.click("#dq-markdown")
+    text = page.until(lambda: next(page.downloads.glob("dermiq-report-*.md"), None)).read_text(encoding="utf-8")
+    assert "Not a medical device" in text
+    assert "data:image" not in text
+    page.click("#dq-pdf")
+    pdf = page.until(lambda: next(page.downloads.glob("dermiq-report-*.pdf"), None))
+    page.until(lambda: pdf.read_bytes().startswith(b"%PDF"))
+
+
+def _every_text_has_enough_contrast(page: Page, name: str) -> None:
+    for dark in (False, True):
+        page.look(dark=dark)
+        page.shot(f"{name}-{'dark' if dark else 'light'}")
+        ground = luminance(page.js("return getComputedStyle(document.body).backgroundColor"))
+        assert ground < 0.1 if dark else ground > 0.8
+        assert not weak_contrasts(page), (name, dark)
+    page.look()
+
+
+def _no_width_scrolls_sideways(page: Page) -> None:
+    for width in (1920, 1000, 768, 390, 320):
+        page.look(width, 844)
+        page.shot(f"width-{width}")
+        assert page.js("return document.documentElement.scrollWidth") <= width
+        wide = page.js(
+            "return [...document.querySelectorAll('.dq-panel, .dq-chat, #dq-context, #dq-foot, .dq-bar')]"
+            ".filter((e) => e.scrollWidth > e.clientWidth + 2 || e.getBoundingClientRect().right > innerWidth + 1)"
+            ".map((e) => e.id || e.className)"
+        )
+        assert not wide, f"these overflow at {width}"
+    page.look()
+
+
+def _every_control_has_a_name(page: Page) -> None:
+    nameless = page.js(
+        "return [...document.querySelectorAll('button, select, input, textarea, img, [role=img], [role=dialog]')]"
+        ".filter((e) => e.offsetParent && !(e.getAttribute('aria-label') || e.textContent.trim() || e.labels?.length"
+        " || e.hasAttribute('alt') || e.title)).map((e) => e.outerHTML.slice(0, 120))"
     )
-    page.one(".dq-outline")
-    page.js(
-        """const bytes = Uint8Array.from(atob(arguments[0]), (c) => c.charCodeAt(0)), box = new DataTransfer();
-        box.items.add(new File([bytes], 'x.png', {type: 'image/png'}));
-        document.body.dispatchEvent(new DragEvent('drop', {dataTransfer: box, bubbles: true, cancelable: true}));""",
-        code,
-    )
-    page.until(lambda: len(page.all(".dq-thumbs button")) == 2)
+    assert not nameless
+    assert page.js("return document.documentElement.lang") == "en"
+
+
+def _nothing_of_it_left_the_machine_and_nothing_stays(page: Page) -> None:
+    sent = page.requests()
+    hosts = {urlsplit(u).hostname for u in sent if urlsplit(u).scheme in {"http", "https", "ws", "wss"}}
+    assert hosts == {"127.0.0.1"}
+    assert "Jane" not in "".join(sent) + page.driver.page_source, "a patient's file name"
+    assert QUESTION in page.driver.page_source
+    page.click("#dq-new")
+    page.one(".dq-example")
+    assert QUESTION not in page.driver.page_source
+    assert "Urgency: named here" in page.text("#dq-urgency")
+
+
+def test_stop_keeps_what_was_written(page: Page, image: Path) -> None:
+    page.upload(image)
+    page.ask("Why?", finish=False)
+    page.until(lambda: page.all(".dq-steps li"))
+    page.click("#dq-stop")
+    page.finished()
+    assert "Stopped by you" in page.text(".dq-cut")
+    assert not page.all(".dq-headline")
 
 
 def test_a_file_that_is_no_image_is_refused_in_its_place(page: Page, tmp_path: Path) -> None:
@@ -375,64 +392,7 @@ def test_a_file_that_is_no_image_is_refused_in_its_place(page: Page, tmp_path: P
     page.shot("8-refused-light")
 
 
-def test_a_wrong_age_is_named_and_a_right_one_is_taken(page: Page, image: Path) -> None:
-    page.upload(image)
-    field = page.one("#dq-context input[type=text], #dq-context textarea")
-    field.send_keys("abc")
-    page.one("#dq-question textarea").send_keys("Why?" + Keys.ENTER)
-    page.until(lambda: "not a whole number of years" in page.text("#dq-viewer .dq-error"))
-    field.send_keys(Keys.CONTROL, "a")
-    field.send_keys("54")
-    page.click("#dq-send")
-    page.until(lambda: page.all(".dq-answer"))
-    page.finished()
-
-
-def test_the_report_is_downloaded_as_markdown_and_pdf(page: Page, image: Path) -> None:
-    page.upload(image)
-    assert not page.one("#dq-pdf").is_enabled()
-    page.ask("Why?")
-    page.click("#dq-markdown")
-    text = page.until(lambda: next(page.downloads.glob("dermiq-report-*.md"), None)).read_text(encoding="utf-8")
-    assert "Not a medical device" in text
-    assert "data:image" not in text
-    page.click("#dq-pdf")
-    pdf = page.until(lambda: next(page.downloads.glob("dermiq-report-*.pdf"), None))
-    page.until(lambda: pdf.read_bytes().startswith(b"%PDF"))
-
-
-def test_a_new_case_leaves_nothing_on_the_page(page: Page, image: Path) -> None:
-    page.upload(image)
-    page.ask("a question of mine")
-    page.click("#dq-new")
-    page.one(".dq-example")
-    assert "a question of mine" not in page.driver.page_source
-    assert "Urgency: named here" in page.text("#dq-urgency")
-
-
-def test_two_visitors_do_not_see_each_other(page: Page, address: str, image: Path, tmp_path: Path) -> None:
-    page.upload(image)
-    page.ask("a question of mine")
-    other = Page(address, tmp_path)
-    try:
-        assert "a question of mine" not in other.driver.page_source
-        assert not other.all(".dq-outline")
-    finally:
-        other.driver.quit()
-
-
-def test_what_is_written_stays_text(page: Page, image: Path) -> None:
-    page.upload(image)
-    page.ask("<img src=x onerror='window.broken=1'><script>window.broken=1</script>")
-    assert "<script>" in page.text(".dq-user p")
-    assert page.js("return window.broken === undefined")
-    assert not page.all(".dq-user img")
-
-
-def test_the_about_tab_opens_from_the_bar(page: Page) -> None:
-    page.click(".dq-link")
-    page.until(lambda: "What this is for" in page.text(".dq-about"))
-    page.shot("9-about-light")
+# --- knowledge ----------------------------------------------------------------------------
 
 
 def test_a_condition_is_looked_up_and_compared_by_keyboard(page: Page) -> None:
@@ -457,159 +417,3 @@ def test_a_condition_is_looked_up_and_compared_by_keyboard(page: Page) -> None:
     assert "They contradict each other" in page.text("#dq-knowledge")
     page.shot("14-compare-light")
     assert not page.errors()
-
-
-def test_the_first_view_of_knowledge_can_be_browsed_with_the_keyboard(page: Page) -> None:
-    page.open_tab("Knowledge")
-    fields, title = (page.js(BOX, page.one(css)) for css in ("#dq-search", ".dq-start h2"))
-    assert 0 < title[1] - (fields[1] + fields[3]) < 40, "no gap under the fields"
-    page.js("arguments[0].scrollIntoView()", page.one(".dq-shelf:last-of-type summary"))
-    more = page.one(".dq-shelf summary")
-    more.send_keys(Keys.ENTER)
-    page.one(".dq-shelf details[open] .dq-names button").send_keys(Keys.ENTER)
-    page.until(lambda: page.all(".dq-know h2"), "the card opens")
-    page.until(lambda: page.js("return document.activeElement.matches('.dq-know h2')"), "and is read from its title")
-    assert page.js("return scrollY") == 0
-    assert not page.errors()
-
-
-def test_the_consultation_leads_to_knowledge_and_back_with_nothing_lost(page: Page, image: Path) -> None:
-    page.upload(image)
-    page.ask("Why?")
-    answered = page.text(".dq-answer")
-    page.one('#dq-differential [data-event="versus"]').send_keys(Keys.ENTER)
-    page.until(lambda: page.text(".dq-compare h2") == "melanoma against melanocytic nevus")
-    page.shot("17-compare-from-consultation-light")
-    page.click('[data-event="back"]')
-    page.until(lambda: page.text(".dq-answer") == answered, "the consultation is as it was")
-    page.until(lambda: page.js("return document.activeElement.dataset.event") == "versus", "focus is where it was")
-    chip = page.one(".dq-answer .dq-steps .dq-chip")
-    chip.send_keys(Keys.ENTER)
-    page.click('.dq-card:popover-open [data-event="open"]')
-    page.until(lambda: page.text(".dq-know h2") == "Melanoma")
-    page.click('[data-event="back"]')
-    page.until(lambda: page.js("return document.activeElement.matches('.dq-steps .dq-chip')"), "the chip has the focus")
-    assert not page.all(".dq-card:popover-open")
-    assert not page.errors()
-
-
-def test_an_unknown_condition_shows_the_way_on(page: Page) -> None:
-    page.open_tab("Knowledge")
-    page.one("#dq-first textarea, #dq-first input").send_keys("purple elephants" + Keys.ENTER)
-    page.until(lambda: "knows no condition called “purple elephants”" in page.text("#dq-knowledge"))
-    page.click("#dq-knowledge .dq-shelf .dq-suggest")
-    page.one(".dq-know .dq-topic")
-
-
-SCREENS = ((390, False), (390, True), (1400, True))
-
-
-def test_knowledge_and_drawn_evidence_are_legible_everywhere(page: Page, image: Path) -> None:
-    def legible(name: str) -> None:
-        for width, dark in SCREENS:
-            page.look(width, dark=dark)
-            page.shot(f"{name}-{width}-{'dark' if dark else 'light'}")
-            assert not weak_contrasts(page), (name, width, dark)
-            assert page.js("return document.documentElement.scrollWidth") <= width, (name, width)
-
-    page.upload(image)
-    page.ask("Why?")
-    page.js("document.querySelectorAll('.dq-drawn, .dq-why').forEach((e) => (e.open = true))")
-    legible("15-evidence")
-    page.open_tab("Knowledge")
-    page.one(".dq-start")
-    page.js("document.querySelectorAll('.dq-shelf details').forEach((e) => (e.open = true))")
-    legible("16-start")
-    for key, said in (("first", "melanoma"), ("second", "nevus")):
-        page.one(f"#dq-{key} textarea, #dq-{key} input").send_keys(said + Keys.ENTER)
-        page.one(".dq-know" if key == "first" else ".dq-compare")
-        legible(f"16-{key}")
-
-
-# --- widths, colours, states ------------------------------------------------------------
-
-
-def test_no_width_scrolls_sideways(page: Page, image: Path) -> None:
-    page.upload(image)
-    page.ask("Why?")
-    for width in (1920, 1000, 768, 390, 320):
-        page.look(width, 844)
-        page.shot(f"width-{width}")
-        assert page.js("return document.documentElement.scrollWidth") <= width
-        wide = page.js(
-            "return [...document.querySelectorAll('.dq-panel, .dq-chat, #dq-context, #dq-foot, .dq-bar')]"
-            ".filter((e) => e.scrollWidth > e.clientWidth + 2 || e.getBoundingClientRect().right > innerWidth + 1)"
-            ".map((e) => e.id || e.className)"
-        )
-        assert not wide, f"these overflow at {width}"
-
-
-def test_every_text_has_enough_contrast(page: Page, image: Path) -> None:
-    def legible(name: str) -> None:
-        for dark in (False, True):
-            page.look(dark=dark)
-            page.shot(f"{name}-{'dark' if dark else 'light'}")
-            ground = luminance(page.js("return getComputedStyle(document.body).backgroundColor"))
-            assert ground < 0.1 if dark else ground > 0.8
-            assert not weak_contrasts(page), (name, dark)
-
-    legible("1-empty")
-    page.upload(image)
-    page.ask("Why?")
-    legible("3-answer")
-
-
-def test_motion_stops_where_it_is_not_wanted(page: Page, image: Path) -> None:
-    features = {"features": [{"name": "prefers-reduced-motion", "value": "reduce"}]}
-    page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", features)
-    page.upload(image)
-    page.ask("Why?", finish=False)
-    assert page.js("return getComputedStyle(arguments[0]).animationName", page.one(".dq-pulse")) == "none"
-    page.finished()
-
-
-def test_every_control_has_a_name(page: Page, image: Path) -> None:
-    page.upload(image)
-    page.ask("Why?")
-    nameless = page.js(
-        "return [...document.querySelectorAll('button, select, input, textarea, img, [role=img], [role=dialog]')]"
-        ".filter((e) => e.offsetParent && !(e.getAttribute('aria-label') || e.textContent.trim() || e.labels?.length"
-        " || e.hasAttribute('alt') || e.title)).map((e) => e.outerHTML.slice(0, 120))"
-    )
-    assert not nameless
-    assert page.js("return document.documentElement.lang") == "en"
-
-
-def test_an_abstention_and_a_disagreement_are_shown_as_such(uploads: Path, image: Path, tmp_path: Path) -> None:
-    with served(uploads, abstain=True, disagree=True) as address:
-        page = Page(address, tmp_path)
-        try:
-            page.upload(image)
-            page.ask("Why?")
-            assert "No reading." in page.text(".dq-abstain")
-            page.shot("10-abstention-light")
-            page.click('[data-event="insist"]')
-            page.one(".dq-headline")
-            page.finished()
-            assert "Read with caution." in page.text(".dq-abstain")
-            assert "Readers disagree" in page.text(".dq-agree")
-            page.shot("11-insisted-light")
-        finally:
-            page.driver.quit()
-
-
-def test_the_page_is_up_before_the_model_and_says_when_it_is_ready(uploads: Path, image: Path, tmp_path: Path) -> None:
-    with served(uploads, loading=25) as address:
-        page = Page(address, tmp_path)
-        try:
-            assert "loading the language model" in page.text(".dq-status")
-            page.click(".dq-example")
-            page.one(".dq-figure")
-            page.ask("Why?", finish=False)
-            page.until(lambda: "not ready yet" in page.text(".dq-progress"))
-            page.shot("12-loading-light")
-            page.finished()
-            page.until(lambda: page.text(".dq-status") == "ready")
-            assert page.one(".dq-headline")
-        finally:
-            page.driver.quit()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 import threading
-import time
 from collections.abc import Iterable
+from pathlib import Path
 
 import pytest
 
 from dermiq.errors import InputError, ModelError
+from dermiq.line import Line
 from dermiq.types import PatientContext
 from dermiq.ui.consult.controller import ConsultRoom, Frame, is_loading
 from dermiq.ui.consult.lazy_consultant import Behind
@@ -126,7 +127,7 @@ def test_a_question_without_an_image_says_what_to_do() -> None:
 
 def test_a_question_waits_for_the_model_and_can_be_stopped_meanwhile() -> None:
     room, visit, fake = room_and_visit()
-    fake.loaded_at = time.monotonic() + 60
+    fake.loaded = Path("never")
     frames = room.ask(visit, "Why?")
     waiting = next(f for f in frames if "not ready yet" in str(f.chat))
     assert "Your question is kept" in str(waiting.chat)
@@ -237,6 +238,7 @@ def test_a_copied_visit_is_a_new_one() -> None:
 
 def test_two_visitors_do_not_see_each_others_case() -> None:
     room, mine, fake = room_and_visit()
+    fake.line = Line(patience=0)  # nobody waits: the two answers are written in turns
     theirs = Visit()
     play(room.add_images(theirs, [png(picture(90, 60))]))
     for _ in zip(room.ask(mine, "mine"), room.ask(theirs, "theirs"), strict=False):
@@ -273,7 +275,7 @@ def test_an_answer_that_still_runs_does_not_appear_in_a_new_case() -> None:
 
 
 def test_the_fields_become_a_context() -> None:
-    from dermiq.ui.app import context_of
+    from dermiq.ui.consult.patient_fields import context_of
 
     said = context_of(" 54 ", "female", "  left   shin ", "II", ["grew", "itch", "bogus"])
     assert said == PatientContext(54, "female", "left shin", 2, ("itch", "grew"))
@@ -284,7 +286,7 @@ def test_the_fields_become_a_context() -> None:
 
 @pytest.mark.parametrize("age", ["abc", "-1", "121", "5.5", "٣"])
 def test_an_age_that_is_none_is_named(age: str) -> None:
-    from dermiq.ui.app import context_of
+    from dermiq.ui.consult.patient_fields import context_of
 
     with pytest.raises(InputError, match="whole number of years"):
         context_of(age, None, None, None, None)

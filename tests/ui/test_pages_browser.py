@@ -147,6 +147,21 @@ def test_an_unknown_word_is_met_with_a_way_on(library: browser.Library) -> None:
     assert shown.first == "<b>elephants</b>"
 
 
+@pytest.mark.parametrize(
+    ("typed", "said", "offered"),
+    [
+        ("BLK", "“BLK” can mean several conditions.", "dermiq:lplk"),
+        ("eczema", "“eczema” can mean several conditions.", "dermiq:nummular-eczema"),
+        ("cyst", "trichilemmal cyst (pilar cyst). The graph has no card for that.", "dermiq:ganglion-cyst"),
+        ("lupus", "systemic lupus erythematosus. The graph has no card for that.", "dermiq:cutaneous-lupus"),
+    ],
+)
+def test_a_wide_name_is_a_question(typed: str, said: str, offered: str) -> None:
+    shown = browser.Library(None).look_up(typed, "")
+    assert said in _text(shown.html)
+    assert f'data-event="open" data-text="{offered}"' in shown.html
+
+
 def test_an_unknown_second_word_keeps_the_first(library: browser.Library) -> None:
     shown = library.look_up("redpox", "elephants")
     assert (shown.first, shown.second) == ("redpox", "elephants")

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from dermiq.ui.server.inbox import Limits
 from tests import fakes
-from tests.ui.test_browser import Page, address, page, pytestmark, uploads
+from tests.ui.test_browser import Page, address, browser, page, pytestmark, uploads
 
-__all__ = ["address", "page", "pytestmark", "uploads"]
+__all__ = ["address", "browser", "page", "pytestmark", "uploads"]
 
 TAKE = """
 dermiq.take([...Array(arguments[0]).keys()].map((i) => new File(['x'], `${i}.png`, { type: 'image/png' })));

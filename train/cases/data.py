@@ -1,8 +1,7 @@
 """The data folders, as rows and as pixels. Knows no model.
 
-The folders are those of `DERMIQ_DATA` (see the README for the originals): `ham10000`,
-`ham10000_square256` (the same images as finer centre squares) and `pad_ufes_20`, each with a `metadata.csv` whose
-`split` column is fixed: by lesion for HAM10000, by patient for PAD-UFES-20.
+The folders are those of `DERMIQ_DATA`, which `dermiq.data_sets` describes, each with a `metadata.csv` whose `split`
+column is fixed; and `ham10000_square256`, the images of `ham10000` as finer centre squares.
 """
 
 from __future__ import annotations
@@ -16,11 +15,11 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from dermiq.data_sets import DATA_SETS, NAMED, DataSet
 from dermiq.errors import DataError, ImageError
 from dermiq.lesion import read_lesion
+from dermiq.places import ROOT
 from dermiq.types import CLASSES, Lesion, PatientContext
-
-REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def data_folder(folder: str | Path | None = None) -> Path:
@@ -28,11 +27,11 @@ def data_folder(folder: str | Path | None = None) -> Path:
 
     Raises DataError where none of them exists.
     """
-    chosen = Path(folder or os.environ.get("DERMIQ_DATA") or REPOSITORY.parent / "shared" / "data")
-    if not (chosen / "ham10000" / "metadata.csv").is_file():
+    chosen = Path(folder or os.environ.get("DERMIQ_DATA") or ROOT.parent / "shared" / "data")
+    if not any(one.table(chosen).is_file() for one in DATA_SETS.values()):
         raise DataError(
-            f"No data at {chosen}: set DERMIQ_DATA to the folder that holds ham10000/ and pad_ufes_20/ "
-            "(the README says where to get them)."
+            f"No data at {chosen}: set DERMIQ_DATA to the folder that holds the data sets ({NAMED}; the README says "
+            "where to get them)."
         )
     return chosen
 
@@ -41,37 +40,49 @@ def read_table(folder: Path, name: str, splits: Sequence[str]) -> pd.DataFrame:
     """The rows of one data set in the given splits: columns image_id, label (one of CLASSES), group (lesion or
     patient), age, sex, site, skin_type, image and mask (paths, mask "" where there is none), source.
 
-    PAD-UFES-20's squamous cell carcinomas are left out: HAM10000 has no such class. `attrs["left_out"]` counts them.
+    Rows that its record leaves out, and those without a label, are not in it: `attrs["left_out"]` counts them by what
+    their labels mean. Raises DataError where the table is missing, lacks a column, or has a label that nobody knows.
     """
-    path = folder / name / "metadata.csv"
+    record = DATA_SETS[name]
+    path = record.table(folder)
     if not path.is_file():
         raise DataError(f"{path} is missing: the data folder has no {name}.")
     raw = pd.read_csv(path)
-    pad = name == "pad_ufes_20"
     raw = raw[raw["split"].isin(splits)]
-    wanted = len(raw)
-    if pad:
-        raw = raw[raw["label7"] != "scc"]
+    known = {ours: _column(raw, record, ours, path) for ours in ("label", "group", *TOLD)}
     table = pd.DataFrame(
         {
             "image_id": raw["image_id"],
-            "label": raw["label7"] if pad else raw["label"],
-            "group": raw["patient_id"] if pad else raw["lesion_id"],
-            "age": pd.to_numeric(raw["age"], errors="coerce"),
-            "sex": raw["gender" if pad else "sex"].astype(str).str.lower(),
-            "site": raw["region" if pad else "localization"].astype(str).str.lower(),
-            "skin_type": raw["fitspatrick"] if pad else np.nan,
+            "label": known["label"].replace(dict(record.labels)),
+            "group": known["group"],
+            "age": pd.to_numeric(known["age"], errors="coerce"),
+            "sex": known["sex"].astype(str).str.lower(),
+            "site": known["site"].astype(str).str.lower(),
+            "skin_type": known["skin_type"],
             "image": [str(folder / name / p) for p in raw["image"]],
             "mask": [str(folder / name / p) if isinstance(p, str) else "" for p in raw.get("mask", [""] * len(raw))],
         }
     )
     table["source"] = name
+    why = table["label"].map(dict(record.left_out)).mask(table["label"].isna(), "what is not stated")
+    table = table[why.isna()].reset_index(drop=True)
     bad = sorted(set(table["label"]) - set(CLASSES))
     if bad:
         raise DataError(f"{path}: unknown labels {bad}; known are {list(CLASSES)}.")
-    table = table.reset_index(drop=True)
-    table.attrs["left_out"] = wanted - len(table)
+    table.attrs["left_out"] = why.value_counts().to_dict()
     return table
+
+
+TOLD = ("age", "sex", "site", "skin_type")  # of a patient; a data set may lack any
+
+
+def _column(raw: pd.DataFrame, record: DataSet, ours: str, path: Path) -> pd.Series:
+    theirs = record.columns.get(ours, ours)
+    if theirs in raw:
+        return raw[theirs]
+    if ours not in TOLD:
+        raise DataError(f"{path} has no column {theirs!r}, from which {record.title}'s {ours} is read.")
+    return pd.Series(np.nan, raw.index)
 
 
 def context_of(row: object) -> PatientContext:

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+from dermiq.data_sets import DATA_SETS, DEFAULT, NAMED
 from dermiq.errors import DataError, InputError
 from dermiq.files.examples import messages, places_of
 from train.cases.labelled import LABELS, quiet
-from train.cases.sources import DATA_SETS, Item, Say, choose, is_of_folder, read_splits
+from train.cases.sources import Item, Say, choose, is_of_folder, read_splits
 from train.options import option
 from train.stage import StageConfig
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from train.runs.worker import Owner
 
 T = TypeVar("T")
-DATA = DATA_SETS  # what is learned from where nothing else is named
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,7 @@ class ExampleConfig(StageConfig):
 
     columns: ClassVar[tuple[str, ...]] = ("prompt", "completion")
 
-    data: tuple[str, ...] = option(
-        DATA, "ham10000, pad_ufes_20, CSV (image, label), JSONL or data sets in TRL's columns"
-    )
+    data: tuple[str, ...] = option(DEFAULT, f"{NAMED}, CSV (image, label), JSONL or data sets in TRL's columns")
     val: tuple[str, ...] = option((), "what it is judged by while it trains; empty: the val split of the data")
     val_share: float = option(
         0.0, "share of patients or lesions that is held out where the data has no val split", minimum=0, maximum=0.9
@@ -44,10 +42,8 @@ class ExampleConfig(StageConfig):
         "of tables: classes asks about rows of none of the seven; known leaves them out; text learns labels as answers",
         choices=LABELS,
     )
-    data_folder: str = option("", "folder that holds ham10000/ and pad_ufes_20/; empty: DERMIQ_DATA")
-    images: int = option(
-        0, "drawn of ham10000 and pad_ufes_20, of every class alike while there are enough; 0: all", minimum=0
-    )
+    data_folder: str = option("", f"folder that holds {NAMED}; empty: DERMIQ_DATA")
+    images: int = option(0, f"drawn of {NAMED}, of every class alike while there are enough; 0: all", minimum=0)
     val_images: int = option(64, "examples of val that are used at most; 0: all", minimum=0)
 
     def check(self) -> None:
@@ -105,7 +101,7 @@ class ExampleConfig(StageConfig):
         if used < every:
             told.append(
                 f"{used} of {every} examples are learned: images is {self.images}, which is how many are drawn of "
-                f"{' and '.join(DATA_SETS)}."
+                f"{' and '.join(name for name in self.sources if name in DATA_SETS)}."
             )
         chats = self.examples_of(used)
         seen = self.steps * self.batch_size * self.accumulation // getattr(self, "iterations", 1)

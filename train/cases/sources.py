@@ -30,6 +30,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from dermiq.data_sets import DATA_SETS, NAMED
 from dermiq.errors import DataError, DermIQError, ImageError
 from dermiq.files.examples import (
     Example,
@@ -53,8 +54,6 @@ from train.cases.labelled import quiet, read_labelled, refuse_missing
 
 if TYPE_CHECKING:
     from dermiq.specialist import Specialist
-
-DATA_SETS = ("ham10000", "pad_ufes_20")
 
 
 @dataclass(frozen=True)
@@ -123,15 +122,15 @@ def read_source(
     if is_table(path) or is_examples_file(path) or is_data_set(str(path)):
         return _of_written(str(path), split, columns, say)
     raise DataError(
-        f"{source} is no data: name one of {', '.join(DATA_SETS)}, a .csv, .tsv, .jsonl, .json or .parquet file, a set "
+        f"{source} is no data: name one of {NAMED}, a .csv, .tsv, .jsonl, .json or .parquet file, a set "
         "of the review (name@version), or a data set of the hub (owner/name) or in a folder."
     )
 
 
 def _of_data_folder(name: str, split: str, data: str, say: Say) -> list[Row]:
     table = read_table(data_folder(data or None), name, [split])
-    if left := table.attrs["left_out"]:
-        say(f"{name}: {left:,} row(s) of {split} are left out: squamous cell carcinoma is none of the seven classes.")
+    for what, count in table.attrs["left_out"].items():
+        say(f"{name}: {count:,} row(s) of {split} are left out: {what} is none of the seven classes.")
     return [
         Row(str(row.image), str(row.label), f"{name}:{row.group}", context_of(row), folder=name)
         for row in table.itertuples(index=False)

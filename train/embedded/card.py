@@ -14,10 +14,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from dermiq.data_sets import DATA_SETS, DataSet
+from dermiq.places import WEIGHTS
 from dermiq.shipped import seal
 from dermiq.types import CLASS_NAMES, CLASSES
 
-WEIGHTS = Path(__file__).resolve().parents[2] / "dermiq" / "weights"
 BEGIN, END = "<!-- figures: written by python -m train.embedded.card -->", "<!-- end of figures -->"
 NAMES = {
     "balanced_accuracy": "balanced accuracy",
@@ -27,10 +28,11 @@ NAMES = {
     "expected_calibration_error": "expected calibration error, 15 bins",
     "brier": "Brier score",
 }
-TITLES = {
-    "metrics_ham10000_test.json": "HAM10000 `test` (dermoscopy)",
-    "metrics_pad_ufes_20_test.json": "PAD-UFES-20 `test` (clinical photographs, without squamous cell carcinoma)",
-}
+
+
+def title_of(one: DataSet) -> str:
+    without = f", without {', '.join(one.left_out.values())}" if one.left_out else ""
+    return f"{one.title} `test` ({one.kind}{without})"
 
 
 def table(rows: list[list[str]]) -> str:
@@ -133,9 +135,9 @@ def rendered(card: Path) -> str:
     if BEGIN not in text:
         return text
     sections = [
-        figures_of(json.loads((card.parent / name).read_text(encoding="utf-8")), title)
-        for name, title in TITLES.items()
-        if (card.parent / name).is_file()
+        figures_of(json.loads((card.parent / one.metrics).read_text(encoding="utf-8")), title_of(one))
+        for one in DATA_SETS.values()
+        if (card.parent / one.metrics).is_file()
     ]
     speed = card.parent / "speed.json"
     if speed.is_file():

@@ -17,9 +17,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from dermiq.lesion import FindingsReference, default_reference
+from dermiq.places import graph_tables
 from dermiq.types import CLASSES
 
-OUT = Path(__file__).resolve().parents[2] / "kg_data" / "derived" / "findings.tsv"
+OUT = graph_tables() / "derived" / "findings.tsv"
 MIN_LESIONS = 5  # with the finding, on either side: below it the log-normal interval cannot be trusted
 Z95 = 1.96
 TOP, PRESENT, FOUR = "above the benign 90th percentile", "at least 5 % of the lesion", "four or more"

@@ -54,7 +54,7 @@ def _sum(weighted: Tensor) -> Tensor:
 
 def estimate(rewards: GroupRewards, settings: AdvantageSettings) -> Tensor:
     """The advantages (groups, G) by the estimator that the settings name."""
-    return ESTIMATORS[settings.estimator](rewards, settings)
+    return ESTIMATORS[settings.estimator].function(rewards, settings)
 
 
 def collapse_rate(advantages: Tensor, *, tolerance: float = 1e-6) -> float | None:
@@ -167,30 +167,77 @@ def _bounded(shaping: Tensor) -> Tensor:
     return distance / distance.abs().amax(1, keepdim=True).clamp(min=1)
 
 
-Estimator = Callable[[GroupRewards, "AdvantageSettings"], "Tensor"]
+@dataclass(frozen=True)
+class Estimator:
+    """How rewards become advantages. The function that it calls gives the equation."""
+
+    function: Callable[[GroupRewards, AdvantageSettings], Tensor]
+    title: str
+    help: str
+    source: str
+
+
 ESTIMATORS: Mapping[str, Estimator] = {
-    "grpo": lambda rewards, _: grpo(rewards.total),
-    "dr_grpo": lambda rewards, _: dr_grpo(rewards.total),
-    "rloo": lambda rewards, _: rloo(rewards.total),
-    "batch": lambda rewards, _: batch(rewards.total),
-    "ngrpo": lambda rewards, settings: ngrpo(
-        rewards.total, best_reward=rewards.best if settings.best_reward is None else settings.best_reward
+    "grpo": Estimator(
+        lambda rewards, _: grpo(rewards.total),
+        title="GRPO",
+        help="distance from the group's mean in its standard deviations",
+        source="arXiv 2402.03300, outcome supervision",
     ),
-    "grpopp": lambda rewards, settings: grpopp(
-        rewards.correctness,
-        rewards.shaping,
-        threshold=settings.threshold,
-        one_sided=settings.one_sided,
-        bonus=settings.bonus,
+    "dr_grpo": Estimator(
+        lambda rewards, _: dr_grpo(rewards.total),
+        title="Dr. GRPO",
+        help="distance from the group's mean",
+        source="arXiv 2503.20783",
+    ),
+    "rloo": Estimator(
+        lambda rewards, _: rloo(rewards.total),
+        title="RLOO",
+        help="distance from the mean of the group's others",
+        source="arXiv 2402.14740",
+    ),
+    "batch": Estimator(
+        lambda rewards, _: batch(rewards.total),
+        title="Group mean, batch deviation",
+        help="distance from the group's mean in standard deviations of the batch",
+        source="arXiv 2508.08221",
+    ),
+    "ngrpo": Estimator(
+        lambda rewards, settings: ngrpo(
+            rewards.total, best_reward=rewards.best if settings.best_reward is None else settings.best_reward
+        ),
+        title="NGRPO",
+        help="as grpo, beside one more answer that earned everything",
+        source="arXiv 2509.18851",
+    ),
+    "grpopp": Estimator(
+        lambda rewards, settings: grpopp(
+            rewards.correctness,
+            rewards.shaping,
+            threshold=settings.threshold,
+            one_sided=settings.one_sided,
+            bonus=settings.bonus,
+        ),
+        title="GRPO++",
+        help="right answers against wrong ones, and a little for the rest",
+        source="after arXiv 2510.01236, by our own equation",
     ),
 }
+
+
+def _described(name: str) -> str:
+    return f"{name}: {ESTIMATORS[name].help} ({ESTIMATORS[name].source})"
 
 
 @dataclass(frozen=True)
 class AdvantageSettings:
     """Which estimator, and the settings of those that have any."""
 
-    estimator: str = option("grpopp", "how a group's rewards become advantages", choices=tuple(ESTIMATORS))
+    estimator: str = option(
+        "grpopp",
+        f"how a group's rewards become advantages. {'; '.join(_described(name) for name in ESTIMATORS)}",
+        choices=tuple(ESTIMATORS),
+    )
     threshold: float = 0.5  # grpopp: correctness above it is right; from 0 to below 1
     one_sided: float = 0.25  # grpopp: what a group that is all right or all wrong weighs against a mixed one; 0 to 1
     bonus: float = 0.2  # grpopp: the most that shaping rewards add or take; from 0 to below 0.5

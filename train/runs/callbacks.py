@@ -17,11 +17,11 @@ import torch
 from transformers import TrainerCallback
 
 from dermiq.errors import ModelError
+from train.rl.memory import gpu_peak_memory, peak_memory
+from train.runs.cpu_share import Meter
 from train.runs.hints import NEWEST, cannot_learn
 from train.runs.log import append
-from train.rl.memory import gpu_peak_memory, peak_memory
 from train.runs.run_folder import keep_checkpoints, read_config, seal
-from train.runs.cpu_share import Meter
 from train.runs.times import between, left
 from train.runs.worker import STATUS_EVERY_S, Owner
 

@@ -20,7 +20,8 @@ import threading
 import time
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+from dermiq.places import ROOT
+
 NICENESS = "DERMIQ_NICENESS"
 BESIDE_A_PAGE = 10  # the niceness of a run
 PROBE_S = 1.0
@@ -51,7 +52,7 @@ def share_of_a_run(threads: int) -> float:
     """What each of its threads would get now of a processor, 0 to 1. Takes a second."""
     done = subprocess.run(
         [sys.executable, "-m", "train.runs.cpu_share", str(threads)],
-        cwd=REPOSITORY,
+        cwd=ROOT,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -3,9 +3,9 @@
     print(expected(config, vlm, shape, root).text())
 
 Both are told for the machine as it is now: for a second a process that stands back as a run does measures what it gets
-of the processors (`train.runs.cpu_share`). Without an earlier run the figure rests on the operations of a step, divided by what
-this machine multiplies in a second, and on the bytes of the weights for each token that is written, divided by what it
-reads. Knows options and shapes; runs only what takes a second or two.
+of the processors (`train.runs.cpu_share`). Without an earlier run the figure rests on the operations of a step, divided
+by what this machine multiplies in a second, and on the bytes of the weights for each token that is written, divided by
+what it reads. Knows options and shapes; runs only what takes a second or two.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 from train import options
 from train.runs import registry as runs
-from train.runs.estimate import Progress, silent
 from train.runs.cpu_share import share_of_a_run
+from train.runs.estimate import Progress, silent
 from train.runs.times import between, in_words
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from train.cases.texts import capital
 from train.runs.duration import Duration, expected
 from train.runs.estimate import Estimate, Progress, advice, estimate, free_on, part_of, silent, without_weights
-from train.cases.texts import capital
 from train.runs.times import between
 
 if TYPE_CHECKING:

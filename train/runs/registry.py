@@ -39,11 +39,12 @@ from typing import Any, ClassVar, Protocol
 import psutil
 from filelock import FileLock
 
+from dermiq import places
 from dermiq.errors import DataError, DermIQError, InputError
 from dermiq.review.types import is_frozen_set
 from train import options
-from train.runs import estimate
-from train.runs import hints
+from train.runs import estimate, hints
+from train.runs.cpu_share import NICENESS
 from train.runs.run_folder import (
     CONFIG,
     LIVE,
@@ -62,10 +63,8 @@ from train.runs.run_folder import (
     write_status,
     write_whole,
 )
-from train.runs.cpu_share import NICENESS
 from train.runs.times import between, in_words
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 TRASH, LOCKS, NOTE = ".trash", ".locks", "note.txt"
 NOTE_LENGTH = 2000
 POLL_S = 0.5  # between two looks at the queue
@@ -129,8 +128,8 @@ class Run:
 
 
 def runs_folder(folder: str | Path | None = None) -> Path:
-    """The argument, `DERMIQ_RUNS`, or `runs/` in the repository."""
-    return Path(folder or os.environ.get("DERMIQ_RUNS") or REPOSITORY / "runs").expanduser().resolve()
+    """The argument, or where `dermiq.places` keeps them."""
+    return Path(folder).expanduser().resolve() if folder else places.runs_folder()
 
 
 def find(name: str | Path, root: Path | None = None) -> Path:
@@ -364,14 +363,15 @@ def _last_sign(folder: Path) -> float:
 
 def _spawn(folder: Path, *, steps_back: bool = True) -> None:
     """`steps_back`: it leaves the processor to whoever uses the page beside it."""
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1", **({} if steps_back else {NICENESS: "0"})}
+    environment = {**os.environ, **places.variables(), "PYTHONUNBUFFERED": "1"}
+    environment |= {} if steps_back else {NICENESS: "0"}
     environment.setdefault("OMP_WAIT_POLICY", "passive")
     with (folder / "log.txt").open("ab") as log:
         log.write(f"{time.strftime('%H:%M:%S')} Starting.\n".encode())
         log.flush()
         process = subprocess.Popen(
             [sys.executable, "-m", "train.runs.worker", str(folder)],
-            cwd=REPOSITORY,
+            cwd=places.ROOT,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=log,

@@ -27,7 +27,9 @@ from filelock import FileLock, Timeout
 from dermiq.errors import DataError, DermIQError, InputError
 from train import options
 from train.runs import arbiter as sharing
+from train.runs.cpu_share import step_back
 from train.runs.hints import learned_nothing
+from train.runs.registry import POLL_S, list_runs, load_run, lock_path
 from train.runs.run_folder import (
     STOP,
     Status,
@@ -43,13 +45,11 @@ from train.runs.run_folder import (
     waits_for,
     write_status,
 )
-from train.runs.registry import POLL_S, list_runs, load_run, lock_path
-from train.runs.cpu_share import step_back
 
 _ENDED = {"failed": "failed", "stopped": "was stopped", "interrupted": "was interrupted"}
 STATUS_EVERY_S = 1.0  # between two writes of the step
 SILENT_S, LONGEST_SILENT_S = 15.0, 240.0  # after which the log says that something still lasts; each time twice as long
-_STAGE = re.compile(r"(train|tests)\.[a-z_]+")
+_STAGE = re.compile(r"(train|tests)(\.[a-z_]+)+")
 
 
 class Owner:

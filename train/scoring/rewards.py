@@ -2,8 +2,9 @@
 
 Each part is a small function from the completion and the case to a number in [0, 1], or None for "cannot judge".
 What the model could have said and did not is 0, not None, so that silence never pays. `Rewarder` weighs the parts
-into a `Reward`, which keeps them, and hands them to TRL's `GRPOTrainer` as one reward function a part. Knows the
-graph and the agreed form, no trainer.
+into a `Reward`, which keeps them, and hands them to TRL's `GRPOTrainer` as one reward function a part. To add a part,
+add a `part` to `RewardSettings`: options, checks, columns of the metrics and the page follow from it. Knows the graph
+and the agreed form, no trainer.
 
 The parts follow "Toward Effective Reinforcement Learning Fine-Tuning for Medical VQA in Vision-Language Models"
 (arXiv 2505.13973), whose full text was not at hand: the equations below are this project's own.
@@ -14,7 +15,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from dermiq.errors import DataError, ModelError
@@ -25,7 +26,6 @@ from dermiq.types import CLASSES, Claim, Finding, ParsedText
 from dermiq.vlm.parse import BARE_ANSWER, NO_ANSWER, NO_THINK, OPEN_ANSWER, OPEN_THINK, SECTIONS, parse
 from train.options import option
 
-PARTS = ("correctness", "format", "semantic", "consistency", "length", "expert")
 LENGTH_REWARDS = ("none", "ecr", "cwr")
 LONGEST_ANSWER = 200  # characters; what is longer is no answer
 LONGEST_TEXT = 20_000  # characters of a reasoning that are read
@@ -35,15 +35,68 @@ NEAR = 40  # diagnoses below a parent at most, for it to be near: "skin neoplasm
 
 
 @dataclass(frozen=True)
+class Part:
+    """One part of the reward. Its name is that of its weight in `RewardSettings`."""
+
+    judge: Callable[[Completion], float | None]  # 0 to 1; None: cannot be judged
+    title: str  # what the page calls it, behind "Weight of"
+    help: str
+    counts: Callable[[RewardSettings], bool]  # besides a weight above 0
+
+
+def part(
+    weight: float,
+    help: str,
+    *,
+    title: str,
+    judge: Callable[[Completion], float | None],
+    counts: Callable[[RewardSettings], bool] = lambda settings: True,
+) -> Any:
+    """A field of `RewardSettings`: the weight of a part, and how it is judged."""
+    return field(default=weight, metadata={"help": help, "part": Part(judge, title, help, counts)})
+
+
+@dataclass(frozen=True)
 class RewardSettings:
     """The weights of the parts, and what the parts need to know. A part of weight 0 is left out."""
 
-    correctness: float = 1.0  # the diagnosis is the label's
-    format: float = 0.2  # reasoning and answer in the agreed form
-    semantic: float = 0.3  # statements that the graph supports
-    consistency: float = 0.1  # the reasoning leads to the answer
-    length: float = 0.1  # reasoning that is long enough; counts only with a length_reward
-    expert: float = 0.2  # what a second model thinks of the reasoning; counts only with an expert_model
+    correctness: float = part(
+        1.0, "the diagnosis is the label's", title="correctness", judge=lambda one: one.correctness
+    )
+    format: float = part(
+        0.2,
+        "reasoning and answer in the agreed form",
+        title="the form",
+        judge=lambda one: format_reward(one.text, one.parsed),
+    )
+    semantic: float = part(
+        0.3,
+        "statements that the graph supports",
+        title="facts",
+        judge=lambda one: semantic_reward(one.graph, one.parsed, one.case, statements=one.settings.statements),
+    )
+    consistency: float = part(
+        0.1,
+        "the reasoning leads to the answer",
+        title="consistency",
+        judge=lambda one: consistency_reward(one.graph, one.parsed),
+    )
+    length: float = part(
+        0.1,
+        "reasoning that is long enough; counts only with a length_reward",
+        title="length",
+        judge=lambda one: length_reward(
+            one.parsed, one.settings.length_reward, correctness=one.correctness, full=one.settings.length_words
+        ),
+        counts=lambda settings: settings.length_reward != "none",
+    )
+    expert: float = part(
+        0.2,
+        "what a second model thinks of the reasoning; counts only with an expert_model",
+        title="the expert",
+        judge=lambda one: one.expert(one.parsed),
+        counts=lambda settings: bool(settings.expert_model),
+    )
     parent_credit: float = 0.0  # correctness of an answer that names what the diagnosis is a kind of; below 1
     sibling_credit: float = 0.0  # correctness of an answer that names another kind of the same; below 1
     statements: int = 4  # different supported statements from which the semantic reward is full
@@ -57,9 +110,9 @@ class RewardSettings:
     prefill: str = ""  # what is written for the model at the start of every completion
 
     def __post_init__(self) -> None:
-        for part in PARTS:
-            if not 0 <= getattr(self, part) < math.inf:
-                raise ValueError(f"The weight of {part} is {getattr(self, part)}; it must be 0 or more.")
+        for name in PARTS:
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"The weight of {name} is {getattr(self, name)}; it must be 0 or more.")
         for name in ("parent_credit", "sibling_credit"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 0 and less than the truth's 1.")
@@ -74,14 +127,15 @@ class RewardSettings:
     @property
     def parts(self) -> tuple[str, ...]:
         """The parts that are computed, in the order of PARTS."""
-        off = {"length"} if self.length_reward == "none" else set()
-        off |= set() if self.expert_model else {"expert"}
-        return tuple(part for part in PARTS if getattr(self, part) > 0 and part not in off)
+        return tuple(name for name, part in PARTS.items() if getattr(self, name) > 0 and part.counts(self))
 
     @property
     def weights(self) -> tuple[float, ...]:
         """The weights of `parts`: what TRL calls `reward_weights`."""
         return tuple(float(getattr(self, part)) for part in self.parts)
+
+
+PARTS: Mapping[str, Part] = {f.name: f.metadata["part"] for f in fields(RewardSettings) if "part" in f.metadata}
 
 
 @dataclass(frozen=True)
@@ -336,6 +390,26 @@ class ExpertJudge:
 
 # --- all parts ---------------------------------------------------------------------------------------
 
+
+@dataclass(frozen=True)
+class Completion:
+    """One completion with all that a part may ask for."""
+
+    text: str  # with what was written beforehand
+    parsed: ParsedText
+    case: CaseFacts
+    settings: RewardSettings
+    graph: Graph
+    expert: ExpertJudge
+
+    @property
+    def correctness(self) -> float | None:
+        credit = self.settings
+        return correctness_reward(
+            self.graph, self.parsed, self.case, parent=credit.parent_credit, sibling=credit.sibling_credit
+        )
+
+
 RewardFunction = Callable[..., list[float | None]]
 
 
@@ -349,10 +423,13 @@ class Rewarder:
 
     def reward(self, completion: str, case: CaseFacts) -> Reward:
         """All parts of one completion; DataError where the case's label is not in the graph."""
+        one, names = self._read(completion, case), self.settings.parts
+        parts = {name: PARTS[name].judge(one) for name in names}
+        return Reward(parts, dict(zip(names, self.settings.weights, strict=True)))
+
+    def _read(self, completion: str, case: CaseFacts) -> Completion:
         text = self.settings.prefill + completion
-        parsed = parse(text)
-        parts = {part: self._part(part, text, parsed, case) for part in self.settings.parts}
-        return Reward(parts, dict(zip(self.settings.parts, self.settings.weights, strict=True)))
+        return Completion(text, parse(text), case, self.settings, self.graph, self._expert)
 
     def functions(self) -> list[RewardFunction]:
         """TRL's `reward_funcs`, one a part and named after it; `settings.weights` are their `reward_weights`.
@@ -369,31 +446,13 @@ class Rewarder:
             if diagnosis is None:
                 raise DataError("The data set has no column 'diagnosis': add one with each case's class code or name.")
             rows = zip(completions, diagnosis, columns.get("findings") or [None] * len(completions), strict=True)
-            scores = []
-            for completion, label, found in rows:
-                text = self.settings.prefill + completion_text(completion)
-                scores.append(self._part(part, text, parse(text), CaseFacts(label, read_findings(found))))
-            return scores
+            return [
+                PARTS[part].judge(self._read(completion_text(completion), CaseFacts(label, read_findings(found))))
+                for completion, label, found in rows
+            ]
 
         score.__name__ = part
         return score
-
-    def _part(self, part: str, text: str, parsed: ParsedText, case: CaseFacts) -> float | None:
-        chosen = self.settings
-        if part == "format":
-            return format_reward(text, parsed)
-        if part == "semantic":
-            return semantic_reward(self.graph, parsed, case, statements=chosen.statements)
-        if part == "consistency":
-            return consistency_reward(self.graph, parsed)
-        if part == "expert":
-            return self._expert(parsed)
-        correctness = correctness_reward(
-            self.graph, parsed, case, parent=chosen.parent_credit, sibling=chosen.sibling_credit
-        )
-        if part == "correctness":
-            return correctness
-        return length_reward(parsed, chosen.length_reward, correctness=correctness, full=chosen.length_words)
 
 
 def completion_text(completion: str | Sequence[Mapping[str, Any]]) -> str:

@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from dermiq.errors import KnowledgeError
-from dermiq.knowledge.build import sentences
 from dermiq.knowledge.addresses import refused
+from dermiq.knowledge.build import sentences
 from dermiq.knowledge.build.atlas import add_atlas
 from dermiq.knowledge.build.derived import add_derived
 from dermiq.knowledge.build.naming import add_names
 from dermiq.knowledge.build.readers import add_readers
 from dermiq.knowledge.build.rules import add_referral
-from dermiq.knowledge.schema import CODE_SYSTEMS, Edge, Node, Tables, edge_id, read_rows
+from dermiq.knowledge.schema import CODE_SYSTEMS, LICENCE_CLASSES, Edge, Node, Tables, edge_id, read_rows
 from dermiq.types import Source
 
 NO_BACKBONE = frozenset({"MONDO:0100118", "MONDO:0000653", "MONDO:0000652", "MONDO:0021154"})
@@ -135,6 +135,8 @@ class Assembler:
             locator=locator,
             **rest,
         )
+        if source not in self.sources:
+            raise KnowledgeError(f"The source {source!r} of {text!r} is not listed: add it to sources.tsv.")
         licence = self.sources[source].licence_class
         said = (subject, relation, target, polarity, qualifier, text, licence)
         if said not in self._said:
@@ -145,7 +147,12 @@ class Assembler:
 
     def _load_sources(self) -> None:
         for folder in (self.curated, self.derived):
-            for _, row in read_rows(folder / "sources.tsv"):
+            for number, row in read_rows(folder / "sources.tsv"):
+                if row["licence_class"] not in LICENCE_CLASSES:  # a build by licence would leave it out silently
+                    known = ", ".join(LICENCE_CLASSES)
+                    raise KnowledgeError(
+                        f"sources.tsv, line {number}: the licence class is {row['licence_class']!r}, none of {known}."
+                    )
                 values: dict[str, Any] = row
                 self.sources[row["id"]] = Source(**values)
 
@@ -417,11 +424,17 @@ def read_conditions(curated: Path) -> list[Condition]:
             name=row["name"],
             plural=row["plural"],
             class_code=row["class"],
-            tier=int(row["tier"]),
+            tier=_tier(row["tier"], number),
             row=row,
         )
-        for _, row in read_rows(curated / "conditions.tsv")
+        for number, row in read_rows(curated / "conditions.tsv")
     ]
+
+
+def _tier(text: str, line: int) -> int:
+    if text not in ("0", "1", "2"):
+        raise KnowledgeError(f"conditions.tsv, line {line}: the tier is {text!r}; 0, 1 or 2 would be right.")
+    return int(text)
 
 
 def _bare(code: str) -> str:

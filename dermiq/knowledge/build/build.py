@@ -19,8 +19,8 @@ from dermiq.errors import KnowledgeError
 from dermiq.knowledge.build.assemble import Assembler, read_conditions
 from dermiq.knowledge.build.readers import SOURCE, by_label, left_out
 from dermiq.knowledge.schema import CODE_SYSTEMS, LICENCE_CLASSES, Tables, check_tables, only_licence, write_tables
+from dermiq.places import ROOT, graph_tables
 
-ROOT = Path(__file__).resolve().parents[3]
 COVERAGE = (
     "has_dermoscopic_feature",
     "has_sign",
@@ -143,9 +143,9 @@ def _below(key: str, children: dict[str, set[str]]) -> set[str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Build the knowledge graph's tables.")
     parser.add_argument("--sources", type=Path, default=None, help="folder of source extracts")
-    parser.add_argument("--out", type=Path, default=ROOT / "kg_data", help="where nodes, edges and sources go")
-    parser.add_argument("--curated", type=Path, default=ROOT / "kg_data" / "curated", help="tables read by hand")
-    parser.add_argument("--derived", type=Path, default=ROOT / "kg_data" / "derived", help="tables counted by us")
+    parser.add_argument("--out", type=Path, default=graph_tables(), help="where nodes, edges and sources go")
+    parser.add_argument("--curated", type=Path, default=graph_tables() / "curated", help="tables read by hand")
+    parser.add_argument("--derived", type=Path, default=graph_tables() / "derived", help="tables counted by us")
     parser.add_argument(
         "--licence", choices=LICENCE_CLASSES, default=LICENCE_CLASSES[-1], help="the least free class to let in"
     )

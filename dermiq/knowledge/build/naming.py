@@ -13,8 +13,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dermiq.errors import KnowledgeError
-from dermiq.knowledge.schema import Name, Node, read_rows
 from dermiq.knowledge.language.text import words
+from dermiq.knowledge.schema import Name, Node, read_rows
 
 if TYPE_CHECKING:
     from dermiq.knowledge.build.assemble import Assembler

@@ -12,15 +12,15 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 
+from dermiq import places
 from dermiq.knowledge.graph import Graph
 from dermiq.shipped import checked, read_json
 from dermiq.types import Fact, PatientContext
 
-WEIGHTS = Path(__file__).resolve().parents[2] / "weights" / "retrieval"
+WEIGHTS = places.WEIGHTS / "retrieval"
 SCAFFOLD = frozenset({"is_a", "coded_as", "risk_level"})
 NEAR = {"own": 1.0, "object": 0.6, "below": 0.5, "above": 0.4}
 """How near a fact is to a further condition: its own, one that names it, a subtype's, an inherited one."""

@@ -7,12 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from dermiq.data_sets import DATA_SETS
 from dermiq.review.measures.agreement import Estimate
 from dermiq.review.measures.quality import Report
 from dermiq.review.types import FrozenSet, SetRule
-
-LICENCES = {"ham10000": "CC BY-NC 4.0", "pad_ufes_20": "CC BY 4.0"}
-"""Of the images of the data sets that a group's name begins with, as the README says."""
 
 DECIDED_BY = {
     "majority": "the reviewers' votes",
@@ -133,8 +131,7 @@ def _models(line: Mapping[str, Any]) -> Iterable[str]:
 def _sources(lines: Sequence[Mapping[str, object]]) -> str:
     named: Counter[str] = Counter()
     for line in lines:
-        data_set = str(line["group"]).partition(":")[0]
-        licence = LICENCES.get(data_set)
-        images = f"images of {data_set}: {licence}" if licence else "images: licence not known"
+        data_set = DATA_SETS.get(str(line["group"]).partition(":")[0])  # with whose name its groups begin
+        images = f"images of {data_set.name}: {data_set.licence}" if data_set else "images: licence not known"
         named[f"{line['source'] or 'not named'} ({images})"] += 1
     return _counted(named)

@@ -230,6 +230,8 @@ def _why(typed: str, found: Found) -> str:
         return f"No condition has the code “{typed}” alone. These stand nearest to it."
     if found.without_card:
         return f"“{typed}” may mean {' or '.join(found.without_card)}. The graph has no card for that."
+    if found.is_wide:
+        return f"“{typed}” can mean several conditions."
     return f"The graph knows no condition called “{typed}”."
 
 

@@ -108,6 +108,7 @@ window.dermiq = window.dermiq || (() => {
     const chat = root.querySelector(".dq-chat");
     const atEnd = !chat || chat.scrollHeight - chat.scrollTop - chat.clientHeight < 80;
     const turns = root.querySelectorAll(".dq-turn").length;
+    const asked = root.querySelector("[data-escape]");
     const fresh = document.createElement("template");
     fresh.innerHTML = html;
     children(root, fresh.content);
@@ -117,6 +118,9 @@ window.dermiq = window.dermiq || (() => {
     const mark = to ? to.dataset.arrive : "";
     if (mark && root.dataset.arrived !== mark) goTo(root, mark);
     root.dataset.arrived = mark;
+    const asks = root.querySelector("[data-escape]");
+    if (asks && !asked) asker = pressed;
+    if (asked && !asks) goBack();
     const out = root.querySelector("[data-download]");
     if (out) download(JSON.parse(out.dataset.download));
   }
@@ -133,6 +137,17 @@ window.dermiq = window.dermiq || (() => {
     });
   }
 
+  // A dialog that closed gives the focus back to the button that opened it, unless the focus went elsewhere.
+  let pressed = null;
+  let asker = null;
+  function goBack() {
+    settle(() => {
+      if (!asker || !asker.isConnected || document.activeElement !== document.body) return true;
+      asker.focus();
+      return document.activeElement === asker;
+    });
+  }
+
   function mount(element, props, watch, trigger, names) {
     const root = element.querySelector(".dq-root");
     const redraw = () => draw(root, props.value || "");
@@ -146,7 +161,9 @@ window.dermiq = window.dermiq || (() => {
     goOn();
     element.addEventListener("click", (e) => {
       const button = e.target.closest("button[data-event]");
-      if (button && !button.disabled) fire(button);
+      if (!button || button.disabled) return;
+      pressed = button;
+      fire(button);
     });
     element.addEventListener("change", (e) => {
       if (e.target.matches("input[type=file][data-event]")) read(e.target, fire);

@@ -13,10 +13,10 @@ from functools import lru_cache
 
 from markupsafe import Markup
 
+from dermiq.data_sets import DATA_SETS
 from dermiq.errors import DermIQError, InputError
 from dermiq.ui.markup import fill, join
 from dermiq.ui.training.words import counted, duration
-from train.cases.sources import DATA_SETS
 from train.evaluation import EvaluationConfig
 from train.runs.registry import Run
 

@@ -23,6 +23,7 @@ from weakref import WeakKeyDictionary
 
 from markupsafe import Markup
 
+from dermiq.data_sets import DATA_SETS
 from dermiq.decoder.pool import decode
 from dermiq.errors import DataError, DermIQError, ImageError, InputError
 from dermiq.judge import statements
@@ -41,7 +42,6 @@ from dermiq.ui.training.labels import bare
 from dermiq.ui.training.working import GivenUp, Working
 from dermiq.vlm.parse import parse
 from train.cases.data import data_folder
-from train.cases.sources import DATA_SETS
 from train.export import weights_of
 from train.pipeline import PipelineConfig
 from train.runs import registry as runs
@@ -170,12 +170,11 @@ class TrainingRoom:
         return form_page.html(desk.form, models=models, data=data, locked=self.impossible)
 
     def _data(self) -> dict[str, str]:
-        names = {"ham10000": "HAM10000 (dermoscopy)", "pad_ufes_20": "PAD-UFES-20 (photographs)"}
         try:
             folder = data_folder(None)
         except DermIQError:
             return {}
-        return {name: names[name] for name in DATA_SETS if (folder / name / "metadata.csv").is_file()}
+        return {name: one.described for name, one in DATA_SETS.items() if one.table(folder).is_file()}
 
     def receiving(self, desk: Desk) -> dict[str, Markup]:
         """Says that an upload is being read."""

@@ -22,10 +22,10 @@ from typing import Any
 
 import yaml
 
+from dermiq.data_sets import DATA_SETS
 from dermiq.errors import DermIQError, InputError
 from dermiq.ui.training.labels import HIDDEN, bare, label
 from train import options
-from train.cases.sources import DATA_SETS
 from train.dpo import DPOConfig
 from train.grpo import GRPOConfig
 from train.options import Option, options_of

@@ -20,6 +20,7 @@ from dermiq.ui.training import reading
 from dermiq.ui.training.reading import Line, as_number
 from dermiq.ui.training.words import class_name, counted, figure, signed
 from train.runs.registry import Run
+from train.scoring.rewards import PARTS
 
 Verdicts = Callable[[Line], Sequence[tuple[str, str, str]]]
 """Of a sample's completion: (sentence, "supported" | "contradicted" | "not_covered", what the fact says)."""
@@ -27,14 +28,6 @@ Picture = Callable[[Line], "Markup | None"]
 """The image that a sample is about, where its line says which."""
 
 SHOWN_STEPS = 8  # of one question over training: the first, the last, and what lies between evenly
-PARTS: Mapping[str, str] = {
-    "correctness": "the answer is the label",
-    "format": "reasoning and answer are in their tags",
-    "semantic": "statements that graph or measurements support",
-    "consistency": "reasoning and answer do not contradict themselves",
-    "length": "the reasoning is long enough",
-    "expert": "another language model finds it likely",
-}
 _TAG = re.compile(r"(</?(?:think|answer)>)")
 
 
@@ -187,7 +180,7 @@ def _parts(parts: Mapping[str, Any], weights: Mapping[str, Any]) -> Markup:
     rows = join(
         fill(
             '<div title="{why}"><dt>{name}{weight}</dt><dd>{bar}<span class="dq-num">{value}</span></dd></div>',
-            why=capital(PARTS.get(name, "")),
+            why=capital(PARTS[name].help) if name in PARTS else "",
             name=capital(name),
             weight=fill(" <small>×{t}{w}</small>", t=THIN, w=figure(float(weights[name]))) if name in weights else "",
             bar=_bar(number),

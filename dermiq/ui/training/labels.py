@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from train.rl.advantages import ESTIMATORS
+from train.scoring.rewards import PARTS
+
 STAGES: Mapping[str, tuple[str, str]] = {
     "sft": (
         "SFT: learn from examples",
@@ -125,12 +128,7 @@ LABELS: Mapping[str, str] = {
     "clip_high": "Clip, upwards",
     "label_smoothing": "Label smoothing",
     "ld_alpha": "Weight of surplus length",
-    "rewards.correctness": "Weight of correctness",
-    "rewards.format": "Weight of the form",
-    "rewards.semantic": "Weight of facts",
-    "rewards.consistency": "Weight of consistency",
-    "rewards.length": "Weight of length",
-    "rewards.expert": "Weight of the expert",
+    **{f"rewards.{name}": f"Weight of {part.title}" for name, part in PARTS.items()},
     "rewards.parent_credit": "Credit for the parent",
     "rewards.sibling_credit": "Credit for a sibling",
     "rewards.statements": "Statements wanted",
@@ -195,6 +193,7 @@ CHOICES: Mapping[str, Mapping[str, str]] = {
     "dtype": {"": "automatic"},
     "schedule": {"constant_with_warmup": "constant"},
     "export": {"merged": "whole model, merged", "adapter": "adapter: LoRA alone"},
+    "advantage.estimator": {name: one.title for name, one in ESTIMATORS.items()},
     "optimizer": {"adamw": "AdamW", "adamw_8bit": "AdamW, 8-bit", "paged_adamw_8bit": "AdamW, 8-bit, paged"},
 }
 """What a choice is called, where its value does not say it. Of "device" others can come from a file: cuda:1."""

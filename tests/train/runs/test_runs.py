@@ -23,8 +23,8 @@ import pytest
 
 from dermiq.errors import InputError
 from tests.train.tiny_stage import TinyConfig
-from train.runs import registry as runs
 from train.runs import arbiter as sharing
+from train.runs import registry as runs
 from train.runs import worker as work
 from train.runs.log import append
 from train.runs.run_folder import (
@@ -111,19 +111,19 @@ def test_sigterm_is_a_stop(tmp_path: Path) -> None:
     assert finish(folder).state == "stopped"
 
 
-def test_kill_at_random_moments(tmp_path: Path) -> None:
+def kill_at_random_moments(root: Path, kills: int) -> None:
     """Whenever the process dies, the folder is readable, nothing half-written counts, and the end is the same."""
     rng = random.Random(5)
-    config = TinyConfig(steps=40, seconds=0.02)
-    folder = runs.start(config, root=tmp_path).folder
-    kills = 0
+    config = TinyConfig(steps=5 * kills, seconds=0.02)
+    folder = runs.start(config, root=root).folder
+    killed = 0
     while runs.load_run(folder).state != "finished":
         time.sleep(rng.uniform(0.0, 0.5))
         run = runs.load_run(folder)
-        if run.is_live and run.status.pid is not None and kills < 8:
+        if run.is_live and run.status.pid is not None and killed < kills:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(run.status.pid, signal.SIGKILL)
-            kills += 1
+            killed += 1
             until(lambda: ended(folder))
             run = runs.load_run(folder)
         if run.state == "interrupted":
@@ -132,9 +132,13 @@ def test_kill_at_random_moments(tmp_path: Path) -> None:
             for path in checkpoints(folder).values():
                 assert is_complete(path, hashes=True)
             runs.resume(folder)
-    assert kills >= 3
+    assert 3 * killed >= kills
     assert final_value(folder) == result_of(config)
-    assert [line["step"] for line in runs.metrics(folder)] == list(range(1, 41))
+    assert [line["step"] for line in runs.metrics(folder)] == list(range(1, config.steps + 1))
+
+
+def test_a_killed_run_goes_on(tmp_path: Path) -> None:
+    kill_at_random_moments(tmp_path, kills=2)  # more: `make nightly`
 
 
 def test_kill_on_request(tmp_path: Path) -> None:

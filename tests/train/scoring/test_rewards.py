@@ -286,7 +286,7 @@ def test_what_cannot_be_judged_adds_nothing_and_nothing_judged_is_none() -> None
 
 def test_no_shaping_makes_up_for_a_wrong_answer_by_default() -> None:
     settings = RewardSettings(length_reward="ecr", expert_model="some/model")
-    assert settings.parts == PARTS
+    assert settings.parts == tuple(PARTS)
     assert sum(settings.weights[1:]) < settings.correctness
 
 

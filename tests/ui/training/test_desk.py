@@ -66,7 +66,7 @@ def until(condition: Callable[[], Any]) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while not condition():
         assert time.monotonic() < deadline, "it never came"
-        time.sleep(0.05)
+        time.sleep(0.1)
 
 
 def finished(root: Path, name: str, steps: int = 4) -> runs.Run:

@@ -133,6 +133,7 @@ def test_an_evaluation_asks_first(page: Page, root: Path) -> None:
     page.js("document.querySelector('.dq-ask [name=judge-images]').focus()")
     press(page, Keys.ESCAPE)
     page.until(lambda: not page.all(".dq-ask"), "Escape closes it")
+    page.until(lambda: page.js("return document.activeElement.dataset.event") == "evaluate", "the focus is back")
     time.sleep(0.2)
     assert len(runs.list_runs(root)) == 1
     assert page.errors() == []

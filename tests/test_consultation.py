@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dermiq.assess import (
+from dermiq.consultant import LocalConsultant, written
+from dermiq.consultation import (
     Readers,
     assess,
     blanked,
@@ -20,7 +21,6 @@ from dermiq.assess import (
     renumbered,
     vlm_differential,
 )
-from dermiq.consultant import LocalConsultant, written
 from dermiq.errors import InputError, ModelError
 from dermiq.judge import statements
 from dermiq.knowledge import Graph

@@ -1,0 +1,3 @@
+from dermiq.knowledge.build.build import main
+
+raise SystemExit(main())

@@ -1,0 +1,249 @@
+"""The Consult tab as gradio components: which part shows what, and which action leads to which handler of the room."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import gradio as gr
+
+from dermiq import report
+from dermiq.errors import InputError
+from dermiq.ui.component import ASKED, QUICK, SLOW, data_of, fields_of, html_part, text_of
+from dermiq.ui.consult import controller as consult
+from dermiq.ui.consult.patient_fields import EMPTY_CONTEXT, context_fields, context_of
+from dermiq.ui.consult.visit import Visit
+from dermiq.ui.markup import download
+from dermiq.ui.server.upload import private_file
+
+STATE_SECONDS = 4 * 3600  # a visit that nobody touched for so long is forgotten
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The components that handlers fill, in the order of `outputs`."""
+
+    viewer: gr.HTML
+    chat: gr.HTML
+    suggestions: gr.HTML
+    panels: gr.HTML
+    urgency: gr.HTML
+    question: gr.Textbox
+    send: gr.Button
+    stop: gr.Button
+    markdown: gr.Button
+    pdf: gr.Button
+
+    def outputs(self) -> list[gr.components.Component]:
+        return list(vars(self).values())
+
+
+def updates(frame: consult.Frame) -> list[Any]:
+    """A frame as the values of `Parts.outputs()`."""
+    html = [frame.viewer, frame.chat, frame.suggestions, frame.panels, frame.urgency]
+    values: list[Any] = [gr.skip() if h is None else str(h) for h in html]
+    values.append(gr.update(value="") if frame.clear_question else gr.skip())
+    running, ready = frame.running, frame.reportable
+    values += (
+        [gr.skip(), gr.skip()] if running is None else [gr.update(visible=not running), gr.update(visible=running)]
+    )
+    return values + ([gr.skip()] * 2 if ready is None else [gr.update(interactive=ready)] * 2)
+
+
+def consult_tab(room: consult.ConsultRoom, blocks: gr.Blocks) -> Parts:
+    def closed(gone: Visit) -> None:  # no bound method: gradio copies its configuration for every page, and all in it
+        room.close(gone)
+
+    visit = gr.State(Visit(), time_to_live=STATE_SECONDS, delete_callback=closed)
+    first = room.frame(Visit())
+    with gr.Row(elem_id="dq-consult"):
+        with gr.Column(elem_id="dq-left", scale=0, min_width=300):
+            viewer_events = ["example", "show", "remove", "layer", "view", "taken"]
+            viewer = html_part("dq-viewer", first.viewer, events=viewer_events)
+            upload = private_file(
+                file_count="multiple",
+                elem_id="dq-upload",
+                visible="hidden",
+                label="Images of one lesion",
+            )
+            fields = context_fields()
+            new = gr.Button("New case", size="md", elem_id="dq-new")
+        with gr.Column(elem_id="dq-right", scale=1, min_width=320):
+            chat = html_part(
+                "dq-chat",
+                first.chat,
+                events=["insist", "retry", "imagecheck", "open", "opinion", "keepanswer", "takeback"],
+            )
+            with gr.Row(elem_id="dq-ask"):
+                question = gr.Textbox(
+                    placeholder="Ask about this lesion",
+                    label="Question",
+                    show_label=False,
+                    lines=1,
+                    max_lines=4,
+                    max_length=consult.MAX_QUESTION,
+                    elem_id="dq-question",
+                    scale=1,
+                    container=False,
+                )
+                send = gr.Button("Send", variant="primary", elem_id="dq-send", scale=0, min_width=88)
+                stop = gr.Button("Stop", variant="stop", elem_id="dq-stop", scale=0, min_width=88, visible=False)
+            suggestions = html_part("dq-suggest", first.suggestions, events=["suggest"])
+    panels = html_part("dq-panels", first.panels, events=["open", "versus"])
+    with gr.Row(elem_id="dq-foot"):
+        urgency = html_part("dq-urgency", first.urgency)
+        with gr.Row(elem_id="dq-report"):
+            image = gr.Checkbox(
+                label="with the image", value=False, elem_id="dq-with-image", container=False, min_width=130
+            )
+            markdown = gr.Button("Report: Markdown", size="sm", interactive=False, elem_id="dq-markdown", min_width=120)
+            pdf = gr.Button("Report: PDF", size="sm", interactive=False, elem_id="dq-pdf", min_width=100)
+    outbox = html_part("dq-outbox")
+    parts = Parts(viewer, chat, suggestions, panels, urgency, question, send, stop, markdown, pdf)
+    _wire_images(room, visit, parts, upload)
+    _wire_questions(room, visit, parts, fields)
+    _wire_report(room, visit, parts, image, outbox)
+    _lifetime(blocks, room, visit)
+    new.click(lambda v: [*updates(room.new_case(v)), *EMPTY_CONTEXT], [visit], [*parts.outputs(), *fields], **QUICK)
+    return parts
+
+
+def _frames(handler: Callable[..., Iterator[consult.Frame]]) -> Callable[..., Iterator[list[Any]]]:
+    def stream(*args: Any) -> Iterator[list[Any]]:
+        for frame in handler(*args):
+            yield updates(frame)
+
+    return stream
+
+
+def _wire_images(room: consult.ConsultRoom, visit: gr.State, parts: Parts, upload: gr.File) -> None:
+    outputs = parts.outputs()
+
+    def uploaded(v: Visit, files: list[bytes] | None) -> Iterator[list[Any]]:
+        for frame in room.add_images(v, files or []):
+            yield [*updates(frame), None]
+
+    upload.upload(uploaded, [visit, upload], [*outputs, upload], **SLOW)
+
+    def example(v: Visit, event: gr.EventData) -> Iterator[list[Any]]:
+        for frame in room.add_example(v, index_of(event)):
+            yield updates(frame)
+
+    def remove(v: Visit, event: gr.EventData) -> Iterator[list[Any]]:
+        for frame in room.remove(v, index_of(event)):
+            yield updates(frame)
+
+    viewer: Any = parts.viewer
+    viewer.example(example, [visit], outputs, **SLOW)
+    viewer.remove(remove, [visit], outputs, **SLOW)
+
+    def show(v: Visit, event: gr.EventData) -> list[Any]:
+        return updates(room.show(v, index_of(event)))
+
+    def layer(v: Visit, event: gr.EventData) -> list[Any]:
+        return updates(room.set_layer(v, text_of(event)))  # type: ignore[arg-type]
+
+    def view(v: Visit, event: gr.EventData) -> list[Any]:
+        return updates(room.describe(v, index_of(event), view=text_of(event)))
+
+    def taken(v: Visit, event: gr.EventData) -> list[Any]:
+        return updates(room.describe(v, index_of(event), taken=text_of(event)))
+
+    for listen, handler in ((viewer.show, show), (viewer.layer, layer), (viewer.view, view), (viewer.taken, taken)):
+        listen(handler, [visit], outputs, **QUICK)
+
+
+def index_of(event: gr.EventData) -> int:
+    """The image or example that was meant; -1 where the page sent something else."""
+    value = data_of(event).get("index")
+    return int(value) if isinstance(value, str | int) and str(value).isdecimal() else -1
+
+
+def _wire_questions(room: consult.ConsultRoom, visit: gr.State, parts: Parts, fields: list[Any]) -> None:
+    outputs = parts.outputs()
+
+    def answer(v: Visit, question: str, context: Sequence[Any]) -> Iterator[list[Any]]:
+        try:
+            v.context = context_of(*context)
+        except InputError as error:
+            yield updates(room.refuse(v, str(error)))
+            return
+        for frame in room.ask(v, question):
+            yield updates(frame)
+
+    def ask(v: Visit, question: str | None, *context: Any) -> Iterator[list[Any]]:
+        yield from answer(v, question or "", context)
+
+    def suggest(
+        v: Visit, age: Any, sex: Any, site: Any, skin: Any, symptoms: Any, event: gr.EventData
+    ) -> Iterator[list[Any]]:
+        yield from answer(v, text_of(event), (age, sex, site, skin, symptoms))
+
+    chat: Any = parts.chat
+    suggestions: Any = parts.suggestions
+    gr.on([parts.send.click, parts.question.submit], ask, [visit, parts.question, *fields], outputs, **ASKED)
+    suggestions.suggest(suggest, [visit, *fields], outputs, **ASKED)
+    chat.insist(_frames(room.insist), [visit], outputs, **ASKED)
+    chat.retry(_frames(room.retry), [visit], outputs, **ASKED)
+    chat.imagecheck(_frames(room.check_image), [visit], outputs, **SLOW)
+
+    def opinion(v: Visit, event: gr.EventData) -> list[Any]:
+        return updates(room.opinion(v, str(data_of(event).get("index")), text_of(event)))
+
+    def keep(v: Visit, event: gr.EventData) -> list[Any]:
+        fields, index = fields_of(event), str(data_of(event).get("index") or "")
+        return updates(room.keep(v, index, agreed=fields.get("agreed") == "true", text=fields.get("text", "")))
+
+    def take_back(v: Visit, event: gr.EventData) -> list[Any]:
+        return updates(room.take_back(v, str(data_of(event).get("index"))))
+
+    chat.takeback(take_back, [visit], outputs, **QUICK)
+    chat.opinion(opinion, [visit], outputs, **QUICK)
+    chat.keepanswer(keep, [visit], outputs, **QUICK)
+    parts.stop.click(room.stop, [visit], None, **QUICK)
+
+
+def _wire_report(room: consult.ConsultRoom, visit: gr.State, parts: Parts, image: gr.Checkbox, outbox: gr.HTML) -> None:
+    """A report travels inside the page's own answer, so that no file of it is kept or served."""
+
+    def make(v: Visit, form: str, with_image: bool) -> str:
+        answered = [e for e in v.exchanges if e.answer]
+        if not answered:
+            return ""
+        last = answered[-1]
+        assert last.answer is not None
+        assert last.case is not None
+        case, created = last.case, datetime.now().astimezone()
+        if form == "pdf":
+            content, kind = (
+                report.to_pdf(case, last.answer, created=created, include_image=with_image),
+                "application/pdf",
+            )
+        else:
+            content = report.to_markdown(case, last.answer, created=created, include_image=with_image).encode()
+            kind = "text/markdown"
+        name = f"dermiq-report-{created:%Y-%m-%d-%H%M}.{'pdf' if form == 'pdf' else 'md'}"
+        return str(download(name, kind, content))
+
+    parts.markdown.click(lambda v, w: make(v, "md", w), [visit, image], [outbox], **QUICK)
+    parts.pdf.click(lambda v, w: make(v, "pdf", w), [visit, image], [outbox], **QUICK)
+
+
+def _lifetime(blocks: gr.Blocks, room: consult.ConsultRoom, visit: gr.State) -> None:
+    """When the tab closes, the visit is forgotten at once, not when its time runs out."""
+    visits: dict[str, Visit] = {}
+
+    def opened(v: Visit, request: gr.Request) -> None:
+        if request.session_hash:
+            visits[request.session_hash] = v
+
+    def closed(request: gr.Request) -> None:
+        gone = visits.pop(request.session_hash or "", None)
+        if gone is not None:
+            room.close(gone)
+            blocks.state_holder.session_data.pop(request.session_hash or "", None)  # it holds what was last shown
+
+    blocks.load(opened, [visit], None, **QUICK)
+    blocks.unload(closed)

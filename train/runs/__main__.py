@@ -1,0 +1,3 @@
+from train.runs.registry import main
+
+raise SystemExit(main())
