@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from dermiq.judge import percent, self_checks, statements
 from dermiq.knowledge import Graph, check_claims, retrieve, urgency
@@ -31,6 +30,7 @@ from dermiq.types import (
     Events,
     Evidence,
     EvidenceFound,
+    Fields,
     Finding,
     ImagesRead,
     Lesion,
@@ -280,7 +280,7 @@ def vote(thread: Thread, readers: Readers) -> SelfCheck:
     return SelfCheck("votes_agree", result.winner == answered if winner else None, message)
 
 
-def text_of(message: Mapping[str, Any]) -> str:
+def text_of(message: Fields) -> str:
     return "".join(part.get("text", "") for part in message["content"])
 
 

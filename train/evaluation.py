@@ -15,10 +15,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from dermiq.data_sets import DATA_SETS, DEFAULT, NAMED
 from dermiq.errors import DataError, InputError
+from dermiq.types import Json
 from train.cases.labelled import quiet
 from train.options import option
 from train.runs import registry as runs
@@ -125,7 +126,7 @@ def _finish(config: EvaluationConfig, owner: Owner, table: pd.DataFrame, predict
     from train.evaluate import figures, rounded, write_predictions
 
     where = Path(config.data).name if config.data not in DATA_SETS else f"{config.data}, {config.split}"
-    result: dict[str, Any] = {
+    result: Json = {
         "on": f"{where}, {len(table)} images" + (f" drawn with seed {config.seed}" if config.images else ""),
         "weights": config.weights,
         **rounded(figures(table, predictions, rounds=config.rounds)),

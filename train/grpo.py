@@ -18,10 +18,11 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from dermiq.data_sets import DEFAULT, NAMED
 from dermiq.errors import InputError
+from dermiq.types import Json
 from train.cases.examples import ChatConfig, Turns, aloud, as_dataset
 from train.cases.sources import Case, Item, Measured, Row, labelled, lesion_image
 from train.options import option
@@ -34,6 +35,8 @@ from train.scoring.rewards import Rewarder, RewardSettings
 from train.stage import arguments, drop_reference_copy, run_stage
 
 if TYPE_CHECKING:
+    from transformers import Trainer
+
     from dermiq.vlm.load import VLM
     from train.cases.texts import Asked
     from train.rl.group_trainer import Sample
@@ -115,7 +118,7 @@ class Asker:
         self._asked: dict[Row, Asked] = {}  # what the graph was asked for once
         self._tokenizer = vlm.processor.tokenizer
 
-    def __call__(self, row: Row, number: int = 0) -> dict[str, Any]:
+    def __call__(self, row: Row, number: int = 0) -> Json:
         case = Case(row, self.measured.of(row.image))
         if row not in self._asked:
             self._asked[row] = self._ask(case)
@@ -157,7 +160,7 @@ class Asker:
         return first_question(case, self._graph, rng, told=config.told_share, facts=config.facts, question=row.question)
 
 
-def build(config: GRPOConfig, vlm: VLM, owner: Owner) -> Any:
+def build(config: GRPOConfig, vlm: VLM, owner: Owner) -> Trainer | None:
     from trl import GRPOConfig as Arguments
 
     from train.rl.group_trainer import GroupTrainer

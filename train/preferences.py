@@ -33,7 +33,7 @@ import numpy as np
 from dermiq.data_sets import DEFAULT, NAMED
 from dermiq.errors import DataError, DermIQError, InputError
 from dermiq.files.paths import folder_for
-from dermiq.types import CLASS_NAMES, Evidence
+from dermiq.types import CLASS_NAMES, Evidence, Fields, Json
 from train import options
 from train.cases.examples import ChatOptions, Turns
 from train.cases.sources import Box, Case, Item, Measured, Row, choose, labelled, lesion_image, read_source
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from train.cases.texts import Asked
 
 FACTS_LATER = 3  # shown with a second question, as in a consultation
-Line = dict[str, Any]
+Line = Json
 
 
 # --- asking -----------------------------------------------------------------------------
@@ -59,7 +59,7 @@ class Answered:
     """One question with all its answers and the pairs among them."""
 
     text: str  # of the question
-    messages: Sequence[Mapping[str, Any]]
+    messages: Sequence[Fields]
     answers: tuple[Scored, ...]
     choice: Choice
 
@@ -143,7 +143,7 @@ class _Writer:
             vlm, new_tokens=settings.new_tokens, temperature=settings.temperature, top_p=settings.top_p
         )
 
-    def __call__(self, messages: Sequence[Mapping[str, Any]], image: np.ndarray, seed: str) -> list[tuple[str, bool]]:
+    def __call__(self, messages: Sequence[Fields], image: np.ndarray, seed: str) -> list[tuple[str, bool]]:
         """Texts, and whether each ended by itself."""
         prompt = self._vlm.encoder.encode(messages, [image])
         number = random.Random(seed).getrandbits(48)
@@ -167,7 +167,7 @@ def opening(
     return case, asked, rng
 
 
-def going_on(graph: Graph, case: Case, asked: Asked, later: str, answer: str) -> tuple[list[dict[str, Any]], Evidence]:
+def going_on(graph: Graph, case: Case, asked: Asked, later: str, answer: str) -> tuple[list[Json], Evidence]:
     """A second question behind an answer to the first, and the facts that are shown with it."""
     from dermiq.consultation import renumbered
     from dermiq.knowledge import retrieve
@@ -213,7 +213,7 @@ def _numbered(evidence: Evidence) -> dict[int, Any]:
     return {item.number: item.fact for item in evidence.items}
 
 
-def _asked_text(messages: Sequence[Mapping[str, Any]]) -> str:
+def _asked_text(messages: Sequence[Fields]) -> str:
     text = str(messages[-1]["content"][-1]["text"])
     return next((line for line in text.splitlines() if line.startswith("Question: ")), text).removeprefix("Question: ")
 
@@ -235,7 +235,7 @@ def cases_file(file: Path) -> Path:
 class Pairs:
     """The two files: a case's pairs are on the disk before the line that says that the case is done."""
 
-    def __init__(self, file: Path, made: Mapping[str, Any]) -> None:
+    def __init__(self, file: Path, made: Fields) -> None:
         """Opens them, begun or not. DataError where they are of another model, graph or setting."""
         self.file, self.cases = file, cases_file(file)
         self.made = json.loads(json.dumps(made))
@@ -297,8 +297,8 @@ def _dumped(line: Line) -> str:
     return json.dumps(line) + "\n"  # in ASCII: some characters of a text would end a line for some readers
 
 
-def _flat(values: Mapping[str, object], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def _flat(values: Mapping[str, object], prefix: str = "") -> Json:
+    flat: Json = {}
     for name, value in values.items():
         flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
     return flat

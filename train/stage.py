@@ -479,8 +479,8 @@ def disk_bytes(config: StageConfig, model: Any) -> int:
     """What checkpoints (weights and two moments of what is trained) and the result will take. `model` has no weights,
     and none in 4 bits: the result has none either.
     """
-    trained = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
-    whole = sum(p.numel() * p.element_size() for p in model.parameters())
+    trained: int = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
+    whole: int = sum(p.numel() * p.element_size() for p in model.parameters())
     kept = trained if config.lora_rank else whole
     final = whole if config.export == "merged" else trained
     return (config.keep_checkpoints + 1 + bool(config.eval_every)) * (kept + 2 * trained) + final + 100_000_000

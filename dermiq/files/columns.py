@@ -13,7 +13,6 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
 
 from dermiq.files.splits import split_of
 from dermiq.patient import said
@@ -70,13 +69,13 @@ def tells_who(name: str) -> bool:
     return _rank(str(name)) is not None or squeezed(str(name)) in SOURCES
 
 
-def patient_in(row: Mapping[str, object]) -> Any:
+def patient_in(row: Mapping[str, object]) -> object:
     """What names the patient, else the lesion; None where nothing does."""
     ranked = [(rank, name) for name in row if (rank := _rank(str(name))) is not None]
     return next((row[name] for _, name in sorted(ranked, key=lambda one: one[0]) if _says(row[name])), None)
 
 
-def source_in(row: Mapping[str, object]) -> Any:
+def source_in(row: Mapping[str, object]) -> object:
     """What names the clinic or the data set; None where nothing does."""
     return next((value for name, value in row.items() if squeezed(str(name)) in SOURCES and _says(value)), None)
 

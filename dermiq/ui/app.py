@@ -13,6 +13,7 @@ import gradio as gr
 import numpy as np
 
 from dermiq.settings import Settings
+from dermiq.types import Json
 from dermiq.ui.component import MOST_ASKED, QUICK, html_part, scripts, styles
 from dermiq.ui.consult.controller import ConsultRoom
 from dermiq.ui.library.lookup import Library
@@ -58,6 +59,7 @@ def create_app(
     training = training_room(consultant, settings, graph=lambda: library.graph)
     desk = review_desk(settings, graph=lambda: library.graph, runs=training.root)
     room = ConsultRoom(training.beside, examples, name=library.name, contributions=desk.contributions)
+    blocks: gr.Blocks
     with gr.Blocks(title="DermIQ", analytics_enabled=False, fill_width=True, delete_cache=(600, 1200)) as blocks:
         top = html_part("dq-top", bar(training.beside), events=["about", "training"])
         with gr.Tabs(elem_id="dq-tabs") as tabs:
@@ -100,7 +102,7 @@ def theme() -> gr.themes.Base:
     )
 
 
-def launch_options(settings: Settings) -> dict[str, Any]:
+def launch_options(settings: Settings) -> Json:
     """How the page is served: one address, no share link, no monitoring, no history, behind the gate."""
     os.environ["FORWARDED_ALLOW_IPS"] = believed_proxies(settings)  # uvicorn, which gradio starts, reads it there alone
     return {

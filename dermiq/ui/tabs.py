@@ -14,6 +14,7 @@ from typing import Any
 
 import gradio as gr
 
+from dermiq.types import Json
 from dermiq.ui import about
 from dermiq.ui.component import QUICK, styles
 from dermiq.ui.consult.controller import ConsultRoom
@@ -42,7 +43,7 @@ class Page:
     top: Any  # the bar, with its events `about` and `training`
     tabs: gr.Tabs
     tab: dict[str, gr.Tab] = field(default_factory=dict)  # by key
-    made: dict[str, Any] = field(default_factory=dict)  # what each tab's `build` gave, by key
+    made: Json = field(default_factory=dict)  # what each tab's `build` gave, by key
 
 
 @dataclass(frozen=True)

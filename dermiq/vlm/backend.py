@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import torch
 
+from dermiq.vlm.hub import Model
 from dermiq.vlm.prompt_inputs import Prompt
 
 
@@ -45,7 +46,7 @@ def rope_positions(rope_index: Any, inputs: Mapping[str, torch.Tensor]) -> torch
 class PlainBackend:
     """The model's own forward with its own cache."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Model) -> None:
         self.model = model
         self.length = 0
         self._cache: Any = None

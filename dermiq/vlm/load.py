@@ -22,13 +22,13 @@ from transformers import AutoConfig, AutoModelForImageTextToText, GenerationConf
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
 from dermiq.errors import DermIQError, ModelError
-from dermiq.places import runs_folder
+from dermiq.places import WEIGHTS, runs_folder
 from dermiq.shipped import read_json
 from dermiq.vlm import tower  # noqa: F401  registers the specialist's tower, so a saved DermIQ-Nano loads by name
 from dermiq.vlm.backend import Backend, PlainBackend
 from dermiq.vlm.base import GGUF_SHA256, ensure_base
 from dermiq.vlm.fast import MAX_POSITIONS, FastBackend, FastDecoder
-from dermiq.vlm.nano import WEIGHTS, load_nano, nano_skeleton, quiet_peft
+from dermiq.vlm.nano import load_nano, nano_skeleton, quiet_peft
 from dermiq.vlm.processors import load_processor
 from dermiq.vlm.prompt_inputs import PromptEncoder
 from dermiq.vlm.session import Session

@@ -33,6 +33,7 @@ from dermiq.errors import ModelError
 from dermiq.places import WEIGHTS
 from dermiq.shipped import checked, read_json, seal
 from dermiq.vlm.base import GGUF_SHA256, WHEEL, ensure_base
+from dermiq.vlm.hub import Model
 from dermiq.vlm.tower import PIXEL_MEAN, PIXEL_STD, DermTowerPair, DermTowerPairConfig
 
 IMAGE_TOKEN = "<image>"
@@ -84,7 +85,7 @@ def assemble(
 
 
 def _empty_llava(
-    tower: DermTowerPair, language: Any, image_size: int, image_token: int
+    tower: DermTowerPair, language: Model, image_size: int, image_token: int
 ) -> LlavaForConditionalGeneration:
     """Stock LLaVA around the two halves, which are moved in rather than copied."""
     config = LlavaConfig(
@@ -209,7 +210,7 @@ def nano_skeleton(*, base: Path | None = None) -> tuple[LlavaForConditionalGener
     with torch.device("meta"):
         tower = DermTowerPair(DermTowerPairConfig(image_size=size))
         language = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(base), dtype=torch.float32)
-    model: Any = _empty_llava(tower, language, size, processor.image_token_id)
+    model: Model = _empty_llava(tower, language, size, processor.image_token_id)
     return model.to("meta").eval(), processor
 
 
@@ -266,7 +267,7 @@ def load_tower(file: Path, *, image_size: int) -> DermTowerPair:
     return tower
 
 
-def save_nano_parts(model: Any, folder: Path, *, image_size: int, **settings: Any) -> None:
+def save_nano_parts(model: Model, folder: Path, *, image_size: int, **settings: Any) -> None:
     """Write projector, LoRA and `config.json` of a trained model; `settings` are kept beside the image size."""
     folder.mkdir(parents=True, exist_ok=True)
     adapters = getattr(model, "peft_config", {})

@@ -12,24 +12,26 @@ from typing import Any
 from transformers import AutoProcessor, ProcessorMixin, Qwen2_5_VLProcessor, Qwen2VLProcessor, Qwen3VLProcessor
 from transformers.models.smolvlm.processing_smolvlm import SmolVLMProcessor
 
+from dermiq.vlm.hub import Tokenizer
+
 
 class ImageOnlyQwen2VLProcessor(Qwen2VLProcessor):
     def __init__(
-        self, image_processor: Any = None, tokenizer: Any = None, chat_template: str | None = None, **kwargs: Any
+        self, image_processor: Any = None, tokenizer: Tokenizer = None, chat_template: str | None = None, **kwargs: Any
     ) -> None:
         super().__init__(image_processor, tokenizer, None, chat_template=chat_template, **kwargs)
 
 
 class ImageOnlyQwen2_5_VLProcessor(Qwen2_5_VLProcessor):
     def __init__(
-        self, image_processor: Any = None, tokenizer: Any = None, chat_template: str | None = None, **kwargs: Any
+        self, image_processor: Any = None, tokenizer: Tokenizer = None, chat_template: str | None = None, **kwargs: Any
     ) -> None:
         super().__init__(image_processor, tokenizer, None, chat_template=chat_template, **kwargs)
 
 
 class ImageOnlyQwen3VLProcessor(Qwen3VLProcessor):
     def __init__(
-        self, image_processor: Any = None, tokenizer: Any = None, chat_template: str | None = None, **kwargs: Any
+        self, image_processor: Any = None, tokenizer: Tokenizer = None, chat_template: str | None = None, **kwargs: Any
     ) -> None:
         super().__init__(image_processor, tokenizer, None, chat_template=chat_template, **kwargs)
 
@@ -38,7 +40,7 @@ class ImageOnlySmolVLMProcessor(SmolVLMProcessor):
     def __init__(
         self,
         image_processor: Any = None,
-        tokenizer: Any = None,
+        tokenizer: Tokenizer = None,
         image_seq_len: int = 169,
         chat_template: str | None = None,
         **kwargs: Any,

@@ -96,7 +96,7 @@ def test_answers_alone_are_learned(family: str, follow_up: float, config: SFTCon
     )
     vlm = stage.load_model(config, "cpu")
     vlm.model = stage.make_trainable(vlm.model, config)
-    trainer = sft.build(config, vlm, work.Owner(tmp_path))
+    trainer: Any = sft.build(config, vlm, work.Owner(tmp_path))
     tokenizer = vlm.processor.tokenizer
     kinds = set()
     for example in trainer.train_dataset:

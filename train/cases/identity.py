@@ -11,7 +11,6 @@ are one source, too, but for the folders inside them.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from dermiq.files.columns import patient_in, source_in
 from dermiq.files.paths import SENT
 from dermiq.files.splits import split_of
 from dermiq.patient import said
+from dermiq.types import Fields
 
 
 def source_of(named: str | Path) -> str:
@@ -35,7 +35,7 @@ def source_of(named: str | Path) -> str:
     return str(folder)
 
 
-def identity(row: Mapping[str, Any], source: str) -> str:
+def identity(row: Fields, source: str) -> str:
     """By which a row is known to be about the same patient as another; "" where it names nobody.
 
     `source` is that of the file or data set, as `source_of` says.

@@ -35,10 +35,12 @@ from transformers import DynamicCache
 
 from dermiq.errors import ModelError
 from dermiq.knowledge import Graph
+from dermiq.places import WEIGHTS
 from dermiq.specialist.reader import Specialist
 from dermiq.types import CLASS_NAMES, CLASSES, PatientContext
 from dermiq.vlm.base import ensure_base
-from dermiq.vlm.nano import WEIGHTS, assemble, save_nano_parts
+from dermiq.vlm.hub import Model
+from dermiq.vlm.nano import assemble, save_nano_parts
 from dermiq.vlm.prompts import (
     ANSWER_PREFILL,
     Message,
@@ -193,7 +195,7 @@ class Tokens:
 class Trainee:
     """The model, and its one forward pass over sequences that go on from the cached system turn."""
 
-    def __init__(self, model: Any, tokens: Tokens) -> None:
+    def __init__(self, model: Model, tokens: Tokens) -> None:
         self.model, self.tokens = model, tokens
         base = model.get_base_model() if hasattr(model, "get_base_model") else model
         self.language = base.model.language_model

@@ -26,6 +26,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from dermiq.types import Json
+from dermiq.vlm.hub import Model, Processor
+
 VARIANTS = {
     "ours": "the shared prefix",
     "trl": "TRL with its defaults",
@@ -172,7 +175,7 @@ def _trainer(setup: Setup, folder: str) -> Any:
     from train.rl.advantages import AdvantageSettings
     from train.rl.group_trainer import GroupTrainer
 
-    model: Any
+    model: Model
     model, processor = load_nano()
     model.requires_grad_(False).to(setup.device)
     for parameter in model.parameters():
@@ -234,7 +237,7 @@ def _forced(setup: Setup) -> list[list[int]]:
     return torch.randint(1000, 20_000, (setup.group, setup.completion), generator=generator).tolist()
 
 
-def _text(processor: Any, image: Any, length: int) -> str:
+def _text(processor: Processor, image: Any, length: int) -> str:
     """A question of at least `length` tokens together with its image."""
     own = len(processor.tokenizer(SENTENCE)["input_ids"])
     start = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "What is this?"}]}
@@ -251,11 +254,11 @@ def correctness(completions: list[list[dict[str, str]]], **columns: object) -> l
 # --- the table --------------------------------------------------------------------------
 
 
-def summarise(setup: Setup, steps: dict[str, list[Step]]) -> dict[str, Any]:
+def summarise(setup: Setup, steps: dict[str, list[Step]]) -> Json:
     """Medians and peaks of one row, and TRL's as multiples of ours. The first step counts for memory alone."""
     seconds = {name: statistics.median(step.seconds for step in own[1:]) for name, own in steps.items()}
     extra = {name: max(step.extra_bytes for step in own) for name, own in steps.items()}
-    row: dict[str, Any] = {"prompt": setup.prompt, "group": setup.group, "completion": setup.completion}
+    row: Json = {"prompt": setup.prompt, "group": setup.group, "completion": setup.completion}
     row |= {f"{name}_seconds": round(value, 3) for name, value in seconds.items()}
     row |= {f"{name}_extra_mb": round(value / 2**20, 1) for name, value in extra.items()}
     for name in ("trl", "trl_best"):
@@ -264,7 +267,7 @@ def summarise(setup: Setup, steps: dict[str, list[Step]]) -> dict[str, Any]:
     return row
 
 
-def table(rows: Sequence[dict[str, Any]]) -> str:
+def table(rows: Sequence[Json]) -> str:
     lines = [
         "| prompt | group | ours s | TRL default s | TRL best s | times default | times best | ours MB | default MB "
         "| best MB | of default's | of best's |",

@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 
 from dermiq.errors import ModelError
+from dermiq.vlm.hub import Model
 from train.rl.memory import free_bytes, is_out_of_memory, release, row_bytes, trim
 from train.rl.policy_loss import LossSettings, Targets, TokenLoss, token_loss
 from train.rl.prefix import Group, Policy, Prefix, keys_stay_grouped
@@ -52,7 +53,7 @@ class GroupLoss:
 
 
 def accumulate_gradients(
-    model: Any,
+    model: Model,
     group: Group,
     targets: Targets,
     settings: LossSettings | None = None,
@@ -95,7 +96,7 @@ def accumulate_gradients(
     return result
 
 
-def read_prompt(model: Any, inputs: Mapping[str, Tensor]) -> Prefix:
+def read_prompt(model: Model, inputs: Mapping[str, Tensor]) -> Prefix:
     """A prompt with its graph, for sampling and then for `accumulate_gradients`: read once for both."""
     policy = Policy(model)
     with torch.enable_grad(), _lean(policy):
@@ -104,7 +105,7 @@ def read_prompt(model: Any, inputs: Mapping[str, Tensor]) -> Prefix:
 
 @torch.no_grad()
 def log_probabilities(
-    model: Any, group: Group, *, temperature: float = 1.0, chunk: int | None = None, tile: int = TILE
+    model: Model, group: Group, *, temperature: float = 1.0, chunk: int | None = None, tile: int = TILE
 ) -> Tensor:
     """(G, T) log-probabilities of the completions' tokens, 0 where the mask is False. For old policy and reference."""
     policy = Policy(model)

@@ -10,13 +10,14 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from transformers import TrainerCallback
 
 from dermiq.errors import ModelError
+from dermiq.types import Fields
 from train.rl.memory import gpu_peak_memory, peak_memory
 from train.runs.cpu_share import Meter
 from train.runs.hints import NEWEST, cannot_learn
@@ -46,7 +47,7 @@ class RunCallback(TrainerCallback):
         self._marked = (time.perf_counter(), 0, 0)  # time, step, tokens at the last log
         stage, self._options = read_config(owner.folder)
         self._stage = stage.rsplit(".", 1)[-1]
-        self._newest: deque[Mapping[str, Any]] = deque(maxlen=NEWEST)  # logged steps
+        self._newest: deque[Fields] = deque(maxlen=NEWEST)  # logged steps
         self._share = Meter()
         self._seconds: list[float] = []  # of this process's steps
         self._began = 0.0  # the present step
@@ -153,7 +154,7 @@ class RunCallback(TrainerCallback):
             keep_checkpoints(folder, self.keep, best=best)
 
 
-def evaluations(history: Sequence[Mapping[str, Any]], name: str) -> list[tuple[int, float]]:
+def evaluations(history: Sequence[Fields], name: str) -> list[tuple[int, float]]:
     """(step, value) of each evaluation in a trainer's log that could be judged."""
     found = ((line["step"], line.get(name)) for line in history)
     return [(step, value) for step, value in found if value is not None and math.isfinite(value)]

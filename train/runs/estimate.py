@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import psutil
 
 from dermiq.errors import InputError
+from dermiq.types import Fields, Json
+from dermiq.vlm.hub import Model
 from train.runs.run_folder import read_json, write_json
 
 if TYPE_CHECKING:
@@ -97,7 +99,7 @@ class Estimate:
         lines.append(f"{'together':12} {in_words(self.total):>9}  at the peak, on {self.device}")
         return "\n".join([*lines, *(f"Warning: {sentence}" for sentence in self.warnings)])
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> Json:
         parts = [asdict(part) for part in self.parts]
         return {"total": self.total, "device": self.device, "parts": parts, "warnings": list(self.warnings)}
 
@@ -135,7 +137,7 @@ def estimate_run(
     return estimate(vlm.model, config, shape, device, free=free_on(device))
 
 
-def estimate(model: Any, config: StageConfig, shape: Shape, device: str, *, free: int | None = None) -> Estimate:
+def estimate(model: Model, config: StageConfig, shape: Shape, device: str, *, free: int | None = None) -> Estimate:
     """`model` may be on the meta device. With `free` bytes, chunks are as small as they must be."""
     parts = [*_held(model, config, device), *_sampling(model, shape, device)]
     if shape.reference:
@@ -154,7 +156,7 @@ def estimate(model: Any, config: StageConfig, shape: Shape, device: str, *, free
     return Estimate(tuple(parts), device, tuple(config.warnings(shape)))
 
 
-def _held(model: Any, config: StageConfig, device: str) -> Iterator[Part]:
+def _held(model: Model, config: StageConfig, device: str) -> Iterator[Part]:
     quantised = _quantised(model) if config.load_in_4bit else set()
     weights = 0.0
     for name, parameter in model.named_parameters():
@@ -172,7 +174,7 @@ def _held(model: Any, config: StageConfig, device: str) -> Iterator[Part]:
     yield Part("optimizer", each * count, _ALWAYS, f"two moments of them, {each} bytes a weight together")
 
 
-def _quantised(model: Any) -> set[str]:
+def _quantised(model: Model) -> set[str]:
     """Names of the weights that `load_vlm` keeps in 4 bits: the language model's linear layers."""
     import torch
 
@@ -184,7 +186,7 @@ def _quantised(model: Any) -> set[str]:
     return found
 
 
-def _sampling(model: Any, shape: Shape, device: str) -> Iterator[Part]:
+def _sampling(model: Model, shape: Shape, device: str) -> Iterator[Part]:
     if not shape.sampled:
         return
     base = model.get_base_model() if hasattr(model, "peft_config") else model
@@ -205,7 +207,7 @@ def _sampling(model: Any, shape: Shape, device: str) -> Iterator[Part]:
         yield Part("decoder", 4 * count, when, "a copy of the language model, laid out for sampling")
 
 
-def _learning(model: Any, config: StageConfig, shape: Shape, device: str, free: int | None) -> Iterator[Part]:
+def _learning(model: Model, config: StageConfig, shape: Shape, device: str, free: int | None) -> Iterator[Part]:
     from train.rl.group_loss import CPU_CHUNK_TOKENS, CUDA_CHUNK_TOKENS, TILE
 
     gpu = device.startswith("cuda")
@@ -245,7 +247,7 @@ class Trace:
     all tensors that autograd saves. Attention is taken to be fused: it keeps its inputs and its output.
     """
 
-    def __init__(self, model: Any, device: str, *, checkpointed: bool) -> None:
+    def __init__(self, model: Model, device: str, *, checkpointed: bool) -> None:
         """`model` is on the meta device, and will be on `device`."""
         self._model, self._device, self._checkpointed = model.train(), device, checkpointed
         base = model.get_base_model() if hasattr(model, "peft_config") else model
@@ -329,10 +331,11 @@ def _key_value_bytes(text: Any) -> int:
     """Numbers that a token leaves in the caches of all layers."""
     heads = text.num_attention_heads
     size = getattr(text, "head_dim", None) or text.hidden_size // heads
-    return 2 * (getattr(text, "num_key_value_heads", None) or heads) * size * text.num_hidden_layers
+    numbers: int = 2 * (getattr(text, "num_key_value_heads", None) or heads) * size * text.num_hidden_layers
+    return numbers
 
 
-def longest(vlm: VLM, examples: Iterable[Mapping[str, Any]]) -> tuple[int, int]:
+def longest(vlm: VLM, examples: Iterable[Fields]) -> tuple[int, int]:
     """Tokens of the longest prompt, with its images, and of the longest completion, in TRL's columns."""
     prompts, completions = [0], [0]
     for example in examples:
@@ -436,7 +439,7 @@ def note(folder: Path, **values: Any) -> None:
     write_json(folder / MEMORY, known | values)
 
 
-def peak_of(known: Mapping[str, Any]) -> int | None:
+def peak_of(known: Fields) -> int | None:
     """Of what `memory.json` says: the measured peak that its estimate is compared with, in bytes."""
     return known.get("gpu_peak") or known.get("peak")
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import combinations
-from typing import Any
 
 from dermiq.errors import DataError
 from dermiq.files.columns import squeezed
 from dermiq.files.examples.cells import value_of
+from dermiq.types import Fields, Json
 
-Row = dict[str, Any]
+Row = Json
 Ranked = list[tuple[int, str]]
 """Answers, by name, with their rank; the smaller one is better."""
 
@@ -69,16 +69,16 @@ def _is_answer(value: object) -> bool:
     return isinstance(value, (str, Mapping, list))
 
 
-def _list(value: object) -> list[Any]:
+def _list(value: object) -> list[object]:
     """Nothing where it is no list: people's exports hold anything."""
     return list(value) if isinstance(value, (list, tuple)) else []
 
 
-def _objects(value: object) -> list[Mapping[str, Any]]:
+def _objects(value: object) -> list[Fields]:
     return [one for one in _list(value) if isinstance(one, Mapping)]
 
 
-def _object(value: object) -> Mapping[str, Any]:
+def _object(value: object) -> Fields:
     return value if isinstance(value, Mapping) else {}
 
 
@@ -138,7 +138,7 @@ def _of_order(data: Row, order: list[str]) -> Iterator[Row]:
             return
 
 
-def _body(item: Mapping[str, Any]) -> Any:
+def _body(item: Fields) -> object:
     return next((item[name] for name in ("body", "text", "title") if item.get(name)), "")
 
 
@@ -153,7 +153,7 @@ def _of_short_label_studio(row: Row) -> list[Row]:
     return []
 
 
-def _object_of(cell: object) -> Any:
+def _object_of(cell: object) -> object:
     """What a table keeps as text."""
     if not isinstance(cell, str) or not cell.lstrip().startswith(("{", "[")):
         return cell
@@ -166,11 +166,11 @@ def _object_of(cell: object) -> Any:
 # --- Argilla ----------------------------------------------------------------------------
 
 
-def _responses(found: object) -> dict[str, list[Mapping[str, Any]]]:
+def _responses(found: object) -> dict[str, list[Fields]]:
     """By question: what each annotator said, with `value` and perhaps `status`."""
     if isinstance(found, Mapping):
         return {str(name): _objects(said) for name, said in found.items()}
-    made: dict[str, list[Mapping[str, Any]]] = {}
+    made: dict[str, list[Fields]] = {}
     for one in _objects(found):
         for name, value in _object(one.get("values")).items():
             own = value.get("value") if isinstance(value, Mapping) else value
@@ -178,7 +178,7 @@ def _responses(found: object) -> dict[str, list[Mapping[str, Any]]]:
     return made
 
 
-def _with_status(row: Row, name: str, values: object) -> list[Mapping[str, Any]]:
+def _with_status(row: Row, name: str, values: object) -> list[Fields]:
     values = _list(values)
     statuses = _list(row.get(f"{name}.responses.status")) or [None] * len(values)
     return [{"value": value, "status": status} for value, status in zip(values, statuses, strict=False)]

@@ -20,8 +20,9 @@ from dermiq.files.examples.cells import LOOKS_LIKE_ONE, value_of
 from dermiq.files.examples.pictures import COLUMNS as IMAGE_COLUMNS
 from dermiq.files.examples.pictures import images_of
 from dermiq.files.examples.turns import Turns, common, messages, normal, placed, places_of, text_of
+from dermiq.types import Json
 
-Row = dict[str, Any]
+Row = Json
 Kind = Literal["pairs", "answers", "any"]
 """Two answers to each question, one, or whichever a row has."""
 
@@ -113,7 +114,7 @@ def _of_others(row: Row, kind: Kind) -> Row:
     return row
 
 
-def _structured(name: str, value: object) -> Any:
+def _structured(name: str, value: object) -> object:
     if not isinstance(value, str) or name not in STRUCTURED:
         return value
     is_list_of_images = name in (*IMAGE_COLUMNS, "boxes", "reasons", "findings") and value.lstrip()[:1] == "["
@@ -232,7 +233,7 @@ def _split(row: Row) -> str:
     return split
 
 
-def _boxes(row: Row, images: int) -> list[Any]:
+def _boxes(row: Row, images: int) -> list[object]:
     """One box or null an image: whole numbers, top, left, bottom, right, with something between them."""
     boxes = row.get("boxes")
     if boxes is None:
@@ -257,7 +258,7 @@ def _is_box(box: object) -> bool:
 
 def _pair(row: Row) -> Row:
     _refuse_what_is_no_pair(row)
-    found: list[Any] = []
+    found: list[object] = []
     chosen, rejected = (normal(row[name], []) for name in PAIR)
     prompt = _asked(row, found)
     if prompt is None:
@@ -291,7 +292,9 @@ def _refuse_what_is_no_pair(row: Row) -> None:
     raise _missing(missing, row)
 
 
-def _without_repeated(prompt: str | Turns, chosen: str | Turns, rejected: str | Turns) -> tuple[Any, Any, Any]:
+def _without_repeated(
+    prompt: str | Turns, chosen: str | Turns, rejected: str | Turns
+) -> tuple[str | Turns, str | Turns, str | Turns]:
     """Where both answers repeat the whole dialogue, as UltraFeedback's do: the dialogue, and the last turns."""
     if isinstance(chosen, str) or isinstance(rejected, str) or min(len(chosen), len(rejected)) < 2:
         return prompt, chosen, rejected
@@ -329,7 +332,7 @@ def _answers(row: Row) -> Iterator[Row]:
     if name is None:
         yield from _of_dialogue(row)
         return
-    found: list[Any] = []
+    found: list[object] = []
     prompt = _asked(row, found)
     if prompt is None:
         raise _missing(["prompt"], row)
@@ -356,7 +359,7 @@ def _of_dialogue(row: Row) -> Iterator[Row]:
         missing = ["completion"] if is_pair or any(one in row for one in QUESTIONS) else ["prompt", "completion"]
         hint = " Pairs of answers are for train.dpo." if is_pair else LABELLED if _is_labelled(row) else ""
         raise _missing(missing, row, hint)
-    found: list[Any] = []
+    found: list[object] = []
     said = normal(row[name], found)
     turns = [*_system(row), *messages(said, "user")]
     ends = [place for place, turn in enumerate(turns) if turn["role"] == "assistant"]

@@ -51,12 +51,15 @@ class Held:
     place: int | None  # in a list of images
 
     def load(self) -> bytes | str:
-        """The file, or its path."""
+        """The file, or its path. DataError where the list has a place without an image."""
         found = self.rows[self.row][self.column].to_pylist()[0]
-        return _image(found if self.place is None else found[self.place])
+        image = _image(found if self.place is None else found[self.place])
+        if not isinstance(image, (bytes, str)):
+            raise DataError(f"{self.column} of row {self.row + 1} holds nothing at place {(self.place or 0) + 1}.")
+        return image
 
 
-def images_of(row: Mapping[str, object]) -> list[Any]:
+def images_of(row: Mapping[str, object]) -> list[object]:
     """Paths, the bytes of files, or `Held`; None where a list holds nothing. DataError for what is no image."""
     found = next((row[name] for name in COLUMNS if not _is_nothing(row.get(name))), None)
     if found is None:
@@ -66,7 +69,7 @@ def images_of(row: Mapping[str, object]) -> list[Any]:
     return [_image(value) for value in listed]
 
 
-def _names(found: object) -> list[Any]:
+def _names(found: object) -> list[object]:
     """Several names in one text, as some tables have them: each must look like a file."""
     if isinstance(found, str):
         for separator in _SEPARATORS:
@@ -90,7 +93,7 @@ def _is_bytes(value: Sequence[object]) -> bool:
     return len(value) > 8 and all(type(one) is int and 0 <= one < 256 for one in value)
 
 
-def _image(value: object) -> Any:
+def _image(value: object) -> bytes | str | Held | None:
     if _is_nothing(value):
         return None
     if isinstance(value, Mapping):

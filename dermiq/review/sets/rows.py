@@ -7,7 +7,6 @@ models, question, context, findings, group (or patient_id, lesion_id), split, di
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from dermiq.errors import DataError
 from dermiq.files.columns import patient_in
@@ -23,8 +22,9 @@ from dermiq.review.types import (
     Side,
     other,
 )
+from dermiq.types import Fields
 
-Row = Mapping[str, Any]
+Row = Fields
 ANSWERS = ("chosen", "rejected")
 LINES = {"question": "Question: ", "context": "Patient: ", "findings": "Measured: "}
 """How a prompt of `dermiq.vlm.prompts` says what the page shows by itself."""

@@ -22,6 +22,7 @@ from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
 from dermiq.errors import InputError
+from dermiq.types import Json
 from dermiq.ui.server.inbox import INBOX, MB, Busy, Delivery, Inbox, Limits, TooMuch
 from dermiq.ui.server.visitors import ADDRESS
 
@@ -142,7 +143,7 @@ class _Parts:
         self._file: str | None = None  # the name of the file that arrives, for the progress alone
         self.ended = False
 
-    def callbacks(self) -> dict[str, Any]:
+    def callbacks(self) -> Json:
         heard = ("part_begin", "header_field", "header_value", "header_end", "headers_finished", "part_data", "end")
         return {f"on_{name}": getattr(self, name) for name in heard}
 

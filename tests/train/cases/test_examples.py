@@ -18,6 +18,7 @@ from PIL import Image
 from dermiq.errors import DataError, DermIQError
 from dermiq.files.examples import examples_of, messages, read_examples, text_of
 from dermiq.files.examples.cells import value_of
+from dermiq.files.examples.pictures import Held
 from dermiq.lesion.drawn import drawn_examples
 from dermiq.review.sets.sources import Imported, import_pairs
 from dermiq.review.store.store import Store
@@ -475,6 +476,18 @@ def test_a_data_set_with_an_image_in_one_row_alone(folder: Path, store: Store, t
     made.to_parquet(tmp_path / "a.parquet")
     assert [len(row["images"]) for row in trained_on(tmp_path / "a.parquet")] == [1, 0]
     assert import_pairs(store, tmp_path / "a.parquet", by="ana").duplicates == 2
+
+
+def test_a_place_without_an_image_in_a_data_set_is_a_sentence() -> None:
+    from datasets import Dataset, Features, Sequence
+    from datasets import Image as Picture
+
+    file = {"bytes": bytes_of(), "path": None}
+    rows = Dataset.from_dict({"images": [[file, None]]}, features=Features({"images": Sequence(Picture())}))
+    held = [Held(rows.with_format("arrow"), 0, "images", place) for place in (0, 1)]
+    assert held[0].load() == bytes_of()
+    with pytest.raises(DataError, match="images of row 1 holds nothing at place 2"):
+        held[1].load()
 
 
 def test_splits_of_ultrafeedback_are_chosen_by_what_is_learned(tmp_path: Path) -> None:

@@ -214,7 +214,7 @@ def test_prompts_and_images_are_counted_as_they_are_encoded(tmp_path: Path) -> N
 
     vlm = load_vlm(config.model, device="cpu", fast=False)
     vlm.model = stage.make_trainable(vlm.model, config)
-    trainer = sft.build(config, vlm, work.Owner(tmp_path))
+    trainer: Any = sft.build(config, vlm, work.Owner(tmp_path))
     batch = trainer.data_collator([trainer.train_dataset[i] for i in range(8)])
     writer = sft.Writer(config, vlm, Measured(tmp_path / "cache"))
     prompt, completion = estimate.longest(vlm, [writer(row, 0) for row in config.rows()[0]])

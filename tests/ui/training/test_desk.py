@@ -334,7 +334,7 @@ def test_runs_wait_while_an_answer_is_written(room: TrainingRoom, root: Path) ->
     assert not sharing.is_consulting(root)
     next(answer)
     assert sharing.is_consulting(root)
-    answer.close()  # type: ignore[attr-defined]
+    answer.close()
     assert not sharing.is_consulting(root)
 
 
