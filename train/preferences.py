@@ -37,6 +37,7 @@ from dermiq.types import CLASS_NAMES, Evidence, Fields, Json
 from train import options
 from train.cases.examples import ChatOptions, Turns
 from train.cases.sources import Box, Case, Item, Measured, Row, choose, labelled, lesion_image, read_source
+from train.config import resolved_model
 from train.options import option
 from train.runs.estimate import tokens_of
 from train.runs.run_folder import write_whole
@@ -544,7 +545,6 @@ class Options(ChatOptions, ProxySettings):
 def run(config: Options) -> Summary:
     """Raises DermIQError for what cannot be done, before the model is loaded where that can be known."""
     from dermiq.vlm.load import load_vlm
-    from train.stage import resolved_model
 
     file = Path(config.out).expanduser()
     if file.suffix != ".jsonl":

@@ -21,9 +21,12 @@ from typing import TYPE_CHECKING, ClassVar
 from dermiq.types import CLASS_NAMES, CLASSES, Fields, Json, PatientContext
 from train.cases.examples import ChatConfig, Turns, UpToTheEnd, aloud, as_dataset
 from train.cases.sources import Case, Item, Measured, Row, Written, lesion_image
+from train.config import Shape
 from train.options import option
-from train.runs import registry as runs
-from train.runs.estimate import Progress, Shape, announced, longest, silent, some
+from train.runs.command import command
+from train.runs.estimate import longest, some
+from train.runs.job import Job
+from train.runs.progress import Progress, announced, silent
 from train.runs.run_folder import CACHE
 from train.stage import arguments, run_stage
 
@@ -31,7 +34,6 @@ if TYPE_CHECKING:
     from transformers import Trainer
 
     from dermiq.vlm.load import VLM
-    from train.runs.worker import Owner
 
 QUESTION = "What is the diagnosis?"
 
@@ -102,15 +104,15 @@ class Writer:
         return {"images": example["images"], "prompt": prompt, "completion": answer}
 
 
-def build(config: SFTConfig, vlm: VLM, owner: Owner) -> Trainer | None:
+def build(config: SFTConfig, vlm: VLM, job: Job) -> Trainer | None:
     """TRL's trainer over the rows."""
     from trl import SFTConfig as Arguments
     from trl import SFTTrainer
 
-    train, val = config.rows(say=aloud(owner))
+    train, val = config.rows(say=aloud(job))
     rank = int(os.environ.get("RANK", "0"))
-    writer = Writer(config, vlm, Measured(owner.folder / CACHE, rank=rank))
-    shared = arguments(config, owner.folder, vlm.device, has_val=bool(val))
+    writer = Writer(config, vlm, Measured(job.folder / CACHE, rank=rank))
+    shared = arguments(config, job.folder, vlm.device, has_val=bool(val))
     trainer = SFTTrainer(
         model=vlm.model,
         args=Arguments(**shared, max_length=None, completion_only_loss=True, packing=False),  # no image cut away
@@ -122,10 +124,10 @@ def build(config: SFTConfig, vlm: VLM, owner: Owner) -> Trainer | None:
     return trainer
 
 
-def run(config: SFTConfig, owner: Owner) -> None:
-    run_stage(config, owner, build)
+def run(config: SFTConfig, job: Job) -> None:
+    run_stage(config, job, build)
 
 
 if __name__ == "__main__":
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    sys.exit(runs.command(SFTConfig, description=__doc__))
+    sys.exit(command(SFTConfig, description=__doc__))

@@ -17,12 +17,12 @@ from dermiq.files.examples import messages, places_of
 from dermiq.types import Fields, Json
 from train.cases.labelled import LABELS, quiet
 from train.cases.sources import Item, Say, choose, is_of_folder, read_splits
+from train.config import StageConfig
 from train.options import option
-from train.stage import StageConfig
+from train.runs.job import Job
 
 if TYPE_CHECKING:
     from dermiq.vlm.load import VLM
-    from train.runs.worker import Owner
 
 T = TypeVar("T")
 
@@ -122,9 +122,9 @@ class ExampleConfig(StageConfig):
         return rows
 
 
-def aloud(owner: Owner) -> Say:
+def aloud(job: Job) -> Say:
     """Into the log of a run; of several processes the first speaks."""
-    return partial(print, flush=True) if owner.is_main else quiet
+    return partial(print, flush=True) if job.is_main else quiet
 
 
 @dataclass(frozen=True)

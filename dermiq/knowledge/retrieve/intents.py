@@ -360,7 +360,7 @@ PHRASINGS: Mapping[str, tuple[str, ...]] = {
 TEXTS = tuple(text for texts in PHRASINGS.values() for text in texts)
 
 
-class Listener:
+class IntentClassifier:
     """Tells which relations a question sounds like, by its likeness to `PHRASINGS`."""
 
     def __init__(self, vectors: np.ndarray) -> None:

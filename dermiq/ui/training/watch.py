@@ -35,7 +35,7 @@ from dermiq.ui.training.words import (
 )
 from train import options
 from train.runs import hints
-from train.runs.estimate import MEMORY, peak_of
+from train.runs.memory import MEMORY, peak_of
 from train.runs.registry import Run
 from train.runs.run_folder import EVALUATION, checkpoints, is_complete, read_json
 

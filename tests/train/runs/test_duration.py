@@ -12,13 +12,14 @@ from pathlib import Path
 import pytest
 
 from tests.train.stage_runs import tiny_options
+from train.config import Shape
 from train.dpo import DPOConfig
 from train.grpo import GRPOConfig
+from train.model import without_weights
 from train.runs import duration
 from train.runs import registry as runs
 from train.runs.cpu_share import Meter, own_share, share_of_a_run
 from train.runs.duration import STARTING_S, Speed, expected, seconds_of_a_step, seconds_of_pairs, steps_of
-from train.runs.estimate import Shape, without_weights
 from train.runs.run_folder import CONFIG, Status, write_json, write_status
 from train.runs.times import in_words, left
 from train.sft import SFTConfig
