@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeAlias, get_type_hints
 
 from dermiq.errors import InputError
+from dermiq.types import Json
 
 Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -114,7 +115,7 @@ def add_flags(made: argparse.ArgumentParser) -> None:
             made.add_argument(flag, type=_convert_for(hints[f.name]), default=None, help=text)
 
 
-def _from_environment(env: Mapping[str, str]) -> dict[str, Any]:
+def _from_environment(env: Mapping[str, str]) -> Json:
     hints = get_type_hints(Settings)
     values: dict[str, Any] = {}
     if env.get("SPACE_ID"):

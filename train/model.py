@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dermiq.errors import ModelError
+from dermiq.vlm.hub import Model
 from train.config import StageConfig, resolved_model
 
 if TYPE_CHECKING:  # PyTorch takes seconds to load
@@ -35,7 +36,7 @@ def without_weights(config: StageConfig) -> VLM:
     return vlm
 
 
-def make_trainable(model: Any, config: StageConfig) -> Any:
+def make_trainable(model: Model, config: StageConfig) -> Any:
     """LoRA around `model`, or its language model unfrozen. Raises ModelError where nothing would be trained."""
     if config.lora_rank:
         model = _with_lora(model, config)
@@ -47,7 +48,7 @@ def make_trainable(model: Any, config: StageConfig) -> Any:
     return model
 
 
-def _with_lora(model: Any, config: StageConfig) -> Any:
+def _with_lora(model: Model, config: StageConfig) -> Any:
     import torch
     from peft import LoraConfig, get_peft_model
 

@@ -26,6 +26,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from dermiq import places
 from dermiq.errors import DermIQError, ModelError
+from dermiq.types import Json
+from dermiq.vlm.hub import Model
 from train.config import OPTIMIZERS, StageConfig, resolved_model
 from train.model import load_model, make_trainable, without_weights
 from train.runs.duration import expected
@@ -58,7 +60,7 @@ C = TypeVar("C", bound=StageConfig)
 # --- trainer ----------------------------------------------------------------------------
 
 
-def arguments(config: StageConfig, folder: Path, device: str, *, has_val: bool) -> dict[str, Any]:
+def arguments(config: StageConfig, folder: Path, device: str, *, has_val: bool) -> Json:
     """What TRL's config classes have in common with ours."""
     import torch
 
@@ -99,7 +101,7 @@ def arguments(config: StageConfig, folder: Path, device: str, *, has_val: bool) 
     }
 
 
-def drop_reference_copy(model: Any) -> None:
+def drop_reference_copy(model: Model) -> None:
     """TRL copies LoRA for its reference. Ours is new, and does nothing yet: without any the model is the same."""
     if "ref" in getattr(model, "peft_config", {}):
         model.delete_adapter("ref")
@@ -209,7 +211,7 @@ def _summary(trainer: Any, config: StageConfig, device: str) -> str:
     )
 
 
-def _load_whole(trainer: Any, checkpoint: str, model: Any = None) -> None:
+def _load_whole(trainer: Any, checkpoint: str, model: Model = None) -> None:
     """A checkpoint of all weights. Its files may have other names for them than the model has, which the library knows
     and Trainer's own loading, which passes over what it does not find, does not."""
     model = trainer.accelerator.unwrap_model(model or trainer.model)
@@ -266,7 +268,7 @@ def _attach(trainer: Any, config: StageConfig, job: Job, window: int) -> Any:
     return callback
 
 
-def disk_bytes(config: StageConfig, model: Any) -> int:
+def disk_bytes(config: StageConfig, model: Model) -> int:
     """What checkpoints (weights and two moments of what is trained) and the result will take. `model` has no weights,
     and none in 4 bits: the result has none either.
     """
@@ -280,7 +282,7 @@ def disk_bytes(config: StageConfig, model: Any) -> int:
 # --- result -----------------------------------------------------------------------------
 
 
-def export(model: Any, vlm: VLM, config: StageConfig, folder: Path, *, step: int) -> None:
+def export(model: Model, vlm: VLM, config: StageConfig, folder: Path, *, step: int) -> None:
     """Writes `final/`, which `load_vlm` reads, and seals it last."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
@@ -293,7 +295,7 @@ def export(model: Any, vlm: VLM, config: StageConfig, folder: Path, *, step: int
     seal(folder, step=step, stage=config.stage, model=config.model, revision=vlm.revision)
 
 
-def _save_merged(model: Any, config: StageConfig, folder: Path) -> None:
+def _save_merged(model: Model, config: StageConfig, folder: Path) -> None:
     """4-bit weights cannot take an adapter without loss: there it is merged into the base's own precision."""
     if not config.lora_rank:
         model.save_pretrained(str(folder))
@@ -326,7 +328,7 @@ def push(folder: Path, name: str, *, token: str | None = None) -> None:
         ) from error
 
 
-def environment(vlm: VLM) -> dict[str, Any]:
+def environment(vlm: VLM) -> Json:
     """What the result depends on besides the options. No name of the machine, of its user or of its folders."""
     import torch
 

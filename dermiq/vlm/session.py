@@ -20,6 +20,7 @@ import torch
 
 from dermiq.errors import ModelError
 from dermiq.vlm.backend import Backend
+from dermiq.vlm.hub import Processor
 from dermiq.vlm.prompt_inputs import Message, Prompt, PromptEncoder, TextWriter
 
 Ending = Literal["end", "length", "stopped", "string"]
@@ -47,7 +48,7 @@ class Model(Protocol):
     """What a session needs of the model that made it: `dermiq.vlm.load.VLM`."""
 
     encoder: PromptEncoder
-    processor: Any  # of which the tokenizer is used
+    processor: Processor  # of which the tokenizer is used
     end_ids: frozenset[int]  # any of them ends the model's turn
     banned_ids: frozenset[int]  # never written
     max_tokens: int  # of a conversation

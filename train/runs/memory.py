@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from dermiq.types import Fields
 from train.runs.run_folder import read_json, write_json
 
 MEMORY = "memory.json"  # in a run's folder
@@ -28,7 +28,7 @@ def note(folder: Path, **values: Any) -> None:
     write_json(folder / MEMORY, known | values)
 
 
-def peak_of(known: Mapping[str, Any]) -> int | None:
+def peak_of(known: Fields) -> int | None:
     """Of what `memory.json` says: the measured peak that its estimate is compared with, in bytes."""
     return known.get("gpu_peak") or known.get("peak")
 
