@@ -6,11 +6,10 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from dermiq.judge import percent
 from dermiq.settings import Subparsers
-from dermiq.types import Answer, Case, Differential, Event, ImagesRead, Json, Lesion, TextDelta
+from dermiq.types import Answer, Case, Differential, Event, Finding, ImagesRead, Json, Lesion, TextDelta
 
 SYMPTOMS = ("itch", "bled", "grew", "changed", "hurts")
 PATIENT = ("age", "sex", "site", "skin_type", "symptoms")
@@ -87,7 +86,7 @@ def specialist_only(lesions: Sequence[Lesion], *, as_json: bool) -> int:
     return 0
 
 
-def finding_json(finding: Any) -> Json:
+def finding_json(finding: Finding) -> Json:
     return {
         "code": finding.code,
         "name": finding.name,

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any, Literal
+from typing import Literal
 
 from dermiq.errors import InputError
 
@@ -66,7 +66,7 @@ class Vague(InputError):
     """A value that says too little to be told, such as a range of ages."""
 
 
-def said(value: Any) -> str:
+def said(value: object) -> str:
     """A value of a table, a JSON line or a field as a text, "" where nothing is stated."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""

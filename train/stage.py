@@ -48,6 +48,8 @@ from train.runs.run_folder import (
 )
 
 if TYPE_CHECKING:  # PyTorch takes seconds to load
+    from transformers import Trainer
+
     from dermiq.vlm.load import VLM
 
 PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "bitsandbytes", "datasets", "numpy")
@@ -107,7 +109,7 @@ def drop_reference_copy(model: Model) -> None:
         model.delete_adapter("ref")
 
 
-def run_stage(config: C, job: Job, build: Callable[[C, VLM, Job], Any], *, window: int = 1) -> None:
+def run_stage(config: C, job: Job, build: Callable[[C, VLM, Job], Trainer | None], *, window: int = 1) -> None:
     """Loads, trains from the last checkpoint on, exports. Returns early where a stop was asked for.
 
     `build` gives None where it stopped on request. `window`: the steps after which a stop can be resumed exactly (the
@@ -165,7 +167,7 @@ def _estimate(config: StageConfig, job: Job, device: str) -> None:
             print(warning, flush=True)
 
 
-def _run(config: C, job: Job, build: Callable[[C, VLM, Job], Any], device: str, window: int) -> None:
+def _run(config: C, job: Job, build: Callable[[C, VLM, Job], Trainer | None], device: str, window: int) -> None:
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # a log is read later
@@ -176,7 +178,7 @@ def _run(config: C, job: Job, build: Callable[[C, VLM, Job], Any], device: str, 
     if job.is_main:
         write_json(job.folder / "environment.json", environment(vlm))
     job.say("Preparing the examples")
-    trainer = build(config, vlm, job)
+    trainer: Any = build(config, vlm, job)
     if trainer is None or job.stop_requested:
         return
     if not config.lora_rank:
@@ -211,7 +213,7 @@ def _summary(trainer: Any, config: StageConfig, device: str) -> str:
     )
 
 
-def _load_whole(trainer: Any, checkpoint: str, model: Model = None) -> None:
+def _load_whole(trainer: Trainer, checkpoint: str, model: Model = None) -> None:
     """A checkpoint of all weights. Its files may have other names for them than the model has, which the library knows
     and Trainer's own loading, which passes over what it does not find, does not."""
     model = trainer.accelerator.unwrap_model(model or trainer.model)
@@ -219,7 +221,7 @@ def _load_whole(trainer: Any, checkpoint: str, model: Model = None) -> None:
     model.load_state_dict(saved.state_dict())
 
 
-def _take_best(trainer: Any, config: StageConfig, job: Job) -> int:
+def _take_best(trainer: Trainer, config: StageConfig, job: Job) -> int:
     """Loads the weights that are exported into the model; their step."""
     saved = checkpoints(job.folder)
     last = max(saved)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any
 
 import gradio as gr
 import numpy as np
@@ -78,7 +77,7 @@ def _poll(consultant: Consultant, training: TrainingRoom, top: gr.HTML) -> None:
     """Follow in the bar which model answers, how far it is loaded, and what is being trained."""
     timer, shown = gr.Timer(BAR_SECONDS), gr.State("")
 
-    def tick(before: str) -> tuple[Any, Any]:
+    def tick(before: str) -> tuple[object, object]:
         now = bar(consultant, training.training())
         return (gr.skip(), gr.skip()) if now == before else (now, now)
 

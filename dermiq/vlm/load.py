@@ -246,7 +246,7 @@ def _base_of(folder: Path) -> str:
     return found
 
 
-def _load_nano(*, load_in_4bit: bool, progress: Callable[[str, float], None]) -> tuple[Any, Any, str]:
+def _load_nano(*, load_in_4bit: bool, progress: Callable[[str, float], None]) -> tuple[Model, Processor, str]:
     if load_in_4bit:
         raise ModelError("DermIQ-Nano is small already and runs in full precision: start it without --load-in-4bit.")
     model, processor = load_nano(base=ensure_base(progress=progress))
@@ -254,7 +254,7 @@ def _load_nano(*, load_in_4bit: bool, progress: Callable[[str, float], None]) ->
     return model, processor, "-".join([*(_weights_hash(part) for part in parts), GGUF_SHA256[:8]])
 
 
-def _load_checkpoint(name: str, device: str, dtype: torch.dtype, *, load_in_4bit: bool) -> tuple[Any, Any, str]:
+def _load_checkpoint(name: str, device: str, dtype: torch.dtype, *, load_in_4bit: bool) -> tuple[Model, Processor, str]:
     config = AutoConfig.from_pretrained(name)
     if config.model_type not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
         raise ModelError(
@@ -305,7 +305,7 @@ def _keep_layout(model: Model) -> None:
             module.support_avx512bf16_for_cpu = False
 
 
-def _with_adapter(model: Model, adapter: str, *, merge: bool) -> Any:
+def _with_adapter(model: Model, adapter: str, *, merge: bool) -> Model:
     """A PEFT adapter merged into the weights, or (4-bit) kept beside them."""
     from peft import PeftConfig, get_peft_model, load_peft_weights, set_peft_model_state_dict
 

@@ -63,7 +63,7 @@ def assemble(
     image_size: int,
     projector_state: Mapping[str, torch.Tensor] | None = None,
     lora_rank: int | None = None,
-) -> tuple[Any, LlavaProcessor]:
+) -> tuple[Model, LlavaProcessor]:
     """The model in fp32 and its processor. With `lora_rank` the model is a `PeftModel` whose projector trains too.
 
     `tower` None means random weights. The tower is used as it is, not copied.
@@ -113,7 +113,7 @@ def _empty_llava(
     return model
 
 
-def _with_lora(model: LlavaForConditionalGeneration, rank: int) -> Any:
+def _with_lora(model: LlavaForConditionalGeneration, rank: int) -> Model:
     from peft import LoraConfig, get_peft_model  # seconds to import, and a consultation does not need it
 
     config = LoraConfig(

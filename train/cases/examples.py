@@ -208,10 +208,10 @@ class _WrittenOnRequest:
     def __init__(self, rows: Sequence[T], write: Callable[[T, int], Fields], each: int) -> None:
         self.rows, self.write, self.each = rows, write, each
 
-    def __call__(self, batch: Mapping[str, Sequence[int]]) -> dict[str, list[Any]]:
+    def __call__(self, batch: Mapping[str, Sequence[int]]) -> dict[str, list[object]]:
         examples = [self.write(self.rows[number // self.each], number % self.each) for number in batch["number"]]
         return {name: [example[name] for example in examples] for name in examples[0]}
 
-    def __reduce__(self) -> str | tuple[Any, ...]:
+    def __reduce__(self) -> str | tuple[object, ...]:
         """`datasets` pickles a transform to give it a fingerprint: the graph in it would take seconds."""
         return (_WrittenOnRequest, ((), None, len(self.rows)))

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import unicodedata
 from pathlib import Path
-from typing import Any
 
 from dermiq.files.columns import patient_in, source_in
 from dermiq.files.paths import SENT
@@ -44,7 +43,7 @@ def identity(row: Fields, source: str) -> str:
     return f"{who} (of {_plain(source_in(row)) or source})" if who else ""
 
 
-def _plain(value: Any) -> str:
+def _plain(value: object) -> str:
     """An id as spreadsheets and systems may change it: 1, 1.0, "1,0" and 001 are one, as are P1 and p1."""
     text = unicodedata.normalize("NFKC", said(value)).lower()
     number = text.removesuffix(".0").removesuffix(",0")

@@ -66,7 +66,7 @@ MEANT = {"image": "the images' names to image", "label": "the diagnoses to label
 """What is to be done about a column that is missing."""
 
 # in the order of PatientContext
-PATIENT: Mapping[str, Callable[[Any], Any]] = {
+PATIENT: Mapping[str, Callable[[str], Any]] = {
     "age": age_of,
     "sex": sex_of,
     "site": site_of,

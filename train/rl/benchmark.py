@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ class Step:
 def measure(setups: Sequence[Setup]) -> dict[str, list[Step]]:
     """All variants of one row in turn; the first step of each warms up."""
     context = get_context("spawn")
-    children: dict[str, tuple[Any, Connection]] = {}
+    children: dict[str, tuple[SpawnProcess, Connection]] = {}
     try:
         for setup in setups:
             ours, theirs = context.Pipe()

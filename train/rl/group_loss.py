@@ -19,9 +19,8 @@ on gradient accumulation therefore do not run: with several processes, average t
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -190,7 +189,7 @@ def _backward_prefix(prefix: Prefix, sums: Sequence[Tensor | None], trainable: S
         _add_to(trainable, _distinct(torch.autograd.grad(tensors, trainable, gradients, allow_unused=True)))
 
 
-def _in_chunks(rows: list[int], size: int, run: Any) -> int:
+def _in_chunks(rows: list[int], size: int, run: Callable[[list[int]], object]) -> int:
     """`run` on `rows`, `size` at a time; half as many where that is too much. The size at the end."""
     size, start = min(size, len(rows)), 0
     while start < len(rows):
@@ -208,7 +207,7 @@ def _in_chunks(rows: list[int], size: int, run: Any) -> int:
     return size
 
 
-def _fits(run: Any, rows: list[int]) -> bool:
+def _fits(run: Callable[[list[int]], object], rows: list[int]) -> bool:
     """Whether it ran; its own function, so that what the failed attempt held is let go of with the exception."""
     try:
         run(rows)

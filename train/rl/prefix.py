@@ -293,7 +293,7 @@ def _is_reentrant(module: nn.Module) -> bool:
 
 
 @contextlib.contextmanager
-def reference(model: Model) -> Iterator[Any]:
+def reference(model: Model) -> Iterator[Model]:
     """The frozen model that the adapter started from: the same model with the adapter disabled."""
     if not hasattr(model, "peft_config"):
         raise ModelError(

@@ -27,6 +27,8 @@ from train.runs.progress import Progress, silent
 from train.runs.times import between, in_words
 
 if TYPE_CHECKING:  # PyTorch takes seconds to load
+    from collections.abc import Callable
+
     from dermiq.vlm.load import VLM
 
 NEWEST = 10  # logged steps that are looked at
@@ -165,7 +167,7 @@ class Speed:
         return cls(more * 2 * 512 * 1024 * 1024 / product, long.nbytes / reading)
 
 
-def _seconds(act: Any, device: str) -> float:
+def _seconds(act: Callable[[], object], device: str) -> float:
     """The best of a few. On the CPU those that its threads ran, not those in which others went first: that is the
     share's part.
     """

@@ -18,7 +18,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import psutil
 
@@ -37,6 +37,7 @@ SAMPLE = 8  # examples whose tokens are counted; the longest of them stands for 
 REFUSED, WARNED = 1.25, 0.8  # shares of the free memory; the estimate is right to about a quarter
 LOGIT_COPIES = 3  # of a tile: the product, its probabilities, and the gradient
 TRL_TOKENS, TRL_VOCABULARY, TRL_COPIES = 4096, 32_768, 8  # tiles of TRL's head, and their copies in its backward pass
+T = TypeVar("T")
 BLOCK_4BIT = 64  # weights that share a scale, which is itself kept in a byte
 PROCESS = 560_000_000  # PyTorch, the trainers and their libraries, once they are imported
 READERS = 160_000_000  # the specialist that measures the images on the CPU; the graph's words and embeddings
@@ -216,7 +217,7 @@ class Trace:
         """Bytes of `rows` sequences, read at once."""
         import torch
 
-        def forward() -> Any:
+        def forward() -> object:
             inputs = torch.zeros(rows, tokens, self._text.hidden_size, dtype=self._base.dtype, device="meta")
             mask = torch.zeros(rows, 1, tokens, tokens, dtype=self._base.dtype, device="meta")
             return self._base.get_decoder()(inputs_embeds=inputs, attention_mask=mask, use_cache=False)
@@ -234,7 +235,7 @@ class Trace:
         size = getattr(text, "head_dim", None) or text.hidden_size // heads
         shape = (1, getattr(text, "num_key_value_heads", None) or heads, prompt, size)
 
-        def forward() -> Any:
+        def forward() -> object:
             read = [torch.zeros(shape, dtype=dtype, device="meta", requires_grad=True) for _ in range(2 * layers)]
             last = torch.zeros(1, 1, text.hidden_size, dtype=dtype, device="meta", requires_grad=True)
             prefix = Prefix(tuple(read[:layers]), tuple(read[layers:]), last, prompt, prompt)
@@ -243,7 +244,7 @@ class Trace:
         with keys_stay_grouped(torch.device(self._device)):
             return self._counted(forward, rows * tokens)
 
-    def _counted(self, forward: Callable[[], Any], tokens: int) -> int:
+    def _counted(self, forward: Callable[[], object], tokens: int) -> int:
         import torch
         from torch.nn import functional as F
 
@@ -286,7 +287,7 @@ def _attention(query: Any, key: Any, value: Any, attn_mask: Any = None, *args: A
     return Fused.apply(query, key, value, attn_mask)
 
 
-def _key_value_bytes(text: Any) -> int:
+def _key_value_bytes(text: Model) -> int:
     """Numbers that a token leaves in the caches of all layers."""
     heads = text.num_attention_heads
     size = getattr(text, "head_dim", None) or text.hidden_size // heads
@@ -314,7 +315,7 @@ def _with_places(turns: Any, images: int) -> Any:
     return prepare_multimodal_messages(turns, images=[None] * images)
 
 
-def tokens_of(vlm: VLM, turns: Any, images: Sequence[Any]) -> int:
+def tokens_of(vlm: VLM, turns: object, images: Sequence[object]) -> int:
     if isinstance(turns, str):
         return len(vlm.processor.tokenizer(turns)["input_ids"])
     text = vlm.processor.apply_chat_template(turns, add_generation_prompt=bool(images), tokenize=False)
@@ -322,7 +323,7 @@ def tokens_of(vlm: VLM, turns: Any, images: Sequence[Any]) -> int:
     return len(encoded["input_ids"][0])
 
 
-def some(rows: Sequence[Any]) -> list[Any]:
+def some(rows: Sequence[T]) -> list[T]:
     """Rows spread over all of them."""
     return list(rows[:: max(1, -(-len(rows) // SAMPLE))])
 

@@ -16,7 +16,7 @@ def append(path: Path, line: Fields) -> None:
         file.write(json.dumps({key: _rounded(value) for key, value in line.items()}) + "\n")
 
 
-def _rounded(value: Any) -> Any:
+def _rounded(value: object) -> Any:
     if not isinstance(value, float):
         return value
     return float(f"{value:.6g}") if math.isfinite(value) else None

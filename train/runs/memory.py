@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from dermiq.types import Fields
 from train.runs.run_folder import read_json, write_json
@@ -19,7 +18,7 @@ def peaks() -> dict[str, int]:
     return {"peak": peak_memory(), **({} if gpu is None else {"gpu_peak": gpu})}
 
 
-def note(folder: Path, **values: Any) -> None:
+def note(folder: Path, **values: object) -> None:
     """Adds to what `memory.json` says; of a resumed run the highest peaks."""
     known = read_json(folder / MEMORY) or {}
     for name in ("peak", "gpu_peak"):

@@ -57,7 +57,7 @@ def write_whole(path: Path, text: str) -> None:
         part.unlink(missing_ok=True)
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: object) -> None:
     write_whole(path, json.dumps(value, indent=1) + "\n")
 
 
@@ -96,7 +96,7 @@ def cut_lines(path: Path, *, after_step: int) -> None:
 # --- manifests --------------------------------------------------------------------------
 
 
-def seal(folder: Path, **notes: Any) -> None:
+def seal(folder: Path, **notes: object) -> None:
     """Writes `manifest.json` with every file's size and hash, after all of them have reached the disk."""
     files = {}
     for path in sorted(folder.rglob("*")):

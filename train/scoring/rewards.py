@@ -23,7 +23,7 @@ from dermiq.judge import own_alternative
 from dermiq.knowledge import Graph, check_claims, link
 from dermiq.knowledge.language.text import split_sentences, words
 from dermiq.types import CLASSES, Claim, Fields, Finding, ParsedText
-from dermiq.vlm.hub import Model
+from dermiq.vlm.hub import Model, Tokenizer
 from dermiq.vlm.parse import BARE_ANSWER, NO_ANSWER, NO_THINK, OPEN_ANSWER, OPEN_THINK, SECTIONS, parse
 from train.options import option
 
@@ -350,7 +350,7 @@ class ExpertJudge:
 
     def __init__(self, model: str) -> None:
         self.name = model
-        self._loaded: tuple[Any, Any, int, int] | None = None
+        self._loaded: tuple[Model, Tokenizer, int, int] | None = None
 
     def __call__(self, parsed: ParsedText) -> float:
         """1 or 0; 0 where there is no reasoning or no answer."""
@@ -371,7 +371,7 @@ class ExpertJudge:
             logits = model(input_ids=ids).logits[0, -1].float()
         return float(logits[yes] - logits[no])
 
-    def _load(self) -> tuple[Any, Any, int, int]:
+    def _load(self) -> tuple[Model, Tokenizer, int, int]:
         if self._loaded is None:
             import torch
             from transformers import AutoModelForCausalLM, AutoTokenizer

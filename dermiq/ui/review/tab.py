@@ -20,7 +20,7 @@ MOUNT = "dermiqReview.mount(element, server.review, (named) => trigger('train', 
 def review_tab(controller: ReviewController) -> Any:
     """Its event `train` carries the name of a set in `value`."""
 
-    def review(message: Any) -> Json:
+    def review(message: object) -> Json:
         return controller.answer(message)
 
     return gr.HTML(
