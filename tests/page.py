@@ -29,14 +29,18 @@ def free_port() -> int:
 
 
 @contextmanager
-def served(uploads: Path, **fake: object) -> Iterator[str]:
-    """The page's address. What is temporary lies inside `uploads`; `fake`: options of the fake."""
+def served(
+    uploads: Path, *, env: Mapping[str, str] | None = None, log: Path | None = None, **fake: object
+) -> Iterator[str]:
+    """The page's address. What is temporary lies inside `uploads`; `log`: where its output goes; `fake`: options of the
+    fake."""
     if sys.platform != "linux":
-        with started(uploads, fake=fake) as (address, _):
+        with started(uploads, fake=fake, env=env, log=log) as (address, _):
             yield address
         return
     port = free_port()
-    pid = maker().serve(["--fake", json.dumps(fake), "--port", str(port)], _environment(uploads))
+    command = ["--fake", json.dumps(fake), "--port", str(port)]
+    pid = maker().serve(command, _environment(uploads) | dict(env or {}), log)
     try:
         process = psutil.Process(pid)
         _wait(lambda: process.status() == psutil.STATUS_ZOMBIE, f"http://127.0.0.1:{port}")

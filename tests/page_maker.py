@@ -27,9 +27,10 @@ class Maker:
         self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         atexit.register(self.close)
 
-    def serve(self, arguments: Sequence[str], environment: Mapping[str, str]) -> int:
-        """The process that serves the page, of `tests.fakes`."""
-        return self._ask({"arguments": list(arguments), "environment": dict(environment)})
+    def serve(self, arguments: Sequence[str], environment: Mapping[str, str], log: Path | None = None) -> int:
+        """The process that serves the page, of `tests.fakes`; `log`: where its output goes."""
+        said = {"arguments": list(arguments), "environment": dict(environment), "log": str(log or "")}
+        return self._ask(said)
 
     def end(self, pid: int) -> None:
         self._ask({"end": pid})
@@ -55,9 +56,11 @@ def _end(pid: int) -> int:
     return os.waitpid(pid, 0)[1]
 
 
-def _serve(arguments: list[str], environment: dict[str, str]) -> None:
+def _serve(arguments: list[str], environment: dict[str, str], log: str) -> None:
     from tests import fakes
 
+    if log:
+        os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), 2)
     os.dup2(2, 1)  # what the page prints is no answer
     os.environ.clear()
     os.environ.update(environment)

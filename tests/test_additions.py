@@ -1,4 +1,4 @@
-"""What a newcomer adds takes one file: each addition is made in a copy of the code, in that file alone.
+"""What a newcomer adds takes one file: the recipes of CONTRIBUTING.md, followed in a copy of the code.
 
 A condition is added by tables: `tests/knowledge/test_add_a_condition.py`.
 """
@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,8 @@ import pytest
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
+RECIPES = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+BLOCKS = dict(re.findall(r"^```python (\S+)\n(.*?)^```$", RECIPES, re.MULTILINE | re.DOTALL))
 
 
 @pytest.fixture(scope="module")
@@ -32,17 +36,18 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Changed:
-    """The copy with one addition to one of its files."""
+    """The copy with a recipe's block in the file that it names."""
 
     def __init__(self, copy: Path, data: Path) -> None:
         self.copy, self.data = copy, data
         self.before: dict[Path, str] = {}
 
-    def add(self, file: str, block: str, *, before: str) -> None:
+    def add(self, file: str, *, before: str, indent: int, end: str = ",") -> None:
         path = self.copy / file
         self.before[path] = text = path.read_text(encoding="utf-8")
         assert text.count(before) == 1, f"{file} has {text.count(before)} places {before!r}"
-        path.write_text(text.replace(before, block + before), encoding="utf-8")
+        block = textwrap.indent(BLOCKS[file].rstrip(), indent * " ") + end
+        path.write_text(text.replace(before, f"{block}\n{before}"), encoding="utf-8")
 
     def seen(self, script: str) -> dict[str, Any]:
         """What a script in the copy puts into `seen`."""
@@ -71,19 +76,6 @@ def changed(copy: Path, tmp_path: Path) -> Iterator[Changed]:
 
 # --- a data set -------------------------------------------------------------------------
 
-DATA_SET = """\
-        DataSet(
-            "clinic",
-            title="Our clinic",
-            kind="dermoscopy",
-            licence="CC BY-NC-SA 4.0",
-            source="https://example.org/clinic",
-            split="patient",
-            columns={"label": "dx", "group": "patient"},
-            labels={"melanoma in situ": "mel"},
-            left_out={"wart": "a wart"},
-        ),
-"""
 TABLE = (
     "image_id,dx,patient,age,split,image\n"
     "1,melanoma in situ,a,61,train,1.png\n2,nv,b,30,train,2.png\n3,wart,c,9,train,3.png\n4,bcc,d,70,test,4.png\n"
@@ -112,7 +104,7 @@ def test_a_data_set_is_one_record(changed: Changed) -> None:
     (changed.data / "clinic" / "metadata.csv").write_text(TABLE, encoding="utf-8")
     for number in range(1, 5):
         Image.new("RGB", (96, 96), (190, 140, 120)).save(changed.data / "clinic" / f"{number}.png")
-    changed.add("dermiq/data_sets.py", DATA_SET, before="    )\n}\nNAMED")
+    changed.add("dermiq/data_sets.py", before="    )\n}\nNAMED", indent=8)
     seen = changed.seen(READ)
     assert seen["rows"] == [["mel", "clinic:a"], ["nv", "clinic:b"]]
     assert seen["form"] == {"clinic": "Our clinic (dermoscopy)"}
@@ -123,11 +115,6 @@ def test_a_data_set_is_one_record(changed: Changed) -> None:
 
 # --- a reward, an estimator -------------------------------------------------------------
 
-REWARD = """\
-    brevity: float = part(
-        0.1, "an answer of few words", title="brevity", judge=lambda one: float(len(one.text.split()) < 50)
-    )
-"""
 REWARDED = """
 from dermiq.ui.training.form import shown_options
 from dermiq.ui.training.labels import label, section
@@ -149,7 +136,7 @@ except Exception as error:
 
 
 def test_a_reward_is_one_entry(changed: Changed) -> None:
-    changed.add("train/scoring/rewards.py", REWARD, before="    parent_credit: float")
+    changed.add("train/scoring/rewards.py", before="    parent_credit: float", indent=4, end="")
     seen = changed.seen(REWARDED)
     assert seen["parts"]["brevity"] == 1.0
     assert seen["columns"] == list(seen["parts"]) == ["correctness", "format", "semantic", "consistency", "brevity"]
@@ -159,14 +146,6 @@ def test_a_reward_is_one_entry(changed: Changed) -> None:
     assert "--rewards.brevity X an answer of few words" in seen["help"]
 
 
-ESTIMATOR = """\
-    "sign": Estimator(
-        lambda rewards, _: dr_grpo(rewards.total).sign(),
-        title="Sign of the distance",
-        help="above or below the group's mean",
-        source="our own",
-    ),
-"""
 ESTIMATED = """
 import torch
 from dermiq.ui.training.labels import CHOICES
@@ -181,7 +160,7 @@ seen["help"] = " ".join(parser(GRPOConfig, prog="grpo", description="").format_h
 
 
 def test_an_estimator_is_one_entry(changed: Changed) -> None:
-    changed.add("train/rl/advantages.py", ESTIMATOR, before="}\n\n\ndef _described")
+    changed.add("train/rl/advantages.py", before="}\n\n\ndef _described", indent=4)
     seen = changed.seen(ESTIMATED)
     assert (seen["advantages"], seen["form"]) == ([[1.0, -1.0]], "Sign of the distance")
     assert "sign: above or below the group's mean (our own)" in seen["help"]
@@ -189,14 +168,6 @@ def test_an_estimator_is_one_entry(changed: Changed) -> None:
 
 # --- a tab ------------------------------------------------------------------------------
 
-TAB = """\
-    Tab(
-        "hello",
-        "Hello",
-        lambda page: gr.Markdown(f"{page.consultant.name} answers.", elem_id="dq-hello"),
-        css=lambda: "#dq-hello { max-width: 60ch; }",
-    ),
-"""
 SHOWN = """
 from dermiq.settings import Settings
 from dermiq.ui.app import create_app, launch_options
@@ -209,7 +180,7 @@ seen["css"] = "#dq-hello { max-width: 60ch; }" in launch_options(Settings())["cs
 
 
 def test_a_tab_is_one_object(changed: Changed) -> None:
-    changed.add("dermiq/ui/tabs.py", TAB, before='    Tab("about", ')
+    changed.add("dermiq/ui/tabs.py", before='    Tab("about", ', indent=4)
     seen = changed.seen(SHOWN)
     assert seen["tabs"] == ["Consult", "Knowledge", "Training", "Review", "Hello", "About"]
     assert seen["text"] == ["DermIQ-Nano 0.1 answers."]

@@ -132,7 +132,7 @@ def judge(config: AblationConfig, model: str, folder: Path) -> list[Json]:
     lines = read_lines(file)[: len(rows)]
     if len(lines) == len(rows):
         return lines
-    from dermiq.vlm.load import load_vlm
+    from dermiq.vlm.load import load_vlm  # PyTorch takes seconds to load
     from train.rl.rollout import Sampler, SamplingSettings
 
     grpo = config.grpo

@@ -272,7 +272,7 @@ def build(config: DPOConfig, vlm: VLM, job: Job) -> Trainer | None:
     from trl import DPOTrainer
 
     if any(map(is_frozen_set, config.preferences)):
-        from train.cases.reviewed import deleted_from
+        from train.cases.reviewed import deleted_from  # the review's database takes a second to load
 
         for named, count in deleted_from(config.preferences).items():
             print(f"{count} pair(s) of {named} are left out: their images were deleted since.", flush=True)

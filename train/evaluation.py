@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 from dermiq.data_sets import DATA_SETS, DEFAULT, NAMED
 from dermiq.errors import DataError, InputError
+from dermiq.settings import Settings
 from dermiq.types import Json
+from train.cases.data import data_folder, read_table
 from train.cases.labelled import quiet
 from train.config import check_device, place_of, resolved_model
 from train.options import option
@@ -69,8 +71,7 @@ class EvaluationConfig:
 
     def table(self, say: Callable[[str], None] = quiet) -> pd.DataFrame:
         """The labelled rows; `say` is told what was left out of them. Raises DataError."""
-        from train.cases.data import data_folder, read_table
-        from train.evaluate import table_of_csv
+        from train.evaluate import table_of_csv  # PyTorch takes seconds to load
 
         if self.data in DATA_SETS:
             table = read_table(data_folder(self.data_folder or None), self.data, [self.split])
@@ -98,8 +99,7 @@ def run_of(name: str) -> Path | None:
 def run(config: EvaluationConfig, job: Job) -> None:
     import pandas as pd
 
-    from dermiq.settings import Settings
-    from train.evaluate import read_by_vlm
+    from train.evaluate import read_by_vlm  # PyTorch takes seconds to load
 
     table = config.table(say=partial(print, flush=True))
     done = read_lines(job.folder / READ)
@@ -118,7 +118,7 @@ def run(config: EvaluationConfig, job: Job) -> None:
 
 
 def _finish(config: EvaluationConfig, job: Job, table: pd.DataFrame, predictions: pd.DataFrame) -> None:
-    from train.evaluate import figures, rounded, write_predictions
+    from train.evaluate import figures, rounded, write_predictions  # PyTorch takes seconds to load
 
     where = Path(config.data).name if config.data not in DATA_SETS else f"{config.data}, {config.split}"
     result: Json = {

@@ -87,7 +87,7 @@ def _merged(source: Path, target: Path) -> None:
             if file.suffix in MODEL_FILES and file.name not in (MANIFEST, "trainer_state.json"):
                 shutil.copy2(file, target)
         return
-    from dermiq.vlm.load import load_vlm
+    from dermiq.vlm.load import load_vlm  # PyTorch takes seconds to load
 
     vlm = load_vlm(str(source), device="cpu", fast=False)  # with its adapter merged in
     vlm.model.save_pretrained(str(target))

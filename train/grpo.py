@@ -22,9 +22,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 from dermiq.data_sets import DEFAULT, NAMED
 from dermiq.errors import InputError
+from dermiq.knowledge import Graph
 from dermiq.types import Json
 from train.cases.examples import ChatConfig, Turns, aloud, as_dataset
 from train.cases.sources import Case, Item, Measured, Row, labelled, lesion_image
+from train.cases.texts import Asked, first_question, reasoning_text
 from train.config import Shape
 from train.options import option
 from train.rl.advantages import AdvantageSettings
@@ -41,7 +43,6 @@ if TYPE_CHECKING:
     from transformers import Trainer
 
     from dermiq.vlm.load import VLM
-    from train.cases.texts import Asked
     from train.rl.group_trainer import Sample
 
 LOSSES = ("dr_grpo", "dapo", "grpo", "bnpo")
@@ -113,8 +114,6 @@ class Asker:
     """Turns a row into one question in TRL's columns, with what the rewards must know. The same row, the same text."""
 
     def __init__(self, config: GRPOConfig, vlm: VLM, measured: Measured) -> None:
-        from dermiq.knowledge import Graph
-
         self.config, self.measured = config, measured
         self._graph, self._turns = Graph.load(), Turns(vlm)
         self._asked: dict[Row, Asked] = {}  # what the graph was asked for once
@@ -137,8 +136,6 @@ class Asker:
         """What the model would have to write about these rows, which were asked about: reasoning and answer at their
         shortest, the whole answer at its longest, each with the token that ends it. (0, 0) without any.
         """
-        from train.cases.texts import reasoning_text
-
         found: list[tuple[int, int]] = []
         for row in rows:
             case, asked = Case(row, self.measured.of(row.image)), self._asked[row]
@@ -155,8 +152,6 @@ class Asker:
         return max(1, len(self._tokenizer(text).input_ids) - len(beforehand) + 1)
 
     def _ask(self, case: Case) -> Asked:
-        from train.cases.texts import first_question
-
         row, config = case.row, self.config
         rng = random.Random(f"{config.seed}:{Path(row.image).name}")
         return first_question(case, self._graph, rng, told=config.told_share, facts=config.facts, question=row.question)
@@ -165,7 +160,7 @@ class Asker:
 def build(config: GRPOConfig, vlm: VLM, job: Job) -> Trainer | None:
     from trl import GRPOConfig as Arguments
 
-    from train.rl.group_trainer import GroupTrainer
+    from train.rl.group_trainer import GroupTrainer  # PyTorch takes seconds to load
 
     train, val = config.rows(say=aloud(job))
     asker = Asker(config, vlm, Measured(job.folder / CACHE, rank=int(os.environ.get("RANK", "0"))))

@@ -18,7 +18,7 @@ VISION = ("vision_tower", "vision_model", "visual")
 
 def load_model(config: StageConfig, device: str) -> VLM:
     """The model in training's precision, every weight still as it was loaded."""
-    from dermiq.vlm.load import load_vlm
+    from dermiq.vlm.load import load_vlm  # PyTorch takes seconds to load
 
     dtype = config.dtype or ("float32" if config.lora_rank == 0 else None)  # whole weights: AdamW needs their low bits
     return load_vlm(
@@ -28,7 +28,7 @@ def load_model(config: StageConfig, device: str) -> VLM:
 
 def without_weights(config: StageConfig) -> VLM:
     """What would be trained, with LoRA where it is asked for; its parameters are on the meta device."""
-    from dermiq.vlm.load import load_skeleton
+    from dermiq.vlm.load import load_skeleton  # PyTorch takes seconds to load
 
     dtype = config.dtype or ("float32" if config.lora_rank == 0 else None)
     vlm = load_skeleton(resolved_model(config.model), device=config.place(), dtype=dtype)
@@ -52,7 +52,7 @@ def _with_lora(model: Model, config: StageConfig) -> Model:
     import torch
     from peft import LoraConfig, get_peft_model
 
-    from dermiq.vlm.nano import quiet_peft
+    from dermiq.vlm.nano import quiet_peft  # PyTorch takes seconds to load
 
     projectors = [name for name in PROJECTORS if any(full.split(".")[-1] == name for full, _ in model.named_modules())]
     if config.train_projector and not projectors:

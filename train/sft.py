@@ -18,9 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from dermiq.knowledge import Graph
 from dermiq.types import CLASS_NAMES, CLASSES, Fields, Json, PatientContext
+from dermiq.vlm.prompts import assistant_message, differential_messages, user_message
 from train.cases.examples import ChatConfig, Turns, UpToTheEnd, aloud, as_dataset
 from train.cases.sources import Case, Item, Measured, Row, Written, lesion_image
+from train.cases.texts import reasoning_chat
 from train.config import Shape
 from train.options import option
 from train.runs.command import command
@@ -69,8 +72,6 @@ class Writer:
     """Turns a row into one example in TRL's columns. The same row and number always give the same example."""
 
     def __init__(self, config: SFTConfig, vlm: VLM, measured: Measured) -> None:
-        from dermiq.knowledge import Graph
-
         self.config, self.measured = config, measured
         self._graph, self._turns = Graph.load(), Turns(vlm)
 
@@ -83,9 +84,6 @@ class Writer:
         return {"images": [image], "prompt": self._turns(messages[:-1]), "completion": self._turns(messages[-1:])}
 
     def _chat(self, row: Row, rng: random.Random) -> list[Json]:
-        from dermiq.vlm.prompts import assistant_message, differential_messages, user_message
-        from train.cases.texts import reasoning_chat
-
         config = self.config
         if row.label not in CLASSES:
             return [user_message(row.question or QUESTION, images=1), assistant_message(row.label)]

@@ -259,7 +259,7 @@ def _prepare_process(config: StageConfig) -> str:
 def _attach(trainer: Any, config: StageConfig, job: Job, window: int) -> Any:
     from transformers import PrinterCallback
 
-    from train.runs.callbacks import RunCallback
+    from train.runs.callbacks import RunCallback  # PyTorch takes seconds to load
 
     callback = RunCallback(
         job, keep=config.keep_checkpoints, patience=config.patience, window=window, judged_by=config.judged_by
@@ -305,7 +305,7 @@ def _save_merged(model: Model, config: StageConfig, folder: Path) -> None:
     if not config.load_in_4bit:
         model.merge_and_unload().save_pretrained(str(folder))
         return
-    from dermiq.vlm.load import load_vlm
+    from dermiq.vlm.load import load_vlm  # PyTorch takes seconds to load
 
     base = resolved_model(config.model)
     whole = load_vlm(base, adapter=str(folder), device="cpu", dtype="bfloat16", fast=False).model

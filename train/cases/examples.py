@@ -145,13 +145,13 @@ class Turns:
     """Messages as a model's template takes them: parts without control tokens, the system turn where it has one."""
 
     def __init__(self, vlm: VLM) -> None:
-        from dermiq.vlm.prompt_inputs import takes_system_turn
+        from dermiq.vlm.prompt_inputs import takes_system_turn  # PyTorch takes seconds to load
 
         self._plain = vlm.encoder.plain
         self._takes_system = takes_system_turn(vlm.processor)
 
     def __call__(self, messages: Sequence[Fields]) -> list[Json]:
-        from dermiq.vlm.prompt_inputs import folded
+        from dermiq.vlm.prompt_inputs import folded  # PyTorch takes seconds to load
 
         turns = [{"role": m["role"], "content": [self._part(part) for part in m["content"]]} for m in messages]
         return turns if self._takes_system else folded(turns)

@@ -151,7 +151,7 @@ def _sampling(model: Model, shape: Shape, device: str) -> Iterator[Part]:
         return
     base = model.get_base_model() if hasattr(model, "peft_config") else model
     text = base.config.get_text_config(decoder=True)
-    from dermiq.vlm.fast import FastDecoder
+    from dermiq.vlm.fast import FastDecoder  # PyTorch takes seconds to load
 
     rows, fast = shape.sampled, device == "cpu" and FastDecoder.supports(base, adapters=True)
     tokens = (
@@ -168,7 +168,7 @@ def _sampling(model: Model, shape: Shape, device: str) -> Iterator[Part]:
 
 
 def _learning(model: Model, config: StageConfig, shape: Shape, device: str, free: int | None) -> Iterator[Part]:
-    from train.rl.group_loss import CPU_CHUNK_TOKENS, CUDA_CHUNK_TOKENS, TILE
+    from train.rl.group_loss import CPU_CHUNK_TOKENS, CUDA_CHUNK_TOKENS, TILE  # PyTorch takes seconds to load
 
     gpu = device.startswith("cuda")
     own = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
@@ -228,7 +228,7 @@ class Trace:
         """Bytes of `rows` completions behind a prompt that was read before."""
         import torch
 
-        from train.rl.prefix import Policy, Prefix, keys_stay_grouped
+        from train.rl.prefix import Policy, Prefix, keys_stay_grouped  # PyTorch takes seconds to load
 
         text, dtype, layers = self._text, self._base.dtype, self._text.num_hidden_layers
         heads = text.num_attention_heads
@@ -335,7 +335,7 @@ def free_on(device: str) -> int:
     """Bytes that a process which starts now could take."""
     import torch
 
-    from train.rl.memory import free_bytes
+    from train.rl.memory import free_bytes  # PyTorch takes seconds to load
 
     return free_bytes(torch.device(device if device.startswith("cuda") else "cpu"))
 

@@ -12,7 +12,7 @@ MEMORY = "memory.json"  # in a run's folder
 
 def peaks() -> dict[str, int]:
     """What this process took at its peak, for `note`: its own memory, and on a GPU that of its tensors there."""
-    from train.rl.memory import gpu_peak_memory, peak_memory
+    from train.rl.memory import gpu_peak_memory, peak_memory  # PyTorch takes seconds to load
 
     gpu = gpu_peak_memory()
     return {"peak": peak_memory(), **({} if gpu is None else {"gpu_peak": gpu})}

@@ -224,7 +224,7 @@ def _sets(sources: Sequence[str]) -> dict[str, dict[str, str]]:
     """The digests of the review's frozen sets among what is learned from, for config.json."""
     if not any(map(is_frozen_set, sources)):
         return {}
-    from train.cases.reviewed import digests_of
+    from train.cases.reviewed import digests_of  # the review's database takes a second to load
 
     return {"sets": digests_of(sources)}
 

@@ -88,7 +88,7 @@ def _stage_to_its_end(job: Job) -> tuple[str, str]:
     stage = importlib.import_module(name)
     config = options.make(stage.CONFIG, values)
     if sets := frozen_sets(job.folder):
-        from train.cases.reviewed import refuse_changed
+        from train.cases.reviewed import refuse_changed  # the review's database takes a second to load
 
         refuse_changed(sets)
     config.check()
