@@ -137,7 +137,7 @@ def make(kind: type[T], values: Mapping[str, object]) -> T:
 def _build(kind: type[T], flat: Mapping[str, object], prefix: str) -> T:
     given: dict[str, Any] = {}
     hints = get_type_hints(kind)
-    for f in fields(typing.cast(Any, kind)):
+    for f in fields(typing.cast(Hint, kind)):
         name = prefix + f.name
         if is_dataclass(hints[f.name]):
             given[f.name] = _build(typing.cast(type, hints[f.name]), flat, name + ".")
@@ -160,7 +160,7 @@ def _flat(kind: type, values: Mapping[str, object]) -> Json:
     return flat
 
 
-def _walk(values: Mapping[str, object], groups: set[str], prefix: str) -> Iterator[tuple[str, Any]]:
+def _walk(values: Mapping[str, object], groups: set[str], prefix: str) -> Iterator[tuple[str, object]]:
     for key, value in values.items():
         name = f"{prefix}{key}"
         if name in groups:
@@ -176,7 +176,7 @@ def _nearest(name: str, known: Mapping[str, object]) -> str:
     return f"; did you mean {close[0]!r}?" if close else "."
 
 
-def converted(option: Option, value: object) -> Any:
+def converted(option: Option, value: object) -> object:
     """`value` as the option's kind, checked. Raises InputError."""
     if value is None and option.optional:
         return None
@@ -228,7 +228,7 @@ def _typed(option: Option, value: object) -> Any:
     return made
 
 
-def as_dict(config: Any) -> Json:
+def as_dict(config: Hint) -> Json:
     """Nested plain values, as `make` takes them."""
     made: Json = {}
     for f in fields(config):

@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -36,7 +36,7 @@ from dermiq.files.paths import folder_for
 from dermiq.knowledge import Graph, retrieve
 from dermiq.knowledge.graph import FOLDER
 from dermiq.knowledge.score import digest
-from dermiq.types import CLASS_NAMES, Evidence, Fields, Json
+from dermiq.types import CLASS_NAMES, Evidence, Fact, Fields, Json
 from dermiq.vlm.prompts import assistant_message, follow_up_message
 from train import options
 from train.cases.examples import ChatOptions, Turns
@@ -205,7 +205,7 @@ def _later_question(order: Sequence[str], rng: random.Random) -> str:
     return rng.choice(rng.choice((WHY_NOT, TELL, URGENT, TREATED))).format(other=CLASS_NAMES[rng.choice(order[:3])])
 
 
-def _numbered(evidence: Evidence) -> dict[int, Any]:
+def _numbered(evidence: Evidence) -> dict[int, Fact]:
     return {item.number: item.fact for item in evidence.items}
 
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dermiq.errors import DataError, InputError
 from dermiq.settings import Subparsers
@@ -51,7 +51,9 @@ def add_parser(subparsers: Subparsers, judge: Judge | None = None) -> None:
     purge.add_argument("--why", required=True, help="for the log")
 
 
-def _add(commands: Subparsers, name: str, run: Callable[[Store, argparse.Namespace], int], text: str) -> Any:
+def _add(
+    commands: Subparsers, name: str, run: Callable[[Store, argparse.Namespace], int], text: str
+) -> argparse.ArgumentParser:
     parser = commands.add_parser(name, help=text)
     parser.set_defaults(run=_with_store(run))
     if name in ("status", "quality", "reviewers"):
@@ -334,7 +336,7 @@ def _shown(found: Estimate) -> str:
     return f"{found.value:.2f} ({interval}{found.n})"
 
 
-def _json(value: Any) -> str:
+def _json(value: object) -> str:
     def plain(other: object) -> str:
         if isinstance(other, datetime):
             return other.isoformat()

@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 import numpy as np
 import threadpoolctl
@@ -33,7 +32,7 @@ _REBOUND = "_proj"  # in the names of the layers whose weights become views of a
 class Product:
     """x -> x @ W of linear layers side by side, and the low-rank part of the LoRA adapters that are active on them."""
 
-    def __init__(self, *linears: Any, by_outputs: bool = False) -> None:
+    def __init__(self, *linears: Model, by_outputs: bool = False) -> None:
         """With `by_outputs` the matrix lies in memory as the linears' weights do, output by output."""
         self.linears = linears
         matrix = torch.cat([linear.weight.detach() for linear in linears]).t()  # (I, O)

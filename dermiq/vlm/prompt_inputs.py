@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -75,7 +74,7 @@ class PromptEncoder:
             slot["image"] = image
         return conversation
 
-    def _parts(self, content: Any) -> list[Json]:
+    def _parts(self, content: str | Sequence[Fields]) -> list[Json]:
         if isinstance(content, str):
             return [{"type": "text", "text": self.plain(content)}]
         return [

@@ -54,7 +54,7 @@ class Model(Protocol):
     max_tokens: int  # of a conversation
 
     @property
-    def lock(self) -> AbstractContextManager[Any]:
+    def lock(self) -> AbstractContextManager[object]:
         """Held for one forward."""
 
 

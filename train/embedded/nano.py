@@ -437,7 +437,7 @@ def load_parts(trainee: Trainee, folder: Path) -> None:
         raise ModelError(f"{folder} holds no Nano parts of this shape: it has {found.unexpected_keys[0]} besides.")
 
 
-def widened(state: dict[str, Tensor], projector: Any) -> dict[str, Tensor]:
+def widened(state: dict[str, Tensor], projector: Model) -> dict[str, Tensor]:
     """A projector of the near tower alone reads both towers when the far one's columns start at zero."""
     weight = state["linear_1.weight"]
     missing = projector.linear_1.in_features - weight.shape[1]

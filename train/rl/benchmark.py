@@ -238,7 +238,7 @@ def _forced(setup: Setup) -> list[list[int]]:
     return torch.randint(1000, 20_000, (setup.group, setup.completion), generator=generator).tolist()
 
 
-def _text(processor: Processor, image: Any, length: int) -> str:
+def _text(processor: Processor, image: object, length: int) -> str:
     """A question of at least `length` tokens together with its image."""
     own = len(processor.tokenizer(SENTENCE)["input_ids"])
     start = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "What is this?"}]}

@@ -17,7 +17,6 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import select
@@ -98,7 +97,7 @@ def compare(store: Store, heard: list[Json], kills: int) -> Kills:
     )
 
 
-def _derived(store: Store) -> list[Any]:
+def _derived(store: Store) -> list[object]:
     tallies, open_ = schema.tallies, schema.open_showings
     counted = [column for column in tallies.c if column.name not in ("priority", "weight")]  # as exact as arithmetic is
     with store._database.reading() as connection:

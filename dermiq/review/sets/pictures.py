@@ -7,7 +7,6 @@ import io
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -35,7 +34,7 @@ class Pictures:
         self._nearby: dict[Path, Nearby] = {}
         self._by_hash: dict[str, ImageRef] = {}
 
-    def of(self, value: Any, named_in: Path, *, anywhere: bool = True) -> ImageRef:
+    def of(self, value: object, named_in: Path, *, anywhere: bool = True) -> ImageRef:
         """Of a path that a file names, the bytes of a file, what a data set holds, or a PIL image.
 
         DataError for what is no image or was purged, and where not `anywhere` for a path that leads out of the folder

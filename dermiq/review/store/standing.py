@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from typing import Any
 
 from sqlalchemy import Connection
 
@@ -19,7 +18,7 @@ from dermiq.review.store.schema import SqlRow
 from dermiq.review.store.statements import CLOSE, CORRECTIONS, OPEN, OPINIONS, SHOWN, STANDING, TALLY
 
 
-def lock_pair(connection: Connection, pair_id: str) -> Any:
+def lock_pair(connection: Connection, pair_id: str) -> SqlRow:
     """The row that `refresh` needs of the pair. DataError where there is none."""
     row = connection.execute(STANDING, {"pair": pair_id}).one_or_none()
     if row is None:
@@ -59,7 +58,7 @@ def _given(opinions: Sequence[SqlRow], corrections: Sequence[bool]) -> Given:
     return Given(for_first, len(standing) - for_first, withdrawn=taken_back and not stands)
 
 
-def refresh(connection: Connection, pair: Any) -> None:
+def refresh(connection: Connection, pair: SqlRow) -> None:
     """The tally of a pair that `lock_pair` gave, anew from what was appended."""
     showings = shown_of(connection, [pair.pair_id]).get(pair.pair_id, [])
     given = NOTHING_GIVEN
