@@ -49,6 +49,7 @@ from dermiq.types import (
     TextDelta,
     Urgency,
 )
+from dermiq.ui.protocol import Consultant
 from dermiq.ui.server.serving import private_temp
 
 SOURCE = Source("demo", "Dermoscopy terms, an invented list", "https://example.org/terms", "CC BY 4.0", "open")
@@ -296,6 +297,9 @@ class FakeConsultant:
 
     def forget(self, session_id: str) -> None:
         self.forgotten.append(session_id)
+
+
+_: type[Consultant] = FakeConsultant  # mypy holds the fake against the real interface
 
 
 def picture(width: int = 640, height: int = 480, *, seed: int = 1) -> np.ndarray:
