@@ -312,7 +312,7 @@ def test_the_page_is_framed_by_a_spaces_page_alone(client: httpx.Client) -> None
     ],
 )
 def test_names_follow_from_the_settings(
-    settings: dict[str, str], environment: dict[str, str], served: list[str], refused: list[str]
+    settings: dict[str, Any], environment: dict[str, str], served: list[str], refused: list[str]
 ) -> None:
     hosts = Hosts.of(Settings(**settings), environment)
     assert [host for host in served if not hosts.admit(host)] == []
