@@ -9,15 +9,14 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 import networkx as nx
 
 from dermiq.errors import InputError
 from dermiq.knowledge.schema import LITERAL_RELATIONS, Edge, Node, Tables, cell, write_tables
-from dermiq.types import Source
+from dermiq.types import Json, Source
 
-CONTEXT: dict[str, Any] = {
+CONTEXT: Json = {
     "@vocab": "urn:dermiq:term:",
     "rdf": "http://www.w3.org/1999/02/22-rdf-syntax-ns#",
     "skos": "http://www.w3.org/2004/02/skos/core#",
@@ -87,7 +86,7 @@ def _flat(record: Node | Edge, sources: Mapping[str, Source]) -> dict[str, str |
     }
 
 
-def _filled(record: Node | Edge | Source) -> dict[str, Any]:
+def _filled(record: Node | Edge | Source) -> Json:
     """The fields that say something."""
     values = {column.name: getattr(record, column.name) for column in fields(record)}
     return {name: value for name, value in values.items() if value is not None and value != "" and value != ()}
@@ -114,7 +113,7 @@ def write_jsonld(tables: Tables, path: Path) -> None:
     )
 
 
-def _concept(node: Node, parents: list[str]) -> dict[str, Any]:
+def _concept(node: Node, parents: list[str]) -> Json:
     values = {**_filled(node), "type": ["skos:Concept", node.kind], "source": _source_id(node.source)}
     if node.codes:
         values["codes"] = [f"{system}={code}" for system, code in sorted(node.codes.items())]
@@ -123,7 +122,7 @@ def _concept(node: Node, parents: list[str]) -> dict[str, Any]:
     return values | ({"broader": parents} if parents else {})
 
 
-def _statement(edge: Edge) -> dict[str, Any]:
+def _statement(edge: Edge) -> Json:
     literal = edge.relation in LITERAL_RELATIONS
     return _filled(edge) | {
         "id": f"edge:{edge.id}",
@@ -133,7 +132,7 @@ def _statement(edge: Edge) -> dict[str, Any]:
     }
 
 
-def _work(source: Source) -> dict[str, Any]:
+def _work(source: Source) -> Json:
     return _filled(source) | {"id": _source_id(source.id), "type": "schema:CreativeWork"}
 
 

@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from dermiq import places
 from dermiq.errors import DataError
 from dermiq.shipped import checked
+from dermiq.types import Fields, Json
 
 REFERENCE_PATH = places.WEIGHTS / "specialist" / "findings_reference.json"
 BENIGN: tuple[str, ...] = ("bkl", "df", "nv", "vasc")
@@ -77,7 +77,7 @@ class FindingsReference:
         found = self.findings[code]
         return found.intervals[name][found.bin(value)]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         return {
             "dataset": self.dataset,
             "licence": self.licence,
@@ -96,7 +96,7 @@ class FindingsReference:
         }
 
     @classmethod
-    def from_json(cls, table: Mapping[str, Any]) -> FindingsReference:
+    def from_json(cls, table: Fields) -> FindingsReference:
         findings = {
             code: FindingDistribution(
                 quantiles=tuple(entry["quantiles"]),

@@ -9,9 +9,8 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, insert, literal_column, select, update
+from sqlalchemy import Connection, func, insert, literal_column, select, update
 
 from dermiq.errors import DataError, InputError
 from dermiq.review.store import queue, schema
@@ -20,8 +19,10 @@ from dermiq.review.store.images import ImageFolder
 from dermiq.review.store.journal import By, append, append_new, plain
 from dermiq.review.store.queue import NOTHING_GIVEN
 from dermiq.review.store.records import deleted_images, to_proxy
+from dermiq.review.store.schema import Query, SqlRow
 from dermiq.review.store.standing import given_of
 from dermiq.review.types import ImageRef, NewPair, Proxy, ReviewAnswer, ReviewCase, Side, pair_id
+from dermiq.types import Json
 
 SIDES = (None, "first", "second")
 ASKED_AT_ONCE = 500  # ids of a query
@@ -42,7 +43,7 @@ def add_cases(connection: Connection, cases: Sequence[ReviewCase], by: By) -> li
     return new
 
 
-def _case_row(case: ReviewCase, by: By) -> dict[str, Any]:
+def _case_row(case: ReviewCase, by: By) -> Json:
     if case.boxes and len(case.boxes) != len(case.images):
         raise InputError(f"A case has {len(case.images)} images and {len(case.boxes)} boxes: one each, or no boxes.")
     return {
@@ -60,7 +61,7 @@ def _case_row(case: ReviewCase, by: By) -> dict[str, Any]:
     }
 
 
-def _image_rows(case: ReviewCase) -> list[dict[str, Any]]:
+def _image_rows(case: ReviewCase) -> list[Json]:
     return [
         {
             "case_id": case.id,
@@ -163,7 +164,7 @@ def _check(offer: Offer) -> None:
         raise InputError(f"The overlap is {offer.overlap}; a pair wants at least 1 reviewer.")
 
 
-def _pair_row(offer: Offer, by: By) -> dict[str, Any]:
+def _pair_row(offer: Offer, by: By) -> Json:
     proxy = offer.proxy
     return {
         "id": offer.id,
@@ -200,20 +201,20 @@ def add_batch(
 # --- tallies ----------------------------------------------------------------------------
 
 
-def fact_query() -> Select[Any]:
+def fact_query() -> Query:
     """What a tally needs of a pair."""
     pairs, cases = schema.pairs, schema.cases
     columns = (pairs.c.number, pairs.c.id, pairs.c.overlap, pairs.c.gold, pairs.c.prefers, pairs.c.margin)
     return select(*columns, pairs.c.likelier, cases.c.diagnosis).join_from(pairs, cases, pairs.c.case_id == cases.c.id)
 
 
-def _facts(connection: Connection, ids: Iterable[str]) -> Sequence[Row[Any]]:
+def _facts(connection: Connection, ids: Iterable[str]) -> Sequence[SqlRow]:
     return connection.execute(fact_query().where(schema.pairs.c.id.in_(ids)).order_by(schema.pairs.c.number)).all()
 
 
 def tally_row(
-    facts: Row[Any], weights: Mapping[str | None, float], showings: Sequence[queue.Shown], given: queue.Given
-) -> dict[str, Any]:
+    facts: SqlRow, weights: Mapping[str | None, float], showings: Sequence[queue.Shown], given: queue.Given
+) -> Json:
     believed = queue.belief(to_proxy(facts.prefers, facts.margin), facts.likelier)
     weight = weights[facts.diagnosis]
     tally = queue.tally(facts.overlap, facts.gold, believed, weight, showings, given)

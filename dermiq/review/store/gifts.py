@@ -10,11 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, delete, select
+from sqlalchemy import ColumnElement, Connection, delete, select
 
 from dermiq.errors import InputError
 from dermiq.review.store import schema
 from dermiq.review.store.journal import By, append
+from dermiq.review.store.schema import Query
 from dermiq.review.store.standing import lock_pair, refresh
 from dermiq.review.types import VISITOR
 
@@ -22,7 +23,7 @@ _thumbs, _undos = schema.thumbs, schema.thumb_undos
 _STANDS: ColumnElement[bool] = _undos.c.thumb_id.is_(None)
 
 
-def standing_thumbs() -> Select[Any]:
+def standing_thumbs() -> Query:
     """Opinions that were not taken back, in the order in which they came."""
     return (
         select(_thumbs).outerjoin(_undos, _undos.c.thumb_id == _thumbs.c.id).where(_STANDS).order_by(_thumbs.c.number)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import get_args
 
-from sqlalchemy import Connection, Row, Select, func, select
+from sqlalchemy import Connection, func, select
 
 from dermiq.errors import InputError
 from dermiq.review.store import schema
 from dermiq.review.store.journal import By, append, plain, reviewer_number
+from dermiq.review.store.schema import Query, SqlRow
 from dermiq.review.types import Reviewer, Role
 
 MAX_NAME = 80  # characters
@@ -52,7 +53,7 @@ def is_admin(connection: Connection, name: str) -> bool:
     return found is not None and found.role == "admin"
 
 
-def _query() -> Select[Any]:
+def _query() -> Query:
     reviewers, roles = schema.reviewers, schema.roles
     newest = select(func.max(roles.c.number)).group_by(roles.c.reviewer)
     return (
@@ -63,5 +64,5 @@ def _query() -> Select[Any]:
     )
 
 
-def _to_reviewer(row: Row[Any]) -> Reviewer:
+def _to_reviewer(row: SqlRow) -> Reviewer:
     return Reviewer(row.name, row.role, row.added_by, row.added_at)

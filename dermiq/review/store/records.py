@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Column, CompoundSelect, Row, Select, Table, func, select
+from sqlalchemy import CompoundSelect, FromClause, Label, Table, func, select
 
 from dermiq.review.store import schema
+from dermiq.review.store.schema import Query, SqlColumn, SqlRow
 from dermiq.review.types import (
     RUBRIC,
     Edit,
@@ -22,20 +23,22 @@ from dermiq.review.types import (
     Rubric,
     SetRule,
     Showing,
+    Side,
     Vote,
 )
+from dermiq.types import Json
 
 # --- pairs ------------------------------------------------------------------------------
 
 _FIRST, _SECOND = schema.answers.alias("first_answer"), schema.answers.alias("second_answer")
 
 
-def _labelled(table: Any, prefix: str) -> list[Any]:
+def _labelled(table: FromClause, prefix: str) -> list[Label[Any]]:
     return [column.label(f"{prefix}_{column.name}") for column in table.c]
 
 
 @cache
-def pair_query() -> Select[Any]:
+def pair_query() -> Query:
     """A row for each pair: itself, its case, both answers, where it stands."""
     pairs, cases, tallies = schema.pairs, schema.cases, schema.tallies
     columns = [(pairs, "pair"), (cases, "case"), (_FIRST, "one"), (_SECOND, "two")]
@@ -53,7 +56,7 @@ def pair_query() -> Select[Any]:
 
 
 @cache
-def image_query() -> Select[Any]:
+def image_query() -> Query:
     shown, gone = schema.case_images, deleted_images().subquery()
     return (
         select(shown, gone.c.sha256.label("purged"))
@@ -62,7 +65,7 @@ def image_query() -> Select[Any]:
     )
 
 
-def withdrawn_images() -> Select[Any]:
+def withdrawn_images() -> Query:
     """Hashes of images that were taken back by who gave them, and not given again since."""
     states = schema.image_states
     newest = select(func.max(states.c.number)).group_by(states.c.sha256)
@@ -74,7 +77,7 @@ def deleted_images() -> CompoundSelect[Any]:
     return select(schema.purged_images.c.sha256).union(withdrawn_images())
 
 
-def to_pair_view(row: Row[Any], images: Sequence[Row[Any]]) -> PairView:
+def to_pair_view(row: SqlRow, images: Sequence[SqlRow]) -> PairView:
     return PairView(
         case=_case(row, images),
         first=ReviewAnswer(row.one_id, row.one_case_id, row.one_text, row.one_model, row.one_revision),
@@ -84,7 +87,7 @@ def to_pair_view(row: Row[Any], images: Sequence[Row[Any]]) -> PairView:
     )
 
 
-def _case(row: Row[Any], images: Sequence[Row[Any]]) -> ReviewCase:
+def _case(row: SqlRow, images: Sequence[SqlRow]) -> ReviewCase:
     boxes = tuple(tuple(image.box) if image.box else None for image in images)
     return ReviewCase(
         id=row.case_id,
@@ -105,7 +108,7 @@ def _outline(points: Sequence[Sequence[float]] | None) -> tuple[tuple[float, flo
     return None if points is None else tuple((x, y) for x, y in points)
 
 
-def _pair(row: Row[Any]) -> ReviewPair:
+def _pair(row: SqlRow) -> ReviewPair:
     return ReviewPair(
         id=row.pair_id,
         case_id=row.case_id,
@@ -123,7 +126,13 @@ def _pair(row: Row[Any]) -> ReviewPair:
     )
 
 
-def to_proxy(prefers: Any, margin: float | None, decided_by: Any = "", reasons: Any = (), scores: Any = ()) -> Any:
+def to_proxy(
+    prefers: Side | None,
+    margin: float | None,
+    decided_by: str | None = "",
+    reasons: Iterable[str] | None = (),
+    scores: Mapping[str, Mapping[str, float]] | None = None,
+) -> Proxy | None:
     """None without a margin: the graph was not asked."""
     if margin is None:
         return None
@@ -133,16 +142,16 @@ def to_proxy(prefers: Any, margin: float | None, decided_by: Any = "", reasons: 
 # --- showings, votes, edits, sets -------------------------------------------------------
 
 
-def to_showing(row: Row[Any]) -> Showing:
+def to_showing(row: SqlRow) -> Showing:
     return Showing(row.id, row.pair_id, row.reviewer, row.purpose, row.left_side, row.at)
 
 
 @cache
-def vote_query() -> Select[Any]:
+def vote_query() -> Query:
     return _with_undos(schema.votes, schema.vote_undos, schema.vote_undos.c.vote_id)
 
 
-def to_vote(row: Row[Any]) -> Vote:
+def to_vote(row: SqlRow) -> Vote:
     return Vote(
         id=row.id,
         showing_id=row.showing_id,
@@ -160,14 +169,14 @@ def to_vote(row: Row[Any]) -> Vote:
     )
 
 
-def vote_row(vote: Vote) -> dict[str, Any]:
+def vote_row(vote: Vote) -> Json:
     """Its columns, but for the key and the attempt."""
     names = ("id", "showing_id", "pair_id", "reviewer", "choice", "kind", "purpose", "comment", "seconds", "at")
     grades = {f"{side}_{name}": grade for side, names in vote.rubric.items() for name, grade in names.items()}
     return {**{name: getattr(vote, name) for name in names}, "left_side": vote.left, **grades}
 
 
-def _rubric(row: Row[Any]) -> Rubric:
+def _rubric(row: SqlRow) -> Rubric:
     sides = {
         side: {name: grade for name in RUBRIC if (grade := getattr(row, f"{side}_{name}")) is not None}
         for side in ("first", "second")
@@ -176,20 +185,20 @@ def _rubric(row: Row[Any]) -> Rubric:
 
 
 @cache
-def edit_query() -> Select[Any]:
+def edit_query() -> Query:
     return _with_undos(schema.edits, schema.edit_undos, schema.edit_undos.c.edit_id)
 
 
-def to_edit(row: Row[Any]) -> Edit:
+def to_edit(row: SqlRow) -> Edit:
     return Edit(row.id, row.pair_id, row.answer_id, row.reviewer, row.text, row.at, row.undone_at)
 
 
-def to_set(row: Row[Any]) -> FrozenSet:
+def to_set(row: SqlRow) -> FrozenSet:
     return FrozenSet(
         row.name, row.version, SetRule(**row.rule), row.made_by, row.made_at, row.pairs, row.digest, row.card
     )
 
 
-def _with_undos(made: Table, undos: Table, undone: Column[Any]) -> Select[Any]:
+def _with_undos(made: Table, undos: Table, undone: SqlColumn) -> Query:
     """With when each was undone, in the order in which they came."""
     return select(made, undos.c.at.label("undone_at")).outerjoin(undos, undone == made.c.id).order_by(made.c.number)

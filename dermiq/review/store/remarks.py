@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
 
 from sqlalchemy import Connection, select
 
@@ -16,6 +14,7 @@ from dermiq.review.store.records import edit_query, to_edit, vote_query
 from dermiq.review.store.standing import lock_pair, refresh
 from dermiq.review.store.voting import check_rubric
 from dermiq.review.types import VISITOR, Draft, Edit, Opinion, Thumb
+from dermiq.types import Fields, Json
 
 
 def edit(connection: Connection, pair_id: str, answer_id: str, text: str, key: str, by: By) -> Edit:
@@ -69,7 +68,7 @@ def save_draft(connection: Connection, pair_id: str, draft: Draft, by: By) -> No
     append(connection, schema.drafts, row, by, what="draft", subject=pair_id)
 
 
-def _body(draft: Draft) -> dict[str, Any]:
+def _body(draft: Draft) -> Json:
     return {
         "rubric": {side: dict(grades) for side, grades in draft.rubric.items()},
         "comment": plain(draft.comment),
@@ -90,7 +89,7 @@ def draft(connection: Connection, reviewer: str, pair_id: str) -> Draft | None:
     return None if connection.execute(since).first() else _to_draft(newest.body)
 
 
-def _to_draft(body: Mapping[str, Any]) -> Draft:
+def _to_draft(body: Fields) -> Draft:
     return Draft(body["rubric"], body["comment"], body["texts"])
 
 

@@ -6,15 +6,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from dermiq.errors import InputError
 from dermiq.review.store import schema
 from dermiq.review.store.journal import By, append, new_id, plain, reviewer_number
 from dermiq.review.store.people import is_admin
 from dermiq.review.store.records import to_vote, vote_query, vote_row
+from dermiq.review.store.schema import SqlRow
 from dermiq.review.store.showing import find_showing
 from dermiq.review.store.standing import close, lock_pair, refresh, reopen
 from dermiq.review.store.statements import LAST_VOTE, VOTES_BEFORE
@@ -74,12 +74,12 @@ def cast(connection: Connection, ballot: Ballot, at: datetime) -> Vote:
     return vote
 
 
-def _votes_before(connection: Connection, ballot: Ballot) -> Sequence[Row[Any]]:
+def _votes_before(connection: Connection, ballot: Ballot) -> Sequence[SqlRow]:
     """On the same showing, or with the same key."""
     return connection.execute(VOTES_BEFORE, {"showing": ballot.showing_id, "sent": ballot.key}).all()
 
 
-def _the_same(vote: Row[Any], ballot: Ballot) -> Vote:
+def _the_same(vote: SqlRow, ballot: Ballot) -> Vote:
     if vote.showing_id != ballot.showing_id:
         raise InputError("The key of this vote was used for another pair: each vote needs its own.")
     return to_vote(vote)

@@ -11,7 +11,7 @@ import gradio as gr
 
 from dermiq import report
 from dermiq.errors import InputError
-from dermiq.ui.component import ASKED, QUICK, SLOW, data_of, fields_of, html_part, text_of
+from dermiq.ui.component import ASKED, QUICK, SLOW, Part, data_of, fields_of, html_part, text_of
 from dermiq.ui.consult import controller as consult
 from dermiq.ui.consult.patient_fields import EMPTY_CONTEXT, context_fields, context_of
 from dermiq.ui.consult.visit import Visit
@@ -40,10 +40,10 @@ class Parts:
         return list(vars(self).values())
 
 
-def updates(frame: consult.Frame) -> list[Any]:
+def updates(frame: consult.Frame) -> list[object]:
     """A frame as the values of `Parts.outputs()`."""
     html = [frame.viewer, frame.chat, frame.suggestions, frame.panels, frame.urgency]
-    values: list[Any] = [gr.skip() if h is None else str(h) for h in html]
+    values: list[object] = [gr.skip() if h is None else str(h) for h in html]
     values.append(gr.update(value="") if frame.clear_question else gr.skip())
     running, ready = frame.running, frame.reportable
     values += (
@@ -112,8 +112,8 @@ def consult_tab(controller: consult.ConsultController, blocks: gr.Blocks) -> Par
     return parts
 
 
-def _frames(handler: Callable[..., Iterator[consult.Frame]]) -> Callable[..., Iterator[list[Any]]]:
-    def stream(*args: Any) -> Iterator[list[Any]]:
+def _frames(handler: Callable[..., Iterator[consult.Frame]]) -> Callable[..., Iterator[list[object]]]:
+    def stream(*args: object) -> Iterator[list[object]]:
         for frame in handler(*args):
             yield updates(frame)
 
@@ -123,34 +123,34 @@ def _frames(handler: Callable[..., Iterator[consult.Frame]]) -> Callable[..., It
 def _wire_images(controller: consult.ConsultController, visit: gr.State, parts: Parts, upload: gr.File) -> None:
     outputs = parts.outputs()
 
-    def uploaded(v: Visit, files: list[bytes] | None) -> Iterator[list[Any]]:
+    def uploaded(v: Visit, files: list[bytes] | None) -> Iterator[list[object]]:
         for frame in controller.add_images(v, files or []):
             yield [*updates(frame), None]
 
     upload.upload(uploaded, [visit, upload], [*outputs, upload], **SLOW)
 
-    def example(v: Visit, event: gr.EventData) -> Iterator[list[Any]]:
+    def example(v: Visit, event: gr.EventData) -> Iterator[list[object]]:
         for frame in controller.add_example(v, index_of(event)):
             yield updates(frame)
 
-    def remove(v: Visit, event: gr.EventData) -> Iterator[list[Any]]:
+    def remove(v: Visit, event: gr.EventData) -> Iterator[list[object]]:
         for frame in controller.remove(v, index_of(event)):
             yield updates(frame)
 
-    viewer: Any = parts.viewer
+    viewer: Part = parts.viewer
     viewer.example(example, [visit], outputs, **SLOW)
     viewer.remove(remove, [visit], outputs, **SLOW)
 
-    def show(v: Visit, event: gr.EventData) -> list[Any]:
+    def show(v: Visit, event: gr.EventData) -> list[object]:
         return updates(controller.show(v, index_of(event)))
 
-    def layer(v: Visit, event: gr.EventData) -> list[Any]:
+    def layer(v: Visit, event: gr.EventData) -> list[object]:
         return updates(controller.set_layer(v, text_of(event)))  # type: ignore[arg-type]
 
-    def view(v: Visit, event: gr.EventData) -> list[Any]:
+    def view(v: Visit, event: gr.EventData) -> list[object]:
         return updates(controller.describe(v, index_of(event), view=text_of(event)))
 
-    def taken(v: Visit, event: gr.EventData) -> list[Any]:
+    def taken(v: Visit, event: gr.EventData) -> list[object]:
         return updates(controller.describe(v, index_of(event), taken=text_of(event)))
 
     for listen, handler in ((viewer.show, show), (viewer.layer, layer), (viewer.view, view), (viewer.taken, taken)):
@@ -163,10 +163,12 @@ def index_of(event: gr.EventData) -> int:
     return int(value) if isinstance(value, str | int) and str(value).isdecimal() else -1
 
 
-def _wire_questions(controller: consult.ConsultController, visit: gr.State, parts: Parts, fields: list[Any]) -> None:
+def _wire_questions(
+    controller: consult.ConsultController, visit: gr.State, parts: Parts, fields: list[gr.components.Component]
+) -> None:
     outputs = parts.outputs()
 
-    def answer(v: Visit, question: str, context: Sequence[Any]) -> Iterator[list[Any]]:
+    def answer(v: Visit, question: str, context: Sequence[Any]) -> Iterator[list[object]]:
         try:
             v.context = context_of(*context)
         except InputError as error:
@@ -175,30 +177,30 @@ def _wire_questions(controller: consult.ConsultController, visit: gr.State, part
         for frame in controller.ask(v, question):
             yield updates(frame)
 
-    def ask(v: Visit, question: str | None, *context: Any) -> Iterator[list[Any]]:
+    def ask(v: Visit, question: str | None, *context: object) -> Iterator[list[object]]:
         yield from answer(v, question or "", context)
 
     def suggest(
-        v: Visit, age: Any, sex: Any, site: Any, skin: Any, symptoms: Any, event: gr.EventData
-    ) -> Iterator[list[Any]]:
+        v: Visit, age: object, sex: object, site: object, skin: object, symptoms: object, event: gr.EventData
+    ) -> Iterator[list[object]]:
         yield from answer(v, text_of(event), (age, sex, site, skin, symptoms))
 
-    chat: Any = parts.chat
-    suggestions: Any = parts.suggestions
+    chat: Part = parts.chat
+    suggestions: Part = parts.suggestions
     gr.on([parts.send.click, parts.question.submit], ask, [visit, parts.question, *fields], outputs, **ASKED)
     suggestions.suggest(suggest, [visit, *fields], outputs, **ASKED)
     chat.insist(_frames(controller.insist), [visit], outputs, **ASKED)
     chat.retry(_frames(controller.retry), [visit], outputs, **ASKED)
     chat.imagecheck(_frames(controller.check_image), [visit], outputs, **SLOW)
 
-    def opinion(v: Visit, event: gr.EventData) -> list[Any]:
+    def opinion(v: Visit, event: gr.EventData) -> list[object]:
         return updates(controller.opinion(v, str(data_of(event).get("index")), text_of(event)))
 
-    def keep(v: Visit, event: gr.EventData) -> list[Any]:
+    def keep(v: Visit, event: gr.EventData) -> list[object]:
         fields, index = fields_of(event), str(data_of(event).get("index") or "")
         return updates(controller.keep(v, index, agreed=fields.get("agreed") == "true", text=fields.get("text", "")))
 
-    def take_back(v: Visit, event: gr.EventData) -> list[Any]:
+    def take_back(v: Visit, event: gr.EventData) -> list[object]:
         return updates(controller.take_back(v, str(data_of(event).get("index"))))
 
     chat.takeback(take_back, [visit], outputs, **QUICK)
