@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -150,7 +150,7 @@ def likelihood_ratio(
 
 def write(reference: FindingsReference, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(reference.to_json(), separators=(",", ": "))
+    text = json.dumps(asdict(reference), separators=(",", ": "))
     path.write_text(
         text.replace('"findings": {', '"findings": {\n').replace("]]}},", "]]}},\n") + "\n", encoding="utf-8"
     )

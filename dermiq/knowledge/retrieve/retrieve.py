@@ -27,7 +27,7 @@ from dermiq.knowledge.language.link import Mention, link
 from dermiq.knowledge.language.text import tokens, word_set, words
 from dermiq.knowledge.retrieve import rank
 from dermiq.knowledge.retrieve.case import BASE, Worth, case_worth, diagnosis_nodes
-from dermiq.knowledge.retrieve.intents import CONTRAST, INTENTS, TEXTS, WHAT_TO_DO, Listener
+from dermiq.knowledge.retrieve.intents import CONTRAST, INTENTS, WHAT_TO_DO, Listener, all_phrasings
 from dermiq.types import Evidence, EvidenceItem, Fact, Finding, PatientContext, Reason
 
 RANK_OFFSET = 20  # the k of reciprocal rank fusion, small because the lists are short
@@ -106,7 +106,7 @@ class Shelf:
 
     @cached_property
     def listener(self) -> Listener:
-        return Listener(embed.encode_cached(TEXTS))
+        return Listener(embed.encode_cached(all_phrasings()))
 
 
 _SHELVES: WeakKeyDictionary[Graph, Shelf] = WeakKeyDictionary()
