@@ -207,11 +207,7 @@ def suited_to(vlm: VLM) -> dict[str, Any]:
     if not is_nano(vlm.model.config):
         return {"temperature": 1.0, "offsets": {}, "max_images": None}
     settings = nano_settings()
-    return {
-        "temperature": settings.get("temperature", 1.0),
-        "offsets": settings.get("offsets", {}),
-        "max_images": 1,
-    }
+    return {"temperature": settings.get("temperature", 1.0), "offsets": settings.get("offsets", {}), "max_images": 1}
 
 
 def written(name: str) -> str:

@@ -13,25 +13,14 @@ from transformers import AutoProcessor, ProcessorMixin, Qwen2_5_VLProcessor, Qwe
 from transformers.models.smolvlm.processing_smolvlm import SmolVLMProcessor
 
 
-class ImageOnlyQwen2VLProcessor(Qwen2VLProcessor):
-    def __init__(
-        self, image_processor: Any = None, tokenizer: Any = None, chat_template: str | None = None, **kwargs: Any
-    ) -> None:
-        super().__init__(image_processor, tokenizer, None, chat_template=chat_template, **kwargs)
+def _without_video(stock: Any) -> Any:
+    class ImageOnly(stock):  # type: ignore[misc]
+        def __init__(
+            self, image_processor: Any = None, tokenizer: Any = None, chat_template: str | None = None, **kwargs: Any
+        ) -> None:
+            super().__init__(image_processor, tokenizer, None, chat_template=chat_template, **kwargs)
 
-
-class ImageOnlyQwen2_5_VLProcessor(Qwen2_5_VLProcessor):
-    def __init__(
-        self, image_processor: Any = None, tokenizer: Any = None, chat_template: str | None = None, **kwargs: Any
-    ) -> None:
-        super().__init__(image_processor, tokenizer, None, chat_template=chat_template, **kwargs)
-
-
-class ImageOnlyQwen3VLProcessor(Qwen3VLProcessor):
-    def __init__(
-        self, image_processor: Any = None, tokenizer: Any = None, chat_template: str | None = None, **kwargs: Any
-    ) -> None:
-        super().__init__(image_processor, tokenizer, None, chat_template=chat_template, **kwargs)
+    return ImageOnly
 
 
 class ImageOnlySmolVLMProcessor(SmolVLMProcessor):
@@ -61,9 +50,9 @@ class ImageOnlySmolVLMProcessor(SmolVLMProcessor):
 
 
 IMAGE_ONLY: dict[str, type[ProcessorMixin]] = {
-    "qwen2_vl": ImageOnlyQwen2VLProcessor,
-    "qwen2_5_vl": ImageOnlyQwen2_5_VLProcessor,
-    "qwen3_vl": ImageOnlyQwen3VLProcessor,
+    "qwen2_vl": _without_video(Qwen2VLProcessor),
+    "qwen2_5_vl": _without_video(Qwen2_5_VLProcessor),
+    "qwen3_vl": _without_video(Qwen3VLProcessor),
     "smolvlm": ImageOnlySmolVLMProcessor,
 }
 for _class in IMAGE_ONLY.values():

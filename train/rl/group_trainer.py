@@ -44,12 +44,7 @@ from train.scoring.rewards import completion_text, read_findings
 
 log = logging.getLogger(__name__)
 
-NORMALISERS: Mapping[str, Normaliser] = {
-    "grpo": "sequence",
-    "bnpo": "tokens",
-    "dapo": "tokens",
-    "dr_grpo": "constant",
-}
+NORMALISERS: Mapping[str, Normaliser] = {"grpo": "sequence", "bnpo": "tokens", "dapo": "tokens", "dr_grpo": "constant"}
 """TRL's `loss_type`s that the shared prefix computes, and how each weighs its tokens."""
 
 LAZY_ROWS = 8  # asked for to find the largest; each has to be written, and its image measured

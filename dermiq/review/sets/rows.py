@@ -12,17 +12,7 @@ from typing import Any
 from dermiq.errors import DataError
 from dermiq.files.columns import patient_in
 from dermiq.files.examples import Turns, messages, places_of, text_of
-from dermiq.review.types import (
-    Box,
-    ImageRef,
-    NewPair,
-    PairSource,
-    Proxy,
-    ReviewAnswer,
-    ReviewCase,
-    Side,
-    other,
-)
+from dermiq.review.types import Box, ImageRef, NewPair, PairSource, Proxy, ReviewAnswer, ReviewCase, Side, other
 
 Row = Mapping[str, Any]
 ANSWERS = ("chosen", "rejected")

@@ -21,7 +21,7 @@ from dermiq.files.examples import Example, read_examples
 from dermiq.review.sets.pictures import Outliner, Pictures
 from dermiq.review.sets.rows import pair_of
 from dermiq.review.store.store import Store
-from dermiq.review.types import NewPair, ReviewAnswer, pair_id
+from dermiq.review.types import NewPair, pair_id
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class _Check:
         return self.read(example.columns)
 
     def _keep(self, pair: NewPair, where: str) -> None:
-        better, name = _better(pair), _id(pair)
+        better, name = pair.first if pair.gold == "first" else pair.second, _id(pair)
         said, before = self.known.setdefault(name, (better.id, where))
         if said != better.id:
             self.contradicted.add(name)
@@ -131,10 +131,6 @@ def is_unused(example: Example) -> bool:
 
 def _id(pair: NewPair) -> str:
     return pair_id(pair.first.id, pair.second.id)
-
-
-def _better(pair: NewPair) -> ReviewAnswer:
-    return pair.first if pair.gold == "first" else pair.second
 
 
 def _pairs(source: str | Path, check: _Check, pictures: Pictures, overlap: int | None) -> Iterator[NewPair]:

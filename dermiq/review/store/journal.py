@@ -39,13 +39,7 @@ def append(connection: Connection, table: Table, values: Mapping[str, Any], by: 
 
 
 def append_new(
-    connection: Connection,
-    table: Table,
-    rows: Mapping[str, Mapping[str, Any]],
-    by: By,
-    *,
-    what: str,
-    key: str = "id",
+    connection: Connection, table: Table, rows: Mapping[str, Mapping[str, Any]], by: By, *, what: str, key: str = "id"
 ) -> list[str]:
     """Those of the rows (by key) that are not there yet; which these were."""
     column = table.c[key]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -87,11 +86,7 @@ def draft(connection: Connection, reviewer: str, pair_id: str) -> Draft | None:
     since = vote_query().where(
         votes.c.pair_id == pair_id, votes.c.reviewer == reviewer, votes.c.at >= newest.at, undos.c.vote_id.is_(None)
     )
-    return None if connection.execute(since).first() else _to_draft(newest.body)
-
-
-def _to_draft(body: Mapping[str, Any]) -> Draft:
-    return Draft(body["rubric"], body["comment"], body["texts"])
+    return None if connection.execute(since).first() else Draft(**newest.body)
 
 
 def thumb(connection: Connection, answer_id: str, up: bool, by: By) -> Thumb:

@@ -50,19 +50,16 @@ from dermiq.review.types import (
     ImageRef,
     NewPair,
     Opinion,
-    PairSource,
     PairView,
     Progress,
     Proxy,
     ReviewAnswer,
     ReviewCase,
     Reviewer,
-    ReviewPair,
     Role,
     Rubric,
     SetRule,
     Showing,
-    Side,
     Thumb,
     Vote,
     pair_id,
@@ -161,29 +158,6 @@ class Store:
     def add_answers(self, answers: Sequence[ReviewAnswer], *, by: str) -> int:
         """How many were new. InputError where the case is not there."""
         return self._database.write(lambda connection: len(cases.add_answers(connection, answers, self._by(by))))
-
-    def add_pair(
-        self,
-        first: str,
-        second: str,
-        source: PairSource,
-        *,
-        by: str,
-        proxy: Proxy | None = None,
-        gold: Side | None = None,
-        likelier: Side | None = None,
-        overlap: int | None = None,
-    ) -> tuple[ReviewPair, bool]:
-        """Two answers (ids) of one case; the pair, and whether it was new. A known pair keeps its own order."""
-
-        def add(connection: Connection) -> bool:
-            case = cases.case_of(connection, first, second)
-            wanted = self._queue.overlap if overlap is None else overlap
-            offer = cases.Offer(case, first, second, source, proxy, gold, likelier, wanted)
-            return bool(cases.add_offers(connection, [offer], self._by(by)))
-
-        new = self._database.write(add)
-        return self.pair(pair_id(first, second)).pair, new
 
     def add_pairs(self, pairs: Iterable[NewPair], *, by: str) -> Added:
         """With their cases, answers and images, in transactions of 1,000."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -58,7 +57,7 @@ def cast(connection: Connection, ballot: Ballot, at: datetime) -> Vote:
     if showing.reviewer != ballot.reviewer:
         raise InputError("This pair was shown to another reviewer: sign in again.")
     pair = lock_pair(connection, showing.pair_id)
-    before = _votes_before(connection, ballot)
+    before = connection.execute(VOTES_BEFORE, {"showing": ballot.showing_id, "sent": ballot.key}).all()
     for row in before:
         if row.key == ballot.key:
             return _the_same(row, ballot)
@@ -72,11 +71,6 @@ def cast(connection: Connection, ballot: Ballot, at: datetime) -> Vote:
     close(connection, showing.id)
     refresh(connection, pair)
     return vote
-
-
-def _votes_before(connection: Connection, ballot: Ballot) -> Sequence[Row[Any]]:
-    """On the same showing, or with the same key."""
-    return connection.execute(VOTES_BEFORE, {"showing": ballot.showing_id, "sent": ballot.key}).all()
 
 
 def _the_same(vote: Row[Any], ballot: Ballot) -> Vote:

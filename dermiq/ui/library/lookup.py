@@ -162,25 +162,19 @@ def _ways(graph: Graph) -> Markup:
 
 
 def _shelf(shelf: Shelf) -> Markup:
+    chips = join((opener(node.id, node.name) for node in shelf.full), " ")
     more = ""
     if shelf.more:
         title = f"{len(shelf.more)} more" if shelf.full else f"{len(shelf.more)} conditions"
-        more = folded(title, fill('<ul class="dq-names">{n}</ul>', n=join(map(_named, shelf.more))))
+        names = join(fill("<li>{b}</li>", b=opener(node.id, node.name, look="dq-link")) for node in shelf.more)
+        more = folded(title, fill('<ul class="dq-names">{n}</ul>', n=names))
     return fill(
         '<section class="dq-shelf" data-key="{t}"><h3>{t} <small>{n}</small></h3>{full}{more}</section>',
         t=shelf.title,
         n=len(shelf.full) + len(shelf.more),
-        full=_chips(shelf.full) if shelf.full else "",
+        full=fill('<p class="dq-chips">{c}</p>', c=chips) if shelf.full else "",
         more=more,
     )
-
-
-def _named(node: Node) -> Markup:
-    return fill("<li>{b}</li>", b=opener(node.id, node.name, look="dq-link"))
-
-
-def _chips(nodes: Sequence[Node]) -> Markup:
-    return fill('<p class="dq-chips">{c}</p>', c=join((opener(n.id, n.name) for n in nodes), " "))
 
 
 def suggestions(field: str, hits: Sequence[Suggestion]) -> Markup:

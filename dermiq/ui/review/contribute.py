@@ -134,10 +134,7 @@ def _add(store: Store, case: ReviewCase, one: ReviewAnswer, two: ReviewAnswer) -
 def _answer_of(case: ReviewCase, exchange: Exchange) -> ReviewAnswer:
     made = exchange.answer
     return ReviewAnswer.of(
-        case.id,
-        exchange.text.strip(),
-        model=made.model if made else "",
-        revision=made.model_revision if made else "",
+        case.id, exchange.text.strip(), model=made.model if made else "", revision=made.model_revision if made else ""
     )
 
 
