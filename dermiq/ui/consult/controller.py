@@ -17,8 +17,10 @@ from typing import Literal
 
 import numpy as np
 from markupsafe import Markup
+from PIL import Image
 
 from dermiq.errors import DermIQError, ImageError, InputError
+from dermiq.review.store.images import png_of
 from dermiq.review.store.store import Store
 from dermiq.types import (
     AnswerDone,
@@ -174,7 +176,7 @@ class ConsultRoom:
     def add_example(self, visit: Visit, index: int) -> Iterator[Frame]:
         if not 0 <= index < len(self.drawn):
             return
-        yield from self.add_images(visit, [_png(self.drawn[index][1])], drawing=True)
+        yield from self.add_images(visit, [png_of(Image.fromarray(self.drawn[index][1]))], drawing=True)
 
     def preview(self, visit: Visit) -> Iterator[Frame]:
         """Outline, findings and the specialist's bars, before any question is asked."""
@@ -472,13 +474,3 @@ def _title(title: str) -> str:
     """A drawing's title without the word that its badge says."""
     said = title.removeprefix("Drawing: ")
     return said[:1].upper() + said[1:]
-
-
-def _png(pixels: np.ndarray) -> bytes:
-    import io
-
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    return buffer.getvalue()
