@@ -126,9 +126,8 @@ def ordered(pairs: Sequence[tuple[Room, Room]]) -> list[Room]:
 # --- the drawing ------------------------------------------------------------------------
 
 
-def svg() -> str:
-    """The figure, the same to the byte for the same imports."""
-    pairs = pairs_of(imports())
+def svg(pairs: Sequence[tuple[Room, Room]]) -> str:
+    """The figure, the same to the byte for the same pairs."""
     rooms = ordered(pairs)
     width, height = LEFT + CELL * len(rooms) + RIGHT, TOP + CELL * (len(rooms) + 1)
     parts = [
@@ -171,5 +170,5 @@ def _frames(rooms: list[Room]) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    FIGURE.write_text(svg(), encoding="utf-8")
+    FIGURE.write_text(svg(pairs_of(imports())), encoding="utf-8")
     print(FIGURE)

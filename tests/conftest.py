@@ -22,7 +22,7 @@ from dermiq.knowledge.build import build
 from tests import cpu, forked
 from tests.postgres import programs, server
 from train.cases.data import data_folder, read_table
-from train.runs import duration
+from train.runs import duration, paths
 from train.runs import registry as runs
 
 
@@ -66,7 +66,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("DERMIQ_RUNS", str(tmp_path / "runs"))
     monkeypatch.setattr(runs, "_spawn", forked.spawn)
     forked.context()  # imports take minutes on a cold disk, longer than a run that was queued is waited for
-    return runs.runs_folder()
+    return paths.runs_folder()
 
 
 @pytest.fixture(scope="session")

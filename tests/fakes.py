@@ -330,11 +330,11 @@ def sample_answer(case: Case, **changes: object) -> Answer:
     return replace(done.answer, **changes)  # type: ignore[arg-type]
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Serve the page: `--fake` takes the fake's own options as JSON, everything else is as in app.py."""
     flags = argparse.ArgumentParser(add_help=False)
     flags.add_argument("--fake", type=json.loads, default={"pace": 0.05})
-    own, rest = flags.parse_known_args()
+    own, rest = flags.parse_known_args(arguments)
     private_temp()
     from dermiq.ui.app import create_app, launch_options
 

@@ -10,8 +10,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from train.runs import duration
-from train.runs import worker as work
+from train.runs import duration, worker
 
 IMPORTS = (
     "dermiq.knowledge",
@@ -62,4 +61,4 @@ def _work(folder: str, environment: dict[str, str]) -> None:
     duration.share_of_a_run = idle
     gc.freeze()
     log_to(Path(folder))
-    work.work(Path(folder))
+    worker.work(Path(folder))

@@ -37,7 +37,7 @@ ROWS = (
 @pytest.fixture
 def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The table of a data set of our own, in a data folder that holds nothing else."""
-    monkeypatch.setitem(DATA_SETS, "mine", MINE)  # type: ignore[arg-type]
+    monkeypatch.setitem(DATA_SETS, "mine", MINE)
     file = MINE.table(tmp_path)
     file.parent.mkdir()
     file.write_text(ROWS, encoding="utf-8")
@@ -74,7 +74,7 @@ def test_what_a_record_leaves_out_is_said(mine: Path) -> None:
 def test_a_table_that_does_not_fit_its_record_is_refused(
     mine: Path, monkeypatch: pytest.MonkeyPatch, record: DataSet, sentence: str
 ) -> None:
-    monkeypatch.setitem(DATA_SETS, "mine", record)  # type: ignore[arg-type]
+    monkeypatch.setitem(DATA_SETS, "mine", record)
     with pytest.raises(DataError, match=sentence):
         read_table(mine.parents[1], "mine", ["train"])
 

@@ -66,11 +66,14 @@ def test_a_night_is_counted_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyP
         "def test_b(): assert False\n"
         "def test_c(missing): pass\n"
         "def test_d(): pytest.skip('no data')\n"
+        "def test_e(): pass\n"
     )
     monkeypatch.setattr(record, "git", lambda *_: "0123abc\n")
-    given = ["-c", str(tmp_path / "none.ini"), "--rootdir", str(tmp_path), "-p", "no:cacheprovider"]
+    given = ["-c", str(tmp_path / "none.ini"), "--rootdir", str(tmp_path), "-p", "no:cacheprovider", "-k", "not test_e"]
     (tmp_path / "none.ini").write_text("[pytest]\n")
     assert record.run(given, folder=tmp_path, results=tmp_path / "results.txt") == 1
     night = last(tmp_path / "results.txt")
     assert night is not None
-    assert (night.revision, night.passed, night.failed, night.skipped) == ("0123abc", 1, 2, 1)
+    assert (night.revision, night.passed, night.failed, night.skipped) == ("0123abc", 1, 2, 2), (
+        "what was not chosen is left out, too"
+    )

@@ -8,18 +8,24 @@ import pytest
 
 from docs.rooms import FIGURE, ROOT, Room, imports, ordered, pairs_of, svg
 
-
-def test_the_figure_shows_the_rooms_of_today() -> None:
-    assert FIGURE.read_text(encoding="utf-8") == svg(), "run python -m docs.rooms and commit docs/rooms.svg"
+Pairs = list[tuple[Room, Room]]
 
 
-def test_every_room_has_its_row_and_packages_stand_below_those_that_import_them() -> None:
-    pairs = pairs_of(imports())
+@pytest.fixture(scope="module")
+def pairs() -> Pairs:
+    return pairs_of(imports())
+
+
+def test_the_figure_shows_the_rooms_of_today(pairs: Pairs) -> None:
+    assert FIGURE.read_text(encoding="utf-8") == svg(pairs), "run python -m docs.rooms and commit docs/rooms.svg"
+
+
+def test_every_room_has_its_row_and_packages_stand_below_those_that_import_them(pairs: Pairs) -> None:
     rooms = ordered(pairs)
     assert {Room("dermiq.knowledge", "check"), Room("train", "rl"), Room("dermiq.vlm")} <= set(rooms)
     upward = [(a, b) for a, b in pairs if rooms.index(a) > rooms.index(b) and a.package != b.package]
     assert upward == []
-    ElementTree.fromstring(svg())
+    ElementTree.fromstring(svg(pairs))
 
 
 def test_packages_that_import_each_other_are_named() -> None:
@@ -27,8 +33,8 @@ def test_packages_that_import_each_other_are_named() -> None:
         ordered([(Room("a"), Room("b")), (Room("b", "deep"), Room("a"))])
 
 
-def test_the_tree_in_contributing_names_every_room() -> None:
+def test_the_tree_in_contributing_names_every_room(pairs: Pairs) -> None:
     tree = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split("## The tree")[1].split("```")[1]
-    rooms = {room for pair in pairs_of(imports()) for room in pair if "," not in room.package}
+    rooms = {room for pair in pairs for room in pair if "," not in room.package}
     names = {room.name or room.package.removeprefix("dermiq.") for room in rooms}
     assert {name for name in names if f"{name}/" not in tree} == set()

@@ -25,6 +25,7 @@ import numpy as np
 
 from dermiq.errors import DataError, DermIQError, InputError
 from train.cases.sources import Measured, Row
+from train.config import resolved_model
 from train.embedded.metrics import bootstrap_intervals
 from train.grpo import Asker, GRPOConfig
 from train.options import option
@@ -33,6 +34,7 @@ from train.rl.advantages import ESTIMATORS
 from train.runs import registry as runs
 from train.runs.forecast import forecast
 from train.runs.log import append
+from train.runs.progress import on_screen
 from train.runs.run_folder import CACHE, read_lines, write_whole
 from train.runs.times import between
 from train.scoring.rewards import LENGTH_REWARDS, CaseFacts, Reward, Rewarder, RewardSettings
@@ -126,9 +128,8 @@ def judge(config: AblationConfig, model: str, folder: Path) -> list[dict[str, An
     lines = read_lines(file)[: len(rows)]
     if len(lines) == len(rows):
         return lines
-    from dermiq.vlm.load import load_vlm
+    from dermiq.vlm.load import load_vlm  # PyTorch takes seconds to load
     from train.rl.rollout import Sampler, SamplingSettings
-    from train.stage import resolved_model
 
     grpo = config.grpo
     vlm = load_vlm(resolved_model(model), load_in_4bit=grpo.load_in_4bit, device=grpo.device or None, fast=False)
@@ -247,7 +248,7 @@ def _act(config: AblationConfig, name: str, root: Path) -> str:
 def _foretell(config: AblationConfig, root: Path) -> str:
     """Of the options as given, and how often they are trained; the settings differ little in what they take."""
     config.check()
-    found, count = forecast(config.grpo, root, progress=runs.on_screen), len(config.settings()) * len(config.seeds)
+    found, count = forecast(config.grpo, root, progress=on_screen), len(config.settings()) * len(config.seeds)
     time = between(*(count * seconds for seconds in (found.time.seconds, found.time.low, found.time.high)))
     return f"{found.text()}\n\n{count} trainings, one after the other, without their judging: {time}"
 

@@ -28,17 +28,19 @@ from dermiq.files.examples import messages, text_of
 from dermiq.review.types import is_frozen_set
 from train.cases.examples import ChatConfig, Turns, UpToTheEnd, aloud, as_dataset
 from train.cases.sources import Item, Measured, Written, labelled, read_source
+from train.config import Shape
 from train.options import option
 from train.preferences import described, longest_question, write_pairs
-from train.runs import registry as runs
-from train.runs.estimate import Progress, Shape, announced, longest, silent, some
+from train.runs.command import command
+from train.runs.estimate import longest, some
+from train.runs.job import Job
+from train.runs.progress import Progress, announced, silent
 from train.runs.run_folder import CACHE, read_json, read_lines, write_json
 from train.scoring.proxy import ProxySettings
 from train.stage import arguments, drop_reference_copy, run_stage
 
 if TYPE_CHECKING:
     from dermiq.vlm.load import VLM
-    from train.runs.worker import Owner
 
 SMOOTHED = ("robust", "exo_pair", "aot", "aot_unpaired")  # the losses for which TRL reads label_smoothing
 LOSSES = (
@@ -207,18 +209,18 @@ def told(known: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def made_pairs(config: DPOConfig, vlm: VLM, owner: Owner) -> tuple[list[Written], list[Written]] | None:
+def made_pairs(config: DPOConfig, vlm: VLM, job: Job) -> tuple[list[Written], list[Written]] | None:
     """By the graph, of the model's own answers, to train on and to judge by. None where it stopped on request; what
     was made until then stays in pairs.jsonl.
     """
-    train, val = config.rows(say=aloud(owner))
-    file = owner.folder / "pairs.jsonl"
-    measured = Measured(owner.folder / CACHE)
+    train, val = config.rows(say=aloud(job))
+    file = job.folder / "pairs.jsonl"
+    measured = Measured(job.folder / CACHE)
 
     def progress(done: int, total: int) -> None:
         text = f"Making pairs: {done} of {total} images."
-        owner.do(text.rstrip("."), soon=True)
-        owner.update(reason=text)
+        job.do(text.rstrip("."), soon=True)
+        job.update(reason=text)
         print(text, flush=True)
 
     parts = {"train": train, **({"val": val} if config.eval_every else {})}
@@ -232,13 +234,13 @@ def made_pairs(config: DPOConfig, vlm: VLM, owner: Owner) -> tuple[list[Written]
             file=file,
             seed=config.seed,
             split=split,
-            stop=lambda: owner.stop_requested,
+            stop=lambda: job.stop_requested,
             progress=progress,
         )
         if made.left:
             return None
     print(described(made), flush=True)
-    owner.update(reason="")
+    job.update(reason="")
     lines = read_lines(file)
     for split, rows in parts.items():
         if not any(line["split"] == split for line in lines):
@@ -260,27 +262,27 @@ def refuse_fewer(folder: Path, pairs: int) -> None:
         raise DataError(f"The run began with {began} pairs, and now there are {pairs}: start a new one.")
 
 
-def build(config: DPOConfig, vlm: VLM, owner: Owner) -> Any:
+def build(config: DPOConfig, vlm: VLM, job: Job) -> Any:
     """TRL's trainer over the pairs; None where it was stopped while they were made."""
     from trl import DPOConfig as Arguments
     from trl import DPOTrainer
 
     if any(map(is_frozen_set, config.preferences)):
-        from train.cases.reviewed import deleted_from
+        from train.cases.reviewed import deleted_from  # the review's database takes a second to load
 
         for named, count in deleted_from(config.preferences).items():
             print(f"{count} pair(s) of {named} are left out: their images were deleted since.", flush=True)
-    found = config.rows(say=aloud(owner)) if config.preferences else made_pairs(config, vlm, owner)
+    found = config.rows(say=aloud(job)) if config.preferences else made_pairs(config, vlm, job)
     if found is None:
         return None
     train, val = found
-    if owner.is_main:
+    if job.is_main:
         known = summary(train, vlm.processor.tokenizer)
-        refuse_fewer(owner.folder, len(train))
-        write_json(owner.folder / "pairs.json", known)
+        refuse_fewer(job.folder, len(train))
+        write_json(job.folder / "pairs.json", known)
         print(told(known), flush=True)
     writer = Writer(vlm)
-    shared = arguments(config, owner.folder, vlm.device, has_val=bool(val))
+    shared = arguments(config, job.folder, vlm.device, has_val=bool(val))
     trainer = DPOTrainer(
         vlm.model,
         # LoRA is turned off for the reference; whole weights need a second copy
@@ -303,10 +305,10 @@ def build(config: DPOConfig, vlm: VLM, owner: Owner) -> Any:
     return trainer
 
 
-def run(config: DPOConfig, owner: Owner) -> None:
-    run_stage(config, owner, build)
+def run(config: DPOConfig, job: Job) -> None:
+    run_stage(config, job, build)
 
 
 if __name__ == "__main__":
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    sys.exit(runs.command(DPOConfig, description=__doc__))
+    sys.exit(command(DPOConfig, description=__doc__))

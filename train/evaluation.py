@@ -19,15 +19,19 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from dermiq.data_sets import DATA_SETS, DEFAULT, NAMED
 from dermiq.errors import DataError, InputError
+from dermiq.settings import Settings
+from train.cases.data import data_folder, read_table
 from train.cases.labelled import quiet
+from train.config import check_device, place_of, resolved_model
 from train.options import option
-from train.runs import registry as runs
+from train.runs.command import command
+from train.runs.job import Job
+from train.runs.log import append
+from train.runs.paths import runs_folder
 from train.runs.run_folder import EVALUATION, is_complete, read_config, read_lines, seal, write_json
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from train.runs.worker import Owner
 
 READ = "read.jsonl"  # the rows that were read so far
 
@@ -48,21 +52,15 @@ class EvaluationConfig:
     data_folder: str = option("", f"that holds {NAMED}; empty: DERMIQ_DATA")
 
     def check(self) -> None:
-        from train.stage import check_device
-
         check_device(self.device)
         self.judged()
         self.table()
 
     def place(self) -> str:
-        from train.stage import place_of
-
         return place_of(self.device)
 
     def judged(self) -> str:
         """What `load_vlm` loads. Raises InputError where those weights are not there."""
-        from train.stage import resolved_model
-
         folder = run_of(self.model)
         if folder is None or self.weights == "final":
             return resolved_model(self.model)
@@ -72,8 +70,7 @@ class EvaluationConfig:
 
     def table(self, say: Callable[[str], None] = quiet) -> pd.DataFrame:
         """The labelled rows; `say` is told what was left out of them. Raises DataError."""
-        from train.cases.data import data_folder, read_table
-        from train.evaluate import table_of_csv
+        from train.evaluate import table_of_csv  # PyTorch takes seconds to load
 
         if self.data in DATA_SETS:
             table = read_table(data_folder(self.data_folder or None), self.data, [self.split])
@@ -91,38 +88,36 @@ CONFIG = EvaluationConfig
 
 def run_of(name: str) -> Path | None:
     """The folder of the run that is called so; None where it is no run."""
-    for folder in (Path(name).expanduser(), runs.runs_folder() / name):
+    for folder in (Path(name).expanduser(), runs_folder() / name):
         with contextlib.suppress(DataError):  # a model's folder has a config.json, too
             read_config(folder)
             return folder.resolve()
     return None
 
 
-def run(config: EvaluationConfig, owner: Owner) -> None:
+def run(config: EvaluationConfig, job: Job) -> None:
     import pandas as pd
 
-    from dermiq.settings import Settings
-    from train.evaluate import read_by_vlm
-    from train.runs.log import append
+    from train.evaluate import read_by_vlm  # PyTorch takes seconds to load
 
     table = config.table(say=partial(print, flush=True))
-    done = read_lines(owner.folder / READ)
+    done = read_lines(job.folder / READ)
     settings = replace(Settings.load([]), model=config.judged(), adapter=None, device=config.device or None)
-    owner.say("Loading the model")
-    owner.progress(len(done), len(table))
+    job.say("Loading the model")
+    job.progress(len(done), len(table))
     for line in read_by_vlm(table.iloc[len(done) :], settings) if len(done) < len(table) else ():
-        append(owner.folder / READ, line)
+        append(job.folder / READ, line)
         done.append(line)
-        owner.do(f"Reading image {min(len(done) + 1, len(table))} of {len(table)}", soon=True)
-        owner.progress(len(done), len(table))
-        if owner.stop_requested:
+        job.do(f"Reading image {min(len(done) + 1, len(table))} of {len(table)}", soon=True)
+        job.progress(len(done), len(table))
+        if job.stop_requested:
             return
-        owner.make_way()
-    _finish(config, owner, table, pd.DataFrame(done))
+        job.make_way()
+    _finish(config, job, table, pd.DataFrame(done))
 
 
-def _finish(config: EvaluationConfig, owner: Owner, table: pd.DataFrame, predictions: pd.DataFrame) -> None:
-    from train.evaluate import figures, rounded, write_predictions
+def _finish(config: EvaluationConfig, job: Job, table: pd.DataFrame, predictions: pd.DataFrame) -> None:
+    from train.evaluate import figures, rounded, write_predictions  # PyTorch takes seconds to load
 
     where = Path(config.data).name if config.data not in DATA_SETS else f"{config.data}, {config.split}"
     result: dict[str, Any] = {
@@ -130,7 +125,7 @@ def _finish(config: EvaluationConfig, owner: Owner, table: pd.DataFrame, predict
         "weights": config.weights,
         **rounded(figures(table, predictions, rounds=config.rounds)),
     }
-    final = owner.folder / "final"
+    final = job.folder / "final"
     final.mkdir(exist_ok=True)
     write_predictions(predictions, final / "predictions.csv")
     write_json(final / EVALUATION, result)
@@ -142,4 +137,4 @@ def _finish(config: EvaluationConfig, owner: Owner, table: pd.DataFrame, predict
 
 
 if __name__ == "__main__":
-    sys.exit(runs.command(EvaluationConfig, description=__doc__ or ""))
+    sys.exit(command(EvaluationConfig, description=__doc__ or ""))

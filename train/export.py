@@ -28,6 +28,7 @@ from train.pipeline import summary
 from train.runs import hints
 from train.runs import registry as runs
 from train.runs.run_folder import EVALUATION, MANIFEST, checkpoints, is_complete, read_json
+from train.stage import push as send
 
 FORMS = ("merged", "adapter")
 ADAPTER = ("adapter_config.json", "adapter_model.safetensors")
@@ -86,7 +87,7 @@ def _merged(source: Path, target: Path) -> None:
             if file.suffix in MODEL_FILES and file.name not in (MANIFEST, "trainer_state.json"):
                 shutil.copy2(file, target)
         return
-    from dermiq.vlm.load import load_vlm
+    from dermiq.vlm.load import load_vlm  # PyTorch takes seconds to load
 
     vlm = load_vlm(str(source), device="cpu", fast=False)  # with its adapter merged in
     vlm.model.save_pretrained(str(target))
@@ -258,8 +259,6 @@ def push(folder: Path, name: str, *, token: str | None = None) -> str:
     """Sends an exported folder to the hub as a private model; its address. The token is used and kept nowhere."""
     if name.count("/") != 1:
         raise InputError(f"{name!r} is no name on the hub: write owner/name.")
-    from train.stage import push as send
-
     send(folder, name, token=token)
     return f"https://huggingface.co/{name}"
 

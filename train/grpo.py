@@ -22,22 +22,25 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from dermiq.data_sets import DEFAULT, NAMED
 from dermiq.errors import InputError
+from dermiq.knowledge import Graph
 from train.cases.examples import ChatConfig, Turns, aloud, as_dataset
 from train.cases.sources import Case, Item, Measured, Row, labelled, lesion_image
+from train.cases.texts import Asked, first_question, reasoning_text
+from train.config import Shape
 from train.options import option
 from train.rl.advantages import AdvantageSettings
-from train.runs import registry as runs
-from train.runs.estimate import Progress, Shape, announced, longest, silent, some
+from train.runs.command import command
+from train.runs.estimate import longest, some
+from train.runs.job import Job
 from train.runs.log import append
+from train.runs.progress import Progress, announced, silent
 from train.runs.run_folder import CACHE
 from train.scoring.rewards import Rewarder, RewardSettings
 from train.stage import arguments, drop_reference_copy, run_stage
 
 if TYPE_CHECKING:
     from dermiq.vlm.load import VLM
-    from train.cases.texts import Asked
     from train.rl.group_trainer import Sample
-    from train.runs.worker import Owner
 
 LOSSES = ("dr_grpo", "dapo", "grpo", "bnpo")
 
@@ -108,8 +111,6 @@ class Asker:
     """Turns a row into one question in TRL's columns, with what the rewards must know. The same row, the same text."""
 
     def __init__(self, config: GRPOConfig, vlm: VLM, measured: Measured) -> None:
-        from dermiq.knowledge import Graph
-
         self.config, self.measured = config, measured
         self._graph, self._turns = Graph.load(), Turns(vlm)
         self._asked: dict[Row, Asked] = {}  # what the graph was asked for once
@@ -132,8 +133,6 @@ class Asker:
         """What the model would have to write about these rows, which were asked about: reasoning and answer at their
         shortest, the whole answer at its longest, each with the token that ends it. (0, 0) without any.
         """
-        from train.cases.texts import reasoning_text
-
         found: list[tuple[int, int]] = []
         for row in rows:
             case, asked = Case(row, self.measured.of(row.image)), self._asked[row]
@@ -150,23 +149,21 @@ class Asker:
         return max(1, len(self._tokenizer(text).input_ids) - len(beforehand) + 1)
 
     def _ask(self, case: Case) -> Asked:
-        from train.cases.texts import first_question
-
         row, config = case.row, self.config
         rng = random.Random(f"{config.seed}:{Path(row.image).name}")
         return first_question(case, self._graph, rng, told=config.told_share, facts=config.facts, question=row.question)
 
 
-def build(config: GRPOConfig, vlm: VLM, owner: Owner) -> Any:
+def build(config: GRPOConfig, vlm: VLM, job: Job) -> Any:
     from trl import GRPOConfig as Arguments
 
-    from train.rl.group_trainer import GroupTrainer
+    from train.rl.group_trainer import GroupTrainer  # PyTorch takes seconds to load
 
-    train, val = config.rows(say=aloud(owner))
-    asker = Asker(config, vlm, Measured(owner.folder / CACHE, rank=int(os.environ.get("RANK", "0"))))
+    train, val = config.rows(say=aloud(job))
+    asker = Asker(config, vlm, Measured(job.folder / CACHE, rank=int(os.environ.get("RANK", "0"))))
     rewarder = Rewarder(config.rewards)
     rows = config.batch_size * config.group
-    shared = arguments(config, owner.folder, vlm.device, has_val=bool(val)) | {
+    shared = arguments(config, job.folder, vlm.device, has_val=bool(val)) | {
         "per_device_train_batch_size": rows,
         "per_device_eval_batch_size": rows,
         "include_num_input_tokens_seen": "no",  # TRL counts them itself
@@ -189,7 +186,7 @@ def build(config: GRPOConfig, vlm: VLM, owner: Owner) -> Any:
             mask_truncated_completions=config.mask_truncated,
         ),
         estimator=config.advantage,
-        watch=lambda samples: write_samples(owner.folder / "samples.jsonl", samples),
+        watch=lambda samples: write_samples(job.folder / "samples.jsonl", samples),
         rehearse=config.rehearse,
         train_dataset=as_dataset(train, asker),
         eval_dataset=as_dataset(val, asker) if config.eval_every else None,
@@ -204,10 +201,10 @@ def write_samples(path: Path, samples: Sequence[Sample]) -> None:
         append(path, asdict(sample))
 
 
-def run(config: GRPOConfig, owner: Owner) -> None:
-    run_stage(config, owner, build, window=config.iterations)
+def run(config: GRPOConfig, job: Job) -> None:
+    run_stage(config, job, build, window=config.iterations)
 
 
 if __name__ == "__main__":
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    sys.exit(runs.command(GRPOConfig, description=__doc__))
+    sys.exit(command(GRPOConfig, description=__doc__))

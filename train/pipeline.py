@@ -24,14 +24,16 @@ from typing import Any, TypeVar
 
 from dermiq.errors import DermIQError, InputError, ModelError
 from train import options
+from train.config import StageConfig
 from train.dpo import DPOConfig
 from train.grpo import GRPOConfig
 from train.options import option
 from train.runs import registry as runs
 from train.runs.forecast import chain_text, forecast_chain
+from train.runs.paths import runs_folder
+from train.runs.progress import on_screen
 from train.runs.run_folder import write_whole
 from train.sft import SFTConfig
-from train.stage import StageConfig
 
 T = TypeVar("T")
 STAGES = ("grpo", "sft", "dpo")
@@ -227,9 +229,9 @@ def command(
         name, log, ask = given.pop("name"), given.pop("log"), given.pop("estimate")
         config = options.from_flags(kind, given)
         if ask:
-            print(foretell(config, runs.runs_folder()))
+            print(foretell(config, runs_folder()))
             return 0
-        text = act(config, name, runs.runs_folder())
+        text = act(config, name, runs_folder())
         if log:
             write_whole(log, f"{' '.join([prog, *arguments])}\n\n{text}\n")
     except DermIQError as error:
@@ -247,7 +249,7 @@ def _act(config: PipelineConfig, name: str, root: Path) -> str:
 
 def _foretell(config: PipelineConfig, root: Path) -> str:
     config.check()
-    return chain_text(forecast_chain(config.alone(), root, progress=runs.on_screen))
+    return chain_text(forecast_chain(config.alone(), root, progress=on_screen))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

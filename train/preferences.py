@@ -33,19 +33,23 @@ import numpy as np
 from dermiq.data_sets import DEFAULT, NAMED
 from dermiq.errors import DataError, DermIQError, InputError
 from dermiq.files.paths import folder_for
+from dermiq.knowledge import Graph, retrieve
+from dermiq.knowledge.graph import FOLDER
+from dermiq.knowledge.score import digest
 from dermiq.types import CLASS_NAMES, Evidence
+from dermiq.vlm.prompts import assistant_message, follow_up_message
 from train import options
 from train.cases.examples import ChatOptions, Turns
 from train.cases.sources import Box, Case, Item, Measured, Row, choose, labelled, lesion_image, read_source
+from train.cases.texts import TELL, TREATED, URGENT, WHY_NOT, Asked, first_question
+from train.config import resolved_model
 from train.options import option
 from train.runs.estimate import tokens_of
 from train.runs.run_folder import write_whole
 from train.scoring.proxy import PARTS, Choice, Pair, ProxySettings, Question, Scored, choose_pairs, score
 
 if TYPE_CHECKING:
-    from dermiq.knowledge import Graph
     from dermiq.vlm.load import VLM
-    from train.cases.texts import Asked
 
 FACTS_LATER = 3  # shown with a second question, as in a consultation
 Line = dict[str, Any]
@@ -136,7 +140,7 @@ class _Writer:
     """Draws a model's answers."""
 
     def __init__(self, vlm: VLM, settings: ProxySettings) -> None:
-        from train.rl.rollout import Sampler, SamplingSettings
+        from train.rl.rollout import Sampler, SamplingSettings  # PyTorch takes seconds to load
 
         self._vlm, self._count, self._sampler = vlm, settings.answers, Sampler(vlm.model)
         self._sampling = SamplingSettings.of(
@@ -159,8 +163,6 @@ def opening(
     row: Row, measured: Measured, chat: ChatOptions, *, seed: int, graph: Graph
 ) -> tuple[Case, Asked, random.Random]:
     """The first question about a row, and what else about it is drawn with."""
-    from train.cases.texts import first_question
-
     rng = random.Random(f"{seed}:{Path(row.image).name}")
     case = Case(row, measured.of(row.image))
     asked = first_question(case, graph, rng, told=chat.told_share, facts=chat.facts, question=row.question)
@@ -169,9 +171,7 @@ def opening(
 
 def going_on(graph: Graph, case: Case, asked: Asked, later: str, answer: str) -> tuple[list[dict[str, Any]], Evidence]:
     """A second question behind an answer to the first, and the facts that are shown with it."""
-    from dermiq.consultation import renumbered
-    from dermiq.knowledge import retrieve
-    from dermiq.vlm.prompts import assistant_message, follow_up_message
+    from dermiq.consultation import renumbered  # PyTorch takes seconds to load
 
     found = retrieve(
         graph,
@@ -189,8 +189,6 @@ def longest_question(
     vlm: VLM, rows: Iterable[Row], measured: Measured, settings: ProxySettings, chat: ChatOptions, *, seed: int
 ) -> int:
     """Tokens of what is asked about any of the rows, image and a first answer of full length included."""
-    from dermiq.knowledge import Graph
-
     graph, turns, longest = Graph.load(), Turns(vlm), 0
     for row in rows:
         case, asked, rng = opening(row, measured, chat, seed=seed, graph=graph)
@@ -204,8 +202,6 @@ def longest_question(
 
 
 def _later_question(order: Sequence[str], rng: random.Random) -> str:
-    from train.cases.texts import TELL, TREATED, URGENT, WHY_NOT
-
     return rng.choice(rng.choice((WHY_NOT, TELL, URGENT, TREATED))).format(other=CLASS_NAMES[rng.choice(order[:3])])
 
 
@@ -306,9 +302,6 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def provenance(vlm: VLM, settings: ProxySettings, chat: ChatOptions, *, seed: int, against: VLM | None = None) -> Line:
     """What the pairs depend on besides the images. Folders are named without their path."""
-    from dermiq.knowledge.graph import FOLDER
-    from dermiq.knowledge.score import digest
-
     own = {entry.name: getattr(settings, entry.name) for entry in fields(ProxySettings) if entry.name != "weights"}
     return {
         **_named(vlm),
@@ -348,8 +341,6 @@ def write_pairs(
     how many of the rows are done. Rows of several splits may go into one file, split by split.
     DataError for rows without one of the seven labels, and for a file that was begun otherwise.
     """
-    from dermiq.knowledge import Graph
-
     asked = labelled(rows)
     pairs = Pairs(file, provenance(vlm, settings, chat, seed=seed, against=against))
     names = {_file_name(row.image, file): row for row in asked}
@@ -380,8 +371,6 @@ def _file_name(image: str, file: Path) -> str:
 
 
 def _pair_lines(asked: Sequence[Answered], turns: Turns, made: Line) -> Iterator[Line]:
-    from dermiq.vlm.prompts import assistant_message
-
     for answered in asked:
         for pair in answered.choice.pairs:
             yield {
@@ -543,8 +532,7 @@ class Options(ChatOptions, ProxySettings):
 
 def run(config: Options) -> Summary:
     """Raises DermIQError for what cannot be done, before the model is loaded where that can be known."""
-    from dermiq.vlm.load import load_vlm
-    from train.stage import resolved_model
+    from dermiq.vlm.load import load_vlm  # PyTorch takes seconds to load
 
     file = Path(config.out).expanduser()
     if file.suffix != ".jsonl":

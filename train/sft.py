@@ -19,18 +19,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from dermiq.knowledge import Graph
 from dermiq.types import CLASS_NAMES, CLASSES, PatientContext
+from dermiq.vlm.prompts import assistant_message, differential_messages, user_message
 from train.cases.examples import ChatConfig, Turns, UpToTheEnd, aloud, as_dataset
 from train.cases.sources import Case, Item, Measured, Row, Written, lesion_image
+from train.cases.texts import reasoning_chat
+from train.config import Shape
 from train.options import option
-from train.runs import registry as runs
-from train.runs.estimate import Progress, Shape, announced, longest, silent, some
+from train.runs.command import command
+from train.runs.estimate import longest, some
+from train.runs.job import Job
+from train.runs.progress import Progress, announced, silent
 from train.runs.run_folder import CACHE
 from train.stage import arguments, run_stage
 
 if TYPE_CHECKING:
     from dermiq.vlm.load import VLM
-    from train.runs.worker import Owner
 
 QUESTION = "What is the diagnosis?"
 
@@ -66,8 +71,6 @@ class Writer:
     """Turns a row into one example in TRL's columns. The same row and number always give the same example."""
 
     def __init__(self, config: SFTConfig, vlm: VLM, measured: Measured) -> None:
-        from dermiq.knowledge import Graph
-
         self.config, self.measured = config, measured
         self._graph, self._turns = Graph.load(), Turns(vlm)
 
@@ -80,9 +83,6 @@ class Writer:
         return {"images": [image], "prompt": self._turns(messages[:-1]), "completion": self._turns(messages[-1:])}
 
     def _chat(self, row: Row, rng: random.Random) -> list[dict[str, Any]]:
-        from dermiq.vlm.prompts import assistant_message, differential_messages, user_message
-        from train.cases.texts import reasoning_chat
-
         config = self.config
         if row.label not in CLASSES:
             return [user_message(row.question or QUESTION, images=1), assistant_message(row.label)]
@@ -101,15 +101,15 @@ class Writer:
         return {"images": example["images"], "prompt": prompt, "completion": answer}
 
 
-def build(config: SFTConfig, vlm: VLM, owner: Owner) -> Any:
+def build(config: SFTConfig, vlm: VLM, job: Job) -> Any:
     """TRL's trainer over the rows."""
     from trl import SFTConfig as Arguments
     from trl import SFTTrainer
 
-    train, val = config.rows(say=aloud(owner))
+    train, val = config.rows(say=aloud(job))
     rank = int(os.environ.get("RANK", "0"))
-    writer = Writer(config, vlm, Measured(owner.folder / CACHE, rank=rank))
-    shared = arguments(config, owner.folder, vlm.device, has_val=bool(val))
+    writer = Writer(config, vlm, Measured(job.folder / CACHE, rank=rank))
+    shared = arguments(config, job.folder, vlm.device, has_val=bool(val))
     trainer = SFTTrainer(
         model=vlm.model,
         args=Arguments(**shared, max_length=None, completion_only_loss=True, packing=False),  # no image cut away
@@ -121,10 +121,10 @@ def build(config: SFTConfig, vlm: VLM, owner: Owner) -> Any:
     return trainer
 
 
-def run(config: SFTConfig, owner: Owner) -> None:
-    run_stage(config, owner, build)
+def run(config: SFTConfig, job: Job) -> None:
+    run_stage(config, job, build)
 
 
 if __name__ == "__main__":
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    sys.exit(runs.command(SFTConfig, description=__doc__))
+    sys.exit(command(SFTConfig, description=__doc__))

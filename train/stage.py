@@ -1,43 +1,40 @@
-"""What the stages share: options, model, adapter, a run that stops and resumes, export. Knows no loss and no data.
+"""What the stages share: a training that stops and resumes, and its result. Knows no loss and no data.
 
 A stage is a module with a dataclass of options that inherits `StageConfig`, and a function that builds TRL's trainer:
 
-    def build(config: SFTConfig, vlm: VLM, owner: Owner) -> Trainer: ...
+    def build(config: SFTConfig, vlm: VLM, job: Job) -> Trainer: ...
 
-    def run(config: SFTConfig, owner: Owner) -> None:
-        run_stage(config, owner, build)
+    def run(config: SFTConfig, job: Job) -> None:
+        run_stage(config, job, build)
 
     if __name__ == "__main__":
-        sys.exit(runs.command(SFTConfig, description=__doc__))
+        sys.exit(command(SFTConfig, description=__doc__))
 """
 
 from __future__ import annotations
 
 import os
 import platform
-import re
 import shutil
 import subprocess
 import warnings
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dermiq import places
-from dermiq.errors import DermIQError, InputError, ModelError
-from train.cases.labelled import quiet
-from train.cases.sources import Say
-from train.options import option
+from dermiq.errors import DermIQError, ModelError
+from train.config import OPTIMIZERS, StageConfig, resolved_model
+from train.model import load_model, make_trainable, without_weights
 from train.runs.duration import expected
-from train.runs.estimate import Progress, estimate, free_here, note, peaks, refuse, silent, without_weights
-from train.runs.registry import check_disk, runs_folder
+from train.runs.estimate import estimate, free_here, refuse
+from train.runs.job import Job
+from train.runs.memory import note, peaks
+from train.runs.paths import check_disk
 from train.runs.run_folder import (
     CACHE,
-    CONFIG,
     MANIFEST,
     STATUS,
     checkpoints,
@@ -47,221 +44,15 @@ from train.runs.run_folder import (
     seal,
     write_json,
 )
-from train.runs.worker import Owner
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # PyTorch takes seconds to load
     from dermiq.vlm.load import VLM
-    from train.runs.estimate import Shape
 
-LANGUAGE_LAYERS = r".*(language_model|text_model).*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
-PROJECTORS = ("multi_modal_projector", "connector", "merger")  # LLaVA, Idefics3 and SmolVLM, Qwen-VL
-VISION = ("vision_tower", "vision_model", "visual")
-OPTIMIZERS = {"adamw": "adamw_torch", "adamw_8bit": "adamw_8bit", "paged_adamw_8bit": "paged_adamw_8bit"}
 PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "bitsandbytes", "datasets", "numpy")
 QUIET = {"HF_HUB_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 
-@dataclass(frozen=True)
-class StageConfig(ABC):
-    stage: ClassVar[str] = ""
-    judged_by: ClassVar[str] = "eval_loss"  # what an evaluation logs that decides which weights are best
-
-    model: str = option("nano", "nano (DermIQ-Nano), a run's name, a folder, or a model of the Hugging Face hub")
-    load_in_4bit: bool = option(False, "keep the frozen weights in 4 bits (QLoRA): a quarter of their memory")
-    device: str = option("", "cpu, cuda, cuda:1, mps; empty: a GPU when there is one")
-    dtype: str = option("", "of the weights; empty: as fits the device", choices=("", "float32", "bfloat16", "float16"))
-    threads: int = option(0, "of the CPU that it uses; 0: as many as there are", minimum=0)
-    lora_rank: int = option(
-        16, "size of the adapter (LoRA) that is trained; 0: train the whole language model", minimum=0
-    )
-    lora_alpha: int = option(32, "LoRA's scale times its rank", minimum=1)
-    lora_dropout: float = option(0.0, "share of LoRA's inputs that are left out at random", minimum=0, maximum=0.9)
-    lora_targets: str = option(LANGUAGE_LAYERS, "regular expression of the layers that LoRA changes")
-    train_projector: bool = option(False, "train what lies between vision tower and language model, too")
-    steps: int = option(0, "optimizer steps; 0: as many as epochs asks for", minimum=0)
-    epochs: float = option(1.0, "passes over the data, where steps is 0", above=0)
-    batch_size: int = option(2, "examples at a time on each device", minimum=1)
-    accumulation: int = option(1, "batches that are added up for one optimizer step", minimum=1)
-    learning_rate: float = option(1e-4, "how far a step moves the weights, at its highest", above=0)
-    schedule: str = option(
-        "cosine", "how the learning rate falls", choices=("cosine", "linear", "constant_with_warmup")
-    )
-    warmup_steps: int = option(0, "steps in which the learning rate rises", minimum=0)
-    weight_decay: float = option(0.0, "how strongly the optimizer pulls weights towards 0", minimum=0)
-    max_grad_norm: float = option(1.0, "longer gradients are shortened to it", above=0)
-    optimizer: str = option("adamw", "the 8-bit ones need bitsandbytes", choices=tuple(OPTIMIZERS))
-    gradient_checkpointing: bool = option(
-        False, "compute activations twice rather than keep them: less memory, more time"
-    )
-    seed: int = option(1, "of everything that is drawn at random: the same seed, the same run", minimum=0)
-    log_every: int = option(1, "steps between two lines of metrics.jsonl", minimum=1)
-    save_every: int = option(50, "steps between two checkpoints; 0: only at the end", minimum=0)
-    keep_checkpoints: int = option(2, "newest checkpoints that are kept", minimum=1)
-    eval_every: int = option(0, "steps between two evaluations on val; 0: none", minimum=0)
-    patience: int = option(0, "evaluations without a new best after which the training ends; 0: never", minimum=0)
-    export_best: bool = option(
-        True, "the result is what val judged best, where there were evaluations; no: the last step"
-    )
-    export: str = option(
-        "merged", "what the result holds: the whole model, or LoRA alone", choices=("merged", "adapter")
-    )
-    check_memory: bool = option(True, "end at once where clearly less memory is free than the run is estimated to need")
-    push_to_hub: bool = option(False, "send final/ to the Hugging Face hub, as a private model")
-    hub_id: str = option("", "under this name: owner/name")
-
-    def check(self) -> None:
-        """Raises DermIQError for what would fail later. A stage adds its data."""
-        model = resolved_model(self.model)
-        if self.load_in_4bit and self.lora_rank == 0:
-            raise InputError("Nothing would be trained: 4-bit weights are frozen. Set lora_rank above 0.")
-        if self.load_in_4bit and self.model == "nano":
-            raise InputError("DermIQ-Nano is small already: leave load_in_4bit out.")
-        if self.lora_rank == 0 and self.export == "adapter":
-            raise InputError("export is adapter, but without LoRA (lora_rank 0) there is none. Set it to merged.")
-        if self.export == "adapter" and is_adapter(model):
-            raise InputError(
-                f"{self.model} is itself an adapter: one on top of it cannot be loaded. Set export to merged."
-            )
-        if self.push_to_hub and self.hub_id.count("/") != 1:
-            raise InputError("push_to_hub needs hub_id: owner/name.")
-        if self.patience and not self.eval_every:
-            raise InputError("patience counts evaluations: set eval_every, too.")
-        _check_pattern(self.lora_targets)
-        check_device(self.device)
-
-    @abstractmethod
-    def shape(self, vlm: VLM, cache: Path, progress: Progress = silent) -> Shape:
-        """What the stage holds at a time, for the estimate of its memory. `vlm` has no weights; `cache` is a folder for
-        measurements of images."""
-
-    @abstractmethod
-    def rows(self, say: Say = quiet) -> tuple[list[Any], list[Any]]:
-        """What is trained on, and what is judged by; `say` is told what was left out of the data."""
-
-    def warnings(self, shape: Shape) -> Iterator[str]:
-        """What of the options will not work out, in sentences."""
-        yield from ()
-
-    def learned(self) -> str:
-        """Of how many of its examples it will learn, and why not of all; "" where of all."""
-        return ""
-
-    def place(self) -> str:
-        """Which device the run needs for itself."""
-        return place_of(self.device)
-
-
 C = TypeVar("C", bound=StageConfig)
-
-
-def place_of(device: str) -> str:
-    """The device that is meant, with its number: "cpu", "cuda:0"."""
-    if device not in ("", "cuda"):
-        return device
-    import torch
-
-    if torch.cuda.is_available():
-        return "cuda:0"
-    return "mps" if torch.backends.mps.is_available() and not device else "cpu"
-
-
-def check_device(device: str) -> None:
-    """Raises InputError for one that is not there."""
-    kind, _, number = device.partition(":")
-    if kind not in ("", "cpu", "cuda", "mps") or (number and not (kind == "cuda" and number.isdigit())):
-        raise InputError(f"device is {device!r}; it must be cpu, cuda, cuda:1, ... or mps.")
-    if kind == "cuda":
-        import torch
-
-        if not torch.cuda.is_available():
-            raise InputError(f"device is {device!r}, but no GPU that PyTorch can use was found.")
-        if int(number or 0) >= torch.cuda.device_count():
-            raise InputError(f"device is {device!r}, but this machine has {torch.cuda.device_count()} GPU(s).")
-
-
-def _check_pattern(pattern: str) -> None:
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        raise InputError(f"lora_targets is no regular expression: {error}.") from error
-    if not pattern:
-        raise InputError("lora_targets is empty: LoRA would change no layer.")
-
-
-def resolved_model(name: str) -> str:
-    """A run's name becomes its folder. Raises InputError where the name can be neither folder, run nor hub id."""
-    if name == "nano":
-        return name
-    if not name.strip():
-        raise InputError("model is empty: name a folder, a run, or a model of the hub (owner/name), or take nano.")
-    folder = next((path for path in (Path(name).expanduser(), runs_folder() / name) if path.is_dir()), None)
-    if folder is not None:
-        if (folder / CONFIG).is_file() and (folder / STATUS).is_file() and not is_complete(folder / "final"):
-            raise InputError(f"The run {folder.name} has no finished final/ to start from. Resume it first.")
-        return str(folder.resolve())
-    if name.count("/") != 1 or name.startswith((".", "/", "~")):
-        raise InputError(f"There is no model {name!r}: name a folder, a run, or a model of the hub (owner/name).")
-    return name
-
-
-def is_adapter(model: str) -> bool:
-    folders = (Path(model), Path(model) / "final")
-    return any((f / "adapter_config.json").is_file() and not (f / "model.safetensors").is_file() for f in folders)
-
-
-# --- model ------------------------------------------------------------------------------
-
-
-def load_model(config: StageConfig, device: str) -> VLM:
-    """The model in training's precision, every weight still as it was loaded."""
-    from dermiq.vlm.load import load_vlm
-
-    dtype = config.dtype or ("float32" if config.lora_rank == 0 else None)  # whole weights: AdamW needs their low bits
-    return load_vlm(
-        resolved_model(config.model), load_in_4bit=config.load_in_4bit, device=device, dtype=dtype, fast=False
-    )
-
-
-def make_trainable(model: Any, config: StageConfig) -> Any:
-    """LoRA around `model`, or its language model unfrozen. Raises ModelError where nothing would be trained."""
-    if config.lora_rank:
-        model = _with_lora(model, config)
-    else:
-        for name, parameter in model.named_parameters():
-            parameter.requires_grad_(not any(part in VISION for part in name.split(".")))
-    if not any(parameter.requires_grad for parameter in model.parameters()):
-        raise ModelError(f"Nothing of {config.model} would be trained.")
-    return model
-
-
-def _with_lora(model: Any, config: StageConfig) -> Any:
-    import torch
-    from peft import LoraConfig, get_peft_model
-
-    from dermiq.vlm.nano import quiet_peft
-
-    projectors = [name for name in PROJECTORS if any(full.split(".")[-1] == name for full, _ in model.named_modules())]
-    if config.train_projector and not projectors:
-        raise ModelError(f"{config.model} has no projector that is known here: leave train_projector out.")
-    lora = LoraConfig(
-        r=config.lora_rank,
-        lora_alpha=config.lora_alpha,
-        lora_dropout=config.lora_dropout,
-        target_modules=config.lora_targets,
-        modules_to_save=projectors if config.train_projector else None,
-        task_type="CAUSAL_LM",
-    )
-    torch.manual_seed(config.seed)  # LoRA begins at random
-    try:
-        with quiet_peft():
-            wrapped: Any = get_peft_model(model, lora)
-    except ValueError as error:
-        raise ModelError(
-            f"Nothing of {config.model} would be trained: lora_targets fits none of its layers.", detail=str(error)
-        ) from error
-    wrapped.peft_config["default"].base_model_name_or_path = resolved_model(config.model)
-    wrapped.save_pretrained = partial(wrapped.save_pretrained, save_embedding_layers=False)  # "auto" asks the hub
-    return wrapped
 
 
 # --- trainer ----------------------------------------------------------------------------
@@ -314,22 +105,22 @@ def drop_reference_copy(model: Any) -> None:
         model.delete_adapter("ref")
 
 
-def run_stage(config: C, owner: Owner, build: Callable[[C, VLM, Owner], Any], *, window: int = 1) -> None:
+def run_stage(config: C, job: Job, build: Callable[[C, VLM, Job], Any], *, window: int = 1) -> None:
     """Loads, trains from the last checkpoint on, exports. Returns early where a stop was asked for.
 
     `build` gives None where it stopped on request. `window`: the steps after which a stop can be resumed exactly (the
     iterations over one rollout).
     """
-    owner.say("Loading the libraries")
+    job.say("Loading the libraries")
     device = _prepare_process(config)
-    if owner.is_main:
-        _take_measurements(config, owner.folder)
+    if job.is_main:
+        _take_measurements(config, job.folder)
     try:
-        _estimate(config, owner, device)
-        _run(config, owner, build, device, window)
+        _estimate(config, job, device)
+        _run(config, job, build, device, window)
     finally:
-        if owner.is_main:
-            note(owner.folder, **peaks())
+        if job.is_main:
+            note(job.folder, **peaks())
 
 
 def _take_measurements(config: StageConfig, folder: Path) -> None:
@@ -339,19 +130,19 @@ def _take_measurements(config: StageConfig, folder: Path) -> None:
         shutil.copytree(run / CACHE, ours)
 
 
-def _estimate(config: StageConfig, owner: Owner, device: str) -> None:
+def _estimate(config: StageConfig, job: Job, device: str) -> None:
     """Writes the estimates into the run's folder, says what will not work out, and compares what memory and disk must
     hold with what is free. Raises InputError.
     """
     free = free_here(device)
     try:
-        owner.say("Reading the model's shape")
+        job.say("Reading the model's shape")
         vlm = without_weights(config)
-        if owner.is_main:
-            check_disk(owner.folder, disk_bytes(config, vlm.model))
-        cache = owner.folder / CACHE
-        shape = config.shape(vlm, cache, lambda text, share: owner.say(text))
-        time = expected(config, vlm, shape, owner.folder.parent, examples=len(config.rows()[0]))
+        if job.is_main:
+            check_disk(job.folder, disk_bytes(config, vlm.model))
+        cache = job.folder / CACHE
+        shape = config.shape(vlm, cache, lambda text, share: job.say(text))
+        time = expected(config, vlm, shape, job.folder.parent, examples=len(config.rows()[0]))
         found = estimate(vlm.model, config, shape, device, free=free)
     except DermIQError:
         raise
@@ -361,49 +152,49 @@ def _estimate(config: StageConfig, owner: Owner, device: str) -> None:
         )
         return
     learned = config.learned()
-    if owner.is_main:
-        note(owner.folder, estimate=found.as_dict(), free=free, time=time.as_dict(), data=learned)
-        owner.update(left=(time.seconds, time.low, time.high))
+    if job.is_main:
+        note(job.folder, estimate=found.as_dict(), free=free, time=time.as_dict(), data=learned)
+        job.update(left=(time.seconds, time.low, time.high))
         sentences = [f"Warning: {sentence}" for sentence in found.warnings] + [learned] * bool(learned)
         print("\n".join([f"About {time.text()}.", *sentences]), flush=True)
     if config.check_memory:
         warning = refuse(found, free, config)
-        if warning and owner.is_main:
+        if warning and job.is_main:
             print(warning, flush=True)
 
 
-def _run(config: C, owner: Owner, build: Callable[[C, VLM, Owner], Any], device: str, window: int) -> None:
+def _run(config: C, job: Job, build: Callable[[C, VLM, Job], Any], device: str, window: int) -> None:
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # a log is read later
     warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)  # peft's
-    owner.say("Loading the model")
+    job.say("Loading the model")
     vlm = load_model(config, device)
     vlm.model = make_trainable(vlm.model, config)
-    if owner.is_main:
-        write_json(owner.folder / "environment.json", environment(vlm))
-    owner.say("Preparing the examples")
-    trainer = build(config, vlm, owner)
-    if trainer is None or owner.stop_requested:
+    if job.is_main:
+        write_json(job.folder / "environment.json", environment(vlm))
+    job.say("Preparing the examples")
+    trainer = build(config, vlm, job)
+    if trainer is None or job.stop_requested:
         return
     if not config.lora_rank:
         trainer._load_from_checkpoint = partial(_load_whole, trainer)
-    callback = _attach(trainer, config, owner, window)
-    if owner.is_main:
+    callback = _attach(trainer, config, job, window)
+    if job.is_main:
         print(_summary(trainer, config, device), flush=True)
-    found = last_checkpoint(owner.folder)
+    found = last_checkpoint(job.folder)
     if found and (read_json(found[1] / MANIFEST) or {}).get("ended"):
         trainer._load_from_checkpoint(str(found[1]))  # `train` would do one step more
     else:
         trainer.train(resume_from_checkpoint=str(found[1]) if found else None)
     if callback.stopped:
         return
-    owner.say("Writing the result")
-    step = _take_best(trainer, config, owner)
-    if owner.is_main:
-        export(trainer.model, vlm, config, owner.folder / "final", step=step)
+    job.say("Writing the result")
+    step = _take_best(trainer, config, job)
+    if job.is_main:
+        export(trainer.model, vlm, config, job.folder / "final", step=step)
         if config.push_to_hub:
-            push(owner.folder / "final", config.hub_id)
+            push(job.folder / "final", config.hub_id)
 
 
 def _summary(trainer: Any, config: StageConfig, device: str) -> str:
@@ -426,9 +217,9 @@ def _load_whole(trainer: Any, checkpoint: str, model: Any = None) -> None:
     model.load_state_dict(saved.state_dict())
 
 
-def _take_best(trainer: Any, config: StageConfig, owner: Owner) -> int:
+def _take_best(trainer: Any, config: StageConfig, job: Job) -> int:
     """Loads the weights that are exported into the model; their step."""
-    saved = checkpoints(owner.folder)
+    saved = checkpoints(job.folder)
     last = max(saved)
     best = (read_json(saved[last] / MANIFEST) or {}).get("best")
     if not config.export_best or best is None or best == last:
@@ -461,13 +252,13 @@ def _prepare_process(config: StageConfig) -> str:
     return kind
 
 
-def _attach(trainer: Any, config: StageConfig, owner: Owner, window: int) -> Any:
+def _attach(trainer: Any, config: StageConfig, job: Job, window: int) -> Any:
     from transformers import PrinterCallback
 
-    from train.runs.callbacks import RunCallback
+    from train.runs.callbacks import RunCallback  # PyTorch takes seconds to load
 
     callback = RunCallback(
-        owner, keep=config.keep_checkpoints, patience=config.patience, window=window, judged_by=config.judged_by
+        job, keep=config.keep_checkpoints, patience=config.patience, window=window, judged_by=config.judged_by
     )
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(callback)
@@ -510,7 +301,7 @@ def _save_merged(model: Any, config: StageConfig, folder: Path) -> None:
     if not config.load_in_4bit:
         model.merge_and_unload().save_pretrained(str(folder))
         return
-    from dermiq.vlm.load import load_vlm
+    from dermiq.vlm.load import load_vlm  # PyTorch takes seconds to load
 
     base = resolved_model(config.model)
     whole = load_vlm(base, adapter=str(folder), device="cpu", dtype="bfloat16", fast=False).model

@@ -27,7 +27,7 @@ from dermiq.knowledge.build import sentences
 from dermiq.knowledge.check.check import check_claims
 from dermiq.knowledge.graph import Graph
 from dermiq.knowledge.language import embed
-from dermiq.knowledge.retrieve.retrieve import retrieve, shelf_of
+from dermiq.knowledge.retrieve.retrieve import index_of, retrieve
 from dermiq.knowledge.schema import Edge, Node, Tables
 
 SIZES = (10_000, 100_000, 1_000_000)
@@ -107,9 +107,9 @@ def _ratio(cost: Cost, first: Cost) -> float:
 def _measure(tables: Tables, *, rounds: int, semantic: bool) -> Timing:
     start = time.perf_counter()
     graph = Graph(tables)
-    shelf = shelf_of(graph)
+    index = index_of(graph)
     if semantic:
-        shelf.vectors = shelf.bare = _vectors(len(shelf.facts))
+        index.vectors = index.bare = _vectors(len(index.facts))
 
     def ask() -> None:
         for question in QUESTIONS:

@@ -22,14 +22,14 @@ BLOCKS: tuple[tuple[str, tuple[tuple[str, str], ...], tuple[str, ...]], ...] = (
     ("Vessels", (("I70", "I99"), ("L95", "L95")), ("MONDO:0019293",)),
     ("Other disorders of the skin", (("L55", "L59"), ("L76", "L79"), ("L88", "L99")), ("MONDO:0005093",)),
 )
-"""Shelf -> first and last category of its ICD-10-CM blocks, and the MONDO terms that stand for it without a code."""
+"""Section -> first and last category of its ICD-10-CM blocks, and the MONDO terms that stand for it without a code."""
 
 SHOWN_BY = ("has_dermoscopic_feature", "has_sign", "has_symptom", "treated_by")
 """Relations to what a search may start from, when no condition is known yet."""
 
 
 @dataclass(frozen=True)
-class Shelf:
+class Section:
     """Conditions by name. `full`: described in full; `more`: subtypes, look-alikes and others."""
 
     title: str
@@ -37,18 +37,18 @@ class Shelf:
     more: tuple[Node, ...]
 
 
-def shelves(graph: Graph) -> tuple[Shelf, ...]:
-    """Every condition once: those of the seven classes, then by block of ICD-10-CM; no shelf is empty.
+def sections(graph: Graph) -> tuple[Section, ...]:
+    """Every condition once: those of the seven classes, then by block of ICD-10-CM; no section is empty.
 
     A condition without a code stands where the nearest condition above it stands that has one.
     """
     found: dict[str, list[Node]] = defaultdict(list)
     for node in sorted(graph.nodes, key=lambda node: node.name.lower()):
         if node.kind == "Disease" and node.tier > 0:
-            found[_shelf(graph, node)].append(node)
+            found[_section(graph, node)].append(node)
     titles = (CLASSED, *(title for title, _, _ in BLOCKS), REST)
     return tuple(
-        Shelf(
+        Section(
             title,
             tuple(node for node in found[title] if node.tier == 1),
             tuple(node for node in found[title] if node.tier != 1),
@@ -70,7 +70,7 @@ def extent(graph: Graph) -> str:
     )
 
 
-def _shelf(graph: Graph, node: Node) -> str:
+def _section(graph: Graph, node: Node) -> str:
     if node.class_code:
         return CLASSED
     lineage = (node.id, *graph.ancestors(node.id))

@@ -30,7 +30,7 @@ from dermiq.knowledge.graph import FOLDER, Graph
 from dermiq.knowledge.language import cues, embed
 from dermiq.knowledge.language.lexical import largest
 from dermiq.knowledge.language.link import link
-from dermiq.knowledge.retrieve.retrieve import retrieve, shelf_of, statement
+from dermiq.knowledge.retrieve.retrieve import index_of, retrieve, statement
 from dermiq.knowledge.schema import read_rows
 from dermiq.types import Finding, PatientContext
 
@@ -189,14 +189,14 @@ def _asked(graph: Graph, row: Row) -> str:
 
 
 def _lexical(graph: Graph, row: Row) -> list[str]:
-    shelf = shelf_of(graph)
-    return [shelf.facts[number].id for number in shelf.words.best(_asked(graph, row), DEPTH)]
+    index = index_of(graph)
+    return [index.facts[number].id for number in index.words.best(_asked(graph, row), DEPTH)]
 
 
 def _semantic(graph: Graph, row: Row) -> list[str]:
-    shelf = shelf_of(graph)
-    cosines = shelf.vectors @ embed.encode([_asked(graph, row)])[0]
-    return [shelf.facts[number].id for number in largest(cosines, DEPTH)]
+    index = index_of(graph)
+    cosines = index.vectors @ embed.encode([_asked(graph, row)])[0]
+    return [index.facts[number].id for number in largest(cosines, DEPTH)]
 
 
 def _missed(graph: Graph, row: Row, keys: Sequence[str], score: float) -> str:

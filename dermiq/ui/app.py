@@ -14,11 +14,11 @@ import numpy as np
 
 from dermiq.settings import Settings
 from dermiq.ui.component import MOST_ASKED, QUICK, html_part, scripts, styles
-from dermiq.ui.consult.controller import ConsultRoom
+from dermiq.ui.consult.controller import ConsultController
 from dermiq.ui.library.lookup import Library
 from dermiq.ui.markup import fill
 from dermiq.ui.protocol import Consultant
-from dermiq.ui.review.controller import review_desk
+from dermiq.ui.review.controller import review_controller
 from dermiq.ui.server import events_queue
 from dermiq.ui.server.serving import believed_proxies, guarded
 from dermiq.ui.tabs import TABS, Page
@@ -56,12 +56,12 @@ def create_app(
     """The whole page. `examples` are drawings: (title, pixels)."""
     library = Library(settings.kg)
     training = training_room(consultant, settings, graph=lambda: library.graph)
-    desk = review_desk(settings, graph=lambda: library.graph, runs=training.root)
-    room = ConsultRoom(training.beside, examples, name=library.name, contributions=desk.contributions)
+    review = review_controller(settings, graph=lambda: library.graph, runs=training.root)
+    consultation = ConsultController(training.beside, examples, name=library.name, contributions=review.contributions)
     with gr.Blocks(title="DermIQ", analytics_enabled=False, fill_width=True, delete_cache=(600, 1200)) as blocks:
         top = html_part("dq-top", bar(training.beside), events=["about", "training"])
         with gr.Tabs(elem_id="dq-tabs") as tabs:
-            page = Page(training.beside, room, library, training, desk, blocks, top, tabs)
+            page = Page(training.beside, consultation, library, training, review, blocks, top, tabs)
             for tab in TABS:
                 with gr.Tab(tab.title, id=tab.key, elem_id=tab.elem_id) as page.tab[tab.key]:
                     page.made[tab.key] = tab.build(page)

@@ -16,13 +16,13 @@ import gradio as gr
 
 from dermiq.ui import about
 from dermiq.ui.component import QUICK, styles
-from dermiq.ui.consult.controller import ConsultRoom
+from dermiq.ui.consult.controller import ConsultController
 from dermiq.ui.consult.tab import consult_tab
 from dermiq.ui.library.lookup import Library
 from dermiq.ui.library.tab import knowledge_tab, open_from
 from dermiq.ui.markup import fill
 from dermiq.ui.protocol import Consultant
-from dermiq.ui.review.controller import Desk
+from dermiq.ui.review.controller import ReviewController
 from dermiq.ui.review.tab import review_tab
 from dermiq.ui.training import curves
 from dermiq.ui.training.controller import TrainingRoom
@@ -34,10 +34,10 @@ class Page:
     """What tabs share: whom they ask, and the page around them."""
 
     consultant: Consultant
-    room: ConsultRoom
+    consultation: ConsultController
     library: Library
     training: TrainingRoom
-    desk: Desk
+    review: ReviewController
     blocks: gr.Blocks
     top: Any  # the bar, with its events `about` and `training`
     tabs: gr.Tabs
@@ -100,9 +100,9 @@ def _training_css() -> str:
 
 
 TABS = (
-    Tab("consult", "Consult", lambda page: consult_tab(page.room, page.blocks)),
+    Tab("consult", "Consult", lambda page: consult_tab(page.consultation, page.blocks)),
     Tab("knowledge", "Knowledge", lambda page: knowledge_tab(page.library), _to_knowledge),
     Tab("training", "Training", lambda page: training_tab(page.training), _to_training, _training_css),
-    Tab("review", "Review", lambda page: review_tab(page.desk), css=lambda: styles("review.css")),
+    Tab("review", "Review", lambda page: review_tab(page.review), css=lambda: styles("review.css")),
     Tab("about", "About", lambda page: _about_tab(), _to_about),
 )

@@ -11,19 +11,16 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
 
 from dermiq.errors import ModelError
 from dermiq.vlm.backend import Backend
-from dermiq.vlm.prompt_inputs import Message, Prompt, TextWriter
-
-if TYPE_CHECKING:
-    from dermiq.vlm.load import VLM
+from dermiq.vlm.prompt_inputs import Message, Prompt, PromptEncoder, TextWriter
 
 Ending = Literal["end", "length", "stopped", "string"]
 """Why a text ended: the model ended its turn, `max_new_tokens`, the visitor or a newer call, a stop string."""
@@ -46,10 +43,24 @@ class Stats:
         return (self.tokens - 1) / (self.seconds - self.first_token_s) if self.tokens > 1 else 0.0
 
 
+class Model(Protocol):
+    """What a session needs of the model that made it: `dermiq.vlm.load.VLM`."""
+
+    encoder: PromptEncoder
+    processor: Any  # of which the tokenizer is used
+    end_ids: frozenset[int]  # any of them ends the model's turn
+    banned_ids: frozenset[int]  # never written
+    max_tokens: int  # of a conversation
+
+    @property
+    def lock(self) -> AbstractContextManager[Any]:
+        """Held for one forward."""
+
+
 class Session:
     """Made by `VLM.session(images)`. One call at a time: a newer call ends an unfinished older one."""
 
-    def __init__(self, vlm: VLM, images: Sequence[np.ndarray], backend: Backend) -> None:
+    def __init__(self, vlm: Model, images: Sequence[np.ndarray], backend: Backend) -> None:
         self.vlm = vlm
         self.images = tuple(images)
         self.last_stats: Stats | None = None

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dermiq.__main__ import main
-from dermiq.knowledge.build import build
+from dermiq.knowledge.build import __main__ as build
 from dermiq.knowledge.graph import FOLDER, Graph
 
 RECIPE = (Path(__file__).resolve().parents[2] / "CONTRIBUTING.md").read_text(encoding="utf-8")

@@ -11,6 +11,7 @@ import pytest
 from dermiq.errors import KnowledgeError
 from dermiq.knowledge.addresses import refused
 from dermiq.knowledge.build import assemble, atlas, build
+from dermiq.knowledge.build.__main__ import main
 from dermiq.knowledge.build.readers import LEVELS, by_label, left_out
 from dermiq.knowledge.graph import FOLDER, Graph
 from dermiq.knowledge.language.text import words
@@ -31,7 +32,7 @@ PROXY = "https://bestpractice-bmj-com.bibliotheek.example.org/topics/1"
 
 
 def test_rebuilding_gives_the_committed_tables(sources: Path, tmp_path: Path) -> None:
-    assert build.main(["--sources", str(sources), "--out", str(tmp_path)]) == 0
+    assert main(["--sources", str(sources), "--out", str(tmp_path)]) == 0
     for name in ("nodes.tsv", "edges.tsv", "sources.tsv", "names.tsv"):
         assert (tmp_path / name).read_bytes() == (FOLDER / name).read_bytes(), f"{name} is stale: build it again"
 
@@ -41,7 +42,7 @@ def test_an_open_build_is_one_that_never_saw_the_other_layers(sources: Path, mon
     free = build.build(sources, curated=curated, derived=derived, licence="open")
     monkeypatch.setattr(atlas, "_add_features", lambda *_: None)
     monkeypatch.setattr(atlas, "_add_sites", lambda *_: None)
-    monkeypatch.setattr(assemble, "add_derived", lambda _: None)
+    monkeypatch.setattr(build, "add_derived", lambda _: None)
     bare = build.build(sources, curated=curated, derived=derived)
     assert not set(free.edges) ^ set(bare.edges)
     assert free.sources == bare.sources
@@ -192,7 +193,7 @@ def test_each_name_read_by_hand_is_sourced_and_leads_to_its_meaning() -> None:
 
 
 def test_a_missing_folder_is_said_in_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert build.main(["--sources", str(tmp_path / "none"), "--out", str(tmp_path)]) == 1
+    assert main(["--sources", str(tmp_path / "none"), "--out", str(tmp_path)]) == 1
     assert "no sources folder" in capsys.readouterr().err
     with pytest.raises(KnowledgeError, match=r"nodes\.tsv is missing"):
         Graph.load(tmp_path)

@@ -1,4 +1,4 @@
-"""What the first view offers: every condition on one shelf, pairs that are confused, features to start from."""
+"""What the first view offers: every condition in one section, pairs that are confused, features to start from."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from pathlib import Path
 import pytest
 
 from dermiq.knowledge import Graph
-from dermiq.knowledge.catalogue import CLASSED, REST, beginnings, confused_pairs, extent, shelves
+from dermiq.knowledge.catalogue import CLASSED, REST, beginnings, confused_pairs, extent, sections
 from tests.tiny_graph import GRAPH
 
 REAL = Graph.load()
 
 
-def test_every_condition_stands_on_one_shelf_once() -> None:
-    shelved = [node.id for shelf in shelves(REAL) for node in (*shelf.full, *shelf.more)]
-    assert sorted(shelved) == sorted(node.id for node in REAL.nodes if node.kind == "Disease" and node.tier > 0)
-    assert all(shelf.full or shelf.more for shelf in shelves(REAL))
+def test_every_condition_stands_in_one_section_once() -> None:
+    listed = [node.id for section in sections(REAL) for node in (*section.full, *section.more)]
+    assert sorted(listed) == sorted(node.id for node in REAL.nodes if node.kind == "Disease" and node.tier > 0)
+    assert all(section.full or section.more for section in sections(REAL))
 
 
 @pytest.mark.parametrize(
@@ -33,12 +33,12 @@ def test_every_condition_stands_on_one_shelf_once() -> None:
     ],
 )
 def test_a_condition_stands_where_its_code_or_its_hierarchy_puts_it(name: str, title: str) -> None:
-    (shelf,) = [s for s in shelves(REAL) if any(node.name == name for node in (*s.full, *s.more))]
-    assert shelf.title == title
+    (section,) = [s for s in sections(REAL) if any(node.name == name for node in (*s.full, *s.more))]
+    assert section.title == title
 
 
-def test_the_shelves_of_a_graph_of_its_own() -> None:
-    by_title = {shelf.title: shelf for shelf in shelves(GRAPH)}
+def test_the_sections_of_a_graph_of_its_own() -> None:
+    by_title = {section.title: section for section in sections(GRAPH)}
     assert set(by_title) == {REST}
     assert [node.name for node in by_title[REST].full] == ["bluepox", "redpox"]
     assert "rash" not in {node.name for node in by_title[REST].more}, "it only holds the hierarchy together"
@@ -61,6 +61,6 @@ def test_beginnings_are_what_many_conditions_have() -> None:
 def test_readmes_and_page_count_the_same(file: str) -> None:
     said = " ".join((Path(__file__).parents[2] / file).read_text(encoding="utf-8").split())
     assert extent(REAL) in said, f"{file} is stale: it should say {extent(REAL)!r}"
-    shelved = [(len(shelf.full), len(shelf.more)) for shelf in shelves(REAL)]
-    full, more = (sum(part) for part in zip(*shelved, strict=True))
+    listed = [(len(section.full), len(section.more)) for section in sections(REAL)]
+    full, more = (sum(part) for part in zip(*listed, strict=True))
     assert extent(REAL).startswith(f"{full + more:,} conditions, {full:,} of them described in full.")

@@ -13,7 +13,7 @@ from dermiq.knowledge import Graph, retrieve
 from dermiq.knowledge.language import embed
 from dermiq.knowledge.retrieve import rank
 from dermiq.knowledge.retrieve.case import case_worth
-from dermiq.knowledge.retrieve.intents import Listener, phrasings
+from dermiq.knowledge.retrieve.intents import IntentClassifier, phrasings
 from dermiq.types import CLASSES, Evidence, Finding, PatientContext
 
 GRAPH = Graph.load()
@@ -178,9 +178,9 @@ def test_a_question_is_heard_as_what_it_is_most_like() -> None:
     vectors = np.array(
         [np.eye(len(relations))[relations.index(key)] for key, texts in phrasings().items() for _ in texts]
     )
-    listener = Listener(vectors)
+    classifier = IntentClassifier(vectors)
     asked = np.eye(len(relations))[[relations.index("treated_by"), relations.index("located_at")]]
-    for heard in (listener.classified(asked), listener.nearest(asked)):
+    for heard in (classifier.classified(asked), classifier.nearest(asked)):
         first, second, *others = sorted(heard, key=lambda key: -heard[key])
         assert {first, second} == {"treated_by", "located_at"}
         assert heard[second] > heard[others[0]]

@@ -35,7 +35,8 @@ from typing import Any
 from train import preferences
 from train.preferences import cases_file
 from train.runs import registry as runs
-from train.runs import worker as work
+from train.runs import worker
+from train.runs.job import Job
 from train.runs.run_folder import CACHE, STOP, checkpoints, is_complete, read_lines
 
 THREADS = 1
@@ -135,12 +136,12 @@ def _draw(rng: random.Random, loaded: float, seconds: float) -> float:
 def _stop_and_resume(found: Study, place: Place, config: Any, whole: Path, seed: int, rng: random.Random) -> None:
     run = place.created(config, f"{seed}-stopped")
     step = rng.randint(1, config.steps - 2)
-    place.work(run, stop_at=step)
+    place.worker(run, stop_at=step)
     if runs.load_run(run).state != "stopped":  # early stopping came first
         found.moments["ended before its stop"] += 1
     else:
         runs.prepare_resume(run)
-        place.work(run)
+        place.worker(run)
     found.resumed += 1
     wrong = difference(whole, run)
     found.resumed_identical += not wrong
@@ -159,7 +160,7 @@ def _kill_and_resume(
         while kills < count and runs.load_run(run).state != "finished":
             _make_ready(run)
             times.append(draw())
-            if not place.work(run, kill_after=times[-1]):
+            if not place.worker(run, kill_after=times[-1]):
                 break
             kills += 1
             found.moments[_moment(runs.load_run(run))] += 1
@@ -168,7 +169,7 @@ def _kill_and_resume(
             wrong = wrong or broken
         if runs.load_run(run).state != "finished":
             _make_ready(run)
-            place.work(run)
+            place.worker(run)
         found.killed += 1
         wrong = wrong or difference(whole, run)
         found.killed_identical += not wrong
@@ -226,12 +227,12 @@ class Place:
 
     def finished(self, config: Any, name: str) -> Path:
         run = self.created(config, name)
-        self.work(run)
+        self.worker(run)
         if not self._shared.is_dir() and (run / CACHE).is_dir():
             shutil.copytree(run / CACHE, self._shared)
         return run
 
-    def work(self, run: Path, *, stop_at: int | None = None, kill_after: float | None = None) -> bool:
+    def worker(self, run: Path, *, stop_at: int | None = None, kill_after: float | None = None) -> bool:
         """To the run's end, or until it is killed. Whether it was."""
         process: Any = self._context.Process(target=_work, args=(str(run), stop_at))
         process.start()
@@ -251,15 +252,15 @@ def _work(folder: str, stop_at: int | None) -> None:
     run, preferences.score = Path(folder), drawn_score
     log_to(run)
     if stop_at is not None:
-        progress = work.Owner.progress
+        progress = Job.progress
 
-        def stopping(owner: work.Owner, step: int, total: int) -> None:
-            progress(owner, step, total)
+        def stopping(job: Job, step: int, total: int) -> None:
+            progress(job, step, total)
             if step >= stop_at:
                 (run / STOP).touch()
 
-        work.Owner.progress = stopping  # type: ignore[method-assign,assignment]
-    work.work(run)
+        Job.progress = stopping  # type: ignore[method-assign,assignment]
+    worker.work(run)
 
 
 # --- what must be so --------------------------------------------------------------------

@@ -96,7 +96,8 @@ class Counts:
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         found = {name: len(reports) for name, reports in terminalreporter.stats.items()}
-        self.passed, self.skipped = found.get("passed", 0), found.get("skipped", 0)
+        self.passed = found.get("passed", 0)
+        self.skipped = found.get("skipped", 0) + found.get("deselected", 0)
         self.failed = found.get("failed", 0) + found.get("error", 0)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.nightly import exactness
 from tests.nightly.exactness import difference, study, unreadable
-from train.runs import worker as work
+from train.runs import worker
 
 pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="the study forks"),
@@ -40,7 +40,7 @@ def test_a_difference_is_found(tmp_path: Path) -> None:
     from train.runs.run_folder import MANIFEST, seal
 
     whole = runs.create(TinyConfig(steps=3), name="whole", root=tmp_path)
-    work.work(whole)
+    worker.work(whole)
     (whole / "final" / MANIFEST).unlink()
     save_file({"a": torch.zeros(2)}, whole / "final" / "model.safetensors")
     seal(whole / "final")

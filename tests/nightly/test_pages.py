@@ -143,10 +143,10 @@ def test_the_first_view_of_knowledge_can_be_browsed_with_the_keyboard(page: Page
     page.open_tab("Knowledge")
     fields, title = (page.js(BOX, page.one(css)) for css in ("#dq-search", ".dq-start h2"))
     assert 0 < title[1] - (fields[1] + fields[3]) < 40, "no gap under the fields"
-    page.js("arguments[0].scrollIntoView()", page.one(".dq-shelf:last-of-type summary"))
-    more = page.one(".dq-shelf summary")
+    page.js("arguments[0].scrollIntoView()", page.one(".dq-section:last-of-type summary"))
+    more = page.one(".dq-section summary")
     more.send_keys(Keys.ENTER)
-    page.one(".dq-shelf details[open] .dq-names button").send_keys(Keys.ENTER)
+    page.one(".dq-section details[open] .dq-names button").send_keys(Keys.ENTER)
     page.until(lambda: page.all(".dq-know h2"), "the card opens")
     page.until(lambda: page.js("return document.activeElement.matches('.dq-know h2')"), "and is read from its title")
     assert page.js("return scrollY") == 0
@@ -157,7 +157,7 @@ def test_an_unknown_condition_shows_the_way_on(page: Page) -> None:
     page.open_tab("Knowledge")
     page.one("#dq-first textarea, #dq-first input").send_keys("purple elephants" + Keys.ENTER)
     page.until(lambda: "knows no condition called “purple elephants”" in page.text("#dq-knowledge"))
-    page.click("#dq-knowledge .dq-shelf .dq-suggest")
+    page.click("#dq-knowledge .dq-section .dq-suggest")
     page.one(".dq-know .dq-topic")
 
 
@@ -175,7 +175,7 @@ def test_knowledge_and_drawn_evidence_are_legible_everywhere(page: Page, image: 
     legible("15-evidence")
     page.open_tab("Knowledge")
     page.one(".dq-start")
-    page.js("document.querySelectorAll('.dq-shelf details').forEach((e) => (e.open = true))")
+    page.js("document.querySelectorAll('.dq-section details').forEach((e) => (e.open = true))")
     legible("16-start")
     for key, said in (("first", "melanoma"), ("second", "nevus")):
         page.one(f"#dq-{key} textarea, #dq-{key} input").send_keys(said + Keys.ENTER)

@@ -22,7 +22,7 @@ from tests.train.tiny_stage import TinyConfig
 from tests.ui import test_browser
 from tests.ui.test_browser import CHROMIUM, DRIVER, Page
 from train.runs import registry as runs
-from train.runs import worker as work
+from train.runs import worker
 
 pytestmark = [
     pytest.mark.embedded,
@@ -117,7 +117,7 @@ def test_from_the_form_to_a_better_model(
 ) -> None:
     monkeypatch.setattr(test_browser, "SECONDS", PATIENCE_S)
     other = runs.create(TinyConfig(steps=9, seconds=0.0), name="other", root=app.root)
-    work.work(other)
+    worker.work(other)
     page = Page(app.address, tmp_path)
     try:
         page.open_tab("Training")

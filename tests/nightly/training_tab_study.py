@@ -26,7 +26,7 @@ from tests.page import served
 from tests.train.tiny_stage import TinyConfig
 from tests.ui.test_browser import Page
 from train.runs import registry as runs
-from train.runs.worker import Owner
+from train.runs.job import Job
 
 STEPS = 10_000
 LONG, KILLED = "long", "killed"
@@ -79,7 +79,7 @@ def grows(root: Path) -> Iterator[None]:
     folder.mkdir(parents=True)
     (folder / "config.json").write_text('{"stage": "train.grpo", "options": {}}', encoding="utf-8")
     (folder / "status.json").write_text("{}", encoding="utf-8")
-    owner = Owner(folder)
+    job = Job(folder)
     with (folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
 
         def log(step: int) -> None:
@@ -91,11 +91,11 @@ def grows(root: Path) -> Iterator[None]:
                 step += 1
                 log(step)
                 file.flush()
-                owner.progress(step, 2 * STEPS)
+                job.progress(step, 2 * STEPS)
 
         for step in range(1, STEPS + 1):
             log(step)
-        owner.update(state="running", started=time.time(), step=STEPS, total=2 * STEPS)
+        job.update(state="running", started=time.time(), step=STEPS, total=2 * STEPS)
         writer = threading.Thread(target=go_on)
         writer.start()
         try:

@@ -16,8 +16,8 @@ from dermiq.review.sets.freeze import freeze
 from dermiq.review.store.queue import QueueSettings
 from dermiq.review.store.store import Store
 from dermiq.review.types import Counts, SetRule
+from tests.review.browser import Browser
 from tests.review.cases import filled, new_pair, vote
-from tests.review.desk import Browser
 
 
 @pytest.fixture

@@ -20,14 +20,13 @@ from dermiq.review.measures.columns import Votes
 from dermiq.review.measures.quality import report_of
 from dermiq.review.store.store import Store
 from dermiq.review.types import FrozenSet, ReviewCase, SetRule
-from dermiq.ui.review import layout as shell
-from dermiq.ui.review import quality_page, sets_page
+from dermiq.ui.review import layout, quality_page, sets_page
 from dermiq.ui.review.access import Access
 from dermiq.ui.review.differences import marked_apart
 from dermiq.ui.review.picture import PURGED
 from tests.lesion.test_findings import disc, half_moon, painted, star
+from tests.review.browser import ADA, BEA, LEAD, session_of, store_with
 from tests.review.cases import new_pair, picture
-from tests.review.desk import ADA, BEA, LEAD, bench_of, store_with
 from tests.tiny_graph import GRAPH
 
 EVIL = "<img src=x onerror=alert(1)>"
@@ -64,7 +63,7 @@ def put(store: Store, prompt: Any = PROMPT, answers: tuple[str, str] = (FIRST, "
     texts = zip((made.first, made.second), answers, strict=True)
     first, second = (replace(answer, id=f"{answer.id}x", text=text) for answer, text in texts)
     store.add_pairs([replace(made, first=first, second=second, overlap=20)], by="test")
-    return str(bench_of(store).work().items[0].html)
+    return str(session_of(store).work().items[0].html)
 
 
 # --- a pair -----------------------------------------------------------------------------
@@ -91,7 +90,7 @@ def test_nothing_of_model_graph_or_label_is_seen_before_the_vote(store: Store) -
 
 def test_marks_before_the_vote_where_the_set_allows_them(store: Store) -> None:
     put(store)
-    html = bench_of(store, marks="before").work().items[0].html
+    html = session_of(store, marks="before").work().items[0].html
     assert "dq-mark dq-supported" in html
 
 
@@ -103,7 +102,7 @@ def test_a_reviewer_may_see_the_other_order(store: Store) -> None:
         found = store.next(name)
         seen |= {found[0].left} if found else set()
     assert len(seen) == 2, "nobody's order tells which answer is the pair's first"
-    html = str(bench_of(store).work().items[0].html)
+    html = str(session_of(store).work().items[0].html)
     left = store.next("ada")[0].left  # type: ignore[index]
     assert (html.index(">Reasoning<") < html.index('aria-label="Answer B"')) == (left == "first")
 
@@ -120,13 +119,13 @@ def test_nothing_that_came_in_becomes_markup(store: Store) -> None:
     prompt = [{"role": "user", "content": f"[F1] {EVIL}\nQuestion: {EVIL}"}, {"role": "assistant", "content": EVIL}]
     prompt.append({"role": "user", "content": EVIL})
     html = put(store, prompt, (f"{EVIL} one", f"</textarea>{EVIL} two"), context=EVIL, findings=(EVIL,), diagnosis=EVIL)
-    bench = bench_of(store)
-    item = bench.work().items[0]
-    bench.keep_draft(item.showing, {}, f"</textarea>{EVIL}", {"a": f"</textarea>{EVIL}"})
-    checked = bench.check(item.showing, "a", f"{EVIL} is redpox.")
-    pages = [html, bench.work().items[0].html, checked]
-    judged = bench.vote(item.showing, "a", key="1", comment=EVIL)
-    pages += [judged.said, bench.look_back(judged.vote)]
+    session = session_of(store)
+    item = session.work().items[0]
+    session.keep_draft(item.showing, {}, f"</textarea>{EVIL}", {"a": f"</textarea>{EVIL}"})
+    checked = session.check(item.showing, "a", f"{EVIL} is redpox.")
+    pages = [html, session.work().items[0].html, checked]
+    judged = session.vote(item.showing, "a", key="1", comment=EVIL)
+    pages += [judged.said, session.look_back(judged.vote)]
     for page in pages:
         assert "<img src=x" not in page
         assert "</textarea>&lt;" not in page
@@ -137,7 +136,7 @@ def test_a_deleted_image_is_said_and_the_pair_stays(store: Store) -> None:
     put(store)
     (image,) = next(store.pairs()).case.images
     store.purge_image(image.sha256, by="lead", why="consent was taken back")
-    assert PURGED in bench_of(store).work().items[0].html
+    assert PURGED in session_of(store).work().items[0].html
 
 
 def test_the_models_text_stays_as_it_is_in_the_field(store: Store) -> None:
@@ -203,29 +202,29 @@ def test_words_that_differ_are_marked(one: str, other: str, left: str, right: st
 
 
 def test_every_choice_has_its_key_in_its_label() -> None:
-    html = str(shell.frame(ADA))
+    html = str(layout.frame(ADA))
     for key, name in (("1", "A better"), ("2", "B better"), ("3", "tie"), ("4", "both bad"), ("s", "skip")):
         assert re.search(rf'aria-keyshortcuts="{key}"><kbd>{key}</kbd> {name}</button>', html)
     assert 'data-view="split"' not in html
-    assert 'data-view="split"' in shell.frame(LEAD)
+    assert 'data-view="split"' in layout.frame(LEAD)
 
 
 def test_a_password_is_asked_for_where_one_is_needed() -> None:
     from dermiq.settings import Settings
 
-    assert "password" not in shell.sign_in(Access(Settings()))
-    assert 'type="password"' in shell.sign_in(Access(Settings(admin_password="x")))
-    assert EVIL not in shell.sign_in(Access(Settings()), refused=EVIL, name=EVIL)
+    assert "password" not in layout.sign_in(Access(Settings()))
+    assert 'type="password"' in layout.sign_in(Access(Settings(admin_password="x")))
+    assert EVIL not in layout.sign_in(Access(Settings()), refused=EVIL, name=EVIL)
 
 
 def judged(store: Store) -> None:
     store.add_pairs((new_pair(number) for number in range(8)), by="test")
     for person in (ADA, BEA):
-        bench = bench_of(store, person)
+        session = session_of(store, person)
         number = 0
-        while items := bench.work().items:
+        while items := session.work().items:
             grades = {"a": {"accuracy": 4, "safety": 5}, "b": {"accuracy": 2, "safety": 4}}
-            bench.vote(items[0].showing, ("a", "b", "tie")[number % 3], key=f"{person.name}{number}", rubric=grades)
+            session.vote(items[0].showing, ("a", "b", "tie")[number % 3], key=f"{person.name}{number}", rubric=grades)
             number += 1
 
 
@@ -265,5 +264,5 @@ def test_replies_are_json(store: Store) -> None:
     from dermiq.ui.review.controller import work
 
     put(store)
-    found = work(bench_of(store).work())
+    found = work(session_of(store).work())
     assert json.loads(json.dumps(found)) == found

@@ -18,10 +18,10 @@ from dermiq.knowledge import Graph
 from dermiq.lesion.drawn import drawn_examples
 from dermiq.types import CLASSES
 from tests.tiny import save_tiny
+from train.config import StageConfig
 from train.runs import registry as runs
-from train.runs import worker as work
+from train.runs import worker
 from train.scoring.proxy import PARTS, Question, Scored
-from train.stage import StageConfig
 
 CONFIGS = Path(runs.__file__).parents[1] / "configs"
 PIPELINE = CONFIGS / "pipeline_embedded_cpu.yaml"
@@ -81,7 +81,7 @@ def tiny_options(folder: Path) -> dict[str, Any]:
 
 def train(config: StageConfig, root: Path, name: str) -> runs.Run:
     folder = runs.create(config, name=name, root=root)
-    status = work.work(folder)
+    status = worker.work(folder)
     assert status.state in ("finished", "stopped"), status.reason
     return runs.load_run(folder)
 

@@ -34,14 +34,17 @@ from tests.train.stage_runs import (
     weights_of,
     write_pairs,
 )
-from train import dpo, options, preferences, stage
+from train import dpo, options, preferences
 from train.cases.examples import Turns
 from train.cases.sources import read_source
 from train.dpo import DPOConfig
 from train.grpo import GRPOConfig
+from train.model import load_model, make_trainable
 from train.options import options_of
 from train.runs import registry as runs
-from train.runs import worker as work
+from train.runs import worker
+from train.runs.__main__ import described
+from train.runs.job import Job
 from train.runs.run_folder import read_json, read_lines
 from train.scoring.proxy import ProxySettings, score
 from train.sft import SFTConfig
@@ -58,9 +61,9 @@ def config(tmp_path: Path) -> DPOConfig:
 
 
 def built(config: DPOConfig, folder: Path) -> tuple[Any, VLM]:
-    vlm = stage.load_model(config, "cpu")
-    vlm.model = stage.make_trainable(vlm.model, config)
-    return dpo.build(config, vlm, work.Owner(folder)), vlm
+    vlm = load_model(config, "cpu")
+    vlm.model = make_trainable(vlm.model, config)
+    return dpo.build(config, vlm, Job(folder)), vlm
 
 
 def logps_of(vlm: VLM, prompt: str, answer: str, image: Image.Image) -> float:
@@ -91,7 +94,7 @@ def test_a_run_learns_the_preference_with_lora_alone(config: DPOConfig, tmp_path
     assert lines[-1]["rewards/accuracies"] == 1
     for name in ("rewards/chosen", "rewards/rejected", "logps/chosen", "logps/rejected", "tokens_per_second"):
         assert all(name in line for line in lines), name
-    assert "rewards/margins" in runs._described(run)
+    assert "rewards/margins" in described(run)
     old, new = (load_vlm(name, device="cpu", fast=False) for name in (config.model, str(run.folder)))
     image = Image.open(tmp_path / "data" / "0.png").convert("RGB")
     gains = [
@@ -106,11 +109,11 @@ def test_stop_and_resume_equal_the_unbroken_run(config: DPOConfig, tmp_path: Pat
     whole = train(config, tmp_path / "runs", "whole")
     folder = runs.create(config, name="broken", root=tmp_path / "runs")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(work.Owner, "stop_requested", property(lambda self: self.step >= 2))
-        assert work.work(folder).state == "stopped"
+        patch.setattr(Job, "stop_requested", property(lambda self: self.step >= 2))
+        assert worker.work(folder).state == "stopped"
     assert runs.load_run(folder).status.step == 2
     runs.prepare_resume(folder)
-    assert work.work(folder).state == "finished"
+    assert worker.work(folder).state == "finished"
     expected, found = weights_of(whole), weights_of(runs.load_run(folder))
     assert all(torch.equal(found[name], value) for name, value in expected.items())
     kept = ("step", "loss", "rewards/margins", "logps/chosen")
@@ -351,11 +354,11 @@ def test_pairs_are_made_of_labelled_images(from_images: DPOConfig, tmp_path: Pat
     folder = runs.create(from_images, name="broken", root=tmp_path / "runs")
     with pytest.MonkeyPatch.context() as patch:
         begun = property(lambda self: "2 of 4" in runs.load_run(self.folder).status.reason)
-        patch.setattr(work.Owner, "stop_requested", begun)
-        assert work.work(folder).state == "stopped"
+        patch.setattr(Job, "stop_requested", begun)
+        assert worker.work(folder).state == "stopped"
     assert 0 < len(read_lines(folder / "pairs.cases.jsonl")) < len(read_lines(whole.folder / "pairs.cases.jsonl"))
     runs.prepare_resume(folder)
-    assert work.work(folder).state == "finished"
+    assert worker.work(folder).state == "finished"
     assert (folder / "pairs.jsonl").read_text() == (whole.folder / "pairs.jsonl").read_text()
     expected, found = weights_of(whole), weights_of(runs.load_run(folder))
     assert all(torch.equal(found[name], value) for name, value in expected.items())
@@ -364,7 +367,7 @@ def test_pairs_are_made_of_labelled_images(from_images: DPOConfig, tmp_path: Pat
 def test_noise_that_is_scored_in_earnest_gives_no_pairs(from_images: DPOConfig, tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(preferences, "score", score)
-        status = work.work(runs.create(from_images, root=tmp_path / "runs"))
+        status = worker.work(runs.create(from_images, root=tmp_path / "runs"))
     assert status.state == "failed"
     assert "No answer to any of the 4 train image(s) was better" in status.reason
 
@@ -418,21 +421,21 @@ def test_a_run_goes_on_with_the_set_it_began_with_alone(
     """Not with the set of another review, nor with one that lost an image since."""
     folder = runs.create(of_review(config), name="broken", root=tmp_path / "runs")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(work.Owner, "stop_requested", property(lambda self: self.step >= 1))
-        assert work.work(folder).state == "stopped"
+        patch.setattr(Job, "stop_requested", property(lambda self: self.step >= 1))
+        assert worker.work(folder).state == "stopped"
     other = store_of(tmp_path / "other", 6, split={4: "val"})
     review(other, "ben", dict.fromkeys(range(6), "bad"))
     freeze(other, "mine", SetRule(), by="ana")
     monkeypatch.setenv("DERMIQ_REVIEW", str(tmp_path / "other" / "review"))
     runs.prepare_resume(folder)
-    status = work.work(folder)
+    status = worker.work(folder)
     assert status.state == "failed"
     assert "The set mine@1 is another one than this run began with" in status.reason
     monkeypatch.setenv("DERMIQ_REVIEW", str(tmp_path / "review"))
     gone = next(line for line in lines(reviewed, "mine@1") if line["split"] == "train")["images"][0]
     reviewed.purge_image(gone, by="ana", why="consent withdrawn")
     runs.prepare_resume(folder)
-    status = work.work(folder)
+    status = worker.work(folder)
     assert status.state == "failed"
     assert "The run began with 5 pairs, and now there are 4" in status.reason
 

@@ -11,15 +11,16 @@ from dermiq.errors import InputError
 from tests.tiny import save_tiny
 from tests.train.stage_runs import make_table
 from train.evaluation import READ, EvaluationConfig, run_of
+from train.runs import paths, worker
 from train.runs import registry as runs
-from train.runs import worker as work
-from train.runs.run_folder import EVALUATION, Status, read_json, read_lines, seal, write_json, write_status
+from train.runs.job import Job
+from train.runs.run_folder import CONFIG, EVALUATION, Status, read_json, read_lines, seal, write_json, write_status
 
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("DERMIQ_RUNS", str(tmp_path / "runs"))
-    return runs.runs_folder()
+    return paths.runs_folder()
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def judged(root: Path) -> Path:
     """A finished run whose result is a tiny model."""
     folder = root / "mine"
     save_tiny("llava", folder / "final")
-    write_json(folder / runs.CONFIG, {"stage": "train.sft", "options": {}})
+    write_json(folder / CONFIG, {"stage": "train.sft", "options": {}})
     write_status(folder, Status("finished"))
     seal(folder / "final", step=1)
     return folder
@@ -40,12 +41,12 @@ def test_figures_with_intervals_and_a_stop_that_loses_nothing(
     config = EvaluationConfig(model="mine", data=str(table), images=5, rounds=20, device="cpu")
     folder = runs.create(config, root=root)
     with monkeypatch.context() as patch:
-        patch.setattr(work.Owner, "stop_requested", property(lambda self: self.step >= 2))
-        assert work.work(folder).state == "stopped"
+        patch.setattr(Job, "stop_requested", property(lambda self: self.step >= 2))
+        assert worker.work(folder).state == "stopped"
     half = read_lines(folder / READ)
     assert len(half) == 2
     runs.prepare_resume(folder)
-    assert work.work(folder).state == "finished"
+    assert worker.work(folder).state == "finished"
     lines = read_lines(folder / READ)
     assert lines[:2] == half
     assert len({line["image_id"] for line in lines}) == 5

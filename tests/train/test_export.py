@@ -19,7 +19,7 @@ from dermiq.vlm.load import _resolve, load_vlm
 from tests.train.stage_runs import tiny_options, train, weights_of
 from train import export
 from train.runs import registry as runs
-from train.runs.run_folder import EVALUATION, read_json, write_json
+from train.runs.run_folder import CONFIG, EVALUATION, read_json, write_json
 from train.sft import SFTConfig
 
 pytestmark = [
@@ -65,7 +65,7 @@ def test_the_card_says_what_was_done_and_measured(config: SFTConfig, tmp_path: P
     write_json(run.folder / EVALUATION, {**judged, "intervals_95": {"balanced_accuracy": [0.5, 0.7]}})
     assert "balanced accuracy | 0.610 | 0.500 to 0.700" in export.card(run, form="merged", weights="final", name="mine")
     assert "has not been" in export.card(run, form="merged", weights="checkpoint-1", name="mine")
-    write_json(run.folder / runs.CONFIG, {"stage": "train.sft", "options": {**run.options, "data": ["ham10000"]}})
+    write_json(run.folder / CONFIG, {"stage": "train.sft", "options": {**run.options, "data": ["ham10000"]}})
     assert "license: cc-by-nc-4.0" in export.card(runs.load_run(run.folder), form="merged", weights="final", name="x")
 
 
@@ -100,7 +100,7 @@ def test_the_card_names_the_base_for_the_hub(config: SFTConfig, tmp_path: Path) 
     run = train(replace(config, steps=1), tmp_path / "runs", "one")
 
     def carded(model: str, form: str = "adapter") -> str:
-        write_json(run.folder / runs.CONFIG, {"stage": "train.sft", "options": {**run.options, "model": model}})
+        write_json(run.folder / CONFIG, {"stage": "train.sft", "options": {**run.options, "model": model}})
         return export.card(runs.load_run(run.folder), form=form, weights="final", name="mine")
 
     nano = carded("nano")

@@ -20,7 +20,8 @@ from train.export import card
 from train.grpo import Asker, GRPOConfig
 from train.rl.advantages import AdvantageSettings
 from train.runs import registry as runs
-from train.runs import worker as work
+from train.runs import worker
+from train.runs.job import Job
 from train.runs.run_folder import MANIFEST, checkpoints, read_json
 from train.scoring.rewards import RewardSettings
 
@@ -66,11 +67,11 @@ def test_stop_and_resume_equal_the_unbroken_run(iterations: int, config: GRPOCon
     whole = train(config, tmp_path / "runs", "whole")
     folder = runs.create(config, name="broken", root=tmp_path / "runs")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(work.Owner, "stop_requested", property(lambda self: self.step >= 1))
-        assert work.work(folder).state == "stopped"
+        patch.setattr(Job, "stop_requested", property(lambda self: self.step >= 1))
+        assert worker.work(folder).state == "stopped"
     assert runs.load_run(folder).status.step == iterations
     runs.prepare_resume(folder)
-    assert work.work(folder).state == "finished"
+    assert worker.work(folder).state == "finished"
     expected, found = (load_file(f / "final" / "model.safetensors") for f in (whole.folder, folder))
     assert all(torch.equal(found[name], value) for name, value in expected.items())
     assert (whole.folder / "samples.jsonl").read_text() == (folder / "samples.jsonl").read_text()

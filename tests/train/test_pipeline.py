@@ -18,7 +18,8 @@ from train.grpo import GRPOConfig
 from train.pipeline import PipelineConfig, summary, thirds
 from train.rl.advantages import AdvantageSettings
 from train.runs import registry as runs
-from train.runs import worker as work
+from train.runs import worker
+from train.runs.job import Job
 from train.runs.run_folder import MANIFEST
 from train.sft import SFTConfig
 
@@ -60,8 +61,8 @@ def test_a_stopped_pipeline_goes_on(config: PipelineConfig, root: Path) -> None:
     config = replace(config, stages=("sft",))
     (own, stage), *_ = config.configs("x").items()
     folder = runs.create(stage, name=own, root=root)
-    work.Owner(folder).request_stop()
-    assert work.work(folder).state == "stopped"
+    Job(folder).request_stop()
+    assert worker.work(folder).state == "stopped"
     (run,) = pipeline.run_all(config, "x", root)
     assert (run.folder, run.state, run.status.step) == (folder, "finished", 3)
 

@@ -19,10 +19,12 @@ from dermiq.types import CLASS_NAMES
 from dermiq.vlm.load import load_vlm
 from tests.tiny import picture, save_tiny, tiny
 from tests.train.stage_runs import CONFIGS, make_table, tiny_options, train, weights_of
-from train import options, sft, stage
+from train import options, sft
 from train.cases.sources import Measured, Row, choose, read_source, refuse_leakage, split_by_group
+from train.model import load_model, make_trainable
 from train.runs import registry as runs
-from train.runs import worker as work
+from train.runs import worker
+from train.runs.job import Job
 from train.runs.run_folder import MANIFEST, checkpoints, is_complete, read_json
 from train.sft import SFTConfig
 
@@ -66,11 +68,11 @@ def test_stop_and_resume_equal_the_unbroken_run(config: SFTConfig, tmp_path: Pat
     stop_at = random.randint(1, 6)
     folder = runs.create(config, name="broken", root=tmp_path / "runs")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(work.Owner, "stop_requested", property(lambda self: self.step >= stop_at))
-        assert work.work(folder).state == "stopped"
+        patch.setattr(Job, "stop_requested", property(lambda self: self.step >= stop_at))
+        assert worker.work(folder).state == "stopped"
     assert runs.load_run(folder).status.step == stop_at
     runs.prepare_resume(folder)
-    assert work.work(folder).state == "finished"
+    assert worker.work(folder).state == "finished"
     expected, found = weights_of(whole), weights_of(runs.load_run(folder))
     assert all(torch.equal(found[name], value) for name, value in expected.items())
     same = [
@@ -94,9 +96,9 @@ def test_answers_alone_are_learned(family: str, follow_up: float, config: SFTCon
         window=True,
         seed=5,
     )
-    vlm = stage.load_model(config, "cpu")
-    vlm.model = stage.make_trainable(vlm.model, config)
-    trainer = sft.build(config, vlm, work.Owner(tmp_path))
+    vlm = load_model(config, "cpu")
+    vlm.model = make_trainable(vlm.model, config)
+    trainer = sft.build(config, vlm, Job(tmp_path))
     tokenizer = vlm.processor.tokenizer
     kinds = set()
     for example in trainer.train_dataset:
@@ -117,7 +119,7 @@ def test_answers_alone_are_learned(family: str, follow_up: float, config: SFTCon
 
 
 def test_a_row_always_gives_the_same_example(config: SFTConfig, tmp_path: Path) -> None:
-    vlm = stage.load_model(config, "cpu")
+    vlm = load_model(config, "cpu")
     config = replace(config, reasoning_share=0.7, window=True)
     row = config.rows()[0][0]
     first = sft.Writer(config, vlm, Measured(tmp_path / "a"))
@@ -137,7 +139,7 @@ def test_a_row_always_gives_the_same_example(config: SFTConfig, tmp_path: Path) 
 def test_free_text_labels_are_answers(config: SFTConfig, tmp_path: Path) -> None:
     table = make_table(tmp_path / "free", 2, label=["a <image> wart", "melanoma"], question=["What is it?", ""])
     rows = read_source(str(table), "train", labels="text")
-    vlm = stage.load_model(config, "cpu")
+    vlm = load_model(config, "cpu")
     made = [sft.Writer(config, vlm, Measured(tmp_path / "c"))(row, 0) for row in rows]
     assert made[0]["completion"][0]["content"][0]["text"] == "a < image> wart"  # cannot pose as an image
     assert made[0]["prompt"][0]["content"][1]["text"] == "What is it?"
@@ -251,12 +253,12 @@ def test_the_best_checkpoint_is_kept_and_exported(lora_rank: int, config: SFTCon
     assert any(not torch.equal(value, weights_of(short)[name]) for name, value in weights_of(run).items())
     stopped = runs.create(config, name="stopped", root=tmp_path / "runs")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(work.Owner, "stop_requested", property(lambda self: self.step >= best))
-        assert work.work(stopped).state == "stopped"
+        patch.setattr(Job, "stop_requested", property(lambda self: self.step >= best))
+        assert worker.work(stopped).state == "stopped"
     shutil.rmtree(stopped / "cache")
     shutil.copytree(stopped / f"checkpoint-{best}", tmp_path / "best")
     runs.prepare_resume(stopped)
-    assert work.work(stopped).state == "finished"
+    assert worker.work(stopped).state == "finished"
     found = weights_of(runs.load_run(stopped))
     assert all(torch.equal(value, found[name]) for name, value in weights_of(run).items())
     if lora_rank == 0:  # the result is the checkpoint's weights themselves
@@ -270,7 +272,7 @@ def test_a_loss_that_is_no_number_ends_the_run(
     import trl
 
     monkeypatch.setattr(trl.SFTTrainer, "training_step", lambda *a, **k: torch.tensor(float("nan")))
-    status = work.work(runs.create(config, root=tmp_path / "runs"))
+    status = worker.work(runs.create(config, root=tmp_path / "runs"))
     assert (status.state, status.reason[:40]) == ("failed", "The loss is no longer a number at step 1")
 
 
@@ -298,7 +300,7 @@ def test_what_is_refused_before_anything_is_computed(change: dict[str, Any], sen
 def test_a_model_of_which_nothing_would_be_trained(config: SFTConfig) -> None:
     model, _ = tiny("llava")
     with pytest.raises(ModelError, match=r"Nothing of .* would be trained"):
-        stage.make_trainable(model, replace(config, lora_targets="no_such_layer"))
+        make_trainable(model, replace(config, lora_targets="no_such_layer"))
 
 
 @pytest.mark.parametrize(
@@ -359,7 +361,7 @@ def test_half_written_results_do_not_count(config: SFTConfig, tmp_path: Path) ->
     (run.folder / "final" / "manifest.json").unlink()
     assert runs.load_run(run.folder).state == "interrupted"
     runs.prepare_resume(run.folder)
-    assert work.work(run.folder).state == "finished"
+    assert worker.work(run.folder).state == "finished"
     assert is_complete(run.folder / "final", hashes=True)
     found = weights_of(run)
     assert all(torch.equal(found[name], value) for name, value in expected.items())

@@ -10,9 +10,9 @@ from typing import ClassVar
 
 from dermiq.errors import InputError, ModelError
 from train.options import option
+from train.runs.job import Job
 from train.runs.log import append
 from train.runs.run_folder import keep_checkpoints, last_checkpoint, seal
-from train.runs.worker import Owner
 
 
 @dataclass(frozen=True)
@@ -35,19 +35,19 @@ class TinyConfig:
 CONFIG = TinyConfig
 
 
-def run(config: TinyConfig, owner: Owner) -> None:
-    found = last_checkpoint(owner.folder)
+def run(config: TinyConfig, job: Job) -> None:
+    found = last_checkpoint(job.folder)
     step, value = (found[0], json.loads((found[1] / "0.json").read_text())) if found else (0, 1)
     while step < config.steps:
         value = value * 31 % 1_000_003  # the "weights": the end tells whether a step was lost or done twice
         step += 1
         time.sleep(config.seconds)
-        append(owner.folder / "metrics.jsonl", {"step": step, "loss": value / 7})
-        owner.progress(step, config.steps)
-        stopping = owner.stop_requested
+        append(job.folder / "metrics.jsonl", {"step": step, "loss": value / 7})
+        job.progress(step, config.steps)
+        stopping = job.stop_requested
         if step % 3 == 0 or stopping or step == config.steps:
-            save(owner.folder / f"checkpoint-{step}", value, config)
-            keep_checkpoints(owner.folder, 2)
+            save(job.folder / f"checkpoint-{step}", value, config)
+            keep_checkpoints(job.folder, 2)
         if stopping and step < config.steps:
             return
     if config.end == "badly":
@@ -56,7 +56,7 @@ def run(config: TinyConfig, owner: Owner) -> None:
         raise KeyError("whatever")
     if config.end == "full":
         raise OSError(28, "No space left on device")
-    save(owner.folder / "final", value, config)
+    save(job.folder / "final", value, config)
 
 
 def save(folder: Path, value: int, config: TinyConfig) -> None:

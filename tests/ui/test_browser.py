@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from dermiq.ui.server.inbox import Limits
 from tests import fakes
 from tests.page import served
 
@@ -417,3 +418,30 @@ def test_a_condition_is_looked_up_and_compared_by_keyboard(page: Page) -> None:
     assert "They contradict each other" in page.text("#dq-knowledge")
     page.shot("14-compare-light")
     assert not page.errors()
+
+
+# --- too many uploads -----------------------------------------------------------------------
+
+TAKE = """
+dermiq.take([...Array(arguments[0]).keys()].map((i) => new File(['x'], `${i}.png`, { type: 'image/png' })));
+"""
+FILL = """
+const form = new FormData();
+for (let i = 0; i < arguments[0]; i++) form.append('files', new File(['x'], 'a.png'));
+return fetch('gradio_api/upload', { method: 'POST', body: form }).then((answer) => answer.status);
+"""
+
+
+def test_a_refused_upload_says_why_where_the_images_would_be(page: Page, tmp_path: Path) -> None:
+    """The last of this file: what it uploads is waited for, and nothing more is taken from this address meanwhile."""
+    limits = Limits()
+    page.js(TAKE, limits.request_files + 1)  # the page itself counts
+    assert page.text("#dq-viewer .dq-error") == "At most 12 files can be uploaded at once. Choose fewer."
+    image = tmp_path / "one.png"
+    image.write_bytes(fakes.png(fakes.picture()))
+    page.upload(image)
+    for _ in range(limits.visitor_files // limits.request_files):
+        assert page.js(FILL, limits.request_files) == 200  # they wait, since nobody reads them
+    page.js(TAKE, 1)  # and so does the server
+    page.until(lambda: "still wait to be read" in page.text("#dq-viewer .dq-error"), "the server's sentence")
+    assert not page.all("#dq-viewer [data-busy]"), "the page does not go on"

@@ -12,7 +12,7 @@ import pytest
 from dermiq.errors import InputError, ModelError
 from dermiq.line import Line
 from dermiq.types import PatientContext
-from dermiq.ui.consult.controller import ConsultRoom, Frame, is_loading
+from dermiq.ui.consult.controller import ConsultController, Frame, is_loading
 from dermiq.ui.consult.lazy_consultant import Behind
 from dermiq.ui.consult.visit import Visit
 from tests.fakes import TEXT, FakeConsultant, examples, picture, png
@@ -20,11 +20,11 @@ from tests.fakes import TEXT, FakeConsultant, examples, picture, png
 PNG = png(picture(160, 120))
 
 
-def room_and_visit(**options: object) -> tuple[ConsultRoom, Visit, FakeConsultant]:
+def controller_and_visit(**options: object) -> tuple[ConsultController, Visit, FakeConsultant]:
     fake = FakeConsultant(**options)  # type: ignore[arg-type]
-    room, visit = ConsultRoom(fake, examples()), Visit()
-    play(room.add_images(visit, [PNG]))
-    return room, visit, fake
+    controller, visit = ConsultController(fake, examples()), Visit()
+    play(controller.add_images(visit, [PNG]))
+    return controller, visit, fake
 
 
 def play(frames: Iterable[Frame]) -> list[Frame]:
@@ -32,8 +32,8 @@ def play(frames: Iterable[Frame]) -> list[Frame]:
 
 
 def test_the_image_comes_first_then_outline_and_findings_before_any_question() -> None:
-    room, visit = ConsultRoom(FakeConsultant()), Visit()
-    first, second = play(room.add_images(visit, [PNG]))
+    controller, visit = ConsultController(FakeConsultant()), Visit()
+    first, second = play(controller.add_images(visit, [PNG]))
     assert "dq-outline" not in str(first.viewer)
     assert "dq-outline" in str(second.viewer)
     assert "58\u202f%" in str(second.panels)
@@ -41,8 +41,8 @@ def test_the_image_comes_first_then_outline_and_findings_before_any_question() -
 
 
 def test_the_answer_comes_in_the_agreed_order() -> None:
-    room, visit, _ = room_and_visit()
-    frames = play(room.ask(visit, "Why?"))
+    controller, visit, _ = controller_and_visit()
+    frames = play(controller.ask(visit, "Why?"))
     seen = [
         next((i for i, f in enumerate(frames) if sign in str(getattr(f, part))), -1)
         for part, sign in (
@@ -64,88 +64,88 @@ def test_the_answer_comes_in_the_agreed_order() -> None:
 
 
 def test_a_follow_up_carries_the_conversation_and_keeps_the_panels() -> None:
-    room, visit, fake = room_and_visit()
-    play(room.ask(visit, "Why?"))
-    frames = play(room.ask(visit, "Why not a nevus?"))
+    controller, visit, fake = controller_and_visit()
+    play(controller.ask(visit, "Why?"))
+    frames = play(controller.ask(visit, "Why not a nevus?"))
     assert [t.text for t in fake.asked[-1][1].history] == ["Why?", TEXT]
     assert "58\u202f%" in str(frames[0].panels)
     assert str(frames[-1].chat).count('data-open="no"') == 1
 
 
 def test_stopping_keeps_what_was_written_and_says_that_it_is_cut() -> None:
-    room, visit, _ = room_and_visit(pace=0.01)
-    for frame in room.ask(visit, "Why?"):
+    controller, visit, _ = controller_and_visit(pace=0.01)
+    for frame in controller.ask(visit, "Why?"):
         if "Findings" in str(frame.chat):
-            room.stop(visit)
+            controller.stop(visit)
     assert "Stopped by you" in str(frame.chat)
     assert not frame.running
     assert len(visit.exchanges[-1].text) < len(TEXT)
 
 
 def test_an_abstention_is_the_answer_until_the_visitor_insists() -> None:
-    room, visit, _fake = room_and_visit(abstain=True)
-    *_, last = play(room.ask(visit, "Why?"))
+    controller, visit, _fake = controller_and_visit(abstain=True)
+    *_, last = play(controller.ask(visit, "Why?"))
     assert "Ask all the same" in str(last.chat)
     assert "dq-grey" in str(last.panels)
     assert "dq-headline" not in str(last.chat)
-    *_, last = play(room.insist(visit))
+    *_, last = play(controller.insist(visit))
     assert "Read with caution" in str(last.chat)
     assert "dq-headline" in str(last.chat)
     assert len(visit.exchanges) == 1
-    *_, last = play(room.ask(visit, "And now?"))
+    *_, last = play(controller.ask(visit, "And now?"))
     assert str(last.chat).count("Read with caution") == 2
 
 
 def test_a_failing_model_is_a_sentence_in_the_answers_place() -> None:
-    room, visit, _ = room_and_visit()
-    *_, last = play(room.ask(visit, "break"))
+    controller, visit, _ = controller_and_visit()
+    *_, last = play(controller.ask(visit, "break"))
     assert "ran out of memory" in str(last.chat)
     assert not last.running
     assert "Retry" in str(last.chat)
 
 
 def test_an_unexpected_failure_names_no_detail(monkeypatch: pytest.MonkeyPatch) -> None:
-    room, visit, fake = room_and_visit()
+    controller, visit, fake = controller_and_visit()
     monkeypatch.setattr(fake, "evidence", None)
     monkeypatch.setattr(fake, "assess", lambda *a, **k: (_ for _ in ()).throw(RuntimeError("secret path")))
-    *_, last = play(room.ask(visit, "Why?"))
+    *_, last = play(controller.ask(visit, "Why?"))
     assert "secret" not in str(last.chat)
     assert "written in the log" in str(last.chat)
 
 
 def test_a_file_that_is_no_image_is_refused_in_words_and_the_others_are_kept() -> None:
-    room, visit = ConsultRoom(FakeConsultant()), Visit()
-    *_, last = play(room.add_images(visit, [b"not an image", PNG]))
+    controller, visit = ConsultController(FakeConsultant()), Visit()
+    *_, last = play(controller.add_images(visit, [b"not an image", PNG]))
     assert "This file is not an image." in str(last.viewer)
     assert len(visit.lesions) == 1
 
 
 def test_a_question_without_an_image_says_what_to_do() -> None:
-    room, visit = ConsultRoom(FakeConsultant()), Visit()
-    assert "Add an image" in str(play(room.ask(visit, "Why?"))[0].viewer)
+    controller, visit = ConsultController(FakeConsultant()), Visit()
+    assert "Add an image" in str(play(controller.ask(visit, "Why?"))[0].viewer)
 
 
 def test_a_question_waits_for_the_model_and_can_be_stopped_meanwhile() -> None:
-    room, visit, fake = room_and_visit()
+    controller, visit, fake = controller_and_visit()
     fake.loaded = Path("never")
-    frames = room.ask(visit, "Why?")
+    frames = controller.ask(visit, "Why?")
     waiting = next(f for f in frames if "not ready yet" in str(f.chat))
     assert "Your question is kept" in str(waiting.chat)
-    room.stop(visit)
+    controller.stop(visit)
     assert "Stopped by you" in str(play(frames)[-1].chat)
 
 
 def test_a_model_that_failed_to_load_says_why() -> None:
-    room, visit, fake = room_and_visit()
+    controller, visit, fake = controller_and_visit()
     fake.failure = "The language model could not be downloaded. Check the connection, then start again."
     assert not is_loading(fake)
-    assert "could not be downloaded" in str(play(room.ask(visit, "Why?"))[-1].chat)
+    assert "could not be downloaded" in str(play(controller.ask(visit, "Why?"))[-1].chat)
 
 
 def test_the_image_check_is_asked_once_and_kept_in_the_answer() -> None:
-    room, visit, _ = room_and_visit()
-    play(room.ask(visit, "Why?"))
-    *_, last = play(room.check_image(visit))
+    controller, visit, _ = controller_and_visit()
+    play(controller.ask(visit, "Why?"))
+    *_, last = play(controller.check_image(visit))
     assert "it depends on the image" in str(last.chat)
     assert 'data-event="imagecheck"' not in str(last.chat)
     answer = visit.exchanges[-1].answer
@@ -154,42 +154,42 @@ def test_the_image_check_is_asked_once_and_kept_in_the_answer() -> None:
 
 
 def test_retry_asks_the_same_question_again() -> None:
-    room, visit, fake = room_and_visit()
-    play(room.ask(visit, "Why?"))
-    play(room.retry(visit))
+    controller, visit, fake = controller_and_visit()
+    play(controller.ask(visit, "Why?"))
+    play(controller.retry(visit))
     assert len(visit.exchanges) == 1
     assert fake.asked[-1][1].history == ()
 
 
 def test_the_heatmap_explains_the_leading_diagnosis() -> None:
-    room, visit, _ = room_and_visit()
-    assert "looks for melanoma" in str(room.set_layer(visit, "heatmap").viewer)
+    controller, visit, _ = controller_and_visit()
+    assert "looks for melanoma" in str(controller.set_layer(visit, "heatmap").viewer)
 
 
 def test_several_images_are_one_case_with_kind_and_time() -> None:
-    room, visit, fake = room_and_visit()
-    play(room.add_images(visit, [PNG]))
-    room.describe(visit, 1, view="dermoscopy")
-    room.describe(visit, 1, taken="6 months ago")
-    room.describe(visit, 0, view="<script>")
-    frames = play(room.ask(visit, "Why?"))
+    controller, visit, fake = controller_and_visit()
+    play(controller.add_images(visit, [PNG]))
+    controller.describe(visit, 1, view="dermoscopy")
+    controller.describe(visit, 1, taken="6 months ago")
+    controller.describe(visit, 0, view="<script>")
+    frames = play(controller.ask(visit, "Why?"))
     case = fake.asked[-1][1]
     assert [(le.view, le.taken) for le in case.lesions] == [("unknown", None), ("dermoscopy", "6 months ago")]
     assert "20 % larger" in str(frames[-1].chat)
 
 
 def test_an_image_can_be_removed_and_a_wrong_index_is_no_error() -> None:
-    room, visit, _ = room_and_visit()
-    play(room.remove(visit, 7))
+    controller, visit, _ = controller_and_visit()
+    play(controller.remove(visit, 7))
     assert len(visit.lesions) == 1
-    assert "Drop or paste" in str(play(room.remove(visit, 0))[-1].viewer)
+    assert "Drop or paste" in str(play(controller.remove(visit, 0))[-1].viewer)
 
 
 def test_a_drawing_stays_marked() -> None:
-    room, visit = ConsultRoom(FakeConsultant(), examples()), Visit()
-    *_, last = play(room.add_example(visit, 1))
+    controller, visit = ConsultController(FakeConsultant(), examples()), Visit()
+    *_, last = play(controller.add_example(visit, 1))
     assert 'dq-badge">drawing' in str(last.viewer)
-    assert not play(room.add_example(visit, 9))
+    assert not play(controller.add_example(visit, 9))
 
 
 def test_a_consultant_made_behind_the_page_is_loading_then_handed_on() -> None:
@@ -205,8 +205,8 @@ def test_a_consultant_made_behind_the_page_is_loading_then_handed_on() -> None:
     assert is_loading(behind)
     behind.forget("s")
     go.set()
-    visit, room = Visit(), ConsultRoom(behind)
-    assert "dq-outline" in str(play(room.add_images(visit, [PNG]))[-1].viewer)
+    visit, controller = Visit(), ConsultController(behind)
+    assert "dq-outline" in str(play(controller.add_images(visit, [PNG]))[-1].viewer)
     assert behind.name == "DermIQ-Nano 0.1"
     assert behind.status() == "ready"
 
@@ -230,29 +230,29 @@ def test_a_consultant_that_cannot_be_made_says_why(error: Exception) -> None:
 
 
 def test_a_copied_visit_is_a_new_one() -> None:
-    _, visit, _ = room_and_visit()
+    _, visit, _ = controller_and_visit()
     other = copy.deepcopy(visit)
     assert other.session_id != visit.session_id
     assert other.lesions == []
 
 
 def test_two_visitors_do_not_see_each_others_case() -> None:
-    room, mine, fake = room_and_visit()
+    controller, mine, fake = controller_and_visit()
     fake.line = Line(patience=0)  # nobody waits: the two answers are written in turns
     theirs = Visit()
-    play(room.add_images(theirs, [png(picture(90, 60))]))
-    for _ in zip(room.ask(mine, "mine"), room.ask(theirs, "theirs"), strict=False):
-        assert "theirs" not in str(room.chat(mine))
-        assert "mine" not in str(room.chat(theirs))
+    play(controller.add_images(theirs, [png(picture(90, 60))]))
+    for _ in zip(controller.ask(mine, "mine"), controller.ask(theirs, "theirs"), strict=False):
+        assert "theirs" not in str(controller.chat(mine))
+        assert "mine" not in str(controller.chat(theirs))
     sessions = {case.question: session for session, case in fake.asked}
     assert sessions["mine"] == mine.session_id != sessions["theirs"] == theirs.session_id
 
 
 def test_a_new_case_forgets_here_and_in_the_models_cache() -> None:
-    room, visit, fake = room_and_visit()
-    play(room.ask(visit, "Why?"))
+    controller, visit, fake = controller_and_visit()
+    play(controller.ask(visit, "Why?"))
     old = visit.session_id
-    frame = room.new_case(visit)
+    frame = controller.new_case(visit)
     assert old in fake.forgotten
     assert visit.session_id != old
     assert visit.lesions == []
@@ -263,10 +263,10 @@ def test_a_new_case_forgets_here_and_in_the_models_cache() -> None:
 
 
 def test_an_answer_that_still_runs_does_not_appear_in_a_new_case() -> None:
-    room, visit, _ = room_and_visit()
-    frames = room.ask(visit, "old question")
+    controller, visit, _ = controller_and_visit()
+    frames = controller.ask(visit, "old question")
     next(frames)
-    room.new_case(visit)
+    controller.new_case(visit)
     assert all("old question" not in str(f.chat) for f in frames)
     assert visit.exchanges == []
 

@@ -1,6 +1,6 @@
-"""The whole product for real: the app's own process, the shipped models, a real image, a real browser.
+"""The whole product for real, by its command: the shipped models and a real image. In a browser: `make nightly`.
 
-The base language model is fetched by the app itself (93 MB once per machine), as a visitor's first start does.
+The base language model is fetched by the command itself (93 MB once per machine), as a first start does.
 """
 
 from __future__ import annotations
@@ -10,66 +10,15 @@ import os
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import numpy as np
 import pytest
 from PIL import Image
 
-from dermiq.vlm.base import ensure_base
-from tests.page import ROOT, free_port
-from tests.ui import test_browser
-from tests.ui.test_browser import CHROMIUM, DRIVER, Page
+from tests.page import ROOT
 
 pytestmark = [pytest.mark.embedded]
-
-
-@pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """`python app.py` on a free port; it must answer before its models are loaded."""
-    ensure_base()
-    port = free_port()
-    environment = {**os.environ, "TMPDIR": str(tmp_path_factory.mktemp("uploads"))}
-    with subprocess.Popen([sys.executable, "app.py", "--port", str(port)], cwd=ROOT, env=environment) as process:
-        address = f"http://127.0.0.1:{port}"
-        until = time.monotonic() + 120
-        while time.monotonic() < until:
-            assert process.poll() is None, "the app ended before it answered"
-            try:
-                httpx.get(address, timeout=2)
-                break
-            except httpx.TransportError:
-                time.sleep(0.3)
-        yield address
-        process.terminate()
-
-
-@pytest.mark.browser
-@pytest.mark.skipif(
-    not ((CHROMIUM and DRIVER) or os.environ.get("CI")), reason="chromium and chromium-driver are not installed"
-)
-def test_a_clinician_uploads_a_lesion_and_reads_the_answer(
-    app: str, melanoma: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(test_browser, "SECONDS", 180)  # real models on two cores
-    page = Page(app, tmp_path)
-    try:
-        page.one(".dq-ready")
-        page.upload(melanoma)
-        page.ask("What is this lesion, and why?")
-        text = page.text(".dq-chat")
-        for step in ("Findings", "Differential", "Knowledge", "Conclusion"):
-            assert step in text
-        assert page.all(".dq-chat .dq-chip"), "the answer cites no fact"
-        page.ask("Is it urgent?")
-        page.shot("end-to-end")
-        assert page.errors() == []
-        assert all(url.startswith((app, "data:", "blob:")) for url in page.requests())
-    finally:
-        page.driver.quit()
 
 
 def test_command_line_answers_in_json(melanoma: Path) -> None:

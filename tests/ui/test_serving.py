@@ -32,7 +32,7 @@ from dermiq.ui.server.hosts import Hosts, host_of, is_public
 from dermiq.ui.server.inbox import Limits
 from dermiq.ui.server.serving import SPACE_PROXIES, believed_proxies, headers
 from dermiq.ui.training import exports
-from tests.page import ROOT, started
+from tests.page import ROOT, served, started
 
 NAME = "anna-example-1961.png"
 MARK = b"bytes that must not be found"
@@ -43,7 +43,6 @@ class Page:
     """A served page, and what its process printed."""
 
     address: str
-    process: subprocess.Popen[bytes]
     log: Path
 
     @contextmanager
@@ -61,10 +60,10 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     folders = {"REVIEW": str(folder / "review"), "RUNS": str(folder / "runs")}
     env = {f"DERMIQ_{name}": value for name, value in (settings | folders).items()}
     archive = folder / "runs" / exports.FOLDER / "model.zip"
-    with started(folder, env=env, log=folder / "log.txt") as (address, process):
+    with served(folder, env=env, log=folder / "log.txt") as address:
         archive.parent.mkdir(parents=True, exist_ok=True)
         archive.write_bytes(b"an export")
-        yield Page(address, process, folder / "log.txt")
+        yield Page(address, folder / "log.txt")
 
 
 @pytest.fixture
@@ -166,7 +165,7 @@ def test_an_upload_that_nobody_read_does_not_outlive_its_process(tmp_path: Path)
         assert answer.status_code == 200
         assert not files_in(temp), "it is on the disk"
 
-    with started(temp, env=env, log=tmp_path / "log.txt") as (address, process):
+    with started(temp, env=env, log=tmp_path / "log.txt", real=True) as (address, process):
         upload(address)
         process.kill()
         process.wait(20)

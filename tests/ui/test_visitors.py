@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import subprocess
-import sys
 import time
 import types
 from collections.abc import Iterator
@@ -24,7 +22,7 @@ from dermiq.ui.app import create_app
 from tests import fakes
 from tests.nightly import visitors
 from tests.nightly.held import holders
-from tests.page import ROOT, served
+from tests.page import served
 
 PLAIN = (str, int, float, bool, type(None))
 CODE = (type, types.FunctionType, types.BuiltinFunctionType)  # copying one copies nothing
@@ -90,13 +88,6 @@ def test_nobody_there_costs_next_to_nothing(heavy: str) -> None:
     time.sleep(5)
     after = process.cpu_times()
     assert (after.user - before.user + after.system - before.system) / (time.monotonic() - began) < 0.03
-
-
-def test_nothing_holds_a_question_whose_case_is_closed() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.nightly.held"], cwd=ROOT, capture_output=True, text=True, timeout=240, check=False
-    )
-    assert (done.returncode, done.stdout.splitlines()[-1:]) == (0, ["Nothing holds it."]), done.stdout + done.stderr
 
 
 def test_the_graph_forgets_the_words_of_a_closed_case() -> None:

@@ -16,12 +16,12 @@ from dermiq.errors import DataError, InputError
 from dermiq.files.examples import messages, places_of
 from train.cases.labelled import LABELS, quiet
 from train.cases.sources import Item, Say, choose, is_of_folder, read_splits
+from train.config import StageConfig
 from train.options import option
-from train.stage import StageConfig
+from train.runs.job import Job
 
 if TYPE_CHECKING:
     from dermiq.vlm.load import VLM
-    from train.runs.worker import Owner
 
 T = TypeVar("T")
 
@@ -121,9 +121,9 @@ class ExampleConfig(StageConfig):
         return rows
 
 
-def aloud(owner: Owner) -> Say:
+def aloud(job: Job) -> Say:
     """Into the log of a run; of several processes the first speaks."""
-    return partial(print, flush=True) if owner.is_main else quiet
+    return partial(print, flush=True) if job.is_main else quiet
 
 
 @dataclass(frozen=True)
@@ -144,13 +144,13 @@ class Turns:
     """Messages as a model's template takes them: parts without control tokens, the system turn where it has one."""
 
     def __init__(self, vlm: VLM) -> None:
-        from dermiq.vlm.prompt_inputs import takes_system_turn
+        from dermiq.vlm.prompt_inputs import takes_system_turn  # PyTorch takes seconds to load
 
         self._plain = vlm.encoder.plain
         self._takes_system = takes_system_turn(vlm.processor)
 
     def __call__(self, messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        from dermiq.vlm.prompt_inputs import folded
+        from dermiq.vlm.prompt_inputs import folded  # PyTorch takes seconds to load
 
         turns = [{"role": m["role"], "content": [self._part(part) for part in m["content"]]} for m in messages]
         return turns if self._takes_system else folded(turns)

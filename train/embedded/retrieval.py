@@ -25,7 +25,7 @@ from torch import Tensor
 from dermiq.errors import DermIQError
 from dermiq.knowledge import Graph, score
 from dermiq.knowledge.language import embed
-from dermiq.knowledge.retrieve.retrieve import Candidates, candidates, look_up, rank, shelf_of, spread, statement
+from dermiq.knowledge.retrieve.retrieve import Candidates, candidates, index_of, look_up, rank, spread, statement
 from dermiq.knowledge.schema import RELATIONS, read_rows
 from dermiq.shipped import seal
 
@@ -129,7 +129,7 @@ def scale_of(graph: Graph, examples: Sequence[Example], *, semantic: bool) -> Sc
     if not semantic:
         none = np.zeros((0, 0), dtype=np.float32)
         return Scale(columns, table.mean(axis=0), deviation, none, none, none)
-    bare = shelf_of(graph).bare
+    bare = index_of(graph).bare
     fact = bare.mean(axis=0)
     basis = np.linalg.svd(bare - fact, full_matrices=False)[2][:DIRECTIONS]
     question = np.concatenate([example.parts for example in examples if example.parts is not None]).mean(axis=0)
@@ -147,7 +147,7 @@ def pairs_of(graph: Graph, examples: Sequence[Example], scale: Scale) -> Pairs:
             facts.append(np.zeros((len(numbers), 0)))
         else:
             parts.append((example.parts - scale.question) @ scale.basis.T)
-            facts.append((shelf_of(graph).bare[numbers] - scale.fact) @ scale.basis.T)
+            facts.append((index_of(graph).bare[numbers] - scale.fact) @ scale.basis.T)
     tables = [(example.found.table[:, scale.columns] - scale.mean) / scale.deviation for example in examples]
     relations = [[RELATIONS.index(fact.relation) for fact in example.found.facts] for example in examples]
     return Pairs(
@@ -275,12 +275,12 @@ def _gains(graph: Graph, train: Sequence[Example], tested: Sequence[Example]) ->
     pairs = pairs_of(graph, tested, scale)
     with torch.inference_mode():
         logits = fitted(pairs).numpy()
-    shelf, found = shelf_of(graph), []
+    index, found = index_of(graph), []
     for place, example in enumerate(tested):
         own = logits[pairs.question.numpy() == place].tolist()
         scores = dict(zip(example.found.numbers, own, strict=True))
-        chosen = spread(shelf, scores, costs={}, k=score.DEPTH, token_budget=score.BUDGET)
-        keys = [shelf.facts[number].id for number in chosen]
+        chosen = spread(index, scores, costs={}, k=score.DEPTH, token_budget=score.BUDGET)
+        keys = [index.facts[number].id for number in chosen]
         found.append(score.gains(graph, example.row["facts"].split("|"), keys))
     return found
 

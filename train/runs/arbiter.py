@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from train.runs.registry import lock_path
+from train.runs.paths import lock_path
 
 SIGN = "consulting"
 TOUCH_S, FRESH_S = 1.0, 5.0

@@ -20,10 +20,10 @@ from dermiq.errors import ModelError
 from train.rl.memory import gpu_peak_memory, peak_memory
 from train.runs.cpu_share import Meter
 from train.runs.hints import NEWEST, cannot_learn
+from train.runs.job import STATUS_EVERY_S, Job
 from train.runs.log import append
 from train.runs.run_folder import keep_checkpoints, read_config, seal
 from train.runs.times import between, left
-from train.runs.worker import STATUS_EVERY_S, Owner
 
 _LEFT_OUT = ("train_", "total_flos", "num_input_tokens_seen", "num_tokens", "eval_num_tokens")
 _TOLD = {"loss": "loss", "reward": "reward", "completions/clipped_ratio": "cut off", "rewards/margins": "margin"}
@@ -32,19 +32,17 @@ _TOLD = {"loss": "loss", "reward": "reward", "completions/clipped_ratio": "cut o
 class RunCallback(TrainerCallback):
     """Logs, status, checkpoints that are sealed, a stop after the step, early stopping, the best checkpoint."""
 
-    def __init__(
-        self, owner: Owner, *, keep: int, patience: int, window: int = 1, judged_by: str = "eval_loss"
-    ) -> None:
+    def __init__(self, job: Job, *, keep: int, patience: int, window: int = 1, judged_by: str = "eval_loss") -> None:
         """`window` is the number of steps that share one rollout: a stop in between could not be resumed exactly.
         `judged_by` is what an evaluation logs and the best of which counts: a loss is best when it is lowest.
         """
-        self.owner, self.keep, self.patience, self.window = owner, keep, patience, window
+        self.job, self.keep, self.patience, self.window = job, keep, patience, window
         self.judged_by = judged_by
         self._told = {**_TOLD, judged_by: judged_by}  # on the screen, and in these words
         self.stopped = False  # on request, before the end
         self.ended = False  # early, since val no longer improves
         self._marked = (time.perf_counter(), 0, 0)  # time, step, tokens at the last log
-        stage, self._options = read_config(owner.folder)
+        stage, self._options = read_config(job.folder)
         self._stage = stage.rsplit(".", 1)[-1]
         self._newest: deque[Mapping[str, Any]] = deque(maxlen=NEWEST)  # logged steps
         self._share = Meter()
@@ -55,17 +53,17 @@ class RunCallback(TrainerCallback):
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._mark(state)
         self._share()
-        self.owner.say("Learning")
-        self.owner.progress(state.global_step, state.max_steps)
+        self.job.say("Learning")
+        self.job.progress(state.global_step, state.max_steps)
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.owner.make_way()
+        self.job.make_way()
         is_quick = bool(self._seconds) and self._seconds[-1] < STATUS_EVERY_S
-        self.owner.do(f"Step {state.global_step + 1} of {state.max_steps}", soon=is_quick)
+        self.job.do(f"Step {state.global_step + 1} of {state.max_steps}", soon=is_quick)
         self._began = time.perf_counter()
 
     def on_substep_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.owner.make_way()
+        self.job.make_way()
 
     def _mark(self, state: Any) -> None:
         self._marked = (time.perf_counter(), state.global_step, int(state.num_input_tokens_seen))
@@ -73,13 +71,13 @@ class RunCallback(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._seconds.append(time.perf_counter() - self._began)
         self._correct(state)
-        self.owner.progress(state.global_step, state.max_steps)
+        self.job.progress(state.global_step, state.max_steps)
         if state.global_step >= state.max_steps:
             control.should_evaluate = control.should_evaluate or args.eval_strategy != "no"  # the end is judged, too
             return
         if state.global_step % self.window:
             return
-        if agreed(self.owner.stop_requested, args.device):
+        if agreed(self.job.stop_requested, args.device):
             self.stopped = True
             control.should_save = control.should_training_stop = True
 
@@ -94,7 +92,7 @@ class RunCallback(TrainerCallback):
         if "loss" in logs:
             line |= self._speed(state)
             self._mark(state)
-        append(self.owner.folder / "metrics.jsonl", line)
+        append(self.job.folder / "metrics.jsonl", line)
         told = [f"{word} {logs[name]:.4g}" for name, word in self._told.items() if logs.get(name) is not None]
         print(f"step {state.global_step} of {state.max_steps}: {', '.join(told)}", flush=True)
         if "loss" in logs:
@@ -108,13 +106,13 @@ class RunCallback(TrainerCallback):
         if still == before:
             return
         print(f"Warning: {still}" if still else "From here on something is learned.", flush=True)
-        self.owner.update(reason=still)
+        self.job.update(reason=still)
 
     def _correct(self, state: Any) -> None:
         """The time that is left, by the run's own steps; after the first it is said in the log, too."""
         found = left(self._seconds, state.max_steps - state.global_step)
-        self.owner.update(left=found, soon=True)
-        if found and len(self._seconds) == 1 and state.global_step < state.max_steps and self.owner.is_main:
+        self.job.update(left=found, soon=True)
+        if found and len(self._seconds) == 1 and state.global_step < state.max_steps and self.job.is_main:
             rest = state.max_steps - state.global_step
             print(
                 f"This step took {self._seconds[0]:.1f} s. The {rest} that are left will take {between(*found)}.",
@@ -148,7 +146,7 @@ class RunCallback(TrainerCallback):
             ended = self.ended or state.global_step >= state.max_steps
             seen = evaluations(state.log_history, self.judged_by)
             best = best_of(seen, self.judged_by)[0] if seen else None
-            folder = self.owner.folder
+            folder = self.job.folder
             seal(folder / f"checkpoint-{state.global_step}", step=state.global_step, ended=ended, best=best)
             keep_checkpoints(folder, self.keep, best=best)
 

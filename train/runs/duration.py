@@ -20,15 +20,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from train import options
+from train.config import Shape, StageConfig
 from train.runs import registry as runs
 from train.runs.cpu_share import share_of_a_run
-from train.runs.estimate import Progress, silent
+from train.runs.progress import Progress, silent
 from train.runs.times import between, in_words
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # PyTorch takes seconds to load
     from dermiq.vlm.load import VLM
-    from train.runs.estimate import Shape
-    from train.stage import StageConfig
 
 NEWEST = 10  # logged steps that are looked at
 FORWARD, BACKWARD, OF_WEIGHTS = (

@@ -18,19 +18,19 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
 from dermiq.errors import InputError
-from train.runs.run_folder import read_json, write_json
+from train.config import Shape, StageConfig
+from train.model import without_weights
+from train.runs.memory import in_words
+from train.runs.progress import Progress, part_of, silent
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # PyTorch takes seconds to load
     from dermiq.vlm.load import VLM
-    from train.stage import StageConfig
 
-T = TypeVar("T")
-MEMORY = "memory.json"  # in a run's folder
 SAMPLE = 8  # examples whose tokens are counted; the longest of them stands for all
 REFUSED, WARNED = 1.25, 0.8  # shares of the free memory; the estimate is right to about a quarter
 LOGIT_COPIES = 3  # of a tile: the product, its probabilities, and the gradient
@@ -42,32 +42,6 @@ BESIDE = 90_000_000  # on the CPU, whatever is trained: the graph, and code that
 CPU_WASTE = 0.6  # of what is kept for the backward pass: freed blocks that the C library keeps, as measured with Nano
 _KEPT = ("activations", "prompt", "completions")
 _ALWAYS, _SAMPLING, _LEARNING = "always", "sampling", "learning"
-
-Progress = Callable[[str, float], None]
-"""Is told what is being done ("Loading the libraries") and the share of the whole that is done before it, 0 to 1."""
-
-
-def silent(text: str, share: float) -> None:
-    """The progress of whoever does not watch."""
-
-
-def part_of(progress: Progress, start: float, end: float) -> Progress:
-    """For a part of the work: its own 0 to 1 lies between these shares of the whole."""
-    return lambda text, share: progress(text, start + (end - start) * share)
-
-
-@dataclass(frozen=True)
-class Shape:
-    """What a stage holds at a time. Tokens are those of the longest example."""
-
-    prompt: int  # tokens before what is learned, those of images included
-    completion: int  # tokens that are learned
-    rows: int  # completions that are learned together
-    shared: bool  # they follow one prompt that is read once, in chunks (`train.rl.group_loss`); else whole sequences
-    sampled: int = 0  # completions that the model writes at a time, before any is learned
-    measured: bool = True  # the specialist measures the images
-    reference: bool = False  # a frozen copy of the model is compared with
-    form: tuple[int, int] = (0, 0)  # of reasoning and answer at their shortest, and of a whole answer at its longest
 
 
 @dataclass(frozen=True)
@@ -102,22 +76,7 @@ class Estimate:
         return {"total": self.total, "device": self.device, "parts": parts, "warnings": list(self.warnings)}
 
 
-def in_words(count: float) -> str:
-    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
-
-
 # --- the estimate -----------------------------------------------------------------------
-
-
-def without_weights(config: StageConfig) -> VLM:
-    """What would be trained, with LoRA where it is asked for; its parameters are on the meta device."""
-    from dermiq.vlm.load import load_skeleton
-    from train.stage import make_trainable, resolved_model
-
-    dtype = config.dtype or ("float32" if config.lora_rank == 0 else None)
-    vlm = load_skeleton(resolved_model(config.model), device=config.place(), dtype=dtype)
-    vlm.model = make_trainable(vlm.model, config)
-    return vlm
 
 
 def estimate_run(
@@ -189,7 +148,7 @@ def _sampling(model: Any, shape: Shape, device: str) -> Iterator[Part]:
         return
     base = model.get_base_model() if hasattr(model, "peft_config") else model
     text = base.config.get_text_config(decoder=True)
-    from dermiq.vlm.fast import FastDecoder
+    from dermiq.vlm.fast import FastDecoder  # PyTorch takes seconds to load
 
     rows, fast = shape.sampled, device == "cpu" and FastDecoder.supports(base, adapters=True)
     tokens = (
@@ -206,7 +165,7 @@ def _sampling(model: Any, shape: Shape, device: str) -> Iterator[Part]:
 
 
 def _learning(model: Any, config: StageConfig, shape: Shape, device: str, free: int | None) -> Iterator[Part]:
-    from train.rl.group_loss import CPU_CHUNK_TOKENS, CUDA_CHUNK_TOKENS, TILE
+    from train.rl.group_loss import CPU_CHUNK_TOKENS, CUDA_CHUNK_TOKENS, TILE  # PyTorch takes seconds to load
 
     gpu = device.startswith("cuda")
     own = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
@@ -266,7 +225,7 @@ class Trace:
         """Bytes of `rows` completions behind a prompt that was read before."""
         import torch
 
-        from train.rl.prefix import Policy, Prefix, keys_stay_grouped
+        from train.rl.prefix import Policy, Prefix, keys_stay_grouped  # PyTorch takes seconds to load
 
         text, dtype, layers = self._text, self._base.dtype, self._text.num_hidden_layers
         heads = text.num_attention_heads
@@ -365,13 +324,6 @@ def some(rows: Sequence[Any]) -> list[Any]:
     return list(rows[:: max(1, -(-len(rows) // SAMPLE))])
 
 
-def announced(rows: Sequence[T], progress: Progress) -> Iterator[T]:
-    """The rows; before each, `progress` is told that it is measured."""
-    for number, row in enumerate(rows):
-        progress(f"Measuring example {number + 1} of {len(rows)}", number / len(rows))
-        yield row
-
-
 # --- against the machine ----------------------------------------------------------------
 
 
@@ -379,7 +331,7 @@ def free_on(device: str) -> int:
     """Bytes that a process which starts now could take."""
     import torch
 
-    from train.rl.memory import free_bytes
+    from train.rl.memory import free_bytes  # PyTorch takes seconds to load
 
     return free_bytes(torch.device(device if device.startswith("cuda") else "cpu"))
 
@@ -417,37 +369,3 @@ def advice(found: Estimate, config: StageConfig) -> str:
     ways += ["lower new_tokens"] if largest.name == "completions" else []
     ways += ["lower facts"] if largest.name in ("prompt", "activations") and hasattr(config, "facts") else []
     return f"most of it is kept for the backward pass. {' or '.join(ways).capitalize() or 'Choose a smaller model'}."
-
-
-def peaks() -> dict[str, int]:
-    """What this process took at its peak, for `note`: its own memory, and on a GPU that of its tensors there."""
-    from train.rl.memory import gpu_peak_memory, peak_memory
-
-    gpu = gpu_peak_memory()
-    return {"peak": peak_memory(), **({} if gpu is None else {"gpu_peak": gpu})}
-
-
-def note(folder: Path, **values: Any) -> None:
-    """Adds to what `memory.json` says; of a resumed run the highest peaks."""
-    known = read_json(folder / MEMORY) or {}
-    for name in ("peak", "gpu_peak"):
-        if known.get(name) and values.get(name):
-            values[name] = max(known[name], values[name])
-    write_json(folder / MEMORY, known | values)
-
-
-def peak_of(known: Mapping[str, Any]) -> int | None:
-    """Of what `memory.json` says: the measured peak that its estimate is compared with, in bytes."""
-    return known.get("gpu_peak") or known.get("peak")
-
-
-def described(folder: Path) -> str:
-    """One line for `train.runs.registry show`; empty where nothing is known."""
-    known = read_json(folder / MEMORY) or {}
-    found = known.get("estimate")
-    told = [f"{in_words(known['peak'])} at the peak of the process"] if known.get("peak") else []
-    told += [f"{in_words(known['gpu_peak'])} at the peak of the GPU"] if known.get("gpu_peak") else []
-    if found:
-        parts = ", ".join(f"{part['name']} {in_words(part['bytes'])}" for part in found["parts"])
-        told.append(f"{in_words(found['total'])} estimated ({parts})")
-    return "; ".join(told)

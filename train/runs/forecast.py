@@ -11,15 +11,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from train.cases.texts import capital
+from train.config import StageConfig
+from train.model import without_weights
 from train.runs.duration import Duration, expected
-from train.runs.estimate import Estimate, Progress, advice, estimate, free_on, part_of, silent, without_weights
+from train.runs.estimate import Estimate, advice, estimate, free_on
+from train.runs.progress import Progress, part_of, silent
 from train.runs.times import between
-
-if TYPE_CHECKING:
-    from train.stage import StageConfig
 
 CACHE = ".cache"  # below the runs' folder: what was measured of images
 

@@ -1,26 +1,16 @@
 """Runs: start, queue, watch, stop, kill, resume, compare, delete. One at a time on each device.
 
-    python -m train.runs list
-    python -m train.runs show NAME
-    python -m train.runs stop|kill|resume|delete|undelete NAME
-    python -m train.runs rename NAME NEW
-    python -m train.runs note NAME "what it was for"
-    python -m train.runs compare NAME NAME...
-
-Each takes `--json` and `--runs FOLDER` (default: DERMIQ_RUNS, or runs/ in the repository). From Python, for a page:
-
     run = start(config)                     # a child process in a session of its own, its output in log.txt
     lines = metrics(run.folder, since=12)   # what was logged from line 12 on
     stop(run.folder)                        # finishes its step, saves, ends; resume(run.folder) goes on from there
     start_chain({"x-grpo": first, "x-sft": second})     # each trains the result of the one before
 
 A stage is a module of `train` with `CONFIG`, a dataclass of options that has `stage`, `check()` and `place()`, and
-`run(config, owner)`, which returns once `final/` is sealed or a stop was asked for. Knows no trainer and no page.
+`run(config, job)`, which returns once `final/` is sealed or a stop was asked for. Knows no trainer and no page.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
 import os
@@ -43,8 +33,9 @@ from dermiq import places
 from dermiq.errors import DataError, DermIQError, InputError
 from dermiq.review.types import is_frozen_set
 from train import options
-from train.runs import estimate, hints
+from train.runs import hints, memory
 from train.runs.cpu_share import NICENESS
+from train.runs.paths import check_disk, lock_path, runs_folder
 from train.runs.run_folder import (
     CONFIG,
     LIVE,
@@ -63,16 +54,16 @@ from train.runs.run_folder import (
     write_status,
     write_whole,
 )
-from train.runs.times import between, in_words
 
-TRASH, LOCKS, NOTE = ".trash", ".locks", "note.txt"
+TRASH, NOTE = ".trash", "note.txt"
 NOTE_LENGTH = 2000
 POLL_S = 0.5  # between two looks at the queue
-MIN_FREE_BYTES = 200_000_000  # below this not even logs and an adapter are sure to fit
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
-class StageConfig(Protocol):
+class Config(Protocol):
+    """The options of a stage, as far as a run needs them."""
+
     stage: ClassVar[str]  # the module that runs it, "train.sft"
 
     def check(self) -> None:
@@ -119,17 +110,12 @@ class Run:
             "note": self.note,
             "after": self.after,
             "checkpoints": saved,
-            "memory": read_json(self.folder / estimate.MEMORY),
+            "memory": read_json(self.folder / memory.MEMORY),
             "options": dict(self.options),
         }
 
 
 # --- reading ----------------------------------------------------------------------------
-
-
-def runs_folder(folder: str | Path | None = None) -> Path:
-    """The argument, or where `dermiq.places` keeps them."""
-    return Path(folder).expanduser().resolve() if folder else places.runs_folder()
 
 
 def find(name: str | Path, root: Path | None = None) -> Path:
@@ -208,7 +194,7 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
 # --- starting ---------------------------------------------------------------------------
 
 
-def create(config: StageConfig, *, name: str = "", root: Path | None = None, after: str = "") -> Path:
+def create(config: Config, *, name: str = "", root: Path | None = None, after: str = "") -> Path:
     """Checks the config and makes the run's folder, queued. Raises DermIQError before anything is written.
 
     With `after`, the name of a run whose result this one trains, the config is checked once that run is finished.
@@ -237,7 +223,7 @@ def _sets(sources: Sequence[str]) -> dict[str, dict[str, str]]:
     """The digests of the review's frozen sets among what is learned from, for config.json."""
     if not any(map(is_frozen_set, sources)):
         return {}
-    from train.cases.reviewed import digests_of
+    from train.cases.reviewed import digests_of  # the review's database takes a second to load
 
     return {"sets": digests_of(sources)}
 
@@ -275,21 +261,6 @@ def free_name(base: str, root: Path, endings: Sequence[str] = ()) -> str:
     raise InputError(f"There are too many runs called {base!r} in {root}. Choose another name.")
 
 
-def lock_path(root: Path, name: str) -> Path:
-    (root / LOCKS).mkdir(parents=True, exist_ok=True)
-    return root / LOCKS / f"{name.replace(':', '-')}.lock"
-
-
-def check_disk(root: Path, needed: int = MIN_FREE_BYTES) -> None:
-    """Raises InputError where fewer than `needed` bytes are free."""
-    free = shutil.disk_usage(root).free
-    if free < needed:
-        raise InputError(
-            f"The disk of {root} has {free / 1e9:.1f} GB free and the run needs {needed / 1e9:.1f} GB. "
-            "Free some, or set DERMIQ_RUNS to a folder on another disk."
-        )
-
-
 @contextlib.contextmanager
 def _explained_disk(root: Path) -> Iterator[None]:
     try:
@@ -301,14 +272,14 @@ def _explained_disk(root: Path) -> Iterator[None]:
         ) from error
 
 
-def start(config: StageConfig, *, name: str = "", root: Path | None = None, steps_back: bool = True) -> Run:
+def start(config: Config, *, name: str = "", root: Path | None = None, steps_back: bool = True) -> Run:
     """Starts a run as a child process that outlives this one; it waits in its device's queue if it must."""
     folder = create(config, name=name, root=root)
     _spawn(folder, steps_back=steps_back)
     return load_run(folder)
 
 
-def start_chain(configs: Mapping[str, StageConfig], *, root: Path | None = None) -> list[Run]:
+def start_chain(configs: Mapping[str, Config], *, root: Path | None = None) -> list[Run]:
     """Starts runs by name, each of which waits for the one before and trains its result. None where one cannot be made.
 
     Whoever calls has checked the configs: the model that a later one names does not exist yet.
@@ -350,12 +321,12 @@ def prepare_resume(folder: Path) -> None:
     check_disk(folder.parent)
     with _explained_disk(folder):
         (folder / STOP).unlink(missing_ok=True)
-        spent = run.status.took(_last_sign(folder)) or run.status.spent
+        spent = run.status.took(last_sign(folder)) or run.status.spent
         nobody = replace(run.status, pid=None, pid_started=None, started=None, ended=None, spent=spent)
         write_status(folder, replace(nobody, state="queued", reason="Starting again.", queued=time.time()))
 
 
-def _last_sign(folder: Path) -> float:
+def last_sign(folder: Path) -> float:
     """When a run whose process ended without a word wrote something last."""
     files = (folder / name for name in (STATUS, "metrics.jsonl", "log.txt"))
     return max((file.stat().st_mtime for file in files if file.is_file()), default=0.0)
@@ -458,201 +429,3 @@ def annotate(folder: Path, text: str) -> Run:
         else:
             (folder / NOTE).unlink(missing_ok=True)
     return load_run(folder)
-
-
-# --- command line -------------------------------------------------------------------------
-
-
-def command(config_class: Any, argv: Sequence[str] | None = None, *, description: str = "") -> int:
-    """A stage's own command: options, then the run, here or (with --detach) in a process of its own."""
-    from train.runs import worker as work
-
-    prog = f"python -m {config_class.stage}"
-    try:
-        made = options.parser(config_class, prog=prog, description=description)
-        made.add_argument("--name", default="", help="of the run; default: the stage and the time")
-        made.add_argument("--runs", default=None, metavar="FOLDER", help="where runs are kept; default: DERMIQ_RUNS")
-        made.add_argument("--detach", action="store_true", default=False, help="start it and return at once")
-        made.add_argument(
-            "--print-config", action="store_true", default=False, help="print the options as YAML; no run"
-        )
-        made.add_argument("--estimate", action="store_true", default=False, help="print memory and time; no run")
-        given = vars(made.parse_args(argv))
-        made_of = ("name", "runs", "detach", "print_config", "estimate")
-        name, root, detach, show, ask = (given.pop(key) for key in made_of)
-        config = options.from_flags(config_class, given)
-        if show:
-            print(options.to_yaml(config), end="")
-            return 0
-        if ask:
-            print(_foretold(config, prog, runs_folder(root)))
-            return 0
-        if detach:
-            run = start(config, name=name, root=runs_folder(root))
-            print(f"{run.name}: {run.folder}")
-            return 0
-        folder = _create_once(config, name, runs_folder(root))
-        print(f"{folder.name}: {folder}", flush=True)
-        with tee(folder / "log.txt"):
-            status = work.work(folder)
-        print(f"{folder.name}: {_told(status, folder)}")
-        return 0 if status.state in ("finished", "stopped") else 1
-    except DermIQError as error:
-        print(str(error), file=sys.stderr)
-        return 2
-
-
-def _foretold(config: Any, prog: str, root: Path) -> str:
-    """Memory and time of a run, as text."""
-    from train.runs.forecast import forecast  # which looks at earlier runs
-
-    if not hasattr(config, "shape"):
-        raise InputError(f"{prog} trains nothing: there is no estimate of its memory.")
-    config.check()
-    return forecast(config, root, progress=on_screen).text()
-
-
-def on_screen(text: str, share: float) -> None:
-    """Progress for whoever waits at a terminal."""
-    print(f"{share:4.0%} {text}", file=sys.stderr, flush=True)
-
-
-def _told(status: Status, folder: Path) -> str:
-    """How a run ended, for whoever started it."""
-    if status.state != "finished":
-        return f"{status.state}. {status.reason}"
-    return f"finished. To use it: python -m dermiq assess IMAGE --model {folder}"
-
-
-def _create_once(config: StageConfig, name: str, root: Path) -> Path:
-    """The run's folder; of several processes of one run the first makes it and the others wait for it."""
-    rank, size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-    if size == 1:
-        return create(config, name=name, root=root)
-    if not name:
-        raise InputError("A run of several processes needs a name, so that they find each other: --name NAME.")
-    if rank == 0:
-        return create(config, name=name, root=root)
-    while not (root / name / CONFIG).is_file():  # the launcher ends us if the first fails
-        time.sleep(POLL_S)
-    return root / name
-
-
-@contextlib.contextmanager
-def tee(path: Path) -> Iterator[None]:
-    """What is printed goes to the file, too."""
-
-    class Both:
-        def __init__(self, stream: Any) -> None:
-            self._stream = stream
-
-        def write(self, text: str) -> int:
-            file.write(text)
-            return int(self._stream.write(text))
-
-        def flush(self) -> None:
-            file.flush()
-            self._stream.flush()
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(self._stream, name)
-
-    with path.open("a", encoding="utf-8", buffering=1) as file:
-        both: Any = Both(sys.stdout)
-        errors: Any = Both(sys.stderr)
-        with contextlib.redirect_stdout(both), contextlib.redirect_stderr(errors):
-            yield
-
-
-def table(runs: Sequence[Run]) -> str:
-    """One line a run."""
-    rows = [("name", "stage", "state", "step", "device", "reason")]
-    for run in runs:
-        status = run.status
-        step = f"{status.step}/{status.total}" if status.total else str(status.step)
-        rows.append((run.name, run.stage, run.state, step, status.device, status.reason))
-    widths = [max(len(row[i]) for row in rows) for i in range(5)]
-    return "\n".join(
-        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[5]]).rstrip()
-        for row in rows
-    )
-
-
-def _described(run: Run) -> str:
-    status = run.status
-    lines = [f"{run.name}  {run.stage}  {run.state}", f"folder: {run.folder}"]
-    lines += [f"reason: {status.reason}"] if status.reason else []
-    lines += [f"note: {run.note}"] if run.note else []
-    lines += [f"doing: {status.doing}"] if status.doing and run.is_live else []
-    lines += [f"step: {status.step} of {status.total}"] if status.total else []
-    took = status.took(time.time() if run.is_live else _last_sign(run.folder))
-    lines += [f"time: {in_words(took)}"] if took else []
-    lines += [f"left: {between(*status.left)}"] if status.left and run.is_live else []
-    saved = list(checkpoints(run.folder))
-    lines += [f"checkpoints: {', '.join(map(str, saved))}"] if saved else []
-    memory = estimate.described(run.folder)
-    lines += [f"memory: {memory}"] if memory else []
-    known = read_json(run.folder / estimate.MEMORY) or {}
-    lines += [f"data: {known['data']}"] if known.get("data") else []
-    lines += [f"warning: {sentence}" for sentence in (known.get("estimate") or {}).get("warnings", ())]
-    last = metrics(run.folder)[-1:]
-    lines += [f"last: {json.dumps(last[0])}"] if last else []
-    lines += [f"hint: {sentence}" for sentence in run.hints()]
-    return "\n".join(lines)
-
-
-def _compared(result: Mapping[str, Any]) -> str:
-    lines = ["\t".join(["", *(run["name"] for run in result["runs"])])]
-    for part in ("options", "metrics"):
-        lines += ["\t".join([name, *map(str, values)]) for name, values in result[part].items()]
-    return "\n".join(lines)
-
-
-def _act(action: str, names: Sequence[str], root: Path) -> tuple[Any, str]:
-    """What the command did, as JSON and as text."""
-    if action == "list":
-        runs = list_runs(root)
-        return [run.as_dict() for run in runs], table(runs) if runs else f"No runs in {root}."
-    if action == "compare":
-        result = compare([find(name, root) for name in names])
-        return result, _compared(result)
-    if action == "undelete":
-        run = load_run(undelete(names[0], root))
-        return run.as_dict(), f"{run.name} is back."
-    folder = find(names[0], root)
-    if action in ("rename", "note"):
-        run = load_run(rename(folder, names[1])) if action == "rename" else annotate(folder, names[1])
-        return run.as_dict(), _described(run)
-    if action == "delete":
-        delete(folder)
-        text = f"{folder.name} is in the trash. `python -m train.runs undelete {folder.name}` brings it back."
-        return {"name": folder.name, "deleted": True}, text
-    act = {"show": load_run, "stop": stop, "kill": kill, "resume": resume}[action]
-    run = act(folder)
-    return {**run.as_dict(), "hints": run.hints()}, _described(run)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = options.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "action",
-        choices=("list", "show", "stop", "kill", "resume", "compare", "rename", "note", "delete", "undelete"),
-    )
-    parser.add_argument("names", nargs="*", metavar="NAME")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--runs", default=None, metavar="FOLDER", help="where runs are kept")
-    try:
-        given = parser.parse_args(argv)
-        wanted = {"list": (0, 0), "compare": (2, 99), "rename": (2, 2), "note": (2, 2)}.get(given.action, (1, 1))
-        if not wanted[0] <= len(given.names) <= wanted[1]:
-            raise InputError(f"`{given.action}` takes {'no name' if wanted[1] == 0 else f'{wanted[0]} name(s)'}.")
-        result, text = _act(given.action, given.names, runs_folder(given.runs))
-        print(json.dumps(result, indent=1) if given.json else text)
-        return 0
-    except DermIQError as error:
-        print(str(error), file=sys.stderr)
-        return 2
-
-
-if __name__ == "__main__":
-    sys.exit(main())

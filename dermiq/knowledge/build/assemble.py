@@ -3,7 +3,7 @@
 `kg_data/curated/conditions.tsv` says which conditions there are and how each source names them,
 `features.tsv` does the same for dermoscopic features and signs, `facts.tsv` holds facts read by hand,
 `sources.tsv` what is cited. `kg_data/derived/` holds what was counted on our own training split.
-Knows the files' formats; writes nothing.
+Knows the files' formats and none of the modules beside it that add more; writes nothing.
 """
 
 from __future__ import annotations
@@ -20,12 +20,7 @@ from typing import Any
 from dermiq.errors import KnowledgeError
 from dermiq.knowledge.addresses import refused
 from dermiq.knowledge.build import sentences
-from dermiq.knowledge.build.atlas import add_atlas
-from dermiq.knowledge.build.derived import add_derived
-from dermiq.knowledge.build.naming import add_names
-from dermiq.knowledge.build.readers import add_readers
-from dermiq.knowledge.build.rules import add_referral
-from dermiq.knowledge.schema import CODE_SYSTEMS, LICENCE_CLASSES, Edge, Node, Tables, edge_id, read_rows
+from dermiq.knowledge.schema import CODE_SYSTEMS, LICENCE_CLASSES, Edge, Name, Node, Tables, edge_id, read_rows
 from dermiq.types import Source
 
 NO_BACKBONE = frozenset({"MONDO:0100118", "MONDO:0000653", "MONDO:0000652", "MONDO:0021154"})
@@ -76,7 +71,7 @@ class Condition:
 
 
 class Assembler:
-    """Collects nodes, edges and sources; `tables()` gives them in a fixed order."""
+    """Collects nodes, edges and sources. `build` says in which order they are added; of equal edges the first stays."""
 
     def __init__(self, sources: Path, curated: Path, derived: Path) -> None:
         self.folder = sources
@@ -93,20 +88,22 @@ class Assembler:
     def rows(self, name: str) -> list[tuple[int, dict[str, str]]]:
         return read_rows(self.folder / name)
 
-    def tables(self) -> Tables:
+    def add_conditions(self) -> None:
+        """Conditions and features as nodes, with what ontologies say of them."""
         self._load_sources()
         self._add_condition_nodes()
         self._add_feature_nodes()
         self._add_hierarchy()
         self._add_codes()
         self._add_behaviour()
-        add_readers(self)
+
+    def add_facts(self) -> None:
+        """What the literature and the curated table say of them."""
         self._add_literature()
         self._add_curated_facts()
-        add_referral(self)
-        add_atlas(self)
-        add_derived(self)
-        names = add_names(self)
+
+    def tables(self, names: tuple[Name, ...]) -> Tables:
+        """What was collected, with `names`, in a fixed order and without the sources that nothing cites."""
         used = {edge.source for edge in self.edges.values()} | {node.source for node in self.nodes.values()}
         used |= {name.source for name in names}
         return Tables(

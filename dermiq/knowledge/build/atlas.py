@@ -6,12 +6,10 @@ The atlas is a specialist's selection, so an edge stands on the lift over the at
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dermiq.knowledge.build import sentences
-
-if TYPE_CHECKING:
-    from dermiq.knowledge.build.assemble import Assembler, Condition
+from dermiq.knowledge.build.assemble import Assembler, Condition
 
 MIN_CASES = 20  # diagnoses with fewer lesions say nothing
 OFTEN = (1.5, 0.10, 5)  # lift, share of the diagnosis, lesions: from here "showed ... times the average"

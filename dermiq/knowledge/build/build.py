@@ -1,25 +1,21 @@
-"""Build `kg_data/` from the sources folder and the curated tables, judge it and print what it holds.
-
-    python -m dermiq.knowledge.build --sources ../shared/kg_sources --out kg_data
-    python -m dermiq.knowledge.build --licence open --out FOLDER    # only what may be used freely
-
-The sources folder may also be named by the environment variable DERMIQ_KG_SOURCES.
-"""
+"""The tables of the graph from their sources: in which order everything is added, and what they hold, in words."""
 
 from __future__ import annotations
 
-import argparse
 import os
-import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from dermiq.errors import KnowledgeError
 from dermiq.knowledge.build.assemble import Assembler, read_conditions
-from dermiq.knowledge.build.readers import SOURCE, by_label, left_out
-from dermiq.knowledge.schema import CODE_SYSTEMS, LICENCE_CLASSES, Tables, check_tables, only_licence, write_tables
-from dermiq.places import ROOT, graph_tables
+from dermiq.knowledge.build.atlas import add_atlas
+from dermiq.knowledge.build.derived import add_derived
+from dermiq.knowledge.build.naming import add_names
+from dermiq.knowledge.build.readers import SOURCE, add_readers, by_label, left_out
+from dermiq.knowledge.build.rules import add_referral
+from dermiq.knowledge.schema import CODE_SYSTEMS, LICENCE_CLASSES, Tables, check_tables, only_licence
+from dermiq.places import ROOT
 
 COVERAGE = (
     "has_dermoscopic_feature",
@@ -59,9 +55,19 @@ def build(sources: Path, *, curated: Path, derived: Path, licence: str = LICENCE
     """
     if not sources.is_dir():
         raise KnowledgeError(f"There is no sources folder at {sources}; name it with --sources or DERMIQ_KG_SOURCES.")
-    tables = only_licence(Assembler(sources, curated, derived).tables(), licence)
+    tables = only_licence(_assembled(Assembler(sources, curated, derived)), licence)
     check_tables(tables)
     return tables
+
+
+def _assembled(graph: Assembler) -> Tables:
+    graph.add_conditions()
+    add_readers(graph)
+    graph.add_facts()
+    add_referral(graph)
+    add_atlas(graph)
+    add_derived(graph)
+    return graph.tables(add_names(graph))
 
 
 def report(tables: Tables, curated: Path) -> str:
@@ -138,32 +144,3 @@ def _below(key: str, children: dict[str, set[str]]) -> set[str]:
                 found.add(child)
                 waiting.append(child)
     return found
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Build the knowledge graph's tables.")
-    parser.add_argument("--sources", type=Path, default=None, help="folder of source extracts")
-    parser.add_argument("--out", type=Path, default=graph_tables(), help="where nodes, edges and sources go")
-    parser.add_argument("--curated", type=Path, default=graph_tables() / "curated", help="tables read by hand")
-    parser.add_argument("--derived", type=Path, default=graph_tables() / "derived", help="tables counted by us")
-    parser.add_argument(
-        "--licence", choices=LICENCE_CLASSES, default=LICENCE_CLASSES[-1], help="the least free class to let in"
-    )
-    options = parser.parse_args(arguments)
-    try:
-        tables = build(
-            options.sources or sources_folder(),
-            curated=options.curated,
-            derived=options.derived,
-            licence=options.licence,
-        )
-    except KnowledgeError as error:
-        print(f"{error}\n{error.detail}".rstrip(), file=sys.stderr)
-        return 1
-    write_tables(tables, options.out)
-    print(report(tables, options.curated))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -5,14 +5,10 @@ Reads `kg_data/derived/findings.tsv`, which `python -m train.embedded.derived` m
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from dermiq.knowledge.build import sentences
+from dermiq.knowledge.build.assemble import Assembler
 from dermiq.knowledge.graph import CLASS_NODES
 from dermiq.knowledge.schema import Node, read_rows
-
-if TYPE_CHECKING:
-    from dermiq.knowledge.build.assemble import Assembler
 
 SOURCE = "ham10000-train"
 TELLING = 1.5  # a likelihood ratio nearer to 1, either way, hardly moves a probability: no fact is made of it

@@ -10,14 +10,11 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from dermiq.errors import KnowledgeError
+from dermiq.knowledge.build.assemble import Assembler
 from dermiq.knowledge.language.text import words
 from dermiq.knowledge.schema import Name, Node, read_rows
-
-if TYPE_CHECKING:
-    from dermiq.knowledge.build.assemble import Assembler
 
 LONGEST_NAME = 4  # words; longer names of other conditions are sentences
 NO_NAME = re.compile(

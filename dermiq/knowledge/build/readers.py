@@ -7,16 +7,12 @@ labels that mean none, and why. A label that neither decides on, or that is deci
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from dermiq.errors import KnowledgeError
 from dermiq.knowledge.build import sentences
+from dermiq.knowledge.build.assemble import Assembler, Condition
 from dermiq.knowledge.schema import read_rows
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from dermiq.knowledge.build.assemble import Assembler, Condition
 
 SOURCE = "reader-study"
 LEVELS = ("low", "medium", "high")

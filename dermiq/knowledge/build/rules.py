@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from dermiq.errors import KnowledgeError
+from dermiq.knowledge.build.assemble import Assembler
 from dermiq.knowledge.schema import Node
-
-if TYPE_CHECKING:
-    from dermiq.knowledge.build.assemble import Assembler
 
 MELANOMA = "MONDO:0005012"
 NODULAR = "MONDO:0000930"

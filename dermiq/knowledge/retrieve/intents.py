@@ -61,7 +61,7 @@ def all_phrasings() -> list[str]:
     return [text for said in phrasings().values() for text in said]
 
 
-class Listener:
+class IntentClassifier:
     """Tells which relations a question sounds like, by its likeness to their `phrasings`."""
 
     def __init__(self, vectors: np.ndarray) -> None:

@@ -80,7 +80,7 @@ class Heard:
 
     asked: frozenset[str]  # relations that its words name
     negated: bool  # asks for what is not there
-    classified: Mapping[str, float] = field(default_factory=dict)  # relation -> see `asked.Listener`
+    classified: Mapping[str, float] = field(default_factory=dict)  # relation -> see `intents.IntentClassifier`
     nearest: Mapping[str, float] = field(default_factory=dict)
 
 

@@ -27,7 +27,7 @@ from dermiq.knowledge.language.link import Mention, link
 from dermiq.knowledge.language.text import tokens, word_set, words
 from dermiq.knowledge.retrieve import rank
 from dermiq.knowledge.retrieve.case import BASE, Worth, case_worth, diagnosis_nodes
-from dermiq.knowledge.retrieve.intents import CONTRAST, INTENTS, WHAT_TO_DO, Listener, all_phrasings
+from dermiq.knowledge.retrieve.intents import CONTRAST, INTENTS, WHAT_TO_DO, IntentClassifier, all_phrasings
 from dermiq.types import Evidence, EvidenceItem, Fact, Finding, PatientContext, Reason
 
 RANK_OFFSET = 20  # the k of reciprocal rank fusion, small because the lists are short
@@ -77,11 +77,11 @@ class Embedded:
     parts: np.ndarray  # (parts, 384), of the bare question and of what it falls into
 
 
-class Shelf:
+class FactIndex:
     """The facts of one graph, ready to be ranked."""
 
     def __init__(self, graph: Graph) -> None:
-        self._graph = ref(graph)  # the shelves are kept only as long as their graphs
+        self._graph = ref(graph)  # indexes are kept only as long as their graphs
         self.facts = [fact for fact in graph.all_facts if _tellable(graph, fact)]
         self.at = {fact.id: number for number, fact in enumerate(self.facts)}
         self.words = BM25([_searched(graph, fact) for fact in self.facts])
@@ -105,24 +105,24 @@ class Shelf:
         return rank.taught().answering(self.bare, self.facts)
 
     @cached_property
-    def listener(self) -> Listener:
-        return Listener(embed.encode_cached(all_phrasings()))
+    def classifier(self) -> IntentClassifier:
+        return IntentClassifier(embed.encode_cached(all_phrasings()))
 
 
-_SHELVES: WeakKeyDictionary[Graph, Shelf] = WeakKeyDictionary()
+_INDEXES: WeakKeyDictionary[Graph, FactIndex] = WeakKeyDictionary()
 
 
-def shelf_of(graph: Graph) -> Shelf:
-    if graph not in _SHELVES:
-        _SHELVES[graph] = Shelf(graph)
-    return _SHELVES[graph]
+def index_of(graph: Graph) -> FactIndex:
+    if graph not in _INDEXES:
+        _INDEXES[graph] = FactIndex(graph)
+    return _INDEXES[graph]
 
 
 def warm(graph: Graph) -> bool:
     """Do now what the first question would wait for. Says whether meaning is searched too."""
-    shelf = shelf_of(graph)
+    index = index_of(graph)
     if embed.available():
-        _ = shelf.vectors, shelf.answering, shelf.listener
+        _ = index.vectors, index.answering, index.classifier
         embed.encode(["warm"])
         return True
     return False
@@ -165,28 +165,28 @@ def retrieve(
 
     `semantic=False` leaves the embeddings out; they are also left out where they are not installed.
     """
-    shelf = shelf_of(graph)
+    index = index_of(graph)
     found = look_up(graph, question, differential=differential, context=context, findings=findings, semantic=semantic)
     asked, nodes = found.asked, found.nodes
     if found.is_open:
         scores = _fused(found.rankings, vague=bool(nodes) and (asked.contrast or not asked.mentions))
         for number in scores:
-            if asked.relations and shelf.facts[number].relation not in asked.relations:
+            if asked.relations and index.facts[number].relation not in asked.relations:
                 scores[number] /= 1 + WANTED
         costs, wanted = REPEAT, asked.relations - (SHOWN if nodes else frozenset())
     else:
-        scores = _fitting(shelf, candidates(graph, found, differential=differential, context=context), found.meant)
+        scores = _fitting(index, candidates(graph, found, differential=differential, context=context), found.meant)
         costs, wanted = {}, frozenset()
-    chosen = spread(shelf, scores, costs=costs, k=k, token_budget=token_budget, wanted=wanted)
+    chosen = spread(index, scores, costs=costs, k=k, token_budget=token_budget, wanted=wanted)
     reasons = _Reasons(graph, asked, found.case, found.rankings)
     return Evidence(
         tuple(
             EvidenceItem(
                 number=place,
-                fact=shelf.facts[number],
+                fact=index.facts[number],
                 score=round(scores[number], 4),
-                reason=reasons.of(number, shelf.facts[number]),
-                reasons=tuple(reasons.all_of(number, shelf.facts[number])),
+                reason=reasons.of(number, index.facts[number]),
+                reasons=tuple(reasons.all_of(number, index.facts[number])),
             )
             for place, number in enumerate(chosen, start=1)
         )
@@ -203,20 +203,20 @@ def look_up(
     semantic: bool = True,
 ) -> LookedUp:
     """The four searches; see `retrieve` for the arguments."""
-    shelf = shelf_of(graph)
+    index = index_of(graph)
     asked = understand(graph, question)
     nodes = _case_nodes(graph, asked, differential)
     case = case_worth(graph, nodes, context=context, findings=findings) if nodes else {}
     rankings = {
-        "words": _by_words(shelf, asked),
-        "names": _by_names(graph, shelf, asked),
-        "case": _by_case(shelf, case, asked),
+        "words": _by_words(index, asked),
+        "names": _by_names(graph, index, asked),
+        "case": _by_case(index, case, asked),
     }
     meant = _embedded(asked) if semantic and question.strip() and embed.available() else None
     if meant:
-        rankings["meaning"] = _by_meaning(shelf, meant.whole)
+        rankings["meaning"] = _by_meaning(index, meant.whole)
     if nodes:
-        rankings = _about_the_case(graph, shelf, rankings, nodes=nodes, asked=asked)
+        rankings = _about_the_case(graph, index, rankings, nodes=nodes, asked=asked)
     return LookedUp(asked, tuple(nodes), case, rankings, meant, _is_open(asked, nodes))
 
 
@@ -293,53 +293,53 @@ def _best(scores: Mapping[int, float]) -> list[int]:
     return sorted(scores, key=lambda number: (-scores[number], number))[:DEPTH]
 
 
-def _by_words(shelf: Shelf, asked: Question) -> list[int]:
-    if not asked.mentions and shelf.words.known_share(asked.text) < MIN_KNOWN:
+def _by_words(index: FactIndex, asked: Question) -> list[int]:
+    if not asked.mentions and index.words.known_share(asked.text) < MIN_KNOWN:
         return []
     names = " ".join(mention.name for mention in asked.mentions)
-    return shelf.words.best(f"{asked.text} {names}", DEPTH)
+    return index.words.best(f"{asked.text} {names}", DEPTH)
 
 
-def _by_names(graph: Graph, shelf: Shelf, asked: Question) -> list[int]:
+def _by_names(graph: Graph, index: FactIndex, asked: Question) -> list[int]:
     """Facts by how many of the named things they speak of; a subtype counts a little less."""
     scores: dict[int, float] = {}
     for key in dict.fromkeys(mention.id for mention in asked.mentions):
         for member in graph.family(key):
             near = 1.0 if member == key else 0.6
             for fact in graph.facts_about(member):
-                if fact.id in shelf.at:
+                if fact.id in index.at:
                     gain = near * (1.0 if fact.subject == member else 0.7) * (0.4 + BASE[fact.relation])
                     gain *= ASKED_NAME if fact.relation in asked.relations else SCAFFOLD.get(fact.relation, 1.0)
                     if fact.polarity == "absent" or (fact.relation == "located_at" and fact.n is not None):
                         gain *= 0.8  # what is missing, and where an atlas found it, after what is there
-                    number = shelf.at[fact.id]
+                    number = index.at[fact.id]
                     scores[number] = scores.get(number, 0.0) + gain
     return _best(scores)
 
 
-def _by_case(shelf: Shelf, case: Mapping[str, Worth], asked: Question) -> list[int]:
+def _by_case(index: FactIndex, case: Mapping[str, Worth], asked: Question) -> list[int]:
     scores: dict[int, float] = {}
     for key, worth in case.items():
-        if key in shelf.at:
-            wanted = shelf.facts[shelf.at[key]].relation in asked.relations - SHOWN
-            scores[shelf.at[key]] = worth.score * (ASKED_CASE if wanted else 1.0)
+        if key in index.at:
+            wanted = index.facts[index.at[key]].relation in asked.relations - SHOWN
+            scores[index.at[key]] = worth.score * (ASKED_CASE if wanted else 1.0)
     return _best(scores)
 
 
-def _by_meaning(shelf: Shelf, meant: np.ndarray) -> list[int]:
-    cosines = shelf.vectors @ meant
+def _by_meaning(index: FactIndex, meant: np.ndarray) -> list[int]:
+    cosines = index.vectors @ meant
     return [number for number in largest(cosines, DEPTH) if cosines[number] >= MIN_COSINE]
 
 
 def _about_the_case(
-    graph: Graph, shelf: Shelf, rankings: dict[str, list[int]], *, nodes: Sequence[str], asked: Question
+    graph: Graph, index: FactIndex, rankings: dict[str, list[int]], *, nodes: Sequence[str], asked: Question
 ) -> dict[str, list[int]]:
     """Words and meaning may bring up only facts about the differential or about what was named."""
     keys = (*nodes[:3], *(mention.id for mention in asked.mentions))
     allowed = {member for key in keys for member in graph.family(key)}
 
     def is_about(number: int) -> bool:
-        fact = shelf.facts[number]
+        fact = index.facts[number]
         return fact.subject in allowed or fact.object in allowed
 
     return {name: [number for number in ranking if is_about(number)] for name, ranking in rankings.items()}
@@ -402,7 +402,7 @@ def candidates(
     graph: Graph, found: LookedUp, *, differential: Sequence[str], context: PatientContext | None
 ) -> Candidates:
     """What is near the conditions that are spoken of, or was found at all."""
-    shelf, asked, meant = shelf_of(graph), found.asked, found.meant
+    index, asked, meant = index_of(graph), found.asked, found.meant
     named = [mention.id for mention in asked.mentions if mention.id in asked.conditions]
     conditions = list(dict.fromkeys((*diagnosis_nodes(graph, differential), *named)))[:SPOKEN]
     spoken = [rank.spoken_of(graph, key) for key in conditions]
@@ -410,16 +410,16 @@ def candidates(
     about |= {
         fact.id for mention in asked.mentions for key in graph.family(mention.id) for fact in graph.facts_about(key)
     }
-    pool = sorted({shelf.at[key] for key in about if key in shelf.at}.union(*found.rankings.values()))
-    facts = [shelf.facts[number] for number in pool]
+    pool = sorted({index.at[key] for key in about if key in index.at}.union(*found.rankings.values()))
+    facts = [index.facts[number] for number in pool]
     heard = rank.Heard(asked.relations, asks_for_lack(asked.text))
     parts, whole = np.zeros((len(pool), 1)), np.zeros(len(pool))
     if meant:
-        parts, whole = shelf.bare[pool] @ meant.parts.T, shelf.vectors[pool] @ meant.whole
-        listener = shelf.listener
-        heard = replace(heard, classified=listener.classified(meant.parts), nearest=listener.nearest(meant.parts))
+        parts, whole = index.bare[pool] @ meant.parts.T, index.vectors[pool] @ meant.whole
+        classifier = index.classifier
+        heard = replace(heard, classified=classifier.classified(meant.parts), nearest=classifier.nearest(meant.parts))
     full = " ".join((asked.text, *(graph.node(key).name for key in conditions)))
-    searched = rank.Searched(shelf.words.scores(full)[pool], parts, whole)
+    searched = rank.Searched(index.words.scores(full)[pool], parts, whole)
     table = rank.features(facts, searched, _told(graph, facts, found.case), spoken, heard, context)
     return Candidates(pool, facts, table, parts.argmax(axis=1))
 
@@ -439,12 +439,12 @@ def _told(graph: Graph, facts: Sequence[Fact], case: Mapping[str, Worth]) -> ran
     )
 
 
-def _fitting(shelf: Shelf, found: Candidates, meant: Embedded | None) -> dict[int, float]:
+def _fitting(index: FactIndex, found: Candidates, meant: Embedded | None) -> dict[int, float]:
     """Fact number -> how well it fits the question, in (0, 1]."""
     likeness: np.ndarray | float = 0.0
     if meant:
         wanted = rank.taught().asked(meant.parts)[found.nearest]
-        likeness = (wanted * shelf.answering[found.numbers]).sum(axis=1)
+        likeness = (wanted * index.answering[found.numbers]).sum(axis=1)
     scores = rank.scores(found.facts, found.table, likeness, semantic=meant is not None)
     return dict(zip(found.numbers, map(float, scores), strict=True))
 
@@ -453,7 +453,7 @@ def _fitting(shelf: Shelf, found: Candidates, meant: Embedded | None) -> dict[in
 
 
 def spread(
-    shelf: Shelf,
+    index: FactIndex,
     scores: Mapping[int, float],
     *,
     costs: Mapping[str, float],
@@ -471,29 +471,29 @@ def spread(
     left = token_budget
     waiting = set(scores)
     while waiting and len(chosen) < k:
-        best = max(waiting, key=lambda number: (_held(shelf, number, scores[number], said, costs, wanted), -number))
+        best = max(waiting, key=lambda number: (_held(index, number, scores[number], said, costs, wanted), -number))
         waiting.discard(best)
-        fact = shelf.facts[best]
+        fact = index.facts[best]
         said_here = statement(fact)
         if said_here in statements or tokens_of(fact.text) > left:
             continue
         chosen.append(best)
         statements.add(said_here)
         left -= tokens_of(fact.text)
-        said.update(_repeats(shelf, fact, wanted))
+        said.update(_repeats(index, fact, wanted))
     return chosen
 
 
-def _repeats(shelf: Shelf, fact: Fact, wanted: frozenset[str]) -> Iterable[tuple[str, str]]:
+def _repeats(index: FactIndex, fact: Fact, wanted: frozenset[str]) -> Iterable[tuple[str, str]]:
     """What is held against the next fact that has it too; a relation that was asked for may repeat."""
     yield "subject", fact.subject
-    yield "object", shelf.roots[fact.id]
+    yield "object", index.roots[fact.id]
     if fact.relation not in wanted:
         yield "relation", fact.relation
 
 
 def _held(
-    shelf: Shelf,
+    index: FactIndex,
     number: int,
     score: float,
     said: Counter[tuple[str, str]],
@@ -502,7 +502,7 @@ def _held(
 ) -> float:
     if not costs:
         return score
-    for kind, key in _repeats(shelf, shelf.facts[number], wanted):
+    for kind, key in _repeats(index, index.facts[number], wanted):
         score *= costs.get(kind, 1.0) ** said[(kind, key)]
     return score
 

@@ -74,8 +74,8 @@ class Frame:
     clear_question: bool = False
 
 
-class ConsultRoom:
-    """One room for all visitors; everything that belongs to one of them is in their `Visit`."""
+class ConsultController:
+    """One for all visitors; everything that belongs to one of them is in their `Visit`."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""The Consult tab as gradio components: which part shows what, and which action leads to which handler of the room."""
+"""The Consult tab as gradio components: which part shows what, and which action leads to which handler."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ def updates(frame: consult.Frame) -> list[Any]:
     return values + ([gr.skip()] * 2 if ready is None else [gr.update(interactive=ready)] * 2)
 
 
-def consult_tab(room: consult.ConsultRoom, blocks: gr.Blocks) -> Parts:
+def consult_tab(controller: consult.ConsultController, blocks: gr.Blocks) -> Parts:
     def closed(gone: Visit) -> None:  # no bound method: gradio copies its configuration for every page, and all in it
-        room.close(gone)
+        controller.close(gone)
 
     visit = gr.State(Visit(), time_to_live=STATE_SECONDS, delete_callback=closed)
-    first = room.frame(Visit())
+    first = controller.frame(Visit())
     with gr.Row(elem_id="dq-consult"):
         with gr.Column(elem_id="dq-left", scale=0, min_width=300):
             viewer_events = ["example", "show", "remove", "layer", "view", "taken"]
@@ -102,11 +102,13 @@ def consult_tab(room: consult.ConsultRoom, blocks: gr.Blocks) -> Parts:
             pdf = gr.Button("Report: PDF", size="sm", interactive=False, elem_id="dq-pdf", min_width=100)
     outbox = html_part("dq-outbox")
     parts = Parts(viewer, chat, suggestions, panels, urgency, question, send, stop, markdown, pdf)
-    _wire_images(room, visit, parts, upload)
-    _wire_questions(room, visit, parts, fields)
-    _wire_report(room, visit, parts, image, outbox)
-    _lifetime(blocks, room, visit)
-    new.click(lambda v: [*updates(room.new_case(v)), *EMPTY_CONTEXT], [visit], [*parts.outputs(), *fields], **QUICK)
+    _wire_images(controller, visit, parts, upload)
+    _wire_questions(controller, visit, parts, fields)
+    _wire_report(controller, visit, parts, image, outbox)
+    _lifetime(blocks, controller, visit)
+    new.click(
+        lambda v: [*updates(controller.new_case(v)), *EMPTY_CONTEXT], [visit], [*parts.outputs(), *fields], **QUICK
+    )
     return parts
 
 
@@ -118,21 +120,21 @@ def _frames(handler: Callable[..., Iterator[consult.Frame]]) -> Callable[..., It
     return stream
 
 
-def _wire_images(room: consult.ConsultRoom, visit: gr.State, parts: Parts, upload: gr.File) -> None:
+def _wire_images(controller: consult.ConsultController, visit: gr.State, parts: Parts, upload: gr.File) -> None:
     outputs = parts.outputs()
 
     def uploaded(v: Visit, files: list[bytes] | None) -> Iterator[list[Any]]:
-        for frame in room.add_images(v, files or []):
+        for frame in controller.add_images(v, files or []):
             yield [*updates(frame), None]
 
     upload.upload(uploaded, [visit, upload], [*outputs, upload], **SLOW)
 
     def example(v: Visit, event: gr.EventData) -> Iterator[list[Any]]:
-        for frame in room.add_example(v, index_of(event)):
+        for frame in controller.add_example(v, index_of(event)):
             yield updates(frame)
 
     def remove(v: Visit, event: gr.EventData) -> Iterator[list[Any]]:
-        for frame in room.remove(v, index_of(event)):
+        for frame in controller.remove(v, index_of(event)):
             yield updates(frame)
 
     viewer: Any = parts.viewer
@@ -140,16 +142,16 @@ def _wire_images(room: consult.ConsultRoom, visit: gr.State, parts: Parts, uploa
     viewer.remove(remove, [visit], outputs, **SLOW)
 
     def show(v: Visit, event: gr.EventData) -> list[Any]:
-        return updates(room.show(v, index_of(event)))
+        return updates(controller.show(v, index_of(event)))
 
     def layer(v: Visit, event: gr.EventData) -> list[Any]:
-        return updates(room.set_layer(v, text_of(event)))  # type: ignore[arg-type]
+        return updates(controller.set_layer(v, text_of(event)))  # type: ignore[arg-type]
 
     def view(v: Visit, event: gr.EventData) -> list[Any]:
-        return updates(room.describe(v, index_of(event), view=text_of(event)))
+        return updates(controller.describe(v, index_of(event), view=text_of(event)))
 
     def taken(v: Visit, event: gr.EventData) -> list[Any]:
-        return updates(room.describe(v, index_of(event), taken=text_of(event)))
+        return updates(controller.describe(v, index_of(event), taken=text_of(event)))
 
     for listen, handler in ((viewer.show, show), (viewer.layer, layer), (viewer.view, view), (viewer.taken, taken)):
         listen(handler, [visit], outputs, **QUICK)
@@ -161,16 +163,16 @@ def index_of(event: gr.EventData) -> int:
     return int(value) if isinstance(value, str | int) and str(value).isdecimal() else -1
 
 
-def _wire_questions(room: consult.ConsultRoom, visit: gr.State, parts: Parts, fields: list[Any]) -> None:
+def _wire_questions(controller: consult.ConsultController, visit: gr.State, parts: Parts, fields: list[Any]) -> None:
     outputs = parts.outputs()
 
     def answer(v: Visit, question: str, context: Sequence[Any]) -> Iterator[list[Any]]:
         try:
             v.context = context_of(*context)
         except InputError as error:
-            yield updates(room.refuse(v, str(error)))
+            yield updates(controller.refuse(v, str(error)))
             return
-        for frame in room.ask(v, question):
+        for frame in controller.ask(v, question):
             yield updates(frame)
 
     def ask(v: Visit, question: str | None, *context: Any) -> Iterator[list[Any]]:
@@ -185,27 +187,29 @@ def _wire_questions(room: consult.ConsultRoom, visit: gr.State, parts: Parts, fi
     suggestions: Any = parts.suggestions
     gr.on([parts.send.click, parts.question.submit], ask, [visit, parts.question, *fields], outputs, **ASKED)
     suggestions.suggest(suggest, [visit, *fields], outputs, **ASKED)
-    chat.insist(_frames(room.insist), [visit], outputs, **ASKED)
-    chat.retry(_frames(room.retry), [visit], outputs, **ASKED)
-    chat.imagecheck(_frames(room.check_image), [visit], outputs, **SLOW)
+    chat.insist(_frames(controller.insist), [visit], outputs, **ASKED)
+    chat.retry(_frames(controller.retry), [visit], outputs, **ASKED)
+    chat.imagecheck(_frames(controller.check_image), [visit], outputs, **SLOW)
 
     def opinion(v: Visit, event: gr.EventData) -> list[Any]:
-        return updates(room.opinion(v, str(data_of(event).get("index")), text_of(event)))
+        return updates(controller.opinion(v, str(data_of(event).get("index")), text_of(event)))
 
     def keep(v: Visit, event: gr.EventData) -> list[Any]:
         fields, index = fields_of(event), str(data_of(event).get("index") or "")
-        return updates(room.keep(v, index, agreed=fields.get("agreed") == "true", text=fields.get("text", "")))
+        return updates(controller.keep(v, index, agreed=fields.get("agreed") == "true", text=fields.get("text", "")))
 
     def take_back(v: Visit, event: gr.EventData) -> list[Any]:
-        return updates(room.take_back(v, str(data_of(event).get("index"))))
+        return updates(controller.take_back(v, str(data_of(event).get("index"))))
 
     chat.takeback(take_back, [visit], outputs, **QUICK)
     chat.opinion(opinion, [visit], outputs, **QUICK)
     chat.keepanswer(keep, [visit], outputs, **QUICK)
-    parts.stop.click(room.stop, [visit], None, **QUICK)
+    parts.stop.click(controller.stop, [visit], None, **QUICK)
 
 
-def _wire_report(room: consult.ConsultRoom, visit: gr.State, parts: Parts, image: gr.Checkbox, outbox: gr.HTML) -> None:
+def _wire_report(
+    controller: consult.ConsultController, visit: gr.State, parts: Parts, image: gr.Checkbox, outbox: gr.HTML
+) -> None:
     """A report travels inside the page's own answer, so that no file of it is kept or served."""
 
     def make(v: Visit, form: str, with_image: bool) -> str:
@@ -231,7 +235,7 @@ def _wire_report(room: consult.ConsultRoom, visit: gr.State, parts: Parts, image
     parts.pdf.click(lambda v, w: make(v, "pdf", w), [visit, image], [outbox], **QUICK)
 
 
-def _lifetime(blocks: gr.Blocks, room: consult.ConsultRoom, visit: gr.State) -> None:
+def _lifetime(blocks: gr.Blocks, controller: consult.ConsultController, visit: gr.State) -> None:
     """When the tab closes, the visit is forgotten at once, not when its time runs out."""
     visits: dict[str, Visit] = {}
 
@@ -242,7 +246,7 @@ def _lifetime(blocks: gr.Blocks, room: consult.ConsultRoom, visit: gr.State) -> 
     def closed(request: gr.Request) -> None:
         gone = visits.pop(request.session_hash or "", None)
         if gone is not None:
-            room.close(gone)
+            controller.close(gone)
             blocks.state_holder.session_data.pop(request.session_hash or "", None)  # it holds what was last shown
 
     blocks.load(opened, [visit], None, **QUICK)

@@ -17,7 +17,7 @@ from markupsafe import Markup
 from dermiq.errors import KnowledgeError
 from dermiq.knowledge import Graph
 from dermiq.knowledge.card import Held, card
-from dermiq.knowledge.catalogue import Shelf, beginnings, confused_pairs, extent, shelves
+from dermiq.knowledge.catalogue import Section, beginnings, confused_pairs, extent, sections
 from dermiq.knowledge.compare import compare
 from dermiq.knowledge.find import Found, Suggestion, find, kind_of, suggest
 from dermiq.knowledge.schema import Node
@@ -113,15 +113,15 @@ def _failed(error: KnowledgeError) -> Markup:
 
 
 def start(graph: Graph) -> Markup:
-    """What there is, three ways in, and every condition on its shelf."""
+    """What there is, three ways in, and every condition in its section."""
     return fill(
         '<section class="dq-start"><h2 tabindex="-1">What is known here</h2><p>{counts}</p>'
         '<p class="dq-fine">A condition that is not here is one that the graph does not know; that says nothing about '
         "the condition.</p>{ways}"
-        '<h2>Browse</h2><div class="dq-shelves">{shelves}</div></section>',
+        '<h2>Browse</h2><div class="dq-sections">{sections}</div></section>',
         counts=extent(graph),
         ways=_ways(graph),
-        shelves=join(map(_shelf, shelves(graph))),
+        sections=join(map(_section, sections(graph))),
     )
 
 
@@ -161,18 +161,18 @@ def _ways(graph: Graph) -> Markup:
     )
 
 
-def _shelf(shelf: Shelf) -> Markup:
-    chips = join((opener(node.id, node.name) for node in shelf.full), " ")
+def _section(section: Section) -> Markup:
+    chips = join((opener(node.id, node.name) for node in section.full), " ")
     more = ""
-    if shelf.more:
-        title = f"{len(shelf.more)} more" if shelf.full else f"{len(shelf.more)} conditions"
-        names = join(fill("<li>{b}</li>", b=opener(node.id, node.name, look="dq-link")) for node in shelf.more)
+    if section.more:
+        title = f"{len(section.more)} more" if section.full else f"{len(section.more)} conditions"
+        names = join(fill("<li>{b}</li>", b=opener(node.id, node.name, look="dq-link")) for node in section.more)
         more = folded(title, fill('<ul class="dq-names">{n}</ul>', n=names))
     return fill(
-        '<section class="dq-shelf" data-key="{t}"><h3>{t} <small>{n}</small></h3>{full}{more}</section>',
-        t=shelf.title,
-        n=len(shelf.full) + len(shelf.more),
-        full=fill('<p class="dq-chips">{c}</p>', c=chips) if shelf.full else "",
+        '<section class="dq-section" data-key="{t}"><h3>{t} <small>{n}</small></h3>{full}{more}</section>',
+        t=section.title,
+        n=len(section.full) + len(section.more),
+        full=fill('<p class="dq-chips">{c}</p>', c=chips) if section.full else "",
         more=more,
     )
 

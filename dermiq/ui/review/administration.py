@@ -34,7 +34,7 @@ MOST_IMAGES = 500  # of a set that a browser takes; the command exports any
 MOST_REFUSED = 5  # lines that are named
 
 
-class Office:
+class Administration:
     def __init__(self, store: Store, person: Person, runs: Path) -> None:
         """`runs`: the folder of the training runs."""
         self.store, self.person, self._runs = store, person, runs

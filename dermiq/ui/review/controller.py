@@ -1,8 +1,8 @@
 """What the browser says and what it is answered, without gradio: one message in, one reply out, both plain JSON.
 
-    desk = Desk(Access(settings), lambda: Store.open(settings), verdicts)
-    desk.answer({"do": "sign_in", "fields": {"name": "ada"}})     # {"token": ..., "frame": html, "work": {...}}
-    desk.answer({"do": "vote", "token": ..., "key": ..., ...})    # {"saved": {...}, "work": {...}}
+    controller = ReviewController(Access(settings), lambda: Store.open(settings), verdicts, runs)
+    controller.answer({"do": "sign_in", "fields": {"name": "ada"}})     # {"token": ..., "frame": html, "work": {...}}
+    controller.answer({"do": "vote", "token": ..., "key": ..., ...})    # {"saved": {...}, "work": {...}}
 
 Every message that changes something may come twice: the browser repeats what was not acknowledged. What cannot be done
 is answered with a sentence in "error"; what may be tried again, with "later".
@@ -28,13 +28,12 @@ from dermiq.review.measures.columns import Votes
 from dermiq.review.measures.quality import report_of
 from dermiq.review.store.store import Store
 from dermiq.settings import Settings
-from dermiq.ui.review import layout as shell
-from dermiq.ui.review import quality_page
+from dermiq.ui.review import layout, quality_page
 from dermiq.ui.review.access import Access, Person
-from dermiq.ui.review.administration import Office
+from dermiq.ui.review.administration import Administration
 from dermiq.ui.review.contribute import Contributions
 from dermiq.ui.review.pair_page import Rules
-from dermiq.ui.review.reviewer import Bench, Item, Room, Work
+from dermiq.ui.review.reviewer import Item, ReviewerSession, Services, Work
 from dermiq.ui.review.verdicts import Verdicts
 from train.scoring.verdicts import judge_by
 
@@ -48,14 +47,14 @@ Message = Mapping[str, Any]
 Reply = dict[str, Any]
 
 
-def review_desk(settings: Settings, *, graph: Callable[[], Graph], runs: Path) -> Desk:
-    """The desk of a page; its store is opened when somebody first signs in. `runs`: the training runs' folder."""
-    return Desk(
+def review_controller(settings: Settings, *, graph: Callable[[], Graph], runs: Path) -> ReviewController:
+    """The controller of a page; its store is opened when somebody first signs in. `runs`: the training runs' folder."""
+    return ReviewController(
         Access(settings), lambda: Store.open(settings, judge=judge_by(graph)), Verdicts(graph), runs, Rules.of(settings)
     )
 
 
-class Desk:
+class ReviewController:
     """Shared by all visitors; who speaks is in the message's token."""
 
     def __init__(
@@ -75,17 +74,17 @@ class Desk:
     @property
     def contributions(self) -> Contributions:
         """Where the consultation's opinions and corrections go; closed where the review is."""
-        return Contributions(lambda: self.room.store, offered=not self.access.closed)
+        return Contributions(lambda: self.services.store, offered=not self.access.closed)
 
     @property
-    def room(self) -> Room:
+    def services(self) -> Services:
         with self._opening:
-            return self._room
+            return self._services
 
     @cached_property
-    def _room(self) -> Room:
+    def _services(self) -> Services:
         threading.Thread(target=_import_ahead, daemon=True).start()
-        return Room(self._open_store(), self._verdicts, self._rules)
+        return Services(self._open_store(), self._verdicts, self._rules)
 
     def answer(self, message: object) -> Reply:
         """Never raises: the browser takes silence for a lost connection."""
@@ -114,7 +113,7 @@ class Desk:
 
     def _do_hello(self, nobody: Person, said: Message) -> Reply:
         if self.access.closed:
-            return {"frame": str(shell.read_only(self.access.closed, self._public_figures()))}
+            return {"frame": str(layout.read_only(self.access.closed, self._public_figures()))}
         person = self.access.who(text(said, "token"))
         return self._welcome(person) if person else self._sign_in_first()
 
@@ -122,14 +121,14 @@ class Desk:
         """Of what was judged, with neither names nor a pair; counted once in a while, since anybody can ask."""
         with self._counting:
             if time.monotonic() > self._counted_until:
-                report = report_of(Votes.of(self.room.store.columns()), self.room.store.opinions())
+                report = report_of(Votes.of(self.services.store.columns()), self.services.store.opinions())
                 self._figures = quality_page.page(quality_page.without_names(report))
                 self._counted_until = time.monotonic() + FIGURES_S
             return self._figures
 
     def _sign_in_first(self) -> Reply:
         """`asks`: a browser that knows the name goes on by itself where no password is needed."""
-        return {"sign_in": str(shell.sign_in(self.access)), "asks": self.access.asks_reviewers}
+        return {"sign_in": str(layout.sign_in(self.access)), "asks": self.access.asks_reviewers}
 
     def _do_sign_in(self, nobody: Person, said: Message) -> Reply:
         fields = mapping(said, "fields")
@@ -137,14 +136,14 @@ class Desk:
         try:
             token = self.access.sign_in(name, password=text(fields, "password"), admin=admin)
         except InputError as error:
-            return {"sign_in": str(shell.sign_in(self.access, refused=str(error), name=name)), "asks": True}
+            return {"sign_in": str(layout.sign_in(self.access, refused=str(error), name=name)), "asks": True}
         return {"token": token, **self._welcome(self._known(token))}
 
     def _known(self, token: str) -> Person:
         """The store keeps everybody's role. One that was given there counts where a password proved the name."""
         person = self.access.who(token)
         assert person is not None
-        store = self.room.store
+        store = self.services.store
         kept = store.add_reviewer(person.name, person.role, by=person.name)
         if person.is_admin and kept.role != "admin":
             store.set_role(person.name, "admin", by=person.name)
@@ -153,7 +152,7 @@ class Desk:
         return person
 
     def _welcome(self, person: Person) -> Reply:
-        return {"frame": str(shell.frame(person)), "work": work(Bench(self.room, person).work())}
+        return {"frame": str(layout.frame(person)), "work": work(ReviewerSession(self.services, person).work())}
 
     def _do_sign_out(self, person: Person, said: Message) -> Reply:
         self.access.sign_out(text(said, "token"))
@@ -161,17 +160,17 @@ class Desk:
 
     # --- judging ------------------------------------------------------------------------
 
-    def _bench(self, person: Person, said: Message) -> Bench:
-        return Bench(self.room, person, "adjudicate" if said.get("mode") == "split" else "review")
+    def _session(self, person: Person, said: Message) -> ReviewerSession:
+        return ReviewerSession(self.services, person, "adjudicate" if said.get("mode") == "split" else "review")
 
     def _do_work(self, person: Person, said: Message) -> Reply:
-        return {"work": work(self._bench(person, said).work())}
+        return {"work": work(self._session(person, said).work())}
 
     def _do_end(self, person: Person, said: Message) -> Reply:
-        return {"parts": {"pair": str(self._bench(person, said).end())}}
+        return {"parts": {"pair": str(self._session(person, said).end())}}
 
     def _do_vote(self, person: Person, said: Message) -> Reply:
-        judged = self._bench(person, said).vote(
+        judged = self._session(person, said).vote(
             text(said, "showing"),
             text(said, "choice"),
             key=text(said, "key"),
@@ -184,55 +183,57 @@ class Desk:
         return {"saved": {"vote": judged.vote, "said": judged.said}, "work": work(judged.work)}
 
     def _do_undo(self, person: Person, said: Message) -> Reply:
-        return {"work": work(self._bench(person, said).undo(text(said, "vote"))), "undone": text(said, "vote")}
+        return {"work": work(self._session(person, said).undo(text(said, "vote"))), "undone": text(said, "vote")}
 
     def _do_look(self, person: Person, said: Message) -> Reply:
-        return {"parts": {"look": str(self._bench(person, said).look_back(text(said, "vote")))}}
+        return {"parts": {"look": str(self._session(person, said).look_back(text(said, "vote")))}}
 
     def _do_check(self, person: Person, said: Message) -> Reply:
-        marks = self._bench(person, said).check(text(said, "showing"), text(said, "side"), long_text(said))
+        marks = self._session(person, said).check(text(said, "showing"), text(said, "side"), long_text(said))
         return {"marks": str(marks)}
 
     def _do_edit(self, person: Person, said: Message) -> Reply:
-        bench = self._bench(person, said)
-        told = bench.edit(text(said, "showing"), text(said, "side"), long_text(said), key=text(said, "key"))
+        session = self._session(person, said)
+        told = session.edit(text(said, "showing"), text(said, "side"), long_text(said), key=text(said, "key"))
         return {"told": told}
 
     def _do_draft(self, person: Person, said: Message) -> Reply:
         comment = text(said, "comment", most=10_000)
-        self._bench(person, said).keep_draft(text(said, "showing"), said.get("rubric"), comment, mapping(said, "texts"))
+        self._session(person, said).keep_draft(
+            text(said, "showing"), said.get("rubric"), comment, mapping(said, "texts")
+        )
         return {"kept": True}
 
     # --- around it ----------------------------------------------------------------------
 
-    def _office(self, person: Person) -> Office:
-        return Office(self.room.store, person, self._runs)
+    def _administration(self, person: Person) -> Administration:
+        return Administration(self.services.store, person, self._runs)
 
     def _do_quality(self, person: Person, said: Message) -> Reply:
-        return {"parts": {"view": str(self._office(person).quality())}}
+        return {"parts": {"view": str(self._administration(person).quality())}}
 
     def _do_sets(self, person: Person, said: Message) -> Reply:
-        return {"parts": {"view": str(self._office(person).sets())}}
+        return {"parts": {"view": str(self._administration(person).sets())}}
 
     def _do_freeze(self, person: Person, said: Message) -> Reply:
-        frozen = self._office(person).freeze(mapping(said, "fields"))
+        frozen = self._administration(person).freeze(mapping(said, "fields"))
         told = f"{frozen.name}@{frozen.version} is frozen, with {frozen.pairs} pairs."
         return self._do_sets(person, said) | {"told": told}
 
     def _do_train(self, person: Person, said: Message) -> Reply:
-        return {"train": self._office(person).trainable(text(said, "value"))}
+        return {"train": self._administration(person).trainable(text(said, "value"))}
 
     def _do_download(self, person: Person, said: Message) -> Reply:
-        name, content = self._office(person).download(text(said, "value"))
+        name, content = self._administration(person).download(text(said, "value"))
         data = base64.b64encode(content).decode()
         return {"download": {"name": name, "type": "application/zip", "data": data}}
 
     def _do_put_run(self, person: Person, said: Message) -> Reply:
-        told = self._office(person).put_run(text(said, "value"))
+        told = self._administration(person).put_run(text(said, "value"))
         return self._do_sets(person, said) | {"told": told}
 
     def _do_put_files(self, person: Person, said: Message) -> Reply:
-        told = self._office(person).put_files(files(said))
+        told = self._administration(person).put_files(files(said))
         return self._do_sets(person, said) | {"told": told}
 
 

@@ -1,11 +1,11 @@
 """What one reviewer does: takes pairs, votes, takes back, corrects, looks back, adjudicates. Knows no gradio.
 
-    bench = Bench(room, person)
-    work = bench.work()                                  # the pair to judge and the one behind it
-    judged = bench.vote(showing, "a", key=key, ...)      # saved when this returns
-    bench.undo(judged.vote)
+    session = ReviewerSession(services, person)
+    work = session.work()                                # the pair to judge and the one behind it
+    judged = session.vote(showing, "a", key=key, ...)    # saved when this returns
+    session.undo(judged.vote)
 
-A bench keeps nothing itself: the store does, so that a reviewer goes on after a reload or a restart of the app.
+A session keeps nothing itself: the store does, so that a reviewer goes on after a reload or a restart of the app.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ PICTURES = 200  # encoded images that are remembered
 MAX_COMMENT, MAX_SECONDS = 4000, 24 * 3600.0
 
 
-class Room:
+class Services:
     """What all reviewers share."""
 
     def __init__(self, store: Store, verdicts: Verdicts, rules: Rules | None = None) -> None:
@@ -68,17 +68,17 @@ class Judged:
     work: Work
 
 
-class Bench:
-    def __init__(self, room: Room, person: Person, mode: Mode = "review") -> None:
+class ReviewerSession:
+    def __init__(self, services: Services, person: Person, mode: Mode = "review") -> None:
         """Raises InputError where someone else than an admin wants to adjudicate."""
         if mode == "adjudicate" and not person.is_admin:
             raise InputError("Disagreements are decided by an administrator.")
-        self.room, self.store, self.person, self.mode = room, room.store, person, mode
+        self.services, self.store, self.person, self.mode = services, services.store, person, mode
 
     # --- taking pairs -------------------------------------------------------------------
 
     def work(self) -> Work:
-        """What lies on the bench: up to two pairs."""
+        """What the reviewer has before them: up to two pairs."""
         first = self.following(None)
         second = self.following(first.pair) if first else None
         return self._work(*(item for item in (first, second) if item), last=self._newest(), ended=first is None)
@@ -98,8 +98,8 @@ class Bench:
 
     def _item(self, showing: Showing, view: PairView) -> Item:
         draft = self.store.draft(self.person.name, view.pair.id) or Draft()
-        seen = self._seen(showing, view, draft, marks=self.room.rules.marks == "before")
-        html = pair_page(seen, self.room.rules)
+        seen = self._seen(showing, view, draft, marks=self.services.rules.marks == "before")
+        html = pair_page(seen, self.services.rules)
         if self.mode == "adjudicate":
             html = adjudicate.page(html, showing, list(self.store.votes(pair_id=view.pair.id)))
         return Item(view.pair.id, showing.id, html)
@@ -108,9 +108,9 @@ class Bench:
         sources = {}
         for side in ("a", "b"):
             text = view.answer(showing.side(side)).text if marks else None
-            sources[side] = self.room.verdicts.sources(view, f"{key}-{view.pair.id[:10]}-{side}", text=text)
+            sources[side] = self.services.verdicts.sources(view, f"{key}-{view.pair.id[:10]}-{side}", text=text)
         corrected: dict[str, str] = {showing.shown(side): edit.text for side, edit in self._edits(view).items()}
-        return Seen(view, showing, pictures(view, self.room.picture), sources, draft, corrected)
+        return Seen(view, showing, pictures(view, self.services.picture), sources, draft, corrected)
 
     def _edits(self, view: PairView) -> dict[Side, Edit]:
         """This reviewer's own, the newest of each side."""
@@ -161,7 +161,7 @@ class Bench:
         one behind it.
         """
         grades = read_rubric(rubric)
-        if self.room.rules.rubric == "required" and choice != "skip" and not is_complete(grades):
+        if self.services.rules.rubric == "required" and choice != "skip" and not is_complete(grades):
             raise InputError("Give all eight grades of the rubric first: it is needed for every vote here.")
         vote = self.store.vote(
             showing_id,
@@ -179,7 +179,7 @@ class Bench:
     def _said(self, vote: Vote) -> str:
         showing, view = self.store.showing(vote.showing_id), self.store.pair(vote.pair_id)
         said = f"Saved: {vote_words(showing, vote.choice)}."
-        hidden = vote.choice == "skip" or self.room.rules.marks == "never"
+        hidden = vote.choice == "skip" or self.services.rules.marks == "never"
         return said if hidden else f"{said} {graph_words(view, showing)}"
 
     def undo(self, vote_id: str) -> Work:
@@ -203,7 +203,7 @@ class Bench:
         vote = self.store.find_vote(vote_id)
         if vote is None or vote.reviewer != self.person.name or vote.undone_at is not None:
             raise InputError("This vote was taken back; the graph’s marks come after a vote.")
-        if self.room.rules.marks == "never":
+        if self.services.rules.marks == "never":
             raise InputError("The graph’s marks are not shown to reviewers here.")
         showing, view = self.store.showing(vote.showing_id), self.store.pair(vote.pair_id)
         return looked_back(self._seen(showing, view, Draft(), marks=True, key="look"), vote.choice)
@@ -213,7 +213,7 @@ class Bench:
     def check(self, showing_id: str, side: str, text: str) -> Markup:
         """What the graph says of a correction while it is typed. The marks of the two answers stay hidden."""
         view = self.store.pair(self._own(showing_id).pair_id)
-        return correct.checked(text, self.room.verdicts.sources(view, f"edit-{side}", text=text[:MAX_TEXT]))
+        return correct.checked(text, self.services.verdicts.sources(view, f"edit-{side}", text=text[:MAX_TEXT]))
 
     def edit(self, showing_id: str, side: str, text: str, *, key: str) -> str:
         """Saves a correction, or takes it back with the model's own text. InputError where nothing was changed."""

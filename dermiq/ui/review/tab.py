@@ -1,4 +1,4 @@
-"""The Review tab as a gradio component: one part, whose script asks the `Desk` and gets JSON.
+"""The Review tab as a gradio component: one part, whose script asks the `ReviewController` and gets JSON.
 
 Not gradio's events: a vote must be acknowledged or repeated, and an event's sender is not told what came of it.
 """
@@ -10,17 +10,17 @@ from typing import Any
 import gradio as gr
 
 from dermiq.ui.component import TEMPLATE, scripts
-from dermiq.ui.review.controller import Desk
+from dermiq.ui.review.controller import ReviewController
 
 SCRIPTS = ("review-zoom.js", "review-outbox.js", "review-typing.js", "review.js")
 MOUNT = "dermiqReview.mount(element, server.review, (named) => trigger('train', { value: named }));"
 
 
-def review_tab(desk: Desk) -> Any:
+def review_tab(controller: ReviewController) -> Any:
     """Its event `train` carries the name of a set in `value`."""
 
     def review(message: Any) -> dict[str, Any]:
-        return desk.answer(message)
+        return controller.answer(message)
 
     return gr.HTML(
         '<p class="dq-placeholder">The Review tab is loading.</p>',

@@ -1,5 +1,5 @@
 // The Review tab in the browser: keys, the next pair at hand, and votes that wait in the outbox until the app has stored
-// them. A vote shows the next pair at once. Talks to `Desk.answer` only.
+// them. A vote shows the next pair at once. Talks to `ReviewController.answer` only.
 window.dermiqReview = window.dermiqReview || (() => {
   "use strict";
   const STORE = "dermiq-review";

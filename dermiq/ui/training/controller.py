@@ -44,8 +44,9 @@ from dermiq.vlm.parse import parse
 from train.cases.data import data_folder
 from train.export import weights_of
 from train.pipeline import PipelineConfig
+from train.runs import paths
 from train.runs import registry as runs
-from train.runs.estimate import Progress, part_of
+from train.runs.progress import Progress, part_of
 from train.runs.registry import Run
 from train.scoring.rewards import read_findings
 
@@ -64,13 +65,13 @@ FAILED = "That did not work; the log of the app says why."
 
 def training_room(consultant: Consultant, settings: Settings, *, graph: Callable[[], Graph]) -> TrainingRoom:
     """The room of a page; its `beside` is the consultant that the page asks."""
-    root = runs.runs_folder(settings.runs)
+    root = paths.runs_folder(settings.runs)
     return TrainingRoom(Access(settings), Beside(consultant, root), root=root, graph=graph)
 
 
 def exports_folder(settings: Settings) -> Path:
     """What the page may serve files from."""
-    return runs.runs_folder(settings.runs) / exports.FOLDER
+    return paths.runs_folder(settings.runs) / exports.FOLDER
 
 
 @dataclass(frozen=True)

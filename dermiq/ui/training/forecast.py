@@ -9,11 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from dermiq.ui.training.form import Config, Estimate
+from train.config import StageConfig
 from train.pipeline import PipelineConfig
-from train.runs.estimate import Progress, free_on, silent
+from train.runs.estimate import free_on
 from train.runs.forecast import Forecast, forecast_chain
 from train.runs.forecast import forecast as foretell
-from train.stage import StageConfig
+from train.runs.progress import Progress, silent
 
 
 def forecast(config: Config, root: Path, *, progress: Progress = silent) -> Estimate:

@@ -26,6 +26,7 @@ from dermiq.data_sets import DATA_SETS
 from dermiq.errors import DermIQError, InputError
 from dermiq.ui.training.labels import HIDDEN, bare, label
 from train import options
+from train.config import StageConfig
 from train.dpo import DPOConfig
 from train.grpo import GRPOConfig
 from train.options import Option, options_of
@@ -33,7 +34,6 @@ from train.pipeline import PipelineConfig
 from train.runs import registry as runs
 from train.runs.estimate import REFUSED, WARNED, Part
 from train.sft import SFTConfig
-from train.stage import StageConfig
 
 log = logging.getLogger(__name__)
 

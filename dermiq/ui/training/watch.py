@@ -34,8 +34,9 @@ from dermiq.ui.training.words import (
     stage_name,
 )
 from train import options
-from train.runs.estimate import MEMORY, peak_of
-from train.runs.registry import Run, hints
+from train.runs import hints
+from train.runs.memory import MEMORY, peak_of
+from train.runs.registry import Run
 from train.runs.run_folder import EVALUATION, checkpoints, is_complete, read_json
 
 VIEWS: Mapping[str, str] = {

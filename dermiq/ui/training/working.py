@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from train.runs.estimate import Progress
+from train.runs.progress import Progress
 
 T = TypeVar("T")
 

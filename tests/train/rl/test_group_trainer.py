@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -407,27 +404,6 @@ def test_a_projector_that_is_saved_with_the_adapter_has_a_reference(tmp_path: Pa
     assert any(value.any() for name, value in moved.items() if "projector" in name)
     first, second = run.state.log_history[:2]
     assert second["kl"] > first["kl"]
-
-
-def test_two_processes_equal_one_with_twice_the_accumulation(tmp_path: Path) -> None:
-    from tests.train.rl.two_processes import main
-
-    main(tmp_path)
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    quiet = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore", "ACCELERATE_USE_CPU": "true"}
-    done = subprocess.run(
-        [*launch, "-m", "tests.train.rl.two_processes", str(tmp_path)],
-        env=quiet,
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    (one, told), (two, too) = (torch.load(tmp_path / f"trained-{n}.pt", weights_only=True) for n in (1, 2))
-    assert relative_difference(two, one) <= 1e-5
-    for name in ("reward", "advantages/collapse_rate", "grad_norm", "class/mel/reward", "class/nv/reward"):
-        expected = [entry.get(name, -1.0) for entry in told[:2]]
-        assert [entry.get(name, -1.0) for entry in too[:2]] == pytest.approx(expected, rel=1e-4), name
 
 
 def test_the_order_of_an_epoch_depends_on_its_number_alone() -> None:

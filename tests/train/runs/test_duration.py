@@ -12,14 +12,15 @@ from pathlib import Path
 import pytest
 
 from tests.train.stage_runs import tiny_options
+from train.config import Shape
 from train.dpo import DPOConfig
 from train.grpo import GRPOConfig
+from train.model import without_weights
 from train.runs import duration
 from train.runs import registry as runs
 from train.runs.cpu_share import Meter, own_share, share_of_a_run
 from train.runs.duration import STARTING_S, Speed, expected, seconds_of_a_step, seconds_of_pairs, steps_of
-from train.runs.estimate import Shape, without_weights
-from train.runs.run_folder import Status, write_json, write_status
+from train.runs.run_folder import CONFIG, Status, write_json, write_status
 from train.runs.times import in_words, left
 from train.sft import SFTConfig
 
@@ -63,7 +64,7 @@ def test_an_earlier_run_tells_more_than_a_reckoning(
     assert known.text() == "80 s (50 s to 2 min) for 10 steps: 6.0 s a step, as in the run before"
     for change in ({"gradient_checkpointing": True}, {"dtype": "bfloat16"}):
         assert "reckoned" in expected(replace(config, **change), vlm, SHAPE, root, examples=8).why
-    write_json(folder / runs.CONFIG, {"stage": "train.sft", "options": {}})
+    write_json(folder / CONFIG, {"stage": "train.sft", "options": {}})
     assert "reckoned" in expected(config, vlm, SHAPE, root, examples=8).why
 
 

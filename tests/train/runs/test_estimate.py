@@ -18,17 +18,19 @@ from dermiq.vlm.load import load_skeleton, load_vlm
 from tests.tiny import FAMILIES, save_tiny, tiny
 from tests.train.stage_runs import make_table, tiny_options, train, write_pairs
 from train import options, stage
+from train.config import StageConfig
 from train.dpo import DPOConfig
 from train.grpo import GRPOConfig
+from train.model import make_trainable
 from train.rl.prefix import Policy, Prefix, keys_stay_grouped
-from train.runs import estimate
+from train.runs import estimate, memory, worker
 from train.runs import registry as runs
-from train.runs import worker as work
+from train.runs.command import command
 from train.runs.estimate import Trace, estimate_run, refuse
 from train.runs.forecast import forecast
+from train.runs.job import Job
 from train.runs.run_folder import read_json
 from train.sft import SFTConfig
-from train.stage import StageConfig
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning"),  # peft
@@ -57,8 +59,8 @@ def kept_by(model: Any, forward: Any) -> int:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_what_is_kept_for_the_backward_pass_is_counted_without_weights(family: str, tmp_path: Path) -> None:
     config = SFTConfig(model=str(save_tiny(family, tmp_path)), device="cpu", lora_rank=4)
-    real = stage.make_trainable(load_vlm(config.model, device="cpu", fast=False).model, config).train()
-    bare = stage.make_trainable(load_skeleton(config.model, device="cpu").model, config)
+    real = make_trainable(load_vlm(config.model, device="cpu", fast=False).model, config).train()
+    bare = make_trainable(load_skeleton(config.model, device="cpu").model, config)
     assert {p.device.type for p in bare.parameters()} == {"meta"}
     sizes = [sorted((p.numel(), p.requires_grad) for p in model.parameters()) for model in (real, bare)]
     assert sizes[0] == sizes[1]
@@ -101,10 +103,10 @@ def near_what_a_fresh_process_takes(kind: str, tmp_path: Path) -> None:
         [sys.executable, "-m", "train.runs.worker", str(folder)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    known = read_json(folder / estimate.MEMORY) or {}
+    known = read_json(folder / memory.MEMORY) or {}
     ratio = known["estimate"]["total"] / known["peak"]
     assert 1 / FACTOR < ratio < FACTOR, known
-    assert "at the peak of the process; " in estimate.described(folder)
+    assert "at the peak of the process; " in memory.described(folder)
     run = runs.load_run(folder)
     assert run.as_dict()["memory"]["peak"] == known["peak"]
     logged = runs.metrics(folder)[-1]["peak_memory_gb"]  # one definition: what was logged last is below the whole run's
@@ -137,7 +139,7 @@ def test_too_little_memory_is_said_before_weights_are_loaded(
     monkeypatch.setattr(stage, "free_here", lambda device: total // 2)
     with monkeypatch.context() as patch:
         patch.setattr(stage, "load_model", loaded)
-        status = work.work(runs.create(config, root=tmp_path / "runs"))
+        status = worker.work(runs.create(config, root=tmp_path / "runs"))
     assert status.state == "failed"
     assert "are free on cpu: most of it " in status.reason
     assert "check_memory" in status.reason
@@ -153,7 +155,7 @@ def test_too_full_a_disk_is_said_before_weights_are_loaded(
     folder = runs.create(config, root=tmp_path / "runs")
     monkeypatch.setattr(runs.shutil, "disk_usage", lambda path: type("usage", (), {"free": 100_000_000}))
     monkeypatch.setattr(stage, "load_model", loaded)
-    status = work.work(folder)
+    status = worker.work(folder)
     assert status.state == "failed"
     assert "has 0.1 GB free and the run needs 0.1 GB. Free some" in status.reason
     assert not (folder / "cache").exists()
@@ -192,7 +194,7 @@ def test_less_is_estimated_for_less(config: GRPOConfig, tmp_path: Path) -> None:
 def test_the_command_prints_the_parts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     values = {**tiny_options(tmp_path), "reasoning_share": 0.0}
     (tmp_path / "c.yaml").write_text(options.to_yaml(options.make(SFTConfig, values)))
-    assert runs.command(SFTConfig, ["--config", str(tmp_path / "c.yaml"), "--estimate"]) == 0
+    assert command(SFTConfig, ["--config", str(tmp_path / "c.yaml"), "--estimate"]) == 0
     printed = capsys.readouterr().out
     for name in ("weights", "gradients", "optimizer", "vocabulary", "activations", "process", "together", "time"):
         assert name in printed
@@ -200,10 +202,10 @@ def test_the_command_prints_the_parts(tmp_path: Path, capsys: pytest.CaptureFixt
 
 
 def test_a_resumed_run_keeps_its_highest_peak(tmp_path: Path) -> None:
-    estimate.note(tmp_path, peak=7)
-    estimate.note(tmp_path, peak=5, free=1)
-    assert json.loads((tmp_path / estimate.MEMORY).read_text()) == {"peak": 7, "free": 1}
-    assert estimate.peak_of({"peak": 7, "gpu_peak": 3}) == 3, "on a GPU the estimate is of its tensors"
+    memory.note(tmp_path, peak=7)
+    memory.note(tmp_path, peak=5, free=1)
+    assert json.loads((tmp_path / memory.MEMORY).read_text()) == {"peak": 7, "free": 1}
+    assert memory.peak_of({"peak": 7, "gpu_peak": 3}) == 3, "on a GPU the estimate is of its tensors"
 
 
 def test_prompts_and_images_are_counted_as_they_are_encoded(tmp_path: Path) -> None:
@@ -212,8 +214,8 @@ def test_prompts_and_images_are_counted_as_they_are_encoded(tmp_path: Path) -> N
     from train.cases.sources import Measured
 
     vlm = load_vlm(config.model, device="cpu", fast=False)
-    vlm.model = stage.make_trainable(vlm.model, config)
-    trainer = sft.build(config, vlm, work.Owner(tmp_path))
+    vlm.model = make_trainable(vlm.model, config)
+    trainer = sft.build(config, vlm, Job(tmp_path))
     batch = trainer.data_collator([trainer.train_dataset[i] for i in range(8)])
     writer = sft.Writer(config, vlm, Measured(tmp_path / "cache"))
     prompt, completion = estimate.longest(vlm, [writer(row, 0) for row in config.rows()[0]])

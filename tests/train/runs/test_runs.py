@@ -22,9 +22,11 @@ import pytest
 
 from dermiq.errors import InputError
 from tests.train.tiny_stage import TinyConfig
-from train.runs import arbiter as sharing
+from train.runs import arbiter, paths, worker
 from train.runs import registry as runs
-from train.runs import worker as work
+from train.runs.__main__ import main
+from train.runs.command import command, tee
+from train.runs.job import Job
 from train.runs.log import append
 from train.runs.run_folder import (
     STATUS,
@@ -175,8 +177,8 @@ def test_one_at_a_time_on_a_device_in_the_order_of_starting(tmp_path: Path) -> N
 )
 def test_a_failed_run_says_why(end: str, reason: str, tmp_path: Path) -> None:
     folder = runs.create(TinyConfig(steps=2, end=end), root=tmp_path)
-    with runs.tee(folder / "log.txt"):
-        work.work(folder)
+    with tee(folder / "log.txt"):
+        worker.work(folder)
     run = runs.load_run(folder)
     assert (run.state, run.status.reason) == ("failed", reason)
     assert (folder / "log.txt").read_text()
@@ -218,7 +220,7 @@ def test_a_folder_without_a_readable_status_is_interrupted(tmp_path: Path) -> No
     (folder / STATUS).write_text('{"state": "runn')
     assert runs.load_run(folder).state == "interrupted"
     runs.prepare_resume(folder)
-    work.work(folder)
+    worker.work(folder)
     assert runs.load_run(folder).state == "finished"
 
 
@@ -239,7 +241,7 @@ def test_delete_can_be_undone(tmp_path: Path) -> None:
     folder = runs.create(TinyConfig(steps=2), name="x", root=tmp_path)
     with pytest.raises(InputError, match="Stop it before"):
         runs.delete(folder)
-    work.work(folder)
+    worker.work(folder)
     runs.delete(folder)
     assert runs.list_runs(tmp_path) == []
     again = runs.create(TinyConfig(), name="x", root=tmp_path)
@@ -255,7 +257,7 @@ def test_delete_can_be_undone(tmp_path: Path) -> None:
 def test_compare_shows_what_differs(tmp_path: Path) -> None:
     folders = [runs.create(TinyConfig(steps=steps), root=tmp_path) for steps in (2, 3)]
     for folder in folders:
-        work.work(folder)
+        worker.work(folder)
     result = runs.compare(folders)
     assert result["options"] == {"steps": [2, 3]}
     assert result["metrics"]["step"] == [2, 3]
@@ -266,14 +268,14 @@ def test_show_explains_figures_that_mislead(tmp_path: Path, capsys: pytest.Captu
     write_json(folder / "config.json", {"stage": "train.grpo", "options": {"iterations": 1}})
     for step in range(3):
         append(folder / "metrics.jsonl", {"step": step, "loss": 0.0, "advantages/collapse_rate": 0.9})
-    assert runs.main(["show", "x", "--runs", str(tmp_path)]) == 0
+    assert main(["show", "x", "--runs", str(tmp_path)]) == 0
     shown = capsys.readouterr().out
     assert "hint: 90% of the newest groups taught nothing" in shown
-    assert runs.main(["show", "x", "--json", "--runs", str(tmp_path)]) == 0
+    assert main(["show", "x", "--json", "--runs", str(tmp_path)]) == 0
     assert len(json.loads(capsys.readouterr().out)["hints"]) == 2
 
 
-def command(*arguments: str, root: Path) -> subprocess.CompletedProcess[str]:
+def in_a_process(*arguments: str, root: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "train.runs", *arguments, "--runs", str(root)],
         capture_output=True,
@@ -284,26 +286,26 @@ def command(*arguments: str, root: Path) -> subprocess.CompletedProcess[str]:
 
 def test_the_command(tmp_path: Path) -> None:
     folder = runs.create(TinyConfig(steps=2), name="x", root=tmp_path)
-    work.work(folder)
-    listed = json.loads(command("list", "--json", root=tmp_path).stdout)
+    worker.work(folder)
+    listed = json.loads(in_a_process("list", "--json", root=tmp_path).stdout)
     assert [(run["name"], run["state"], run["step"]) for run in listed] == [("x", "finished", 2)]
-    assert "2 of 2" in command("show", "x", root=tmp_path).stdout
-    wrong = command("show", "nothing", root=tmp_path)
+    assert "2 of 2" in in_a_process("show", "x", root=tmp_path).stdout
+    wrong = in_a_process("show", "nothing", root=tmp_path)
     assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)
-    assert command("stop", "x", root=tmp_path).stderr == "The run x is not running: it is finished.\n"
-    assert "in the trash" in command("delete", "x", root=tmp_path).stdout
+    assert in_a_process("stop", "x", root=tmp_path).stderr == "The run x is not running: it is finished.\n"
+    assert "in the trash" in in_a_process("delete", "x", root=tmp_path).stdout
     assert read_json(tmp_path / "x" / STATUS) is None
 
 
 def test_a_stage_of_its_own_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     where = ["--runs", str(tmp_path)]
-    assert runs.command(TinyConfig, ["--steps", "2", "--name", "x", *where]) == 0
+    assert command(TinyConfig, ["--steps", "2", "--name", "x", *where]) == 0
     assert "x: finished." in capsys.readouterr().out
-    assert runs.command(TinyConfig, ["--steps", "none", *where]) == 2
+    assert command(TinyConfig, ["--steps", "none", *where]) == 2
     assert capsys.readouterr().err == "steps is 'none'; it must be a whole number.\n"
-    assert runs.command(TinyConfig, ["--steps", "4", "--print-config"]) == 0
+    assert command(TinyConfig, ["--steps", "4", "--print-config"]) == 0
     assert capsys.readouterr().out.startswith("steps: 4  # steps\n")
-    assert runs.command(TinyConfig, ["--steps", "2", "--end", "badly", *where]) == 1
+    assert command(TinyConfig, ["--steps", "2", "--end", "badly", *where]) == 1
 
 
 def test_a_chain_trains_one_after_the_other(tmp_path: Path) -> None:
@@ -330,7 +332,7 @@ def test_a_chain_ends_where_one_fails_and_goes_on_with_it(tmp_path: Path) -> Non
     assert [finish(run.folder).state for run in (first, second)] == ["finished", "finished"]
     runs.delete(first.folder)
     third = runs.create(TinyConfig(), root=tmp_path, after="x-1")
-    assert "is gone" in work.work(third).reason
+    assert "is gone" in worker.work(third).reason
 
 
 def test_a_chain_is_made_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -344,40 +346,40 @@ def test_rename_and_note(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     folder = runs.create(TinyConfig(steps=3), name="one", root=tmp_path)
     with pytest.raises(InputError, match=r"one is queued\. Stop it"):
         runs.rename(folder, "two")
-    work.work(folder)
+    worker.work(folder)
     for taken, words in (("a b", "cannot be called"), ("one", "already a run 'one'")):
         with pytest.raises(InputError, match=words):
             runs.rename(folder, taken)
     waiting = runs.create(TinyConfig(steps=3), name="later", root=tmp_path, after="one")
     with pytest.raises(InputError, match="later trains the result of one"):
         runs.rename(folder, "two")
-    work.work(waiting)
+    worker.work(waiting)
     folder = runs.rename(folder, "two")
     assert runs.annotate(folder, " lower rate \n").note == "lower rate"
-    assert runs.main(["note", "two", "seen", "--runs", str(tmp_path)]) == 0
+    assert main(["note", "two", "seen", "--runs", str(tmp_path)]) == 0
     assert "note: seen" in capsys.readouterr().out
     assert runs.annotate(folder, " ").note == ""
 
 
 def test_a_run_makes_way_for_a_consultation_but_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    owner = work.Owner(runs.create(TinyConfig(), root=tmp_path))
-    owner.update(reason="")
-    owner.make_way()
-    with sharing.consulting(tmp_path), sharing.consulting(tmp_path):
-        waiting = threading.Thread(target=owner.make_way)
+    job = Job(runs.create(TinyConfig(), root=tmp_path))
+    job.update(reason="")
+    job.make_way()
+    with arbiter.consulting(tmp_path), arbiter.consulting(tmp_path):
+        waiting = threading.Thread(target=job.make_way)
         waiting.start()
-        until(lambda: "Paused" in runs.load_run(owner.folder).status.reason)
+        until(lambda: "Paused" in runs.load_run(job.folder).status.reason)
     waiting.join(PATIENCE_S)
-    assert runs.load_run(owner.folder).status.reason == ""
-    monkeypatch.setattr(sharing, "LONGEST_S", 0.3)
-    with sharing.consulting(tmp_path):
-        owner.make_way()  # comes back
-        assert sharing.is_consulting(tmp_path)
-    assert not sharing.is_consulting(tmp_path)
-    sign = runs.lock_path(tmp_path, sharing.SIGN)
+    assert runs.load_run(job.folder).status.reason == ""
+    monkeypatch.setattr(arbiter, "LONGEST_S", 0.3)
+    with arbiter.consulting(tmp_path):
+        job.make_way()  # comes back
+        assert arbiter.is_consulting(tmp_path)
+    assert not arbiter.is_consulting(tmp_path)
+    sign = paths.lock_path(tmp_path, arbiter.SIGN)
     sign.touch()
     os.utime(sign, (1, 1))  # left by a page that died
-    assert not sharing.is_consulting(tmp_path)
+    assert not arbiter.is_consulting(tmp_path)
 
 
 def test_the_log_speaks_from_the_first_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -385,12 +387,12 @@ def test_the_log_speaks_from_the_first_second(tmp_path: Path, monkeypatch: pytes
     run = runs.start(TinyConfig(steps=1), root=tmp_path)
     assert re.match(r"[0-9:]{8} Starting\.\n", (run.folder / "log.txt").read_text())
     assert "Looking at the options and the data." in (finish(run.folder).folder / "log.txt").read_text()
-    monkeypatch.setattr(work, "SILENT_S", 0.05)
-    owner = work.Owner(runs.create(TinyConfig(), name="slow", root=tmp_path))
-    with contextlib.redirect_stdout(io.StringIO()) as log, owner.speaking():
-        owner.say("Loading the model")
+    monkeypatch.setattr("train.runs.job.SILENT_S", 0.05)
+    job = Job(runs.create(TinyConfig(), name="slow", root=tmp_path))
+    with contextlib.redirect_stdout(io.StringIO()) as log, job.speaking():
+        job.say("Loading the model")
         until(lambda: log.getvalue().count("Loading the model: for ") > 1)
-    assert runs.load_run(owner.folder).status.doing == "Loading the model"
+    assert runs.load_run(job.folder).status.doing == "Loading the model"
 
 
 def test_the_time_of_a_resumed_run_is_that_of_all_its_parts(tmp_path: Path) -> None:

@@ -26,9 +26,8 @@ from tests.ui.training.test_own_data import packed
 from train import options
 from train.grpo import GRPOConfig
 from train.pipeline import PipelineConfig
-from train.runs import arbiter as sharing
+from train.runs import arbiter, paths, worker
 from train.runs import registry as runs
-from train.runs import worker as work
 
 PATIENCE_S = 120.0
 
@@ -41,7 +40,7 @@ def graph() -> Graph:
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("DERMIQ_RUNS", str(tmp_path / "runs"))
-    return runs.runs_folder()
+    return paths.runs_folder()
 
 
 @pytest.fixture
@@ -71,7 +70,7 @@ def until(condition: Callable[[], Any]) -> None:
 
 def finished(root: Path, name: str, steps: int = 4) -> runs.Run:
     folder = runs.create(TinyConfig(steps=steps, seconds=0.0), name=name, root=root)
-    work.work(folder)
+    worker.work(folder)
     return runs.load_run(folder)
 
 
@@ -326,11 +325,11 @@ def test_only_weights_that_are_there_can_answer(room: TrainingRoom, root: Path) 
 def test_runs_wait_while_an_answer_is_written(room: TrainingRoom, root: Path) -> None:
     case = Case((), question="What is this?")
     answer = room.beside.assess(case, stop=threading.Event(), session_id="s")
-    assert not sharing.is_consulting(root)
+    assert not arbiter.is_consulting(root)
     next(answer)
-    assert sharing.is_consulting(root)
+    assert arbiter.is_consulting(root)
     answer.close()  # type: ignore[attr-defined]
-    assert not sharing.is_consulting(root)
+    assert not arbiter.is_consulting(root)
 
 
 # --- what is waited for, and what is asked ----------------------------------------------------

@@ -19,9 +19,8 @@ from tests.train.tiny_stage import TinyConfig
 from train.embedded.metrics import classification_figures
 from train.grpo import GRPOConfig
 from train.options import as_dict, make
-from train.runs import hints
+from train.runs import hints, worker
 from train.runs import registry as runs
-from train.runs import worker as work
 from train.runs.run_folder import Status, cut_lines, own_process, seal, write_json, write_status
 from train.sft import SFTConfig
 
@@ -217,7 +216,7 @@ def test_without_runs_one_click_starts_the_example() -> None:
 
 def test_a_real_run_as_a_row(tmp_path: Path) -> None:
     folder = runs.create(TinyConfig(steps=4, seconds=0.0), name="real", root=tmp_path)
-    work.work(folder)
+    worker.work(folder)
     html = _rows([runs.load_run(folder)], selected="real", ticked={"real"})
     assert "4 / 4 steps" in _text(html)
     assert "finished" in _text(html)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dermiq.ui.training import own_data
-from tests.page import started
+from tests.page import served
 from tests.train.stage_runs import make_table, tiny_options, write_pairs
 from tests.train.tiny_stage import TinyConfig
 from tests.ui.test_access import SCROLLING, press
@@ -17,8 +17,8 @@ from tests.ui.test_browser import Page, pytestmark  # noqa: F401  the mark appli
 from tests.ui.training.test_own_data import packed
 from train import options
 from train.dpo import DPOConfig
+from train.runs import paths, worker
 from train.runs import registry as runs
-from train.runs import worker as work
 
 from selenium.webdriver.common.keys import Keys  # isort: skip
 
@@ -34,8 +34,8 @@ BAR = "#dq-form .dq-launch"
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("DERMIQ_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("DERMIQ_DATA", str(tmp_path / "no data"))
-    work.work(runs.create(TinyConfig(steps=4, seconds=0.0), name="judged", root=tmp_path / "runs"))
-    return runs.runs_folder()
+    worker.work(runs.create(TinyConfig(steps=4, seconds=0.0), name="judged", root=tmp_path / "runs"))
+    return paths.runs_folder()
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def page(root: Path, tmp_path: Path) -> Iterator[Page]:
     table = make_table(tmp_path / "own", rows=4)
     own_data.keep(packed({path.name: path.read_bytes() for path in table.parent.iterdir()}), root)
     (tmp_path / "uploads").mkdir()
-    with started(tmp_path / "uploads", fake={"pace": 0.01}) as (address, _):
+    with served(tmp_path / "uploads", pace=0.01) as address:
         made = Page(address, tmp_path)
         made.open_tab("Training")
         yield made

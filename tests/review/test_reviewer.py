@@ -15,7 +15,7 @@ from dermiq.settings import Settings
 from dermiq.ui.review.access import Access, read_reviewers
 from dermiq.ui.review.pair_page import Rules
 from dermiq.ui.review.reviewer import is_complete, read_rubric
-from tests.review.desk import ADA, BEA, LEAD, Browser, bench_of, store_with
+from tests.review.browser import ADA, BEA, LEAD, Browser, session_of, store_with
 
 GRADES = {"accuracy": 4, "relevance": 5, "completeness": 3, "safety": 5}
 FULL = {"a": GRADES, "b": GRADES}
@@ -32,88 +32,88 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def test_the_pair_behind_is_at_hand_before_it_is_asked_for(store: Store) -> None:
-    bench = bench_of(store)
-    first, second = bench.work().items
-    judged = bench.vote(first.showing, "a", key="1", after=second.pair)
+    session = session_of(store)
+    first, second = session.work().items
+    judged = session.vote(first.showing, "a", key="1", after=second.pair)
     (third,) = judged.work.items
     assert len({first.pair, second.pair, third.pair}) == 3
-    assert bench.work().items[0].showing == second.showing, "what is at hand is what the store would give"
+    assert session.work().items[0].showing == second.showing, "what is at hand is what the store would give"
 
 
 def test_a_vote_that_comes_twice_is_one(store: Store) -> None:
-    bench = bench_of(store)
-    first = bench.work().items[0]
-    assert bench.vote(first.showing, "a", key="1").vote == bench.vote(first.showing, "a", key="1").vote
+    session = session_of(store)
+    first = session.work().items[0]
+    assert session.vote(first.showing, "a", key="1").vote == session.vote(first.showing, "a", key="1").vote
     assert len(list(store.votes())) == 1
 
 
 def test_a_vote_is_kept_as_it_was_seen(store: Store) -> None:
-    bench = bench_of(store)
-    item = bench.work().items[0]
+    session = session_of(store)
+    item = session.work().items[0]
     showing = store.showing(item.showing)
-    bench.vote(item.showing, "b", key="1", rubric=FULL, comment="A is wrong", seconds=12.5)
+    session.vote(item.showing, "b", key="1", rubric=FULL, comment="A is wrong", seconds=12.5)
     (vote,) = store.votes()
     assert vote.choice == showing.side("b")
     assert (vote.comment, vote.seconds, vote.rubric["first"]) == ("A is wrong", 12.5, GRADES)
 
 
 def test_what_the_graph_says_is_said_after_a_vote_and_not_after_a_skip(store: Store) -> None:
-    bench = bench_of(store)
-    first, second = bench.work().items
+    session = session_of(store)
+    first, second = session.work().items
     assert "The graph prefers" not in first.html
-    assert "The graph prefers" in bench.vote(first.showing, "tie", key="1").said
-    assert bench.vote(second.showing, "skip", key="2").said == "Saved: skipped."
-    hidden = bench_of(store, marks="never")
+    assert "The graph prefers" in session.vote(first.showing, "tie", key="1").said
+    assert session.vote(second.showing, "skip", key="2").said == "Saved: skipped."
+    hidden = session_of(store, marks="never")
     assert hidden.vote(hidden.work().items[0].showing, "a", key="3").said == "Saved: A better."
 
 
 def test_undo_brings_the_pair_back_with_what_was_said_of_it(store: Store) -> None:
-    bench = bench_of(store)
-    item = bench.work().items[0]
-    vote = bench.vote(item.showing, "a", key="1", rubric={"a": GRADES}, comment="not sure").vote
-    work = bench.undo(vote)
-    assert bench.undo(vote).items[0].showing == work.items[0].showing == item.showing, "twice is once"
+    session = session_of(store)
+    item = session.work().items[0]
+    vote = session.vote(item.showing, "a", key="1", rubric={"a": GRADES}, comment="not sure").vote
+    work = session.undo(vote)
+    assert session.undo(vote).items[0].showing == work.items[0].showing == item.showing, "twice is once"
     assert "not sure</textarea>" in work.items[0].html
     assert work.items[0].html.count(" checked>") == len(GRADES) + 1  # and which answer would be corrected
     assert work.last == ""
-    bench.vote(item.showing, "b", key="2")
+    session.vote(item.showing, "b", key="2")
     assert [v.undone_at is None for v in store.votes(undone=True)] == [False, True]
 
 
 def test_undo_takes_back_the_newest_then_the_one_before(store: Store) -> None:
-    bench = bench_of(store)
-    votes = [bench.vote(bench.work().items[0].showing, "a", key=str(n)).vote for n in range(2)]
-    assert bench.work().last == votes[1]
-    assert bench.undo(votes[1]).last == votes[0]
+    session = session_of(store)
+    votes = [session.vote(session.work().items[0].showing, "a", key=str(n)).vote for n in range(2)]
+    assert session.work().last == votes[1]
+    assert session.undo(votes[1]).last == votes[0]
 
 
 def test_only_own_votes_are_taken_back_and_looked_at(store: Store) -> None:
-    vote = bench_of(store).vote(bench_of(store).work().items[0].showing, "a", key="1").vote
+    vote = session_of(store).vote(session_of(store).work().items[0].showing, "a", key="1").vote
     with pytest.raises(InputError):
-        bench_of(store, BEA).undo(vote)
+        session_of(store, BEA).undo(vote)
     with pytest.raises(InputError):
-        bench_of(store, BEA).look_back(vote)
+        session_of(store, BEA).look_back(vote)
     assert list(store.votes(reviewer="ada"))
 
 
 def test_looking_back_shows_marks_reasons_and_label(store: Store) -> None:
-    bench = bench_of(store)
-    vote = bench.vote(bench.work().items[0].showing, "tie", key="1").vote
-    html = bench.look_back(vote)
+    session = session_of(store)
+    vote = session.vote(session.work().items[0].showing, "tie", key="1").vote
+    html = session.look_back(vote)
     for said in ("You said: a tie.", "The graph prefers", "It cites the graph.", "melanoma", "dq-mark"):
         assert said in html
-    bench.undo(vote)
+    session.undo(vote)
     with pytest.raises(InputError, match="taken back"):
-        bench.look_back(vote)
+        session.look_back(vote)
 
 
 def test_a_rubric_that_is_needed_is_asked_for(store: Store) -> None:
-    bench = bench_of(store, rubric="required")
-    item = bench.work().items[0]
+    session = session_of(store, rubric="required")
+    item = session.work().items[0]
     with pytest.raises(InputError, match="eight grades"):
-        bench.vote(item.showing, "a", key="1", rubric={"a": GRADES})
-    bench.vote(item.showing, "a", key="2", rubric=FULL)
-    bench.vote(bench.work().items[0].showing, "skip", key="3")
+        session.vote(item.showing, "a", key="1", rubric={"a": GRADES})
+    session.vote(item.showing, "a", key="2", rubric=FULL)
+    session.vote(session.work().items[0].showing, "skip", key="3")
     assert [vote.choice for vote in store.votes()][1] == "skip"
 
 
@@ -124,80 +124,80 @@ def test_what_is_no_grade_is_left_out(said: object) -> None:
 
 
 def test_the_end_of_the_queue_says_what_was_done(store: Store) -> None:
-    bench = bench_of(store)
+    session = session_of(store)
     for n in range(3):
-        judged = bench.vote(bench.work().items[0].showing, "abs"[n].replace("s", "skip"), key=str(n), seconds=8)
+        judged = session.vote(session.work().items[0].showing, "abs"[n].replace("s", "skip"), key=str(n), seconds=8)
     assert not judged.work.items
     assert judged.work.ended
     for said in ("Your queue is finished", "Skipped", "Left answer preferred", "8\u202fs"):
-        assert said in bench.end()
+        assert said in session.end()
 
 
 def test_an_empty_queue_says_what_to_do(tmp_path: Path) -> None:
     store = store_with(tmp_path / "empty", pairs=0)
-    assert "An administrator of this page can put pairs in." in bench_of(store).end()
-    assert "python -m dermiq review import" in bench_of(store, LEAD).end()
+    assert "An administrator of this page can put pairs in." in session_of(store).end()
+    assert "python -m dermiq review import" in session_of(store, LEAD).end()
 
 
 # --- correcting -------------------------------------------------------------------------
 
 
 def test_a_correction_is_kept_of_the_answer_that_was_shown_there(store: Store) -> None:
-    bench = bench_of(store)
-    item = bench.work().items[0]
+    session = session_of(store)
+    item = session.work().items[0]
     answer = store.pair(item.pair).answer(store.showing(item.showing).side("b"))
     for _ in range(2):
-        bench.edit(item.showing, "b", " Better.\r\nMuch. ", key="e")
+        session.edit(item.showing, "b", " Better.\r\nMuch. ", key="e")
     (edit,) = store.edits()
     assert (edit.answer_id, edit.text) == (answer.id, "Better.\nMuch.")
-    vote = bench.vote(item.showing, "a", key="1").vote
-    assert "You corrected B." in bench.look_back(vote)
+    vote = session.vote(item.showing, "a", key="1").vote
+    assert "You corrected B." in session.look_back(vote)
 
 
 def test_the_models_own_text_takes_a_correction_back(store: Store) -> None:
-    bench = bench_of(store)
-    item = bench.work().items[0]
+    session = session_of(store)
+    item = session.work().items[0]
     own = store.pair(item.pair).answer(store.showing(item.showing).side("a")).text
-    bench.edit(item.showing, "a", "Better.", key="1")
-    again = bench.work().items[0].html
+    session.edit(item.showing, "a", "Better.", key="1")
+    again = session.work().items[0].html
     assert again.count('data-corrected="yes"') == 1
     assert "\nBetter.</textarea>" in again
-    assert bench.edit(item.showing, "a", own, key="2") == "The correction of A is taken back."
+    assert session.edit(item.showing, "a", own, key="2") == "The correction of A is taken back."
     assert not store.edits()
-    assert 'data-corrected="yes"' not in bench.work().items[0].html
+    assert 'data-corrected="yes"' not in session.work().items[0].html
 
 
 def test_nothing_and_nothing_new_are_no_corrections(store: Store) -> None:
-    bench = bench_of(store)
-    item = bench.work().items[0]
+    session = session_of(store)
+    item = session.work().items[0]
     same = store.pair(item.pair).answer(store.showing(item.showing).side("a")).text
     for text, why in (("  ", "empty"), (same, "Nothing was changed")):
         with pytest.raises(InputError, match=why):
-            bench.edit(item.showing, "a", text, key="e")
+            session.edit(item.showing, "a", text, key="e")
     assert not store.edits()
 
 
 def test_a_correction_is_checked_against_the_graph(store: Store) -> None:
-    bench = bench_of(store)
-    html = bench.check(bench.work().items[0].showing, "a", "Redpox shows scale. Elephants fly.")
+    session = session_of(store)
+    html = session.check(session.work().items[0].showing, "a", "Redpox shows scale. Elephants fly.")
     assert "1 supported" in html
     assert "dq-supported" in html
 
 
 def test_a_draft_comes_back_until_the_vote(store: Store) -> None:
-    bench = bench_of(store)
-    item = bench.work().items[0]
-    bench.keep_draft(item.showing, {"a": {"safety": 2}}, "half a com", {"b": "half an ans", "x": "?"})
-    again = bench.work().items[0].html
+    session = session_of(store)
+    item = session.work().items[0]
+    session.keep_draft(item.showing, {"a": {"safety": 2}}, "half a com", {"b": "half an ans", "x": "?"})
+    again = session.work().items[0].html
     assert "half a com</textarea>" in again
     assert "\nhalf an ans</textarea>" in again
-    bench.vote(item.showing, "a", key="1")
+    session.vote(item.showing, "a", key="1")
     assert store.draft("ada", item.pair) is None
 
 
 def test_nobody_writes_under_what_was_shown_to_another(store: Store) -> None:
-    showing = bench_of(store).work().items[0].showing
-    other = bench_of(store, BEA)
+    showing = session_of(store).work().items[0].showing
+    other = session_of(store, BEA)
     for act in (
         lambda: other.edit(showing, "a", "Mine.", key="e"),
         lambda: other.keep_draft(showing, {}, "mine", {}),
@@ -213,13 +213,13 @@ def test_nobody_writes_under_what_was_shown_to_another(store: Store) -> None:
 
 def test_an_administrator_decides_what_two_reviewers_see_differently(store: Store) -> None:
     for person, side in ((ADA, "first"), (BEA, "second")):
-        bench = bench_of(store, person)
-        while items := bench.work().items:
+        session = session_of(store, person)
+        while items := session.work().items:
             shown = store.showing(items[0].showing).shown(side)
-            bench.vote(items[0].showing, shown, key=person.name + items[0].pair, comment=f"says {person.name}")
+            session.vote(items[0].showing, shown, key=person.name + items[0].pair, comment=f"says {person.name}")
     with pytest.raises(InputError, match="administrator"):
-        bench_of(store, ADA, "adjudicate")
-    lead = bench_of(store, LEAD, "adjudicate")
+        session_of(store, ADA, "adjudicate")
+    lead = session_of(store, LEAD, "adjudicate")
     work = lead.work()
     assert "3 disagreements open" in work.progress
     for said in ("says ada", "says bea", "A better", "B better"):
@@ -232,7 +232,7 @@ def test_an_administrator_decides_what_two_reviewers_see_differently(store: Stor
     assert [vote.kind for vote in store.votes(reviewer="lead")] == ["adjudication"] * 3
 
 
-# --- the desk ---------------------------------------------------------------------------
+# --- the controller ---------------------------------------------------------------------
 
 
 def test_who_is_unknown_is_asked_for_a_name(store: Store, tmp_path: Path) -> None:
@@ -257,7 +257,7 @@ def test_a_reviewer_signs_in_judges_and_leaves(store: Store, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("message", [None, 7, [], {}, {"do": "x"}, {"do": "__init__"}, {"do": "vote", "token": ["?"]}])
 def test_nonsense_is_answered(message: object, store: Store, tmp_path: Path) -> None:
-    reply = Browser(store, tmp_path).desk.answer(message)
+    reply = Browser(store, tmp_path).controller.answer(message)
     assert reply.keys() & {"error", "sign_in"}
 
 
@@ -345,7 +345,7 @@ def test_pairs_come_from_a_file_or_a_run(store: Store, tmp_path: Path) -> None:
 
 
 def test_a_public_page_without_secrets_shows_figures_alone(store: Store, tmp_path: Path) -> None:
-    bench_of(store).vote(bench_of(store).work().items[0].showing, "a", key="1", comment="a secret remark")
+    session_of(store).vote(session_of(store).work().items[0].showing, "a", key="1", comment="a secret remark")
     browser = Browser(store, tmp_path, host="0.0.0.0")
     frame = browser.say("hello")["frame"]
     assert "DERMIQ_REVIEWERS" in frame
@@ -392,7 +392,7 @@ def test_rules_come_from_the_settings() -> None:
         Rules.of(Settings(review_marks="no"))
 
 
-def test_rules_are_those_of_the_room(store: Store, tmp_path: Path) -> None:
+def test_rules_are_those_of_the_services(store: Store, tmp_path: Path) -> None:
     browser = Browser(store, tmp_path, Rules(rubric="required"))
     html = browser.sign_in()["work"]["items"][0]["html"]
     assert 'data-rubric="required" open' in html

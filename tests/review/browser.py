@@ -1,4 +1,4 @@
-"""A desk over a real store of the test's own, with an invented graph; and what a browser would say to it."""
+"""A reviewer's session over a real store of the test's own, with an invented graph; and what a browser would say."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from dermiq.review.store.queue import QueueSettings
 from dermiq.review.store.store import Store
 from dermiq.settings import Settings
 from dermiq.ui.review.access import Access, Person
-from dermiq.ui.review.controller import Desk
+from dermiq.ui.review.controller import ReviewController
 from dermiq.ui.review.pair_page import Rules
-from dermiq.ui.review.reviewer import Bench, Mode, Room
+from dermiq.ui.review.reviewer import Mode, ReviewerSession, Services
 from dermiq.ui.review.verdicts import Verdicts
 from tests.review.cases import filled
 from tests.tiny_graph import GRAPH
@@ -27,23 +27,25 @@ def store_with(folder: Path, pairs: int = 3, **rest: Any) -> Store:
     return store
 
 
-def room_of(store: Store, **rules: Any) -> Room:
-    return Room(store, Verdicts(lambda: GRAPH), Rules(**rules))
+def services_of(store: Store, **rules: Any) -> Services:
+    return Services(store, Verdicts(lambda: GRAPH), Rules(**rules))
 
 
-def bench_of(store: Store, person: Person = ADA, mode: Mode = "review", **rules: Any) -> Bench:
-    return Bench(room_of(store, **rules), person, mode)
+def session_of(store: Store, person: Person = ADA, mode: Mode = "review", **rules: Any) -> ReviewerSession:
+    return ReviewerSession(services_of(store, **rules), person, mode)
 
 
 class Browser:
     """Says what the page's script says, and keeps its token."""
 
     def __init__(self, store: Store, runs: Path, rules: Rules | None = None, **settings: Any) -> None:
-        self.desk = Desk(Access(Settings(**settings)), lambda: store, Verdicts(lambda: GRAPH), runs, rules)
+        self.controller = ReviewController(
+            Access(Settings(**settings)), lambda: store, Verdicts(lambda: GRAPH), runs, rules
+        )
         self.token = ""
 
     def say(self, do: str, **message: Any) -> dict[str, Any]:
-        reply = self.desk.answer({"do": do, "token": self.token, **message})
+        reply = self.controller.answer({"do": do, "token": self.token, **message})
         self.token = reply.get("token", self.token)
         return reply
 

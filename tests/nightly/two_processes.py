@@ -1,4 +1,4 @@
-"""Run by test_group_trainer in one process and in two: two steps over the same groups, and what was trained."""
+"""Run by test_two_processes in one process and in two: two steps over the same groups, and what was trained."""
 
 from __future__ import annotations
 
