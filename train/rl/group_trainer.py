@@ -34,9 +34,10 @@ from trl.data_utils import prepare_multimodal_messages
 from trl.trainer.utils import RepeatSampler, split_pixel_values_by_grid, split_tensor_dict, unsplit_pixel_values_by_grid
 
 from dermiq.errors import ModelError
+from dermiq.memory import map_large_blocks, trim
 from train.rl.advantages import AdvantageSettings, collapse_rate, combine, estimate
 from train.rl.group_loss import GroupLoss, accumulate_gradients, log_probabilities, read_prompt
-from train.rl.memory import map_large_blocks, release, trim
+from train.rl.memory import release
 from train.rl.policy_loss import LossSettings, Normaliser, Targets, token_weights
 from train.rl.prefix import Group, Prefix, reference, split_batch
 from train.rl.rollout import Sampler, SamplingSettings

@@ -7,8 +7,6 @@ completion that is attended to keeps 2 K + 2 A (keys and values, joined and repe
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import gc
 import sys
 from pathlib import Path
@@ -17,8 +15,8 @@ from typing import Any
 import psutil
 import torch
 
-MAPPED_BYTES = 4 * 2**20
-_M_MMAP_THRESHOLD = -3  # of malloc.h
+from dermiq.memory import trim
+
 _CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -90,19 +88,3 @@ def release() -> None:
     trim()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-
-
-def trim() -> None:
-    """Give back the CPU's memory that is free already: much cheaper than `release`."""
-    with contextlib.suppress(OSError, AttributeError):  # glibc keeps freed blocks of a few megabytes for itself
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
-
-
-def map_large_blocks() -> None:
-    """Let the system hold blocks of several megabytes (tiles of logits) by themselves for the rest of this process.
-
-    glibc raises the size from which it does so to 32 MB as such blocks are freed, and they then tear holes between
-    the activations: a fifth more at the peak.
-    """
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL("libc.so.6").mallopt(_M_MMAP_THRESHOLD, MAPPED_BYTES)

@@ -21,7 +21,7 @@ from dermiq.review.store.journal import By, append, append_new, plain
 from dermiq.review.store.queue import NOTHING_GIVEN
 from dermiq.review.store.records import deleted_images, to_proxy
 from dermiq.review.store.standing import given_of
-from dermiq.review.types import ImageRef, NewPair, PairSource, ReviewAnswer, ReviewCase, pair_id
+from dermiq.review.types import ImageRef, NewPair, PairSource, ReviewAnswer, ReviewCase
 
 SIDES = (None, "first", "second")
 ASKED_AT_ONCE = 500  # ids of a query
@@ -83,7 +83,7 @@ def add_answers(connection: Connection, answers: Sequence[ReviewAnswer], by: By)
 
 def add_pairs(connection: Connection, pairs: Sequence[NewPair], overlap: int, by: By) -> list[str]:
     """Ids of those that were new. Their classes weigh as the store stands now; see `weigh`."""
-    rows = {pair_id(pair.first.id, pair.second.id): _pair_row(pair, overlap, by) for pair in pairs}
+    rows = {pair.id: _pair_row(pair, overlap, by) for pair in pairs}
     new = append_new(connection, schema.pairs, rows, by, what="pair")
     if new:
         weights = queue.class_weights(class_counts(connection))
@@ -122,7 +122,7 @@ def _check(pair: NewPair) -> None:
 def _pair_row(pair: NewPair, overlap: int, by: By) -> dict[str, Any]:
     proxy = pair.proxy
     return {
-        "id": pair_id(pair.first.id, pair.second.id),
+        "id": pair.id,
         "case_id": pair.case.id,
         "first": pair.first.id,
         "second": pair.second.id,

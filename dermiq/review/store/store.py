@@ -62,7 +62,6 @@ from dermiq.review.types import (
     Showing,
     Thumb,
     Vote,
-    pair_id,
 )
 from dermiq.settings import Settings
 
@@ -399,13 +398,10 @@ class Store:
         """With the graph's verdict, where there is none and the pair is new."""
         if self._judge is None:
             return batch
-        ids = [pair_id(pair.first.id, pair.second.id) for pair in batch]
+        ids = [pair.id for pair in batch]
         with self._database.reading() as connection:
             known = set(connection.execute(select(schema.pairs.c.id).where(schema.pairs.c.id.in_(ids))).scalars())
-        return [
-            pair if pair.proxy or name in known else replace(pair, proxy=self._judge(pair))
-            for name, pair in zip(ids, batch, strict=True)
-        ]
+        return [pair if pair.proxy or pair.id in known else replace(pair, proxy=self._judge(pair)) for pair in batch]
 
     def _sweep(self) -> None:
         """Deletes what was purged or taken back: also where the process died before the file was gone."""
