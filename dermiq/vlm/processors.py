@@ -14,7 +14,7 @@ from transformers.models.smolvlm.processing_smolvlm import SmolVLMProcessor
 
 
 def _without_video(stock: Any) -> Any:
-    class ImageOnly(stock):  # type: ignore[misc]
+    class ImageOnly(stock):
         def __init__(
             self, image_processor: Any = None, tokenizer: Any = None, chat_template: str | None = None, **kwargs: Any
         ) -> None:

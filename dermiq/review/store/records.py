@@ -80,14 +80,14 @@ def deleted_images() -> CompoundSelect[Any]:
 def to_pair_view(row: Row[Any], images: Sequence[Row[Any]]) -> PairView:
     return PairView(
         case=_case(row, images),
-        first=_made(ReviewAnswer, row, "one_"),
-        second=_made(ReviewAnswer, row, "two_"),
+        first=made(ReviewAnswer, row, "one_"),
+        second=made(ReviewAnswer, row, "two_"),
         pair=_pair(row),
         purged=tuple(image.purged for image in images if image.purged),
     )
 
 
-def _made(kind: type[T], row: Row[Any], prefix: str = "", **others: Any) -> T:
+def made(kind: type[T], row: Row[Any], prefix: str = "", **others: Any) -> T:
     """The noun whose fields are columns of the row, but for the `others`."""
     names = (entry.name for entry in fields(kind) if entry.name not in others)  # type: ignore[arg-type]
     return kind(**{name: getattr(row, prefix + name) for name in names}, **others)
@@ -95,7 +95,7 @@ def _made(kind: type[T], row: Row[Any], prefix: str = "", **others: Any) -> T:
 
 def _case(row: Row[Any], images: Sequence[Row[Any]]) -> ReviewCase:
     boxes = tuple(tuple(image.box) if image.box else None for image in images)
-    return _made(
+    return made(
         ReviewCase,
         row,
         "case_",
@@ -113,7 +113,7 @@ def _outline(points: Sequence[Sequence[float]] | None) -> tuple[tuple[float, flo
 def _pair(row: Row[Any]) -> ReviewPair:
     proxy = to_proxy(row.pair_prefers, row.pair_margin, row.pair_decided_by, row.pair_reasons, row.pair_scores)
     withdrawn = row.stage == "withdrawn"
-    return _made(ReviewPair, row, "pair_", proxy=proxy, priority=row.priority, withdrawn=withdrawn)
+    return made(ReviewPair, row, "pair_", proxy=proxy, priority=row.priority, withdrawn=withdrawn)
 
 
 def to_proxy(prefers: Any, margin: float | None, decided_by: Any = "", reasons: Any = (), scores: Any = ()) -> Any:
@@ -127,7 +127,7 @@ def to_proxy(prefers: Any, margin: float | None, decided_by: Any = "", reasons: 
 
 
 def to_showing(row: Row[Any]) -> Showing:
-    return _made(Showing, row, left=row.left_side)
+    return made(Showing, row, left=row.left_side)
 
 
 @cache
@@ -136,7 +136,7 @@ def vote_query() -> Select[Any]:
 
 
 def to_vote(row: Row[Any]) -> Vote:
-    return _made(Vote, row, rubric=_rubric(row), left=row.left_side)
+    return made(Vote, row, rubric=_rubric(row), left=row.left_side)
 
 
 def vote_row(vote: Vote) -> dict[str, Any]:
@@ -160,11 +160,11 @@ def edit_query() -> Select[Any]:
 
 
 def to_edit(row: Row[Any]) -> Edit:
-    return _made(Edit, row)
+    return made(Edit, row)
 
 
 def to_set(row: Row[Any]) -> FrozenSet:
-    return _made(FrozenSet, row, rule=SetRule(**row.rule))
+    return made(FrozenSet, row, rule=SetRule(**row.rule))
 
 
 def _with_undos(made: Table, undos: Table, undone: Column[Any]) -> Select[Any]:

@@ -108,7 +108,7 @@ def thumbs(connection: Connection, undone: bool) -> list[Thumb]:
     query = select(made, undos.c.at.label("undone_at")).outerjoin(undos, undos.c.thumb_id == made.c.id)
     query = query if undone else query.where(undos.c.thumb_id.is_(None))
     rows = connection.execute(query.order_by(made.c.number))
-    return [Thumb(row.id, row.answer_id, row.up, row.who, row.at, row.undone_at) for row in rows]
+    return [made(Thumb, row) for row in rows]
 
 
 def opinions(connection: Connection) -> list[Opinion]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from dermiq.errors import InputError
 from dermiq.review.store import schema
@@ -59,8 +58,10 @@ def cast(connection: Connection, ballot: Ballot, at: datetime) -> Vote:
     pair = lock_pair(connection, showing.pair_id)
     before = connection.execute(VOTES_BEFORE, {"showing": ballot.showing_id, "sent": ballot.key}).all()
     for row in before:
+        if row.key == ballot.key and row.showing_id != ballot.showing_id:
+            raise InputError("The key of this vote was used for another pair: each vote needs its own.")
         if row.key == ballot.key:
-            return _the_same(row, ballot)
+            return to_vote(row)
     if any(row.undone_at is None for row in before):
         raise InputError("You have judged this pair already: undo that vote before you judge it again.")
     if pair.stage == "withdrawn":
@@ -71,12 +72,6 @@ def cast(connection: Connection, ballot: Ballot, at: datetime) -> Vote:
     close(connection, showing.id)
     refresh(connection, pair)
     return vote
-
-
-def _the_same(vote: Row[Any], ballot: Ballot) -> Vote:
-    if vote.showing_id != ballot.showing_id:
-        raise InputError("The key of this vote was used for another pair: each vote needs its own.")
-    return to_vote(vote)
 
 
 def _check_decision(connection: Connection, ballot: Ballot) -> None:
