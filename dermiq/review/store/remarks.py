@@ -104,10 +104,10 @@ def thumb(connection: Connection, answer_id: str, up: bool, by: By) -> Thumb:
 
 def thumbs(connection: Connection, undone: bool) -> list[Thumb]:
     """In the order in which they came; with `undone`, also those that were taken back."""
-    made, undos = schema.thumbs, schema.thumb_undos
-    query = select(made, undos.c.at.label("undone_at")).outerjoin(undos, undos.c.thumb_id == made.c.id)
+    given, undos = schema.thumbs, schema.thumb_undos
+    query = select(given, undos.c.at.label("undone_at")).outerjoin(undos, undos.c.thumb_id == given.c.id)
     query = query if undone else query.where(undos.c.thumb_id.is_(None))
-    rows = connection.execute(query.order_by(made.c.number))
+    rows = connection.execute(query.order_by(given.c.number))
     return [made(Thumb, row) for row in rows]
 
 
