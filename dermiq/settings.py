@@ -10,9 +10,12 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, TypeAlias, get_type_hints
 
 from dermiq.errors import InputError
+from dermiq.types import Json
+
+Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def setting(default: Any, help: str, *, secret: bool = False) -> Any:
@@ -91,7 +94,7 @@ def add_flags(made: argparse.ArgumentParser) -> None:
             made.add_argument(flag, type=_convert_for(hints[f.name]), default=None, help=text)
 
 
-def _from_environment(env: Mapping[str, str]) -> dict[str, Any]:
+def _from_environment(env: Mapping[str, str]) -> Json:
     hints = get_type_hints(Settings)
     values: dict[str, Any] = {}
     if env.get("SPACE_ID"):
@@ -105,14 +108,14 @@ def _from_environment(env: Mapping[str, str]) -> dict[str, Any]:
     return values
 
 
-def _convert_for(hint: Any) -> Any:
+def _convert_for(hint: object) -> Any:
     text = str(hint)
     if hint is int:
         return int
     return Path if "Path" in text else str
 
 
-def _checked(name: str, text: str, hint: Any) -> Any:
+def _checked(name: str, text: str, hint: object) -> Any:
     try:
         return _convert_for(hint)(text)
     except ValueError as error:

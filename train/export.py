@@ -13,13 +13,13 @@ import argparse
 import json
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 from dermiq.data_sets import DATA_SETS
 from dermiq.errors import DermIQError, InputError
+from dermiq.types import Fields
 from dermiq.vlm.base import WHEEL
 from train import options
 from train.embedded.card import NAMES, number, table
@@ -234,13 +234,13 @@ def _settings(run: runs.Run) -> str:
     return f"{table(rows)}\n\n{told}" if len(rows) > 1 else told
 
 
-def _public(value: Any) -> Any:
+def _public(value: object) -> object:
     if isinstance(value, list):
         return [_public(item) for item in value]
     return Path(value).name if isinstance(value, str) and value.startswith(("/", "~", ".")) else value
 
 
-def _judged(evaluation: Mapping[str, Any] | None, weights: str) -> str:
+def _judged(evaluation: Fields | None, weights: str) -> str:
     if evaluation is None or evaluation.get("weights", weights) != weights:
         return f"{weights} has not been evaluated on held-out images."
     rows = [["figure", "value", "95 % interval"]]

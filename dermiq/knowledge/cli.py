@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from dermiq.errors import DermIQError, InputError
 from dermiq.knowledge.card import Held, topic_of
@@ -21,13 +20,14 @@ from dermiq.knowledge.language import embed
 from dermiq.knowledge.language.link import link
 from dermiq.knowledge.retrieve.retrieve import retrieve
 from dermiq.knowledge.schema import LICENCE_CLASSES
-from dermiq.types import Fact
+from dermiq.settings import Subparsers
+from dermiq.types import Fact, Json
 
-Row = dict[str, Any]
+Row = Json
 MARKS = {"supported": "+", "contradicted": "!", "not_covered": "?"}
 
 
-def add_parsers(subparsers: Any) -> None:
+def add_parsers(subparsers: Subparsers) -> None:
     """Add the two commands; each sets `run(args) -> int`."""
     knowledge = subparsers.add_parser(
         "knowledge", help="facts for a question, two conditions compared, or the whole graph as a file"

@@ -9,13 +9,12 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 import networkx as nx
 
 from dermiq.errors import InputError
 from dermiq.knowledge.schema import LITERAL_RELATIONS, Edge, Node, Tables, cell, write_tables
-from dermiq.types import Source
+from dermiq.types import Json, Source
 
 CONTEXT = Path(__file__).with_name("context.jsonld")
 """Our own words, said in SKOS, PROV and schema.org where they have a term; the rest lies in a urn of ours."""
@@ -64,7 +63,7 @@ def _flat(record: Node | Edge, sources: Mapping[str, Source]) -> dict[str, str |
     }
 
 
-def _filled(record: Node | Edge | Source) -> dict[str, Any]:
+def _filled(record: Node | Edge | Source) -> Json:
     """The fields that say something."""
     values = {column.name: getattr(record, column.name) for column in fields(record)}
     return {name: value for name, value in values.items() if value is not None and value != "" and value != ()}
@@ -92,7 +91,7 @@ def write_jsonld(tables: Tables, path: Path) -> None:
     )
 
 
-def _concept(node: Node, parents: list[str]) -> dict[str, Any]:
+def _concept(node: Node, parents: list[str]) -> Json:
     values = {**_filled(node), "type": ["skos:Concept", node.kind], "source": _source_id(node.source)}
     if node.codes:
         values["codes"] = [f"{system}={code}" for system, code in sorted(node.codes.items())]
@@ -101,7 +100,7 @@ def _concept(node: Node, parents: list[str]) -> dict[str, Any]:
     return values | ({"broader": parents} if parents else {})
 
 
-def _statement(edge: Edge) -> dict[str, Any]:
+def _statement(edge: Edge) -> Json:
     literal = edge.relation in LITERAL_RELATIONS
     return _filled(edge) | {
         "id": f"edge:{edge.id}",
@@ -111,7 +110,7 @@ def _statement(edge: Edge) -> dict[str, Any]:
     }
 
 
-def _work(source: Source) -> dict[str, Any]:
+def _work(source: Source) -> Json:
     return _filled(source) | {"id": _source_id(source.id), "type": "schema:CreativeWork"}
 
 

@@ -30,7 +30,8 @@ def main_region(outline: np.ndarray) -> np.ndarray:
         return np.zeros(outline.shape, dtype=bool)
     region = labels == 1 + np.bincount(labels.ravel())[1:].argmax()
     around, _ = ndimage.label(np.pad(~region, 1, constant_values=True))
-    return around[1:-1, 1:-1] != around[0, 0]  # a hole is what the outside does not reach
+    filled: np.ndarray = around[1:-1, 1:-1] != around[0, 0]  # a hole is what the outside does not reach
+    return filled
 
 
 def lesion_box(outline: np.ndarray, *, margin: float) -> Box | None:

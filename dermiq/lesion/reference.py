@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from dermiq import places
 from dermiq.errors import DataError
 from dermiq.shipped import checked
+from dermiq.types import Fields
 
 REFERENCE_PATH = places.WEIGHTS / "specialist" / "findings_reference.json"
 BENIGN: tuple[str, ...] = ("bkl", "df", "nv", "vasc")
@@ -78,7 +78,7 @@ class FindingsReference:
         return found.intervals[name][found.bin(value)]
 
     @classmethod
-    def from_json(cls, table: Mapping[str, Any]) -> FindingsReference:
+    def from_json(cls, table: Fields) -> FindingsReference:
         """Of what `asdict` gives, lists in place of tuples."""
         findings = {code: FindingDistribution(**_frozen(entry)) for code, entry in table["findings"].items()}
         return cls(**{**table, "findings": findings})

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 from dermiq.knowledge import Graph
 from dermiq.knowledge.check.quotes import quotes
 from dermiq.review.types import ReviewCase
-from dermiq.types import Evidence, EvidenceItem, Fact, Source
+from dermiq.types import Evidence, EvidenceItem, Fact, Fields, Source
 
 _FACT = re.compile(r"^\[F(\d+)\] (.+)$", re.MULTILINE)
 _QUESTION = re.compile(r"^Question: (.+)$", re.MULTILINE)
@@ -25,7 +23,7 @@ class Turn:
     answer: str
 
 
-def texts(message: Mapping[str, Any]) -> str:
+def texts(message: Fields) -> str:
     """The text of a chat message, whose content is text or a list of parts."""
     content = message.get("content", "")
     if isinstance(content, str):

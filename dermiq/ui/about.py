@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from markupsafe import Markup
 
 from dermiq.data_sets import DATA_SETS
 from dermiq.places import WEIGHTS
-from dermiq.types import CLASS_NAMES
+from dermiq.types import CLASS_NAMES, Fields
 from dermiq.ui.markup import fill, join, percent
 
 CARDS = (("DermIQ-Nano, the language model", "nano"), ("The specialist", "specialist"))
@@ -62,7 +61,7 @@ def measured(folder: str, *, weights: Path = WEIGHTS) -> Markup:
     return fill('<div class="dq-measured">{parts}</div>', parts=parts)
 
 
-def _reliability(title: str, metrics: Mapping[str, Any]) -> Markup:
+def _reliability(title: str, metrics: Fields) -> Markup:
     bins = [b for b in map(_bin, metrics.get("reliability", ())) if b is not None]
     if not bins:
         return Markup("")
@@ -84,7 +83,7 @@ def _reliability(title: str, metrics: Mapping[str, Any]) -> Markup:
     )
 
 
-def _confusion(title: str, metrics: Mapping[str, Any]) -> Markup:
+def _confusion(title: str, metrics: Fields) -> Markup:
     """What was answered, by what was true: counts of images, and each row's share that is right."""
     classes, counts = metrics["confusion"]["classes"], metrics["confusion"]["rows_true_columns_answered"]
     head = join(fill('<th scope="col"><abbr title="{n}">{c}</abbr></th>', n=CLASS_NAMES[c], c=c) for c in classes)

@@ -12,11 +12,18 @@ from typing import Any
 from transformers import AutoProcessor, ProcessorMixin, Qwen2_5_VLProcessor, Qwen2VLProcessor, Qwen3VLProcessor
 from transformers.models.smolvlm.processing_smolvlm import SmolVLMProcessor
 
+from dermiq.types import Json
+from dermiq.vlm.hub import Processor, Tokenizer
+
 
 def _without_video(stock: Any) -> Any:
     class ImageOnly(stock):
         def __init__(
-            self, image_processor: Any = None, tokenizer: Any = None, chat_template: str | None = None, **kwargs: Any
+            self,
+            image_processor: Processor = None,
+            tokenizer: Tokenizer = None,
+            chat_template: str | None = None,
+            **kwargs: Any,
         ) -> None:
             super().__init__(image_processor, tokenizer, None, chat_template=chat_template, **kwargs)
 
@@ -26,8 +33,8 @@ def _without_video(stock: Any) -> Any:
 class ImageOnlySmolVLMProcessor(SmolVLMProcessor):
     def __init__(
         self,
-        image_processor: Any = None,
-        tokenizer: Any = None,
+        image_processor: Processor = None,
+        tokenizer: Tokenizer = None,
         image_seq_len: int = 169,
         chat_template: str | None = None,
         **kwargs: Any,
@@ -43,7 +50,7 @@ class ImageOnlySmolVLMProcessor(SmolVLMProcessor):
         ProcessorMixin.__init__(self, image_processor, tokenizer, chat_template=chat_template, **kwargs)
 
     def apply_chat_template(  # type: ignore[override]  # the rest goes on as it came
-        self, conversation: Any, chat_template: str | None = None, **kwargs: Any
+        self, conversation: list[Json], chat_template: str | None = None, **kwargs: Any
     ) -> Any:
         # the stock method asks the video processor for its frame rate
         return ProcessorMixin.apply_chat_template(self, conversation, chat_template, **kwargs)
@@ -59,7 +66,7 @@ for _class in IMAGE_ONLY.values():
     _class.__name__ = _class.__base__.__name__  # type: ignore[union-attr]  # saved under the stock name, for other machines
 
 
-def load_processor(name: str, model_type: str, **kwargs: Any) -> Any:
+def load_processor(name: str, model_type: str, **kwargs: Any) -> Processor:
     """The stock processor where it can be built, else the image-only one of `model_type`."""
     if model_type not in IMAGE_ONLY:
         return AutoProcessor.from_pretrained(name, **kwargs)

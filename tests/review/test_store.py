@@ -18,10 +18,11 @@ from sqlalchemy import delete, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from dermiq.errors import DataError, ImageError, InputError
+from dermiq.review.store import schema
 from dermiq.review.store.database import Line
 from dermiq.review.store.images import prepared
 from dermiq.review.store.queue import QueueSettings
-from dermiq.review.store.store import Store, schema
+from dermiq.review.store.store import Store
 from dermiq.review.types import Draft, NewPair, ReviewAnswer, ReviewCase, SetRule, pair_id
 from dermiq.settings import Settings
 from tests.nightly.hostile_images import encoded, scans

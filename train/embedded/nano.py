@@ -35,12 +35,15 @@ from transformers import DynamicCache
 
 from dermiq.errors import ModelError
 from dermiq.knowledge import Graph
+from dermiq.places import WEIGHTS
 from dermiq.specialist.reader import Specialist
 from dermiq.types import CLASS_NAMES, CLASSES, PatientContext
 from dermiq.vlm.base import ensure_base
-from dermiq.vlm.nano import WEIGHTS, assemble, save_nano_parts
+from dermiq.vlm.hub import Model
+from dermiq.vlm.nano import assemble, save_nano_parts
 from dermiq.vlm.prompts import (
     ANSWER_PREFILL,
+    Message,
     answer_candidates,
     assistant_message,
     differential_messages,
@@ -160,9 +163,10 @@ class Tokens:
         self.system_ids = self._ids(self.system_text)
 
     def _ids(self, text: str) -> list[int]:
-        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids
 
-    def sequence(self, messages: list[dict]) -> TokenRow:
+    def sequence(self, messages: list[Message]) -> TokenRow:
         """Every assistant turn is learned, with its end."""
         ids: list[int] = []
         learned: list[bool] = []
@@ -188,7 +192,7 @@ class Tokens:
 class Trainee:
     """The model, and its one forward pass over sequences that go on from the cached system turn."""
 
-    def __init__(self, model: Any, tokens: Tokens) -> None:
+    def __init__(self, model: Model, tokens: Tokens) -> None:
         self.model, self.tokens = model, tokens
         base = model.get_base_model() if hasattr(model, "get_base_model") else model
         self.language = base.model.language_model
@@ -269,7 +273,8 @@ class Trainee:
         ).last_hidden_state
         hidden = torch.cat([before.expand(len(rows), -1, -1), after[:, :-1]], dim=1)  # predicts `ends`
         logs = self.head(hidden).log_softmax(-1).gather(2, ends.unsqueeze(-1)).squeeze(-1)
-        return (logs * learned).sum(1)
+        sums: Tensor = (logs * learned).sum(1)
+        return sums
 
     def loss(self, rows: Sequence[TokenRow], features: Tensor) -> Tensor:
         """Mean cross-entropy of the learned tokens."""
@@ -422,7 +427,7 @@ def load_parts(trainee: Trainee, folder: Path) -> None:
         raise ModelError(f"{folder} holds no Nano parts of this shape: it has {found.unexpected_keys[0]} besides.")
 
 
-def widened(state: dict[str, Tensor], projector: Any) -> dict[str, Tensor]:
+def widened(state: dict[str, Tensor], projector: Model) -> dict[str, Tensor]:
     """A projector of the near tower alone reads both towers when the far one's columns start at zero."""
     weight = state["linear_1.weight"]
     missing = projector.linear_1.in_features - weight.shape[1]

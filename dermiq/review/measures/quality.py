@@ -314,7 +314,7 @@ def repeats_of(votes: Votes) -> Repeats:
 
 def _robust_z(seconds: Array) -> Array:
     """Of the logarithms: distances from the median in median absolute deviations, scaled as a normal's deviation."""
-    logs = np.log(np.maximum(seconds, 0.01))
+    logs: np.ndarray = np.log(np.maximum(seconds, 0.01))
     if not len(logs):
         return logs
     middle = np.median(logs)

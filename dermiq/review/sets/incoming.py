@@ -47,7 +47,7 @@ def import_files(store: Store, files: Mapping[str, bytes], **options: Any) -> Im
         return _of_folder(store, Path(place), [path.name for path in sorted(Path(place).iterdir())], **options)
 
 
-def _unpacked(store: Store, content: bytes | Path, **options: Any) -> Imported:
+def _unpacked(store: Store, content: bytes | Path, **options: object) -> Imported:
     with tempfile.TemporaryDirectory() as place:
         unpacked = archive.unpack(
             content, Path(place), wanted=lambda name: _is_pairs(name) or name.lower().endswith(IMAGE_SUFFIXES)

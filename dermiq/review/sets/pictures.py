@@ -34,7 +34,7 @@ class Pictures:
         self._nearby: dict[Path, Nearby] = {}
         self._by_hash: dict[str, ImageRef] = {}
 
-    def of(self, value: Any, named_in: Path, *, anywhere: bool = True) -> ImageRef:
+    def of(self, value: object, named_in: Path, *, anywhere: bool = True) -> ImageRef:
         """Of a path that a file names, the bytes of a file, what a data set holds, or a PIL image.
 
         DataError for what is no image or was purged, and where not `anywhere` for a path that leads out of the folder
@@ -121,7 +121,7 @@ def _prepared(data: bytes) -> tuple[ImageRef, bytes, np.ndarray]:
     return image, data, pixels
 
 
-def _bytes_of(value: Any) -> bytes:
+def _bytes_of(value: object) -> bytes:
     if isinstance(value, (bytes, bytearray)):
         return bytes(value)
     if isinstance(value, Image.Image):

@@ -10,11 +10,10 @@ answers that contradict each other are refused. Images enter the store here, on 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from dermiq.errors import DataError
 from dermiq.files.examples import Example, read_examples
@@ -22,6 +21,7 @@ from dermiq.review.sets.pictures import Outliner, Pictures
 from dermiq.review.sets.rows import pair_of
 from dermiq.review.store.store import Store
 from dermiq.review.types import NewPair
+from dermiq.types import Fields
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def import_pairs(
 class _Check:
     """What the first reading of a source finds."""
 
-    read: Callable[[Mapping[str, Any]], NewPair]
+    read: Callable[[Fields], NewPair]
     refused: list[str] = field(default_factory=list)
     known: dict[str, tuple[str, str]] = field(default_factory=dict)  # pair -> its better answer, and where it stands
     contradicted: set[str] = field(default_factory=set)  # pairs

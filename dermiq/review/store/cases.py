@@ -9,9 +9,9 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, get_args
+from typing import get_args
 
-from sqlalchemy import Connection, Row, Select, func, insert, literal_column, select, update
+from sqlalchemy import Connection, func, insert, literal_column, select, update
 
 from dermiq.errors import DataError, InputError
 from dermiq.review.store import queue, schema
@@ -20,8 +20,10 @@ from dermiq.review.store.images import ImageFolder
 from dermiq.review.store.journal import By, append, append_new, plain
 from dermiq.review.store.queue import NOTHING_GIVEN
 from dermiq.review.store.records import deleted_images, to_proxy
+from dermiq.review.store.schema import Query, SqlRow
 from dermiq.review.store.standing import given_of
 from dermiq.review.types import ImageRef, NewPair, PairSource, ReviewAnswer, ReviewCase
+from dermiq.types import Json
 
 SIDES = (None, "first", "second")
 ASKED_AT_ONCE = 500  # ids of a query
@@ -42,7 +44,7 @@ def add_cases(connection: Connection, cases: Sequence[ReviewCase], by: By) -> li
     return new
 
 
-def _case_row(case: ReviewCase, by: By) -> dict[str, Any]:
+def _case_row(case: ReviewCase, by: By) -> Json:
     if case.boxes and len(case.boxes) != len(case.images):
         raise InputError(f"A case has {len(case.images)} images and {len(case.boxes)} boxes: one each, or no boxes.")
     said = {name: getattr(case, name) for name in ("id", "diagnosis", "group", "split", "source")}
@@ -51,7 +53,7 @@ def _case_row(case: ReviewCase, by: By) -> dict[str, Any]:
     return {**said, **texts, **lists, "added_by": by.who, "added_at": by.at}
 
 
-def _image_rows(case: ReviewCase) -> list[dict[str, Any]]:
+def _image_rows(case: ReviewCase) -> list[Json]:
     return [
         {
             "case_id": case.id,
@@ -119,7 +121,7 @@ def _check(pair: NewPair) -> None:
         raise InputError(f"The overlap is {pair.overlap}; a pair wants at least 1 reviewer.")
 
 
-def _pair_row(pair: NewPair, overlap: int, by: By) -> dict[str, Any]:
+def _pair_row(pair: NewPair, overlap: int, by: By) -> Json:
     proxy = pair.proxy
     return {
         "id": pair.id,
@@ -152,7 +154,7 @@ def add_batch(
 # --- tallies ----------------------------------------------------------------------------
 
 
-def fact_query() -> Select[Any]:
+def fact_query() -> Query:
     """What a tally needs of a pair."""
     pairs, cases = schema.pairs, schema.cases
     columns = (pairs.c.number, pairs.c.id, pairs.c.overlap, pairs.c.gold, pairs.c.prefers, pairs.c.margin)
@@ -160,8 +162,8 @@ def fact_query() -> Select[Any]:
 
 
 def tally_row(
-    facts: Row[Any], weights: Mapping[str | None, float], showings: Sequence[queue.Shown], given: queue.Given
-) -> dict[str, Any]:
+    facts: SqlRow, weights: Mapping[str | None, float], showings: Sequence[queue.Shown], given: queue.Given
+) -> Json:
     believed = queue.belief(to_proxy(facts.prefers, facts.margin), facts.likelier)
     weight = weights[facts.diagnosis]
     tally = queue.tally(facts.overlap, facts.gold, believed, weight, showings, given)

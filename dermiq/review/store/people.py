@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import get_args
 
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import Connection, func, select
 
 from dermiq.errors import InputError
 from dermiq.review.store import schema
 from dermiq.review.store.journal import By, append, plain, reviewer_number
 from dermiq.review.store.records import made
+from dermiq.review.store.schema import Query
 from dermiq.review.types import Reviewer, Role
 
 MAX_NAME = 80  # characters
@@ -53,7 +54,7 @@ def is_admin(connection: Connection, name: str) -> bool:
     return found is not None and found.role == "admin"
 
 
-def _query() -> Select[Any]:
+def _query() -> Query:
     reviewers, roles = schema.reviewers, schema.roles
     newest = select(func.max(roles.c.number)).group_by(roles.c.reviewer)
     return (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
 
 from sqlalchemy import Connection, select
 
@@ -15,6 +14,7 @@ from dermiq.review.store.records import edit_query, to_edit, vote_query
 from dermiq.review.store.standing import lock_pair, refresh
 from dermiq.review.store.voting import check_rubric
 from dermiq.review.types import VISITOR, Draft, Edit, Opinion, Thumb
+from dermiq.types import Json
 
 
 def edit(connection: Connection, pair_id: str, answer_id: str, text: str, key: str, by: By) -> Edit:
@@ -68,7 +68,7 @@ def save_draft(connection: Connection, pair_id: str, draft: Draft, by: By) -> No
     append(connection, schema.drafts, row, by, what="draft", subject=pair_id)
 
 
-def _body(draft: Draft) -> dict[str, Any]:
+def _body(draft: Draft) -> Json:
     return {
         "rubric": {side: dict(grades) for side, grades in draft.rubric.items()},
         "comment": plain(draft.comment),

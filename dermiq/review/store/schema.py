@@ -23,6 +23,8 @@ from sqlalchemy import (
     Index,
     Integer,
     MetaData,
+    Row,
+    Select,
     SmallInteger,
     Table,
     Text,
@@ -31,6 +33,10 @@ from sqlalchemy import (
 )
 
 from dermiq.review.types import RUBRIC
+
+SqlRow = Row[Any]  # what a query found; its columns are its attributes
+Query = Select[Any]
+SqlColumn = Column[Any]
 
 NEWEST = "0003"
 """The revision that this program knows last; see `migrations/versions`."""
@@ -73,28 +79,28 @@ metadata = MetaData(
 Number = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts only where the key is exactly INTEGER
 
 
-def _number() -> Column[Any]:
+def _number() -> SqlColumn:
     """Counts the rows in the order in which they came."""
     return Column("number", Number, primary_key=True, autoincrement=True)
 
 
-def _text(name: str, **options: Any) -> Column[Any]:
+def _text(name: str, **options: Any) -> SqlColumn:
     return Column(name, Text, nullable=False, **options)
 
 
-def _optional(name: str) -> Column[Any]:
+def _optional(name: str) -> SqlColumn:
     return Column(name, Text)
 
 
-def _to(name: str, target: str, **options: Any) -> Column[Any]:
+def _to(name: str, target: str, **options: Any) -> SqlColumn:
     return Column(name, Text, ForeignKey(target), nullable=False, **options)
 
 
-def _at(name: str = "at") -> Column[Any]:
+def _at(name: str = "at") -> SqlColumn:
     return Column(name, Utc, nullable=False)
 
 
-def _json(name: str) -> Column[Any]:
+def _json(name: str) -> SqlColumn:
     return Column(name, JSON(none_as_null=True))
 
 

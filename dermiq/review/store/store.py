@@ -17,7 +17,7 @@ from dataclasses import fields, replace
 from datetime import datetime, timezone
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sqlalchemy import URL, Connection, select
 
@@ -64,6 +64,7 @@ from dermiq.review.types import (
     Vote,
 )
 from dermiq.settings import Settings
+from dermiq.types import Json
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -363,7 +364,7 @@ class Store:
     # --- sets ---------------------------------------------------------------------------
 
     def add_set(
-        self, name: str, rule: SetRule, lines: Sequence[Mapping[str, Any]], *, digest: str, card: str, by: str
+        self, name: str, rule: SetRule, lines: Sequence[Mapping[str, object]], *, digest: str, card: str, by: str
     ) -> FrozenSet:
         """The next version of the name. Lines (JSON objects with `pair`, a pair's id) never change afterwards."""
         return self._database.write(
@@ -378,7 +379,7 @@ class Store:
         """By name and version."""
         return self._database.read(set_table.every)
 
-    def set_lines(self, name: str, version: int) -> Iterator[dict[str, Any]]:
+    def set_lines(self, name: str, version: int) -> Iterator[Json]:
         self.frozen_set(name, version)
         for row in self._database.paged(set_table.line_query(name, version), schema.set_lines.c.position):
             yield row.line

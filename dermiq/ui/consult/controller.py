@@ -10,7 +10,7 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -27,6 +27,7 @@ from dermiq.types import (
     ClaimsChecked,
     DifferentialRead,
     Event,
+    Events,
     EvidenceFound,
     ImagesRead,
     TextDelta,
@@ -187,7 +188,7 @@ class ConsultController:
         before = list(visit.lesions)
         try:
             case = visit.case(chat_html.QUESTIONS[0])
-            with closing(_closing(self.consultant.assess(case, stop=threading.Event(), session_id=session))) as events:
+            with closing(self.consultant.assess(case, stop=threading.Event(), session_id=session)) as events:
                 read = next((e for e in events if isinstance(e, ImagesRead)), None)
         except DermIQError as error:
             visit.errors = (*visit.errors, str(error))
@@ -263,7 +264,7 @@ class ConsultController:
             if exchange.phase == "waiting" and not stop.is_set():
                 exchange.phase = "reading"
                 yield self.frame(visit)
-                with closing(_closing(self.consultant.assess(case, stop=stop, session_id=session))) as events:
+                with closing(self.consultant.assess(case, stop=stop, session_id=session)) as events:
                     yield from self._follow(visit, exchange, events)
         except DermIQError as error:
             log.warning("%s (%s)", error, error.detail)
@@ -301,7 +302,7 @@ class ConsultController:
                 yield Frame(chat=self.chat(visit))
             stop.wait(0.5)
 
-    def _follow(self, visit: Visit, exchange: Exchange, events: Iterator[Event]) -> Iterator[Frame]:
+    def _follow(self, visit: Visit, exchange: Exchange, events: Events) -> Iterator[Frame]:
         drawn = 0.0
         for event in events:
             if exchange not in visit.exchanges:
@@ -458,16 +459,6 @@ def in_line(ahead: int) -> str:
 def is_loading(consultant: Consultant) -> bool:
     """Whether the model is still on its way; False once it is ready, and also once it has failed."""
     return not consultant.ready() and consultant.status().lower().startswith(_BUSY_WORDS)
-
-
-def _closing(events: Iterator[Event]) -> Generator[Event, None, None]:
-    """The events, and the work behind them ended when nobody listens any more."""
-    try:
-        yield from events
-    finally:
-        close: Callable[[], None] | None = getattr(events, "close", None)
-        if close is not None:
-            close()
 
 
 def _title(title: str) -> str:

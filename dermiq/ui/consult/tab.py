@@ -11,7 +11,7 @@ import gradio as gr
 
 from dermiq import report
 from dermiq.errors import InputError
-from dermiq.ui.component import ASKED, QUICK, SLOW, data_of, fields_of, html_part, text_of
+from dermiq.ui.component import ASKED, QUICK, SLOW, Part, data_of, fields_of, html_part, text_of
 from dermiq.ui.consult import controller as consult
 from dermiq.ui.consult.patient_fields import EMPTY_CONTEXT, context_fields, context_of
 from dermiq.ui.consult.visit import Visit
@@ -40,10 +40,10 @@ class Parts:
         return list(vars(self).values())
 
 
-def updates(frame: consult.Frame) -> list[Any]:
+def updates(frame: consult.Frame) -> list[object]:
     """A frame as the values of `Parts.outputs()`."""
     html = [frame.viewer, frame.chat, frame.suggestions, frame.panels, frame.urgency]
-    values: list[Any] = [gr.skip() if h is None else str(h) for h in html]
+    values: list[object] = [gr.skip() if h is None else str(h) for h in html]
     values.append(gr.update(value="") if frame.clear_question else gr.skip())
     running, ready = frame.running, frame.reportable
     values += (
@@ -116,15 +116,15 @@ Heard = Callable[[Visit, gr.EventData], consult.Frame]
 Streamed = Callable[[Visit, gr.EventData], Iterator[consult.Frame]]
 
 
-def _frame(handler: Heard) -> Callable[..., list[Any]]:
-    def answer(v: Visit, event: gr.EventData) -> list[Any]:
+def _frame(handler: Heard) -> Callable[..., list[object]]:
+    def answer(v: Visit, event: gr.EventData) -> list[object]:
         return updates(handler(v, event))
 
     return answer
 
 
-def _frames(handler: Streamed) -> Callable[..., Iterator[list[Any]]]:
-    def stream(v: Visit, event: gr.EventData) -> Iterator[list[Any]]:
+def _frames(handler: Streamed) -> Callable[..., Iterator[list[object]]]:
+    def stream(v: Visit, event: gr.EventData) -> Iterator[list[object]]:
         yield from map(updates, handler(v, event))
 
     return stream
@@ -133,12 +133,12 @@ def _frames(handler: Streamed) -> Callable[..., Iterator[list[Any]]]:
 def _wire_images(controller: consult.ConsultController, visit: gr.State, parts: Parts, upload: gr.File) -> None:
     outputs = parts.outputs()
 
-    def uploaded(v: Visit, files: list[bytes] | None) -> Iterator[list[Any]]:
+    def uploaded(v: Visit, files: list[bytes] | None) -> Iterator[list[object]]:
         for frame in controller.add_images(v, files or []):
             yield [*updates(frame), None]
 
     upload.upload(uploaded, [visit, upload], [*outputs, upload], **SLOW)
-    viewer: Any = parts.viewer
+    viewer: Part = parts.viewer
     viewer.example(_frames(lambda v, e: controller.add_example(v, index_of(e))), [visit], outputs, **SLOW)
     viewer.remove(_frames(lambda v, e: controller.remove(v, index_of(e))), [visit], outputs, **SLOW)
     quick: dict[Any, Heard] = {
@@ -162,10 +162,12 @@ def _key_of(event: gr.EventData) -> str:
     return str(data_of(event).get("index") or "")
 
 
-def _wire_questions(controller: consult.ConsultController, visit: gr.State, parts: Parts, fields: list[Any]) -> None:
+def _wire_questions(
+    controller: consult.ConsultController, visit: gr.State, parts: Parts, fields: list[gr.components.Component]
+) -> None:
     outputs = parts.outputs()
 
-    def answer(v: Visit, question: str, context: Sequence[Any]) -> Iterator[list[Any]]:
+    def answer(v: Visit, question: str, context: Sequence[Any]) -> Iterator[list[object]]:
         try:
             v.context = context_of(*context)
         except InputError as error:
@@ -173,20 +175,20 @@ def _wire_questions(controller: consult.ConsultController, visit: gr.State, part
             return
         yield from map(updates, controller.ask(v, question))
 
-    def ask(v: Visit, question: str | None, *context: Any) -> Iterator[list[Any]]:
+    def ask(v: Visit, question: str | None, *context: object) -> Iterator[list[object]]:
         yield from answer(v, question or "", context)
 
     def suggest(
-        v: Visit, age: Any, sex: Any, site: Any, skin: Any, symptoms: Any, event: gr.EventData
-    ) -> Iterator[list[Any]]:
+        v: Visit, age: object, sex: object, site: object, skin: object, symptoms: object, event: gr.EventData
+    ) -> Iterator[list[object]]:
         yield from answer(v, text_of(event), (age, sex, site, skin, symptoms))
 
     def keep(v: Visit, event: gr.EventData) -> consult.Frame:
         said = fields_of(event)
         return controller.keep(v, _key_of(event), agreed=said.get("agreed") == "true", text=said.get("text", ""))
 
-    chat: Any = parts.chat
-    suggestions: Any = parts.suggestions
+    chat: Part = parts.chat
+    suggestions: Part = parts.suggestions
     gr.on([parts.send.click, parts.question.submit], ask, [visit, parts.question, *fields], outputs, **ASKED)
     suggestions.suggest(suggest, [visit, *fields], outputs, **ASKED)
     chat.insist(_frames(lambda v, _: controller.insist(v)), [visit], outputs, **ASKED)

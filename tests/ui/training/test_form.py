@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -216,7 +217,8 @@ def test_a_sentence_goes_to_the_field_that_it_is_about(message: str, field: str 
 def test_boxes_and_text_are_one_list() -> None:
     form = Form.of("sft", "defaults")
     sent = {"data": '"my own.csv"', "data:ham10000": "true", "data:pad_ufes_20": "false"}
-    assert form.given(sent).config().data == ("ham10000", "my own.csv")
+    config: Any = form.given(sent).config()
+    assert config.data == ("ham10000", "my own.csv")
     page = Read(form_page.html(form.given(sent), data=["ham10000", "pad_ufes_20"]))
     assert page.values["data"] == '"my own.csv"'
     assert (page.ticked["data:ham10000"], page.ticked["data:pad_ufes_20"]) == (True, False)
@@ -247,7 +249,8 @@ def test_no_preset_changes_what_was_chosen() -> None:
         moved = form.with_preset(preset.key)
         assert (moved.text("data"), moved.text("images"), moved.text("lora_rank")) == ("own.csv", "30", "4")
         assert moved.name == "mine"
-        assert moved.text("steps") == str(preset.config.steps), "what was not chosen is the preset's"
+        config: Any = preset.config
+        assert moved.text("steps") == str(config.steps), "what was not chosen is the preset's"
     assert "Kept as you chose it: Data, Images, LoRA rank." in str(form_page.html(form.with_preset("defaults")))
     other = form.with_stage("grpo")
     assert (other.text("data"), other.name) == ("own.csv", "mine")
@@ -435,8 +438,9 @@ def test_a_red_estimate_asks_again() -> None:
 
 
 def test_started_anyway_a_run_does_not_end_at_once() -> None:
-    assert not Form.of("grpo").unchecked().config().check_memory
-    config = Form.of("pipeline").unchecked().config()
+    alone: Any = Form.of("grpo").unchecked().config()
+    assert not alone.check_memory
+    config: Any = Form.of("pipeline").unchecked().config()
     assert not any((config.grpo.check_memory, config.sft.check_memory, config.dpo.check_memory))
 
 

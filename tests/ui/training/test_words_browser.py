@@ -14,7 +14,7 @@ from tests.train.stage_runs import make_table, tiny_options, write_pairs
 from tests.train.tiny_stage import TinyConfig
 from tests.ui.test_access import SCROLLING, press
 from tests.ui.test_browser import Page, pytestmark  # noqa: F401  the mark applies to this file, too
-from tests.ui.training.test_own_data import packed
+from tests.zips import packed
 from train import options
 from train.dpo import DPOConfig
 from train.runs import paths, worker
