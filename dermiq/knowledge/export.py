@@ -74,7 +74,7 @@ def _filled(record: Node | Edge | Source) -> Json:
 
 def write_jsonld(tables: Tables, path: Path) -> None:
     """Nodes as SKOS concepts, edges as RDF statements that name their source, sources as creative works."""
-    context: dict[str, Any] = json.loads(CONTEXT.read_text(encoding="utf-8"))["@context"]
+    context: Json = json.loads(CONTEXT.read_text(encoding="utf-8"))["@context"]
     prefixes = {node.id.split(":", 1)[0] for node in tables.nodes} - context.keys()
     context |= {prefix: f"urn:dermiq:{prefix}:" for prefix in sorted(prefixes)}
     parents: dict[str, list[str]] = {}

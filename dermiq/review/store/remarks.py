@@ -10,7 +10,7 @@ from dermiq.errors import InputError
 from dermiq.review.store import schema
 from dermiq.review.store.gifts import refresh_pairs
 from dermiq.review.store.journal import By, append, new_id, plain, reviewer_number
-from dermiq.review.store.records import edit_query, to_edit, vote_query
+from dermiq.review.store.records import edit_query, made, to_edit, vote_query
 from dermiq.review.store.standing import lock_pair, refresh
 from dermiq.review.store.voting import check_rubric
 from dermiq.review.types import VISITOR, Draft, Edit, Opinion, Thumb
