@@ -17,7 +17,7 @@ from dermiq.vlm.hub import Processor, Tokenizer
 
 
 def _without_video(stock: Any) -> Any:
-    class ImageOnly(stock):
+    class ImageOnly(stock):  # type: ignore[misc]  # which of the stock classes is known when it runs
         def __init__(
             self,
             image_processor: Processor = None,

@@ -106,6 +106,10 @@ def test_every_option_has_one_field_that_is_named_and_heard(
     assert said_by(stage, dict(zip(parts, parts, strict=True))) == dict(zip(shown_options(stage), parts, strict=True))
 
 
+def _is_open(made: gr.components.Component) -> bool:
+    return isinstance(made, gr.Dropdown) and made.allow_custom_value
+
+
 def test_an_option_becomes_the_component_of_its_kind(built: dict[str, gr.components.Component]) -> None:
     for part, option in options_at().items():
         made = built[part]
@@ -116,7 +120,7 @@ def test_an_option_becomes_the_component_of_its_kind(built: dict[str, gr.compone
             assert bool(made.multiselect) is option.is_list
             assert [value for _, value in made.choices] == list(map(str, option.choices))
         else:
-            assert isinstance(made, gr.Textbox) or made.allow_custom_value or bare(option.name) in labels.CHOICES, part
+            assert isinstance(made, gr.Textbox) or _is_open(made) or bare(option.name) in labels.CHOICES, part
     assert len(listened(built)) >= len(HEARD) - 1
 
 
@@ -162,11 +166,11 @@ def test_a_bad_value_gets_a_sentence_at_its_field(stage: str, name: str) -> None
             assert len(message) < 500
     if form.errors:  # of the last text
         page = look(form)
-        wrong = [part for part, props in page.items() if props.get("elem_classes") == ["dq-wrong"]]
-        assert wrong == [part_of(stage, name)]
-        assert page[wrong[0]]["label"].endswith(": to correct")
-        assert form.errors[name] in page[wrong[0]]["info"]
-        assert f'href="#{elem_id(wrong[0])}"' in page["said"]["value"], "a way to it stands beside Start"
+        marked = [part for part, props in page.items() if props.get("elem_classes") == ["dq-wrong"]]
+        assert marked == [part_of(stage, name)]
+        assert page[marked[0]]["label"].endswith(": to correct")
+        assert form.errors[name] in page[marked[0]]["info"]
+        assert f'href="#{elem_id(marked[0])}"' in page["said"]["value"], "a way to it stands beside Start"
 
 
 TYPED = {
