@@ -171,14 +171,10 @@ def _sharing(names: Iterable[_Name], key: str) -> list[_Name]:
 def _begun(names: Iterable[_Name], key: str) -> Iterable[tuple[tuple[int, int, int, str], _Name]]:
     """Names in which a word begins like this, each with its rank: the whole name, its beginning, full tiers first."""
     for name in names:
-        if _begins(key, name.key):
+        if f" {key}" in f" {name.key}":
             place = 0 if name.key == key else 1 + (not name.key.startswith(key)) + 2 * name.is_synonym
             tier = name.node.tier or 9  # what only holds the hierarchy together comes last
             yield (place, tier, len(name.key), name.key), name
-
-
-def _begins(key: str, name: str) -> bool:
-    return f" {name}".find(f" {key}") >= 0
 
 
 def _names_of(graph: Graph) -> tuple[_Name, ...]:

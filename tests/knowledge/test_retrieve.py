@@ -13,7 +13,7 @@ from dermiq.knowledge import Graph, retrieve
 from dermiq.knowledge.language import embed
 from dermiq.knowledge.retrieve import rank
 from dermiq.knowledge.retrieve.case import case_worth
-from dermiq.knowledge.retrieve.intents import PHRASINGS, IntentClassifier
+from dermiq.knowledge.retrieve.intents import IntentClassifier, phrasings
 from dermiq.types import CLASSES, Evidence, Finding, PatientContext
 
 GRAPH = Graph.load()
@@ -174,9 +174,9 @@ def test_without_the_package_words_are_enough(
 
 def test_a_question_is_heard_as_what_it_is_most_like() -> None:
     """Phrasings of one relation lie on one axis; a question along it is heard as that relation."""
-    relations = list(PHRASINGS)
+    relations = list(phrasings())
     vectors = np.array(
-        [np.eye(len(relations))[relations.index(key)] for key, texts in PHRASINGS.items() for _ in texts]
+        [np.eye(len(relations))[relations.index(key)] for key, texts in phrasings().items() for _ in texts]
     )
     classifier = IntentClassifier(vectors)
     asked = np.eye(len(relations))[[relations.index("treated_by"), relations.index("located_at")]]

@@ -28,7 +28,7 @@ from dermiq.knowledge.language.plain import plainly
 from dermiq.knowledge.language.text import tokens, word_set, words
 from dermiq.knowledge.retrieve import rank
 from dermiq.knowledge.retrieve.case import BASE, Worth, case_worth, diagnosis_nodes
-from dermiq.knowledge.retrieve.intents import CONTRAST, INTENTS, TEXTS, WHAT_TO_DO, IntentClassifier
+from dermiq.knowledge.retrieve.intents import CONTRAST, INTENTS, WHAT_TO_DO, IntentClassifier, all_phrasings
 from dermiq.types import Evidence, EvidenceItem, Fact, Finding, PatientContext, Reason
 
 RANK_OFFSET = 20  # the k of reciprocal rank fusion, small because the lists are short
@@ -107,7 +107,7 @@ class FactIndex:
 
     @cached_property
     def classifier(self) -> IntentClassifier:
-        return IntentClassifier(embed.encode_cached(TEXTS))
+        return IntentClassifier(embed.encode_cached(all_phrasings()))
 
 
 _INDEXES: WeakKeyDictionary[Graph, FactIndex] = WeakKeyDictionary()
