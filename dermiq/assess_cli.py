@@ -25,12 +25,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--site", help="where on the body: back, face, lower leg ...")
     parser.add_argument("--skin-type", help="Fitzpatrick, 1 to 6 or I to VI")
     parser.add_argument(
-        "--symptom",
-        dest="symptoms",
-        action="append",
-        default=[],
-        choices=SYMPTOMS,
-        help="may be given several times",
+        "--symptom", dest="symptoms", action="append", default=[], choices=SYMPTOMS, help="may be given several times"
     )
     parser.add_argument("--question", default=Case.question)
     parser.add_argument("--reader", choices=("specialist", "vlm"), default="vlm", help="specialist: no text, instant")

@@ -21,7 +21,7 @@ from dermiq.decoder.pool import prepare
 from dermiq.errors import DermIQError, InputError, ModelError
 from dermiq.judge import percent
 from dermiq.knowledge import Graph, forget, warm
-from dermiq.lesion import assess_quality, read_lesion
+from dermiq.lesion import read_lesion
 from dermiq.line import Line
 from dermiq.places import WEIGHTS
 from dermiq.settings import Settings
@@ -145,8 +145,7 @@ class LocalConsultant:
 
     def read_image(self, data: bytes, *, view: str = "unknown", taken: str | None = None) -> Lesion:
         """Decodes one file and judges the picture itself. Raises ImageError with a sentence."""
-        lesion = read_lesion(data, view=view, taken=taken)  # type: ignore[arg-type]  # the page offers View's values
-        return replace(lesion, quality=assess_quality(lesion.pixels))
+        return read_lesion(data, view=view, taken=taken)  # type: ignore[arg-type]  # the page offers View's values
 
     def assess(self, case: Case, *, stop: threading.Event, session_id: str) -> Events:
         """Answers `case.question`, going on from this visitor's earlier questions on the same images.
@@ -208,11 +207,7 @@ def suited_to(vlm: VLM) -> Json:
     if not is_nano(vlm.model.config):
         return {"temperature": 1.0, "offsets": {}, "max_images": None}
     settings = nano_settings()
-    return {
-        "temperature": settings.get("temperature", 1.0),
-        "offsets": settings.get("offsets", {}),
-        "max_images": 1,
-    }
+    return {"temperature": settings.get("temperature", 1.0), "offsets": settings.get("offsets", {}), "max_images": 1}
 
 
 def written(name: str) -> str:

@@ -246,7 +246,7 @@ def _smolvlm(layers: int) -> tuple[Any, Any]:
 
 
 def _qwen2_5_vl(layers: int) -> tuple[Any, Any]:
-    from dermiq.vlm.processors import ImageOnlyQwen2_5_VLProcessor
+    from dermiq.vlm.processors import IMAGE_ONLY
 
     tokenizer = tokenizer_for("qwen2_5_vl")
     ids = {name: _id(tokenizer, name) for name in _SPECIAL["qwen2_5_vl"]}
@@ -272,7 +272,7 @@ def _qwen2_5_vl(layers: int) -> tuple[Any, Any]:
     )
     images = Qwen2VLImageProcessorPil(patch_size=7, size={"shortest_edge": 28 * 28, "longest_edge": 56 * 56})
     template = _TEMPLATE.replace("IMAGE", "<|vision_start|><|image_pad|><|vision_end|>")
-    return Qwen2_5_VLForConditionalGeneration(config), ImageOnlyQwen2_5_VLProcessor(
+    return Qwen2_5_VLForConditionalGeneration(config), IMAGE_ONLY["qwen2_5_vl"](
         images, tokenizer, chat_template=template
     )
 

@@ -76,7 +76,7 @@ class AblationConfig:
         }
         given = {
             "init": base.model,
-            "semantic": _semantic_name(rewards),
+            "semantic": "graph and expert" if rewards.expert_model and rewards.expert else "graph",
             "length": rewards.length_reward,
             "estimator": advantage.estimator,
         }
@@ -114,10 +114,6 @@ def _semantic(rewards: RewardSettings) -> dict[str, RewardSettings]:
     """Without alignment, judged by the graph, and by an expert model where one is named."""
     named = {"none": replace(rewards, semantic=0.0, expert=0.0), "graph": replace(rewards, expert=0.0)}
     return named | ({"expert": replace(rewards, semantic=0.0)} if rewards.expert_model else {})
-
-
-def _semantic_name(rewards: RewardSettings) -> str:
-    return "graph and expert" if rewards.expert_model and rewards.expert else "graph"
 
 
 # --- judging ----------------------------------------------------------------------------
@@ -233,18 +229,14 @@ def run_all(config: AblationConfig, name: str, root: Path, told: Callable[[runs.
     lines[UNTRAINED] = judge(config, config.grpo.model, root / f"{name}-{UNTRAINED}") * len(config.seeds)
     for setting, grpo in config.settings().items():
         shares: list[float] = []
-        lines[setting] = []
+        slug, lines[setting] = re.sub(r"[^a-zA-Z0-9.]+", "-", setting), []
         for seed in config.seeds:
-            own = f"{name}-{_slug(setting)}-{seed}"
+            own = f"{name}-{slug}-{seed}"
             run = to_its_end(replace(grpo, seed=seed), own, root, told=told)
             shares += [line[SHARE] for line in runs.metrics(run.folder) if line.get(SHARE) is not None]
             lines[setting] += judge(config, str(run.folder), run.folder)
         collapse[setting] = fmean(shares) if shares else None
     return compared(lines, collapse)
-
-
-def _slug(setting: str) -> str:
-    return re.sub(r"[^a-zA-Z0-9.]+", "-", setting)
 
 
 def _act(config: AblationConfig, name: str, root: Path) -> str:

@@ -163,7 +163,11 @@ def _loading(run: runs.Run, form: str, name: str) -> str:
         f'`dermiq.vlm.load.load_vlm("{name}")`.'
     )
     if form != "adapter":
-        towers = " after `import dermiq.vlm.tower`, which registers its vision tower," if _is_nano(run) else ""
+        towers = (
+            " after `import dermiq.vlm.tower`, which registers its vision tower,"
+            if str(lineage(run)[-1].options["model"]) == "nano"
+            else ""
+        )
         return f"It is complete in itself. {ours} With transformers{towers} by `AutoModelForImageTextToText`."
     if base == EMBEDDED:
         return (
@@ -182,10 +186,6 @@ def _loading(run: runs.Run, form: str, name: str) -> str:
         f"folder `{base}` beside this one (`python -m train.export {base} --to {base}`), or name it: "
         f"`--model BASE --adapter {name}`. Or export the whole model instead."
     )
-
-
-def _is_nano(run: runs.Run) -> bool:
-    return str(lineage(run)[-1].options["model"]) == "nano"
 
 
 def lineage(run: runs.Run) -> list[runs.Run]:

@@ -153,8 +153,10 @@ def knowledge_row(graph: Graph, text: str, *, differential: list[str], k: int, s
 
 def comparison_row(graph: Graph, made: Comparison) -> Row:
     """What separates two conditions and what they share; an empty side is one of which the graph says nothing."""
+    left, right = ({"id": key, "name": graph.node(key).name} for key in (made.left, made.right))
     return {
-        **{side: _named(graph, key) for side, key in (("left", made.left), ("right", made.right))},
+        "left": left,
+        "right": right,
         "points": [
             {
                 "relation": point.relation,
@@ -168,10 +170,6 @@ def comparison_row(graph: Graph, made: Comparison) -> Row:
         "look_alikes": [_fact_row(fact) for fact in made.confused],
         "silent": {side: [topic for topic, silent in made.silent if silent == side] for side in ("left", "right")},
     }
-
-
-def _named(graph: Graph, key: str) -> Row:
-    return {"id": key, "name": graph.node(key).name}
 
 
 def _held_row(held: Held) -> Row:

@@ -16,30 +16,7 @@ from dermiq.errors import InputError
 from dermiq.knowledge.schema import LITERAL_RELATIONS, Edge, Node, Tables, cell, write_tables
 from dermiq.types import Json, Source
 
-CONTEXT: Json = {
-    "@vocab": "urn:dermiq:term:",
-    "rdf": "http://www.w3.org/1999/02/22-rdf-syntax-ns#",
-    "skos": "http://www.w3.org/2004/02/skos/core#",
-    "prov": "http://www.w3.org/ns/prov#",
-    "schema": "https://schema.org/",
-    "MONDO": {"@id": "http://purl.obolibrary.org/obo/MONDO_", "@prefix": True},
-    "edge": "urn:dermiq:edge:",
-    "source_id": "urn:dermiq:source:",
-    "id": "@id",
-    "type": "@type",
-    "name": "skos:prefLabel",
-    "synonyms": "skos:altLabel",
-    "is_a": "skos:broader",
-    "broader": {"@id": "skos:broader", "@type": "@id"},
-    "subject": {"@id": "rdf:subject", "@type": "@id"},
-    "relation": {"@id": "rdf:predicate", "@type": "@vocab"},
-    "object": "rdf:object",
-    "text": "schema:text",
-    "source": {"@id": "prov:wasDerivedFrom", "@type": "@id"},
-    "title": "schema:name",
-    "url": "schema:url",
-    "licence": "schema:license",
-}
+CONTEXT = Path(__file__).with_name("context.jsonld")
 """Our own words, said in SKOS, PROV and schema.org where they have a term; the rest lies in a urn of ours."""
 
 
@@ -97,8 +74,9 @@ def _filled(record: Node | Edge | Source) -> Json:
 
 def write_jsonld(tables: Tables, path: Path) -> None:
     """Nodes as SKOS concepts, edges as RDF statements that name their source, sources as creative works."""
-    prefixes = {node.id.split(":", 1)[0] for node in tables.nodes} - CONTEXT.keys()
-    context = {**CONTEXT, **{prefix: f"urn:dermiq:{prefix}:" for prefix in sorted(prefixes)}}
+    context: Json = json.loads(CONTEXT.read_text(encoding="utf-8"))["@context"]
+    prefixes = {node.id.split(":", 1)[0] for node in tables.nodes} - context.keys()
+    context |= {prefix: f"urn:dermiq:{prefix}:" for prefix in sorted(prefixes)}
     parents: dict[str, list[str]] = {}
     for edge in tables.edges:
         if edge.relation == "is_a":

@@ -129,6 +129,10 @@ class NewPair:
     overlap: int | None = None  # reviewers that are wanted; None: the queue's default
     images: Mapping[str, bytes] = field(default_factory=dict)  # sha256 -> file, kept on purpose
 
+    @property
+    def id(self) -> str:
+        return pair_id(self.first.id, self.second.id)
+
 
 @dataclass(frozen=True)
 class ReviewPair:

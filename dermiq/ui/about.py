@@ -169,21 +169,6 @@ def _table(bins: list[Bin]) -> Markup:
     )
 
 
-PURPOSE = Markup(
-    '<div class="dq-about"><h2>What this is for, and what it is not for</h2>'
-    "<p>DermIQ is a research demonstration for clinicians and researchers. It shows how a vision-language model "
-    "reasons over one skin lesion, which sourced facts it uses, and where its sentences are not covered by any. It is "
-    "not a medical device. It must not be used to diagnose, to exclude a diagnosis, or to decide on treatment or "
-    "referral.</p>"
-    "<p>Explanations can persuade even where they are wrong. Read the marks behind the sentences, the second reader’s "
-    "opinion and the self-checks before the prose.</p>"
-    "<h2>What happens to images</h2>"
-    "<p>Images and answers stay in this session’s memory, are sent to nobody, and are forgotten with “New case” or "
-    "when the page is closed. Images never leave the machine that runs this page. They are stored in two cases only, "
-    "each after a sentence that says so. An answer that you give to the review is kept there with its image, the "
-    "conversation up to it and what you said of the patient, until it is taken back or deleted. Images "
-    "that are uploaded to train on, in the Training tab, are kept until they are deleted there.</p>"
-    "<h2>Which model</h2>"
-    "<p>The cards and figures below are those of the parts that ship with DermIQ. Where another model or a training "
-    "run answers, as the top of the page then says, they do not hold for it.</p></div>"
-)
+def purpose() -> Markup:
+    """What the page is for, what happens to images: the part that is written by hand."""
+    return Markup(Path(__file__).with_name("static").joinpath("purpose.html").read_text(encoding="utf-8"))

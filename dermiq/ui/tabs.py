@@ -80,7 +80,7 @@ def _about_tab() -> None:
     def static(value: object) -> None:
         gr.HTML(str(value), apply_default_css=False, js_on_load=None)
 
-    static(about.PURPOSE)
+    static(about.purpose())
     for title, folder in about.CARDS:
         text = about.card_markdown(folder)
         if text is None:

@@ -152,13 +152,7 @@ class FastCache:
     """Keys and values of `rows` equal-length rows, with room to grow."""
 
     def __init__(
-        self,
-        layers: int,
-        rows: int,
-        heads: int,
-        dim: int,
-        capacity: int,
-        prefix: tuple[Tensor, Tensor] | None = None,
+        self, layers: int, rows: int, heads: int, dim: int, capacity: int, prefix: tuple[Tensor, Tensor] | None = None
     ) -> None:
         """Behind the keys and values of a `prefix`, each (layers, heads, P, dim), that all rows share."""
         self.keys = torch.empty(layers, rows, heads, capacity, dim)

@@ -16,37 +16,18 @@ from dermiq.types import Json
 from dermiq.vlm.hub import Processor, Tokenizer
 
 
-class ImageOnlyQwen2VLProcessor(Qwen2VLProcessor):
-    def __init__(
-        self,
-        image_processor: Processor = None,
-        tokenizer: Tokenizer = None,
-        chat_template: str | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(image_processor, tokenizer, None, chat_template=chat_template, **kwargs)
+def _without_video(stock: Any) -> Any:
+    class ImageOnly(stock):
+        def __init__(
+            self,
+            image_processor: Processor = None,
+            tokenizer: Tokenizer = None,
+            chat_template: str | None = None,
+            **kwargs: Any,
+        ) -> None:
+            super().__init__(image_processor, tokenizer, None, chat_template=chat_template, **kwargs)
 
-
-class ImageOnlyQwen2_5_VLProcessor(Qwen2_5_VLProcessor):
-    def __init__(
-        self,
-        image_processor: Processor = None,
-        tokenizer: Tokenizer = None,
-        chat_template: str | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(image_processor, tokenizer, None, chat_template=chat_template, **kwargs)
-
-
-class ImageOnlyQwen3VLProcessor(Qwen3VLProcessor):
-    def __init__(
-        self,
-        image_processor: Processor = None,
-        tokenizer: Tokenizer = None,
-        chat_template: str | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(image_processor, tokenizer, None, chat_template=chat_template, **kwargs)
+    return ImageOnly
 
 
 class ImageOnlySmolVLMProcessor(SmolVLMProcessor):
@@ -76,9 +57,9 @@ class ImageOnlySmolVLMProcessor(SmolVLMProcessor):
 
 
 IMAGE_ONLY: dict[str, type[ProcessorMixin]] = {
-    "qwen2_vl": ImageOnlyQwen2VLProcessor,
-    "qwen2_5_vl": ImageOnlyQwen2_5_VLProcessor,
-    "qwen3_vl": ImageOnlyQwen3VLProcessor,
+    "qwen2_vl": _without_video(Qwen2VLProcessor),
+    "qwen2_5_vl": _without_video(Qwen2_5_VLProcessor),
+    "qwen3_vl": _without_video(Qwen3VLProcessor),
     "smolvlm": ImageOnlySmolVLMProcessor,
 }
 for _class in IMAGE_ONLY.values():

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from dermiq.lesion import assess_quality, crop_to_lesion, drawn_examples, lesion_box, letterbox
+from dermiq.lesion import assess_quality, drawn_examples, lesion_box
 from dermiq.lesion.drawn import drawn_examples as again
 
 DRAWING = drawn_examples()[1][1]
@@ -95,22 +95,9 @@ def test_drawings_are_labelled_and_repeatable() -> None:
         assert (pixels == same).all()
 
 
-def test_box_and_crop() -> None:
+def test_the_box_of_an_outline() -> None:
     outline = np.zeros((100, 200), bool)
     outline[40:60, 100:140] = True
     box = lesion_box(outline, margin=0.25)
     assert box is not None
     assert (box.top, box.bottom, box.left, box.right) == (30, 70, 90, 150)
-    square = lesion_box(outline, margin=0, square=True)
-    assert square is not None
-    assert (square.bottom - square.top, square.right - square.left) == (40, 40)
-    pixels = np.zeros((100, 200, 3), np.uint8)
-    assert crop_to_lesion(pixels, outline, margin=0).shape == (40, 40, 3)
-    assert crop_to_lesion(pixels, np.zeros_like(outline)) is pixels
-
-
-def test_letterbox_says_where_the_image_lies() -> None:
-    square, box = letterbox(DRAWING, 224)
-    assert square.shape == (224, 224, 3)
-    assert (box.right - box.left, box.bottom - box.top) == (224, 168)
-    assert (square[0] == square[box.top]).all()

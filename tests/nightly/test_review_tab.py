@@ -18,6 +18,7 @@ from tests.review.test_browser import Reviewer, as_stored
 from tests.review.votes import PLAIN, store_of
 from tests.tiny import save_tiny
 from tests.ui import test_browser
+from tests.ui.training.fields import field, fill, unfold, value
 from train.runs import registry as runs
 
 pytestmark = test_browser.pytestmark
@@ -189,19 +190,14 @@ def trained(judge: Judge, folder: Path) -> None:
     """DPO on the set, from the form that the button fills in."""
     judge.reach('[data-do="train"]')
     judge.press(ENTER)
-    judge.until(
-        lambda: judge.all("#dqf-preferences") and judge.one("#dqf-preferences").get_attribute("value"), "the form"
-    )
-    assert judge.one("#dqf-preferences").get_attribute("value") == "preferences@1"
+    where = field("dpo.preferences")
+    judge.until(lambda: judge.all(where) and value(judge, "dpo.preferences"), "the form")
+    assert value(judge, "dpo.preferences") == "preferences@1"
     judge.shot("review-end-5-form")
-    judge.click("#dq-form .dq-fold[data-key=fold-file] summary")
-    judge.js(
-        "arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('change', {bubbles: true}))",
-        judge.one("#dqf-yaml"),
-        YAML.format(model=save_tiny("llava", folder / "model")),
-    )
-    judge.until(lambda: judge.one("#dqf-lora-rank").get_attribute("value") == "4", "the fields follow the file")
-    judge.click('#dq-form [data-event="start"]')
+    unfold(judge, "file")
+    fill(judge, "yaml", YAML.format(model=save_tiny("llava", folder / "model")))
+    judge.until(lambda: value(judge, "dpo.lora_rank") == "4", "the fields follow the file")
+    judge.click("#dqf-start")
     root = folder / "runs"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(test_browser, "SECONDS", PATIENCE_S)

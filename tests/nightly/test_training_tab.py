@@ -21,6 +21,7 @@ from tests.page import ROOT, free_port
 from tests.train.tiny_stage import TinyConfig
 from tests.ui import test_browser
 from tests.ui.test_browser import CHROMIUM, DRIVER, Page
+from tests.ui.training.fields import fill, unfold, value
 from train.runs import registry as runs
 from train.runs import worker
 
@@ -187,30 +188,18 @@ def _goes_on(page: Page, app: App) -> None:
 def _duplicate_to_its_end(page: Page, app: App) -> None:
     """The run's options again, but for one step."""
     page.click('#dq-head [data-event="duplicate"]')
-    page.until(lambda: page.one("#dqf-steps").get_attribute("value") == "500", "the form has the run's options")
-    _fill(page, "#dqf-steps", "1")
-    _fill(page, "#dqf-name", "short")
-    page.click('#dq-form [data-event="start"]')
+    page.until(lambda: value(page, "grpo.steps") == "500", "the form has the run's options")
+    fill(page, "grpo.steps", "1")
+    fill(page, "name", "short")
+    page.click("#dqf-start")
     head(page, "Started short")
     page.until(lambda: runs.load_run(app.root / "short").status.state == "finished", "the run ends by itself")
 
 
-def _fill(page: Page, where: str, text: str) -> None:
-    field = page.one(where)
-    field.clear()
-    field.send_keys(text)
-
-
 def _start(page: Page) -> None:
-    page.click("#dq-form .dq-fold[data-key=fold-file] summary")
-    area = page.one("#dqf-yaml")
-    page.js(
-        "arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('change', {bubbles: true}))",
-        area,
-        OPTIONS,
-    )
-    page.until(lambda: page.one("#dqf-new-tokens").get_attribute("value") == "24", "the fields follow the file")
-    name = page.one("#dqf-name")
-    name.send_keys("mine")
-    page.click('#dq-form [data-event="start"]')
+    unfold(page, "file")
+    fill(page, "yaml", OPTIONS)
+    page.until(lambda: value(page, "grpo.new_tokens") == "24", "the fields follow the file")
+    fill(page, "name", "mine")
+    page.click("#dqf-start")
     head(page, "Started mine")

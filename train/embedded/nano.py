@@ -166,8 +166,8 @@ class Tokens:
         ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         return ids
 
-    def sequence(self, messages: list[Message], *, prefill: str | None = None) -> TokenRow:
-        """Every assistant turn is learned, with its end. With `prefill` the last turn is open and not learned."""
+    def sequence(self, messages: list[Message]) -> TokenRow:
+        """Every assistant turn is learned, with its end."""
         ids: list[int] = []
         learned: list[bool] = []
         for end in range(2, len(messages) + 1):
@@ -186,9 +186,6 @@ class Tokens:
             if teach and end < len(messages):
                 ids += self._ids("\n")
                 learned += [False] * (len(ids) - len(learned))
-        if prefill is not None:
-            ids += self._ids("<|im_start|>assistant\n" + prefill)
-            learned += [False] * (len(ids) - len(learned))
         return TokenRow(ids, learned)
 
 
@@ -322,9 +319,8 @@ def going_on(
     return tokens, weights
 
 
-def differential_rows(example: Example, tokens: Tokens, config: Config, rng: random.Random) -> list[TokenRow]:
+def differential_rows(context: PatientContext, tokens: Tokens) -> list[TokenRow]:
     """The question for the diagnosis at once with each class as its answer."""
-    context = example.context if rng.random() < config.told_share else PatientContext()
     asked = differential_messages(context)
     return [
         tokens.sequence([*asked, assistant_message(ANSWER_PREFILL + answer)]) for answer in answer_candidates().values()
@@ -370,7 +366,8 @@ def sft(
         if (step - done) % config.prefix_every == 0:
             trainee.renew_prefix()
         chosen = next(short if step < config.differential_steps else mixed)
-        answers = [differential_rows(e, trainee.tokens, config, rng) for e in chosen]
+        told = [e.context if rng.random() < config.told_share else PatientContext() for e in chosen]
+        answers = [differential_rows(context, trainee.tokens) for context in told]
         cells = mix(pick_views(chosen, rng).float(), rng)
         taught = teacher(cells)
         loss = trainee.distillation_loss(answers, torch.multinomial(taught, 1)[:, 0].tolist(), taught, cells)
@@ -409,19 +406,12 @@ def sft(
 
 
 @torch.no_grad()
-def likelihoods(trainee: Trainee, examples: Sequence[Example], *, told: bool = False) -> Tensor:
+def likelihoods(trainee: Trainee, examples: Sequence[Example]) -> Tensor:
     """Log-likelihood of each candidate answer (N, 7), as the consultation's differential computes it."""
     trainee.renew_prefix()
     trainee.model.eval()
-    totals = []
-    for example in examples:
-        messages = differential_messages(example.context if told else PatientContext())
-        rows = [
-            trainee.tokens.sequence([*messages, assistant_message(ANSWER_PREFILL + candidate)])
-            for candidate in answer_candidates().values()
-        ]
-        totals.append(trainee.scores(rows, example.features[:1]))
-    return torch.stack(totals)
+    rows = differential_rows(PatientContext(), trainee.tokens)
+    return torch.stack([trainee.scores(rows, example.features[:1]) for example in examples])
 
 
 def load_parts(trainee: Trainee, folder: Path) -> None:

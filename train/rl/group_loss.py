@@ -26,8 +26,9 @@ import torch
 from torch import Tensor
 
 from dermiq.errors import ModelError
+from dermiq.memory import trim
 from dermiq.vlm.hub import Model
-from train.rl.memory import free_bytes, is_out_of_memory, release, row_bytes, trim
+from train.rl.memory import free_bytes, is_out_of_memory, release, row_bytes
 from train.rl.policy_loss import LossSettings, Targets, TokenLoss, token_loss
 from train.rl.prefix import Group, Policy, Prefix, keys_stay_grouped
 from train.rl.products import frozen_products

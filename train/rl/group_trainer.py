@@ -34,11 +34,12 @@ from trl.data_utils import prepare_multimodal_messages
 from trl.trainer.utils import RepeatSampler, split_pixel_values_by_grid, split_tensor_dict, unsplit_pixel_values_by_grid
 
 from dermiq.errors import ModelError
+from dermiq.memory import map_large_blocks, trim
 from dermiq.types import Fields, Json
 from dermiq.vlm.hub import Model
 from train.rl.advantages import AdvantageSettings, collapse_rate, combine, estimate
 from train.rl.group_loss import GroupLoss, accumulate_gradients, log_probabilities, read_prompt
-from train.rl.memory import map_large_blocks, release, trim
+from train.rl.memory import release
 from train.rl.policy_loss import LossSettings, Normaliser, Targets, token_weights
 from train.rl.prefix import Group, Prefix, reference, split_batch
 from train.rl.rollout import Sampler, SamplingSettings
@@ -50,12 +51,7 @@ Row = Json  # of a data set
 Turns = list[Json]  # messages, as the model's template takes them
 Images = list[list[object] | None]  # of each prompt
 
-NORMALISERS: Mapping[str, Normaliser] = {
-    "grpo": "sequence",
-    "bnpo": "tokens",
-    "dapo": "tokens",
-    "dr_grpo": "constant",
-}
+NORMALISERS: Mapping[str, Normaliser] = {"grpo": "sequence", "bnpo": "tokens", "dapo": "tokens", "dr_grpo": "constant"}
 """TRL's `loss_type`s that the shared prefix computes, and how each weighs its tokens."""
 
 LAZY_ROWS = 8  # asked for to find the largest; each has to be written, and its image measured

@@ -11,6 +11,7 @@ import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -319,7 +320,7 @@ def split_batch(batch: Fields) -> list[tuple[Tensor, Group]]:
     groups: list[tuple[dict[str, Tensor], list[int]]] = []
     for row, inputs in enumerate(_prompts(batch)):
         for first, rows in groups:
-            if _equal(first, inputs):
+            if all(torch.equal(first[name], inputs[name]) for name in first):
                 rows.append(row)
                 break
         else:
@@ -330,10 +331,6 @@ def split_batch(batch: Fields) -> list[tuple[Tensor, Group]]:
         width = max(1, int(mask[index].sum(1).max()))
         result.append((index, Group(inputs, batch["completion_ids"][index, :width], mask[index, :width])))
     return result
-
-
-def _equal(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> bool:
-    return all(a[name].shape == b[name].shape and torch.equal(a[name], b[name]) for name in a)
 
 
 def _prompts(batch: Fields) -> list[dict[str, Tensor]]:
@@ -371,7 +368,4 @@ def _prompts(batch: Fields) -> list[dict[str, Tensor]]:
 
 def _bounds(counts: Sequence[int]) -> list[int]:
     """[0, c0, c0 + c1, ...]."""
-    bounds = [0]
-    for count in counts:
-        bounds.append(bounds[-1] + int(count))
-    return bounds
+    return list(accumulate(map(int, counts), initial=0))

@@ -3,7 +3,6 @@ disk."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -16,7 +15,7 @@ from dermiq.errors import DataError, ImageError, InputError
 from dermiq.files.examples import Held
 from dermiq.files.nearby import Nearby
 from dermiq.lesion import read_lesion
-from dermiq.review.store.images import prepared
+from dermiq.review.store.images import png_of, prepared
 from dermiq.review.types import ImageRef
 
 Polygon = tuple[tuple[float, float], ...]
@@ -120,12 +119,6 @@ def _prepared(data: bytes) -> tuple[ImageRef, bytes, np.ndarray]:
     if (image.height, image.width) != pixels.shape[:2]:
         image, data = prepared(png_of(Image.fromarray(pixels)))
     return image, data, pixels
-
-
-def png_of(image: Image.Image) -> bytes:
-    out = io.BytesIO()
-    image.save(out, format="PNG")
-    return out.getvalue()
 
 
 def _bytes_of(value: object) -> bytes:

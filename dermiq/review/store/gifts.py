@@ -15,19 +15,11 @@ from sqlalchemy import ColumnElement, Connection, delete, select
 from dermiq.errors import InputError
 from dermiq.review.store import schema
 from dermiq.review.store.journal import By, append
-from dermiq.review.store.schema import Query
 from dermiq.review.store.standing import lock_pair, refresh
 from dermiq.review.types import VISITOR
 
 _thumbs, _undos = schema.thumbs, schema.thumb_undos
 _STANDS: ColumnElement[bool] = _undos.c.thumb_id.is_(None)
-
-
-def standing_thumbs() -> Query:
-    """Opinions that were not taken back, in the order in which they came."""
-    return (
-        select(_thumbs).outerjoin(_undos, _undos.c.thumb_id == _thumbs.c.id).where(_STANDS).order_by(_thumbs.c.number)
-    )
 
 
 def take_back(connection: Connection, gift: str, by: By) -> None:
@@ -37,13 +29,9 @@ def take_back(connection: Connection, gift: str, by: By) -> None:
         raise InputError("This is not in the review, so there is nothing to take back.")
     if found.undone is not None:
         return
-    if found.is_thumb:
-        append(
-            connection, _undos, {"thumb_id": gift, "who": by.who, "at": by.at}, by, what="thumb undone", subject=gift
-        )
-    else:
-        row = {"edit_id": gift, "who": by.who, "at": by.at}
-        append(connection, schema.edit_undos, row, by, what="edit undone", subject=gift)
+    table, key = (_undos, "thumb") if found.is_thumb else (schema.edit_undos, "edit")
+    row = {f"{key}_id": gift, "who": by.who, "at": by.at}
+    append(connection, table, row, by, what=f"{key} undone", subject=gift)
     refresh_pairs(connection, found.case_id)
     _withdraw_images(connection, found.case_id, by)
 

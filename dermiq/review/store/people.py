@@ -9,19 +9,20 @@ from sqlalchemy import Connection, func, select
 from dermiq.errors import InputError
 from dermiq.review.store import schema
 from dermiq.review.store.journal import By, append, plain, reviewer_number
-from dermiq.review.store.schema import Query, SqlRow
+from dermiq.review.store.records import made
+from dermiq.review.store.schema import Query
 from dermiq.review.types import Reviewer, Role
 
 MAX_NAME = 80  # characters
 
 
 def all_reviewers(connection: Connection) -> list[Reviewer]:
-    return [_to_reviewer(row) for row in connection.execute(_query())]
+    return [made(Reviewer, row) for row in connection.execute(_query())]
 
 
 def find(connection: Connection, name: str) -> Reviewer | None:
     row = connection.execute(_query().where(schema.reviewers.c.name == name)).one_or_none()
-    return None if row is None else _to_reviewer(row)
+    return None if row is None else made(Reviewer, row)
 
 
 def add(connection: Connection, name: str, role: Role, by: By) -> Reviewer:
@@ -62,7 +63,3 @@ def _query() -> Query:
         .where(roles.c.number.in_(newest))
         .order_by(reviewers.c.number)
     )
-
-
-def _to_reviewer(row: SqlRow) -> Reviewer:
-    return Reviewer(row.name, row.role, row.added_by, row.added_at)

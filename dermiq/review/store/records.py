@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import CompoundSelect, FromClause, Label, Table, func, select
 
@@ -27,6 +28,8 @@ from dermiq.review.types import (
     Vote,
 )
 from dermiq.types import Json
+
+T = TypeVar("T")
 
 # --- pairs ------------------------------------------------------------------------------
 
@@ -80,27 +83,29 @@ def deleted_images() -> CompoundSelect[Any]:
 def to_pair_view(row: SqlRow, images: Sequence[SqlRow]) -> PairView:
     return PairView(
         case=_case(row, images),
-        first=ReviewAnswer(row.one_id, row.one_case_id, row.one_text, row.one_model, row.one_revision),
-        second=ReviewAnswer(row.two_id, row.two_case_id, row.two_text, row.two_model, row.two_revision),
+        first=made(ReviewAnswer, row, "one_"),
+        second=made(ReviewAnswer, row, "two_"),
         pair=_pair(row),
         purged=tuple(image.purged for image in images if image.purged),
     )
 
 
+def made(kind: type[T], row: SqlRow, prefix: str = "", **others: object) -> T:
+    """The noun whose fields are columns of the row, but for the `others`."""
+    names = (entry.name for entry in fields(kind) if entry.name not in others)  # type: ignore[arg-type]
+    return kind(**{name: getattr(row, prefix + name) for name in names}, **others)
+
+
 def _case(row: SqlRow, images: Sequence[SqlRow]) -> ReviewCase:
     boxes = tuple(tuple(image.box) if image.box else None for image in images)
-    return ReviewCase(
-        id=row.case_id,
+    return made(
+        ReviewCase,
+        row,
+        "case_",
         prompt=tuple(row.case_prompt),
-        question=row.case_question,
         images=tuple(ImageRef(i.sha256, i.width, i.height, _outline(i.outline)) for i in images),
         boxes=boxes if any(boxes) else (),
-        context=row.case_context,
-        diagnosis=row.case_diagnosis,
         findings=tuple(row.case_findings),
-        group=row.case_group,
-        split=row.case_split,
-        source=row.case_source,
     )
 
 
@@ -109,21 +114,9 @@ def _outline(points: Sequence[Sequence[float]] | None) -> tuple[tuple[float, flo
 
 
 def _pair(row: SqlRow) -> ReviewPair:
-    return ReviewPair(
-        id=row.pair_id,
-        case_id=row.case_id,
-        first=row.pair_first,
-        second=row.pair_second,
-        source=row.pair_source,
-        proxy=to_proxy(row.pair_prefers, row.pair_margin, row.pair_decided_by, row.pair_reasons, row.pair_scores),
-        gold=row.pair_gold,
-        likelier=row.pair_likelier,
-        overlap=row.pair_overlap,
-        priority=row.priority,
-        added_by=row.pair_added_by,
-        added_at=row.pair_added_at,
-        withdrawn=row.stage == "withdrawn",
-    )
+    proxy = to_proxy(row.pair_prefers, row.pair_margin, row.pair_decided_by, row.pair_reasons, row.pair_scores)
+    withdrawn = row.stage == "withdrawn"
+    return made(ReviewPair, row, "pair_", proxy=proxy, priority=row.priority, withdrawn=withdrawn)
 
 
 def to_proxy(
@@ -143,7 +136,7 @@ def to_proxy(
 
 
 def to_showing(row: SqlRow) -> Showing:
-    return Showing(row.id, row.pair_id, row.reviewer, row.purpose, row.left_side, row.at)
+    return made(Showing, row, left=row.left_side)
 
 
 @cache
@@ -152,21 +145,7 @@ def vote_query() -> Query:
 
 
 def to_vote(row: SqlRow) -> Vote:
-    return Vote(
-        id=row.id,
-        showing_id=row.showing_id,
-        pair_id=row.pair_id,
-        reviewer=row.reviewer,
-        choice=row.choice,
-        rubric=_rubric(row),
-        comment=row.comment,
-        seconds=row.seconds,
-        at=row.at,
-        kind=row.kind,
-        left=row.left_side,
-        purpose=row.purpose,
-        undone_at=row.undone_at,
-    )
+    return made(Vote, row, rubric=_rubric(row), left=row.left_side)
 
 
 def vote_row(vote: Vote) -> Json:
@@ -190,13 +169,11 @@ def edit_query() -> Query:
 
 
 def to_edit(row: SqlRow) -> Edit:
-    return Edit(row.id, row.pair_id, row.answer_id, row.reviewer, row.text, row.at, row.undone_at)
+    return made(Edit, row)
 
 
 def to_set(row: SqlRow) -> FrozenSet:
-    return FrozenSet(
-        row.name, row.version, SetRule(**row.rule), row.made_by, row.made_at, row.pairs, row.digest, row.card
-    )
+    return made(FrozenSet, row, rule=SetRule(**row.rule))
 
 
 def _with_undos(made: Table, undos: Table, undone: SqlColumn) -> Query:

@@ -244,14 +244,6 @@ votes = Table(
     Index(None, "reviewer", "number", "at"),
 )
 
-vote_undos = Table(
-    "vote_undos",
-    metadata,
-    Column("vote_id", Text, ForeignKey("votes.id"), primary_key=True),
-    _text("who"),
-    _at(),
-)
-
 edits = Table(
     "edits",
     metadata,
@@ -262,14 +254,6 @@ edits = Table(
     _to("answer_id", "answers.id"),
     _to("reviewer", "reviewers.name"),
     _text("text"),
-    _at(),
-)
-
-edit_undos = Table(
-    "edit_undos",
-    metadata,
-    Column("edit_id", Text, ForeignKey("edits.id"), primary_key=True),
-    _text("who"),
     _at(),
 )
 
@@ -295,12 +279,15 @@ thumbs = Table(
     _at(),
 )
 
-thumb_undos = Table(
-    "thumb_undos",
-    metadata,
-    Column("thumb_id", Text, ForeignKey("thumbs.id"), primary_key=True),
-    _text("who"),
-    _at(),
+vote_undos, edit_undos, thumb_undos = (
+    Table(
+        f"{what}_undos",
+        metadata,
+        Column(f"{what}_id", Text, ForeignKey(f"{what}s.id"), primary_key=True),
+        _text("who"),
+        _at(),
+    )
+    for what in ("vote", "edit", "thumb")
 )
 
 # --- sets -------------------------------------------------------------------------------

@@ -112,10 +112,20 @@ def consult_tab(controller: consult.ConsultController, blocks: gr.Blocks) -> Par
     return parts
 
 
-def _frames(handler: Callable[..., Iterator[consult.Frame]]) -> Callable[..., Iterator[list[object]]]:
-    def stream(*args: object) -> Iterator[list[object]]:
-        for frame in handler(*args):
-            yield updates(frame)
+Heard = Callable[[Visit, gr.EventData], consult.Frame]
+Streamed = Callable[[Visit, gr.EventData], Iterator[consult.Frame]]
+
+
+def _frame(handler: Heard) -> Callable[..., list[object]]:
+    def answer(v: Visit, event: gr.EventData) -> list[object]:
+        return updates(handler(v, event))
+
+    return answer
+
+
+def _frames(handler: Streamed) -> Callable[..., Iterator[list[object]]]:
+    def stream(v: Visit, event: gr.EventData) -> Iterator[list[object]]:
+        yield from map(updates, handler(v, event))
 
     return stream
 
@@ -128,39 +138,28 @@ def _wire_images(controller: consult.ConsultController, visit: gr.State, parts: 
             yield [*updates(frame), None]
 
     upload.upload(uploaded, [visit, upload], [*outputs, upload], **SLOW)
-
-    def example(v: Visit, event: gr.EventData) -> Iterator[list[object]]:
-        for frame in controller.add_example(v, index_of(event)):
-            yield updates(frame)
-
-    def remove(v: Visit, event: gr.EventData) -> Iterator[list[object]]:
-        for frame in controller.remove(v, index_of(event)):
-            yield updates(frame)
-
     viewer: Part = parts.viewer
-    viewer.example(example, [visit], outputs, **SLOW)
-    viewer.remove(remove, [visit], outputs, **SLOW)
-
-    def show(v: Visit, event: gr.EventData) -> list[object]:
-        return updates(controller.show(v, index_of(event)))
-
-    def layer(v: Visit, event: gr.EventData) -> list[object]:
-        return updates(controller.set_layer(v, text_of(event)))  # type: ignore[arg-type]
-
-    def view(v: Visit, event: gr.EventData) -> list[object]:
-        return updates(controller.describe(v, index_of(event), view=text_of(event)))
-
-    def taken(v: Visit, event: gr.EventData) -> list[object]:
-        return updates(controller.describe(v, index_of(event), taken=text_of(event)))
-
-    for listen, handler in ((viewer.show, show), (viewer.layer, layer), (viewer.view, view), (viewer.taken, taken)):
-        listen(handler, [visit], outputs, **QUICK)
+    viewer.example(_frames(lambda v, e: controller.add_example(v, index_of(e))), [visit], outputs, **SLOW)
+    viewer.remove(_frames(lambda v, e: controller.remove(v, index_of(e))), [visit], outputs, **SLOW)
+    quick: dict[Any, Heard] = {
+        viewer.show: lambda v, e: controller.show(v, index_of(e)),
+        viewer.layer: lambda v, e: controller.set_layer(v, text_of(e)),  # type: ignore[arg-type]
+        viewer.view: lambda v, e: controller.describe(v, index_of(e), view=text_of(e)),
+        viewer.taken: lambda v, e: controller.describe(v, index_of(e), taken=text_of(e)),
+    }
+    for listen, handler in quick.items():
+        listen(_frame(handler), [visit], outputs, **QUICK)
 
 
 def index_of(event: gr.EventData) -> int:
     """The image or example that was meant; -1 where the page sent something else."""
     value = data_of(event).get("index")
     return int(value) if isinstance(value, str | int) and str(value).isdecimal() else -1
+
+
+def _key_of(event: gr.EventData) -> str:
+    """Of the answer that was meant."""
+    return str(data_of(event).get("index") or "")
 
 
 def _wire_questions(
@@ -174,8 +173,7 @@ def _wire_questions(
         except InputError as error:
             yield updates(controller.refuse(v, str(error)))
             return
-        for frame in controller.ask(v, question):
-            yield updates(frame)
+        yield from map(updates, controller.ask(v, question))
 
     def ask(v: Visit, question: str | None, *context: object) -> Iterator[list[object]]:
         yield from answer(v, question or "", context)
@@ -185,27 +183,20 @@ def _wire_questions(
     ) -> Iterator[list[object]]:
         yield from answer(v, text_of(event), (age, sex, site, skin, symptoms))
 
+    def keep(v: Visit, event: gr.EventData) -> consult.Frame:
+        said = fields_of(event)
+        return controller.keep(v, _key_of(event), agreed=said.get("agreed") == "true", text=said.get("text", ""))
+
     chat: Part = parts.chat
     suggestions: Part = parts.suggestions
     gr.on([parts.send.click, parts.question.submit], ask, [visit, parts.question, *fields], outputs, **ASKED)
     suggestions.suggest(suggest, [visit, *fields], outputs, **ASKED)
-    chat.insist(_frames(controller.insist), [visit], outputs, **ASKED)
-    chat.retry(_frames(controller.retry), [visit], outputs, **ASKED)
-    chat.imagecheck(_frames(controller.check_image), [visit], outputs, **SLOW)
-
-    def opinion(v: Visit, event: gr.EventData) -> list[object]:
-        return updates(controller.opinion(v, str(data_of(event).get("index")), text_of(event)))
-
-    def keep(v: Visit, event: gr.EventData) -> list[object]:
-        fields, index = fields_of(event), str(data_of(event).get("index") or "")
-        return updates(controller.keep(v, index, agreed=fields.get("agreed") == "true", text=fields.get("text", "")))
-
-    def take_back(v: Visit, event: gr.EventData) -> list[object]:
-        return updates(controller.take_back(v, str(data_of(event).get("index"))))
-
-    chat.takeback(take_back, [visit], outputs, **QUICK)
-    chat.opinion(opinion, [visit], outputs, **QUICK)
-    chat.keepanswer(keep, [visit], outputs, **QUICK)
+    chat.insist(_frames(lambda v, _: controller.insist(v)), [visit], outputs, **ASKED)
+    chat.retry(_frames(lambda v, _: controller.retry(v)), [visit], outputs, **ASKED)
+    chat.imagecheck(_frames(lambda v, _: controller.check_image(v)), [visit], outputs, **SLOW)
+    chat.takeback(_frame(lambda v, e: controller.take_back(v, _key_of(e))), [visit], outputs, **QUICK)
+    chat.opinion(_frame(lambda v, e: controller.opinion(v, _key_of(e), text_of(e))), [visit], outputs, **QUICK)
+    chat.keepanswer(_frame(keep), [visit], outputs, **QUICK)
     parts.stop.click(controller.stop, [visit], None, **QUICK)
 
 

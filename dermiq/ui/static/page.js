@@ -5,7 +5,6 @@ window.dermiq = window.dermiq || (() => {
   "use strict";
   const MB = 1024 * 1024;
   const MAX_BYTES = 25 * MB, MAX_FILES = 12, MAX_TOTAL = 150 * MB; // of an upload, as the server takes it
-  const MAX_TEXT_BYTES = 500 * 1024; // more than any file of options has
 
   // --- updating ---------------------------------------------------------------------------
   const keyOf = (node) => (node.nodeType === 1 ? node.id || node.dataset.key || "" : "");
@@ -42,8 +41,7 @@ window.dermiq = window.dermiq || (() => {
   }
 
   // A form's fields ([name] inside [data-fields]) belong to the visitor: a text that is still being typed, or on its
-  // way to the server, stays until the server itself says something else than it did and than it was sent before.
-  const sent = new WeakMap(); // field -> what was sent of it and has not come back
+  // way to the server, stays until the server itself says something else than it did.
   const isField = (node) => Boolean(node.name && node.closest("[data-fields]"));
   const current = (field) => (field.type === "checkbox" ? field.checked : field.value);
 
@@ -62,21 +60,17 @@ window.dermiq = window.dermiq || (() => {
 
   function settled(field, before) {
     const now = given(field);
-    const waiting = sent.get(field) || [];
     const typing = field === document.activeElement && before.current !== before.given;
-    const outdated = waiting.includes(now) && now !== waiting.at(-1);
-    put(field, now === before.given || typing || outdated ? before.current : now);
-    if (now === waiting.at(-1)) sent.delete(field);
+    put(field, now === before.given || typing ? before.current : now);
     if (field.nodeName === "SELECT" && field.selectedIndex < 0) field.value = now; // the choice is no longer there
   }
 
   function fieldsOf(target) {
     const form = target.closest("[data-fields]");
     if (!form) return undefined;
-    const fields = { "=": form.dataset.fields, "@": String(Date.now()) };
+    const fields = {};
     for (const field of form.querySelectorAll("[name]")) {
       const changed = current(field) !== given(field);
-      if (changed) sent.set(field, [...(sent.get(field) || []), current(field)]);
       if (changed || field.nodeName !== "TEXTAREA") fields[field.name] = String(current(field));
     }
     return fields;
@@ -166,8 +160,7 @@ window.dermiq = window.dermiq || (() => {
       fire(button);
     });
     element.addEventListener("change", (e) => {
-      if (e.target.matches("input[type=file][data-event]")) read(e.target, fire);
-      else if (e.target.matches(":is(select, input, textarea)[data-event]")) fire(e.target);
+      if (e.target.matches(":is(select, input, textarea)[data-event]")) fire(e.target);
     });
   }
 
@@ -188,21 +181,21 @@ window.dermiq = window.dermiq || (() => {
     if (button) button.click();
   });
 
+  // A field that is to be corrected is gone to by its link.
+  document.addEventListener("click", (e) => {
+    const way = e.target.closest('a[href^="#dqf-"]');
+    const field = way && document.querySelector(way.hash)?.querySelector("input, textarea");
+    if (!field) return;
+    e.preventDefault();
+    field.focus();
+  });
+
   // Enter in a field does what the button beside it does, where there is just one.
   document.addEventListener("keydown", (e) => {
     const form = e.key === "Enter" && e.target.matches("input") && e.target.closest("[data-enter]");
     const button = form && form.querySelector("button[data-event]");
     if (button && !button.disabled) button.click();
   });
-
-  // A text file that the visitor chose is read here: its text is the event's value.
-  async function read(input, fire) {
-    const [file] = input.files;
-    if (!file) return;
-    const text = await file.slice(0, MAX_TEXT_BYTES).text();
-    input.value = ""; // the same file can be chosen again
-    fire(input, text);
-  }
 
   // --- files ------------------------------------------------------------------------------
   const say = (text) => {
@@ -443,7 +436,7 @@ window.dermiq = window.dermiq || (() => {
   document.addEventListener("dragover", (e) => { if (hasFiles(e)) { e.preventDefault(); mark(true); } });
   document.addEventListener("dragleave", (e) => { if (!e.relatedTarget) mark(false); });
   document.addEventListener("drop", (e) => {
-    if (!hasFiles(e) || e.target.closest("#dq-own-data")) return; // that field takes its own
+    if (!hasFiles(e) || e.target.closest("#dq-own-data, #dqf-load")) return; // these fields take their own
     e.preventDefault();
     mark(false);
     take(e.dataTransfer.files);

@@ -1,7 +1,8 @@
 """What a visitor of the Training tab sees and does, without gradio: one `Desk` a visitor, one `TrainingRoom` for all.
 
     room = TrainingRoom(access, beside, graph=lambda: graph)
-    for changed in room.act(desk, "start", Said(fields={...})): ...   # {part of the page: its new HTML}
+    for changed in room.act(desk, "start", Said(fields={...})): ...   # {part of the page: its new HTML}; of "form",
+                                                                      # {field: its new properties}
     changed = room.look(desk)                                         # what is new since the last look
 
 A part is sent only where it differs from what the visitor has. Everything that lasts lies in the run folders.
@@ -14,7 +15,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
@@ -30,14 +31,15 @@ from dermiq.judge import statements
 from dermiq.knowledge import Graph, check_claims
 from dermiq.settings import Settings
 from dermiq.ui.consult.controller import is_loading
-from dermiq.ui.markup import data_url, fill
+from dermiq.ui.markup import data_url, download, fill
 from dermiq.ui.protocol import Consultant
-from dermiq.ui.training import ask, compared_runs, curves, exports, form_page, groups, own_data, rows, watch
+from dermiq.ui.training import ask, compared_runs, curves, exports, form_shown, groups, own_data, rows, watch
 from dermiq.ui.training.access import Access, impossible
 from dermiq.ui.training.ask import Asked
 from dermiq.ui.training.beside import Beside
 from dermiq.ui.training.forecast import forecast
 from dermiq.ui.training.form import KINDS, Form, shown_options, text_of
+from dermiq.ui.training.form_shown import AtHand, Props
 from dermiq.ui.training.labels import bare
 from dermiq.ui.training.working import GivenUp, Working
 from dermiq.vlm.parse import parse
@@ -52,8 +54,10 @@ from train.scoring.rewards import read_findings
 
 log = logging.getLogger(__name__)
 
-PARTS = ("gate", "form", "own", "rows", "head", "views", "curves", "body", "sent")
+PARTS = ("gate", "own", "rows", "head", "views", "curves", "body", "sent")
 SMOKE = ("grpo", "embedded_cpu")  # stage and preset of the example
+MODELS = ("model",)  # of the form, what changes by itself: a run has finished
+FILES_KEPT = 50
 LOOKING = "Looking at model and data"
 CHECKED = 0.2  # of the time that check and estimate take, what the check takes
 TOLD_S = 0.3  # between two looks at work that is waited for
@@ -109,6 +113,8 @@ class Desk:
     uploaded: Markup = NOTHING  # what came of the last upload
     uploads: int = 0  # tells one from the next that has the same words
     shown: dict[str, str] = field(default_factory=dict)  # part -> what the visitor has
+    fields: dict[str, Props] = field(default_factory=dict)  # of the form, likewise; others are as they were built
+    files: list[str] = field(default_factory=lambda: [Form.of(*SMOKE).yaml_text()])  # YAML that was shown, not typed
 
 
 class TrainingRoom:
@@ -128,13 +134,53 @@ class TrainingRoom:
 
     # --- what is seen -------------------------------------------------------------------
 
-    def look(self, desk: Desk) -> dict[str, Markup]:
-        """The parts that differ from what the visitor has."""
+    def look(self, desk: Desk, *, form: Collection[str] | None = None) -> Changed:
+        """The parts that differ from what the visitor has; of the form all fields, or those that are named."""
         with self._lock:
             made = self._parts(desk)
-            new = {part: html for part, html in made.items() if desk.shown.get(part) != str(html)}
+            new: Changed = {part: html for part, html in made.items() if desk.shown.get(part) != str(html)}
             desk.shown |= {part: str(html) for part, html in new.items()}
+            if fields := self._fields(desk, form):
+                new["form"] = fields
         return new
+
+    def _fields(self, desk: Desk, wanted: Collection[str] | None) -> dict[str, Props]:
+        """The properties of the form's fields that differ from what the visitor has."""
+        if self._is_shut(desk):
+            return {}
+        found: dict[str, Props] = {}
+        for key, props in self._form(desk).items():
+            had = self._had(desk, key)
+            new = {name: value for name, value in props.items() if name not in had or had[name] != value}
+            if new and (wanted is None or key in wanted):
+                found[key], desk.fields[key] = new, {**props, "value": props.get("value", had.get("value"))}
+        desk.files = [*desk.files, *([found["yaml"]["value"]] if "value" in found.get("yaml", {}) else [])][
+            -FILES_KEPT:
+        ]
+        return found
+
+    def _had(self, desk: Desk, key: str) -> Props:
+        return desk.fields.get(key) or self._built.get(key, {})
+
+    @cached_property
+    def _built(self) -> Mapping[str, Props]:
+        """What the form's fields show before anything is sent."""
+        return form_shown.at_first(Desk().form)
+
+    def _form(self, desk: Desk) -> dict[str, Props]:
+        models = [run.name for run in self.runs() if run.state == "finished" and run.stage in KINDS]
+        return form_shown.shown(desk.form, AtHand(models, self._data() | own_data.kept(self.root), self.impossible))
+
+    def _given(self, desk: Desk, said: Said) -> Form:
+        """The form with its fields as the browser has them."""
+        for key, text in said.fields.items():
+            had, value = self._had(desk, key), form_shown.value_in(key, text)
+            if had.get("value") != value:
+                desk.fields[key] = {**had, "value": value}
+        typed = said.fields.get("yaml", "")
+        if typed and typed not in desk.files:
+            return replace(desk.form, name=said.fields.get("name", desk.form.name)).read_yaml(typed)
+        return desk.form.given(form_shown.said_by(desk.form.stage, said.fields))
 
     def _parts(self, desk: Desk) -> dict[str, Markup]:
         empty = dict.fromkeys(PARTS, Markup("")) | {"own": desk.uploaded}
@@ -145,7 +191,6 @@ class TrainingRoom:
         found, now = self.runs(), time.time()
         run = self.selected(desk)
         made = empty | {
-            "form": self._form(desk, found),
             "rows": rows.html(
                 found,
                 selected=run.name if run and not desk.comparing else "",
@@ -156,6 +201,8 @@ class TrainingRoom:
                 deleted=desk.deleted,
             ),
         }
+        if desk.exported and not desk.exported.run:
+            made["sent"] = exports.html(desk.exported)
         if desk.comparing:
             chosen = [one for one in found if one.name in desk.ticked][: rows.COMPARED]
             made["views"] = COMPARING
@@ -165,11 +212,6 @@ class TrainingRoom:
             made |= self._of_run(desk, run, found, now)
         return made
 
-    def _form(self, desk: Desk, found: list[Run]) -> Markup:
-        models = [run.name for run in found if run.state == "finished" and run.stage in KINDS]
-        data = self._data() | own_data.kept(self.root)
-        return form_page.html(desk.form, models=models, data=data, locked=self.impossible)
-
     def _data(self) -> dict[str, str]:
         try:
             folder = data_folder(None)
@@ -177,12 +219,12 @@ class TrainingRoom:
             return {}
         return {name: one.described for name, one in DATA_SETS.items() if one.table(folder).is_file()}
 
-    def receiving(self, desk: Desk) -> dict[str, Markup]:
+    def receiving(self, desk: Desk) -> Changed:
         """Says that an upload is being read."""
         self._say_upload(desk, "Reading the upload, and looking at each image.", is_good=True)
         return self.look(desk)
 
-    def take(self, desk: Desk, content: object) -> dict[str, Markup]:
+    def take(self, desk: Desk, content: object) -> Changed:
         """Keeps uploaded images for training, and names them in the form. What came of it is said beside the field."""
         if self._is_shut(desk):
             self._say_upload(desk, "Nothing was stored. Sign in first.", is_good=False)
@@ -239,7 +281,7 @@ class TrainingRoom:
             asking=self._asking(desk, run, found),
         )
         made = {"head": head, "views": watch.tabs(desk.view)}
-        if desk.exported and desk.exported.run in ("", run.name):
+        if desk.exported and desk.exported.run == run.name:
             made["sent"] = exports.html(desk.exported)
         if desk.view == "overview":
             made["curves"] = self._curves(desk, [run])
@@ -330,13 +372,13 @@ class TrainingRoom:
 
     # --- what is done -------------------------------------------------------------------
 
-    def act(self, desk: Desk, event: str, said: Said) -> Iterator[dict[str, Markup]]:
+    def act(self, desk: Desk, event: str, said: Said) -> Iterator[Changed]:
         """Does what an event asks for, and gives what changes on the page, more than once where work is long."""
         if event != "admit" and self._is_shut(desk):
-            yield self.look(desk)
+            yield self._seen(desk, event)
             return
         if event in STARTING and not self._may_start(desk):  # a second click is no second run
-            yield self.look(desk)
+            yield self._seen(desk, event)
             return
         try:
             with self._of(desk) if event in FORM_EVENTS else contextlib.nullcontext():
@@ -354,12 +396,12 @@ class TrainingRoom:
         with self._lock:
             return self._locks.setdefault(desk, threading.Lock())
 
-    def _act(self, desk: Desk, event: str, said: Said) -> Iterator[dict[str, Markup]]:
+    def _act(self, desk: Desk, event: str, said: Said) -> Iterator[Changed]:
         act: Callable[[Desk, Said], Iterator[None] | None] = getattr(self, f"_do_{event}")
         desk.told = "" if event in TELLING else desk.told
         try:
             for _ in act(desk, said) or ():
-                yield self.look(desk)
+                yield self._seen(desk, event)
         except GivenUp:
             desk.form = replace(desk.form, said="Cancelled. Nothing was started.")
         except DermIQError as error:
@@ -370,7 +412,10 @@ class TrainingRoom:
         if event in FORM_EVENTS:
             desk.form, desk.working = replace(desk.form, doing="", share=0.0), None
         self._runs = (0.0, [])
-        yield self.look(desk)
+        yield self._seen(desk, event)
+
+    def _seen(self, desk: Desk, event: str) -> Changed:
+        return self.look(desk, form=None if event in TO_FORM else MODELS)
 
     def _tell(self, desk: Desk, event: str, message: str) -> None:
         if event in ASKING and desk.asked:
@@ -386,33 +431,32 @@ class TrainingRoom:
 
     # the form
 
-    def _do_stage(self, desk: Desk, said: Said) -> None:
-        desk.form = desk.form.with_stage(said.value)
-
-    def _do_preset(self, desk: Desk, said: Said) -> None:
-        desk.form = desk.form.with_preset(said.value)
-
     def _do_plain(self, desk: Desk, said: Said) -> None:
         desk.form = Form.of(desk.form.stage, desk.form.preset, name=desk.form.name)
 
     def _do_set(self, desk: Desk, said: Said) -> None:
-        desk.form = desk.form.given(said.fields)
+        desk.form = self._given(desk, said)
 
-    def _do_yaml(self, desk: Desk, said: Said) -> None:
+    _do_yaml = _do_set
+
+    def _do_load(self, desk: Desk, said: Said) -> None:
         desk.form = desk.form.read_yaml(said.value)
 
+    def _do_discard(self, desk: Desk, said: Said) -> None:
+        desk.form = desk.form.read_yaml(desk.form.yaml_text())
+
     def _do_saveyaml(self, desk: Desk, said: Said) -> None:
-        desk.form = desk.form.given(said.fields)
+        desk.form = self._given(desk, said)
         if not desk.form.errors:
-            desk.shown.pop("sent", None)
-            desk.exported = exports.Exported(run="", download=form_page.yaml_file(desk.form))
+            name, text = f"{desk.form.name or desk.form.stage}.yaml", desk.form.yaml_text()
+            desk.exported = exports.Exported(run="", download=download(name, "application/yaml", text.encode()))
 
     def _do_estimate(self, desk: Desk, said: Said) -> Iterator[None]:
         yield from self._checked(desk, said)
 
     def _checked(self, desk: Desk, said: Said) -> Iterator[None]:
         """The form with what the stage refuses, and with an estimate where nothing is refused."""
-        form = desk.form.given(said.fields)
+        form = self._given(desk, said)
         work = desk.working = Working(partial(self._foreseen, form), LOOKING)
         lasts = True
         while lasts:
@@ -448,7 +492,7 @@ class TrainingRoom:
         self._launch(desk, desk.form)
 
     def _do_startanyway(self, desk: Desk, said: Said) -> None:
-        desk.form = desk.form.given(said.fields).check()
+        desk.form = self._given(desk, said).check()
         if desk.form.is_right:
             self._launch(desk, desk.form.unchecked())
 
@@ -609,7 +653,8 @@ class TrainingRoom:
         desk.exported = exports.push(desk.exported, said.fields.get("hub", ""), said.fields.get("token", ""))
 
 
-FORM_EVENTS = ("stage", "preset", "plain", "set", "yaml", "saveyaml", "estimate", "start", "startanyway", "smoke")
+FORM_EVENTS = ("plain", "set", "yaml", "load", "discard", "saveyaml", "estimate", "start", "startanyway", "smoke")
+TO_FORM = (*FORM_EVENTS, "cancel", "forget", "admit", "duplicate")  # may change any of the form's fields
 STARTING = ("start", "startanyway", "smoke", "judge")  # a second click waits for the first
 ASKING = ("asked", "judge")
 ROW_EVENTS = ("select", "tick", "untick", "compare", "sort", "find", "undelete", "smoke")
@@ -619,6 +664,8 @@ RUN_EVENTS = (
     *("view", "step", "group", "select"),
 )
 TELLING = ("stop", "kill", "resume", "delete", "rename", "duplicate", "use", "back", "judge", "export", "undelete")
+Changed = dict[str, Any]
+"""By part of the page its new HTML; under "form", by field the properties that are new."""
 LONG = ("estimate", "start", "startanyway", "smoke", "use", "back", "export", "push", "kill", "judge")
 """Events that take longer than a moment: they go through the queue and show how they get on."""
 COMPARING = Markup(

@@ -5,7 +5,7 @@
     form = form.check()                             # whatever the stage itself would refuse: data, device, model
     config = form.config()                          # what `train.runs.registry.start` takes
 
-A form is a value: each method gives a new one. Knows no gradio and no HTML (`form_page` draws it).
+A form is a value: each method gives a new one. Knows no gradio and no HTML (`form_shown` says what is shown of it).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import re
 import shlex
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import cache, reduce
@@ -49,7 +49,6 @@ TITLES = {
 DEFAULTS = "defaults"
 MAX_TEXT, MAX_YAML = 1000, 50_000  # characters
 SHOWN = 60  # characters of a wrong value that its sentence repeats
-OTHER = "*"  # chosen where a model is typed
 WHAT = ("model", "data", "preferences", "val", "data_folder")
 """What is trained and on what: kept, once chosen, when another stage is."""
 TEXTUAL = ("model", "data", "val", "preferences", "data_folder", "rewards.expert_model")
@@ -200,7 +199,6 @@ class Form:
     doing: str = ""  # what is being computed for it, a sentence
     share: float = 0.0  # of that computing, what is done: 0 to 1
     asked_again: bool = False  # Start was pressed against a red estimate
-    sent: int = 0  # when the browser sent what was read last, in its milliseconds: messages may overtake each other
 
     @classmethod
     def of(cls, stage: str, preset: str = "", *, name: str = "") -> Form:
@@ -263,21 +261,18 @@ class Form:
         return replace(self, fields=others)
 
     def given(self, fields: Mapping[str, str]) -> Form:
-        """With every field as the browser has it: by name; "data:ham10000" is a box beside the text of "data",
-        "yaml" is there only where its text was changed, "=" is `key`, "@" is when it was sent. What is older than what
-        was read, or meant for another preset, changes nothing; unknown names are left out.
+        """With every field as the browser has it, by name; "=" is `key`, and "stage" and "preset" are chosen, too. What
+        is meant for another preset changes nothing; unknown names are left out.
         """
-        sent = {str(name): str(text) for name, text in fields.items()}
-        moment = int(sent["@"]) if re.fullmatch(r"[0-9]{1,15}", sent.get("@", "")) else self.sent
-        if sent.get("=", self.key) != self.key or moment < self.sent:
+        if fields.get("=", self.key) != self.key:
             return self
-        form = replace(self, sent=moment)
-        if "yaml" in sent:
-            return replace(form, name=sent.get("name", self.name)).read_yaml(sent["yaml"])
-        return form._with_texts(sent)
+        form = self._with_texts(fields)
+        if fields.get("stage", self.stage) != self.stage:
+            return form.with_stage(fields["stage"])
+        return form if fields.get("preset", self.preset) == self.preset else form.with_preset(fields["preset"])
 
     def _with_texts(self, sent: Mapping[str, str]) -> Form:
-        given = dict(self._typed(sent))
+        given = {name: sent[name] for name in shown_options(self.stage) if name in sent}
         typed = dict(self.fields) | given
         kept = {name: text for name, text in typed.items() if text != text_of(value_of(self.base, name))}
         name = sent.get("name", self.name).strip()[: MAX_TEXT + 1]
@@ -297,18 +292,6 @@ class Form:
             asked_again=False,
         )
         return (made._whole() if "preferences" in chosen else made)._judged()
-
-    def _typed(self, sent: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-        """The text of each option that was sent; boxes and the field for another model belong to their option."""
-        for name in shown_options(self.stage):
-            boxes = {key.partition(":")[2]: on for key, on in sent.items() if key.startswith(f"{name}:")}
-            if sent.get(name) == OTHER:
-                yield name, boxes.get("other", "")
-            elif name in sent and boxes and "other" not in boxes:
-                ticked = text_of(tuple(value for value, on in boxes.items() if on == "true"))
-                yield name, f"{ticked} {sent[name]}".strip()
-            elif name in sent:
-                yield name, sent[name]
 
     def read_yaml(self, text: str) -> Form:
         """With the options of a YAML text, those that it leaves out at their defaults; or the text with what is wrong.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from dermiq.ui.markup import capital
 from train.rl.advantages import ESTIMATORS
 from train.scoring.rewards import PARTS
 
@@ -71,7 +72,6 @@ ESSENTIALS: Mapping[str, tuple[str, ...]] = {
 LABELS: Mapping[str, str] = {
     "model": "Model to start from",
     "load_in_4bit": "Load in 4 bits",
-    "device": "Device",
     "dtype": "Precision",
     "threads": "CPU threads",
     "lora_rank": "LoRA rank",
@@ -79,32 +79,15 @@ LABELS: Mapping[str, str] = {
     "lora_dropout": "LoRA dropout",
     "lora_targets": "LoRA layers",
     "train_projector": "Train the projector",
-    "steps": "Steps",
-    "epochs": "Epochs",
-    "batch_size": "Batch size",
     "accumulation": "Batches a step",
-    "learning_rate": "Learning rate",
-    "schedule": "Schedule",
     "warmup_steps": "Warm-up",
-    "weight_decay": "Weight decay",
     "max_grad_norm": "Longest gradient",
-    "optimizer": "Optimizer",
-    "gradient_checkpointing": "Gradient checkpointing",
-    "seed": "Seed",
-    "log_every": "Log every",
-    "save_every": "Save every",
-    "keep_checkpoints": "Keep checkpoints",
     "eval_every": "Validate every",
-    "patience": "Patience",
     "export_best": "Export the best",
-    "export": "Export",
     "check_memory": "Check the memory",
-    "data": "Data",
     "val": "Validation data",
     "val_share": "Share held out",
     "labels": "Labels of tables",
-    "data_folder": "Data folder",
-    "images": "Images",
     "val_images": "Validation images",
     "told_share": "Patient told",
     "facts": "Facts shown",
@@ -114,51 +97,29 @@ LABELS: Mapping[str, str] = {
     "follow_up_share": "Second question",
     "preferences": "Preference pairs",
     "min_margin": "Least margin",
-    "group": "Group",
     "new_tokens": "Longest answer",
-    "temperature": "Temperature",
-    "top_p": "Top p",
     "iterations": "Steps a rollout",
     "mask_truncated": "Ignore what was cut off",
-    "rehearse": "Rehearse",
-    "loss": "Loss",
     "loss_weights": "Weights of the losses",
-    "beta": "Beta",
     "clip_low": "Clip, downwards",
     "clip_high": "Clip, upwards",
-    "label_smoothing": "Label smoothing",
     "ld_alpha": "Weight of surplus length",
     **{f"rewards.{name}": f"Weight of {part.title}" for name, part in PARTS.items()},
     "rewards.parent_credit": "Credit for the parent",
     "rewards.sibling_credit": "Credit for a sibling",
     "rewards.statements": "Statements wanted",
-    "rewards.length_reward": "Length reward",
     "rewards.length_words": "Words wanted",
-    "rewards.expert_model": "Expert model",
     "rewards.prefill": "Written beforehand",
-    "advantage.estimator": "Estimator",
     "advantage.threshold": "Right above",
     "advantage.one_sided": "One-sided groups",
-    "advantage.bonus": "Bonus",
-    "advantage.best_reward": "Best reward",
-    "proxy.answers": "Answers",
-    "proxy.temperature": "Temperature",
-    "proxy.top_p": "Top p",
     "proxy.new_tokens": "Longest answer",
     "proxy.follow_up_share": "Second question",
     "proxy.pairs": "Pairs a question",
     "proxy.min_margin": "Least margin",
     "proxy.max_length_ratio": "Ratio of lengths",
-    "proxy.weights.accuracy": "Weight of accuracy",
-    "proxy.weights.relevance": "Weight of relevance",
-    "proxy.weights.completeness": "Weight of completeness",
-    "proxy.weights.correctness": "Weight of correctness",
-    "proxy.weights.findings": "Weight of findings",
-    "proxy.weights.citations": "Weight of citations",
-    "proxy.weights.consistency": "Weight of consistency",
     "proxy.weights.form": "Weight of the form",
-    "stages": "Stages",
 }
+"""Where an option's name does not say it: "batch_size" is called "Batch size", "proxy.weights.x" "Weight of x"."""
 
 UNITS: Mapping[str, str] = {
     "epochs": "passes",
@@ -179,11 +140,13 @@ UNITS: Mapping[str, str] = {
 }
 
 HINTS: Mapping[str, str] = {
-    "model": "What is trained further: DermIQ-Nano, the result of a finished run, or another vision-language model.",
+    "model": "What is trained further: DermIQ-Nano, the result of a finished run, or another vision-language model, by "
+    "its folder or its owner/name on the Hugging Face hub.",
     "device": "Where it computes. Automatic: on a GPU where there is one.",
     "dtype": "Of the weights. Automatic: as fits the device.",
-    "data": "Labelled images; SFT learns from written examples, too. What is ticked or named is put together.",
-    "preferences": "Which of two answers is better.",
+    "data": "Labelled images; SFT learns from written examples, too. What is chosen is put together with what is "
+    "typed: a CSV file (columns image and label), a JSONL file, or a data set of the Hugging Face hub.",
+    "preferences": "Which of two answers is better: a set of the review, a JSONL file, or a data set of the hub.",
     "stages": "Which stages are run, and in which order.",
 }
 """In place of an option's help where the form offers what a flag has to spell out."""
@@ -207,7 +170,10 @@ def bare(name: str) -> str:
 
 def label(name: str) -> str:
     """Of an option, or of the run's name and the YAML, which stand in the form, too."""
-    return {"name": "Name of the run", "yaml": "YAML"}.get(name) or LABELS.get(bare(name), name)
+    own = {"name": "Name of the run", "yaml": "YAML"}.get(name) or LABELS.get(bare(name))
+    group, _, last = name.rpartition(".")
+    words = last.replace("_", " ")
+    return own or (f"Weight of {words}" if group.endswith(".weights") else capital(words))
 
 
 def section(name: str) -> str | None:

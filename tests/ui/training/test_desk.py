@@ -57,7 +57,8 @@ def act(room: TrainingRoom, desk: Desk, event: str, index: str = "", value: str 
     """What an event changes on the page."""
     changed: dict[str, str] = {}
     for step in room.act(desk, event, Said(index, value, fields)):
-        changed |= {part: str(html) for part, html in step.items()}
+        changed |= {part: str(html) for part, html in step.items() if part != "form"}
+        changed["form"] = changed.get("form", "") + str(step.get("form", ""))
     return changed
 
 
@@ -82,7 +83,7 @@ def test_an_empty_room_offers_the_example(room: TrainingRoom) -> None:
     seen = room.look(desk)
     assert "No run yet" in seen["rows"]
     assert 'data-event="smoke"' in seen["rows"]
-    assert "What to train" in seen["form"]
+    assert seen["form"]["form"] == {"visible": True}
     assert room.look(desk) == {}  # nothing is sent twice
 
 
@@ -207,13 +208,13 @@ def test_uploaded_images_are_named_in_the_form(room: TrainingRoom, root: Path, t
     content = packed({path.name: path.read_bytes() for path in table.parent.iterdir()})
     for stage in ("grpo", "pipeline"):
         desk = Desk(form=Form.of(stage))
-        assert "Uploaded: table.csv (4 images)" in room.take(desk, content)["form"]
+        assert "Uploaded: table.csv (4 images)" in str(room.take(desk, content)["form"])
         config: Any = desk.form.config()
         ours = config if stage == "grpo" else config.sft
         assert [Path(source).name for source in ours.data] == ["table.csv"]
         assert "no zip" in room.take(desk, b"x")["own"]
         act(room, desk, "forget")
-    assert "Uploaded" not in desk.shown["form"]
+    assert "Uploaded" not in str(desk.fields)
 
 
 def test_what_needs_too_much_memory_asks_again(
@@ -230,7 +231,7 @@ def test_what_needs_too_much_memory_asks_again(
     given = {**tiny_options(tmp_path), "steps": 2, "group": 2, "new_tokens": 6, "facts": 1, "mask_truncated": False}
     desk = Desk(form=Form.of_options("grpo", options.as_dict(GRPOConfig(**given))))
     seen = act(room, desk, "start")
-    assert "Start anyway" in seen["form"]
+    assert "'startanyway': {'visible': True" in seen["form"]
     assert desk.form.estimate is not None
     assert "most of it" in desk.form.estimate.lower[0].lower()
     assert not started
@@ -274,7 +275,7 @@ def test_a_password_opens_it_for_one_visitor(root: Path, graph: Graph) -> None:
     assert not runs.list_runs(root)
     assert "not the password" in act(room, desk, "admit", password="Sesame")["gate"]
     assert act(room, desk, "admit", password="sesame")["gate"] == ""
-    assert "What to train" in desk.shown["form"]
+    assert desk.fields["form"]["visible"]
     assert "form" not in {part for part, html in room.look(other).items() if html}
 
 
@@ -288,10 +289,39 @@ def test_where_nothing_can_be_trained_runs_are_still_shown(
     finished(root, "one")
     room, desk = room_of(root, graph), Desk()
     seen = room.look(desk)
-    assert "There is no GPU here." in seen["form"]
+    assert "There is no GPU here." in seen["form"]["said"]["value"]
     assert "one" in seen["head"]
     act(room, desk, "smoke")
     assert [run.name for run in runs.list_runs(root)] == ["one"]
+
+
+def test_only_what_is_new_is_sent_of_the_form(room: TrainingRoom) -> None:
+    desk = Desk()
+    room.look(desk)
+    sent = {"=": desk.form.key, "stage": "grpo", "preset": desk.form.preset, "grpo.steps": "9"}
+    new = next(iter(room.act(desk, "set", Said(fields=sent))))["form"]
+    assert set(new) == {"grpo.steps", "yaml", "command", "plain", "preset"}
+    assert "value" not in new["grpo.steps"], "the browser has it"
+    late = act(room, desk, "set", **{**sent, "=": "sft/defaults", "grpo.steps": "8"})
+    assert late["form"] == str({"grpo.steps": {"value": "9"}}), "what was meant for other fields is put right"
+
+
+def test_a_file_that_was_typed_counts_more_than_the_fields_and_one_that_was_shown_does_not(room: TrainingRoom) -> None:
+    desk = Desk()
+    shown = desk.form.yaml_text()
+    assert "yaml" not in room.look(desk)["form"], "the page has it as it was built"
+    act(room, desk, "set", steps="9")
+    act(room, desk, "saveyaml", steps="9", yaml=shown)
+    assert desk.form.text("steps") == "9", "the text was on its way when the field changed"
+    act(room, desk, "yaml", name="mine", yaml="steps: 3\n")
+    assert (desk.form.name, desk.form.config()) == ("mine", GRPOConfig(steps=3))
+    act(room, desk, "yaml", yaml="steps: [")
+    assert "not valid YAML" in desk.form.errors["yaml"]
+    act(room, desk, "discard")
+    assert desk.form.config() == GRPOConfig(steps=3)
+    act(room, desk, "saveyaml")
+    assert desk.exported is not None
+    assert "mine.yaml" in desk.exported.download
 
 
 # --- with the consultation ------------------------------------------------------------------
@@ -353,7 +383,7 @@ def test_an_estimate_is_told_and_can_be_given_up(room: TrainingRoom, monkeypatch
     monkeypatch.setattr(Form, "check", lambda form: form)
     desk, said = Desk(), Said()
     steps = room.act(desk, "start", said)
-    until(lambda: "Measuring example 3 of 8." in next(steps).get("form", ""))
+    until(lambda: "Measuring example 3 of 8." in str(next(steps).get("form", "")))
     assert desk.form.share > 0
     assert list(room.act(desk, "start", said)) == [{}], "a second click is no second run"
     act(room, desk, "cancel")
@@ -368,8 +398,8 @@ def test_an_estimate_is_told_and_can_be_given_up(room: TrainingRoom, monkeypatch
 def test_a_named_set_fills_the_form(room: TrainingRoom) -> None:
     desk = Desk()
     room.prefer(desk, "mine@1")
-    act(room, desk, "preset", "", "embedded_cpu")
-    act(room, desk, "stage", "", "dpo")
+    act(room, desk, "set", preset="embedded_cpu")
+    act(room, desk, "set", stage="dpo")
     config: Any = desk.form.config()
     assert (config.preferences, config.steps, config.images) == (("mine@1",), 0, 0)
     act(room, desk, "plain")

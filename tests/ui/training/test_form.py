@@ -3,18 +3,18 @@ form say the same."""
 
 from __future__ import annotations
 
+import asyncio
 import shlex
-from collections import Counter
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import pytest
 from PIL import Image
 
 from dermiq.errors import DataError, InputError
-from dermiq.ui.training import form_page, labels
+from dermiq.ui.training import labels
 from dermiq.ui.training.form import (
     KINDS,
     MAX_TEXT,
@@ -26,6 +26,8 @@ from dermiq.ui.training.form import (
     split_list,
     text_of,
 )
+from dermiq.ui.training.form_fields import HEARD, form_fields, listened
+from dermiq.ui.training.form_shown import AtHand, Props, elem_id, options_at, part_of, said_by, shown, text_in, value_in
 from dermiq.ui.training.labels import ESSENTIALS, HIDDEN, LABELS, SECTIONS, STAGES, bare, section
 from train import options
 from train.options import Option, options_of
@@ -76,13 +78,54 @@ def test_nothing_is_called_that_is_no_option() -> None:
         assert all(name in known or any(k.startswith(f"{name}.") for k in known) for name in names)
 
 
+@pytest.fixture(scope="module")
+def built() -> dict[str, gr.components.Component]:
+    return fields(locked=False)
+
+
+def fields(*, locked: bool) -> dict[str, gr.components.Component]:
+    async def made() -> dict[str, gr.components.Component]:  # outside of a loop, gradio makes some and leaves them open
+        with gr.Blocks():
+            return form_fields(Form.of("sft"), locked=locked)
+
+    return asyncio.run(made())
+
+
 @pytest.mark.parametrize("stage", KINDS)
-def test_the_page_has_every_option_once(stage: str) -> None:
-    page = Read(form_page.html(Form.of(stage)))
-    names = Counter(name.partition(":")[0] for name in page.names if ":" not in name)
-    expected = {*shown_options(stage), "name", "yaml"}
-    assert set(names) == expected
-    assert max(names.values()) == 1
+def test_every_option_has_one_field_that_is_named_and_heard(
+    stage: str, built: dict[str, gr.components.Component]
+) -> None:
+    page = look(Form.of(stage))
+    parts = [part_of(stage, name) for name in shown_options(stage)]
+    assert len(set(parts)) == len(parts)
+    for part in (*parts, "stage", "preset", "name"):
+        assert part in HEARD
+        assert (page[part].get("label") or built[part].label) not in (None, "")
+        assert built[part].elem_id == elem_id(part)
+    assert set(page) <= set(built), "what is shown has its component"
+    assert said_by(stage, dict(zip(parts, parts, strict=True))) == dict(zip(shown_options(stage), parts, strict=True))
+
+
+def test_an_option_becomes_the_component_of_its_kind(built: dict[str, gr.components.Component]) -> None:
+    for part, option in options_at().items():
+        made = built[part]
+        if option.kind is bool:
+            assert isinstance(made, gr.Checkbox), part
+        elif option.choices:
+            assert isinstance(made, gr.Dropdown), part
+            assert bool(made.multiselect) is option.is_list
+            assert [value for _, value in made.choices] == list(map(str, option.choices))
+        else:
+            assert isinstance(made, gr.Textbox) or made.allow_custom_value or bare(option.name) in labels.CHOICES, part
+    assert len(listened(built)) >= len(HEARD) - 1
+
+
+@pytest.mark.parametrize(("stage", "key"), ALL_PRESETS)
+def test_what_a_form_shows_comes_back_unchanged(stage: str, key: str) -> None:
+    form = Form.of(stage, key)
+    page = look(form)
+    sent = {part: text_in(page[part]["value"]) for part in HEARD if "value" in page.get(part, {})}
+    assert form.given(said_by(stage, {"=": sent.pop("key"), **sent})) == form
 
 
 def test_every_file_of_options_is_a_preset() -> None:
@@ -118,7 +161,12 @@ def test_a_bad_value_gets_a_sentence_at_its_field(stage: str, name: str) -> None
             assert message.endswith(".")
             assert len(message) < 500
     if form.errors:  # of the last text
-        assert Read(form_page.html(form)).wrong == [name]
+        page = look(form)
+        wrong = [part for part, props in page.items() if props.get("elem_classes") == ["dq-wrong"]]
+        assert wrong == [part_of(stage, name)]
+        assert page[wrong[0]]["label"].endswith(": to correct")
+        assert form.errors[name] in page[wrong[0]]["info"]
+        assert f'href="#{elem_id(wrong[0])}"' in page["said"]["value"], "a way to it stands beside Start"
 
 
 TYPED = {
@@ -214,21 +262,24 @@ def test_a_sentence_goes_to_the_field_that_it_is_about(message: str, field: str 
 # --- what the browser sends -----------------------------------------------------------------
 
 
-def test_boxes_and_text_are_one_list() -> None:
-    form = Form.of("sft", "defaults")
-    sent = {"data": '"my own.csv"', "data:ham10000": "true", "data:pad_ufes_20": "false"}
-    config: Any = form.given(sent).config()
+def test_chosen_and_typed_data_are_one_list() -> None:
+    part = "sft.data"
+    assert text_in(["ham10000", "my own.csv"]) == 'ham10000 "my own.csv"'
+    form = Form.of("sft", "defaults").given({"data": text_in(["ham10000", "my own.csv"])})
+    config: Any = form.config()
     assert config.data == ("ham10000", "my own.csv")
-    page = Read(form_page.html(form.given(sent), data=["ham10000", "pad_ufes_20"]))
-    assert page.values["data"] == '"my own.csv"'
-    assert (page.ticked["data:ham10000"], page.ticked["data:pad_ufes_20"]) == (True, False)
+    page = look(form, data={"ham10000": "HAM10000 (dermoscopy)"})
+    assert page[part]["value"] == ["ham10000", "my own.csv"]
+    assert page[part]["choices"] == [("HAM10000 (dermoscopy)", "ham10000")]
+    assert value_in(part, "'not closed") == ["'not closed"]
 
 
-def test_another_model_is_typed() -> None:
-    form = Form.of("sft").given({"model": "*", "model:other": "owner/name"})
+def test_another_model_is_typed_into_the_same_field() -> None:
+    form = Form.of("sft").given({"model": "owner/name"})
     assert form.config().model == "owner/name"
-    assert Read(form_page.html(form)).values["model:other"] == "owner/name"
-    assert "model:other" not in Read(form_page.html(form, models=["owner/name"])).values
+    page = look(form, models=["mine"])["model"]
+    assert page["value"] == "owner/name"
+    assert ("Run mine", "mine") in page["choices"]
 
 
 def test_what_is_meant_for_other_fields_changes_nothing() -> None:
@@ -237,10 +288,13 @@ def test_what_is_meant_for_other_fields_changes_nothing() -> None:
     assert form.given({"=": form.key, "steps": "4"}).text("steps") == "4"
 
 
-def test_what_was_sent_before_changes_nothing_after() -> None:
-    form = Form.of("grpo").given({"steps": "5", "@": "2000"})
-    assert form.given({"steps": "4", "@": "1999"}) == form
-    assert form.given({"steps": "6", "@": "2001"}).text("steps") == "6"
+def test_stage_and_preset_are_chosen_with_the_fields_as_they_are() -> None:
+    form = Form.of("grpo")
+    sent = {"=": form.key, "stage": "grpo", "preset": "embedded_gpu", "images": "30"}
+    moved = form.given(sent)
+    assert (moved.preset, moved.text("images")) == ("embedded_gpu", "30")
+    assert moved.given(sent) == moved, "it came late"
+    assert form.given({**sent, "stage": "dpo"}).stage == "dpo"
 
 
 def test_no_preset_changes_what_was_chosen() -> None:
@@ -251,7 +305,7 @@ def test_no_preset_changes_what_was_chosen() -> None:
         assert moved.name == "mine"
         config: Any = preset.config
         assert moved.text("steps") == str(config.steps), "what was not chosen is the preset's"
-    assert "Kept as you chose it: Data, Images, LoRA rank." in str(form_page.html(form.with_preset("defaults")))
+    assert "Kept as you chose it: Data, Images, LoRA rank." in look(form.with_preset("defaults"))["preset"]["info"]
     other = form.with_stage("grpo")
     assert (other.text("data"), other.name) == ("own.csv", "mine")
     assert other.text("images") == Form.of("grpo").text("images"), "limits are a stage's own"
@@ -260,16 +314,15 @@ def test_no_preset_changes_what_was_chosen() -> None:
 
 def test_pairs_that_are_named_are_learned_whole() -> None:
     short = Form.of("dpo", "embedded_cpu")
-    page = str(form_page.html(short))
-    assert "the graph makes pairs of what the model answers about 8 images" in page
+    assert "makes pairs of what the model answers about 8 images" in look(short)["dpo.preferences"]["info"]
     named = short.given({"preferences": "mine@1"})
     for form in (named, named.with_preset("defaults"), named.with_preset("defaults").with_preset("embedded_cpu")):
         assert (form.text("steps"), form.text("images"), form.text("preferences")) == ("0", "0", "mine@1")
-        page = str(form_page.html(form))
-        assert "Every pair is learned once. The graph makes none" in page
-        assert "data:ham10000" not in page
-        assert 'name="images"' not in page
-    assert "4 steps take that many batches" in str(form_page.html(named.given({"steps": "4"})))
+        page = look(form)
+        assert "Every pair is learned once. The graph makes none" in page["dpo.preferences"]["info"]
+        assert not page["dpo.data"]["visible"]
+        assert not page["dpo.images"]["visible"]
+    assert "4 steps take that many batches" in look(named.given({"steps": "4"}))["dpo.preferences"]["info"]
     assert named.given({"preferences": ""}).fields == {}, "without the pairs it is the preset again"
 
 
@@ -372,13 +425,11 @@ def test_a_wrong_text_is_kept_with_a_sentence(text: str, said: str) -> None:
     assert form.errors["yaml"].endswith(".")
     assert form.config() == before.config()
     assert form.check().errors == form.errors, "a form with an unread text is not started"
-    assert Read(form_page.html(form)).texts["yaml"] == text[:MAX_YAML]
+    page = look(form)
+    assert page["yaml"]["value"] == text[:MAX_YAML]
+    assert form.errors["yaml"] in page["yaml"]["info"]
+    assert page["discard"]["visible"]
     assert form.given({"group": "5"}).errors == {}, "another change takes its place"
-
-
-def test_a_text_that_was_changed_counts_more_than_the_fields() -> None:
-    form = Form.of("grpo").given({"steps": "9", "yaml": "steps: 3\r\n", "name": "mine"})
-    assert (form.config(), form.name) == (options.make(KINDS["grpo"], {"steps": 3}), "mine")
 
 
 # --- texts ------------------------------------------------------------------------------
@@ -420,21 +471,32 @@ RED = Estimate(
 )
 
 
+def look(form: Form, **at_hand: object) -> dict[str, Props]:
+    return shown(form, AtHand(**at_hand))  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(("free", "word"), [(10, "It fits."), (5, "That may not do."), (1, "That will not do.")])
 def test_an_estimate_is_told_in_words(free: int, word: str) -> None:
-    page = str(form_page.html(replace(Form.of("grpo"), estimate=replace(RED, free=free * 10**9))))
-    assert word in page
-    assert "4.5 GB" in page.replace("\u202f", " ")
-    assert "3 min" in page.replace("\u202f", " ")
-    assert "Lower group." in page
-    assert "3 left out." in page
+    made = replace(RED, free=free * 10**9)
+    page = look(replace(Form.of("grpo"), estimate=made))
+    said = page["estimated"]["value"].replace("\u202f", " ")
+    assert all(words in said for words in (word, "4.5 GB", "3 min", "- Lower group.", "- 3 left out."))
+    assert f"dq-{made.level}" in page["estimated"]["elem_classes"]
+    assert "| Cache | 4.0 GB | Of 8 answers (sampling) |" in page["parts"]["value"].replace("\u202f", " ")
+
+
+def buttons(form: Form, **at_hand: object) -> set[str]:
+    """That can be pressed."""
+    page = look(form, **at_hand)
+    names = ("start", "startanyway", "estimate", "cancel")
+    return {name for name in names if page[name]["visible"] and page[name].get("interactive", True)}
 
 
 def test_a_red_estimate_asks_again() -> None:
-    assert "startanyway" not in str(form_page.html(replace(Form.of("grpo"), estimate=RED)))
-    page = str(form_page.html(replace(Form.of("grpo"), estimate=RED, asked_again=True)))
-    assert 'data-event="startanyway"' in page
-    assert 'data-event="start"' not in page
+    assert buttons(replace(Form.of("grpo"), estimate=RED)) == {"start", "estimate"}
+    asked = replace(Form.of("grpo"), estimate=RED, asked_again=True)
+    assert buttons(asked) == {"startanyway", "estimate"}
+    assert "needs clearly more memory than is free" in look(asked)["said"]["value"]
 
 
 def test_started_anyway_a_run_does_not_end_at_once() -> None:
@@ -445,126 +507,31 @@ def test_started_anyway_a_run_does_not_end_at_once() -> None:
 
 
 def test_what_is_computed_shows_progress_and_can_be_given_up() -> None:
-    page = str(form_page.html(replace(Form.of("grpo"), doing="Measuring example 3 of 8.", share=0.4)))
-    assert "Measuring example 3 of 8." in page
-    assert '<progress value="40" max="100"' in page
-    assert 'data-event="cancel"' in page
-    assert 'data-event="start"' not in page
+    form = replace(Form.of("grpo"), doing="Measuring example 3 of 8.", share=0.4)
+    said = look(form)["said"]["value"]
+    assert "Measuring example 3 of 8." in said
+    assert '<progress value="40" max="100"' in said
+    assert buttons(form) == {"cancel"}
 
 
 def test_start_comes_with_the_estimate_in_short() -> None:
     found = replace(RED, low=100.0, high=400.0)
-    launch = (
-        str(form_page.html(replace(Form.of("grpo"), estimate=found))).replace("\u202f", " ").partition("dq-launch")[2]
-    )
-    assert "About 4.5 GB of 1.0 GB free, about 3 min (2 min to 7 min)." in launch
-    wrong = str(form_page.html(replace(Form.of("grpo"), note="No GPU is here."))).partition("dq-launch")[2]
+    said = look(replace(Form.of("grpo"), estimate=found))["said"]["value"].replace("\u202f", " ")
+    assert "About 4.5 GB of 1.0 GB free, about 3 min (2 min to 7 min)." in said
+    wrong = look(replace(Form.of("grpo"), note="No GPU is here."))["said"]["value"]
     assert '<p class="dq-error" role="alert">No GPU is here.</p>' in wrong
 
 
 def test_a_locked_form_says_why_and_takes_nothing() -> None:
-    page = form_page.html(Form.of("grpo"), locked="Training is off here.")
-    assert "Training is off here." in page
-    assert Read(page).enabled == {"saveyaml"}
-
-
-def test_the_file_is_saved_as_it_is_shown() -> None:
-    form = Form.of("sft", name="mine").given({"steps": "3"})
-    sent = Read(form_page.yaml_file(form)).downloads[0]
-    assert sent["name"] == "mine.yaml"
-    assert sent["text"] == form.yaml_text()
-
-
-@pytest.mark.parametrize("stage", KINDS)
-def test_every_control_has_one_label_and_what_describes_it_exists(stage: str) -> None:
-    form = Form.of(stage).given(dict.fromkeys(shown_options(stage), "?"))
-    page = Read(form_page.html(form, models=["a run"], data=["ham10000"], sets=["pairs.jsonl"]))
-    assert [i for i, count in Counter(page.ids).items() if count > 1] == []
-    assert set(page.described) <= set(page.ids)
-    assert page.unlabelled() == []
+    assert "Training is off here." in look(Form.of("grpo"), locked="Training is off here.")["said"]["value"]
+    assert buttons(Form.of("grpo"), locked="Training is off here.") == set()
+    made = fields(locked=True)
+    assert not any(made[part].interactive for part in (*HEARD[1:], "yaml", "load"))
 
 
 def test_what_was_typed_is_text_not_markup() -> None:
-    form = Form.of("grpo").given({"model": "<script>x</script>", "rewards.prefill": '"><b>'})
-    page = str(form_page.html(form, models=["<i>"]))
-    assert "<script>" not in page
-    assert "<b>" not in page.replace('<b class="dq-changed">', "")
-    assert STAGES["grpo"][0] in page
-
-
-class Read(HTMLParser):
-    """What a browser would find in the page."""
-
-    def __init__(self, html: object) -> None:
-        super().__init__()
-        self.ids: list[str] = []
-        self.names: list[str] = []
-        self.described: list[str] = []
-        self.wrong: list[str] = []
-        self.values: dict[str, str] = {}
-        self.ticked: dict[str, bool] = {}
-        self.texts: dict[str, str] = {}
-        self.enabled: set[str] = set()
-        self.downloads: list[dict[str, str]] = []
-        self._labelled: set[str] = set()
-        self._controls: list[str] = []
-        self._off: list[bool] = []
-        self._area = ""
-        self._nested = 0
-        self.feed(str(html))
-        self.close()
-
-    def unlabelled(self) -> list[str]:
-        return [control for control in self._controls if control not in self._labelled]
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        have = {key: value or "" for key, value in attrs}
-        self.ids += [have["id"]] if "id" in have else []
-        self.described += have.get("aria-describedby", "").split()
-        if tag == "fieldset":
-            self._off.append("disabled" in have)
-        if tag == "label":
-            self._nested += 1
-            self._labelled.add(have.get("for", ""))
-        if tag in ("input", "select", "textarea"):
-            self._control(tag, have)
-        if "data-event" in have and "disabled" not in have and not any(self._off):
-            self.enabled.add(have["data-event"])
-        if "data-download" in have:
-            self._download(have["data-download"])
-
-    def _control(self, tag: str, have: dict[str, str]) -> None:
-        name = have.get("name", "")
-        self._controls.append(have.get("id", name))
-        if self._nested:
-            self._labelled.add(have.get("id", name))
-        if name:
-            self.names.append(name)
-            self.values[name] = have.get("value", "")
-        if have.get("type") == "checkbox":
-            self.ticked[name] = "checked" in have
-        if have.get("aria-invalid"):
-            self.wrong.append(name.partition(":")[0])
-        if tag == "textarea":
-            self._area = name
-            self.texts[name] = ""
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag == "fieldset":
-            self._off.pop()
-        if tag == "label":
-            self._nested -= 1
-        if tag == "textarea":
-            self.texts[self._area] = self.texts[self._area].removeprefix("\n")
-            self._area = ""
-
-    def handle_data(self, data: str) -> None:
-        if self._area:
-            self.texts[self._area] += data
-
-    def _download(self, value: str) -> None:
-        import base64
-        import json
-
-        sent = json.loads(value)
-        self.downloads.append({**sent, "text": base64.b64decode(sent["data"]).decode()})
+    page = look(Form.of("grpo").given({"model": "<script>x</script>", "steps": "<b>"}))
+    assert page["model"]["value"] == "<script>x</script>"
+    assert "<b>" in page["grpo.steps"]["info"], "gradio escapes it"
+    assert "<b>" not in page["said"]["value"]
+    assert STAGES["grpo"][1] == page["stage"]["info"]

@@ -14,6 +14,7 @@ from tests.train.stage_runs import make_table, tiny_options, write_pairs
 from tests.train.tiny_stage import TinyConfig
 from tests.ui.test_access import SCROLLING, press
 from tests.ui.test_browser import Page, pytestmark  # noqa: F401  the mark applies to this file, too
+from tests.ui.training.fields import choose, field, fill, unfold, value
 from tests.zips import packed
 from train import options
 from train.dpo import DPOConfig
@@ -27,7 +28,7 @@ IN_VIEW = (
     "return r.top >= 0 && r.bottom <= innerHeight && arguments[0].contains(document.elementFromPoint(x, y))"
 )
 TYPED = "arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('change', {bubbles: true}))"
-BAR = "#dq-form .dq-launch"
+BAR = "#dq-launch"
 
 
 @pytest.fixture
@@ -62,39 +63,46 @@ def test_a_named_set_is_learned_whole_and_its_run_is_seen_from_the_first_second(
 ) -> None:
     (tmp_path / "pairs").mkdir()
     pairs = str(write_pairs(tmp_path / "pairs" / "pairs.jsonl", count=11))
-    say(page, "#dqf-stage", "dpo")
+    choose(page, "stage", "DPO: learn from preferences")
     page.until(lambda: "None is named: the graph makes pairs" in page.text("#dq-form"), "what happens without pairs")
-    say(page, "#dqf-preferences", pairs)
+    fill(page, "dpo.preferences", pairs)
     page.until(lambda: "Every pair is learned once" in page.text("#dq-form"), "what happens with pairs")
-    assert not page.all("#dq-form [name^='data:']"), "no other data is offered"
-    say(page, "#dqf-name", "mine")
-    given = {**tiny_options(tmp_path), "data": ()}
-    say(page, "#dqf-preset", "defaults")
+    page.until(lambda: not page.all(field("dpo.data")), "no other data is offered")
+    fill(page, "name", "mine")
+    choose(page, "preset", "Defaults")
     page.until(lambda: "Kept as you chose it: Preference pairs" in page.text("#dq-form"), "the preset keeps the set")
-    say(page, "#dqf-preset", "embedded_cpu")
-    page.until(lambda: page.one("#dqf-steps").get_attribute("value") == "0", "no preset cuts it")
-    assert page.one("#dqf-preferences").get_attribute("value") == pairs
-    assert page.one("#dqf-name").get_attribute("value") == "mine"
-    page.click("#dq-form .dq-fold[data-key=fold-file] summary")
+    choose(page, "preset", "Short try without a GPU")
+    page.until(lambda: value(page, "dpo.steps") == "0", "no preset cuts it")
+    assert value(page, "dpo.preferences") == pairs
+    assert value(page, "name") == "mine"
+    fill(page, "dpo.steps", "some")
+    page.until(
+        lambda: "“some”; it must be a whole number" in page.text("#dqf-dpo-steps"), "what is wrong, at the field"
+    )
+    page.click(f"{BAR} .dq-marked a")
+    assert page.js("return document.activeElement === arguments[0]", page.one(field("dpo.steps"))), "a way to it"
+    unfold(page, "file")
+    given = {**tiny_options(tmp_path), "data": ()}
     text = options.to_yaml(DPOConfig(**{**given, "preferences": (pairs,), "check_memory": False}))
-    say(page, "#dqf-yaml", text)
-    page.until(lambda: page.one("#dqf-learning-rate").get_attribute("value") == "0.01", "the fields follow the file")
+    fill(page, "yaml", text)
+    page.until(lambda: value(page, "dpo.learning_rate") == "0.01", "the fields follow the file")
+    page.until(lambda: f"--preferences {pairs}" in value(page, "command"), "and so does the command")
 
     for width in (390, 1400):
         page.look(width, 844)
         page.js("scrollTo(0, 0)")
         if width == 390:
             page.js("document.querySelector('#dq-form').scrollIntoView()")
-        assert page.js(IN_VIEW, page.one(f"{BAR} [data-event=start]")), f"Start is in sight at {width} px"
-    page.js("arguments[0].focus()", page.one(f"{BAR} [data-event=estimate]"))
+        assert page.js(IN_VIEW, page.one("#dqf-start")), f"Start is in sight at {width} px"
+    page.js("arguments[0].focus()", page.one("#dqf-estimate"))
     press(page, Keys.ENTER)
     assert page.until(lambda: page.all(f"{BAR} progress"), "the estimate shows progress")
     page.shot("training-words-estimating")
-    page.click(f"{BAR} [data-event=cancel]")
+    page.click("#dqf-cancel")
     page.until(lambda: "Cancelled. Nothing was started." in page.text(BAR), "it can be cancelled")
     assert not page.all(f"{BAR} progress")
 
-    start = page.one(f"{BAR} [data-event=start]")
+    start = page.one("#dqf-start")
     page.js("arguments[0].click(); arguments[0].click()", start)  # a second click is no second run
     page.until(lambda: "Started mine." in page.text("#dq-head"), "the new run is shown")
     page.until(lambda: page.js("return document.activeElement.textContent").startswith("mine"), "and has the focus")

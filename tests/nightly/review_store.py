@@ -1,12 +1,12 @@
 """What the review's store stands: killed writers, many reviewers at once, many pairs.
 
-    python -m dermiq.review.measures.benchmark --kills 50
-    python -m dermiq.review.measures.benchmark --reviewers 20 --votes 50 [--db URL]
-    python -m dermiq.review.measures.benchmark --pairs 100000 [--db URL]
+    python -m tests.nightly.review_store --kills 50
+    python -m tests.nightly.review_store --reviewers 20 --votes 50 [--db URL]
+    python -m tests.nightly.review_store --pairs 100000 [--db URL]
 
 Everything happens in a folder that is deleted, or in an empty database that is named (and stays full). Reviewers vote
 as the page does, the following pair fetched ahead, and without a moment's thought: far faster than people. Figures of
-these commands are in `benchmark.txt`.
+these commands are in `review_store.txt`.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from typing import TypeVar
 from uuid import uuid4
 
 from dermiq.errors import DermIQError, InputError
-from dermiq.review.measures.crash_test import Kills, kill_writers
-from dermiq.review.measures.synthetic import fill_votes, synthetic_pairs
 from dermiq.review.store.queue import QueueSettings
 from dermiq.review.store.store import Store
 from dermiq.review.types import Choice, PairView, Showing
+from tests.nightly.review_kills import Kills, kill_writers
+from tests.review.synthetic import fill_votes, synthetic_pairs
 
 T = TypeVar("T")
 
@@ -189,9 +189,7 @@ def described_kills(made: Kills) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m dermiq.review.measures.benchmark", description=__doc__.splitlines()[0]
-    )
+    parser = argparse.ArgumentParser(prog="python -m tests.nightly.review_store", description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=0, help="kill a process that writes votes so often")
     parser.add_argument("--reviewers", type=int, default=0, help="reviewers who vote at once")
     parser.add_argument("--votes", type=int, default=50, help="of each of them")

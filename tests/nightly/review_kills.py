@@ -21,10 +21,10 @@ from uuid import uuid4
 
 from sqlalchemy import select
 
-from dermiq.review.measures.synthetic import synthetic_pairs
 from dermiq.review.store import schema
 from dermiq.review.store.store import Store
 from dermiq.types import Json
+from tests.review.synthetic import synthetic_pairs
 
 WRITERS = ("ana", "ben", "cem", "dua")
 LONGEST = 0.4  # seconds between the first vote of a process and its end
@@ -60,7 +60,7 @@ def kill_writers(folder: Path, kills: int, *, url: str | None = None, seed: int 
 
 def _killed(folder: Path, url: str | None, seconds: float) -> list[Json]:
     """What a process said until it was killed, `seconds` after its first vote."""
-    command = [sys.executable, "-m", "dermiq.review.measures.crash_test", str(folder), *([url] if url else [])]
+    command = [sys.executable, "-m", "tests.nightly.review_kills", str(folder), *([url] if url else [])]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         first = process.stdout.readline()
