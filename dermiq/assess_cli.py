@@ -6,10 +6,10 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from dermiq.judge import percent
-from dermiq.types import Answer, Case, Differential, Event, ImagesRead, Lesion, TextDelta
+from dermiq.settings import Subparsers
+from dermiq.types import Answer, Case, Differential, Event, Finding, ImagesRead, Json, Lesion, TextDelta
 
 SYMPTOMS = ("itch", "bled", "grew", "changed", "hurts")
 PATIENT = ("age", "sex", "site", "skin_type", "symptoms")
@@ -17,7 +17,7 @@ ASKED = ("question", "model", "adapter", "load_in_4bit", "device", "votes", "che
 """Options by the names that `dermiq.assess` has for them."""
 
 
-def add_parser(subparsers: Any) -> None:
+def add_parser(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser("assess", help="assess one lesion from one or several images")
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="photographs of one lesion")
     parser.add_argument("--age", help="years")
@@ -25,12 +25,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--site", help="where on the body: back, face, lower leg ...")
     parser.add_argument("--skin-type", help="Fitzpatrick, 1 to 6 or I to VI")
     parser.add_argument(
-        "--symptom",
-        dest="symptoms",
-        action="append",
-        default=[],
-        choices=SYMPTOMS,
-        help="may be given several times",
+        "--symptom", dest="symptoms", action="append", default=[], choices=SYMPTOMS, help="may be given several times"
     )
     parser.add_argument("--question", default=Case.question)
     parser.add_argument("--reader", choices=("specialist", "vlm"), default="vlm", help="specialist: no text, instant")
@@ -86,7 +81,7 @@ def specialist_only(lesions: Sequence[Lesion], *, as_json: bool) -> int:
     return 0
 
 
-def finding_json(finding: Any) -> dict[str, Any]:
+def finding_json(finding: Finding) -> Json:
     return {
         "code": finding.code,
         "name": finding.name,
@@ -101,7 +96,7 @@ def finding_json(finding: Any) -> dict[str, Any]:
     }
 
 
-def differential_json(differential: Differential) -> list[dict[str, Any]]:
+def differential_json(differential: Differential) -> list[Json]:
     return [
         {
             "code": candidate.diagnosis.code,
@@ -113,7 +108,7 @@ def differential_json(differential: Differential) -> list[dict[str, Any]]:
     ]
 
 
-def answer_json(answer: Answer) -> dict[str, Any]:
+def answer_json(answer: Answer) -> Json:
     """The documented JSON of `assess --json`."""
     return {
         "disclaimer": "Research demonstration for clinicians. Not a medical device, not for diagnosis.",

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -22,14 +21,15 @@ from dermiq.decoder.pool import prepare
 from dermiq.errors import DermIQError, InputError, ModelError
 from dermiq.judge import percent
 from dermiq.knowledge import Graph, forget, warm
-from dermiq.lesion import assess_quality, read_lesion
+from dermiq.lesion import read_lesion
 from dermiq.line import Line
+from dermiq.places import WEIGHTS
 from dermiq.settings import Settings
 from dermiq.shipped import read_json
 from dermiq.specialist import Specialist
-from dermiq.types import Case, Event, Lesion, SelfCheck
+from dermiq.types import Case, Events, Json, Lesion, SelfCheck
 from dermiq.vlm.load import VLM, load_vlm
-from dermiq.vlm.nano import WEIGHTS, is_nano
+from dermiq.vlm.nano import is_nano
 
 MAX_THREADS = 16  # cases kept at once; the one that rested longest goes first (a cache takes tens of MB)
 STAGES = {
@@ -145,10 +145,9 @@ class LocalConsultant:
 
     def read_image(self, data: bytes, *, view: str = "unknown", taken: str | None = None) -> Lesion:
         """Decodes one file and judges the picture itself. Raises ImageError with a sentence."""
-        lesion = read_lesion(data, view=view, taken=taken)  # type: ignore[arg-type]  # the page offers View's values
-        return replace(lesion, quality=assess_quality(lesion.pixels))
+        return read_lesion(data, view=view, taken=taken)  # type: ignore[arg-type]  # the page offers View's values
 
-    def assess(self, case: Case, *, stop: threading.Event, session_id: str) -> Iterator[Event]:
+    def assess(self, case: Case, *, stop: threading.Event, session_id: str) -> Events:
         """Answers `case.question`, going on from this visitor's earlier questions on the same images.
 
         The specialist reads at once; the language model answers in the order in which the questions came.
@@ -192,14 +191,14 @@ class LocalConsultant:
         memory.trim()
 
 
-def nano_settings() -> dict[str, Any]:
+def nano_settings() -> Json:
     """What Nano's training wrote beside its weights; empty where there are none."""
     path = WEIGHTS / "nano" / "config.json"
     settings: dict[str, Any] = read_json(path) if path.is_file() else {}
     return settings
 
 
-def suited_to(vlm: VLM) -> dict[str, Any]:
+def suited_to(vlm: VLM) -> Json:
     """The fields of `Readers` that depend on the model.
 
     Nano reads one image, with the temperature and offsets that were fitted on `val`. A model that was trained further
@@ -208,11 +207,7 @@ def suited_to(vlm: VLM) -> dict[str, Any]:
     if not is_nano(vlm.model.config):
         return {"temperature": 1.0, "offsets": {}, "max_images": None}
     settings = nano_settings()
-    return {
-        "temperature": settings.get("temperature", 1.0),
-        "offsets": settings.get("offsets", {}),
-        "max_images": 1,
-    }
+    return {"temperature": settings.get("temperature", 1.0), "offsets": settings.get("offsets", {}), "max_images": 1}
 
 
 def written(name: str) -> str:

@@ -9,9 +9,8 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from dermiq.judge import percent, self_checks, statements
 from dermiq.knowledge import Graph, check_claims, retrieve, urgency
@@ -28,9 +27,10 @@ from dermiq.types import (
     Diagnosis,
     Differential,
     DifferentialRead,
-    Event,
+    Events,
     Evidence,
     EvidenceFound,
+    Fields,
     Finding,
     ImagesRead,
     Lesion,
@@ -92,7 +92,7 @@ class Thread:
             self.evidence = Evidence(self.evidence.items[: self.known[-1] if turns else 0])
 
 
-def assess(case: Case, readers: Readers, *, thread: Thread | None, stop: threading.Event) -> Iterator[Event]:
+def assess(case: Case, readers: Readers, *, thread: Thread | None, stop: threading.Event) -> Events:
     """Answers `case.question`; the images are read and the differential made on the first question only.
 
     `thread` is what `open_thread` made for these images, perhaps with earlier turns. Closing the iterator ends the
@@ -280,7 +280,7 @@ def vote(thread: Thread, readers: Readers) -> SelfCheck:
     return SelfCheck("votes_agree", result.winner == answered if winner else None, message)
 
 
-def text_of(message: Mapping[str, Any]) -> str:
+def text_of(message: Fields) -> str:
     return "".join(part.get("text", "") for part in message["content"])
 
 

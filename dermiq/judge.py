@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from dermiq.knowledge.language.cues import plain
+from dermiq.knowledge.language.plain import plain
 from dermiq.types import CLASS_NAMES, Claim, Differential, ParsedText, SelfCheck
 from dermiq.vlm.parse import class_mentions, class_of
 

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack
 
-from dermiq.types import Event, Waiting
+from dermiq.types import Events, Waiting
 
 LOOK_SECONDS = 0.5  # between two looks at the line, at most
 PATIENCE = 120.0  # seconds: a turn without a sign of life for so long no longer keeps the others waiting
@@ -34,12 +33,12 @@ class Line:
         self._places: list[Place] = []
         self._moved = threading.Condition()
 
-    def in_turn(self, events: Iterator[Event], stop: threading.Event) -> Iterator[Event]:
+    def in_turn(self, events: Events, stop: threading.Event) -> Events:
         """The first event at once (the specialist needs no turn), then how many are ahead, each time that it changes,
         and the rest when nobody is. Stopped before that, it ends there. Closing it closes the events.
         """
         with ExitStack() as ends:
-            ends.callback(getattr(events, "close", lambda: None))
+            ends.callback(events.close)
             yield next(events)
             place = self._join()
             ends.callback(self._leave, place)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any, Literal
+from typing import Literal
 
 from dermiq.errors import InputError
 
@@ -66,7 +66,7 @@ class Vague(InputError):
     """A value that says too little to be told, such as a range of ages."""
 
 
-def said(value: Any) -> str:
+def said(value: object) -> str:
     """A value of a table, a JSON line or a field as a text, "" where nothing is stated."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
@@ -74,7 +74,7 @@ def said(value: Any) -> str:
     return "" if text.lower().strip("()[]") in NOT_STATED else text
 
 
-def age_of(value: Any, *, whole: bool = False) -> int | None:
+def age_of(value: object, *, whole: bool = False) -> int | None:
     """Completed years. With `whole` a fraction is refused: whoever types one may have slipped. Raises InputError."""
     text = said(value).lower()
     if not text:
@@ -107,7 +107,7 @@ def _no_age(text: str) -> InputError:
     )
 
 
-def sex_of(value: Any) -> Literal["female", "male"] | None:
+def sex_of(value: object) -> Literal["female", "male"] | None:
     """Raises InputError: what 0 and 1 mean is not known here."""
     text = said(value).lower().rstrip(".")
     if not text:
@@ -121,7 +121,7 @@ def sex_of(value: Any) -> Literal["female", "male"] | None:
     raise InputError(f"The sex “{text[:40]}” is not known. Give female or male, or leave it empty.")
 
 
-def site_of(value: Any) -> str | None:
+def site_of(value: object) -> str | None:
     """In small letters, as the models learned sites. Raises InputError where it is too long for one, or a number: what
     a code means is not known here.
     """
@@ -133,7 +133,7 @@ def site_of(value: Any) -> str | None:
     return text or None
 
 
-def skin_type_of(value: Any) -> int | None:
+def skin_type_of(value: object) -> int | None:
     """Fitzpatrick, 1 to 6, in Arabic or Roman numerals. Raises InputError."""
     text = said(value).lower()
     if not text:

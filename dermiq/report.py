@@ -180,7 +180,7 @@ def to_markdown(case: Case, answer: Answer, *, created: datetime, include_image:
     if include_image:
         parts.append("## Images")
         parts += [
-            f"![Image {i}](data:image/jpeg;base64,{_jpeg_text(lesion.pixels)})"
+            f"![Image {i}](data:image/jpeg;base64,{base64.b64encode(_jpeg(lesion.pixels)).decode()})"
             for i, lesion in enumerate(case.lesions, 1)
         ]
     return "\n\n".join(parts) + "\n"
@@ -201,10 +201,6 @@ def _markdown_table(table: Table) -> str:
         "| " + " | ".join(cells) + " |"
         for cells in [[_escape(c) for c in head], marks, *[[_escape(c) for c in r] for r in rows]]
     )
-
-
-def _jpeg_text(pixels: np.ndarray) -> str:
-    return base64.b64encode(_jpeg(pixels)).decode()
 
 
 def _jpeg(pixels: np.ndarray) -> bytes:

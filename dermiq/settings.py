@@ -10,73 +10,55 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, TypeAlias, get_type_hints
 
 from dermiq.errors import InputError
+from dermiq.types import Json
+
+Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def setting(default: Any, help: str, *, secret: bool = False) -> Any:
+    """A field with what its flag says. A secret has no flag."""
+    return field(default=default, metadata={"help": help, "secret": secret})
 
 
 @dataclass(frozen=True)
 class Settings:
-    model: str | None = field(
-        default=None,
-        metadata={"help": "any Hugging Face image-text-to-text model, by name or folder; default: DermIQ-Nano"},
+    model: str | None = setting(
+        None, "any Hugging Face image-text-to-text model, by name or folder; default: DermIQ-Nano"
     )
-    adapter: str | None = field(default=None, metadata={"help": "a LoRA adapter for the model, by name or folder"})
-    load_in_4bit: bool = field(default=False, metadata={"help": "load the model in 4 bits (bitsandbytes)"})
-    device: str | None = field(
-        default=None, metadata={"help": "cpu, cuda, cuda:1, mps; default: a GPU when there is one"}
+    adapter: str | None = setting(None, "a LoRA adapter for the model, by name or folder")
+    load_in_4bit: bool = setting(False, "load the model in 4 bits (bitsandbytes)")
+    device: str | None = setting(None, "cpu, cuda, cuda:1, mps; default: a GPU when there is one")
+    host: str = setting("127.0.0.1", "address to listen on; a Space listens on 0.0.0.0")
+    port: int = setting(7860, "port to listen on")
+    hosts: str | None = setting(
+        None, "names under which the page is reached, as behind a proxy: derm.example, derm.clinic.example"
     )
-    host: str = field(default="127.0.0.1", metadata={"help": "address to listen on; a Space listens on 0.0.0.0"})
-    port: int = field(default=7860, metadata={"help": "port to listen on"})
-    hosts: str | None = field(
-        default=None,
-        metadata={
-            "help": "names under which the page is reached, as behind a proxy: derm.example, derm.clinic.example"
-        },
+    proxies: str | None = setting(
+        None, "addresses of reverse proxies whose X-Forwarded-For says who the visitor is: 127.0.0.1, 10.0.0.0/8"
     )
-    proxies: str | None = field(
-        default=None,
-        metadata={
-            "help": "addresses of reverse proxies whose X-Forwarded-For says who the visitor is: 127.0.0.1, 10.0.0.0/8"
-        },
+    cache: Path | None = setting(None, "where downloaded and converted models are kept")
+    data: Path | None = setting(None, "folder of the data sets, for training and evaluation")
+    runs: Path | None = setting(None, "where training runs are kept; default: runs")
+    admin_password: str | None = setting(
+        None, "asked for in the Training tab; on a public address the tab is off without it", secret=True
     )
-    cache: Path | None = field(default=None, metadata={"help": "where downloaded and converted models are kept"})
-    data: Path | None = field(default=None, metadata={"help": "folder of the data sets, for training and evaluation"})
-    runs: Path | None = field(default=None, metadata={"help": "where training runs are kept; default: runs"})
-    admin_password: str | None = field(
-        default=None,
-        metadata={
-            "help": "asked for in the Training tab; on a public address the tab is off without it",
-            "secret": True,
-        },
+    reviewers: str | None = setting(
+        None,
+        "who may review, as name:password, name:password; on a public address the Review tab is read-only without it",
+        secret=True,
     )
-    reviewers: str | None = field(
-        default=None,
-        metadata={
-            "help": "who may review, as name:password, name:password; on a public address the Review tab is "
-            "read-only without it",
-            "secret": True,
-        },
+    review: Path | None = setting(None, "folder of the preference review: its database and its images; default: review")
+    review_db: str | None = setting(
+        None, "a database for the review in place of the file in its folder: postgresql://user@host/name", secret=True
     )
-    review: Path | None = field(
-        default=None,
-        metadata={"help": "folder of the preference review: its database and its images; default: review"},
+    review_marks: str = setting(
+        "after", "when reviewers see what the graph says of a pair: after their vote, before, or never"
     )
-    review_db: str | None = field(
-        default=None,
-        metadata={
-            "help": "a database for the review in place of the file in its folder: postgresql://user@host/name",
-            "secret": True,
-        },
-    )
-    review_marks: str = field(
-        default="after",
-        metadata={"help": "when reviewers see what the graph says of a pair: after their vote, before, or never"},
-    )
-    review_rubric: str = field(
-        default="folded", metadata={"help": "the review's grades: folded, open, or required for every vote"}
-    )
-    kg: Path | None = field(default=None, metadata={"help": "folder of the knowledge graph; default: kg_data"})
+    review_rubric: str = setting("folded", "the review's grades: folded, open, or required for every vote")
+    kg: Path | None = setting(None, "folder of the knowledge graph; default: kg_data")
 
     @classmethod
     def load(cls, argv: Sequence[str] | None = None, env: Mapping[str, str] | None = None) -> Settings:
@@ -102,7 +84,7 @@ def add_flags(made: argparse.ArgumentParser) -> None:
     """One flag for every field but secrets; None means "not given"."""
     hints = get_type_hints(Settings)
     for f in fields(Settings):
-        if f.metadata.get("secret"):  # a flag could be read in the list of processes
+        if f.metadata["secret"]:  # a flag could be read in the list of processes
             continue
         flag = "--" + f.name.replace("_", "-")
         text = f"{f.metadata['help']} (DERMIQ_{f.name.upper()})".replace("%", "%%")
@@ -112,7 +94,7 @@ def add_flags(made: argparse.ArgumentParser) -> None:
             made.add_argument(flag, type=_convert_for(hints[f.name]), default=None, help=text)
 
 
-def _from_environment(env: Mapping[str, str]) -> dict[str, Any]:
+def _from_environment(env: Mapping[str, str]) -> Json:
     hints = get_type_hints(Settings)
     values: dict[str, Any] = {}
     if env.get("SPACE_ID"):
@@ -126,14 +108,14 @@ def _from_environment(env: Mapping[str, str]) -> dict[str, Any]:
     return values
 
 
-def _convert_for(hint: Any) -> Any:
+def _convert_for(hint: object) -> Any:
     text = str(hint)
     if hint is int:
         return int
     return Path if "Path" in text else str
 
 
-def _checked(name: str, text: str, hint: Any) -> Any:
+def _checked(name: str, text: str, hint: object) -> Any:
     try:
         return _convert_for(hint)(text)
     except ValueError as error:

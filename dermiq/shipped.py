@@ -12,10 +12,10 @@ import hashlib
 import json
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from dermiq.errors import DermIQError, KnowledgeError, ModelError
 from dermiq.places import WEIGHTS, graph_tables
+from dermiq.types import Json
 
 PARTS: dict[Path, type[DermIQError]] = {WEIGHTS: ModelError, graph_tables(): KnowledgeError}
 """Folder -> what is raised where a file of it is not as it was shipped."""
@@ -45,7 +45,7 @@ def checked(path: Path) -> Path:
     return path
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> Json:
     """The settings in a shipped file, or in one like it elsewhere. Raises ModelError."""
     try:
         return dict(json.loads(checked(path).read_text(encoding="utf-8")))

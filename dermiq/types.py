@@ -7,11 +7,14 @@ its name or its docstring; "cannot judge" is `None`, never 0.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+
+Json = dict[str, Any]  # an object of JSON, a row or a message in a library's form: whoever reads it checks it
+Fields = Mapping[str, Any]  # the same where nothing is changed
 
 CLASSES: tuple[str, ...] = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
 """The seven HAM10000 classes, alphabetical: the order of every probability vector."""
@@ -338,3 +341,4 @@ class AnswerDone:
 
 
 Event = ImagesRead | Waiting | DifferentialRead | EvidenceFound | TextDelta | ClaimsChecked | AnswerDone
+Events = Generator[Event, None, None]  # closing them ends the work behind them

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -64,9 +64,9 @@ def _of_children() -> float:
     return total
 
 
-def summed(lines: list[str]) -> Counter[str]:
+def summed(lines: list[str]) -> dict[str, float]:
     """Seconds of each file, of a file of lines."""
-    seconds: Counter[str] = Counter()
+    seconds: dict[str, float] = defaultdict(float)
     for line in lines:
         spent, name = line.split("\t", 1)
         seconds[name.split("::")[0].removeprefix("tests/")] += float(spent)
@@ -75,5 +75,7 @@ def summed(lines: list[str]) -> Counter[str]:
 
 if __name__ == "__main__":
     found = summed(Path(sys.argv[1]).read_text(encoding="utf-8").splitlines())
-    rounded = {name: round(spent, 1) for name, spent in found.most_common() if name.endswith(".py")}
+    rounded = {
+        name: round(spent, 1) for name, spent in sorted(found.items(), key=lambda one: -one[1]) if name.endswith(".py")
+    }
     DURATIONS.write_text(json.dumps(rounded, indent=1) + "\n", encoding="utf-8")

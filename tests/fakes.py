@@ -11,7 +11,6 @@ import json
 import re
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,7 +33,7 @@ from dermiq.types import (
     Diagnosis,
     Differential,
     DifferentialRead,
-    Event,
+    Events,
     Evidence,
     EvidenceFound,
     EvidenceItem,
@@ -50,6 +49,7 @@ from dermiq.types import (
     TextDelta,
     Urgency,
 )
+from dermiq.ui.protocol import Consultant
 from dermiq.ui.server.serving import private_temp
 
 SOURCE = Source("demo", "Dermoscopy terms, an invented list", "https://example.org/terms", "CC BY 4.0", "open")
@@ -241,11 +241,11 @@ class FakeConsultant:
         issues = () if pixels.std() > 1 else (QualityIssue("blurred", "blurred", 3.1, 10, "", severe=True),)
         return Lesion(pixels, view, taken, issues)  # type: ignore[arg-type]
 
-    def assess(self, case: Case, *, stop: threading.Event, session_id: str) -> Iterator[Event]:
+    def assess(self, case: Case, *, stop: threading.Event, session_id: str) -> Events:
         self.asked.append((session_id, case))
         return self.line.in_turn(self._events(case, stop), stop)
 
-    def _events(self, case: Case, stop: threading.Event) -> Iterator[Event]:
+    def _events(self, case: Case, stop: threading.Event) -> Events:
         if "break" in case.question:
             raise ModelError("The model ran out of memory. Start with --load-in-4bit, or use fewer images.")
         abstention = None
@@ -297,6 +297,9 @@ class FakeConsultant:
 
     def forget(self, session_id: str) -> None:
         self.forgotten.append(session_id)
+
+
+_: type[Consultant] = FakeConsultant  # mypy holds the fake against the real interface
 
 
 def picture(width: int = 640, height: int = 480, *, seed: int = 1) -> np.ndarray:

@@ -58,7 +58,7 @@ def spawn(folder: Path, *, steps_back: bool = True) -> None:
 def _work(folder: str, environment: dict[str, str]) -> None:
     os.setsid()
     os.environ.update(environment)
-    duration.share_of_a_run = idle
+    vars(duration)["share_of_a_run"] = idle
     gc.freeze()
     log_to(Path(folder))
     worker.work(Path(folder))

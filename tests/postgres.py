@@ -1,6 +1,6 @@
 """A PostgreSQL server of one's own, from Debian's package: in a folder that is deleted, on a Unix socket.
 
-    python -m tests.postgres python -m dermiq.review.measures.benchmark --reviewers 20 --votes 50 --db URL
+    python -m tests.postgres python -m tests.nightly.review_store --reviewers 20 --votes 50 --db URL
 
 starts one, runs the command with its address in place of `URL`, and stops it. PostgreSQL refuses to run as root: it
 then runs as the user that the package made.

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -77,7 +78,7 @@ def test_facts_and_verdicts_need_no_model() -> None:
     ],
 )
 def test_what_cannot_be_used_is_said_before_models_are_loaded(
-    images: tuple[object, ...], more: dict[str, object], words: str
+    images: tuple[Any, ...], more: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(dermiq.InputError, match=words):
         dermiq.assess(*images, **more)

@@ -25,6 +25,7 @@ from dermiq.errors import InputError, ModelError
 from dermiq.judge import statements
 from dermiq.knowledge import Graph
 from dermiq.lesion.drawn import drawn_examples
+from dermiq.places import WEIGHTS
 from dermiq.settings import Settings
 from dermiq.specialist import Specialist
 from dermiq.types import (
@@ -42,7 +43,6 @@ from dermiq.types import (
     Turn,
 )
 from dermiq.vlm.load import VLM
-from dermiq.vlm.nano import WEIGHTS
 from tests.tiny import tiny
 
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 
 import pytest
 
 from dermiq.line import Line
-from dermiq.types import Event, TextDelta, Waiting
+from dermiq.types import Events, TextDelta, Waiting
 from dermiq.ui.consult.controller import in_line
 
 
-def answer(name: str, *, closed: list[str] | None = None) -> Iterator[Event]:
+def answer(name: str, *, closed: list[str] | None = None) -> Events:
     try:
         for part in ("read", "begins", "ends"):
             yield TextDelta(f"{name} {part}")
@@ -40,7 +39,9 @@ def test_the_second_is_read_at_once_and_answered_after_the_first() -> None:
 
 
 def test_everyone_is_served_in_the_order_in_which_they_came() -> None:
-    line, served, places = Line(), [], {}
+    line = Line()
+    served: list[int] = []
+    places: dict[int, list[int]] = {}
     streams = [line.in_turn(answer(str(n)), never()) for n in range(6)]
     for stream in streams:
         next(stream)
@@ -67,7 +68,8 @@ def test_everyone_is_served_in_the_order_in_which_they_came() -> None:
 
 
 def test_whoever_is_stopped_while_waiting_gives_up_the_place() -> None:
-    line, stop, closed = Line(), threading.Event(), []
+    line, stop = Line(), threading.Event()
+    closed: list[str] = []
     first, second = line.in_turn(answer("a"), never()), line.in_turn(answer("b", closed=closed), stop)
     third = line.in_turn(answer("c"), never())
     events = [[next(stream), next(stream)] for stream in (first, second, third)]
@@ -79,11 +81,12 @@ def test_whoever_is_stopped_while_waiting_gives_up_the_place() -> None:
 
 
 def test_whoever_closes_the_page_gives_up_the_turn() -> None:
-    line, closed = Line(), []
+    line = Line()
+    closed: list[str] = []
     first, second = line.in_turn(answer("a", closed=closed), never()), line.in_turn(answer("b"), never())
     events = [[next(stream), next(stream)] for stream in (first, second)]
     assert events[1][1] == Waiting(1)
-    first.close()  # type: ignore[attr-defined]
+    first.close()
     assert closed == ["a"]
     assert next(iter(second)) == Waiting(0)
 

@@ -61,9 +61,9 @@ def test_sexes_are_read_in_any_case_and_language() -> None:
     for word in ("other", "divers", "non-binary", "O"):
         with pytest.raises(Vague):
             sex_of(word)
-    for word in ("0", 0, "1", "2", "fmale", "h"):
+    for wrong in ("0", 0, "1", "2", "fmale", "h"):
         with pytest.raises(InputError, match="Give female or male"):
-            sex_of(word)
+            sex_of(wrong)
 
 
 def test_sites_are_told_in_small_letters() -> None:

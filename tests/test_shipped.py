@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +46,7 @@ def flip(path: Path) -> None:
     path.write_bytes(data)
 
 
-def loaders(root: Path) -> dict[str, object]:
+def loaders(root: Path) -> dict[str, Callable[[], object]]:
     nano, specialist = root / "weights" / "nano", root / "weights" / "specialist"
     return {
         "weights/specialist/model.safetensors": lambda: Specialist.load(specialist),
@@ -66,7 +67,7 @@ def loaders(root: Path) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("name", loaders(Path()))
-def test_a_flipped_bit_in_what_ships_is_a_sentence(name, copy, monkeypatch):
+def test_a_flipped_bit_in_what_ships_is_a_sentence(name: str, copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rank, "WEIGHTS", copy / "weights" / "retrieval")
     flip(copy / name)
     with pytest.raises(DermIQError, match="not the file that was shipped") as caught:
@@ -76,7 +77,7 @@ def test_a_flipped_bit_in_what_ships_is_a_sentence(name, copy, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["specialist/model.safetensors", "nano/projector.safetensors"])
-def test_a_cut_file_elsewhere_is_a_sentence(name, tmp_path):
+def test_a_cut_file_elsewhere_is_a_sentence(name: str, tmp_path: Path) -> None:
     """Of a training of one's own: no manifest knows it."""
     folder = tmp_path / Path(name).parent
     shutil.copytree((WEIGHTS / name).parent, folder)
@@ -91,7 +92,7 @@ def test_a_cut_file_elsewhere_is_a_sentence(name, tmp_path):
 
 
 @pytest.mark.parametrize("table", ["nodes", "edges", "sources"])
-def test_a_table_in_another_encoding_is_a_sentence(table, copy, monkeypatch):
+def test_a_table_in_another_encoding_is_a_sentence(table: str, copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also of a graph of one's own, which no manifest knows."""
     monkeypatch.setattr(shipped, "PARTS", {})
     path = copy / "kg_data" / f"{table}.tsv"
@@ -105,7 +106,7 @@ def test_a_table_in_another_encoding_is_a_sentence(table, copy, monkeypatch):
         Graph.load(path.parent)
 
 
-def test_a_manifest_that_is_missing_or_damaged_is_a_sentence(copy):
+def test_a_manifest_that_is_missing_or_damaged_is_a_sentence(copy: Path) -> None:
     manifest = copy / "weights" / shipped.MANIFEST
     for text in ("{", "[]", '{"sha256": 3}'):
         manifest.write_text(text)
@@ -117,7 +118,7 @@ def test_a_manifest_that_is_missing_or_damaged_is_a_sentence(copy):
 
 
 @pytest.mark.parametrize("folder", [WEIGHTS, TABLES])
-def test_the_manifest_and_the_files_agree(folder):
+def test_the_manifest_and_the_files_agree(folder: Path) -> None:
     """After a part was changed on purpose: python -m dermiq.shipped."""
     told = json.loads((folder / shipped.MANIFEST).read_text(encoding="utf-8"))["sha256"]
     assert set(told) == {path.relative_to(folder).as_posix() for path in parts_in(folder)}
@@ -125,7 +126,7 @@ def test_the_manifest_and_the_files_agree(folder):
         checked(folder / name)
 
 
-def test_what_rewrites_a_part_rewrites_the_manifest(copy):
+def test_what_rewrites_a_part_rewrites_the_manifest(copy: Path) -> None:
     path = copy / "weights" / "specialist" / "calibration.json"
     path.write_text(path.read_text() + "\n")
     assert seal(path.parent) == copy / "weights" / shipped.MANIFEST
@@ -136,7 +137,7 @@ def test_what_rewrites_a_part_rewrites_the_manifest(copy):
     assert seal(copy) is None, "a folder elsewhere has no manifest"
 
 
-def test_checking_takes_no_time_that_anyone_would_notice():
+def test_checking_takes_no_time_that_anyone_would_notice() -> None:
     shipped._known_digest.cache_clear()
     began = time.perf_counter()
     for path in parts_in(WEIGHTS):
@@ -144,7 +145,7 @@ def test_checking_takes_no_time_that_anyone_would_notice():
     assert time.perf_counter() - began < 2, "41 MB take a twentieth of a second on an idle core"
 
 
-def test_the_cache_of_nanos_training_comes_back_as_it_was(tmp_path):
+def test_the_cache_of_nanos_training_comes_back_as_it_was(tmp_path: Path) -> None:
     finding = Finding("asymmetry", "asymmetry", 0.5, "", "asymmetric", "by folding", 40.0, {"mel": 2.0}, 10)
     patient = PatientContext(age=60, sex="female", site="back", symptoms=("itch",))
     known = Example(torch.ones(2, 25, 8).half(), "mel", patient, (finding,), {"mel": 0.75})

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -120,6 +120,12 @@ def _trained_tokenizer(special: tuple[str, ...]) -> str:
     return str(tokenizer.to_str())
 
 
+def _id(tokenizer: PreTrainedTokenizerFast, token: str) -> int:
+    found = tokenizer.convert_tokens_to_ids(token)
+    assert isinstance(found, int)
+    return found
+
+
 def _text(layers: int, tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
     return {
         "vocab_size": len(tokenizer),
@@ -150,7 +156,7 @@ def _llava(layers: int) -> tuple[Any, Any]:
     config = LlavaConfig(
         vision_config=vision,
         text_config=LlamaConfig(**_text(layers, tokenizer), tie_word_embeddings=True),
-        image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
+        image_token_index=_id(tokenizer, "<image>"),
         vision_feature_layer=-1,
         vision_feature_select_strategy="default",
         image_seq_length=4,
@@ -176,7 +182,7 @@ def _nano(layers: int) -> tuple[Any, Any]:
     config = LlavaConfig(
         vision_config=DermTowerPairConfig(image_size=64),
         text_config=LlamaConfig(**_text(layers, tokenizer), tie_word_embeddings=True),
-        image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
+        image_token_index=_id(tokenizer, "<image>"),
         vision_feature_layer=-1,
         vision_feature_select_strategy="full",
         image_seq_length=4,
@@ -210,13 +216,16 @@ def _idefics3(layers: int, *, smol: bool = False) -> tuple[Any, Any]:
         "image_size": 28,
         "patch_size": 7,
     }
-    config_class, model_class = (
-        (SmolVLMConfig, SmolVLMForConditionalGeneration) if smol else (Idefics3Config, Idefics3ForConditionalGeneration)
+    config_class, model_class = cast(
+        "tuple[Any, Any]",
+        (SmolVLMConfig, SmolVLMForConditionalGeneration)
+        if smol
+        else (Idefics3Config, Idefics3ForConditionalGeneration),
     )
     config = config_class(
         vision_config=vision,
         text_config=LlamaConfig(**_text(layers, tokenizer)),
-        image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
+        image_token_id=_id(tokenizer, "<image>"),
         scale_factor=2,
         pad_token_id=tokenizer.pad_token_id,
     )
@@ -237,10 +246,10 @@ def _smolvlm(layers: int) -> tuple[Any, Any]:
 
 
 def _qwen2_5_vl(layers: int) -> tuple[Any, Any]:
-    from dermiq.vlm.processors import ImageOnlyQwen2_5_VLProcessor
+    from dermiq.vlm.processors import IMAGE_ONLY
 
     tokenizer = tokenizer_for("qwen2_5_vl")
-    ids = {name: tokenizer.convert_tokens_to_ids(name) for name in _SPECIAL["qwen2_5_vl"]}
+    ids = {name: _id(tokenizer, name) for name in _SPECIAL["qwen2_5_vl"]}
     text = _text(layers, tokenizer) | {
         "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 3, 3]}
     }
@@ -263,7 +272,7 @@ def _qwen2_5_vl(layers: int) -> tuple[Any, Any]:
     )
     images = Qwen2VLImageProcessorPil(patch_size=7, size={"shortest_edge": 28 * 28, "longest_edge": 56 * 56})
     template = _TEMPLATE.replace("IMAGE", "<|vision_start|><|image_pad|><|vision_end|>")
-    return Qwen2_5_VLForConditionalGeneration(config), ImageOnlyQwen2_5_VLProcessor(
+    return Qwen2_5_VLForConditionalGeneration(config), IMAGE_ONLY["qwen2_5_vl"](
         images, tokenizer, chat_template=template
     )
 

@@ -19,11 +19,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 import numpy as np
 
 from dermiq.errors import DataError, DermIQError, InputError
+from dermiq.types import Fields, Json
 from train.cases.sources import Measured, Row
 from train.config import resolved_model
 from train.embedded.metrics import bootstrap_intervals
@@ -76,7 +76,7 @@ class AblationConfig:
         }
         given = {
             "init": base.model,
-            "semantic": _semantic_name(rewards),
+            "semantic": "graph and expert" if rewards.expert_model and rewards.expert else "graph",
             "length": rewards.length_reward,
             "estimator": advantage.estimator,
         }
@@ -116,14 +116,10 @@ def _semantic(rewards: RewardSettings) -> dict[str, RewardSettings]:
     return named | ({"expert": replace(rewards, semantic=0.0)} if rewards.expert_model else {})
 
 
-def _semantic_name(rewards: RewardSettings) -> str:
-    return "graph and expert" if rewards.expert_model and rewards.expert else "graph"
-
-
 # --- judging ----------------------------------------------------------------------------
 
 
-def judge(config: AblationConfig, model: str, folder: Path) -> list[dict[str, Any]]:
+def judge(config: AblationConfig, model: str, folder: Path) -> list[Json]:
     """A line an image: the means over its answers. Written to `folder` as they come; what is there is not redone.
 
     The same questions and the same random numbers, whatever model answers.
@@ -180,7 +176,7 @@ class Result:
     collapse: float | None  # share of groups that taught nothing
 
 
-def compared(lines: Mapping[str, Sequence[Mapping[str, Any]]], collapse: Mapping[str, float | None]) -> list[Result]:
+def compared(lines: Mapping[str, Sequence[Mapping[str, object]]], collapse: Mapping[str, float | None]) -> list[Result]:
     """Of each setting's lines, `as given` among them; the same images in the same order in all.
 
     Intervals are drawn over groups of images; those of differences over the same groups on both sides.
@@ -190,7 +186,7 @@ def compared(lines: Mapping[str, Sequence[Mapping[str, Any]]], collapse: Mapping
     for name, own in lines.items():
         groups = np.unique([line["group"] for line in own], return_inverse=True)[1]
 
-        def figures(rows: np.ndarray, own: Sequence[Mapping[str, Any]] = own) -> dict[str, float | None]:
+        def figures(rows: np.ndarray, own: Sequence[Fields] = own) -> dict[str, float | None]:
             found: dict[str, float | None] = {}
             for figure in FIGURES:
                 values = [own[row][figure] for row in rows if own[row][figure] is not None]
@@ -228,23 +224,19 @@ def _shown(value: float | None) -> str:
 def run_all(config: AblationConfig, name: str, root: Path, told: Callable[[runs.Run], None]) -> list[Result]:
     """Trains and judges what is not there yet."""
     config.check()
-    lines: dict[str, list[dict[str, Any]]] = {}
+    lines: dict[str, list[Json]] = {}
     collapse: dict[str, float | None] = {}
     lines[UNTRAINED] = judge(config, config.grpo.model, root / f"{name}-{UNTRAINED}") * len(config.seeds)
     for setting, grpo in config.settings().items():
         shares: list[float] = []
-        lines[setting] = []
+        slug, lines[setting] = re.sub(r"[^a-zA-Z0-9.]+", "-", setting), []
         for seed in config.seeds:
-            own = f"{name}-{_slug(setting)}-{seed}"
+            own = f"{name}-{slug}-{seed}"
             run = to_its_end(replace(grpo, seed=seed), own, root, told=told)
             shares += [line[SHARE] for line in runs.metrics(run.folder) if line.get(SHARE) is not None]
             lines[setting] += judge(config, str(run.folder), run.folder)
         collapse[setting] = fmean(shares) if shares else None
     return compared(lines, collapse)
-
-
-def _slug(setting: str) -> str:
-    return re.sub(r"[^a-zA-Z0-9.]+", "-", setting)
 
 
 def _act(config: AblationConfig, name: str, root: Path) -> str:

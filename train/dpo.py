@@ -17,15 +17,17 @@ import copy
 import os
 import statistics
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from dermiq.data_sets import DEFAULT, NAMED
 from dermiq.errors import DataError, InputError
 from dermiq.files.examples import messages, text_of
 from dermiq.review.types import is_frozen_set
+from dermiq.types import Fields, Json
+from dermiq.vlm.hub import Tokenizer
 from train.cases.examples import ChatConfig, Turns, UpToTheEnd, aloud, as_dataset
 from train.cases.sources import Item, Measured, Written, labelled, read_source
 from train.config import Shape
@@ -40,6 +42,8 @@ from train.scoring.proxy import ProxySettings
 from train.stage import arguments, drop_reference_copy, run_stage
 
 if TYPE_CHECKING:
+    from transformers import Trainer
+
     from dermiq.vlm.load import VLM
 
 SMOOTHED = ("robust", "exo_pair", "aot", "aot_unpaired")  # the losses for which TRL reads label_smoothing
@@ -165,7 +169,7 @@ class Writer:
     def __init__(self, vlm: VLM) -> None:
         self._turns = Turns(vlm)
 
-    def __call__(self, row: Written, number: int = 0) -> dict[str, Any]:
+    def __call__(self, row: Written, number: int = 0) -> Json:
         example = row.load()
         images = example["images"]
         answers = {name: self._turns.written(example[name], "assistant") for name in ANSWERS}
@@ -176,7 +180,7 @@ class Writer:
         }
 
 
-def summary(pairs: Sequence[Written], tokenizer: Any) -> dict[str, Any]:
+def summary(pairs: Sequence[Written], tokenizer: Tokenizer) -> Json:
     """How many pairs, how long their answers are (tokens), and how often the longer one was chosen."""
     texts = [pair.texts() for pair in pairs]
     chosen, rejected = (
@@ -193,7 +197,7 @@ def summary(pairs: Sequence[Written], tokenizer: Any) -> dict[str, Any]:
     }
 
 
-def told(known: Mapping[str, Any]) -> str:
+def told(known: Fields) -> str:
     lines = [
         f"{known['pairs']} pairs. In the median the chosen answer has {known['chosen_tokens']:g} tokens and the "
         f"rejected one {known['rejected_tokens']:g}; the chosen one is longer in {known['chosen_longer']:.0%} of pairs "
@@ -262,7 +266,7 @@ def refuse_fewer(folder: Path, pairs: int) -> None:
         raise DataError(f"The run began with {began} pairs, and now there are {pairs}: start a new one.")
 
 
-def build(config: DPOConfig, vlm: VLM, job: Job) -> Any:
+def build(config: DPOConfig, vlm: VLM, job: Job) -> Trainer | None:
     """TRL's trainer over the pairs; None where it was stopped while they were made."""
     from trl import DPOConfig as Arguments
     from trl import DPOTrainer

@@ -37,7 +37,7 @@ from dermiq.errors import DermIQError
 from dermiq.files.paths import folder_for
 from dermiq.settings import Settings
 from dermiq.specialist import Specialist
-from dermiq.types import CLASSES, AnswerDone, Case, DifferentialRead, PatientContext
+from dermiq.types import CLASSES, AnswerDone, Case, DifferentialRead, Json, PatientContext
 from train.cases.data import context_of, data_folder, lesion_of, read_table
 from train.cases.labelled import LABELS, quiet, read_labelled, refuse_missing
 from train.embedded.metrics import (
@@ -94,7 +94,7 @@ def progress(done: int, total: int, started: float) -> None:
 
 def run_specialist(table: pd.DataFrame) -> pd.DataFrame:
     specialist = Specialist.load()
-    rows: list[dict[str, Any]] = []
+    rows: list[Json] = []
     begun = time.perf_counter()
     for row in table.itertuples(index=False):
         lesion = lesion_of(str(row.image))
@@ -130,7 +130,7 @@ def run_vlm(table: pd.DataFrame, settings: Settings, *, generate: int, votes: in
 
 def read_by_vlm(
     table: pd.DataFrame, settings: Settings, *, generate: int = 0, votes: int = 1, told: bool = False
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[Json]:
     """One row of predictions after the other."""
     import threading
 
@@ -140,7 +140,7 @@ def read_by_vlm(
     written = set(np.random.default_rng(0).permutation(len(table))[:generate].tolist())
     for number, row in enumerate(table.itertuples(index=False)):
         case = Case((lesion_of(str(row.image)),), context=context_of(row) if told else PatientContext())
-        line: dict[str, Any] = {"image_id": row.image_id}
+        line: Json = {"image_id": row.image_id}
         started = time.perf_counter()
         for event in consultant.assess(case, stop=threading.Event(), session_id="evaluate"):
             if isinstance(event, DifferentialRead):
@@ -160,7 +160,7 @@ def read_by_vlm(
         yield line
 
 
-def figures(table: pd.DataFrame, predictions: pd.DataFrame, *, rounds: int = 500) -> dict[str, Any]:
+def figures(table: pd.DataFrame, predictions: pd.DataFrame, *, rounds: int = 500) -> Json:
     """Everything that the model card reports, from labelled rows and their predictions."""
     labels = np.array([CLASSES.index(c) for c in table["label"]])
     probabilities = predictions[[f"p_{c}" for c in CLASSES]].to_numpy(float)
@@ -169,7 +169,7 @@ def figures(table: pd.DataFrame, predictions: pd.DataFrame, *, rounds: int = 500
     def of(rows: np.ndarray) -> Mapping[str, float | None]:
         return classification_figures(labels[rows], probabilities[rows])
 
-    result: dict[str, Any] = {
+    result: Json = {
         "n": len(table),
         "figures": of(np.arange(len(table))),
         "intervals_95": bootstrap_intervals(of, groups, rounds=rounds),
@@ -206,7 +206,7 @@ def by_group(
     groups: np.ndarray,
     *,
     rounds: int = 500,
-) -> dict[str, Any]:
+) -> Json:
     """The figures for each sex, age band and skin type that has at least 20 images, with 95 % intervals.
 
     `groups`: (N,) the lesion or patient of each row, which are resampled as a whole.
@@ -225,7 +225,7 @@ def by_group(
     def within(rows: np.ndarray) -> dict[str, tuple[float, float]]:
         return bootstrap_intervals(lambda drawn: of(rows[drawn]), groups[rows], rounds=rounds)
 
-    result: dict[str, Any] = {}
+    result: Json = {}
     for name, values in columns.items():
         kept = sorted(value for value in values.dropna().unique() if (values == value).sum() >= 20)
         rows = {value: np.flatnonzero((values == value).to_numpy()) for value in kept}
@@ -239,7 +239,7 @@ def write_predictions(predictions: pd.DataFrame, path: Path) -> None:
     predictions[columns + rest].round(5).to_csv(path, index=False)
 
 
-def rounded(value: Any) -> Any:
+def rounded(value: object) -> Any:
     """Four decimals everywhere, for reading."""
     if isinstance(value, float):
         return round(value, 4)

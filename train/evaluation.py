@@ -15,11 +15,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from dermiq.data_sets import DATA_SETS, DEFAULT, NAMED
 from dermiq.errors import DataError, InputError
 from dermiq.settings import Settings
+from dermiq.types import Json
 from train.cases.data import data_folder, read_table
 from train.cases.labelled import quiet
 from train.config import check_device, place_of, resolved_model
@@ -120,7 +121,7 @@ def _finish(config: EvaluationConfig, job: Job, table: pd.DataFrame, predictions
     from train.evaluate import figures, rounded, write_predictions  # PyTorch takes seconds to load
 
     where = Path(config.data).name if config.data not in DATA_SETS else f"{config.data}, {config.split}"
-    result: dict[str, Any] = {
+    result: Json = {
         "on": f"{where}, {len(table)} images" + (f" drawn with seed {config.seed}" if config.images else ""),
         "weights": config.weights,
         **rounded(figures(table, predictions, rounds=config.rounds)),

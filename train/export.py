@@ -13,13 +13,13 @@ import argparse
 import json
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 from dermiq.data_sets import DATA_SETS
 from dermiq.errors import DermIQError, InputError
+from dermiq.types import Fields
 from dermiq.vlm.base import WHEEL
 from train import options
 from train.embedded.card import NAMES, number, table
@@ -163,7 +163,11 @@ def _loading(run: runs.Run, form: str, name: str) -> str:
         f'`dermiq.vlm.load.load_vlm("{name}")`.'
     )
     if form != "adapter":
-        towers = " after `import dermiq.vlm.tower`, which registers its vision tower," if _is_nano(run) else ""
+        towers = (
+            " after `import dermiq.vlm.tower`, which registers its vision tower,"
+            if str(lineage(run)[-1].options["model"]) == "nano"
+            else ""
+        )
         return f"It is complete in itself. {ours} With transformers{towers} by `AutoModelForImageTextToText`."
     if base == EMBEDDED:
         return (
@@ -182,10 +186,6 @@ def _loading(run: runs.Run, form: str, name: str) -> str:
         f"folder `{base}` beside this one (`python -m train.export {base} --to {base}`), or name it: "
         f"`--model BASE --adapter {name}`. Or export the whole model instead."
     )
-
-
-def _is_nano(run: runs.Run) -> bool:
-    return str(lineage(run)[-1].options["model"]) == "nano"
 
 
 def lineage(run: runs.Run) -> list[runs.Run]:
@@ -234,13 +234,13 @@ def _settings(run: runs.Run) -> str:
     return f"{table(rows)}\n\n{told}" if len(rows) > 1 else told
 
 
-def _public(value: Any) -> Any:
+def _public(value: object) -> object:
     if isinstance(value, list):
         return [_public(item) for item in value]
     return Path(value).name if isinstance(value, str) and value.startswith(("/", "~", ".")) else value
 
 
-def _judged(evaluation: Mapping[str, Any] | None, weights: str) -> str:
+def _judged(evaluation: Fields | None, weights: str) -> str:
     if evaluation is None or evaluation.get("weights", weights) != weights:
         return f"{weights} has not been evaluated on held-out images."
     rows = [["figure", "value", "95 % interval"]]

@@ -18,11 +18,12 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from dermiq.data_sets import DEFAULT, NAMED
 from dermiq.errors import InputError
 from dermiq.knowledge import Graph
+from dermiq.types import Json
 from train.cases.examples import ChatConfig, Turns, aloud, as_dataset
 from train.cases.sources import Case, Item, Measured, Row, labelled, lesion_image
 from train.cases.texts import Asked, first_question, reasoning_text
@@ -39,6 +40,8 @@ from train.scoring.rewards import Rewarder, RewardSettings
 from train.stage import arguments, drop_reference_copy, run_stage
 
 if TYPE_CHECKING:
+    from transformers import Trainer
+
     from dermiq.vlm.load import VLM
     from train.rl.group_trainer import Sample
 
@@ -116,7 +119,7 @@ class Asker:
         self._asked: dict[Row, Asked] = {}  # what the graph was asked for once
         self._tokenizer = vlm.processor.tokenizer
 
-    def __call__(self, row: Row, number: int = 0) -> dict[str, Any]:
+    def __call__(self, row: Row, number: int = 0) -> Json:
         case = Case(row, self.measured.of(row.image))
         if row not in self._asked:
             self._asked[row] = self._ask(case)
@@ -154,7 +157,7 @@ class Asker:
         return first_question(case, self._graph, rng, told=config.told_share, facts=config.facts, question=row.question)
 
 
-def build(config: GRPOConfig, vlm: VLM, job: Job) -> Any:
+def build(config: GRPOConfig, vlm: VLM, job: Job) -> Trainer | None:
     from trl import GRPOConfig as Arguments
 
     from train.rl.group_trainer import GroupTrainer  # PyTorch takes seconds to load

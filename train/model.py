@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dermiq.errors import ModelError
+from dermiq.vlm.hub import Model
 from train.config import StageConfig, resolved_model
 
 if TYPE_CHECKING:  # PyTorch takes seconds to load
@@ -35,7 +36,7 @@ def without_weights(config: StageConfig) -> VLM:
     return vlm
 
 
-def make_trainable(model: Any, config: StageConfig) -> Any:
+def make_trainable(model: Model, config: StageConfig) -> Model:
     """LoRA around `model`, or its language model unfrozen. Raises ModelError where nothing would be trained."""
     if config.lora_rank:
         model = _with_lora(model, config)
@@ -47,7 +48,7 @@ def make_trainable(model: Any, config: StageConfig) -> Any:
     return model
 
 
-def _with_lora(model: Any, config: StageConfig) -> Any:
+def _with_lora(model: Model, config: StageConfig) -> Model:
     import torch
     from peft import LoraConfig, get_peft_model
 
@@ -67,7 +68,7 @@ def _with_lora(model: Any, config: StageConfig) -> Any:
     torch.manual_seed(config.seed)  # LoRA begins at random
     try:
         with quiet_peft():
-            wrapped: Any = get_peft_model(model, lora)
+            wrapped: Model = get_peft_model(model, lora)
     except ValueError as error:
         raise ModelError(
             f"Nothing of {config.model} would be trained: lora_targets fits none of its layers.", detail=str(error)

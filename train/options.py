@@ -20,7 +20,7 @@ import math
 import re
 import types
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from functools import cache
 from pathlib import Path
@@ -29,17 +29,19 @@ from typing import Any, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 import yaml
 
 from dermiq.errors import InputError
+from dermiq.types import Fields, Json
 
 T = TypeVar("T")
+Hint = Any  # a type as `get_type_hints` gives it, and whatever else stands in an annotation
 LARGEST = 10**9  # of any number: a larger one is a slip, and overflows where steps, tokens or seeds are counted
 _COMMENT = re.compile(r"^    (\w+): [^#\n]*#\s*(.+)$", re.MULTILINE)
 
 
 def option(
-    default: Any,
+    default: object,
     help: str,
     *,
-    choices: Sequence[Any] = (),
+    choices: Sequence[object] = (),
     minimum: float | None = None,
     maximum: float | None = None,
     above: float | None = None,
@@ -54,11 +56,11 @@ class Option:
     """One value that can be set, as seen from outside."""
 
     name: str  # "learning_rate", or "rewards.correctness"
-    kind: Any  # bool, int, float, str, or tuple[...] of one of them
+    kind: Hint  # bool, int, float, str, or tuple[...] of one of them
     optional: bool  # may be None
-    default: Any
+    default: object
     help: str
-    choices: tuple[Any, ...]
+    choices: tuple[object, ...]
     limits: Mapping[str, float | None]
 
     @property
@@ -66,30 +68,30 @@ class Option:
         return "--" + self.name.replace("_", "-")
 
     @property
-    def item_kind(self) -> Any:
+    def item_kind(self) -> Hint:
         """Of a list's items, else the kind itself."""
-        return get_args(self.kind)[0] if get_origin(self.kind) is tuple else self.kind
+        return get_args(self.kind)[0] if self.is_list else self.kind
 
     @property
     def is_list(self) -> bool:
-        return get_origin(self.kind) is tuple
+        return _form_of(self.kind) is tuple
 
 
 @cache
-def options_of(kind: Any) -> tuple[Option, ...]:
+def options_of(kind: Hint) -> tuple[Option, ...]:
     """All options of a dataclass, those of dataclasses inside it under dotted names."""
     hints, comments = get_type_hints(kind), _comments(kind)
     return tuple(option for f in fields(kind) for option in _options_of_field(f, hints[f.name], comments))
 
 
-def _options_of_field(f: Field, hint: Any, comments: Mapping[str, str]) -> Iterator[Option]:
+def _options_of_field(f: Field[object], hint: Hint, comments: Mapping[str, str]) -> Iterator[Option]:
     if is_dataclass(hint):
         for inner in options_of(typing.cast(type, hint)):
             yield Option(**{**vars(inner), "name": f"{f.name}.{inner.name}"})
         return
     inner_hint, optional = _without_none(hint)
     choices = tuple(f.metadata.get("choices", ()))
-    if get_origin(inner_hint) is typing.Literal:
+    if _form_of(inner_hint) is typing.Literal:
         choices, inner_hint = get_args(inner_hint), str
     yield Option(
         name=f.name,
@@ -102,8 +104,13 @@ def _options_of_field(f: Field, hint: Any, comments: Mapping[str, str]) -> Itera
     )
 
 
-def _without_none(hint: Any) -> tuple[Any, bool]:
-    if get_origin(hint) not in (typing.Union, types.UnionType):
+def _form_of(hint: Hint) -> object:
+    """What a hint is written with: `tuple`, `typing.Literal`, a union; None for a plain type."""
+    return get_origin(hint)
+
+
+def _without_none(hint: Hint) -> tuple[Hint, bool]:
+    if _form_of(hint) not in (typing.Union, types.UnionType):
         return hint, False
     rest = [part for part in get_args(hint) if part is not type(None)]
     assert len(rest) == 1, f"an option has one kind of value, not {hint}"
@@ -122,15 +129,15 @@ def _comments(kind: type) -> dict[str, str]:
 # --- values -----------------------------------------------------------------------------
 
 
-def make(kind: type[T], values: Mapping[str, Any]) -> T:
+def make(kind: type[T], values: Mapping[str, object]) -> T:
     """The dataclass of nested `values`, as YAML and JSON give them. Raises InputError for the first that is wrong."""
     return _build(kind, _flat(kind, values), "")
 
 
-def _build(kind: type[T], flat: Mapping[str, Any], prefix: str) -> T:
+def _build(kind: type[T], flat: Mapping[str, object], prefix: str) -> T:
     given: dict[str, Any] = {}
     hints = get_type_hints(kind)
-    for f in fields(typing.cast(Any, kind)):
+    for f in fields(typing.cast(Hint, kind)):
         name = prefix + f.name
         if is_dataclass(hints[f.name]):
             given[f.name] = _build(typing.cast(type, hints[f.name]), flat, name + ".")
@@ -142,10 +149,10 @@ def _build(kind: type[T], flat: Mapping[str, Any], prefix: str) -> T:
         raise InputError(f"{prefix.rstrip('.')}: {error}".removeprefix(": ")) from error
 
 
-def _flat(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
-    known = {option.name: option for option in options_of(kind)}
+def _flat(kind: type, values: Mapping[str, object]) -> Json:
+    known = {option.name: option for option in options_of(typing.cast(Hint, kind))}
     groups = {name.rsplit(".", 1)[0] for name in known if "." in name}
-    flat: dict[str, Any] = {}
+    flat: Json = {}
     for name, value in _walk(values, groups, ""):
         if name not in known:
             raise InputError(f"There is no option {name!r}{_nearest(name, known)}")
@@ -153,7 +160,7 @@ def _flat(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def _walk(values: Mapping[str, Any], groups: set[str], prefix: str) -> Iterator[tuple[str, Any]]:
+def _walk(values: Mapping[str, object], groups: set[str], prefix: str) -> Iterator[tuple[str, object]]:
     for key, value in values.items():
         name = f"{prefix}{key}"
         if name in groups:
@@ -164,12 +171,12 @@ def _walk(values: Mapping[str, Any], groups: set[str], prefix: str) -> Iterator[
             yield name, value
 
 
-def _nearest(name: str, known: Mapping[str, Any]) -> str:
+def _nearest(name: str, known: Mapping[str, object]) -> str:
     close = difflib.get_close_matches(name, list(known), n=1)
     return f"; did you mean {close[0]!r}?" if close else "."
 
 
-def converted(option: Option, value: Any) -> Any:
+def converted(option: Option, value: object) -> object:
     """`value` as the option's kind, checked. Raises InputError."""
     if value is None and option.optional:
         return None
@@ -181,12 +188,12 @@ def converted(option: Option, value: Any) -> Any:
     return _single(option, value)
 
 
-def _single(option: Option, value: Any) -> Any:
+def _single(option: Option, value: object) -> Any:
     made = _typed(option, value)
     if option.choices and made not in option.choices:
         raise InputError(f"{option.name} is {value!r}; it must be one of {', '.join(map(str, option.choices))}.")
     limits = option.limits
-    wrong = (
+    wrong: tuple[tuple[float | None, Callable[[float], bool], str], ...] = (
         (limits["minimum"], lambda limit: made < limit, "at least"),
         (limits["above"], lambda limit: made <= limit, "more than"),
         (limits["maximum"], lambda limit: made > limit, "at most"),
@@ -199,7 +206,7 @@ def _single(option: Option, value: Any) -> Any:
     return made
 
 
-def _typed(option: Option, value: Any) -> Any:
+def _typed(option: Option, value: object) -> Any:
     kind = option.item_kind
     if kind is bool:
         if isinstance(value, bool):
@@ -221,9 +228,9 @@ def _typed(option: Option, value: Any) -> Any:
     return made
 
 
-def as_dict(config: Any) -> dict[str, Any]:
+def as_dict(config: Hint) -> Json:
     """Nested plain values, as `make` takes them."""
-    made: dict[str, Any] = {}
+    made: Json = {}
     for f in fields(config):
         value = getattr(config, f.name)
         made[f.name] = as_dict(value) if is_dataclass(value) else list(value) if isinstance(value, tuple) else value
@@ -233,7 +240,7 @@ def as_dict(config: Any) -> dict[str, Any]:
 # --- YAML -------------------------------------------------------------------------------
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> Json:
     """The values of a YAML file, unchecked. Raises InputError where it is missing or no mapping."""
     try:
         text = path.read_text(encoding="utf-8")
@@ -244,7 +251,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return parse_yaml(text, str(path))
 
 
-def parse_yaml(text: str, called: str) -> dict[str, Any]:
+def parse_yaml(text: str, called: str) -> Json:
     """The values of a YAML text, unchecked. Raises InputError, which calls the text `called`."""
     try:
         values = yaml.safe_load(text)
@@ -259,13 +266,13 @@ def parse_yaml(text: str, called: str) -> dict[str, Any]:
     return {str(key): value for key, value in values.items()}
 
 
-def to_yaml(config: Any) -> str:
+def to_yaml(config: object) -> str:
     """Every option with its value and, behind it, its help: a file that `load` takes."""
-    helps = {option.name: option.help for option in options_of(typing.cast(Any, type(config)))}
+    helps = {option.name: option.help for option in options_of(typing.cast(Hint, type(config)))}
     return "".join(_yaml_lines(as_dict(config), helps, ""))
 
 
-def _yaml_lines(values: Mapping[str, Any], helps: Mapping[str, str], prefix: str) -> Iterator[str]:
+def _yaml_lines(values: Mapping[str, object], helps: Mapping[str, str], prefix: str) -> Iterator[str]:
     indent = "  " * prefix.count(".")
     for key, value in values.items():
         if isinstance(value, dict):
@@ -297,7 +304,7 @@ def parser(kind: type, *, prog: str, description: str) -> Parser:
         argument_default=argparse.SUPPRESS,
     )
     made.add_argument("--config", type=Path, metavar="FILE", help="options from a YAML file; flags win over it")
-    for option in options_of(kind):
+    for option in options_of(typing.cast(Hint, kind)):
         text = option.help.replace("%", "%%")
         if option.kind is bool:
             told = f"{text} (default: {'yes' if option.default else 'no'})"
@@ -311,7 +318,7 @@ def parser(kind: type, *, prog: str, description: str) -> Parser:
     return made
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
@@ -325,11 +332,11 @@ def load(kind: type[T], argv: Sequence[str], *, prog: str = "train", description
     return from_flags(kind, given)
 
 
-def from_flags(kind: type[T], given: Mapping[str, Any]) -> T:
+def from_flags(kind: type[T], given: Fields) -> T:
     """From what `parser` parsed; other keys must have been taken out."""
     given = dict(given)
     file = given.pop("config", None)
     flat = _flat(kind, read_yaml(file)) if file else {}
-    known = {option.name: option for option in options_of(typing.cast(Any, kind))}
+    known = {option.name: option for option in options_of(typing.cast(Hint, kind))}
     flat |= {name: converted(known[name], value) for name, value in given.items()}
     return _build(kind, flat, "")

@@ -20,9 +20,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from dermiq.errors import DermIQError, InputError, ModelError
+from dermiq.types import Fields
 from train import options
 from train.config import StageConfig
 from train.dpo import DPOConfig
@@ -126,7 +127,7 @@ def _begun(config: StageConfig, name: str, root: Path) -> runs.Run:
 # --- what it came to --------------------------------------------------------------------
 
 
-def thirds(lines: Sequence[Mapping[str, Any]], figure: str) -> tuple[float, float, float | None] | None:
+def thirds(lines: Sequence[Fields], figure: str) -> tuple[float, float, float | None] | None:
     """Mean of a figure over the first and over the last third of its logged lines, and the standard error of their
     difference, as of lines that do not depend on each other, from six lines on; None with fewer than three."""
     values = [float(line[figure]) for line in lines if line.get(figure) is not None]
@@ -157,7 +158,7 @@ def summary(run: runs.Run) -> str:
     return "\n".join(text)
 
 
-def _first_and_last(lines: Sequence[Mapping[str, Any]], figures: Sequence[str]) -> list[str]:
+def _first_and_last(lines: Sequence[Fields], figures: Sequence[str]) -> list[str]:
     """Of a run with too few logged steps for thirds."""
     values = {figure: [float(line[figure]) for line in lines if line.get(figure) is not None] for figure in figures}
     told = {figure: found for figure, found in values.items() if found}
@@ -167,7 +168,7 @@ def _first_and_last(lines: Sequence[Mapping[str, Any]], figures: Sequence[str]) 
     return [f"{'':36} first step   last step", *rows]
 
 
-def _named(lines: Sequence[Mapping[str, Any]], patterns: Sequence[str]) -> list[str]:
+def _named(lines: Sequence[Mapping[str, object]], patterns: Sequence[str]) -> list[str]:
     keys = list(dict.fromkeys(key for line in lines for key in line))
     found = []
     for pattern in patterns:

@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -36,7 +36,7 @@ from dermiq.files.paths import folder_for
 from dermiq.knowledge import Graph, retrieve
 from dermiq.knowledge.graph import FOLDER
 from dermiq.knowledge.score import digest
-from dermiq.types import CLASS_NAMES, Evidence
+from dermiq.types import CLASS_NAMES, Evidence, Fact, Fields, Json
 from dermiq.vlm.prompts import assistant_message, follow_up_message
 from train import options
 from train.cases.examples import ChatOptions, Turns
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from dermiq.vlm.load import VLM
 
 FACTS_LATER = 3  # shown with a second question, as in a consultation
-Line = dict[str, Any]
+Line = Json
 
 
 # --- asking -----------------------------------------------------------------------------
@@ -63,7 +63,7 @@ class Answered:
     """One question with all its answers and the pairs among them."""
 
     text: str  # of the question
-    messages: Sequence[Mapping[str, Any]]
+    messages: Sequence[Fields]
     answers: tuple[Scored, ...]
     choice: Choice
 
@@ -126,7 +126,7 @@ class Proxy:
         return self._answered(messages, question, image, seed=seed)
 
     def _answered(
-        self, messages: Sequence[Mapping[str, Any]], question: Question, image: np.ndarray, *, seed: str
+        self, messages: Sequence[Mapping[str, object]], question: Question, image: np.ndarray, *, seed: str
     ) -> Answered:
         answers = tuple(
             replace(score(self.graph, text, question, ended=ended), model=number)
@@ -147,7 +147,7 @@ class _Writer:
             vlm, new_tokens=settings.new_tokens, temperature=settings.temperature, top_p=settings.top_p
         )
 
-    def __call__(self, messages: Sequence[Mapping[str, Any]], image: np.ndarray, seed: str) -> list[tuple[str, bool]]:
+    def __call__(self, messages: Sequence[Fields], image: np.ndarray, seed: str) -> list[tuple[str, bool]]:
         """Texts, and whether each ended by itself."""
         prompt = self._vlm.encoder.encode(messages, [image])
         number = random.Random(seed).getrandbits(48)
@@ -169,7 +169,7 @@ def opening(
     return case, asked, rng
 
 
-def going_on(graph: Graph, case: Case, asked: Asked, later: str, answer: str) -> tuple[list[dict[str, Any]], Evidence]:
+def going_on(graph: Graph, case: Case, asked: Asked, later: str, answer: str) -> tuple[list[Json], Evidence]:
     """A second question behind an answer to the first, and the facts that are shown with it."""
     from dermiq.consultation import renumbered  # PyTorch takes seconds to load
 
@@ -205,11 +205,11 @@ def _later_question(order: Sequence[str], rng: random.Random) -> str:
     return rng.choice(rng.choice((WHY_NOT, TELL, URGENT, TREATED))).format(other=CLASS_NAMES[rng.choice(order[:3])])
 
 
-def _numbered(evidence: Evidence) -> dict[int, Any]:
+def _numbered(evidence: Evidence) -> dict[int, Fact]:
     return {item.number: item.fact for item in evidence.items}
 
 
-def _asked_text(messages: Sequence[Mapping[str, Any]]) -> str:
+def _asked_text(messages: Sequence[Fields]) -> str:
     text = str(messages[-1]["content"][-1]["text"])
     return next((line for line in text.splitlines() if line.startswith("Question: ")), text).removeprefix("Question: ")
 
@@ -231,7 +231,7 @@ def cases_file(file: Path) -> Path:
 class Pairs:
     """The two files: a case's pairs are on the disk before the line that says that the case is done."""
 
-    def __init__(self, file: Path, made: Mapping[str, Any]) -> None:
+    def __init__(self, file: Path, made: Fields) -> None:
         """Opens them, begun or not. DataError where they are of another model, graph or setting."""
         self.file, self.cases = file, cases_file(file)
         self.made = json.loads(json.dumps(made))
@@ -247,7 +247,7 @@ class Pairs:
         kept = [line for line in _whole_lines(file) if json.loads(line).get("case") in self.done]
         write_whole(file, "".join(kept))
 
-    def _refuse_other(self, begun: Mapping[str, Any]) -> None:
+    def _refuse_other(self, begun: Mapping[str, object]) -> None:
         ours, theirs = _flat(self.made), _flat(begun)
         other = sorted(name for name in {*ours, *theirs} if ours.get(name) != theirs.get(name))
         if other:
@@ -293,8 +293,8 @@ def _dumped(line: Line) -> str:
     return json.dumps(line) + "\n"  # in ASCII: some characters of a text would end a line for some readers
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def _flat(values: Mapping[str, object], prefix: str = "") -> Json:
+    flat: Json = {}
     for name, value in values.items():
         flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
     return flat

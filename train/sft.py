@@ -14,13 +14,12 @@ from __future__ import annotations
 import os
 import random
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from dermiq.knowledge import Graph
-from dermiq.types import CLASS_NAMES, CLASSES, PatientContext
+from dermiq.types import CLASS_NAMES, CLASSES, Fields, Json, PatientContext
 from dermiq.vlm.prompts import assistant_message, differential_messages, user_message
 from train.cases.examples import ChatConfig, Turns, UpToTheEnd, aloud, as_dataset
 from train.cases.sources import Case, Item, Measured, Row, Written, lesion_image
@@ -35,6 +34,8 @@ from train.runs.run_folder import CACHE
 from train.stage import arguments, run_stage
 
 if TYPE_CHECKING:
+    from transformers import Trainer
+
     from dermiq.vlm.load import VLM
 
 QUESTION = "What is the diagnosis?"
@@ -74,7 +75,7 @@ class Writer:
         self.config, self.measured = config, measured
         self._graph, self._turns = Graph.load(), Turns(vlm)
 
-    def __call__(self, row: Item, number: int) -> dict[str, Any]:
+    def __call__(self, row: Item, number: int) -> Json:
         if isinstance(row, Written):
             return self._written(row.load())
         rng = random.Random(f"{self.config.seed}:{number}:{Path(row.image).name}")  # the same wherever the data lies
@@ -82,7 +83,7 @@ class Writer:
         image = self.measured.window(row.image) if self.config.window else lesion_image(row.image)
         return {"images": [image], "prompt": self._turns(messages[:-1]), "completion": self._turns(messages[-1:])}
 
-    def _chat(self, row: Row, rng: random.Random) -> list[dict[str, Any]]:
+    def _chat(self, row: Row, rng: random.Random) -> list[Json]:
         config = self.config
         if row.label not in CLASSES:
             return [user_message(row.question or QUESTION, images=1), assistant_message(row.label)]
@@ -95,13 +96,13 @@ class Writer:
         answer = assistant_message(f"<answer>{CLASS_NAMES[row.label]}</answer>")
         return [*differential_messages(context), answer]
 
-    def _written(self, example: Mapping[str, Any]) -> dict[str, Any]:
+    def _written(self, example: Fields) -> Json:
         prompt = self._turns.written(example["prompt"], "user", images=len(example["images"]))
         answer = self._turns.written(example["completion"], "assistant")
         return {"images": example["images"], "prompt": prompt, "completion": answer}
 
 
-def build(config: SFTConfig, vlm: VLM, job: Job) -> Any:
+def build(config: SFTConfig, vlm: VLM, job: Job) -> Trainer | None:
     """TRL's trainer over the rows."""
     from trl import SFTConfig as Arguments
     from trl import SFTTrainer

@@ -26,6 +26,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from dermiq import places
 from dermiq.errors import DermIQError, ModelError
+from dermiq.types import Json
+from dermiq.vlm.hub import Model
 from train.config import OPTIMIZERS, StageConfig, resolved_model
 from train.model import load_model, make_trainable, without_weights
 from train.runs.duration import expected
@@ -46,6 +48,8 @@ from train.runs.run_folder import (
 )
 
 if TYPE_CHECKING:  # PyTorch takes seconds to load
+    from transformers import Trainer
+
     from dermiq.vlm.load import VLM
 
 PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "bitsandbytes", "datasets", "numpy")
@@ -58,7 +62,7 @@ C = TypeVar("C", bound=StageConfig)
 # --- trainer ----------------------------------------------------------------------------
 
 
-def arguments(config: StageConfig, folder: Path, device: str, *, has_val: bool) -> dict[str, Any]:
+def arguments(config: StageConfig, folder: Path, device: str, *, has_val: bool) -> Json:
     """What TRL's config classes have in common with ours."""
     import torch
 
@@ -99,13 +103,13 @@ def arguments(config: StageConfig, folder: Path, device: str, *, has_val: bool) 
     }
 
 
-def drop_reference_copy(model: Any) -> None:
+def drop_reference_copy(model: Model) -> None:
     """TRL copies LoRA for its reference. Ours is new, and does nothing yet: without any the model is the same."""
     if "ref" in getattr(model, "peft_config", {}):
         model.delete_adapter("ref")
 
 
-def run_stage(config: C, job: Job, build: Callable[[C, VLM, Job], Any], *, window: int = 1) -> None:
+def run_stage(config: C, job: Job, build: Callable[[C, VLM, Job], Trainer | None], *, window: int = 1) -> None:
     """Loads, trains from the last checkpoint on, exports. Returns early where a stop was asked for.
 
     `build` gives None where it stopped on request. `window`: the steps after which a stop can be resumed exactly (the
@@ -163,7 +167,7 @@ def _estimate(config: StageConfig, job: Job, device: str) -> None:
             print(warning, flush=True)
 
 
-def _run(config: C, job: Job, build: Callable[[C, VLM, Job], Any], device: str, window: int) -> None:
+def _run(config: C, job: Job, build: Callable[[C, VLM, Job], Trainer | None], device: str, window: int) -> None:
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # a log is read later
@@ -174,7 +178,7 @@ def _run(config: C, job: Job, build: Callable[[C, VLM, Job], Any], device: str, 
     if job.is_main:
         write_json(job.folder / "environment.json", environment(vlm))
     job.say("Preparing the examples")
-    trainer = build(config, vlm, job)
+    trainer: Any = build(config, vlm, job)
     if trainer is None or job.stop_requested:
         return
     if not config.lora_rank:
@@ -209,7 +213,7 @@ def _summary(trainer: Any, config: StageConfig, device: str) -> str:
     )
 
 
-def _load_whole(trainer: Any, checkpoint: str, model: Any = None) -> None:
+def _load_whole(trainer: Trainer, checkpoint: str, model: Model = None) -> None:
     """A checkpoint of all weights. Its files may have other names for them than the model has, which the library knows
     and Trainer's own loading, which passes over what it does not find, does not."""
     model = trainer.accelerator.unwrap_model(model or trainer.model)
@@ -217,7 +221,7 @@ def _load_whole(trainer: Any, checkpoint: str, model: Any = None) -> None:
     model.load_state_dict(saved.state_dict())
 
 
-def _take_best(trainer: Any, config: StageConfig, job: Job) -> int:
+def _take_best(trainer: Trainer, config: StageConfig, job: Job) -> int:
     """Loads the weights that are exported into the model; their step."""
     saved = checkpoints(job.folder)
     last = max(saved)
@@ -266,12 +270,12 @@ def _attach(trainer: Any, config: StageConfig, job: Job, window: int) -> Any:
     return callback
 
 
-def disk_bytes(config: StageConfig, model: Any) -> int:
+def disk_bytes(config: StageConfig, model: Model) -> int:
     """What checkpoints (weights and two moments of what is trained) and the result will take. `model` has no weights,
     and none in 4 bits: the result has none either.
     """
-    trained = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
-    whole = sum(p.numel() * p.element_size() for p in model.parameters())
+    trained: int = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
+    whole: int = sum(p.numel() * p.element_size() for p in model.parameters())
     kept = trained if config.lora_rank else whole
     final = whole if config.export == "merged" else trained
     return (config.keep_checkpoints + 1 + bool(config.eval_every)) * (kept + 2 * trained) + final + 100_000_000
@@ -280,7 +284,7 @@ def disk_bytes(config: StageConfig, model: Any) -> int:
 # --- result -----------------------------------------------------------------------------
 
 
-def export(model: Any, vlm: VLM, config: StageConfig, folder: Path, *, step: int) -> None:
+def export(model: Model, vlm: VLM, config: StageConfig, folder: Path, *, step: int) -> None:
     """Writes `final/`, which `load_vlm` reads, and seals it last."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
@@ -293,7 +297,7 @@ def export(model: Any, vlm: VLM, config: StageConfig, folder: Path, *, step: int
     seal(folder, step=step, stage=config.stage, model=config.model, revision=vlm.revision)
 
 
-def _save_merged(model: Any, config: StageConfig, folder: Path) -> None:
+def _save_merged(model: Model, config: StageConfig, folder: Path) -> None:
     """4-bit weights cannot take an adapter without loss: there it is merged into the base's own precision."""
     if not config.lora_rank:
         model.save_pretrained(str(folder))
@@ -326,7 +330,7 @@ def push(folder: Path, name: str, *, token: str | None = None) -> None:
         ) from error
 
 
-def environment(vlm: VLM) -> dict[str, Any]:
+def environment(vlm: VLM) -> Json:
     """What the result depends on besides the options. No name of the machine, of its user or of its folders."""
     import torch
 

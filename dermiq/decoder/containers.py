@@ -8,7 +8,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from dermiq.decoder.formats import ACCEPTED
 from dermiq.errors import ImageError
@@ -167,7 +166,7 @@ def _first(tags: dict[int, tuple[int, ...]], tag: int) -> int:
     return (tags.get(tag) or (0,))[0]
 
 
-def _is_raw(tags: dict[int, Any]) -> bool:
+def _is_raw(tags: dict[int, tuple[int, ...]]) -> bool:
     return (
         DNG_VERSION in tags
         or _first(tags, PHOTOMETRIC) in RAW_PHOTOMETRIC

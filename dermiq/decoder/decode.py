@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import pillow_heif
 from PIL import Image, ImageCms, ImageOps
@@ -129,7 +129,8 @@ def _heif(data: bytes) -> Source:
             mode, (width, bottom - top), image.data[top * stride : bottom * stride], "raw", mode, stride
         )
 
-    return Source("HEIF", image.size, mode, image.info.get("icc_profile"), band, lambda: 1)
+    profile = cast("bytes | None", image.info.get("icc_profile"))
+    return Source("HEIF", image.size, mode, profile, band, lambda: 1)
 
 
 def _by_heif(data: bytes) -> pillow_heif.HeifFile:

@@ -15,7 +15,7 @@ import json
 import os
 import signal
 import sys
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from dermiq.decoder.decode import decode
 from dermiq.decoder.formats import BUDGET_BYTES, PATIENCE_S
@@ -54,7 +54,7 @@ def _answer(replies: BinaryIO, data: bytes) -> None:
         _tell(replies, {"size": image.size}, image.tobytes())
 
 
-def _tell(replies: BinaryIO, head: dict[str, Any], body: bytes = b"") -> None:
+def _tell(replies: BinaryIO, head: dict[str, object], body: bytes = b"") -> None:
     replies.write(json.dumps(head).encode() + b"\n")
     replies.write(body)
     replies.flush()

@@ -13,7 +13,6 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
 
 from dermiq.files.splits import split_of
 from dermiq.patient import said
@@ -70,18 +69,18 @@ def tells_who(name: str) -> bool:
     return _rank(str(name)) is not None or squeezed(str(name)) in SOURCES
 
 
-def patient_in(row: Mapping[str, Any]) -> Any:
+def patient_in(row: Mapping[str, object]) -> object:
     """What names the patient, else the lesion; None where nothing does."""
     ranked = [(rank, name) for name in row if (rank := _rank(str(name))) is not None]
     return next((row[name] for _, name in sorted(ranked, key=lambda one: one[0]) if _says(row[name])), None)
 
 
-def source_in(row: Mapping[str, Any]) -> Any:
+def source_in(row: Mapping[str, object]) -> object:
     """What names the clinic or the data set; None where nothing does."""
     return next((value for name, value in row.items() if squeezed(str(name)) in SOURCES and _says(value)), None)
 
 
-def _says(value: Any) -> bool:
+def _says(value: object) -> bool:
     return isinstance(value, (str, int, float)) and bool(said(value))
 
 
@@ -90,7 +89,7 @@ def tells_split(name: str) -> bool:
     return squeezed(str(name)) in (*SPLITS, *PERHAPS_SPLITS, *FLAGS)
 
 
-def split_in(row: Mapping[str, Any]) -> str | None:
+def split_in(row: Mapping[str, object]) -> str | None:
     """The split that a row names; "" where no column says it, None where it is none that is known."""
     short = {squeezed(str(name)): value for name, value in row.items() if tells_split(str(name)) and _says(value)}
     for name in SPLITS:
@@ -101,7 +100,7 @@ def split_in(row: Mapping[str, Any]) -> str | None:
     return next((_flagged(name, short[name]) for name in FLAGS if name in short), "")
 
 
-def _flagged(name: str, value: Any) -> str | None:
+def _flagged(name: str, value: object) -> str | None:
     word = said(value).lower()
     yes, no = FLAGS[name]
     return yes if word in _YES else (no or None) if word in _NO else None

@@ -144,7 +144,8 @@ def _cost(work: Callable[[], None], *, rounds: int, calls: int) -> Cost:
 def _vectors(count: int) -> np.ndarray:
     """(count, 384) float32 of length 1, random."""
     vectors = np.random.default_rng(SEED).standard_normal((count, 384), dtype=np.float32)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    units: np.ndarray = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return units
 
 
 def table(timings: Sequence[Timing]) -> str:

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from dermiq.errors import DermIQError, InputError
 from dermiq.knowledge.card import Held, topic_of
@@ -21,13 +20,14 @@ from dermiq.knowledge.language import embed
 from dermiq.knowledge.language.link import link
 from dermiq.knowledge.retrieve.retrieve import retrieve
 from dermiq.knowledge.schema import LICENCE_CLASSES
-from dermiq.types import Fact
+from dermiq.settings import Subparsers
+from dermiq.types import Fact, Json
 
-Row = dict[str, Any]
+Row = Json
 MARKS = {"supported": "+", "contradicted": "!", "not_covered": "?"}
 
 
-def add_parsers(subparsers: Any) -> None:
+def add_parsers(subparsers: Subparsers) -> None:
     """Add the two commands; each sets `run(args) -> int`."""
     knowledge = subparsers.add_parser(
         "knowledge", help="facts for a question, two conditions compared, or the whole graph as a file"
@@ -153,8 +153,10 @@ def knowledge_row(graph: Graph, text: str, *, differential: list[str], k: int, s
 
 def comparison_row(graph: Graph, made: Comparison) -> Row:
     """What separates two conditions and what they share; an empty side is one of which the graph says nothing."""
+    left, right = ({"id": key, "name": graph.node(key).name} for key in (made.left, made.right))
     return {
-        **{side: _named(graph, key) for side, key in (("left", made.left), ("right", made.right))},
+        "left": left,
+        "right": right,
         "points": [
             {
                 "relation": point.relation,
@@ -168,10 +170,6 @@ def comparison_row(graph: Graph, made: Comparison) -> Row:
         "look_alikes": [_fact_row(fact) for fact in made.confused],
         "silent": {side: [topic for topic, silent in made.silent if silent == side] for side in ("left", "right")},
     }
-
-
-def _named(graph: Graph, key: str) -> Row:
-    return {"id": key, "name": graph.node(key).name}
 
 
 def _held_row(held: Held) -> Row:

@@ -66,15 +66,13 @@ def compare(graph: Graph, left: str, right: str) -> Comparison:
         point
         for relation in RELATIONS
         if relation not in APART
-        for point in _points(graph, relation, *(_with(side, relation) for side in (ours, theirs)))
+        for point in _points(
+            graph, relation, *([h for h in side if h.fact.relation == relation] for side in (ours, theirs))
+        )
     ]
     order = {title: place for place, title in enumerate(titles())}
     points.sort(key=lambda point: (KINDS.index(point.kind), _strength(point), order[topic_of(point.relation)]))
     return Comparison(left, right, tuple(points), _confused(graph, left, right), tuple(_silent(ours, theirs)))
-
-
-def _with(facts: Sequence[Held], relation: str) -> list[Held]:
-    return [h for h in facts if h.fact.relation == relation]
 
 
 def _points(graph: Graph, relation: str, ours: Sequence[Held], theirs: Sequence[Held]) -> list[Point]:

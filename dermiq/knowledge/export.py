@@ -9,38 +9,14 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 import networkx as nx
 
 from dermiq.errors import InputError
 from dermiq.knowledge.schema import LITERAL_RELATIONS, Edge, Node, Tables, cell, write_tables
-from dermiq.types import Source
+from dermiq.types import Json, Source
 
-CONTEXT: dict[str, Any] = {
-    "@vocab": "urn:dermiq:term:",
-    "rdf": "http://www.w3.org/1999/02/22-rdf-syntax-ns#",
-    "skos": "http://www.w3.org/2004/02/skos/core#",
-    "prov": "http://www.w3.org/ns/prov#",
-    "schema": "https://schema.org/",
-    "MONDO": {"@id": "http://purl.obolibrary.org/obo/MONDO_", "@prefix": True},
-    "edge": "urn:dermiq:edge:",
-    "source_id": "urn:dermiq:source:",
-    "id": "@id",
-    "type": "@type",
-    "name": "skos:prefLabel",
-    "synonyms": "skos:altLabel",
-    "is_a": "skos:broader",
-    "broader": {"@id": "skos:broader", "@type": "@id"},
-    "subject": {"@id": "rdf:subject", "@type": "@id"},
-    "relation": {"@id": "rdf:predicate", "@type": "@vocab"},
-    "object": "rdf:object",
-    "text": "schema:text",
-    "source": {"@id": "prov:wasDerivedFrom", "@type": "@id"},
-    "title": "schema:name",
-    "url": "schema:url",
-    "licence": "schema:license",
-}
+CONTEXT = Path(__file__).with_name("context.jsonld")
 """Our own words, said in SKOS, PROV and schema.org where they have a term; the rest lies in a urn of ours."""
 
 
@@ -87,7 +63,7 @@ def _flat(record: Node | Edge, sources: Mapping[str, Source]) -> dict[str, str |
     }
 
 
-def _filled(record: Node | Edge | Source) -> dict[str, Any]:
+def _filled(record: Node | Edge | Source) -> Json:
     """The fields that say something."""
     values = {column.name: getattr(record, column.name) for column in fields(record)}
     return {name: value for name, value in values.items() if value is not None and value != "" and value != ()}
@@ -98,8 +74,9 @@ def _filled(record: Node | Edge | Source) -> dict[str, Any]:
 
 def write_jsonld(tables: Tables, path: Path) -> None:
     """Nodes as SKOS concepts, edges as RDF statements that name their source, sources as creative works."""
-    prefixes = {node.id.split(":", 1)[0] for node in tables.nodes} - CONTEXT.keys()
-    context = {**CONTEXT, **{prefix: f"urn:dermiq:{prefix}:" for prefix in sorted(prefixes)}}
+    context: Json = json.loads(CONTEXT.read_text(encoding="utf-8"))["@context"]
+    prefixes = {node.id.split(":", 1)[0] for node in tables.nodes} - context.keys()
+    context |= {prefix: f"urn:dermiq:{prefix}:" for prefix in sorted(prefixes)}
     parents: dict[str, list[str]] = {}
     for edge in tables.edges:
         if edge.relation == "is_a":
@@ -114,7 +91,7 @@ def write_jsonld(tables: Tables, path: Path) -> None:
     )
 
 
-def _concept(node: Node, parents: list[str]) -> dict[str, Any]:
+def _concept(node: Node, parents: list[str]) -> Json:
     values = {**_filled(node), "type": ["skos:Concept", node.kind], "source": _source_id(node.source)}
     if node.codes:
         values["codes"] = [f"{system}={code}" for system, code in sorted(node.codes.items())]
@@ -123,7 +100,7 @@ def _concept(node: Node, parents: list[str]) -> dict[str, Any]:
     return values | ({"broader": parents} if parents else {})
 
 
-def _statement(edge: Edge) -> dict[str, Any]:
+def _statement(edge: Edge) -> Json:
     literal = edge.relation in LITERAL_RELATIONS
     return _filled(edge) | {
         "id": f"edge:{edge.id}",
@@ -133,7 +110,7 @@ def _statement(edge: Edge) -> dict[str, Any]:
     }
 
 
-def _work(source: Source) -> dict[str, Any]:
+def _work(source: Source) -> Json:
     return _filled(source) | {"id": _source_id(source.id), "type": "schema:CreativeWork"}
 
 

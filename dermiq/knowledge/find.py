@@ -9,18 +9,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from difflib import get_close_matches
 from weakref import WeakKeyDictionary
 
 from dermiq.errors import InputError
 from dermiq.knowledge.graph import CLASS_NODES, ICD10, Graph, plain_code
 from dermiq.knowledge.language.link import link
+from dermiq.knowledge.language.spelling import alike
 from dermiq.knowledge.language.text import words
 from dermiq.knowledge.schema import Node
 from dermiq.types import CLASSES, Fact
 
 SUGGESTIONS = 8
-CLOSE = 0.72  # how alike two spellings must be (difflib's ratio) to be offered
+CLOSE = 0.72  # how alike two spellings must be (shared letters) to be offered
 LONG = 6  # letters of a word that may be spelled like a part of a name
 SHARED = 4  # letters of a word that is enough to offer the names that begin with it
 SHORT = 5  # letters up to which a word may be initials
@@ -152,11 +152,11 @@ def _initials(names: Iterable[_Name], key: str) -> list[_Name]:
 def _near(names: Iterable[_Name], key: str) -> list[_Name]:
     """Names spelled like what was typed, then names with a word that is spelled like a long word of it."""
     names = list(names)
-    near = get_close_matches(key, [name.key for name in names], n=SUGGESTIONS, cutoff=CLOSE)
+    near = alike(key, sorted({name.key for name in names}), most=SUGGESTIONS, cutoff=CLOSE)
     hits = [name for spelled in near for name in names if name.key == spelled]
     vocabulary = sorted({word for name in names for word in name.key.split() if len(word) >= LONG})
     for word in (word for word in key.split() if len(word) >= LONG):
-        for spelled in get_close_matches(word, vocabulary, n=3, cutoff=CLOSE + 0.1):
+        for spelled in alike(word, vocabulary, most=3, cutoff=CLOSE + 0.1):
             hits += [name for name in names if spelled in name.key.split()]
     return hits
 
@@ -171,14 +171,10 @@ def _sharing(names: Iterable[_Name], key: str) -> list[_Name]:
 def _begun(names: Iterable[_Name], key: str) -> Iterable[tuple[tuple[int, int, int, str], _Name]]:
     """Names in which a word begins like this, each with its rank: the whole name, its beginning, full tiers first."""
     for name in names:
-        if _begins(key, name.key):
+        if f" {key}" in f" {name.key}":
             place = 0 if name.key == key else 1 + (not name.key.startswith(key)) + 2 * name.is_synonym
             tier = name.node.tier or 9  # what only holds the hierarchy together comes last
             yield (place, tier, len(name.key), name.key), name
-
-
-def _begins(key: str, name: str) -> bool:
-    return f" {name}".find(f" {key}") >= 0
 
 
 def _names_of(graph: Graph) -> tuple[_Name, ...]:

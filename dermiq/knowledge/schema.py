@@ -175,7 +175,7 @@ def _write(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) ->
         writer.writerows(rows)
 
 
-def cell(value: Any) -> str:
+def cell(value: object) -> str:
     """A value as a table holds it."""
     if value is None:
         return ""

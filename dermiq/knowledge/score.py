@@ -19,7 +19,6 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -32,7 +31,7 @@ from dermiq.knowledge.language.lexical import largest
 from dermiq.knowledge.language.link import link
 from dermiq.knowledge.retrieve.retrieve import index_of, retrieve, statement
 from dermiq.knowledge.schema import read_rows
-from dermiq.types import Finding, PatientContext
+from dermiq.types import Finding, Json, PatientContext
 
 SETS = places.ROOT / "tests" / "judged"
 FILES = {
@@ -51,7 +50,7 @@ RESAMPLES = 2000
 SEED = 7
 OTHER_SENSE = "other sense of a listed word"
 Row = dict[str, str]
-Figures = dict[str, Any]
+Figures = Json
 Scored = tuple[Figures, list[str]]
 """The figures, and one line an error."""
 
@@ -337,7 +336,7 @@ def measured_on(name: str) -> dict[str, str]:
     return {"set": digest(SETS / file for file in FILES[name]), "tables": digest(tables)}
 
 
-def lines_of(figures: Mapping[str, Any], *, indent: str = "") -> list[str]:
+def lines_of(figures: Mapping[str, object], *, indent: str = "") -> list[str]:
     """Figures as a reader sees them, one group a line."""
     lines = []
     for name, value in figures.items():

@@ -6,7 +6,7 @@ Knows no model, no graph and no page.
 from dermiq.decoder import ACCEPTED, IMAGE_SUFFIXES, MAX_BYTES, MAX_PIXELS
 from dermiq.lesion.drawn import drawn_examples
 from dermiq.lesion.findings import FINDING_CODES, measure_findings
-from dermiq.lesion.frame import Box, crop_to_lesion, lesion_box, letterbox
+from dermiq.lesion.frame import Box, lesion_box
 from dermiq.lesion.intake import read_lesion
 from dermiq.lesion.quality import assess_quality
 from dermiq.lesion.reference import FindingsReference, default_reference
@@ -20,11 +20,9 @@ __all__ = [
     "Box",
     "FindingsReference",
     "assess_quality",
-    "crop_to_lesion",
     "default_reference",
     "drawn_examples",
     "lesion_box",
-    "letterbox",
     "measure_findings",
     "read_lesion",
 ]

@@ -15,7 +15,8 @@ _LINEAR = np.where(_LEVELS <= 0.04045, _LEVELS / 12.92, ((_LEVELS + 0.055) / 1.0
 
 def linear_from_srgb(pixels: np.ndarray) -> np.ndarray:
     """uint8 sRGB (..., 3) to linear light, 0 to 1."""
-    return _LINEAR[pixels]
+    light: np.ndarray = _LINEAR[pixels]
+    return light
 
 
 def lab_from_linear(linear: np.ndarray) -> np.ndarray:

@@ -83,4 +83,5 @@ def _finish(image: Image.Image, *, blur: float) -> np.ndarray:
     texture = np.asarray(Image.fromarray(pores).resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC))
     grain = random.normal(0, 1, (HEIGHT, WIDTH)).astype(np.float32)
     noisy = soft + (1.6 * uneven + 2.2 * texture + 1.2 * grain)[..., None]
-    return np.rint(noisy.clip(0, 255)).astype(np.uint8)
+    pixels: np.ndarray = np.rint(noisy.clip(0, 255)).astype(np.uint8)
+    return pixels

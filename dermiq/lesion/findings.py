@@ -1,14 +1,17 @@
 """Measured findings: numbers with units, definitions and a phrase for prose.
 
-Turns `measure`'s numbers into `Finding`s and, given a `FindingsReference`, adds the
-percentile among benign lesions and the likelihood ratios. Knows no model, no graph and
-no page. A finding that cannot be judged is left out.
+Turns `measure`'s numbers into `Finding`s, named and defined as in `findings.tsv`, and, given a `FindingsReference`,
+adds the percentile among benign lesions and the likelihood ratios. Knows no model, no graph and no page. A finding that
+cannot be judged is left out.
 """
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 
@@ -35,22 +38,6 @@ ELONGATED = (1.25, 1.75)  # oval, elongated
 CONTRAST = (12.0, 30.0)  # Lab units: faint below, strong above
 PRESENT = 5.0  # % of the lesion's area from which a colour counts as present
 
-COLOUR_WORDS = {
-    "white": "white",
-    "red": "red",
-    "light_brown": "light brown",
-    "dark_brown": "dark brown",
-    "blue_gray": "blue-gray",
-    "black": "black",
-}
-COLOUR_RULES = {
-    "white": "lighter than the surrounding skin (L above {white:.0f}) and nearly without colour (chroma below 16)",
-    "red": "redder than the surrounding skin (a above {red:.0f}, hue below 30 degrees)",
-    "light_brown": "L from 42 to {brown:.0f} without being red or blue-gray",
-    "dark_brown": "L from 20 to 42 without being red or blue-gray",
-    "blue_gray": "L from 20 to 66, b below a fifth of L and a below 16",
-    "black": "L below 20",
-}
 NUMBER_WORDS = ("no", "one", "two", "three", "four", "five", "six")
 FINDING_CODES: tuple[str, ...] = (
     "asymmetry",
@@ -65,12 +52,25 @@ FINDING_CODES: tuple[str, ...] = (
 )
 
 
+@cache
+def described() -> dict[str, tuple[str, str, str]]:
+    """Code -> name, unit and definition, from `findings.tsv`."""
+    limits = {
+        "asymmetric": f"{ASYMMETRIC:.0f}",
+        "present": f"{PRESENT:.0f}",
+        "white": f"{STANDARD_SKIN[0] + 4:.0f}",
+        "red": f"{STANDARD_SKIN[1] + 10:.0f}",
+        "brown": f"{STANDARD_SKIN[0] - 7:.0f}",
+        "relative": f"after the skin around the lesion ({100 * RING[0]:.0f} to {100 * RING[1]:.0f} % of its diameter "
+        "away) was balanced to a standard skin colour",
+    }
+    with Path(__file__).with_name("findings.tsv").open(encoding="utf-8", newline="") as file:
+        rows = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+        return {row["code"]: (row["name"], row["unit"], row["definition"].format(**limits)) for row in rows}
+
+
 def measure_findings(
-    pixels: np.ndarray,
-    outline: np.ndarray,
-    *,
-    reference: FindingsReference | None = None,
-    image_index: int = 0,
+    pixels: np.ndarray, outline: np.ndarray, *, reference: FindingsReference | None = None
 ) -> tuple[Finding, ...]:
     """The findings of one image (H, W, 3) uint8 under its outline (H, W) bool, in `FINDING_CODES` order.
 
@@ -85,7 +85,7 @@ def measure_findings(
     if not is_grey(prepared):
         found += _colour_findings(shape, measure_colours(prepared, lab))
     found.sort(key=lambda finding: FINDING_CODES.index(finding.code))
-    return tuple(_with_reference(replace(finding, image_index=image_index), reference) for finding in found)
+    return tuple(_with_reference(finding, reference) for finding in found)
 
 
 def _with_reference(finding: Finding, reference: FindingsReference | None) -> Finding:
@@ -96,52 +96,20 @@ def _with_reference(finding: Finding, reference: FindingsReference | None) -> Fi
     return replace(finding, percentile=percentile, likelihood_ratios=ratios, n=n)
 
 
-# --- shape ------------------------------------------------------------------------------
+def _finding(code: str, value: float, text: str) -> Finding:
+    name, unit, definition = described()[code]
+    return Finding(code, name, value, unit, text, definition)
 
 
 def _shape_findings(shape: Shape) -> Iterator[Finding]:
-    yield Finding(
-        code="asymmetry",
-        name="Asymmetry",
-        value=round(shape.asymmetry, 2),
-        unit="% of area",
-        text=asymmetry_text(shape.asymmetry_axes),
-        definition=(
-            "Share of the lesion's area that its mirror image does not cover, mean of two perpendicular axes through "
-            "the centre, placed where it is least (starting from the principal axes); an axis counts as asymmetric "
-            f"from {ASYMMETRIC:.0f} %."
-        ),
-    )
-    yield Finding(
-        code="border_irregularity",
-        name="Border irregularity",
-        value=round(shape.border_irregularity, 4),
-        unit="ratio",
-        text=_graded(shape.border_irregularity, IRREGULAR, ("smooth", "slightly irregular", "irregular")) + " border",
-        definition=(
-            "Length of the smoothed outline divided by the length of the ellipse with the same area and elongation "
-            "(1 is a smooth ellipse); an edge cut by the frame counts as straight."
-        ),
-    )
-    yield Finding(
-        code="relative_size",
-        name="Relative size",
-        value=round(shape.area_share, 2),
-        unit="% of the frame",
-        text=(
-            f"covers {_percent(shape.area_share)} of the frame, largest diameter {_percent(shape.diameter_share)} "
-            "of its diagonal"
-        ),
-        definition="The outline's area as a share of the frame; not a length, since the scale is unknown.",
-    )
-    yield Finding(
-        code="elongation",
-        name="Elongation",
-        value=round(shape.elongation, 3),
-        unit="ratio",
-        text=_graded(shape.elongation, ELONGATED, ("round", "oval", "elongated")) + " shape",
-        definition="Length of the outline's longer principal axis divided by the shorter (1 is round).",
-    )
+    border, elongation = shape.border_irregularity, shape.elongation
+    smooth = _graded(border, IRREGULAR, ("smooth", "slightly irregular", "irregular"))
+    size = f"covers {_percent(shape.area_share)} of the frame, largest diameter {_percent(shape.diameter_share)}"
+    yield _finding("asymmetry", round(shape.asymmetry, 2), asymmetry_text(shape.asymmetry_axes))
+    yield _finding("border_irregularity", round(border, 4), f"{smooth} border")
+    yield _finding("relative_size", round(shape.area_share, 2), f"{size} of its diagonal")
+    form = _graded(elongation, ELONGATED, ("round", "oval", "elongated"))
+    yield _finding("elongation", round(elongation, 3), f"{form} shape")
 
 
 def asymmetry_text(axes: tuple[float, float]) -> str:
@@ -149,66 +117,18 @@ def asymmetry_text(axes: tuple[float, float]) -> str:
     return ("symmetric", "asymmetric about one axis", "asymmetric about both axes")[count]
 
 
-# --- colour -----------------------------------------------------------------------------
-
-_RELATIVE = (
-    f"after the skin around the lesion ({100 * RING[0]:.0f} to {100 * RING[1]:.0f} % of its diameter away) was "
-    "balanced to a standard skin colour"
-)
-
-
 def _colour_findings(shape: Shape, colours: Colours) -> Iterator[Finding]:
-    yield Finding(
-        code="colour_asymmetry",
-        name="Colour asymmetry",
-        value=round(shape.colour_asymmetry, 2),
-        unit="Lab units",
-        text="colours unevenly placed" if shape.colour_asymmetry >= COLOUR_ASYMMETRIC else "colours evenly placed",
-        definition=f"Mean colour difference between mirrored points, axes placed where it is least, {_RELATIVE}.",
-    )
-    present = [name for name in COLOURS if colours.shares[name] >= PRESENT]
-    yield Finding(
-        code="colour_count",
-        name="Number of colours",
-        value=float(len(present)),
-        unit="of 6",
-        text=_count_text(len(present)),
-        definition=(
-            f"How many of white, red, light brown, dark brown, blue-gray and black cover at least {PRESENT:.0f} % "
-            "of the lesion."
-        ),
-    )
+    placed = "unevenly" if shape.colour_asymmetry >= COLOUR_ASYMMETRIC else "evenly"
+    yield _finding("colour_asymmetry", round(shape.colour_asymmetry, 2), f"colours {placed} placed")
+    present = sum(share >= PRESENT for share in colours.shares.values())
+    yield _finding("colour_count", float(present), _count_text(present))
     for name in COLOURS:
-        yield _colour_share(name, colours.shares[name])
-    yield Finding(
-        code="colour_variegation",
-        name="Colour variegation",
-        value=round(colours.variegation, 2),
-        unit="Lab units",
-        text=_graded(colours.variegation, VARIED, ("even", "moderately varied", "strongly varied")) + " colour",
-        definition=f"Standard deviation of Lab colour inside the lesion, reflections left out, {_RELATIVE}.",
-    )
-    yield Finding(
-        code="contrast",
-        name="Contrast to the skin",
-        value=round(colours.contrast, 2),
-        unit="Lab units",
-        text=_graded(colours.contrast, CONTRAST, ("faint", "moderate", "strong")) + " contrast to the skin",
-        definition=f"Colour difference between the lesion's median and the surrounding skin's, {_RELATIVE}.",
-    )
-
-
-def _colour_share(name: str, share: float) -> Finding:
-    word = COLOUR_WORDS[name]
-    rule = COLOUR_RULES[name].format(white=STANDARD_SKIN[0] + 4, red=STANDARD_SKIN[1] + 10, brown=STANDARD_SKIN[0] - 7)
-    return Finding(
-        code=f"colour_{name}",
-        name=f"Colour: {word}",
-        value=round(share, 2),
-        unit="% of area",
-        text=_share_text(word, share),
-        definition=f"Share of the lesion's area that is {rule}, {_RELATIVE}; present from {PRESENT:.0f} %.",
-    )
+        code, share = f"colour_{name}", colours.shares[name]
+        yield _finding(code, round(share, 2), _share_text(described()[code][0].removeprefix("Colour: "), share))
+    varied = _graded(colours.variegation, VARIED, ("even", "moderately varied", "strongly varied"))
+    yield _finding("colour_variegation", round(colours.variegation, 2), f"{varied} colour")
+    strong = _graded(colours.contrast, CONTRAST, ("faint", "moderate", "strong"))
+    yield _finding("contrast", round(colours.contrast, 2), f"{strong} contrast to the skin")
 
 
 def _share_text(word: str, share: float) -> str:

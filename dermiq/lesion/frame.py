@@ -1,4 +1,4 @@
-"""Where the lesion lies in its image: boxes, crops and letterboxes. Knows no findings and no model."""
+"""Where the lesion lies in its image: its box, its main piece, and sizes. Knows no findings and no model."""
 
 from __future__ import annotations
 
@@ -30,43 +30,22 @@ def main_region(outline: np.ndarray) -> np.ndarray:
         return np.zeros(outline.shape, dtype=bool)
     region = labels == 1 + np.bincount(labels.ravel())[1:].argmax()
     around, _ = ndimage.label(np.pad(~region, 1, constant_values=True))
-    return around[1:-1, 1:-1] != around[0, 0]  # a hole is what the outside does not reach
+    filled: np.ndarray = around[1:-1, 1:-1] != around[0, 0]  # a hole is what the outside does not reach
+    return filled
 
 
-def lesion_box(outline: np.ndarray, *, margin: float = 0.25, square: bool = False) -> Box | None:
+def lesion_box(outline: np.ndarray, *, margin: float) -> Box | None:
     """The outline's box, wider by `margin` of its longest side, kept inside the image; None without outline."""
     rows, columns = np.flatnonzero(outline.any(axis=1)), np.flatnonzero(outline.any(axis=0))
     if rows.size == 0:
         return None
-    height, width = rows[-1] + 1 - rows[0], columns[-1] + 1 - columns[0]
-    longest = max(height, width)
-    grow_y = grow_x = round(margin * longest)
-    if square:
-        grow_y += (longest - height) // 2
-        grow_x += (longest - width) // 2
+    grow = round(margin * max(rows[-1] + 1 - rows[0], columns[-1] + 1 - columns[0]))
     return Box(
-        top=max(0, int(rows[0]) - grow_y),
-        bottom=min(outline.shape[0], int(rows[-1]) + 1 + grow_y),
-        left=max(0, int(columns[0]) - grow_x),
-        right=min(outline.shape[1], int(columns[-1]) + 1 + grow_x),
+        top=max(0, int(rows[0]) - grow),
+        bottom=min(outline.shape[0], int(rows[-1]) + 1 + grow),
+        left=max(0, int(columns[0]) - grow),
+        right=min(outline.shape[1], int(columns[-1]) + 1 + grow),
     )
-
-
-def crop_to_lesion(pixels: np.ndarray, outline: np.ndarray, *, margin: float = 0.25) -> np.ndarray:
-    """The square around the lesion as far as the image reaches; the whole image without outline."""
-    box = lesion_box(outline, margin=margin, square=True)
-    return pixels if box is None else pixels[box.slices]
-
-
-def letterbox(pixels: np.ndarray, side: int) -> tuple[np.ndarray, Box]:
-    """Fit an image into a square of `side` px, edges repeated outside it; the box says where it lies."""
-    height, width = pixels.shape[:2]
-    scale = side / max(height, width)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    small = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC))
-    top, left = (side - size[1]) // 2, (side - size[0]) // 2
-    pads = ((top, side - size[1] - top), (left, side - size[0] - left), (0, 0))
-    return np.pad(small, pads, mode="edge"), Box(top, top + size[1], left, left + size[0])
 
 
 def resize_to(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:

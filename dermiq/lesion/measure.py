@@ -204,10 +204,11 @@ def _surrounding_skin(prepared: Prepared) -> np.ndarray:
     ring = (distance > RING[0] * diameter) & (distance < RING[1] * diameter)
     if ring.sum() < 50:  # the lesion fills the frame: its own brightest fifth is the nearest thing to skin
         lab = lab_from_srgb(prepared.pixels[prepared.inside])
-        return np.median(lab[lab[:, 0] >= np.percentile(lab[:, 0], 80)], axis=0).astype(np.float64)
-    lab = lab_from_srgb(prepared.pixels[ring])
-    bright = lab[:, 0] >= 0.7 * np.percentile(lab[:, 0], 75)
-    return np.median(lab[bright], axis=0).astype(np.float64)
+        bright = lab[:, 0] >= np.percentile(lab[:, 0], 80)
+    else:
+        lab = lab_from_srgb(prepared.pixels[ring])
+        bright = lab[:, 0] >= 0.7 * np.percentile(lab[:, 0], 75)
+    return np.asarray(np.median(lab[bright], axis=0), np.float64)
 
 
 def measure_colours(prepared: Prepared, lab: np.ndarray) -> Colours:

@@ -7,6 +7,8 @@ hundred or fewer; `severe` limits lie where none of them is.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from scipy import ndimage
 
@@ -38,11 +40,10 @@ def assess_quality(pixels: np.ndarray, outline: np.ndarray | None = None) -> tup
     if longest > WORK_SIDE:
         height, width = (max(1, round(side * WORK_SIDE / longest)) for side in view.shape[:2])
         view = resize_to(np.ascontiguousarray(view), (width, height))
-    lightness = lab_from_srgb(view)[..., 0]
-    issues = [_dark(lightness), _overexposed(view), _blurred(lightness), _greyscale(view)]
+    issues = list(_of_picture(view))
     if region is not None:
-        issues += _lesion_issues(region)
-    return tuple(issue for issue in issues if issue is not None)
+        issues += _of_lesion(region)
+    return tuple(issues)
 
 
 def _surroundings(pixels: np.ndarray, region: np.ndarray | None) -> np.ndarray:
@@ -73,117 +74,62 @@ def sharpness(lightness: np.ndarray) -> float:
     return min(kept)
 
 
-def _blurred(lightness: np.ndarray) -> QualityIssue | None:
-    value = sharpness(lightness)
-    if value >= SHARPNESS_LIMIT:
-        return None
-    return QualityIssue(
-        code="blurred",
-        message=f"The image is blurred (sharpness {value:.0f} %, usual from {SHARPNESS_LIMIT:.0f} %): focus again.",
-        value=round(value, 2),
-        limit=SHARPNESS_LIMIT,
-        unit="% of local variation",
-        severe=value < SHARPNESS_SEVERE,
-    )
-
-
-def _dark(lightness: np.ndarray) -> QualityIssue | None:
-    value = float(np.percentile(lightness, 90))
-    if value >= BRIGHT_PART_LIMIT:
-        return None
-    return QualityIssue(
-        code="dark",
-        message=(
-            f"The image is dark (its bright parts have a lightness of {value:.0f}, usual from "
+def _of_picture(view: np.ndarray) -> Iterator[QualityIssue]:
+    lightness = lab_from_srgb(view)[..., 0]
+    bright = float(np.percentile(lightness, 90))
+    if bright < BRIGHT_PART_LIMIT:
+        message = (
+            f"The image is dark (its bright parts have a lightness of {bright:.0f}, usual from "
             f"{BRIGHT_PART_LIMIT:.0f} of 100): use more light."
-        ),
-        value=round(value, 2),
-        limit=BRIGHT_PART_LIMIT,
-        unit="L*",
-        severe=value < BRIGHT_PART_SEVERE,
-    )
-
-
-def _overexposed(view: np.ndarray) -> QualityIssue | None:
-    value = 100 * float((view >= CLEAR).all(axis=-1).mean())
-    if value <= WHITE_LIMIT:
-        return None
-    return QualityIssue(
-        code="overexposed",
-        message=(
-            f"{value:.0f} % of the image is pure white (usual up to {WHITE_LIMIT:.0f} %): use less light or avoid "
+        )
+        severe = bright < BRIGHT_PART_SEVERE
+        yield QualityIssue("dark", message, round(bright, 2), BRIGHT_PART_LIMIT, "L*", severe)
+    white = 100 * float((view >= CLEAR).all(axis=-1).mean())
+    if white > WHITE_LIMIT:
+        message = (
+            f"{white:.0f} % of the image is pure white (usual up to {WHITE_LIMIT:.0f} %): use less light or avoid "
             "the reflection."
-        ),
-        value=round(value, 2),
-        limit=WHITE_LIMIT,
-        unit="% of pixels",
-        severe=value > WHITE_SEVERE,
-    )
-
-
-def _greyscale(view: np.ndarray) -> QualityIssue | None:
-    value = float((view.max(axis=-1).astype(np.int16) - view.min(axis=-1)).mean())
-    if value >= GREY_LIMIT:
-        return None
-    return QualityIssue(
-        code="greyscale",
-        message=f"The image has no colour (channel spread {value:.1f} of 255): use a colour photograph.",
-        value=round(value, 2),
-        limit=GREY_LIMIT,
-        unit="of 255",
-    )
+        )
+        yield QualityIssue("overexposed", message, round(white, 2), WHITE_LIMIT, "% of pixels", white > WHITE_SEVERE)
+    sharp = sharpness(lightness)
+    if sharp < SHARPNESS_LIMIT:
+        message = f"The image is blurred (sharpness {sharp:.0f} %, usual from {SHARPNESS_LIMIT:.0f} %): focus again."
+        severe = sharp < SHARPNESS_SEVERE
+        yield QualityIssue("blurred", message, round(sharp, 2), SHARPNESS_LIMIT, "% of local variation", severe)
+    spread = float((view.max(axis=-1).astype(np.int16) - view.min(axis=-1)).mean())
+    if spread < GREY_LIMIT:
+        message = f"The image has no colour (channel spread {spread:.1f} of 255): use a colour photograph."
+        yield QualityIssue("greyscale", message, round(spread, 2), GREY_LIMIT, "of 255")
 
 
 # --- the lesion in it -------------------------------------------------------------------
 
 
-def _lesion_issues(region: np.ndarray) -> list[QualityIssue | None]:
+def _of_lesion(region: np.ndarray) -> Iterator[QualityIssue]:
     area = int(region.sum())
     share = 100 * area / region.size
     if share < NO_LESION_LIMIT:
-        return [
-            QualityIssue(
-                code="no_lesion",
-                message="No lesion was found in the image: take a close-up with one lesion in the middle.",
-                value=round(share, 3),
-                limit=NO_LESION_LIMIT,
-                unit="% of the frame",
-                severe=True,
-            )
-        ]
-    return [_small(area), _cut_by_frame(region)]
-
-
-def _small(area: int) -> QualityIssue | None:
+        message = "No lesion was found in the image: take a close-up with one lesion in the middle."
+        yield QualityIssue("no_lesion", message, round(share, 3), NO_LESION_LIMIT, "% of the frame", severe=True)
+        return
     diameter = float(np.sqrt(4 * area / np.pi))
-    if diameter >= DIAMETER_LIMIT:
-        return None
-    return QualityIssue(
-        code="small",
-        message=(
+    if diameter < DIAMETER_LIMIT:
+        message = (
             f"The lesion is only {diameter:.0f} pixels wide (enough from {DIAMETER_LIMIT:.0f}): move closer or use "
             "the original file."
-        ),
-        value=round(diameter, 1),
-        limit=DIAMETER_LIMIT,
-        unit="px",
-        severe=diameter < DIAMETER_SEVERE,
-    )
+        )
+        yield QualityIssue("small", message, round(diameter, 1), DIAMETER_LIMIT, "px", diameter < DIAMETER_SEVERE)
+    cut = _cut_by_frame(region)
+    if cut > CUT_LIMIT:
+        message = f"The frame cuts {cut:.0f} % of the lesion's border: move back so that skin surrounds it."
+        yield QualityIssue("cut_by_frame", message, round(cut, 1), CUT_LIMIT, "% of the border")
 
 
-def _cut_by_frame(region: np.ndarray) -> QualityIssue | None:
+def _cut_by_frame(region: np.ndarray) -> float:
+    """How much of the outline lies at the image's edge, in %."""
     boundary = region & ~ndimage.binary_erosion(region)
     frame = np.zeros_like(boundary)
     edge = max(1, round(0.005 * max(region.shape)))  # px: an outline stops a little before the edge
     frame[:edge] = frame[-edge:] = True
     frame[:, :edge] = frame[:, -edge:] = True
-    value = 100 * float((boundary & frame).sum()) / max(1, int(boundary.sum()))
-    if value <= CUT_LIMIT:
-        return None
-    return QualityIssue(
-        code="cut_by_frame",
-        message=f"The frame cuts {value:.0f} % of the lesion's border: move back so that skin surrounds it.",
-        value=round(value, 1),
-        limit=CUT_LIMIT,
-        unit="% of the border",
-    )
+    return 100 * float((boundary & frame).sum()) / max(1, int(boundary.sum()))

@@ -17,6 +17,7 @@ import numpy as np
 from dermiq import places
 from dermiq.errors import DataError
 from dermiq.shipped import checked
+from dermiq.types import Fields
 
 REFERENCE_PATH = places.WEIGHTS / "specialist" / "findings_reference.json"
 BENIGN: tuple[str, ...] = ("bkl", "df", "nv", "vasc")
@@ -77,45 +78,11 @@ class FindingsReference:
         found = self.findings[code]
         return found.intervals[name][found.bin(value)]
 
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "dataset": self.dataset,
-            "licence": self.licence,
-            "n": self.n,
-            "class_n": dict(self.class_n),
-            "findings": {
-                code: {
-                    "quantiles": list(found.quantiles),
-                    "edges": list(found.edges),
-                    "counts": {name: list(values) for name, values in found.counts.items()},
-                    "ratios": {name: list(values) for name, values in found.ratios.items()},
-                    "intervals": {name: [list(pair) for pair in pairs] for name, pairs in found.intervals.items()},
-                }
-                for code, found in self.findings.items()
-            },
-        }
-
     @classmethod
-    def from_json(cls, table: Mapping[str, Any]) -> FindingsReference:
-        findings = {
-            code: FindingDistribution(
-                quantiles=tuple(entry["quantiles"]),
-                edges=tuple(entry["edges"]),
-                counts={name: tuple(values) for name, values in entry["counts"].items()},
-                ratios={name: tuple(values) for name, values in entry["ratios"].items()},
-                intervals={
-                    name: tuple((low, high) for low, high in pairs) for name, pairs in entry["intervals"].items()
-                },
-            )
-            for code, entry in table["findings"].items()
-        }
-        return cls(
-            dataset=table["dataset"],
-            licence=table["licence"],
-            n=table["n"],
-            class_n=table["class_n"],
-            findings=findings,
-        )
+    def from_json(cls, table: Fields) -> FindingsReference:
+        """Of what `asdict` gives, lists in place of tuples."""
+        findings = {code: FindingDistribution(**_frozen(entry)) for code, entry in table["findings"].items()}
+        return cls(**{**table, "findings": findings})
 
     @classmethod
     def load(cls, path: Path = REFERENCE_PATH) -> FindingsReference:
@@ -128,6 +95,13 @@ class FindingsReference:
                 "`python -m train.embedded.findings`.",
                 detail=repr(error),
             ) from error
+
+
+def _frozen(value: Any) -> Any:
+    """With tuples in place of JSON's lists."""
+    if isinstance(value, Mapping):
+        return {name: _frozen(inner) for name, inner in value.items()}
+    return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
 
 
 @cache

@@ -13,9 +13,11 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dermiq.errors import DataError, InputError
+from dermiq.settings import Subparsers
+from dermiq.types import Json
 
 if TYPE_CHECKING:
     from dermiq.review.measures.agreement import Estimate
@@ -26,7 +28,7 @@ REFUSED_SHOWN = 20
 STEP = 100  # lines of an import between two signs of life
 
 
-def add_parser(subparsers: Any, judge: Judge | None = None) -> None:
+def add_parser(subparsers: Subparsers, judge: Judge | None = None) -> None:
     """Add the command; it sets `run(args) -> int`. `judge` gives the graph's verdict on pairs that come without one."""
     review = subparsers.add_parser("review", help="pairs for reviewers, how good their votes are, and frozen sets")
     review.set_defaults(judge=judge)
@@ -49,7 +51,9 @@ def add_parser(subparsers: Any, judge: Judge | None = None) -> None:
     purge.add_argument("--why", required=True, help="for the log")
 
 
-def _add(commands: Any, name: str, run: Callable[[Store, argparse.Namespace], int], text: str) -> Any:
+def _add(
+    commands: Subparsers, name: str, run: Callable[[Store, argparse.Namespace], int], text: str
+) -> argparse.ArgumentParser:
     parser = commands.add_parser(name, help=text)
     parser.set_defaults(run=_with_store(run))
     if name in ("status", "quality", "reviewers"):
@@ -57,7 +61,7 @@ def _add(commands: Any, name: str, run: Callable[[Store, argparse.Namespace], in
     return parser
 
 
-def _add_import(commands: Any) -> None:
+def _add_import(commands: Subparsers) -> None:
     parser = _add(
         commands,
         "import",
@@ -77,7 +81,7 @@ def _add_import(commands: Any) -> None:
     parser.add_argument("--no-outline", action="store_true", help="do not draw the lesions' borders (faster)")
 
 
-def _add_freeze(commands: Any) -> None:
+def _add_freeze(commands: Subparsers) -> None:
     parser = _add(commands, "freeze", _freeze, "a new version of a set, of what was decided until now")
     parser.add_argument("name", metavar="NAME")
     parser.add_argument("--rule", choices=("majority", "adjudicated"), default="majority")
@@ -244,7 +248,7 @@ def _status(store: Store, args: argparse.Namespace) -> int:
     return 0
 
 
-def _status_text(found: dict[str, Any]) -> str:
+def _status_text(found: Json) -> str:
     sources = ", ".join(f"{count} {name}" for name, count in found["sources"].items()) or "none"
     lines = [
         f"{found['pairs']} pairs ({sources}; {found['gold']} with a known answer) of {found['cases']} cases with "
@@ -332,8 +336,8 @@ def _shown(found: Estimate) -> str:
     return f"{found.value:.2f} ({interval}{found.n})"
 
 
-def _json(value: Any) -> str:
-    def plain(other: Any) -> str:
+def _json(value: object) -> str:
+    def plain(other: object) -> str:
         if isinstance(other, datetime):
             return other.isoformat()
         raise TypeError(f"{type(other).__name__} is no JSON")

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 from dermiq.knowledge import Graph
 from dermiq.knowledge.check.quotes import quotes
 from dermiq.review.types import ReviewCase
-from dermiq.types import Evidence, EvidenceItem, Fact, Source
+from dermiq.types import Evidence, EvidenceItem, Fact, Fields, Source
 
 _FACT = re.compile(r"^\[F(\d+)\] (.+)$", re.MULTILINE)
 _QUESTION = re.compile(r"^Question: (.+)$", re.MULTILINE)
@@ -25,7 +23,7 @@ class Turn:
     answer: str
 
 
-def texts(message: Mapping[str, Any]) -> str:
+def texts(message: Fields) -> str:
     """The text of a chat message, whose content is text or a list of parts."""
     content = message.get("content", "")
     if isinstance(content, str):
@@ -47,15 +45,12 @@ def _asked(text: str) -> str:
 
 def evidence(case: ReviewCase, graph: Graph) -> Evidence:
     """The facts that the prompt numbers, as the graph has them; a sentence that it lacks stays a sentence."""
-    return Evidence(tuple(_items(case, graph)))
-
-
-def _items(case: ReviewCase, graph: Graph) -> Iterator[EvidenceItem]:
-    seen = set[int]()
+    told: dict[str, str] = {}
     for number, text in (found for message in case.prompt for found in _FACT.findall(texts(message))):
-        if int(number) not in seen:
-            seen.add(int(number))
-            yield EvidenceItem(int(number), _fact(number, text, graph), 0.0, REASON)
+        told.setdefault(number, text)
+    return Evidence(
+        tuple(EvidenceItem(int(number), _fact(number, text, graph), 0.0, REASON) for number, text in told.items())
+    )
 
 
 def _fact(number: str, text: str, graph: Graph) -> Fact:

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+from dermiq.types import Fields
+
 CHOICES: tuple[str, ...] = ("a", "b", "tie", "both_bad", "skip")
 """What a reviewer can choose, as it was shown to them."""
 
@@ -35,7 +37,7 @@ VoteKind = Literal["review", "adjudication"]
 VISITOR = "consultation"
 """Under whose name is kept what visitors of the consultation give."""
 
-Message = Mapping[str, Any]  # a chat message in TRL's form: role, and content as parts or text
+Message = Fields  # a chat message in TRL's form: role, and content as parts or text
 Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels of the whole image
 Rubric = Mapping[str, Mapping[str, int]]  # side -> name of RUBRIC -> 1 to 5; either side, any name may be missing
 
@@ -126,6 +128,10 @@ class NewPair:
     likelier: Side | None = None
     overlap: int | None = None  # reviewers that are wanted; None: the queue's default
     images: Mapping[str, bytes] = field(default_factory=dict)  # sha256 -> file, kept on purpose
+
+    @property
+    def id(self) -> str:
+        return pair_id(self.first.id, self.second.id)
 
 
 @dataclass(frozen=True)
@@ -356,7 +362,7 @@ def pair_id(one: str, two: str) -> str:
     return _hash(sorted([one, two]))
 
 
-def _hash(value: Any) -> str:
+def _hash(value: object) -> str:
     """32 hexadecimal digits of SHA-256: no two of a billion are expected to meet."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=list)
     return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -36,7 +36,8 @@ class OutlineDecoder(nn.Module):
             finer = pyramid[level]
             x = F.interpolate(x, size=finer.shape[-2:], mode="bilinear", align_corners=False)
             x = self.smooths[level](x + self.laterals[level](finer))
-        return self.out(x).squeeze(1)
+        logits: Tensor = self.out(x).squeeze(1)
+        return logits
 
 
 class SpecialistNet(nn.Module):
@@ -55,4 +56,5 @@ class SpecialistNet(nn.Module):
 
     def classify(self, pixel_values: Tensor) -> Tensor:
         """(B, 3, S, S) -> class logits (B, 7), without the outline."""
-        return self.classifier(self.tower.pyramid(pixel_values)[-1].mean((2, 3)))
+        logits: Tensor = self.classifier(self.tower.pyramid(pixel_values)[-1].mean((2, 3)))
+        return logits

@@ -177,7 +177,8 @@ class Specialist:
     def look_at_window(self, pixels: np.ndarray, outline: np.ndarray, *, extents: float, smallest: float) -> Tensor:
         """The square around the outline: logits (7,)."""
         window = lesion_window(pixels, outline, extents=extents, smallest=smallest)
-        return self.near_net.classify(mirrored(squash(window, self.calibration.image_size))).mean(0)
+        logits: Tensor = self.near_net.classify(mirrored(squash(window, self.calibration.image_size))).mean(0)
+        return logits
 
     @torch.inference_mode()
     def heatmap(self, lesion: Lesion, code: str) -> np.ndarray:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from markupsafe import Markup
 
 from dermiq.data_sets import DATA_SETS
 from dermiq.places import WEIGHTS
-from dermiq.types import CLASS_NAMES
+from dermiq.types import CLASS_NAMES, Fields
 from dermiq.ui.markup import fill, join, percent
 
 CARDS = (("DermIQ-Nano, the language model", "nano"), ("The specialist", "specialist"))
@@ -62,7 +61,7 @@ def measured(folder: str, *, weights: Path = WEIGHTS) -> Markup:
     return fill('<div class="dq-measured">{parts}</div>', parts=parts)
 
 
-def _reliability(title: str, metrics: Mapping[str, Any]) -> Markup:
+def _reliability(title: str, metrics: Fields) -> Markup:
     bins = [b for b in map(_bin, metrics.get("reliability", ())) if b is not None]
     if not bins:
         return Markup("")
@@ -84,7 +83,7 @@ def _reliability(title: str, metrics: Mapping[str, Any]) -> Markup:
     )
 
 
-def _confusion(title: str, metrics: Mapping[str, Any]) -> Markup:
+def _confusion(title: str, metrics: Fields) -> Markup:
     """What was answered, by what was true: counts of images, and each row's share that is right."""
     classes, counts = metrics["confusion"]["classes"], metrics["confusion"]["rows_true_columns_answered"]
     head = join(fill('<th scope="col"><abbr title="{n}">{c}</abbr></th>', n=CLASS_NAMES[c], c=c) for c in classes)
@@ -170,21 +169,6 @@ def _table(bins: list[Bin]) -> Markup:
     )
 
 
-PURPOSE = Markup(
-    '<div class="dq-about"><h2>What this is for, and what it is not for</h2>'
-    "<p>DermIQ is a research demonstration for clinicians and researchers. It shows how a vision-language model "
-    "reasons over one skin lesion, which sourced facts it uses, and where its sentences are not covered by any. It is "
-    "not a medical device. It must not be used to diagnose, to exclude a diagnosis, or to decide on treatment or "
-    "referral.</p>"
-    "<p>Explanations can persuade even where they are wrong. Read the marks behind the sentences, the second reader’s "
-    "opinion and the self-checks before the prose.</p>"
-    "<h2>What happens to images</h2>"
-    "<p>Images and answers stay in this session’s memory, are sent to nobody, and are forgotten with “New case” or "
-    "when the page is closed. Images never leave the machine that runs this page. They are stored in two cases only, "
-    "each after a sentence that says so. An answer that you give to the review is kept there with its image, the "
-    "conversation up to it and what you said of the patient, until it is taken back or deleted. Images "
-    "that are uploaded to train on, in the Training tab, are kept until they are deleted there.</p>"
-    "<h2>Which model</h2>"
-    "<p>The cards and figures below are those of the parts that ship with DermIQ. Where another model or a training "
-    "run answers, as the top of the page then says, they do not hold for it.</p></div>"
-)
+def purpose() -> Markup:
+    """What the page is for, what happens to images: the part that is written by hand."""
+    return Markup(Path(__file__).with_name("static").joinpath("purpose.html").read_text(encoding="utf-8"))

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any
 
 import gradio as gr
 import numpy as np
 
 from dermiq.settings import Settings
+from dermiq.types import Json
 from dermiq.ui.component import MOST_ASKED, QUICK, html_part, scripts, styles
 from dermiq.ui.consult.controller import ConsultController
 from dermiq.ui.library.lookup import Library
@@ -58,6 +58,7 @@ def create_app(
     training = training_room(consultant, settings, graph=lambda: library.graph)
     review = review_controller(settings, graph=lambda: library.graph, runs=training.root)
     consultation = ConsultController(training.beside, examples, name=library.name, contributions=review.contributions)
+    blocks: gr.Blocks
     with gr.Blocks(title="DermIQ", analytics_enabled=False, fill_width=True, delete_cache=(600, 1200)) as blocks:
         top = html_part("dq-top", bar(training.beside), events=["about", "training"])
         with gr.Tabs(elem_id="dq-tabs") as tabs:
@@ -76,7 +77,7 @@ def _poll(consultant: Consultant, training: TrainingRoom, top: gr.HTML) -> None:
     """Follow in the bar which model answers, how far it is loaded, and what is being trained."""
     timer, shown = gr.Timer(BAR_SECONDS), gr.State("")
 
-    def tick(before: str) -> tuple[Any, Any]:
+    def tick(before: str) -> tuple[object, object]:
         now = bar(consultant, training.training())
         return (gr.skip(), gr.skip()) if now == before else (now, now)
 
@@ -100,7 +101,7 @@ def theme() -> gr.themes.Base:
     )
 
 
-def launch_options(settings: Settings) -> dict[str, Any]:
+def launch_options(settings: Settings) -> Json:
     """How the page is served: one address, no share link, no monitoring, no history, behind the gate."""
     os.environ["FORWARDED_ALLOW_IPS"] = believed_proxies(settings)  # uvicorn, which gradio starts, reads it there alone
     return {

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+
+from dermiq.types import Fields
+
+Part = Any  # a `gr.HTML` with the events that its script names, which gradio makes its methods when it runs
 
 STATIC = Path(__file__).resolve().parent / "static"
 
@@ -22,7 +26,7 @@ MOST_ASKED = 100  # questions that are answered or wait in the consultant's line
 ASKED: dict[str, Any] = {**SLOW, "concurrency_limit": MOST_ASKED, "concurrency_id": "asked"}
 
 
-def html_part(elem_id: str, value: object = "", *, events: Sequence[str] = ()) -> Any:
+def html_part(elem_id: str, value: object = "", *, events: Sequence[str] = ()) -> Part:
     """A gr.HTML whose buttons and fields trigger the named events."""
     return gr.HTML(
         str(value),
@@ -43,7 +47,7 @@ def styles(*names: str) -> str:
     return "\n".join((STATIC / name).read_text(encoding="utf-8") for name in names)
 
 
-def data_of(event: gr.EventData) -> Mapping[str, Any]:
+def data_of(event: gr.EventData) -> Fields:
     return event._data if isinstance(event._data, dict) else {}
 
 

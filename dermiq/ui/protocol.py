@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from typing import Protocol
 
 import numpy as np
 
-from dermiq.types import Case, Event, Lesion, SelfCheck
+from dermiq.types import Case, Events, Lesion, SelfCheck
 
 
 class Consultant(Protocol):
@@ -40,7 +39,7 @@ class Consultant(Protocol):
         """Decode one file. Raises `ImageError` with a sentence for the visitor."""
         ...
 
-    def assess(self, case: Case, *, stop: threading.Event, session_id: str) -> Iterator[Event]:
+    def assess(self, case: Case, *, stop: threading.Event, session_id: str) -> Events:
         """Answer `case.question` as a stream of events, lazily: closing it early ends the work."""
         ...
 

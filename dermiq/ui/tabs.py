@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import gradio as gr
 
+from dermiq.types import Json
 from dermiq.ui import about
-from dermiq.ui.component import QUICK, styles
+from dermiq.ui.component import QUICK, Part, styles
 from dermiq.ui.consult.controller import ConsultController
 from dermiq.ui.consult.tab import consult_tab
 from dermiq.ui.library.lookup import Library
@@ -39,10 +39,10 @@ class Page:
     training: TrainingRoom
     review: ReviewController
     blocks: gr.Blocks
-    top: Any  # the bar, with its events `about` and `training`
+    top: Part  # the bar, with its events `about` and `training`
     tabs: gr.Tabs
     tab: dict[str, gr.Tab] = field(default_factory=dict)  # by key
-    made: dict[str, Any] = field(default_factory=dict)  # what each tab's `build` gave, by key
+    made: Json = field(default_factory=dict)  # what each tab's `build` gave, by key
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Tab:
 
     key: str  # by which it is opened: gr.Tabs(selected=key)
     title: str
-    build: Callable[[Page], Any]
+    build: Callable[[Page], object]
     connect: Callable[[Page], None] = lambda page: None
     css: Callable[[], str] = lambda: ""  # of its own parts
 
@@ -80,7 +80,7 @@ def _about_tab() -> None:
     def static(value: object) -> None:
         gr.HTML(str(value), apply_default_css=False, js_on_load=None)
 
-    static(about.PURPOSE)
+    static(about.purpose())
     for title, folder in about.CARDS:
         text = about.card_markdown(folder)
         if text is None:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import torch
 
+from dermiq.vlm.hub import Model
 from dermiq.vlm.prompt_inputs import Prompt
 
 
@@ -38,14 +39,14 @@ def rope_positions(rope_index: Any, inputs: Mapping[str, torch.Tensor]) -> torch
     if inputs.get("image_grid_thw") is None:
         return torch.arange(ids.shape[1], device=ids.device).expand(3, 1, -1)
     wanted = inspect.signature(rope_index).parameters
-    positions, _ = rope_index(**{name: value for name, value in inputs.items() if name in wanted})
+    positions: torch.Tensor = rope_index(**{name: value for name, value in inputs.items() if name in wanted})[0]
     return positions
 
 
 class PlainBackend:
     """The model's own forward with its own cache."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Model) -> None:
         self.model = model
         self.length = 0
         self._cache: Any = None
@@ -75,7 +76,8 @@ class PlainBackend:
         self._cache, self.length = None, 0
         output = self.model(**inputs, use_cache=True, **({"logits_to_keep": 1} if self._keeps_last else {}))
         self._cache, self.length = output.past_key_values, ids.shape[1]
-        return output.logits[0, -1].float()
+        logits: torch.Tensor = output.logits[0, -1].float()
+        return logits
 
     @torch.inference_mode()
     def extend(self, ids: Sequence[int]) -> torch.Tensor:
@@ -89,7 +91,8 @@ class PlainBackend:
             start = self.length + self._position_offset
             positions = torch.arange(start, start + ids.shape[1], device=ids.device)
             extra["position_ids"] = positions.expand(3, ids.shape[0], -1)
-        return self.model(input_ids=ids, past_key_values=cache, use_cache=True, **extra).logits
+        logits: torch.Tensor = self.model(input_ids=ids, past_key_values=cache, use_cache=True, **extra).logits
+        return logits
 
     def crop(self, length: int) -> bool:
         if length == self.length:

@@ -15,13 +15,12 @@ import json
 import statistics
 import sys
 import time
-from typing import Any
 
 import numpy as np
 import torch
 
 from dermiq.errors import ModelError
-from dermiq.types import Evidence, EvidenceItem, Fact, Finding, PatientContext, Source
+from dermiq.types import Evidence, EvidenceItem, Fact, Finding, Json, PatientContext, Source
 from dermiq.vlm.load import VLM, load_vlm
 from dermiq.vlm.prompts import (
     ANSWER_PREFILL,
@@ -80,7 +79,7 @@ class _Clock:
         self.times: list[float] = []
         self._prompt_seen = False
 
-    def put(self, value: Any) -> None:
+    def put(self, value: object) -> None:
         if self._prompt_seen:
             self.times.append(time.perf_counter())
         self._prompt_seen = True
@@ -103,7 +102,7 @@ def _read(session: Session, messages: list[Message], tokens: int) -> tuple[str, 
     return text, session.last_stats
 
 
-def measure(vlm: VLM, *, rounds: int, tokens: int) -> dict[str, Any]:
+def measure(vlm: VLM, *, rounds: int, tokens: int) -> Json:
     image = np.random.default_rng(0).integers(0, 256, (450, 600, 3), dtype=np.uint8)
     messages, follow_up = _conversation()
     seen: dict[str, list[float]] = {}

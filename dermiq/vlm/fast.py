@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 import numpy as np
 import threadpoolctl
@@ -21,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dermiq.vlm.hub import Model
 from dermiq.vlm.prompt_inputs import Prompt
 
 MAX_POSITIONS = 32_768
@@ -32,7 +32,7 @@ _REBOUND = "_proj"  # in the names of the layers whose weights become views of a
 class Product:
     """x -> x @ W of linear layers side by side, and the low-rank part of the LoRA adapters that are active on them."""
 
-    def __init__(self, *linears: Any, by_outputs: bool = False) -> None:
+    def __init__(self, *linears: Model, by_outputs: bool = False) -> None:
         """With `by_outputs` the matrix lies in memory as the linears' weights do, output by output."""
         self.linears = linears
         matrix = torch.cat([linear.weight.detach() for linear in linears]).t()  # (I, O)
@@ -126,7 +126,7 @@ def one_blas_thread() -> None:
     threadpoolctl.threadpool_limits(1, user_api="blas")
 
 
-def _low_rank(linear: Any) -> list[tuple[Tensor, Tensor, float]]:
+def _low_rank(linear: Model) -> list[tuple[Tensor, Tensor, float]]:
     """A (r, I), B (O, r) and scale of each active LoRA adapter of a layer."""
     if isinstance(linear, nn.Linear) or linear.disable_adapters:
         return []
@@ -152,13 +152,7 @@ class FastCache:
     """Keys and values of `rows` equal-length rows, with room to grow."""
 
     def __init__(
-        self,
-        layers: int,
-        rows: int,
-        heads: int,
-        dim: int,
-        capacity: int,
-        prefix: tuple[Tensor, Tensor] | None = None,
+        self, layers: int, rows: int, heads: int, dim: int, capacity: int, prefix: tuple[Tensor, Tensor] | None = None
     ) -> None:
         """Behind the keys and values of a `prefix`, each (layers, heads, P, dim), that all rows share."""
         self.keys = torch.empty(layers, rows, heads, capacity, dim)
@@ -193,7 +187,7 @@ class FastCache:
 class FastDecoder:
     """The text backbone's weights, laid out for decoding. Shares what it can with the model's own parameters."""
 
-    def __init__(self, model: Any, *, share: bool = True, trains: bool = False) -> None:
+    def __init__(self, model: Model, *, share: bool = True, trains: bool = False) -> None:
         """With `share` the model's weights become views of this decoder's (same values).
 
         With `trains` what is one product (q, k and v; gate and up) lies one after the other in memory, so that each can
@@ -222,7 +216,7 @@ class FastDecoder:
             self.angles = self._rotary(text.rotary_emb, min(config.max_position_embeddings, MAX_POSITIONS))
 
     @staticmethod
-    def supports(model: Any, *, adapters: bool = False) -> bool:
+    def supports(model: Model, *, adapters: bool = False) -> bool:
         """LLaVA around a plain Llama in fp32 on the CPU (or not loaded yet, on the meta device), not quantised, without
         biases; plain LoRA with `adapters`.
         """
@@ -242,7 +236,7 @@ class FastDecoder:
             and config.rope_parameters.get("rope_type", "default") in ("default", "linear", "llama3")
         )
 
-    def _layer(self, layer: Any, *, share: bool, trains: bool) -> _Layer:
+    def _layer(self, layer: Model, *, share: bool, trains: bool) -> _Layer:
         attention, mlp = layer.self_attn, layer.mlp
         packed = _Layer(
             norm_in=layer.input_layernorm.weight.detach(),
@@ -268,7 +262,7 @@ class FastDecoder:
         if weights:
             self.head.copy_(self.model.lm_head.weight.t())
 
-    def _rotary(self, rotary: Any, positions: int) -> Tensor:
+    def _rotary(self, rotary: Model, positions: int) -> Tensor:
         """(positions, 1, d / 2) complex: the turn of each pair at each position."""
         angles = torch.arange(positions)[:, None].float() * rotary.inv_freq.float().cpu()
         return torch.polar(torch.full_like(angles, rotary.attention_scaling), angles)[:, None]
@@ -383,7 +377,7 @@ def _is_linear(module: nn.Module) -> bool:
     return type(module) is nn.Linear
 
 
-def is_lora(module: Any) -> bool:
+def is_lora(module: Model) -> bool:
     """Low-rank matrices beside a plain linear layer, and nothing else: no DoRA, no bias of their own, not merged."""
     from peft.tuners.lora.layer import Linear as LoraLinear
 

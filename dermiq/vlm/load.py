@@ -22,13 +22,14 @@ from transformers import AutoConfig, AutoModelForImageTextToText, GenerationConf
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
 from dermiq.errors import DermIQError, ModelError
-from dermiq.places import runs_folder
+from dermiq.places import WEIGHTS, runs_folder
 from dermiq.shipped import read_json
 from dermiq.vlm import tower  # noqa: F401  registers the specialist's tower, so a saved DermIQ-Nano loads by name
 from dermiq.vlm.backend import Backend, PlainBackend
 from dermiq.vlm.base import GGUF_SHA256, ensure_base
 from dermiq.vlm.fast import MAX_POSITIONS, FastBackend, FastDecoder
-from dermiq.vlm.nano import WEIGHTS, load_nano, nano_skeleton, quiet_peft
+from dermiq.vlm.hub import Model, Processor
+from dermiq.vlm.nano import load_nano, nano_skeleton, quiet_peft
 from dermiq.vlm.processors import load_processor
 from dermiq.vlm.prompt_inputs import PromptEncoder
 from dermiq.vlm.session import Session
@@ -43,7 +44,7 @@ _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch
 class VLM:
     """A loaded model. Sessions share its weights; `lock` lets one forward through at a time."""
 
-    def __init__(self, model: Any, processor: Any, *, name: str, revision: str, fast: bool = True) -> None:
+    def __init__(self, model: Model, processor: Processor, *, name: str, revision: str, fast: bool = True) -> None:
         self.model = model.eval()
         self.processor = processor
         self.name = name
@@ -122,7 +123,7 @@ def load_skeleton(name: str = NANO, *, device: str | None = None, dtype: str | N
     computed. For counting bytes and tokens. Of a hub model only configuration and processor are fetched.
     """
     name, _ = _resolve(name, None)
-    model: Any
+    model: Model
     try:
         if name == NANO:
             model, processor = nano_skeleton()
@@ -245,7 +246,7 @@ def _base_of(folder: Path) -> str:
     return found
 
 
-def _load_nano(*, load_in_4bit: bool, progress: Callable[[str, float], None]) -> tuple[Any, Any, str]:
+def _load_nano(*, load_in_4bit: bool, progress: Callable[[str, float], None]) -> tuple[Model, Processor, str]:
     if load_in_4bit:
         raise ModelError("DermIQ-Nano is small already and runs in full precision: start it without --load-in-4bit.")
     model, processor = load_nano(base=ensure_base(progress=progress))
@@ -253,7 +254,7 @@ def _load_nano(*, load_in_4bit: bool, progress: Callable[[str, float], None]) ->
     return model, processor, "-".join([*(_weights_hash(part) for part in parts), GGUF_SHA256[:8]])
 
 
-def _load_checkpoint(name: str, device: str, dtype: torch.dtype, *, load_in_4bit: bool) -> tuple[Any, Any, str]:
+def _load_checkpoint(name: str, device: str, dtype: torch.dtype, *, load_in_4bit: bool) -> tuple[Model, Processor, str]:
     config = AutoConfig.from_pretrained(name)
     if config.model_type not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
         raise ModelError(
@@ -274,7 +275,7 @@ def _load_checkpoint(name: str, device: str, dtype: torch.dtype, *, load_in_4bit
     return model, processor, revision
 
 
-def _four_bit(config: Any, dtype: torch.dtype) -> Any:
+def _four_bit(config: object, dtype: torch.dtype) -> Any:
     """NF4 for the language model alone: vision tower, projector and vocabulary keep their precision."""
     from importlib.util import find_spec
 
@@ -295,7 +296,7 @@ def _four_bit(config: Any, dtype: torch.dtype) -> Any:
     )
 
 
-def _keep_layout(model: Any) -> None:
+def _keep_layout(model: Model) -> None:
     """On processors with AVX512-BF16, bitsandbytes would pack the weights anew with the first text that is written:
     from then on it computes in bfloat16, so that the probabilities of sampling are not those of training, and it fails
     where a layer's input is no multiple of the block."""
@@ -304,7 +305,7 @@ def _keep_layout(model: Any) -> None:
             module.support_avx512bf16_for_cpu = False
 
 
-def _with_adapter(model: Any, adapter: str, *, merge: bool) -> Any:
+def _with_adapter(model: Model, adapter: str, *, merge: bool) -> Model:
     """A PEFT adapter merged into the weights, or (4-bit) kept beside them."""
     from peft import PeftConfig, get_peft_model, load_peft_weights, set_peft_model_state_dict
 

@@ -33,6 +33,7 @@ from dermiq.errors import ModelError
 from dermiq.places import WEIGHTS
 from dermiq.shipped import checked, read_json, seal
 from dermiq.vlm.base import GGUF_SHA256, WHEEL, ensure_base
+from dermiq.vlm.hub import Model
 from dermiq.vlm.tower import PIXEL_MEAN, PIXEL_STD, DermTowerPair, DermTowerPairConfig
 
 IMAGE_TOKEN = "<image>"
@@ -62,7 +63,7 @@ def assemble(
     image_size: int,
     projector_state: Mapping[str, torch.Tensor] | None = None,
     lora_rank: int | None = None,
-) -> tuple[Any, LlavaProcessor]:
+) -> tuple[Model, LlavaProcessor]:
     """The model in fp32 and its processor. With `lora_rank` the model is a `PeftModel` whose projector trains too.
 
     `tower` None means random weights. The tower is used as it is, not copied.
@@ -84,7 +85,7 @@ def assemble(
 
 
 def _empty_llava(
-    tower: DermTowerPair, language: Any, image_size: int, image_token: int
+    tower: DermTowerPair, language: Model, image_size: int, image_token: int
 ) -> LlavaForConditionalGeneration:
     """Stock LLaVA around the two halves, which are moved in rather than copied."""
     config = LlavaConfig(
@@ -112,7 +113,7 @@ def _empty_llava(
     return model
 
 
-def _with_lora(model: LlavaForConditionalGeneration, rank: int) -> Any:
+def _with_lora(model: LlavaForConditionalGeneration, rank: int) -> Model:
     from peft import LoraConfig, get_peft_model  # seconds to import, and a consultation does not need it
 
     config = LoraConfig(
@@ -209,7 +210,7 @@ def nano_skeleton(*, base: Path | None = None) -> tuple[LlavaForConditionalGener
     with torch.device("meta"):
         tower = DermTowerPair(DermTowerPairConfig(image_size=size))
         language = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(base), dtype=torch.float32)
-    model: Any = _empty_llava(tower, language, size, processor.image_token_id)
+    model: Model = _empty_llava(tower, language, size, processor.image_token_id)
     return model.to("meta").eval(), processor
 
 
@@ -262,10 +263,11 @@ def load_tower(file: Path, *, image_size: int) -> DermTowerPair:
         raise ModelError(
             f"{file} does not hold the vision towers ({len(missing)} tensors are missing, such as {missing[0]})."
         )
-    return tower.eval().to(memory_format=torch.channels_last)
+    tower.eval().to(memory_format=torch.channels_last)
+    return tower
 
 
-def save_nano_parts(model: Any, folder: Path, *, image_size: int, **settings: Any) -> None:
+def save_nano_parts(model: Model, folder: Path, *, image_size: int, **settings: Any) -> None:
     """Write projector, LoRA and `config.json` of a trained model; `settings` are kept beside the image size."""
     folder.mkdir(parents=True, exist_ok=True)
     adapters = getattr(model, "peft_config", {})
@@ -288,6 +290,6 @@ def save_nano_parts(model: Any, folder: Path, *, image_size: int, **settings: An
     seal(folder)
 
 
-def is_nano(config: Any) -> bool:
+def is_nano(config: object) -> bool:
     """Whether `config` is of a LLaVA around the specialist's towers."""
     return getattr(getattr(config, "vision_config", None), "model_type", "") == DermTowerPairConfig.model_type

@@ -7,58 +7,14 @@ unclosed block. Knows neither the graph nor the page.
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from dermiq.knowledge.language.cues import hear
 from dermiq.types import ParsedText
 
-ALIASES: dict[str, tuple[str, ...]] = {
-    "akiec": (
-        "actinic keratosis or bowen's disease",
-        "actinic keratosis",
-        "actinic keratoses",
-        "solar keratosis",
-        "bowen's disease",
-        "bowen disease",
-        "intraepithelial carcinoma",
-        "squamous cell carcinoma in situ",
-        "akiec",
-    ),
-    "bcc": ("basal cell carcinoma", "basal cell cancer", "basalioma", "bcc"),
-    "bkl": (
-        "benign keratosis",
-        "benign keratoses",
-        "benign keratosis-like lesion",
-        "seborrheic keratosis",
-        "seborrhoeic keratosis",
-        "seborrheic keratoses",
-        "solar lentigo",
-        "lichen planus-like keratosis",
-        "lichen-planus-like keratosis",
-        "bkl",
-    ),
-    "df": ("dermatofibroma", "dermatofibromas", "benign fibrous histiocytoma"),
-    "mel": ("malignant melanoma", "melanoma", "melanomas", "melanoma in situ", "lentigo maligna"),
-    "nv": (
-        "melanocytic nevus",
-        "melanocytic naevus",
-        "melanocytic nevi",
-        "nevus",
-        "naevus",
-        "nevi",
-        "naevi",
-        "mole",
-    ),
-    "vasc": (
-        "vascular lesion",
-        "vascular lesions",
-        "angioma",
-        "cherry angioma",
-        "hemangioma",
-        "haemangioma",
-        "angiokeratoma",
-        "pyogenic granuloma",
-    ),
-}
+_ROWS = (line.split("\t") for line in Path(__file__).with_name("aliases.tsv").read_text("utf-8").splitlines())
+ALIASES = {code: tuple(names.split("|")) for code, names in _ROWS}
+"""Class code -> what models call it, in small letters."""
 _CODE_OF = {alias: code for code, aliases in ALIASES.items() for alias in aliases}
 _MENTION = re.compile(r"\b(" + "|".join(sorted(map(re.escape, _CODE_OF), key=len, reverse=True)) + r")\b", re.I)
 SECTIONS = ("findings", "differential", "knowledge", "conclusion")

@@ -12,33 +12,29 @@ from typing import Any
 from transformers import AutoProcessor, ProcessorMixin, Qwen2_5_VLProcessor, Qwen2VLProcessor, Qwen3VLProcessor
 from transformers.models.smolvlm.processing_smolvlm import SmolVLMProcessor
 
-
-class ImageOnlyQwen2VLProcessor(Qwen2VLProcessor):
-    def __init__(
-        self, image_processor: Any = None, tokenizer: Any = None, chat_template: str | None = None, **kwargs: Any
-    ) -> None:
-        super().__init__(image_processor, tokenizer, None, chat_template=chat_template, **kwargs)
+from dermiq.types import Json
+from dermiq.vlm.hub import Processor, Tokenizer
 
 
-class ImageOnlyQwen2_5_VLProcessor(Qwen2_5_VLProcessor):
-    def __init__(
-        self, image_processor: Any = None, tokenizer: Any = None, chat_template: str | None = None, **kwargs: Any
-    ) -> None:
-        super().__init__(image_processor, tokenizer, None, chat_template=chat_template, **kwargs)
+def _without_video(stock: Any) -> Any:
+    class ImageOnly(stock):  # type: ignore[misc]  # which of the stock classes is known when it runs
+        def __init__(
+            self,
+            image_processor: Processor = None,
+            tokenizer: Tokenizer = None,
+            chat_template: str | None = None,
+            **kwargs: Any,
+        ) -> None:
+            super().__init__(image_processor, tokenizer, None, chat_template=chat_template, **kwargs)
 
-
-class ImageOnlyQwen3VLProcessor(Qwen3VLProcessor):
-    def __init__(
-        self, image_processor: Any = None, tokenizer: Any = None, chat_template: str | None = None, **kwargs: Any
-    ) -> None:
-        super().__init__(image_processor, tokenizer, None, chat_template=chat_template, **kwargs)
+    return ImageOnly
 
 
 class ImageOnlySmolVLMProcessor(SmolVLMProcessor):
     def __init__(
         self,
-        image_processor: Any = None,
-        tokenizer: Any = None,
+        image_processor: Processor = None,
+        tokenizer: Tokenizer = None,
         image_seq_len: int = 169,
         chat_template: str | None = None,
         **kwargs: Any,
@@ -54,23 +50,23 @@ class ImageOnlySmolVLMProcessor(SmolVLMProcessor):
         ProcessorMixin.__init__(self, image_processor, tokenizer, chat_template=chat_template, **kwargs)
 
     def apply_chat_template(  # type: ignore[override]  # the rest goes on as it came
-        self, conversation: Any, chat_template: str | None = None, **kwargs: Any
+        self, conversation: list[Json], chat_template: str | None = None, **kwargs: Any
     ) -> Any:
         # the stock method asks the video processor for its frame rate
         return ProcessorMixin.apply_chat_template(self, conversation, chat_template, **kwargs)
 
 
 IMAGE_ONLY: dict[str, type[ProcessorMixin]] = {
-    "qwen2_vl": ImageOnlyQwen2VLProcessor,
-    "qwen2_5_vl": ImageOnlyQwen2_5_VLProcessor,
-    "qwen3_vl": ImageOnlyQwen3VLProcessor,
+    "qwen2_vl": _without_video(Qwen2VLProcessor),
+    "qwen2_5_vl": _without_video(Qwen2_5_VLProcessor),
+    "qwen3_vl": _without_video(Qwen3VLProcessor),
     "smolvlm": ImageOnlySmolVLMProcessor,
 }
 for _class in IMAGE_ONLY.values():
     _class.__name__ = _class.__base__.__name__  # type: ignore[union-attr]  # saved under the stock name, for other machines
 
 
-def load_processor(name: str, model_type: str, **kwargs: Any) -> Any:
+def load_processor(name: str, model_type: str, **kwargs: Any) -> Processor:
     """The stock processor where it can be built, else the image-only one of `model_type`."""
     if model_type not in IMAGE_ONLY:
         return AutoProcessor.from_pretrained(name, **kwargs)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 
 from dermiq.errors import ModelError
+from dermiq.types import Fields, Json
+from dermiq.vlm.hub import Processor, Tokenizer
 
-Message = Mapping[str, Any]
+Message = Fields
 """`{"role": "user", "content": "text"}`, or with a list of `{"type": "image"}` and `{"type": "text", "text": ...}`."""
 
 
@@ -27,7 +28,7 @@ class Prompt:
 class PromptEncoder:
     """Renders with one processor; the same text and images always give the same ids."""
 
-    def __init__(self, processor: Any, image_token_id: int) -> None:
+    def __init__(self, processor: Processor, image_token_id: int) -> None:
         self.processor = processor
         self.tokenizer = processor.tokenizer
         self.image_token_id = image_token_id
@@ -53,7 +54,7 @@ class PromptEncoder:
         """The text of tokens, control tokens included: what `text_ids` turns back, for most tokenizers."""
         return str(self.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
-    def _with_images(self, messages: Sequence[Message], images: Sequence[np.ndarray]) -> list[dict[str, Any]]:
+    def _with_images(self, messages: Sequence[Message], images: Sequence[np.ndarray]) -> list[Json]:
         """Contents as lists of parts; the images put where they belong, at the first user message if nowhere else."""
         conversation = [{"role": m["role"], "content": self._parts(m["content"])} for m in messages]
         if not self._takes_system:
@@ -73,7 +74,7 @@ class PromptEncoder:
             slot["image"] = image
         return conversation
 
-    def _parts(self, content: Any) -> list[dict[str, Any]]:
+    def _parts(self, content: str | Sequence[Fields]) -> list[Json]:
         if isinstance(content, str):
             return [{"type": "text", "text": self.plain(content)}]
         return [
@@ -89,7 +90,7 @@ class PromptEncoder:
         return text
 
 
-def takes_system_turn(processor: Any) -> bool:
+def takes_system_turn(processor: Processor) -> bool:
     """Whether the chat template writes a system turn; some refuse it, some drop it silently."""
     from jinja2 import TemplateError
 
@@ -103,7 +104,7 @@ def takes_system_turn(processor: Any) -> bool:
         return False
 
 
-def folded(conversation: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def folded(conversation: list[Json]) -> list[Json]:
     """The same conversation with its system turn at the head of the first user turn's text, after the images."""
     if not conversation or conversation[0]["role"] != "system":
         return conversation
@@ -116,7 +117,7 @@ def folded(conversation: list[dict[str, Any]]) -> list[dict[str, Any]]:
 class TextWriter:
     """Tokens -> text, in pieces that never end inside a multi-byte character."""
 
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer = tokenizer
         self.ids: list[int] = []
         self._start = 0  # where the decoded window begins: a piece's spacing depends on what is before it

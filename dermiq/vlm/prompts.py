@@ -7,11 +7,10 @@ images and the patient, so that one cached prefix serves the differential, the r
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from dermiq.types import CLASS_NAMES, CLASSES, Evidence, Finding, PatientContext
+from dermiq.types import CLASS_NAMES, CLASSES, Evidence, Finding, Json, PatientContext
 
-Message = dict[str, Any]
+Message = Json
 
 SYSTEM = (
     "You help dermatologists read a skin lesion. Options: "

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
@@ -20,6 +20,7 @@ import torch
 
 from dermiq.errors import ModelError
 from dermiq.vlm.backend import Backend
+from dermiq.vlm.hub import Processor
 from dermiq.vlm.prompt_inputs import Message, Prompt, PromptEncoder, TextWriter
 
 Ending = Literal["end", "length", "stopped", "string"]
@@ -47,13 +48,13 @@ class Model(Protocol):
     """What a session needs of the model that made it: `dermiq.vlm.load.VLM`."""
 
     encoder: PromptEncoder
-    processor: Any  # of which the tokenizer is used
+    processor: Processor  # of which the tokenizer is used
     end_ids: frozenset[int]  # any of them ends the model's turn
     banned_ids: frozenset[int]  # never written
     max_tokens: int  # of a conversation
 
     @property
-    def lock(self) -> AbstractContextManager[Any]:
+    def lock(self) -> AbstractContextManager[object]:
         """Held for one forward."""
 
 
@@ -80,7 +81,7 @@ class Session:
         prefill: str = "",
         stop: threading.Event | None = None,
         stop_strings: Sequence[str] = (),
-    ) -> Iterator[str]:
+    ) -> Generator[str, None, None]:
         """Yield the text that follows `prefill`, as it is written. A stop string is the last thing written."""
         started = time.perf_counter()
         self._call += 1

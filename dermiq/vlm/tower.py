@@ -59,7 +59,7 @@ class InvertedResidual(nn.Module):
         self.drop = drop
 
     def forward(self, x: Tensor) -> Tensor:
-        y = x if self.expand is None else nn.functional.relu6(self.expand(x))
+        y: Tensor = x if self.expand is None else nn.functional.relu6(self.expand(x))
         y = self.project(nn.functional.relu6(self.depthwise(y)))
         if not self.shortcut:
             return y
@@ -139,7 +139,7 @@ class DermTower(Tower):
         maps.append(nn.functional.relu6(self.head(x)))
         return maps
 
-    def forward(self, pixel_values: Tensor, **kwargs: Any) -> BaseModelOutputWithPooling:
+    def forward(self, pixel_values: Tensor, **kwargs: object) -> BaseModelOutputWithPooling:
         """(B, 3, S, S) -> last_hidden_state (B, (S/32)^2, 1280), pooled (B, 1280)."""
         return _as_output(self.pyramid(pixel_values)[-1])
 
@@ -171,13 +171,14 @@ class DermTowerPair(Tower):
 
     def train(self, mode: bool = True) -> DermTowerPair:
         """While it is frozen it stays as in evaluation: batch norm's running statistics are weights, too."""
-        return super().train(mode and any(parameter.requires_grad for parameter in self.parameters()))
+        super().train(mode and any(parameter.requires_grad for parameter in self.parameters()))
+        return self
 
     def maps(self, pixel_values: Tensor) -> Tensor:
         """(B, 3, S, S) -> (B, 2560, S/32, S/32), each image as it is."""
         return torch.cat([tower.pyramid(pixel_values)[-1] for tower in (self.far, self.near)], dim=1)
 
-    def forward(self, pixel_values: Tensor, **kwargs: Any) -> BaseModelOutputWithPooling:
+    def forward(self, pixel_values: Tensor, **kwargs: object) -> BaseModelOutputWithPooling:
         """(B, 3, S, S) -> last_hidden_state (B, (S/32)^2, 2560), pooled (B, 2560)."""
         copies = self.maps(torch.cat([pixel_values.flip(axes) for axes in FLIPS])).chunk(len(FLIPS))
         upright = torch.stack([copy.flip(axes) for copy, axes in zip(copies, FLIPS, strict=True)]).mean(0)

@@ -40,7 +40,7 @@ def pool() -> Iterator[Pool]:
 # --- processes --------------------------------------------------------------------------
 
 
-def test_a_process_that_somebody_ended_is_replaced(pool):
+def test_a_process_that_somebody_ended_is_replaced(pool: Pool) -> None:
     data = encoded(picture())
     assert pool.decode(data).shape == (120, 160, 3)
     for decoder in pool.decoders:
@@ -49,7 +49,7 @@ def test_a_process_that_somebody_ended_is_replaced(pool):
     assert pool.decode(data).shape == (120, 160, 3)
 
 
-def test_a_file_that_takes_too_long_costs_the_others_nothing(pool):
+def test_a_file_that_takes_too_long_costs_the_others_nothing(pool: Pool) -> None:
     bomb, data = scans(190, (8000, 6000)), encoded(picture())
     told = []
     thread = threading.Thread(target=lambda: told.append(_sentence(pool, bomb)))
@@ -68,7 +68,7 @@ def _sentence(pool: Pool, data: bytes) -> str:
     return str(caught.value)
 
 
-def test_a_file_that_takes_too_much_memory_is_refused(pool, monkeypatch):
+def test_a_file_that_takes_too_much_memory_is_refused(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     pool.decode(encoded(picture()))
     (decoder,) = pool.decoders
     decoder.at_rest -= 250_000_000  # the parent's own watch, which also holds where the system has no limit
@@ -76,7 +76,7 @@ def test_a_file_that_takes_too_much_memory_is_refused(pool, monkeypatch):
     assert pool.decode(encoded(picture())).shape == (120, 160, 3)
 
 
-def test_each_thread_gets_its_own_picture(pool):
+def test_each_thread_gets_its_own_picture(pool: Pool) -> None:
     sizes = [(60 + 10 * k, 200 - 10 * k) for k in range(12)]
     got: dict[tuple[int, int], set[tuple[int, ...]]] = {size: set() for size in sizes}
 
@@ -94,7 +94,7 @@ def test_each_thread_gets_its_own_picture(pool):
     assert len(pool.decoders) <= 2
 
 
-def test_a_forked_process_has_decoders_of_its_own():
+def test_a_forked_process_has_decoders_of_its_own() -> None:
     """As the loaders of training data are."""
     shape = POOL.decode(encoded(picture())).shape
     script = """
@@ -132,7 +132,7 @@ os.kill(os.getpid(), signal.SIGKILL if os.name != 'nt' else signal.SIGTERM)
 
 
 @pytest.mark.parametrize("end", ENDS)
-def test_no_process_outlives_its_parent(end, tmp_path):
+def test_no_process_outlives_its_parent(end: str, tmp_path: Path) -> None:
     script = f"""
 import sys
 from dermiq.decoder.pool import POOL, decode
@@ -170,7 +170,7 @@ def _run(script: str, data: bytes, *arguments: str) -> subprocess.CompletedProce
         )
 
 
-def test_ctrl_c_is_for_the_parent(pool):
+def test_ctrl_c_is_for_the_parent(pool: Pool) -> None:
     pool.decode(encoded(picture()))
     (decoder,) = pool.decoders
     decoder.process.send_signal(signal.SIGINT)
@@ -179,7 +179,7 @@ def test_ctrl_c_is_for_the_parent(pool):
     assert pool.decoders == [decoder]
 
 
-def test_a_process_is_light(pool):
+def test_a_process_is_light(pool: Pool) -> None:
     """Neither torch nor numpy: two of them rest beside the app."""
     pool.decode(encoded(picture()))
     (decoder,) = pool.decoders
@@ -233,14 +233,14 @@ HOLDS = {
 
 
 @pytest.mark.parametrize("data", HOLDS.values(), ids=HOLDS)
-def test_the_photograph_in_a_tiff_is_read(data):
+def test_the_photograph_in_a_tiff_is_read(data: bytes) -> None:
     lesion = read_lesion(data)
     assert (lesion.width, lesion.height) == LARGE.size
     assert (lesion.pixels == 60).all()
 
 
 @pytest.mark.parametrize("second", [grey(60), grey(60, 190, 160), grey(60, 160, 200)])
-def test_pages_that_are_no_copies_are_refused(second):
+def test_pages_that_are_no_copies_are_refused(second: Image.Image) -> None:
     with pytest.raises(ImageError, match="holds 2 pages"):
         read_lesion(container(grey(250), second))
 
@@ -265,13 +265,13 @@ RAW = {
 
 
 @pytest.mark.parametrize("data", RAW.values(), ids=RAW)
-def test_a_camera_raw_file_is_refused_with_what_to_do(data):
+def test_a_camera_raw_file_is_refused_with_what_to_do(data: bytes) -> None:
     with pytest.raises(ImageError, match=r"camera raw file.*export") as caught:
         read_lesion(data)
     assert len(str(caught.value)) < 200
 
 
-def test_the_photograph_of_an_mpo_is_read():
+def test_the_photograph_of_an_mpo_is_read() -> None:
     for first, second in ((LARGE, SMALL), (SMALL, LARGE)):
         data = encoded(first.convert("RGB"), "MPO", save_all=True, append_images=[second.convert("RGB")])
         lesion = read_lesion(data)
@@ -281,14 +281,14 @@ def test_the_photograph_of_an_mpo_is_read():
     assert abs(int(read_lesion(pair).pixels.mean()) - 60) < 4, "of a stereo pair the first"
 
 
-def test_the_photograph_of_a_heic_is_read():
+def test_the_photograph_of_a_heic_is_read() -> None:
     for images in ((LARGE, SMALL), (SMALL, LARGE)):
         lesion = read_lesion(heic(*[image.convert("RGB") for image in images]))
         assert (lesion.width, lesion.height) == LARGE.size
         assert abs(int(lesion.pixels.mean()) - 60) < 4
 
 
-def test_the_name_of_a_file_says_nothing():
+def test_the_name_of_a_file_says_nothing() -> None:
     """.jfif is JPEG, as is .jpe; what is listed is what the lists of others hold."""
     assert {".jpg", ".jpeg", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".heic", ".heif"} <= set(IMAGE_SUFFIXES)
     assert all(suffix == suffix.lower() and suffix.startswith(".") for suffix in IMAGE_SUFFIXES)
@@ -299,7 +299,7 @@ def test_the_name_of_a_file_says_nothing():
 
 
 @pytest.mark.parametrize("size", [(8160, 6144), (6144, 8160), (8064, 6048), (9248, 6936), (11648, 8736)])
-def test_photographs_of_todays_phones_are_read(size):
+def test_photographs_of_todays_phones_are_read(size: tuple[int, int]) -> None:
     """50, 48, 64 and 100 megapixels, as JPEG: in reduced scale."""
     image = Image.new("L", size, 90)
     image.paste(200, (0, 0, size[0], size[1] // 2))
@@ -311,7 +311,7 @@ def test_photographs_of_todays_phones_are_read(size):
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "L", "CMYK", "I;16"])
-def test_bands_make_no_seams(mode):
+def test_bands_make_no_seams(mode: str) -> None:
     """A large picture goes through in bands: a ramp stays one."""
     height, width = 2600, 2500
     ramp = np.linspace(20, 230, height)
@@ -328,21 +328,23 @@ def test_bands_make_no_seams(mode):
     assert abs(int(pixels[1024, 5, 0]) - 125) <= 2
 
 
-def test_a_progressive_file_too_large_for_the_memory_says_so():
+def test_a_progressive_file_too_large_for_the_memory_says_so() -> None:
     data = io.BytesIO()
     Image.new("RGB", (8160, 6144)).save(data, "JPEG", progressive=True, subsampling=0)
     with pytest.raises(ImageError, match=r"progressive JPEG of 8160 x 6144.*baseline"):
         read_lesion(data.getvalue())
 
 
-def test_a_tiff_beyond_its_end_is_a_sentence():
+def test_a_tiff_beyond_its_end_is_a_sentence() -> None:
     with pytest.raises(ImageError):
         read_lesion(tiff(tiff_of(100, 100), following=1 << 31))
 
 
-def test_who_got_no_core_has_more_time():
+def test_who_got_no_core_has_more_time() -> None:
     """On a computer that is busy with other things an ordinary photograph is not refused for that."""
-    watch, seen = _Watch(None, seconds=4.0), psutil.Process()
+    with subprocess.Popen([sys.executable, "-c", ""]) as done:
+        pass
+    watch, seen = _Watch(done, seconds=4.0), psutil.Process()
     asked = {passed: watch._reason(seen, passed, 0.5) for passed in (1.0, 3.9, 4.1, 7.9, 8.1)}
     assert asked == {1.0: "", 3.9: "", 4.1: "", 7.9: "", 8.1: BUSY}
     assert [watch._reason(seen, 4.1, computed) for computed in (0.6, 1.0, 3.0)] == ["", BUSY, TOO_LONG]

@@ -41,11 +41,11 @@ def assert_holds(tally: Tally) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(set(BOMBS) - SLOW))
-def test_a_bomb_ends_as_a_picture_or_a_sentence(name):
+def test_a_bomb_ends_as_a_picture_or_a_sentence(name: str) -> None:
     assert_holds(read({name: BOMBS[name]()}))
 
 
-def test_damaged_files_end_as_pictures_or_sentences():
+def test_damaged_files_end_as_pictures_or_sentences() -> None:
     tally = read({f"file {index}": mutated(index) for index in range(400)})
     assert_holds(tally)
     assert 40 < tally.outcomes["a picture"] < 360, "the damage is too small or too great to show anything"

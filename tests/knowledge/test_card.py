@@ -202,11 +202,9 @@ def test_every_code_and_synonym_on_a_card_is_found() -> None:
     for node in (node for node in REAL.nodes if node.kind == "Disease" and node.tier > 0):
         for code in node.codes.get("icd10cm", "").split("|"):
             found = find(REAL, code) if code else None
-            known = (
-                {found.condition.id if found.condition else "", *(h.node.id for h in found.suggestions)}
-                if found
-                else {}
-            )
+            known: set[str] = set()
+            if found:
+                known = {found.condition.id if found.condition else "", *(h.node.id for h in found.suggestions)}
             lost += [code] if code and not known & set(REAL.icd10[code.replace(".", "")]) else []
         lost += [name for name in (node.name, *node.synonyms) if not _leads_somewhere(name)]
     assert lost == []

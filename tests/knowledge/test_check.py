@@ -8,6 +8,7 @@ import pytest
 
 from dermiq.knowledge import Graph, check_claims, score_answer
 from dermiq.knowledge.check import check
+from dermiq.knowledge.check.claims import Reading, read_sentence
 from dermiq.types import Finding
 
 GRAPH = Graph.load()
@@ -296,11 +297,10 @@ def test_what_language_models_and_lay_people_write(text: str, diagnosis: str | N
 def test_an_endless_sentence_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
 
-    def counted(graph: Graph, sentence: str, *, topic: str | None) -> check.Reading:
+    def counted(graph: Graph, sentence: str, *, topic: str | None) -> Reading:
         read.append(sentence)
         return read_sentence(graph, sentence, topic=topic)
 
-    read_sentence = check.read_sentence
     monkeypatch.setattr(check, "read_sentence", counted)
     endless = "melanoma with itch and psoriasis of the scalp and " * 40
     assert [claim.verdict for claim in check_claims(GRAPH, endless)] == ["not_covered"]

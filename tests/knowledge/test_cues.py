@@ -6,7 +6,7 @@ import pytest
 
 from dermiq.judge import own_alternative
 from dermiq.knowledge import Graph, check_claims, link, retrieve
-from dermiq.knowledge.language import cues
+from dermiq.knowledge.language.plain import plain
 from dermiq.knowledge.score import read_set, score_blind_negation, score_negation
 from dermiq.vlm.parse import class_mentions, parse
 
@@ -138,7 +138,7 @@ def test_a_comma_parts_two_names() -> None:
 
 def test_plain_words_keep_their_places() -> None:
     for row in (*read_set("negation", "all"), *read_set("negation_blind", "all")):
-        assert len(cues.plain(row["text"])) == len(row["text"]), row["text"]
+        assert len(plain(row["text"])) == len(row["text"]), row["text"]
 
 
 def test_an_answer_that_leaves_open_names_what_it_leaves_open() -> None:

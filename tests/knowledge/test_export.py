@@ -18,11 +18,12 @@ from dermiq.types import Source
 from tests.knowledge.test_cli import run_cli
 
 TABLES = read_tables(FOLDER)
+EDGE = [column.name for column in fields(Edge)]
 NUMBERS = ("n", "probability", "lift", "likelihood_ratio", "low", "high")
 
 
 def _edge(values: dict[str, Any], **ends: str) -> Edge:
-    known = {column.name: values.get(column.name, None if column.name in NUMBERS else "") for column in fields(Edge)}
+    known: dict[str, Any] = {name: values.get(name, None if name in NUMBERS else "") for name in EDGE}
     return Edge(**{**known, **ends})
 
 

@@ -6,12 +6,12 @@ import pytest
 
 from dermiq.knowledge import Graph
 from dermiq.knowledge.check.paraphrase import restated
-from dermiq.knowledge.language.cues import turns
+from dermiq.knowledge.language.lexicon import turns
+from dermiq.knowledge.language.stem import stem
 from dermiq.knowledge.language.wording import (
     are_opposed,
     goes_further,
     in_the_graphs_names,
-    root,
     senses_of,
     turns_round,
 )
@@ -67,9 +67,9 @@ def test_it_is_the_topic() -> None:
 
 
 def test_words_of_one_sense() -> None:
-    assert root("itchiness") == root("itching") == root("itch")
-    assert senses_of(root("pruritic")) & senses_of(root("itchy"))
-    assert not senses_of(root("itchy")) & senses_of(root("painful"))
+    assert stem("itchiness") == stem("itching") == stem("itch")
+    assert senses_of(stem("pruritic")) & senses_of(stem("itchy"))
+    assert not senses_of(stem("itchy")) & senses_of(stem("painful"))
     assert in_the_graphs_names("Liver spots are flat.") == "solar lentigo are flat."
 
 

@@ -13,7 +13,7 @@ from dermiq.knowledge import Graph, retrieve
 from dermiq.knowledge.language import embed
 from dermiq.knowledge.retrieve import rank
 from dermiq.knowledge.retrieve.case import case_worth
-from dermiq.knowledge.retrieve.intents import PHRASINGS, IntentClassifier
+from dermiq.knowledge.retrieve.intents import IntentClassifier, phrasings
 from dermiq.types import CLASSES, Evidence, Finding, PatientContext
 
 GRAPH = Graph.load()
@@ -123,16 +123,16 @@ def test_unknown_nodes_in_a_differential_are_passed_over() -> None:
 
 
 def _fake(texts: Sequence[str]) -> np.ndarray:
-    """Embeddings in which every text that speaks of glass is alike."""
-    alike = ["glassy" in text or "cherry-red" in text for text in texts]
-    return np.eye(2, 384, dtype=np.float32)[[0 if glass else 1 for glass in alike]]
+    """Embeddings in which every text that speaks of garnets is alike."""
+    alike = ["garnet" in text or "cherry-red" in text for text in texts]
+    return np.eye(2, 384, dtype=np.float32)[[0 if same else 1 for same in alike]]
 
 
 def test_meaning_finds_what_words_do_not(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("DERMIQ_CACHE", str(tmp_path))
     monkeypatch.setattr(embed, "available", lambda: True)
     monkeypatch.setattr(embed, "encode", _fake)
-    evidence = retrieve(Graph(Graph.load().tables), "glassy marble")  # of its own: vectors are kept with a graph
+    evidence = retrieve(Graph(Graph.load().tables), "garnet marble")  # of its own: vectors are kept with a graph
     assert "cherry-red" in _texts(evidence)
     assert evidence.items[0].reason == "close in meaning to the question"
     assert len(list((tmp_path / "embeddings").glob("*.npy"))) == 3  # the facts, whole and bare, and the phrasings
@@ -174,9 +174,9 @@ def test_without_the_package_words_are_enough(
 
 def test_a_question_is_heard_as_what_it_is_most_like() -> None:
     """Phrasings of one relation lie on one axis; a question along it is heard as that relation."""
-    relations = list(PHRASINGS)
+    relations = list(phrasings())
     vectors = np.array(
-        [np.eye(len(relations))[relations.index(key)] for key, texts in PHRASINGS.items() for _ in texts]
+        [np.eye(len(relations))[relations.index(key)] for key, texts in phrasings().items() for _ in texts]
     )
     classifier = IntentClassifier(vectors)
     asked = np.eye(len(relations))[[relations.index("treated_by"), relations.index("located_at")]]

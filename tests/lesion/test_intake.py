@@ -6,6 +6,7 @@ import contextlib
 import io
 import struct
 import zlib
+from collections.abc import Callable
 
 import numpy as np
 import pillow_heif
@@ -139,7 +140,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("make", GOOD.values(), ids=GOOD)
-def test_good_files_become_upright_rgb(make):
+def test_good_files_become_upright_rgb(make: Callable[[], bytes]) -> None:
     lesion = read_lesion(make(), view="close-up", taken="now")
     assert lesion.pixels.dtype == np.uint8
     assert lesion.pixels.shape[2] == 3
@@ -148,7 +149,7 @@ def test_good_files_become_upright_rgb(make):
 
 
 @pytest.mark.parametrize(("make", "words"), BAD.values(), ids=BAD)
-def test_bad_files_say_what_to_do(make, words):
+def test_bad_files_say_what_to_do(make: Callable[[], bytes], words: str) -> None:
     with pytest.raises(ImageError, match=words) as caught:
         read_lesion(make())
     message = str(caught.value)
@@ -157,12 +158,12 @@ def test_bad_files_say_what_to_do(make, words):
     assert ": " in message or "use" in message, f"{message!r} does not say what to do"
 
 
-def test_too_many_bytes():
+def test_too_many_bytes() -> None:
     with pytest.raises(ImageError, match="MB"):
         read_lesion(encoded(picture()), max_bytes=100)
 
 
-def test_orientation_is_applied():
+def test_orientation_is_applied() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was turned by a quarter
     lesion = read_lesion(encoded(picture(), "JPEG", exif=exif))
@@ -171,7 +172,7 @@ def test_orientation_is_applied():
     assert lesion.pixels[48, 4, 2] > 150
 
 
-def test_metadata_does_not_survive():
+def test_metadata_does_not_survive() -> None:
     exif = Image.Exif()
     exif[0x010F] = "SECRETCAMERA"
     exif.get_ifd(0x8825)[1] = "N"
@@ -183,7 +184,7 @@ def test_metadata_does_not_survive():
     assert b"SECRET" not in repr(lesion).encode()
 
 
-def test_colour_profile_is_converted():
+def test_colour_profile_is_converted() -> None:
     plain = read_lesion(encoded(picture(), "PNG")).pixels
     same = read_lesion(encoded(picture(), "PNG", icc_profile=srgb_profile())).pixels
     swapped = read_lesion(encoded(picture(), "PNG", icc_profile=swapped_profile())).pixels
@@ -192,7 +193,7 @@ def test_colour_profile_is_converted():
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
-def test_print_colours_are_converted_by_their_profile(kind):
+def test_print_colours_are_converted_by_their_profile(kind: str) -> None:
     image = Image.new("CMYK", SIZE, (0, 255, 255, 0))
     pixels = read_lesion(encoded(image, kind, icc_profile=cmyk_profile())).pixels
     red, green, blue = pixels[30, 40].astype(int)
@@ -202,13 +203,13 @@ def test_print_colours_are_converted_by_their_profile(kind):
     assert white.min() > 245
 
 
-def test_transparency_becomes_white():
+def test_transparency_becomes_white() -> None:
     image = picture("RGBA")
     image.putalpha(0)
     assert (read_lesion(encoded(image, "PNG")).pixels == 255).all()
 
 
-def test_sixteen_bits_keep_their_range():
+def test_sixteen_bits_keep_their_range() -> None:
     ramp = np.tile(np.linspace(0, 65535, 96).astype(np.uint16), (64, 1))
     pixels = read_lesion(encoded(Image.fromarray(ramp), "PNG")).pixels
     assert pixels[0, 0, 0] == 0
@@ -217,7 +218,7 @@ def test_sixteen_bits_keep_their_range():
     assert abs(int(read_lesion(png_rgb16(64, 64, 40_000)).pixels[5, 5, 1]) - 156) <= 1
 
 
-def test_heic():
+def test_heic() -> None:
     heif = pillow_heif.from_pillow(picture(size=(128, 96)))
     buffer = io.BytesIO()
     heif.save(buffer, quality=90)
@@ -228,7 +229,7 @@ def test_heic():
         read_lesion(buffer.getvalue()[:-100])
 
 
-def test_heic_with_two_images():
+def test_heic_with_two_images() -> None:
     heif = pillow_heif.from_pillow(picture())
     heif.add_from_pillow(picture())
     buffer = io.BytesIO()
@@ -237,18 +238,18 @@ def test_heic_with_two_images():
         read_lesion(buffer.getvalue())
 
 
-def test_a_preview_behind_the_jpeg_is_ignored():
+def test_a_preview_behind_the_jpeg_is_ignored() -> None:
     data = encoded(picture(), "MPO", save_all=True, append_images=[Image.new("RGB", SIZE, "green")])
     assert read_lesion(data).pixels[5, 5, 0] > 150
 
 
-def test_large_images_are_scaled_down():
+def test_large_images_are_scaled_down() -> None:
     lesion = read_lesion(encoded(picture(size=(3000, 1500)), "JPEG"))
     assert (lesion.width, lesion.height) == (MAX_SIDE, MAX_SIDE // 2)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "HEIF"])
-def test_fuzzed_files_give_a_lesion_or_a_sentence(kind):
+def test_fuzzed_files_give_a_lesion_or_a_sentence(kind: str) -> None:
     random = np.random.default_rng(len(kind))
     buffer = io.BytesIO()
     if kind == "HEIF":

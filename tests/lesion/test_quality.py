@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from PIL import Image
 from scipy import ndimage
 
-from dermiq.lesion import assess_quality, crop_to_lesion, drawn_examples, lesion_box, letterbox
+from dermiq.lesion import assess_quality, drawn_examples, lesion_box
 from dermiq.lesion.drawn import drawn_examples as again
 
 DRAWING = drawn_examples()[1][1]
@@ -29,7 +31,7 @@ def blurred(pixels: np.ndarray, sigma: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize("index", range(3))
-def test_drawings_have_no_issue(index):
+def test_drawings_have_no_issue(index: int) -> None:
     assert assess_quality(drawn_examples()[index][1]) == ()
     assert assess_quality(drawn_examples()[index][1], spot()) == ()
 
@@ -48,12 +50,12 @@ def test_drawings_have_no_issue(index):
     ],
     ids=["blur", "heavy blur", "nothing", "dim", "black", "reflection", "burnt out", "grey"],
 )
-def test_spoilt_pictures_are_named(spoil, code, severe):
+def test_spoilt_pictures_are_named(spoil: Callable[[np.ndarray], np.ndarray], code: str, severe: bool) -> None:
     assert codes(spoil(DRAWING)).get(code) is severe
 
 
 @pytest.mark.parametrize("scale", [1, 2])
-def test_blur_does_not_depend_on_resolution(scale):
+def test_blur_does_not_depend_on_resolution(scale: int) -> None:
     size = 600 * scale, 450 * scale
     large = np.asarray(Image.fromarray(DRAWING).resize(size, Image.Resampling.BICUBIC))
     assert "blurred" not in codes(large)
@@ -70,22 +72,22 @@ def test_blur_does_not_depend_on_resolution(scale):
     ],
     ids=["none", "a few pixels", "small", "cut"],
 )
-def test_the_lesion_in_the_frame(outline, code, severe):
+def test_the_lesion_in_the_frame(outline: np.ndarray, code: str, severe: bool) -> None:
     assert codes(DRAWING, outline).get(code) is severe
 
 
-def test_without_outline_nothing_is_said_of_the_lesion():
+def test_without_outline_nothing_is_said_of_the_lesion() -> None:
     assert not {"no_lesion", "small", "cut_by_frame"} & set(codes(blurred(DRAWING, 9)))
 
 
-def test_a_message_carries_its_number():
+def test_a_message_carries_its_number() -> None:
     (issue,) = assess_quality(blurred(DRAWING, 9))
     assert f"{issue.value:.0f} %" in issue.message
     assert issue.value < issue.limit
     assert issue.message.endswith(".")
 
 
-def test_drawings_are_labelled_and_repeatable():
+def test_drawings_are_labelled_and_repeatable() -> None:
     for (title, pixels), (_, same) in zip(drawn_examples(), again(), strict=True):
         assert title.startswith("Drawing")
         assert pixels.shape == (450, 600, 3)
@@ -93,22 +95,9 @@ def test_drawings_are_labelled_and_repeatable():
         assert (pixels == same).all()
 
 
-def test_box_and_crop():
+def test_the_box_of_an_outline() -> None:
     outline = np.zeros((100, 200), bool)
     outline[40:60, 100:140] = True
     box = lesion_box(outline, margin=0.25)
     assert box is not None
     assert (box.top, box.bottom, box.left, box.right) == (30, 70, 90, 150)
-    square = lesion_box(outline, margin=0, square=True)
-    assert square is not None
-    assert (square.bottom - square.top, square.right - square.left) == (40, 40)
-    pixels = np.zeros((100, 200, 3), np.uint8)
-    assert crop_to_lesion(pixels, outline, margin=0).shape == (40, 40, 3)
-    assert crop_to_lesion(pixels, np.zeros_like(outline)) is pixels
-
-
-def test_letterbox_says_where_the_image_lies():
-    square, box = letterbox(DRAWING, 224)
-    assert square.shape == (224, 224, 3)
-    assert (box.right - box.left, box.bottom - box.top) == (224, 168)
-    assert (square[0] == square[box.top]).all()

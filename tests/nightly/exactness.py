@@ -249,7 +249,7 @@ def _work(folder: str, stop_at: int | None) -> None:
     from tests.train.stage_runs import drawn_score
 
     gc.freeze()  # the libraries, which were imported before the fork
-    run, preferences.score = Path(folder), drawn_score
+    run, vars(preferences)["score"] = Path(folder), drawn_score
     log_to(run)
     if stop_at is not None:
         progress = Job.progress

@@ -109,13 +109,13 @@ def bits(data: bytearray, random: np.random.Generator) -> None:
 
 def head(data: bytearray, random: np.random.Generator) -> None:
     for place in random.integers(0, min(len(data), 256), random.integers(1, 8)):
-        data[place] = int(random.choice([0, 1, 0x7F, 0x80, 0xFE, 0xFF, random.integers(256)]))
+        data[place] = int(random.choice([0, 1, 0x7F, 0x80, 0xFE, 0xFF, int(random.integers(256))]))
 
 
 def number(data: bytearray, random: np.random.Generator) -> None:
     """Lengths, offsets and sizes that lie."""
     for place in random.integers(0, max(1, len(data) - 4), random.integers(1, 4)):
-        value = int(random.choice([0, 1, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF, len(data), random.integers(2**32)]))
+        value = int(random.choice([0, 1, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF, len(data), int(random.integers(2**32))]))
         data[place : place + 4] = struct.pack(">I" if random.random() < 0.5 else "<I", value)
 
 
@@ -436,7 +436,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="where the report goes, too")
     options = parser.parse_args(arguments)
     bombs, damaged = Tally(), Tally()
-    pool.PATIENCE_S = 0.0  # it is the budget that is measured, however busy the computer
+    vars(pool)["PATIENCE_S"] = 0.0  # it is the budget that is measured, however busy the computer
     read_lesion(seeds()[0])  # the process has started
     for name, make in ({} if options.no_bombs else BOMBS).items():
         bombs.read(make(), name)

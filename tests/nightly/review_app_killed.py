@@ -24,10 +24,10 @@ from uuid import uuid4
 
 import httpx
 
-from dermiq.review.measures.crash_test import UNDO_SHARE, WRITERS, Kills, compare
-from dermiq.review.measures.synthetic import synthetic_pairs
 from dermiq.review.store.store import Store
+from tests.nightly.review_kills import UNDO_SHARE, WRITERS, Kills, compare
 from tests.page import ROOT, free_port
+from tests.review.synthetic import synthetic_pairs
 
 LONGEST = 2.0  # seconds between the first vote that an app acknowledges and its end
 PAIRS_EACH = 300  # for every kill

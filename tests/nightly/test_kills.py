@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dermiq.review.measures.crash_test import kill_writers
+from tests.nightly.review_kills import kill_writers
 from tests.review.cases import emptied
 from tests.train.runs.test_runs import kill_at_random_moments
 

@@ -38,6 +38,7 @@ from dermiq.lesion.drawn import drawn_examples
 from tests.page import ROOT, free_port
 
 API = "/gradio_api"
+Sample = tuple[float, float]  # when, in seconds; the memory in MiB
 START_SECONDS = 300
 ANSWER_SECONDS = 1800
 PLACE = re.compile(r"(One question is|\d+ questions are) answered before yours")
@@ -237,10 +238,12 @@ async def come_and_ask(visitor: Visitor, until: float) -> None:
             await visitor.ask(QUESTIONS[min(len(visitor.asked), len(QUESTIONS) - 1)])
 
 
-async def study(address: str, count: int, minutes: float, memory: psutil.Process | None) -> tuple[list[Visitor], list]:
+async def study(
+    address: str, count: int, minutes: float, memory: psutil.Process | None
+) -> tuple[list[Visitor], list[Sample]]:
     visitors = [Visitor(address, number) for number in range(1, count + 1)]
     until = time.monotonic() + 60 * minutes
-    samples: list[tuple[float, float]] = []
+    samples: list[Sample] = []
 
     async def watch() -> None:
         while memory is not None:
@@ -255,7 +258,7 @@ async def study(address: str, count: int, minutes: float, memory: psutil.Process
     return visitors, samples
 
 
-def report(visitors: list[Visitor], samples: list, minutes: float) -> str:
+def report(visitors: list[Visitor], samples: list[Sample], minutes: float) -> str:
     asked = [one for visitor in visitors for one in visitor.asked]
     counts = [len(visitor.asked) for visitor in visitors]
     lines = [

@@ -11,7 +11,8 @@ from uuid import uuid4
 from PIL import Image
 from sqlalchemy import create_engine, delete, text
 
-from dermiq.review.store.store import Store, schema
+from dermiq.review.store import schema
+from dermiq.review.store.store import Store
 from dermiq.review.types import NewPair, Proxy, ReviewAnswer, ReviewCase, Vote
 
 CLASSES = ("mel", "nv", "bkl")
@@ -38,9 +39,9 @@ def new_case(number: int, **rest: Any) -> ReviewCase:
 
 def new_pair(number: int, **rest: Any) -> NewPair:
     case = rest.pop("case", None) or new_case(number)
-    answers = (ReviewAnswer.of(case.id, f"{name} answer to {number}", model="nano") for name in ("One", "Another"))
+    one, other = (ReviewAnswer.of(case.id, f"{name} answer to {number}", model="nano") for name in ("One", "Another"))
     proxy = Proxy("first", 0.05 + number / 1000, "accuracy", ("It cites the graph.",), {"first": {"accuracy": 1.0}})
-    return NewPair(case, *answers, **{"source": "proxy", "proxy": proxy, **rest})
+    return NewPair(case, one, other, **{"source": "proxy", "proxy": proxy, **rest})
 
 
 def filled(store: Store, pairs: int, *names: str, **rest: Any) -> list[str]:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from dermiq.review.measures import benchmark
-from dermiq.review.measures.crash_test import kill_writers
-from dermiq.review.measures.synthetic import fill_votes, synthetic_pairs
 from dermiq.review.store.store import Store
+from tests.nightly import review_store as benchmark
+from tests.nightly.review_kills import kill_writers
 from tests.review.cases import emptied
+from tests.review.synthetic import fill_votes, synthetic_pairs
 
 KILLS = 2  # more: `make nightly`
 

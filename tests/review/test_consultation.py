@@ -179,7 +179,8 @@ def test_an_opinion_counts_in_the_quality_until_it_is_taken_back(store: Store) -
     said = str(controller.take_back(visit, visit.exchanges[-1].key).chat)
     assert "Taken back." in said
     assert "Correct this answer" in said, "another opinion can be given"
-    assert store.opinions() == store.thumbs() == []
+    assert store.opinions() == []
+    assert store.thumbs() == []
     assert store.counts().opinions == 0
     assert not images_of(store), "the image was deleted"
     assert [change.what for change in store.log()][-2:] == ["thumb undone", "image withdrawn"]

@@ -46,8 +46,8 @@ def files(tmp_path: Path) -> Files:
 
 def verdicts(store: Store) -> list[str]:
     """What the graph prefers of each pair."""
-    said = [view.pair.proxy and view.pair.proxy.prefers for view in store.pairs()]
-    return [view.answer(side).text if side else "-" for view, side in zip(store.pairs(), said, strict=True)]
+    said = [(view, view.pair.proxy.prefers if view.pair.proxy else None) for view in store.pairs()]
+    return [view.answer(side).text if side else "-" for view, side in said]
 
 
 def test_a_zip_files_and_a_path_come_in_alike_and_are_judged(store: Store, files: Files, tmp_path: Path) -> None:
@@ -108,8 +108,8 @@ def test_the_command_takes_a_zip_and_asks_the_graph(
 
 def test_the_graph_says_where_it_prefers_neither(graph: Graph) -> None:
     case = ReviewCase.of([{"role": "user", "content": "What is it?"}], "What is it?", diagnosis="a label of nobody")
-    answers = (ReviewAnswer.of(case.id, text) for text in ("It is round.", "It is brown."))
-    found = judge_by(lambda: graph)(NewPair(case, *answers, "import"))
+    one, other = (ReviewAnswer.of(case.id, text) for text in ("It is round.", "It is brown."))
+    found = judge_by(lambda: graph)(NewPair(case, one, other, "import"))
     assert found.prefers is None
     assert found.reasons[0].startswith("No preference: ")
 

@@ -15,8 +15,9 @@ from sqlalchemy import insert, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from dermiq.errors import DataError
+from dermiq.review.store import schema
 from dermiq.review.store.database import MIGRATIONS, Database
-from dermiq.review.store.store import Store, schema
+from dermiq.review.store.store import Store
 from tests.review.cases import NOW, bare, filled, vote
 
 Open = Callable[..., Database]

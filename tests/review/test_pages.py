@@ -142,7 +142,7 @@ def test_a_deleted_image_is_said_and_the_pair_stays(store: Store) -> None:
 def test_the_models_text_stays_as_it_is_in_the_field(store: Store) -> None:
     html = put(store, answers=("\nBegins with a line.", "<answer>x</answer>\n“Quoted” & more"))
     fields = re.findall(r"<textarea data-edit[^>]*>\n(.*?)</textarea>", html, re.DOTALL)
-    assert sorted(map(Markup.unescape, map(Markup, fields))) == sorted(  # type: ignore[arg-type]
+    assert sorted(map(Markup.unescape, map(Markup, fields))) == sorted(
         ("\nBegins with a line.", "<answer>x</answer>\n“Quoted” & more")
     )
 

@@ -18,11 +18,12 @@ from sqlalchemy import delete, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from dermiq.errors import DataError, ImageError, InputError
+from dermiq.review.store import schema
 from dermiq.review.store.database import Line
 from dermiq.review.store.images import prepared
 from dermiq.review.store.queue import QueueSettings
-from dermiq.review.store.store import Store, schema
-from dermiq.review.types import Draft, ReviewAnswer, ReviewCase, SetRule
+from dermiq.review.store.store import Store
+from dermiq.review.types import Draft, NewPair, ReviewAnswer, ReviewCase, SetRule, pair_id
 from dermiq.settings import Settings
 from tests.nightly.hostile_images import encoded, scans
 from tests.nightly.hostile_images import picture as drawn
@@ -85,8 +86,7 @@ def test_duplicates_are_recognised_also_the_other_way_round(store: Store) -> Non
     assert store.add_pairs([new, new], by="ana").duplicates == 1
     added = store.add_pairs([turned, new_pair(2)], by="ben")
     assert (added.cases, added.answers, added.pairs, added.duplicates) == (1, 2, 1, 1)
-    pair, was_new = store.add_pair(new.second.id, new.first.id, "import", by="ben")
-    assert not was_new
+    pair = store.pair(pair_id(new.second.id, new.first.id)).pair
     assert (pair.first, pair.added_by) == (new.first.id, "ana")
 
 
@@ -98,9 +98,8 @@ def test_a_case_an_answer_and_a_pair_one_by_one(store: Store) -> None:
     assert store.add_case(case, by="ana")
     assert not store.add_case(case, by="ana")
     assert store.add_answers(answers, by="ana") == 2
-    pair, was_new = store.add_pair(answers[0].id, answers[1].id, "consultation", by="ana")
-    assert was_new
-    assert store.pair(pair.id).case == case
+    assert store.add_pairs([NewPair(case, answers[0], answers[1], "consultation")], by="ana").pairs == 1
+    assert store.pair(pair_id(answers[0].id, answers[1].id)).case == case
     assert store.thumb(answers[0].id, up=True, who="ana") == store.thumbs()[0]
 
 
@@ -121,11 +120,10 @@ def test_a_pair_that_cannot_be_is_refused_and_leaves_nothing(store: Store, chang
 
 def test_a_pair_is_of_two_different_answers_of_one_case(store: Store) -> None:
     one, two = new_pair(1), new_pair(2)
-    store.add_pairs([one, two], by="ana")
     with pytest.raises(InputError, match="answer one case"):
-        store.add_pair(one.first.id, two.first.id, "import", by="ana")
-    with pytest.raises(InputError, match="two different answers"):
-        store.add_pair(one.first.id, one.first.id, "import", by="ana")
+        store.add_pairs([replace(one, second=two.first)], by="ana")
+    with pytest.raises(InputError, match="the same text"):
+        store.add_pairs([replace(one, second=one.first)], by="ana")
 
 
 # --- images -----------------------------------------------------------------------------

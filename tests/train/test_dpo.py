@@ -36,7 +36,7 @@ from tests.train.stage_runs import (
 )
 from train import dpo, options, preferences
 from train.cases.examples import Turns
-from train.cases.sources import read_source
+from train.cases.sources import Row, read_source
 from train.dpo import DPOConfig
 from train.grpo import GRPOConfig
 from train.model import load_model, make_trainable
@@ -212,7 +212,7 @@ def test_evaluation_on_pairs_of_other_patients(config: DPOConfig, tmp_path: Path
 
 
 def test_follow_ups_are_asked_in_turns_of_the_template(config: DPOConfig, tmp_path: Path) -> None:
-    chat = [
+    chat: list[dict[str, Any]] = [
         {"role": "system", "content": "Be brief."},
         {"role": "user", "content": [{"type": "image", "text": None}, {"type": "text", "text": "What is it?"}]},
         {"role": "assistant", "content": "A mole."},
@@ -474,7 +474,7 @@ def test_of_the_data_folders_as_many_are_drawn_as_told(tmp_path: Path) -> None:
     assert drawn.learned().startswith("4 of 18 examples are learned: images is 4")
     both = replace(drawn, data=(*drawn.data, table))
     rows = both.rows()[0]
-    assert (len(rows), sum(row.folder == "" for row in rows)) == (12, 8)
+    assert (len(rows), sum(isinstance(row, Row) and row.folder == "" for row in rows)) == (12, 8)
 
 
 def test_words_are_those_of_the_stage() -> None:

@@ -12,6 +12,7 @@ from PIL import Image
 
 from dermiq.errors import DataError
 from dermiq.lesion.drawn import drawn_examples
+from dermiq.places import WEIGHTS
 from dermiq.types import CLASSES
 from train import evaluate
 from train.cases.data import load_pixels, read_table, square_pixels
@@ -76,7 +77,7 @@ def test_the_command_says_what_is_wrong_and_what_was_left_out(
 
 
 def test_cards_show_the_committed_figures() -> None:
-    for path in sorted(card.WEIGHTS.glob("*/README.md")):
+    for path in sorted(WEIGHTS.glob("*/README.md")):
         assert card.rendered(path) == path.read_text(encoding="utf-8"), "run python -m train.embedded.card"
 
 

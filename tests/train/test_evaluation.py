@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -62,13 +63,14 @@ def test_figures_with_intervals_and_a_stop_that_loses_nothing(
 def test_what_is_refused(judged: Path, tmp_path: Path) -> None:
     table = str(make_table(tmp_path / "data", image_id=[f"i{n}" for n in range(8)]))
     assert run_of("mine") == judged
+    usual: dict[str, Any] = {"model": "mine", "data": table}
     for changes, words in (
         ({"weights": "checkpoint-3"}, "mine has no checkpoint-3"),
         ({"model": "nothing"}, "There is no model 'nothing'"),
         ({"device": "abacus"}, "device is 'abacus'"),
     ):
         with pytest.raises(InputError, match=words):
-            EvaluationConfig(**{"model": "mine", "data": table, **changes}).check()
+            EvaluationConfig(**{**usual, **changes}).check()
     shutil.rmtree(judged / "final")
     with pytest.raises(InputError, match="no finished final/"):
         EvaluationConfig(model="mine", data=table).check()

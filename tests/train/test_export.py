@@ -76,7 +76,9 @@ def test_an_adapter_loads_elsewhere_or_says_what_it_needs(
     run = train(config, tmp_path / "runs", "one")
     elsewhere = tmp_path / "elsewhere"
     adapter = export.export(run, elsewhere / "mine", form="adapter")
-    assert read_json(adapter / "adapter_config.json")["base_model_name_or_path"] == "model"
+    adapter_config = read_json(adapter / "adapter_config.json")
+    assert adapter_config is not None
+    assert adapter_config["base_model_name_or_path"] == "model"
     text = (adapter / "README.md").read_text()
     assert "put it into a folder `model` beside this one" in text
     assert "python app.py --model mine" in text

@@ -95,7 +95,7 @@ def test_what_is_refused_before_the_first_stage(
 
 def test_thirds() -> None:
     # variances 2 and 8, two lines each
-    assert thirds([{"a": value} for value in (1, 3, 9, 9, 9, 0, 4)], "a") == (2, 2, pytest.approx(5**0.5))
+    assert thirds([{"a": value} for value in (1, 3, 9, 9, 9, 0, 4)], "a") == pytest.approx((2, 2, 5**0.5))
     assert thirds([{"a": value} for value in (1, 3, 8)], "a") == (1, 8, None)
     assert thirds([{"a": 1}, {}, {"a": 2}], "a") is None
 

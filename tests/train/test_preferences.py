@@ -17,7 +17,7 @@ from tests.tiny import save_tiny
 from tests.train.stage_runs import drawn_score, make_table
 from train import preferences
 from train.cases.examples import ChatOptions
-from train.cases.sources import Item, Measured, read_source
+from train.cases.sources import Item, Measured, Row, read_source
 from train.options import load
 from train.preferences import Options, Pairs, cases_file, described, main, summarised, write_pairs
 from train.scoring.proxy import PARTS, ProxySettings
@@ -60,6 +60,7 @@ def test_the_file_is_read_back_in_the_columns_of_dpo(rows: list[Item], vlm: VLM,
     for item, line in zip(read, map(json.loads, file.read_text().splitlines()), strict=True):
         example = item.load()
         row = by_group[item.group]
+        assert isinstance(row, Row)
         assert Path(line["images"][0]) == Path(row.image).relative_to(tmp_path)  # both can be moved together
         assert example["images"][0].tobytes() == measured.window(row.image).tobytes()
         assert [turn["role"] for turn in example["prompt"]][-1] == "user"

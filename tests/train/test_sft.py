@@ -98,7 +98,7 @@ def test_answers_alone_are_learned(family: str, follow_up: float, config: SFTCon
     )
     vlm = load_model(config, "cpu")
     vlm.model = make_trainable(vlm.model, config)
-    trainer = sft.build(config, vlm, Job(tmp_path))
+    trainer: Any = sft.build(config, vlm, Job(tmp_path))
     tokenizer = vlm.processor.tokenizer
     kinds = set()
     for example in trainer.train_dataset:
@@ -269,9 +269,9 @@ def test_the_best_checkpoint_is_kept_and_exported(lora_rank: int, config: SFTCon
 def test_a_loss_that_is_no_number_ends_the_run(
     config: SFTConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import trl
+    from trl import SFTTrainer
 
-    monkeypatch.setattr(trl.SFTTrainer, "training_step", lambda *a, **k: torch.tensor(float("nan")))
+    monkeypatch.setattr(SFTTrainer, "training_step", lambda *a, **k: torch.tensor(float("nan")))
     status = worker.work(runs.create(config, root=tmp_path / "runs"))
     assert (status.state, status.reason[:40]) == ("failed", "The loss is no longer a number at step 1")
 

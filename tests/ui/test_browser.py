@@ -404,7 +404,7 @@ def test_a_condition_is_looked_up_and_compared_by_keyboard(page: Page) -> None:
     first.send_keys(" ulcer" + Keys.ENTER)
     page.until(lambda: page.text(".dq-know h2") == "Basal cell carcinoma")
     page.until(lambda: not page.all("#dq-meant button"), "suggestions go when they have served")
-    assert page.one("#dq-knowledge .dq-source a").get_attribute("href").startswith("http")
+    assert str(page.one("#dq-knowledge .dq-source a").get_attribute("href")).startswith("http")
     page.shot("13-card-light")
     page.one(".dq-place button").send_keys(Keys.ENTER)
     page.until(lambda: page.text(".dq-know h2") != "Basal cell carcinoma", "the hierarchy leads on")

@@ -7,6 +7,7 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -55,7 +56,7 @@ def harmless(html: object) -> None:
         assert attributes.get("src") != "x"
 
 
-def sources(**changes: object) -> prose.Sources:
+def sources(**changes: Any) -> prose.Sources:
     return replace(prose.Sources("1", fakes.EVIDENCE, fakes.CLAIMS, fakes.findings()), **changes)
 
 

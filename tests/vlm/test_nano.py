@@ -16,7 +16,9 @@ from dermiq.vlm import nano
 from dermiq.vlm.nano import assemble, load_nano, save_nano_parts
 from tests.tiny import picture, save_tiny_base
 
-ASK = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "What is this?"}]}]
+ASK: list[dict[str, Any]] = [
+    {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "What is this?"}]}
+]
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from dermiq.data_sets import DATA_SETS, DEFAULT, NAMED
 from dermiq.errors import DataError, InputError
 from dermiq.files.examples import messages, places_of
+from dermiq.types import Fields, Json
 from train.cases.labelled import LABELS, quiet
 from train.cases.sources import Item, Say, choose, is_of_folder, read_splits
 from train.config import StageConfig
@@ -149,13 +150,13 @@ class Turns:
         self._plain = vlm.encoder.plain
         self._takes_system = takes_system_turn(vlm.processor)
 
-    def __call__(self, messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    def __call__(self, messages: Sequence[Fields]) -> list[Json]:
         from dermiq.vlm.prompt_inputs import folded  # PyTorch takes seconds to load
 
         turns = [{"role": m["role"], "content": [self._part(part) for part in m["content"]]} for m in messages]
         return turns if self._takes_system else folded(turns)
 
-    def written(self, value: str | Sequence[Mapping[str, Any]], role: str, *, images: int = 0) -> list[dict[str, Any]]:
+    def written(self, value: str | Sequence[Fields], role: str, *, images: int = 0) -> list[Json]:
         """What a data set holds, a text of `role` or turns, as turns. Images that have no place go to the first user
         turn. Raises DataError where places and images do not match.
         """
@@ -167,7 +168,7 @@ class Turns:
             raise DataError(f"An example has {images} image(s) and {places_of(turns)} place(s) for them.")
         return self(turns)
 
-    def _part(self, part: Mapping[str, Any]) -> dict[str, Any]:
+    def _part(self, part: Fields) -> Json:
         return {"type": "text", "text": self._plain(part["text"])} if part["type"] == "text" else {"type": part["type"]}
 
 
@@ -192,7 +193,7 @@ class UpToTheEnd:
         return batch
 
 
-def as_dataset(rows: Sequence[T], write: Callable[[T, int], Mapping[str, Any]], *, each: int = 1) -> Any:
+def as_dataset(rows: Sequence[T], write: Callable[[T, int], Fields], *, each: int = 1) -> Any:
     """A `datasets.Dataset` of `each` examples a row; `write(row, i)` writes the i-th when it is asked for."""
     from datasets import Dataset
 
@@ -204,13 +205,13 @@ def as_dataset(rows: Sequence[T], write: Callable[[T, int], Mapping[str, Any]], 
 class _WrittenOnRequest:
     """The transform of a data set of numbers: each becomes its example when it is read."""
 
-    def __init__(self, rows: Sequence[T], write: Callable[[T, int], Mapping[str, Any]], each: int) -> None:
+    def __init__(self, rows: Sequence[T], write: Callable[[T, int], Fields], each: int) -> None:
         self.rows, self.write, self.each = rows, write, each
 
-    def __call__(self, batch: Mapping[str, Sequence[int]]) -> dict[str, list[Any]]:
+    def __call__(self, batch: Mapping[str, Sequence[int]]) -> dict[str, list[object]]:
         examples = [self.write(self.rows[number // self.each], number % self.each) for number in batch["number"]]
         return {name: [example[name] for example in examples] for name in examples[0]}
 
-    def __reduce__(self) -> str | tuple[Any, ...]:
+    def __reduce__(self) -> str | tuple[object, ...]:
         """`datasets` pickles a transform to give it a fingerprint: the graph in it would take seconds."""
         return (_WrittenOnRequest, ((), None, len(self.rows)))

@@ -11,14 +11,13 @@ are one source, too, but for the folders inside them.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from dermiq.files.columns import patient_in, source_in
 from dermiq.files.paths import SENT
 from dermiq.files.splits import split_of
 from dermiq.patient import said
+from dermiq.types import Fields
 
 
 def source_of(named: str | Path) -> str:
@@ -35,7 +34,7 @@ def source_of(named: str | Path) -> str:
     return str(folder)
 
 
-def identity(row: Mapping[str, Any], source: str) -> str:
+def identity(row: Fields, source: str) -> str:
     """By which a row is known to be about the same patient as another; "" where it names nobody.
 
     `source` is that of the file or data set, as `source_of` says.
@@ -44,7 +43,7 @@ def identity(row: Mapping[str, Any], source: str) -> str:
     return f"{who} (of {_plain(source_in(row)) or source})" if who else ""
 
 
-def _plain(value: Any) -> str:
+def _plain(value: object) -> str:
     """An id as spreadsheets and systems may change it: 1, 1.0, "1,0" and 001 are one, as are P1 and p1."""
     text = unicodedata.normalize("NFKC", said(value)).lower()
     number = text.removesuffix(".0").removesuffix(",0")

@@ -23,10 +23,11 @@ from dermiq.decoder.formats import IMAGE_SUFFIXES
 from dermiq.errors import DataError, InputError
 from dermiq.files.columns import SPLITS, split_in, squeezed, tells_split, tells_who
 from dermiq.files.nearby import Nearby
+from dermiq.files.splits import split_of
 from dermiq.files.tables import TableRow, read_table_rows
 from dermiq.patient import Vague, age_of, sex_of, site_of, skin_type_of
 from dermiq.types import CLASSES, PatientContext
-from train.cases.identity import identity, source_of, split_of
+from train.cases.identity import identity, source_of
 from train.cases.labels import ONE_HOT, class_of, suggested
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
@@ -65,7 +66,7 @@ MEANT = {"image": "the images' names to image", "label": "the diagnoses to label
 """What is to be done about a column that is missing."""
 
 # in the order of PatientContext
-PATIENT: Mapping[str, Callable[[Any], Any]] = {
+PATIENT: Mapping[str, Callable[[str], Any]] = {
     "age": age_of,
     "sex": sex_of,
     "site": site_of,

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
 
 from dermiq.errors import DataError
 from dermiq.review.sets.freeze import find, lines, present
 from dermiq.review.store.store import Store
 from dermiq.review.types import is_frozen_set
 from dermiq.settings import Settings
+from dermiq.types import Json
 
 
 @contextmanager
@@ -26,7 +26,7 @@ def review() -> Iterator[Store]:
         store.close()
 
 
-def lines_of(named: str, split: str) -> list[dict[str, Any]]:
+def lines_of(named: str, split: str) -> list[Json]:
     """The lines of a set in one split, their images as paths. Without those whose images were deleted since; see
     `deleted_from`.
     """

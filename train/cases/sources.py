@@ -47,7 +47,7 @@ from dermiq.files.paths import is_file
 from dermiq.files.tables import is_table
 from dermiq.lesion import read_lesion
 from dermiq.review.types import is_frozen_set
-from dermiq.types import CLASSES, Finding, PatientContext
+from dermiq.types import CLASSES, Fields, Finding, Json, PatientContext
 from train.cases.data import context_of, data_folder, lesion_of, read_table
 from train.cases.identity import identity, source_of
 from train.cases.labelled import quiet, read_labelled, refuse_missing
@@ -81,8 +81,8 @@ class Row:
 class Written:
     """One example in TRL's columns."""
 
-    load: Callable[[], Mapping[str, Any]]
-    texts: Callable[[], Mapping[str, Any]]  # the same without its images, which are not read
+    load: Callable[[], Fields]
+    texts: Callable[[], Fields]  # the same without its images, which are not read
     group: str
     files: tuple[str, ...] = ()
     kind: str = ""
@@ -105,7 +105,7 @@ def read_source(
     columns: Sequence[str] = ("prompt", "completion"),
     labels: str = "classes",
     say: Say = quiet,
-) -> list:
+) -> list[Any]:
     """The rows of one source in one split ("train" or "val"); all of them where it names no splits and `split` is
     "train". Raises DataError with what is wrong.
 
@@ -211,16 +211,16 @@ class _Reader:
         columns.pop("split", None)
         files = tuple(image for image in images if isinstance(image, str))
 
-        def texts() -> Mapping[str, Any]:
+        def texts() -> Fields:
             return copy.deepcopy(columns)
 
-        def load() -> Mapping[str, Any]:
+        def load() -> Fields:
             return {**texts(), "images": [shown(image, box) for image, box in zip(images, boxes, strict=True)]}
 
         own = files[0] if files else f"{self.called}:{example.where}"
         return Written(load, texts, self._group(columns) or own, files, str(columns.get("diagnosis", "")))
 
-    def _group(self, columns: Mapping[str, Any]) -> str:
+    def _group(self, columns: Fields) -> str:
         """What was written here with the group of a row is about the patient of that row."""
         said = str(columns.get("group", ""))
         is_ours = said.partition(":")[0] in DATA_SETS or (" (of " in said and said.endswith(")"))
@@ -259,7 +259,7 @@ def read_splits(
     columns: Sequence[str],
     labels: str = "classes",
     say: Say = quiet,
-) -> tuple[list, list]:
+) -> tuple[list[Any], list[Any]]:
     """Rows to train on and rows to judge by. Raises DataError where there are none, or where both share a patient,
     a lesion or an image.
 
@@ -442,7 +442,7 @@ class Measured:
     def __init__(self, folder: Path, *, rank: int = 0) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._file = folder / f"measured-{rank}.jsonl"
-        self._known: dict[str, dict[str, Any]] = {}
+        self._known: dict[str, Json] = {}
         for file in sorted(folder.glob("measured-*.jsonl")):
             for line in file.read_text(encoding="utf-8").splitlines():
                 try:

@@ -11,10 +11,10 @@ import random
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from dermiq.knowledge import Graph, retrieve
-from dermiq.types import CLASS_NAMES, Evidence, Finding, PatientContext
+from dermiq.types import CLASS_NAMES, Evidence, Finding, Json, PatientContext
 from dermiq.vlm.parse import ALIASES
 from dermiq.vlm.prompts import assistant_message, follow_up_message, notable, reasoning_messages
 
@@ -99,7 +99,7 @@ class Taught(Protocol):
 class Asked:
     """The first question of a case, and what it was made of."""
 
-    messages: list[dict[str, Any]]  # system and user turn
+    messages: list[Json]  # system and user turn
     evidence: Evidence
     order: list[str]  # the other classes, likeliest first
     context: PatientContext  # what was told of the patient
@@ -122,7 +122,7 @@ def first_question(
 
 def reasoning_chat(
     case: Taught, graph: Graph, rng: random.Random, *, told: float, facts: int, follow_up: float, question: str = ""
-) -> list[dict[str, Any]]:
+) -> list[Json]:
     """The first question with its answer, and perhaps a second one.
 
     `told` is the share of cases whose patient is told, `follow_up` that of chats that go on with a second question.

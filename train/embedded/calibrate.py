@@ -74,10 +74,9 @@ def look_at(specialist: Specialist, paths: list[str]) -> Looks:
     return Looks(torch.stack(frames), torch.stack(features), torch.stack(windows))
 
 
-def drawn_shares(labels: pd.Series, *, power: float = 0.5) -> Tensor:
-    """How often training drew each class (7,): in proportion to its count to `power`, as `train.embedded.specialist`
-    does."""
-    counts = torch.tensor([int((labels == code).sum()) for code in CLASSES]).float() ** power
+def drawn_shares(labels: pd.Series) -> Tensor:
+    """How often training drew each class (7,): by the root of its count, as `train.embedded.specialist` does."""
+    counts = torch.tensor([int((labels == code).sum()) for code in CLASSES]).float() ** 0.5
     return counts / counts.sum()
 
 

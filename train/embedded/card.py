@@ -12,12 +12,11 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 from dermiq.data_sets import DATA_SETS, DataSet
 from dermiq.places import WEIGHTS
 from dermiq.shipped import seal
-from dermiq.types import CLASS_NAMES, CLASSES
+from dermiq.types import CLASS_NAMES, CLASSES, Json
 
 BEGIN, END = "<!-- figures: written by python -m train.embedded.card -->", "<!-- end of figures -->"
 NAMES = {
@@ -46,13 +45,13 @@ def number(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
-def with_interval(figures: dict[str, Any], key: str) -> str:
+def with_interval(figures: Json, key: str) -> str:
     """A group's figure and its 95 % interval, which is wide where the group is small."""
     low, high = figures.get("intervals_95", {}).get(key, (None, None))
     return number(figures[key]) if low is None else f"{number(figures[key])} ({low:.2f} to {high:.2f})"
 
 
-def figures_of(metrics: dict[str, Any], title: str) -> str:
+def figures_of(metrics: Json, title: str) -> str:
     """One data set's section: the figures with intervals, each class, each group, and the confusions in words."""
     intervals = metrics["intervals_95"]
     rows = [["figure", "value", "95 % interval"]]
@@ -104,7 +103,7 @@ SPEEDS = {
 }
 
 
-def speeds_of(speed: dict[str, Any]) -> str:
+def speeds_of(speed: dict[str, object]) -> str:
     """The benchmark's medians, as it printed them."""
     rows = [["speed", "value"]]
     for key, name in SPEEDS.items():

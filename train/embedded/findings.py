@@ -12,8 +12,9 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -33,34 +34,24 @@ COUNT_EDGES = (2.0, 3.0, 4.0)  # colours: at most one, two, three, four or more
 Z95 = 1.96
 
 
-@dataclass(frozen=True)
-class FindingsConfig:
-    """`data`: the folder that holds `ham10000/`; `limit`: lesions at most, 0 for all."""
-
-    data: str = ""
-    out: str = str(REFERENCE_PATH)
-    limit: int = 0
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
-    config = parse(arguments)
-    rows = training_rows(data_folder(config.data or None))
-    rows = rows[: config.limit] if config.limit else rows
-    labels, values = measure_rows(rows, progress=True)
+    options = parse(arguments)
+    rows = training_rows(data_folder(options.data))
+    labels, values = measure_rows(rows[: options.limit] if options.limit else rows)
     reference = build_reference(labels, values)
-    write(reference, Path(config.out))
-    print(f"{reference.n} lesions -> {config.out}")
+    write(reference, options.out)
+    print(f"{reference.n} lesions -> {options.out}")
 
 
-def parse(arguments: Sequence[str] | None) -> FindingsConfig:
-    parser = argparse.ArgumentParser(prog="python -m train.embedded.findings", description=FindingsConfig.__doc__)
-    for entry in fields(FindingsConfig):
-        parser.add_argument(f"--{entry.name}", type=type(entry.default), default=entry.default)
-    return FindingsConfig(**vars(parser.parse_args(arguments)))
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m train.embedded.findings", description="Measure labelled lesions.")
+    parser.add_argument("--data", default=None, help="the folder that holds ham10000/; default: DERMIQ_DATA")
+    parser.add_argument("--out", type=Path, default=REFERENCE_PATH)
+    parser.add_argument("--limit", type=int, default=0, help="lesions at most; 0: all")
+    return parser.parse_args(arguments)
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     label: str
     image: str
     mask: str
@@ -69,13 +60,10 @@ class Row:
 def training_rows(folder: Path) -> list[Row]:
     """The first image of every lesion in `train`."""
     table = read_table(folder, "ham10000", ["train"]).drop_duplicates("group")
-    return [
-        Row(label, image, mask)
-        for label, image, mask in zip(table["label"], table["image"], table["mask"], strict=True)
-    ]
+    return [Row(*row) for row in table[["label", "image", "mask"]].itertuples(index=False)]
 
 
-def measure_rows(rows: Sequence[Row], *, progress: bool = False) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+def measure_rows(rows: Sequence[Row]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Labels (N,) and per finding its values (N,), NaN where it could not be judged."""
     values = {code: np.full(len(rows), np.nan) for code in FINDING_CODES}
     for index, row in enumerate(rows):
@@ -83,7 +71,7 @@ def measure_rows(rows: Sequence[Row], *, progress: bool = False) -> tuple[np.nda
             found = measure_findings(np.asarray(image.convert("RGB")), np.asarray(mask.convert("L")) > 127)
         for finding in found:
             values[finding.code][index] = finding.value
-        if progress and (index + 1) % 500 == 0:
+        if (index + 1) % 500 == 0:
             print(f"{index + 1} of {len(rows)} lesions measured", flush=True)
     return np.array([row.label for row in rows]), values
 
@@ -150,7 +138,7 @@ def likelihood_ratio(
 
 def write(reference: FindingsReference, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(reference.to_json(), separators=(",", ": "))
+    text = json.dumps(asdict(reference), separators=(",", ": "))
     path.write_text(
         text.replace('"findings": {', '"findings": {\n').replace("]]}},", "]]}},\n") + "\n", encoding="utf-8"
     )

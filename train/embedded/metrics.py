@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import numpy as np
-from sklearn.metrics import f1_score, recall_score, roc_auc_score
+from sklearn.metrics import confusion_matrix, f1_score, recall_score, roc_auc_score
 
 from dermiq.types import CLASSES
 
@@ -73,7 +73,8 @@ def recall_by_class(labels: np.ndarray, answers: np.ndarray) -> dict[str, float 
 
 def confusion(labels: np.ndarray, answers: np.ndarray) -> list[list[int]]:
     """Rows: true class, columns: answered class, both in the order of CLASSES."""
-    return [[int(((labels == t) & (answers == a)).sum()) for a in range(len(CLASSES))] for t in range(len(CLASSES))]
+    rows: list[list[int]] = confusion_matrix(labels, answers, labels=range(len(CLASSES))).tolist()
+    return rows
 
 
 def bootstrap_intervals(

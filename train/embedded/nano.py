@@ -35,12 +35,15 @@ from transformers import DynamicCache
 
 from dermiq.errors import ModelError
 from dermiq.knowledge import Graph
+from dermiq.places import WEIGHTS
 from dermiq.specialist.reader import Specialist
 from dermiq.types import CLASS_NAMES, CLASSES, PatientContext
 from dermiq.vlm.base import ensure_base
-from dermiq.vlm.nano import WEIGHTS, assemble, save_nano_parts
+from dermiq.vlm.hub import Model
+from dermiq.vlm.nano import assemble, save_nano_parts
 from dermiq.vlm.prompts import (
     ANSWER_PREFILL,
+    Message,
     answer_candidates,
     assistant_message,
     differential_messages,
@@ -160,10 +163,11 @@ class Tokens:
         self.system_ids = self._ids(self.system_text)
 
     def _ids(self, text: str) -> list[int]:
-        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids
 
-    def sequence(self, messages: list[dict], *, prefill: str | None = None) -> TokenRow:
-        """Every assistant turn is learned, with its end. With `prefill` the last turn is open and not learned."""
+    def sequence(self, messages: list[Message]) -> TokenRow:
+        """Every assistant turn is learned, with its end."""
         ids: list[int] = []
         learned: list[bool] = []
         for end in range(2, len(messages) + 1):
@@ -182,16 +186,13 @@ class Tokens:
             if teach and end < len(messages):
                 ids += self._ids("\n")
                 learned += [False] * (len(ids) - len(learned))
-        if prefill is not None:
-            ids += self._ids("<|im_start|>assistant\n" + prefill)
-            learned += [False] * (len(ids) - len(learned))
         return TokenRow(ids, learned)
 
 
 class Trainee:
     """The model, and its one forward pass over sequences that go on from the cached system turn."""
 
-    def __init__(self, model: Any, tokens: Tokens) -> None:
+    def __init__(self, model: Model, tokens: Tokens) -> None:
         self.model, self.tokens = model, tokens
         base = model.get_base_model() if hasattr(model, "get_base_model") else model
         self.language = base.model.language_model
@@ -272,7 +273,8 @@ class Trainee:
         ).last_hidden_state
         hidden = torch.cat([before.expand(len(rows), -1, -1), after[:, :-1]], dim=1)  # predicts `ends`
         logs = self.head(hidden).log_softmax(-1).gather(2, ends.unsqueeze(-1)).squeeze(-1)
-        return (logs * learned).sum(1)
+        sums: Tensor = (logs * learned).sum(1)
+        return sums
 
     def loss(self, rows: Sequence[TokenRow], features: Tensor) -> Tensor:
         """Mean cross-entropy of the learned tokens."""
@@ -317,9 +319,8 @@ def going_on(
     return tokens, weights
 
 
-def differential_rows(example: Example, tokens: Tokens, config: Config, rng: random.Random) -> list[TokenRow]:
+def differential_rows(context: PatientContext, tokens: Tokens) -> list[TokenRow]:
     """The question for the diagnosis at once with each class as its answer."""
-    context = example.context if rng.random() < config.told_share else PatientContext()
     asked = differential_messages(context)
     return [
         tokens.sequence([*asked, assistant_message(ANSWER_PREFILL + answer)]) for answer in answer_candidates().values()
@@ -365,7 +366,8 @@ def sft(
         if (step - done) % config.prefix_every == 0:
             trainee.renew_prefix()
         chosen = next(short if step < config.differential_steps else mixed)
-        answers = [differential_rows(e, trainee.tokens, config, rng) for e in chosen]
+        told = [e.context if rng.random() < config.told_share else PatientContext() for e in chosen]
+        answers = [differential_rows(context, trainee.tokens) for context in told]
         cells = mix(pick_views(chosen, rng).float(), rng)
         taught = teacher(cells)
         loss = trainee.distillation_loss(answers, torch.multinomial(taught, 1)[:, 0].tolist(), taught, cells)
@@ -404,19 +406,12 @@ def sft(
 
 
 @torch.no_grad()
-def likelihoods(trainee: Trainee, examples: Sequence[Example], *, told: bool = False) -> Tensor:
+def likelihoods(trainee: Trainee, examples: Sequence[Example]) -> Tensor:
     """Log-likelihood of each candidate answer (N, 7), as the consultation's differential computes it."""
     trainee.renew_prefix()
     trainee.model.eval()
-    totals = []
-    for example in examples:
-        messages = differential_messages(example.context if told else PatientContext())
-        rows = [
-            trainee.tokens.sequence([*messages, assistant_message(ANSWER_PREFILL + candidate)])
-            for candidate in answer_candidates().values()
-        ]
-        totals.append(trainee.scores(rows, example.features[:1]))
-    return torch.stack(totals)
+    rows = differential_rows(PatientContext(), trainee.tokens)
+    return torch.stack([trainee.scores(rows, example.features[:1]) for example in examples])
 
 
 def load_parts(trainee: Trainee, folder: Path) -> None:
@@ -432,7 +427,7 @@ def load_parts(trainee: Trainee, folder: Path) -> None:
         raise ModelError(f"{folder} holds no Nano parts of this shape: it has {found.unexpected_keys[0]} besides.")
 
 
-def widened(state: dict[str, Tensor], projector: Any) -> dict[str, Tensor]:
+def widened(state: dict[str, Tensor], projector: Model) -> dict[str, Tensor]:
     """A projector of the near tower alone reads both towers when the far one's columns start at zero."""
     weight = state["linear_1.weight"]
     missing = projector.linear_1.in_features - weight.shape[1]

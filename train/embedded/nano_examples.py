@@ -106,7 +106,8 @@ def towers_of(specialist: Specialist) -> DermTowerPair:
     """The towers of both looks, as DermIQ-Nano has them."""
     pair = DermTowerPair(DermTowerPairConfig(image_size=specialist.calibration.image_size))
     pair.far, pair.near = specialist.net.tower, specialist.near_net.tower
-    return pair.eval()
+    pair.eval()
+    return pair
 
 
 class Teacher:
@@ -124,7 +125,8 @@ class Teacher:
     def __call__(self, features: Tensor) -> Tensor:
         """(B, cells, 2560) -> (B, 7)."""
         logits = features.float().mean(1) @ self.weight.T + self.bias
-        return (logits / self.temperature).softmax(1)
+        shares: Tensor = (logits / self.temperature).softmax(1)
+        return shares
 
 
 def mix(features: Tensor, rng: random.Random, *, share: float = 0.6) -> Tensor:

@@ -25,7 +25,8 @@ from torch import Tensor
 from dermiq.errors import DermIQError
 from dermiq.knowledge import Graph, score
 from dermiq.knowledge.language import embed
-from dermiq.knowledge.retrieve.retrieve import Candidates, candidates, index_of, look_up, rank, spread, statement
+from dermiq.knowledge.retrieve import rank
+from dermiq.knowledge.retrieve.retrieve import Candidates, candidates, index_of, look_up, spread, statement
 from dermiq.knowledge.schema import RELATIONS, read_rows
 from dermiq.shipped import seal
 

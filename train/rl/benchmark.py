@@ -23,8 +23,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
+
+from dermiq.types import Json
+from dermiq.vlm.hub import Model, Processor
 
 VARIANTS = {
     "ours": "the shared prefix",
@@ -58,7 +62,7 @@ class Step:
 def measure(setups: Sequence[Setup]) -> dict[str, list[Step]]:
     """All variants of one row in turn; the first step of each warms up."""
     context = get_context("spawn")
-    children: dict[str, tuple[Any, Connection]] = {}
+    children: dict[str, tuple[SpawnProcess, Connection]] = {}
     try:
         for setup in setups:
             ours, theirs = context.Pipe()
@@ -98,7 +102,7 @@ def _child(pipe: Connection, setup: Setup) -> None:
     class Turns(TrainerCallback):
         base, started, peak = 0, 0.0, Peak(setup.device)
 
-        def on_step_begin(self, *args: Any, **kwargs: Any) -> None:
+        def on_step_begin(self, *args: object, **kwargs: object) -> None:
             if not self.started:
                 release()
                 self.base = self.peak.now()
@@ -107,7 +111,7 @@ def _child(pipe: Connection, setup: Setup) -> None:
             self.peak.restart()
             self.started = time.perf_counter()
 
-        def on_step_end(self, *args: Any, **kwargs: Any) -> None:
+        def on_step_end(self, *args: object, **kwargs: object) -> None:
             if setup.device != "cpu":
                 torch.cuda.synchronize()
             seconds = time.perf_counter() - self.started
@@ -172,7 +176,7 @@ def _trainer(setup: Setup, folder: str) -> Any:
     from train.rl.advantages import AdvantageSettings
     from train.rl.group_trainer import GroupTrainer
 
-    model: Any
+    model: Model
     model, processor = load_nano()
     model.requires_grad_(False).to(setup.device)
     for parameter in model.parameters():
@@ -203,7 +207,7 @@ def _trainer(setup: Setup, folder: str) -> Any:
     class Forced:
         """Samples as it does, and then learns from what all variants learn from."""
 
-        def _generate_single_turn(self, *args: Any, **options: Any) -> tuple[list[list[int]], None]:
+        def _generate_single_turn(self, *args: object, **options: object) -> tuple[list[list[int]], None]:
             rows, _ = super()._generate_single_turn(*args, **options)  # type: ignore[misc]
             assert all(len(row) == setup.completion for row in rows)  # none ended before
             self._sampled = None
@@ -234,7 +238,7 @@ def _forced(setup: Setup) -> list[list[int]]:
     return torch.randint(1000, 20_000, (setup.group, setup.completion), generator=generator).tolist()
 
 
-def _text(processor: Any, image: Any, length: int) -> str:
+def _text(processor: Processor, image: object, length: int) -> str:
     """A question of at least `length` tokens together with its image."""
     own = len(processor.tokenizer(SENTENCE)["input_ids"])
     start = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "What is this?"}]}
@@ -243,7 +247,7 @@ def _text(processor: Any, image: Any, length: int) -> str:
     return SENTENCE * max(0, round((length - len(fixed)) / own)) + "What is this?"
 
 
-def correctness(completions: list, **columns: Any) -> list[float]:
+def correctness(completions: list[list[dict[str, str]]], **columns: object) -> list[float]:
     """Half of the completions are right, whatever they say."""
     return [float(number % 2) for number in range(len(completions))]
 
@@ -251,11 +255,11 @@ def correctness(completions: list, **columns: Any) -> list[float]:
 # --- the table --------------------------------------------------------------------------
 
 
-def summarise(setup: Setup, steps: dict[str, list[Step]]) -> dict[str, Any]:
+def summarise(setup: Setup, steps: dict[str, list[Step]]) -> Json:
     """Medians and peaks of one row, and TRL's as multiples of ours. The first step counts for memory alone."""
     seconds = {name: statistics.median(step.seconds for step in own[1:]) for name, own in steps.items()}
     extra = {name: max(step.extra_bytes for step in own) for name, own in steps.items()}
-    row: dict[str, Any] = {"prompt": setup.prompt, "group": setup.group, "completion": setup.completion}
+    row: Json = {"prompt": setup.prompt, "group": setup.group, "completion": setup.completion}
     row |= {f"{name}_seconds": round(value, 3) for name, value in seconds.items()}
     row |= {f"{name}_extra_mb": round(value / 2**20, 1) for name, value in extra.items()}
     for name in ("trl", "trl_best"):
@@ -264,7 +268,7 @@ def summarise(setup: Setup, steps: dict[str, list[Step]]) -> dict[str, Any]:
     return row
 
 
-def table(rows: Sequence[dict[str, Any]]) -> str:
+def table(rows: Sequence[Json]) -> str:
     lines = [
         "| prompt | group | ours s | TRL default s | TRL best s | times default | times best | ours MB | default MB "
         "| best MB | of default's | of best's |",

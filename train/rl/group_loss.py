@@ -19,15 +19,16 @@ on gradient accumulation therefore do not run: with several processes, average t
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from dermiq.errors import ModelError
-from train.rl.memory import free_bytes, is_out_of_memory, release, row_bytes, trim
+from dermiq.memory import trim
+from dermiq.vlm.hub import Model
+from train.rl.memory import free_bytes, is_out_of_memory, release, row_bytes
 from train.rl.policy_loss import LossSettings, Targets, TokenLoss, token_loss
 from train.rl.prefix import Group, Policy, Prefix, keys_stay_grouped
 from train.rl.products import frozen_products
@@ -52,7 +53,7 @@ class GroupLoss:
 
 
 def accumulate_gradients(
-    model: Any,
+    model: Model,
     group: Group,
     targets: Targets,
     settings: LossSettings | None = None,
@@ -95,7 +96,7 @@ def accumulate_gradients(
     return result
 
 
-def read_prompt(model: Any, inputs: Mapping[str, Tensor]) -> Prefix:
+def read_prompt(model: Model, inputs: Mapping[str, Tensor]) -> Prefix:
     """A prompt with its graph, for sampling and then for `accumulate_gradients`: read once for both."""
     policy = Policy(model)
     with torch.enable_grad(), _lean(policy):
@@ -104,7 +105,7 @@ def read_prompt(model: Any, inputs: Mapping[str, Tensor]) -> Prefix:
 
 @torch.no_grad()
 def log_probabilities(
-    model: Any, group: Group, *, temperature: float = 1.0, chunk: int | None = None, tile: int = TILE
+    model: Model, group: Group, *, temperature: float = 1.0, chunk: int | None = None, tile: int = TILE
 ) -> Tensor:
     """(G, T) log-probabilities of the completions' tokens, 0 where the mask is False. For old policy and reference."""
     policy = Policy(model)
@@ -189,7 +190,7 @@ def _backward_prefix(prefix: Prefix, sums: Sequence[Tensor | None], trainable: S
         _add_to(trainable, _distinct(torch.autograd.grad(tensors, trainable, gradients, allow_unused=True)))
 
 
-def _in_chunks(rows: list[int], size: int, run: Any) -> int:
+def _in_chunks(rows: list[int], size: int, run: Callable[[list[int]], object]) -> int:
     """`run` on `rows`, `size` at a time; half as many where that is too much. The size at the end."""
     size, start = min(size, len(rows)), 0
     while start < len(rows):
@@ -207,7 +208,7 @@ def _in_chunks(rows: list[int], size: int, run: Any) -> int:
     return size
 
 
-def _fits(run: Any, rows: list[int]) -> bool:
+def _fits(run: Callable[[list[int]], object], rows: list[int]) -> bool:
     """Whether it ran; its own function, so that what the failed attempt held is let go of with the exception."""
     try:
         run(rows)

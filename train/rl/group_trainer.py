@@ -34,9 +34,12 @@ from trl.data_utils import prepare_multimodal_messages
 from trl.trainer.utils import RepeatSampler, split_pixel_values_by_grid, split_tensor_dict, unsplit_pixel_values_by_grid
 
 from dermiq.errors import ModelError
+from dermiq.memory import map_large_blocks, trim
+from dermiq.types import Fields, Json
+from dermiq.vlm.hub import Model
 from train.rl.advantages import AdvantageSettings, collapse_rate, combine, estimate
 from train.rl.group_loss import GroupLoss, accumulate_gradients, log_probabilities, read_prompt
-from train.rl.memory import map_large_blocks, release, trim
+from train.rl.memory import release
 from train.rl.policy_loss import LossSettings, Normaliser, Targets, token_weights
 from train.rl.prefix import Group, Prefix, reference, split_batch
 from train.rl.rollout import Sampler, SamplingSettings
@@ -44,12 +47,11 @@ from train.scoring.rewards import completion_text, read_findings
 
 log = logging.getLogger(__name__)
 
-NORMALISERS: Mapping[str, Normaliser] = {
-    "grpo": "sequence",
-    "bnpo": "tokens",
-    "dapo": "tokens",
-    "dr_grpo": "constant",
-}
+Row = Json  # of a data set
+Turns = list[Json]  # messages, as the model's template takes them
+Images = list[list[object] | None]  # of each prompt
+
+NORMALISERS: Mapping[str, Normaliser] = {"grpo": "sequence", "bnpo": "tokens", "dapo": "tokens", "dr_grpo": "constant"}
 """TRL's `loss_type`s that the shared prefix computes, and how each weighs its tokens."""
 
 LAZY_ROWS = 8  # asked for to find the largest; each has to be written, and its image measured
@@ -73,7 +75,7 @@ class Sample:
     advantage: float | None  # None: nothing is learned from it, since it was cut off
     truncated: bool
     image: str = ""  # the file that was asked about, where the question says which
-    findings: Sequence[Mapping[str, Any]] = ()  # what was measured of it: evidence for what the completion says
+    findings: Sequence[Fields] = ()  # what was measured of it: evidence for what the completion says
     validation: bool = False  # nothing was learned from it; the same questions are asked at every evaluation
 
 
@@ -84,29 +86,29 @@ class _Case:
     diagnosis: str | None
     truncated: bool
     image: str
-    findings: tuple[Mapping[str, Any], ...]
+    findings: tuple[Fields, ...]
 
     @classmethod
-    def of(cls, row: Mapping[str, Any], truncated: bool) -> _Case:
+    def of(cls, row: Fields, truncated: bool) -> _Case:
         found = tuple({name: getattr(f, name) for name in MEASURED} for f in read_findings(row.get("findings")))
         return cls(row.get("diagnosis"), truncated, str(row.get("file") or ""), found)
 
 
 class GroupTrainer(GRPOTrainer):
     args: GRPOConfig
-    model: Any
+    model: Model
     optimizer: Any
     train_dataset: Any
     num_generations: int
     num_generations_eval: int
     max_completion_length: int
     mask_truncated_completions: bool
-    _logs: dict[str, Any]
+    _logs: Json
     _buffered_inputs: Any
 
     def __init__(
         self,
-        model: Any,
+        model: Model,
         reward_funcs: Any,
         args: GRPOConfig,
         *,
@@ -152,7 +154,7 @@ class GroupTrainer(GRPOTrainer):
 
     # --- the order of the questions ------------------------------------------------------------
 
-    def _get_train_sampler(self, dataset: Any = None) -> Any:
+    def _get_train_sampler(self, dataset: object = None) -> Any:
         theirs: Any = super()._get_train_sampler(dataset)
         names = ("data_source", "mini_repeat_count", "batch_size", "repeat_count", "shuffle", "seed")
         return EpochSampler(**{name: getattr(theirs, name) for name in names})
@@ -166,16 +168,17 @@ class GroupTrainer(GRPOTrainer):
     def _generate_single_turn(
         self,
         prompt_ids: list[list[int]],
-        images: list | None,
-        multimodal_fields: dict[str, Any],
+        images: Images | None,
+        multimodal_fields: dict[str, object],
         num_generations: int,
         has_tool_images: bool = False,
-    ) -> tuple[list[list[int]], list | None]:
+    ) -> tuple[list[list[int]], list[list[float]] | None]:
         """Completions of all rows, up to and with the token that ended each."""
         if self.unshared or _own_sampling(self):
-            return super()._generate_single_turn(
+            theirs: tuple[list[list[int]], list[list[float]] | None] = super()._generate_single_turn(
                 prompt_ids, images, multimodal_fields, num_generations, has_tool_images
             )
+            return theirs
         model = self.accelerator.unwrap_model(self.model)
         if self._sampler is None:
             self._sampler = Sampler(model)
@@ -237,14 +240,21 @@ class GroupTrainer(GRPOTrainer):
         return self.args.steps_per_generation or 1
 
     def _get_per_token_logps_and_entropies(
-        self, model: Any, input_ids: Tensor, attention_mask: Tensor, logits_to_keep: int, *args: Any, **fields: Any
+        self,
+        model: Model,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        logits_to_keep: int,
+        *args: object,
+        **fields: object,
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """Without gradients and entropies: of the old policy (the first call, which the rollout has answered) or of the
         reference, behind one prompt a group."""
         if self.unshared or args or fields.get("compute_entropy") or fields.get("compute_aux_loss"):
-            return super()._get_per_token_logps_and_entropies(
+            theirs: tuple[Tensor, Tensor | None, Tensor | None] = super()._get_per_token_logps_and_entropies(
                 model, input_ids, attention_mask, logits_to_keep, *args, **fields
             )
+            return theirs
         if self._sampled is not None:
             sampled, self._sampled = self._sampled, None
             return F.pad(sampled, (0, logits_to_keep))[:, :logits_to_keep], None, None
@@ -264,7 +274,7 @@ class GroupTrainer(GRPOTrainer):
     # --- rewards and advantages ----------------------------------------------------------------
 
     def _calculate_rewards(
-        self, inputs: list[dict], prompts: list, completions: list, completion_ids_list: list[list[int]]
+        self, inputs: list[Row], prompts: list[Turns], completions: list[Turns], completion_ids_list: list[list[int]]
     ) -> Tensor:
         """TRL's, (all processes' completions, parts), kept for the advantages."""
         self._scored = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
@@ -274,7 +284,7 @@ class GroupTrainer(GRPOTrainer):
         )
         return self._scored
 
-    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+    def _generate_and_score_completions(self, inputs: list[dict[str, object]]) -> Json:
         output = super()._generate_and_score_completions(inputs)
         training = self.model.training
         size = self.num_generations if training else self.num_generations_eval
@@ -360,10 +370,11 @@ class GroupTrainer(GRPOTrainer):
             self._buffered_inputs = [unsplit_pixel_values_by_grid(part) for part in parts]
         return self._buffered_inputs[self._step % pieces]
 
-    def training_step(self, model: nn.Module, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
+    def training_step(self, model: nn.Module, inputs: object, num_items_in_batch: object = None) -> Tensor:
         """Gradients of one micro-batch, added to those of the ones before it; returns its share of the step's loss."""
         if self.unshared:
-            return super().training_step(model, inputs, num_items_in_batch)
+            theirs: Tensor = super().training_step(model, inputs, num_items_in_batch)
+            return theirs
         started = time.perf_counter()
         model.train()
         with contextlib.suppress(AttributeError):
@@ -381,7 +392,7 @@ class GroupTrainer(GRPOTrainer):
             self._current_train_step_time = 0.0
         return torch.tensor(loss, device=self.accelerator.device)
 
-    def _learn(self, model: nn.Module, batch: Mapping[str, Any]) -> float:
+    def _learn(self, model: nn.Module, batch: Mapping[str, object]) -> float:
         bare = self.accelerator.unwrap_model(model)
         targets, settings = self._targets(batch)
         seen = []
@@ -393,7 +404,7 @@ class GroupTrainer(GRPOTrainer):
         self._note_losses(seen, settings)
         return sum(result.loss for result, _, _ in seen)
 
-    def _targets(self, batch: Mapping[str, Any]) -> tuple[Targets, LossSettings]:
+    def _targets(self, batch: Fields) -> tuple[Targets, LossSettings]:
         """What each token of a micro-batch (B, T) is pushed by, weighed as TRL's loss weighs it."""
         mask, steps = batch["completion_mask"], self.current_gradient_accumulation_steps
         sequences = len(mask) * steps
@@ -543,7 +554,7 @@ def largest_row(dataset: Any) -> int:
     return max(range(len(sizes)), key=sizes.__getitem__)
 
 
-def _images_of(row: Mapping[str, Any]) -> list:
+def _images_of(row: Fields) -> list[object]:
     return list(row.get("images") or ()) or ([row["image"]] if row.get("image") is not None else [])
 
 
@@ -558,13 +569,11 @@ def _pixels(image: Any) -> int:
         return opened.width * opened.height
 
 
-def _prompt_batch(
-    prompt_ids: Sequence[Sequence[int]], images: list | None, fields: Mapping[str, Any], pad_id: int
-) -> dict[str, Any]:
+def _prompt_batch(prompt_ids: Sequence[Sequence[int]], images: Images | None, fields: Fields, pad_id: int) -> Json:
     """Unpadded prompts with their images, in the form of TRL's batches."""
     width = max(map(len, prompt_ids))
     ones = [[1] * len(ids) for ids in prompt_ids]
-    batch: dict[str, Any] = {
+    batch: Json = {
         "prompt_ids": _left_padded(prompt_ids, width, pad_id),
         "prompt_mask": _left_padded(ones, width, 0),
         "completion_ids": torch.zeros(len(prompt_ids), 1, dtype=torch.long),
@@ -591,7 +600,7 @@ def _rows(targets: Targets, rows: Tensor, width: int) -> Targets:
     return Targets(targets.advantages[rows], cut[0], cut[1], cut[2])
 
 
-def _settle(model: Any) -> None:
+def _settle(model: Model) -> None:
     """Frozen vision towers and all batch normalisation stay in evaluation mode: prompts are read one by one."""
     for name, module in model.named_modules():
         frozen_tower = name.rsplit(".", 1)[-1] in TOWERS and not any(p.requires_grad for p in module.parameters())

@@ -7,10 +7,7 @@ completion that is attended to keeps 2 K + 2 A (keys and values, joined and repe
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import gc
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,8 +15,8 @@ from typing import Any
 import psutil
 import torch
 
-MAPPED_BYTES = 4 * 2**20
-_M_MMAP_THRESHOLD = -3  # of malloc.h
+from dermiq.memory import trim
+
 _CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -28,17 +25,7 @@ def free_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(torch.cuda.mem_get_info(device)[0]) + unused
-    return min(_available(), _container_rest())
-
-
-def _available() -> int:
-    """Linux's own estimate; elsewhere the free pages."""
-    with contextlib.suppress(OSError, StopIteration):
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        return int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1]) * 1024
-    with contextlib.suppress(ValueError, OSError):
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return 4 * 2**30  # a system that says nothing: assume what any machine that trains has
+    return min(int(psutil.virtual_memory().available), _container_rest())
 
 
 def _container_rest() -> int:
@@ -101,19 +88,3 @@ def release() -> None:
     trim()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-
-
-def trim() -> None:
-    """Give back the CPU's memory that is free already: much cheaper than `release`."""
-    with contextlib.suppress(OSError, AttributeError):  # glibc keeps freed blocks of a few megabytes for itself
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
-
-
-def map_large_blocks() -> None:
-    """Let the system hold blocks of several megabytes (tiles of logits) by themselves for the rest of this process.
-
-    glibc raises the size from which it does so to 32 MB as such blocks are freed, and they then tear holes between
-    the activations: a fifth more at the peak.
-    """
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL("libc.so.6").mallopt(_M_MMAP_THRESHOLD, MAPPED_BYTES)

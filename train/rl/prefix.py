@@ -11,6 +11,7 @@ import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -21,7 +22,9 @@ from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from dermiq.errors import ModelError
+from dermiq.types import Fields
 from dermiq.vlm.backend import rope_positions
+from dermiq.vlm.hub import Model
 
 _GROUPED = "TRANSFORMERS_SDPA_FORCE_GQA"  # read by transformers at every attention
 _LOGIT_CHANGES = ("final_logit_softcapping", "logit_scale", "logits_scaling", "lm_head_multiplier")
@@ -75,7 +78,7 @@ class Prefix:
 class Policy:
     """A vision-language model, plain or with a PEFT adapter, seen as backbone and vocabulary projection."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Model) -> None:
         self.model = model
         base = model.get_base_model() if hasattr(model, "peft_config") else model
         self.backbone, self.head = base.base_model, base.get_output_embeddings()
@@ -146,7 +149,8 @@ class Policy:
 
     def scores(self, hidden: Tensor, ids: Tensor, *, temperature: float) -> tuple[Tensor, Tensor]:
         """(n, D) hidden states and the (n,) tokens that followed -> (n,) log-probabilities and entropies, fp32."""
-        return TokenScores.apply(self.head(hidden), ids, temperature)
+        scores: tuple[Tensor, Tensor] = TokenScores.apply(self.head(hidden), ids, temperature)
+        return scores
 
 
 class TokenScores(torch.autograd.Function):
@@ -188,7 +192,9 @@ class _Recorder(DynamicLayer):
     keys: Tensor
     values: Tensor
 
-    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object
+    ) -> tuple[Tensor, Tensor]:
         if not self.is_initialized:
             self.keys, self.values, self.is_initialized = key_states, value_states, True
         return key_states, value_states
@@ -205,7 +211,9 @@ class _Shared(DynamicLayer):
         self.keys, self.values, self.length = keys, values, length
         self.is_initialized, self.is_sliding = True, window is not None
 
-    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object
+    ) -> tuple[Tensor, Tensor]:
         rows = len(key_states)
         return (
             torch.cat([self.keys.expand(rows, -1, -1, -1), key_states], dim=-2),
@@ -257,7 +265,7 @@ def keys_stay_grouped(device: torch.device) -> Iterator[None]:
             os.environ[_GROUPED] = before
 
 
-def _refuse_inexact(model: Any, base: Any) -> None:
+def _refuse_inexact(model: Model, base: Model) -> None:
     """Everything that would make the shared prefix compute something else than whole sequences do."""
     adapter = getattr(model, "active_peft_config", None)
     if adapter is not None and adapter.is_prompt_learning:
@@ -286,7 +294,7 @@ def _is_reentrant(module: nn.Module) -> bool:
 
 
 @contextlib.contextmanager
-def reference(model: Any) -> Iterator[Any]:
+def reference(model: Model) -> Iterator[Model]:
     """The frozen model that the adapter started from: the same model with the adapter disabled."""
     if not hasattr(model, "peft_config"):
         raise ModelError(
@@ -303,7 +311,7 @@ def reference(model: Any) -> Iterator[Any]:
         yield model
 
 
-def split_batch(batch: Mapping[str, Any]) -> list[tuple[Tensor, Group]]:
+def split_batch(batch: Fields) -> list[tuple[Tensor, Group]]:
     """TRL's GRPO inputs -> (row numbers, group) of each distinct prompt, in the order of first appearance.
 
     Rows belong together when prompt tokens and images are equal, however the batch was shuffled. Prompts are unpadded.
@@ -312,7 +320,7 @@ def split_batch(batch: Mapping[str, Any]) -> list[tuple[Tensor, Group]]:
     groups: list[tuple[dict[str, Tensor], list[int]]] = []
     for row, inputs in enumerate(_prompts(batch)):
         for first, rows in groups:
-            if _equal(first, inputs):
+            if all(torch.equal(first[name], inputs[name]) for name in first):
                 rows.append(row)
                 break
         else:
@@ -325,11 +333,7 @@ def split_batch(batch: Mapping[str, Any]) -> list[tuple[Tensor, Group]]:
     return result
 
 
-def _equal(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> bool:
-    return all(a[name].shape == b[name].shape and torch.equal(a[name], b[name]) for name in a)
-
-
-def _prompts(batch: Mapping[str, Any]) -> list[dict[str, Tensor]]:
+def _prompts(batch: Fields) -> list[dict[str, Tensor]]:
     """The inputs of each row's prompt, cut out of TRL's batched tensors as its trainer does."""
     mask = batch["prompt_mask"].bool()
     rows, width = mask.shape
@@ -364,7 +368,4 @@ def _prompts(batch: Mapping[str, Any]) -> list[dict[str, Tensor]]:
 
 def _bounds(counts: Sequence[int]) -> list[int]:
     """[0, c0, c0 + c1, ...]."""
-    bounds = [0]
-    for count in counts:
-        bounds.append(bounds[-1] + int(count))
-    return bounds
+    return list(accumulate(map(int, counts), initial=0))

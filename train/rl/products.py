@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from dermiq.vlm.fast import by_numpy, is_lora, one_blas_thread, onednn
+from dermiq.vlm.hub import Model
 
 
 class _Frozen(torch.autograd.Function):
@@ -81,10 +82,10 @@ def frozen_products(model: nn.Module) -> Iterator[None]:
             del layer.forward
 
 
-def _replacements(model: nn.Module) -> dict[nn.Module, Any]:
+def _replacements(model: nn.Module) -> dict[nn.Module, Model]:
     if not torch.backends.mkldnn.is_available() or torch.is_autocast_enabled("cpu"):
         return {}
-    found: dict[nn.Module, Any] = {}
+    found: dict[nn.Module, Model] = {}
     for layer in model.modules():
         if type(layer) is nn.Linear and _is_frozen(layer):  # no quantised one, no adapter's own
             found[layer] = partial(_frozen, layer)
@@ -98,7 +99,7 @@ def _frozen(layer: nn.Linear, x: Tensor) -> Tensor:
     return result
 
 
-def _adapted(layer: Any, name: str, x: Tensor) -> Tensor:
+def _adapted(layer: Model, name: str, x: Tensor) -> Tensor:
     base, a, b = layer.base_layer, layer.lora_A[name].weight, layer.lora_B[name].weight
     result: Tensor = _Adapted.apply(x, base.weight, base.bias, a, b, layer.scaling[name])
     return result
@@ -112,7 +113,7 @@ def _is_frozen(layer: nn.Linear) -> bool:
     return weight.device.type == "cpu" and weight.dtype is torch.float32 and not has_gaps
 
 
-def _adapter(layer: Any) -> str | None:
+def _adapter(layer: Model) -> str | None:
     """The one adapter that is active on a PEFT layer, where it is plain LoRA in fp32 on frozen weights."""
     if not is_lora(layer) or layer.disable_adapters or not _is_frozen(layer.base_layer):
         return None

@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,7 @@ from transformers import DynamicCache
 
 from dermiq.errors import ModelError
 from dermiq.vlm.fast import FastCache, FastDecoder
+from dermiq.vlm.hub import Model, Tokenizer
 from dermiq.vlm.prompt_inputs import Prompt
 from train.rl.memory import release
 from train.rl.prefix import Group, Policy, Prefix
@@ -70,7 +71,7 @@ class Rollout:
     def group(self, inputs: Mapping[str, Tensor]) -> Group:
         return Group(inputs, self.completions, self.mask)
 
-    def texts(self, tokenizer: Any) -> list[str]:
+    def texts(self, tokenizer: Tokenizer) -> list[str]:
         """As a reader sees them."""
         rows = zip(self.completions, self.mask, strict=True)
         return [
@@ -80,7 +81,7 @@ class Rollout:
 
 
 class Sampler:
-    def __init__(self, model: Any, *, fast: bool = True) -> None:
+    def __init__(self, model: Model, *, fast: bool = True) -> None:
         """With `fast` the lean decoder where it can compute this model. Frozen weights are then shared, laid out anew.
 
         The decoder keeps the adapter beside the weights: it follows the training with small copies, and needs no second
@@ -224,7 +225,8 @@ class _Plain:
         output = self.policy.backbone(
             input_ids=tokens[:, None], past_key_values=self.cache, use_cache=True, **positions
         )
-        return self.policy.head(output.last_hidden_state[:, -1])
+        logits: Tensor = self.policy.head(output.last_hidden_state[:, -1])
+        return logits
 
     def keep(self, rows: Tensor) -> None:
         self.cache.batch_select_indices(rows)

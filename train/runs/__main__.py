@@ -16,11 +16,12 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from dermiq.errors import DermIQError, InputError
+from dermiq.types import Fields
 from train import options
 from train.runs import memory
 from train.runs.paths import runs_folder
@@ -81,7 +82,7 @@ def described(run: Run) -> str:
     return "\n".join(lines)
 
 
-def _compared(result: Mapping[str, Any]) -> str:
+def _compared(result: Fields) -> str:
     lines = ["\t".join(["", *(run["name"] for run in result["runs"])])]
     for part in ("options", "metrics"):
         lines += ["\t".join([name, *map(str, values)]) for name, values in result[part].items()]

@@ -10,13 +10,13 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
-from transformers import TrainerCallback
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from dermiq.errors import ModelError
+from dermiq.types import Fields, Json
 from train.rl.memory import gpu_peak_memory, peak_memory
 from train.runs.cpu_share import Meter
 from train.runs.hints import NEWEST, cannot_learn
@@ -44,31 +44,33 @@ class RunCallback(TrainerCallback):
         self._marked = (time.perf_counter(), 0, 0)  # time, step, tokens at the last log
         stage, self._options = read_config(job.folder)
         self._stage = stage.rsplit(".", 1)[-1]
-        self._newest: deque[Mapping[str, Any]] = deque(maxlen=NEWEST)  # logged steps
+        self._newest: deque[Fields] = deque(maxlen=NEWEST)  # logged steps
         self._share = Meter()
         self._seconds: list[float] = []  # of this process's steps
         self._began = 0.0  # the present step
         self._still = ""  # why nothing is learned, as it was told last
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_train_begin(self, args: object, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
         self._mark(state)
         self._share()
         self.job.say("Learning")
         self.job.progress(state.global_step, state.max_steps)
 
-    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_step_begin(self, args: object, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
         self.job.make_way()
         is_quick = bool(self._seconds) and self._seconds[-1] < STATUS_EVERY_S
         self.job.do(f"Step {state.global_step + 1} of {state.max_steps}", soon=is_quick)
         self._began = time.perf_counter()
 
-    def on_substep_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_substep_end(self, args: object, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
         self.job.make_way()
 
-    def _mark(self, state: Any) -> None:
+    def _mark(self, state: TrainerState) -> None:
         self._marked = (time.perf_counter(), state.global_step, int(state.num_input_tokens_seen))
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
         self._seconds.append(time.perf_counter() - self._began)
         self._correct(state)
         self.job.progress(state.global_step, state.max_steps)
@@ -81,7 +83,14 @@ class RunCallback(TrainerCallback):
             self.stopped = True
             control.should_save = control.should_training_stop = True
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
+    def on_log(
+        self,
+        args: object,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: Json | None = None,
+        **kwargs: object,
+    ) -> None:
         if logs is None or not state.is_world_process_zero or "train_loss" in logs:  # the last: a summary
             return
         if not math.isfinite(logs.get("loss", 0.0)):
@@ -108,7 +117,7 @@ class RunCallback(TrainerCallback):
         print(f"Warning: {still}" if still else "From here on something is learned.", flush=True)
         self.job.update(reason=still)
 
-    def _correct(self, state: Any) -> None:
+    def _correct(self, state: TrainerState) -> None:
         """The time that is left, by the run's own steps; after the first it is said in the log, too."""
         found = left(self._seconds, state.max_steps - state.global_step)
         self.job.update(left=found, soon=True)
@@ -119,7 +128,7 @@ class RunCallback(TrainerCallback):
                 flush=True,
             )
 
-    def _speed(self, state: Any) -> dict[str, float]:
+    def _speed(self, state: TrainerState) -> dict[str, float]:
         then, step, tokens = self._marked
         seconds, steps = time.perf_counter() - then, max(state.global_step - step, 1)
         return {
@@ -128,7 +137,7 @@ class RunCallback(TrainerCallback):
             **_machine(self._share()),
         }
 
-    def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_evaluate(self, args: object, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
         """Saves a new best; ends the training after `patience` evaluations without one."""
         seen = evaluations(state.log_history, self.judged_by)
         if not seen:
@@ -140,7 +149,7 @@ class RunCallback(TrainerCallback):
             self.ended = control.should_training_stop = control.should_save = True
             print(f"{self.judged_by} had no new best in {since} evaluations: the training ends here.", flush=True)
 
-    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_save(self, args: object, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
         together()  # every process has written its part
         if state.is_world_process_zero:
             ended = self.ended or state.global_step >= state.max_steps
@@ -151,7 +160,7 @@ class RunCallback(TrainerCallback):
             keep_checkpoints(folder, self.keep, best=best)
 
 
-def evaluations(history: Sequence[Mapping[str, Any]], name: str) -> list[tuple[int, float]]:
+def evaluations(history: Sequence[Fields], name: str) -> list[tuple[int, float]]:
     """(step, value) of each evaluation in a trainer's log that could be judged."""
     found = ((line["step"], line.get(name)) for line in history)
     return [(step, value) for step, value in found if value is not None and math.isfinite(value)]

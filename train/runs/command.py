@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from dermiq.errors import DermIQError, InputError
 from train import options
@@ -95,7 +95,7 @@ def tee(path: Path) -> Iterator[None]:
     """What is printed goes to the file, too."""
 
     class Both:
-        def __init__(self, stream: Any) -> None:
+        def __init__(self, stream: TextIO) -> None:
             self._stream = stream
 
         def write(self, text: str) -> int:

@@ -14,11 +14,11 @@ import math
 import os
 import statistics
 import time
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dermiq.types import Fields, Json
 from train import options
 from train.config import Shape, StageConfig
 from train.runs import registry as runs
@@ -27,6 +27,8 @@ from train.runs.progress import Progress, silent
 from train.runs.times import between, in_words
 
 if TYPE_CHECKING:  # PyTorch takes seconds to load
+    from collections.abc import Callable
+
     from dermiq.vlm.load import VLM
 
 NEWEST = 10  # logged steps that are looked at
@@ -57,7 +59,7 @@ class Duration:
     def text(self) -> str:
         return f"{between(self.seconds, self.low, self.high)} for {self.steps} steps: {self.why}"
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> Json:
         return asdict(self)
 
 
@@ -106,7 +108,8 @@ def steps_of(config: Any, examples: int) -> int:
         return int(config.steps)
     examples *= getattr(config, "texts", 1)
     batches = math.ceil(examples / (config.batch_size * config.accumulation))
-    return max(1, math.ceil(config.epochs * batches * getattr(config, "iterations", 1)))
+    steps: int = max(1, math.ceil(config.epochs * batches * getattr(config, "iterations", 1)))
+    return steps
 
 
 # --- earlier runs -----------------------------------------------------------------------
@@ -137,7 +140,7 @@ def _of_earlier_runs(config: StageConfig, root: Path) -> _Known | None:
     return None
 
 
-def work_of(values: Mapping[str, Any]) -> float:
+def work_of(values: Fields) -> float:
     """What a step's time grows with, in no unit."""
     return float(values["batch_size"] * values["accumulation"] * values.get("group", 1) * values.get("new_tokens", 1))
 
@@ -164,7 +167,7 @@ class Speed:
         return cls(more * 2 * 512 * 1024 * 1024 / product, long.nbytes / reading)
 
 
-def _seconds(act: Any, device: str) -> float:
+def _seconds(act: Callable[[], object], device: str) -> float:
     """The best of a few. On the CPU those that its threads ran, not those in which others went first: that is the
     share's part.
     """
@@ -185,7 +188,7 @@ def _seconds(act: Any, device: str) -> float:
 
 
 def seconds_of_a_step(config: Any, vlm: VLM, shape: Shape, speed: Speed) -> float:
-    batches = config.accumulation * (config.batch_size if shape.shared else 1)
+    batches: int = config.accumulation * (config.batch_size if shape.shared else 1)
     completion = FILLED * shape.completion if shape.shared else shape.completion
     tokens = shape.prompt + shape.rows * completion if shape.shared else shape.rows * (shape.prompt + completion)
     weights, trained = _weights(vlm)
@@ -202,7 +205,7 @@ def seconds_of_a_step(config: Any, vlm: VLM, shape: Shape, speed: Speed) -> floa
 def seconds_of_pairs(config: Any, vlm: VLM, shape: Shape, speed: Speed, images: int) -> float:
     """In which DPO lets the model answer about every image, to choose pairs."""
     weights, _ = _weights(vlm)
-    questions = images * (1 + config.proxy.follow_up_share)
+    questions: float = images * (1 + config.proxy.follow_up_share)
     reading = SLOWER * shape.prompt * FORWARD * weights / speed.multiplied
     token = SLOWER * seconds_of_a_token(config, weights, shape.sampled, speed)
     return questions * (reading + FILLED * shape.completion * token)

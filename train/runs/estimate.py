@@ -15,14 +15,16 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import psutil
 
 from dermiq.errors import InputError
+from dermiq.types import Fields, Json
+from dermiq.vlm.hub import Model
 from train.config import Shape, StageConfig
 from train.model import without_weights
 from train.runs.memory import in_words
@@ -35,6 +37,7 @@ SAMPLE = 8  # examples whose tokens are counted; the longest of them stands for 
 REFUSED, WARNED = 1.25, 0.8  # shares of the free memory; the estimate is right to about a quarter
 LOGIT_COPIES = 3  # of a tile: the product, its probabilities, and the gradient
 TRL_TOKENS, TRL_VOCABULARY, TRL_COPIES = 4096, 32_768, 8  # tiles of TRL's head, and their copies in its backward pass
+T = TypeVar("T")
 BLOCK_4BIT = 64  # weights that share a scale, which is itself kept in a byte
 PROCESS = 560_000_000  # PyTorch, the trainers and their libraries, once they are imported
 READERS = 160_000_000  # the specialist that measures the images on the CPU; the graph's words and embeddings
@@ -71,7 +74,7 @@ class Estimate:
         lines.append(f"{'together':12} {in_words(self.total):>9}  at the peak, on {self.device}")
         return "\n".join([*lines, *(f"Warning: {sentence}" for sentence in self.warnings)])
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> Json:
         parts = [asdict(part) for part in self.parts]
         return {"total": self.total, "device": self.device, "parts": parts, "warnings": list(self.warnings)}
 
@@ -94,7 +97,7 @@ def estimate_run(
     return estimate(vlm.model, config, shape, device, free=free_on(device))
 
 
-def estimate(model: Any, config: StageConfig, shape: Shape, device: str, *, free: int | None = None) -> Estimate:
+def estimate(model: Model, config: StageConfig, shape: Shape, device: str, *, free: int | None = None) -> Estimate:
     """`model` may be on the meta device. With `free` bytes, chunks are as small as they must be."""
     parts = [*_held(model, config, device), *_sampling(model, shape, device)]
     if shape.reference:
@@ -113,7 +116,7 @@ def estimate(model: Any, config: StageConfig, shape: Shape, device: str, *, free
     return Estimate(tuple(parts), device, tuple(config.warnings(shape)))
 
 
-def _held(model: Any, config: StageConfig, device: str) -> Iterator[Part]:
+def _held(model: Model, config: StageConfig, device: str) -> Iterator[Part]:
     quantised = _quantised(model) if config.load_in_4bit else set()
     weights = 0.0
     for name, parameter in model.named_parameters():
@@ -131,7 +134,7 @@ def _held(model: Any, config: StageConfig, device: str) -> Iterator[Part]:
     yield Part("optimizer", each * count, _ALWAYS, f"two moments of them, {each} bytes a weight together")
 
 
-def _quantised(model: Any) -> set[str]:
+def _quantised(model: Model) -> set[str]:
     """Names of the weights that `load_vlm` keeps in 4 bits: the language model's linear layers."""
     import torch
 
@@ -143,7 +146,7 @@ def _quantised(model: Any) -> set[str]:
     return found
 
 
-def _sampling(model: Any, shape: Shape, device: str) -> Iterator[Part]:
+def _sampling(model: Model, shape: Shape, device: str) -> Iterator[Part]:
     if not shape.sampled:
         return
     base = model.get_base_model() if hasattr(model, "peft_config") else model
@@ -164,7 +167,7 @@ def _sampling(model: Any, shape: Shape, device: str) -> Iterator[Part]:
         yield Part("decoder", 4 * count, when, "a copy of the language model, laid out for sampling")
 
 
-def _learning(model: Any, config: StageConfig, shape: Shape, device: str, free: int | None) -> Iterator[Part]:
+def _learning(model: Model, config: StageConfig, shape: Shape, device: str, free: int | None) -> Iterator[Part]:
     from train.rl.group_loss import CPU_CHUNK_TOKENS, CUDA_CHUNK_TOKENS, TILE  # PyTorch takes seconds to load
 
     gpu = device.startswith("cuda")
@@ -204,7 +207,7 @@ class Trace:
     all tensors that autograd saves. Attention is taken to be fused: it keeps its inputs and its output.
     """
 
-    def __init__(self, model: Any, device: str, *, checkpointed: bool) -> None:
+    def __init__(self, model: Model, device: str, *, checkpointed: bool) -> None:
         """`model` is on the meta device, and will be on `device`."""
         self._model, self._device, self._checkpointed = model.train(), device, checkpointed
         base = model.get_base_model() if hasattr(model, "peft_config") else model
@@ -214,7 +217,7 @@ class Trace:
         """Bytes of `rows` sequences, read at once."""
         import torch
 
-        def forward() -> Any:
+        def forward() -> object:
             inputs = torch.zeros(rows, tokens, self._text.hidden_size, dtype=self._base.dtype, device="meta")
             mask = torch.zeros(rows, 1, tokens, tokens, dtype=self._base.dtype, device="meta")
             return self._base.get_decoder()(inputs_embeds=inputs, attention_mask=mask, use_cache=False)
@@ -232,7 +235,7 @@ class Trace:
         size = getattr(text, "head_dim", None) or text.hidden_size // heads
         shape = (1, getattr(text, "num_key_value_heads", None) or heads, prompt, size)
 
-        def forward() -> Any:
+        def forward() -> object:
             read = [torch.zeros(shape, dtype=dtype, device="meta", requires_grad=True) for _ in range(2 * layers)]
             last = torch.zeros(1, 1, text.hidden_size, dtype=dtype, device="meta", requires_grad=True)
             prefix = Prefix(tuple(read[:layers]), tuple(read[layers:]), last, prompt, prompt)
@@ -241,7 +244,7 @@ class Trace:
         with keys_stay_grouped(torch.device(self._device)):
             return self._counted(forward, rows * tokens)
 
-    def _counted(self, forward: Callable[[], Any], tokens: int) -> int:
+    def _counted(self, forward: Callable[[], object], tokens: int) -> int:
         import torch
         from torch.nn import functional as F
 
@@ -284,14 +287,15 @@ def _attention(query: Any, key: Any, value: Any, attn_mask: Any = None, *args: A
     return Fused.apply(query, key, value, attn_mask)
 
 
-def _key_value_bytes(text: Any) -> int:
+def _key_value_bytes(text: Model) -> int:
     """Numbers that a token leaves in the caches of all layers."""
     heads = text.num_attention_heads
     size = getattr(text, "head_dim", None) or text.hidden_size // heads
-    return 2 * (getattr(text, "num_key_value_heads", None) or heads) * size * text.num_hidden_layers
+    numbers: int = 2 * (getattr(text, "num_key_value_heads", None) or heads) * size * text.num_hidden_layers
+    return numbers
 
 
-def longest(vlm: VLM, examples: Iterable[Mapping[str, Any]]) -> tuple[int, int]:
+def longest(vlm: VLM, examples: Iterable[Fields]) -> tuple[int, int]:
     """Tokens of the longest prompt, with its images, and of the longest completion, in TRL's columns."""
     prompts, completions = [0], [0]
     for example in examples:
@@ -311,7 +315,7 @@ def _with_places(turns: Any, images: int) -> Any:
     return prepare_multimodal_messages(turns, images=[None] * images)
 
 
-def tokens_of(vlm: VLM, turns: Any, images: Sequence[Any]) -> int:
+def tokens_of(vlm: VLM, turns: object, images: Sequence[object]) -> int:
     if isinstance(turns, str):
         return len(vlm.processor.tokenizer(turns)["input_ids"])
     text = vlm.processor.apply_chat_template(turns, add_generation_prompt=bool(images), tokenize=False)
@@ -319,7 +323,7 @@ def tokens_of(vlm: VLM, turns: Any, images: Sequence[Any]) -> int:
     return len(encoded["input_ids"][0])
 
 
-def some(rows: Sequence[Any]) -> list[Any]:
+def some(rows: Sequence[T]) -> list[T]:
     """Rows spread over all of them."""
     return list(rows[:: max(1, -(-len(rows) // SAMPLE))])
 

@@ -7,9 +7,10 @@ Each looks at the newest logged steps. Knows figures and options, no run and no 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from statistics import fmean
-from typing import Any
+
+from dermiq.types import Fields
 
 NEWEST = 10  # logged steps that are looked at
 MANY = 0.5  # share of groups without a lesson, or of shortened gradients
@@ -19,10 +20,10 @@ FALLEN = 1 / 3  # of the entropy at the start
 NOTHING = "Nothing was learned"
 FAR = 0.5  # nats a token from the reference
 
-Lines = Sequence[Mapping[str, Any]]
+Lines = Sequence[Fields]
 
 
-def hints(stage: str, options: Mapping[str, Any], lines: Lines) -> list[str]:
+def hints(stage: str, options: Fields, lines: Lines) -> list[str]:
     """Of a run's stage ("grpo"), its options and its logged lines; none where nothing was logged."""
     if not any("loss" in line for line in lines):
         return []
@@ -34,19 +35,19 @@ def hints(stage: str, options: Mapping[str, Any], lines: Lines) -> list[str]:
     return [*first, *pairs, *_by_heart(lines), *_shortened(options, lines)]
 
 
-def cannot_learn(stage: str, options: Mapping[str, Any], lines: Lines) -> str:
+def cannot_learn(stage: str, options: Fields, lines: Lines) -> str:
     """Why nothing was learned in the newest logged steps, and what to do; "" where something was, or nobody can say."""
     why = _why_still(stage, options, [line for line in lines if "loss" in line][-NEWEST:])
     return f"Nothing is being learned: {why}" if why else ""
 
 
-def learned_nothing(stage: str, options: Mapping[str, Any], lines: Lines) -> str:
+def learned_nothing(stage: str, options: Fields, lines: Lines) -> str:
     """The same of a whole run: its weights are those that it began with."""
     why = _why_still(stage, options, [line for line in lines if "loss" in line])
     return f"{NOTHING}: {why}" if why else ""
 
 
-def _why_still(stage: str, options: Mapping[str, Any], steps: Lines) -> str:
+def _why_still(stage: str, options: Fields, steps: Lines) -> str:
     """Why the gradients of all these steps are 0; "" where they are not, or were not logged."""
     if not steps or any(line.get("grad_norm") != 0 for line in steps):
         return ""
@@ -67,7 +68,7 @@ def _why_still(stage: str, options: Mapping[str, Any], steps: Lines) -> str:
     )
 
 
-def _of_groups(options: Mapping[str, Any], lines: Lines, *, still: bool) -> Iterator[str]:
+def _of_groups(options: Fields, lines: Lines, *, still: bool) -> Iterator[str]:
     """`still`: that nothing is learned was said before, with its cause."""
     if options.get("iterations") == 1:
         yield (
@@ -108,7 +109,7 @@ def _of_pairs(lines: Lines) -> Iterator[str]:
         )
 
 
-def _shortened(options: Mapping[str, Any], lines: Lines) -> Iterator[str]:
+def _shortened(options: Fields, lines: Lines) -> Iterator[str]:
     limit = options.get("max_grad_norm")
     norms = _values(lines, "grad_norm")[-NEWEST:]
     if limit and norms and sum(norm > limit for norm in norms) > MANY * len(norms):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from dermiq.types import Fields
 from train.runs.run_folder import read_json, write_json
 
 MEMORY = "memory.json"  # in a run's folder
@@ -19,7 +18,7 @@ def peaks() -> dict[str, int]:
     return {"peak": peak_memory(), **({} if gpu is None else {"gpu_peak": gpu})}
 
 
-def note(folder: Path, **values: Any) -> None:
+def note(folder: Path, **values: object) -> None:
     """Adds to what `memory.json` says; of a resumed run the highest peaks."""
     known = read_json(folder / MEMORY) or {}
     for name in ("peak", "gpu_peak"):
@@ -28,7 +27,7 @@ def note(folder: Path, **values: Any) -> None:
     write_json(folder / MEMORY, known | values)
 
 
-def peak_of(known: Mapping[str, Any]) -> int | None:
+def peak_of(known: Fields) -> int | None:
     """Of what `memory.json` says: the measured peak that its estimate is compared with, in bytes."""
     return known.get("gpu_peak") or known.get("peak")
 

@@ -32,6 +32,7 @@ from filelock import FileLock
 from dermiq import places
 from dermiq.errors import DataError, DermIQError, InputError
 from dermiq.review.types import is_frozen_set
+from dermiq.types import Fields, Json
 from train import options
 from train.runs import hints, memory
 from train.runs.cpu_share import NICENESS
@@ -79,7 +80,7 @@ class Run:
 
     folder: Path
     stage: str  # "sft"
-    options: Mapping[str, Any]
+    options: Fields
     status: Status
     note: str = ""  # what someone wrote about it
     after: str = ""  # the run that it waits for, to train its result further
@@ -100,7 +101,7 @@ class Run:
         """What its figures mean where they mislead."""
         return hints.hints(self.stage, self.options, metrics(self.folder))
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> Json:
         saved = list(checkpoints(self.folder))
         return {
             "name": self.name,
@@ -151,22 +152,22 @@ def list_runs(root: Path | None = None) -> list[Run]:
     return sorted(found, key=lambda run: (run.status.created, run.name), reverse=True)
 
 
-def metrics(folder: Path, since: int = 0) -> list[dict[str, Any]]:
+def metrics(folder: Path, since: int = 0) -> list[Json]:
     """The logged lines from number `since` on. A resumed run has dropped those that it computes again."""
     return read_lines(folder / "metrics.jsonl", since)
 
 
-def samples(folder: Path, since: int = 0) -> list[dict[str, Any]]:
+def samples(folder: Path, since: int = 0) -> list[Json]:
     """Completions with the parts of their reward."""
     return read_lines(folder / "samples.jsonl", since)
 
 
-def compare(folders: Sequence[Path]) -> dict[str, Any]:
+def compare(folders: Sequence[Path]) -> Json:
     """The options in which runs differ, and the last logged value of everything."""
     runs = [load_run(folder) for folder in folders]
     found = [dict(flat(run.options)) for run in runs]
     names = sorted({name for values in found for name in values})
-    last: list[dict[str, Any]] = []
+    last: list[Json] = []
     for run in runs:
         last.append({key: value for line in metrics(run.folder) for key, value in line.items()})
     return {
@@ -182,7 +183,7 @@ def compare(folders: Sequence[Path]) -> dict[str, Any]:
     }
 
 
-def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flat(values: Fields, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Nested options by their dotted names."""
     for key, value in values.items():
         if isinstance(value, Mapping):

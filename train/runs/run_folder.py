@@ -23,7 +23,6 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,7 @@ from typing import Any
 import psutil
 
 from dermiq.errors import DataError
+from dermiq.types import Fields, Json
 
 MANIFEST, STATUS, CONFIG, STOP = "manifest.json", "status.json", "config.json", "STOP"
 EVALUATION = "evaluation.json"
@@ -57,11 +57,11 @@ def write_whole(path: Path, text: str) -> None:
         part.unlink(missing_ok=True)
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: object) -> None:
     write_whole(path, json.dumps(value, indent=1) + "\n")
 
 
-def read_json(path: Path) -> dict[str, Any] | None:
+def read_json(path: Path) -> Json | None:
     """None where the file is missing or not the JSON of an object."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
@@ -70,7 +70,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def read_lines(path: Path, since: int = 0) -> list[dict[str, Any]]:
+def read_lines(path: Path, since: int = 0) -> list[Json]:
     """The whole lines of a JSONL file from line `since` on; a last line that is still being written is left out."""
     try:
         text = path.read_bytes()
@@ -96,7 +96,7 @@ def cut_lines(path: Path, *, after_step: int) -> None:
 # --- manifests --------------------------------------------------------------------------
 
 
-def seal(folder: Path, **notes: Any) -> None:
+def seal(folder: Path, **notes: object) -> None:
     """Writes `manifest.json` with every file's size and hash, after all of them have reached the disk."""
     files = {}
     for path in sorted(folder.rglob("*")):
@@ -248,17 +248,18 @@ def lives(status: Status) -> bool:
 def same_process(pid: int, started: float) -> bool:
     try:
         process = psutil.Process(pid)
-        return process.status() != psutil.STATUS_ZOMBIE and abs(process.create_time() - started) < _SAME_START_S
+        is_same = abs(process.create_time() - started) < _SAME_START_S
+        return bool(is_same and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.Error:
         return False
 
 
-def own_process() -> dict[str, Any]:
+def own_process() -> Json:
     """The fields of `Status` that say which process this is."""
     return {"pid": os.getpid(), "pid_started": psutil.Process().create_time()}
 
 
-def read_config(folder: Path) -> tuple[str, Mapping[str, Any]]:
+def read_config(folder: Path) -> tuple[str, Fields]:
     """The stage's module and its options. Raises DataError."""
     values = read_json(folder / CONFIG)
     if values is None or not isinstance(values.get("stage"), str) or not isinstance(values.get("options"), dict):

@@ -17,14 +17,14 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
 from dermiq.errors import DataError, DermIQError, InputError
+from dermiq.types import Fields
 from train import options
 from train.runs.cpu_share import step_back
 from train.runs.hints import learned_nothing
@@ -105,7 +105,7 @@ def _stage_to_its_end(job: Job) -> tuple[str, str]:
     return "stopped", f"Stopped on request after step {job.step}."
 
 
-def _ended_well(stage: str, values: Mapping[str, Any], folder: Path) -> str:
+def _ended_well(stage: str, values: Fields, folder: Path) -> str:
     """What is said of a finished run: that it finished, and where it learned nothing, that too."""
     return f"Finished. {learned_nothing(stage, values, read_lines(folder / 'metrics.jsonl'))}".strip()
 

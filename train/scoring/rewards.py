@@ -22,7 +22,8 @@ from dermiq.errors import DataError, ModelError
 from dermiq.judge import own_alternative
 from dermiq.knowledge import Graph, check_claims, link
 from dermiq.knowledge.language.text import split_sentences, words
-from dermiq.types import CLASSES, Claim, Finding, ParsedText
+from dermiq.types import CLASSES, Claim, Fields, Finding, ParsedText
+from dermiq.vlm.hub import Model, Tokenizer
 from dermiq.vlm.parse import BARE_ANSWER, NO_ANSWER, NO_THINK, OPEN_ANSWER, OPEN_THINK, SECTIONS, parse
 from train.options import option
 
@@ -349,7 +350,7 @@ class ExpertJudge:
 
     def __init__(self, model: str) -> None:
         self.name = model
-        self._loaded: tuple[Any, Any, int, int] | None = None
+        self._loaded: tuple[Model, Tokenizer, int, int] | None = None
 
     def __call__(self, parsed: ParsedText) -> float:
         """1 or 0; 0 where there is no reasoning or no answer."""
@@ -370,7 +371,7 @@ class ExpertJudge:
             logits = model(input_ids=ids).logits[0, -1].float()
         return float(logits[yes] - logits[no])
 
-    def _load(self) -> tuple[Any, Any, int, int]:
+    def _load(self) -> tuple[Model, Tokenizer, int, int]:
         if self._loaded is None:
             import torch
             from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -378,7 +379,7 @@ class ExpertJudge:
             device = "cuda" if torch.cuda.is_available() else "cpu"
             try:
                 tokenizer = AutoTokenizer.from_pretrained(self.name)
-                model: Any = AutoModelForCausalLM.from_pretrained(self.name, dtype="auto")
+                model: Model = AutoModelForCausalLM.from_pretrained(self.name, dtype="auto")
             except (OSError, ValueError) as error:
                 raise ModelError(f"The expert model {self.name!r} cannot be loaded.", detail=str(error)) from error
             yes, no = (tokenizer(word, add_special_tokens=False)["input_ids"][0] for word in (" yes", " no"))
@@ -455,14 +456,14 @@ class Rewarder:
         return score
 
 
-def completion_text(completion: str | Sequence[Mapping[str, Any]]) -> str:
+def completion_text(completion: str | Sequence[Fields]) -> str:
     """A completion as TRL hands it over: plain text, or messages whose contents are texts or lists of blocks."""
     if isinstance(completion, str):
         return completion
     return "".join(text for message in completion for text in _texts(message["content"]))
 
 
-def _texts(content: str | Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def _texts(content: str | Sequence[Fields]) -> Iterator[str]:
     if isinstance(content, str):
         yield content
     else:
@@ -486,7 +487,7 @@ def read_findings(value: object) -> tuple[Finding, ...]:
     return tuple(entry if isinstance(entry, Finding) else _finding(entry) for entry in value)
 
 
-def _finding(entry: Mapping[str, Any]) -> Finding:
+def _finding(entry: Fields) -> Finding:
     try:
         return Finding(**{key: held for key, held in entry.items() if held is not None and key in _FINDING_FIELDS})
     except (AttributeError, TypeError) as error:

@@ -8,7 +8,6 @@ import json
 import re
 import tokenize
 import warnings
-from typing import Any
 
 LOOKS_LIKE_ONE = re.compile(r"\s*(\[\s*(\{|array\()|\{\s*[\"']|array\()")
 """A list of dictionaries, a dictionary or an array: no text of a person begins so."""
@@ -17,7 +16,7 @@ _WORDS = {"nan": "None", "NaN": "None", "NaT": "None", "null": "None", "true": "
 _KEPT = (tokenize.NAME, tokenize.NUMBER, tokenize.STRING, tokenize.OP)
 
 
-def value_of(text: str) -> Any:
+def value_of(text: str) -> object:
     """What the text says. ValueError where it is neither JSON nor a value that Python prints."""
     try:
         return json.loads(text)
@@ -27,7 +26,7 @@ def value_of(text: str) -> Any:
         return _of_python(text)
 
 
-def _of_python(text: str) -> Any:
+def _of_python(text: str) -> object:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Python's, about the style of what was written
@@ -61,7 +60,7 @@ def _is_word(token: str) -> bool:
     return token[-1] in "'\"" or token.isidentifier() or token[0].isdigit()
 
 
-def _evaluated(node: ast.expr) -> Any:
+def _evaluated(node: ast.expr) -> object:
     """`ast.literal_eval`, and the list in `array([...], dtype=object)`."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "array" and node.args:
         return _evaluated(node.args[0])

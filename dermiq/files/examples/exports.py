@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import combinations
-from typing import Any
 
 from dermiq.errors import DataError
 from dermiq.files.columns import squeezed
 from dermiq.files.examples.cells import value_of
+from dermiq.types import Fields, Json
 
-Row = dict[str, Any]
+Row = Json
 Ranked = list[tuple[int, str]]
 """Answers, by name, with their rank; the smaller one is better."""
 
@@ -55,7 +55,7 @@ def rows_in(row: Row) -> list[Row]:
     return [row]
 
 
-def two_answers(row: Mapping[str, Any]) -> tuple[str, str] | None:
+def two_answers(row: Mapping[str, object]) -> tuple[str, str] | None:
     """Two columns whose names differ in 1 and 2, a and b, or left and right alone."""
     for one, two in _ENDS:
         for name in row:
@@ -65,24 +65,24 @@ def two_answers(row: Mapping[str, Any]) -> tuple[str, str] | None:
     return ("left", "right") if "left" in row and "right" in row else None
 
 
-def _is_answer(value: Any) -> bool:
+def _is_answer(value: object) -> bool:
     return isinstance(value, (str, Mapping, list))
 
 
-def _list(value: Any) -> list[Any]:
+def _list(value: object) -> list[object]:
     """Nothing where it is no list: people's exports hold anything."""
     return list(value) if isinstance(value, (list, tuple)) else []
 
 
-def _objects(value: Any) -> list[Mapping[str, Any]]:
+def _objects(value: object) -> list[Fields]:
     return [one for one in _list(value) if isinstance(one, Mapping)]
 
 
-def _object(value: Any) -> Mapping[str, Any]:
+def _object(value: object) -> Fields:
     return value if isinstance(value, Mapping) else {}
 
 
-def _pairs(row: Row, answers: Mapping[str, Any], ranked: Ranked, without: Iterable[str] = ()) -> Iterator[Row]:
+def _pairs(row: Row, answers: Mapping[str, object], ranked: Ranked, without: Iterable[str] = ()) -> Iterator[Row]:
     rest = {name: value for name, value in row.items() if name not in {*answers, *without}}
     for (rank, name), (other_rank, other) in combinations(sorted(ranked), 2):
         if rank < other_rank:
@@ -105,7 +105,7 @@ def _of_label_studio(row: Row) -> list[Row]:
     return made
 
 
-def _of_result(data: Row, result: Mapping[str, Any]) -> Iterator[Row]:
+def _of_result(data: Row, result: Mapping[str, object]) -> Iterator[Row]:
     value = _object(result.get("value"))
     if result.get("type") == "pairwise" and value.get("selected") in ("left", "right"):
         yield from _of_pairwise(data, str(value["selected"]), result.get("to_name"))
@@ -117,7 +117,7 @@ def _of_result(data: Row, result: Mapping[str, Any]) -> Iterator[Row]:
                 yield from _of_order(data, [str(one) for one in _list(order)])
 
 
-def _of_pairwise(data: Row, selected: str, compared: Any) -> Iterator[Row]:
+def _of_pairwise(data: Row, selected: str, compared: object) -> Iterator[Row]:
     named = compared.split(",") if isinstance(compared, str) else _list(compared)
     named = [str(name).strip() for name in named]
     sides = (named[0], named[1]) if len(named) == 2 and all(name in data for name in named) else two_answers(data)
@@ -138,7 +138,7 @@ def _of_order(data: Row, order: list[str]) -> Iterator[Row]:
             return
 
 
-def _body(item: Mapping[str, Any]) -> Any:
+def _body(item: Fields) -> object:
     return next((item[name] for name in ("body", "text", "title") if item.get(name)), "")
 
 
@@ -153,7 +153,7 @@ def _of_short_label_studio(row: Row) -> list[Row]:
     return []
 
 
-def _object_of(cell: Any) -> Any:
+def _object_of(cell: object) -> object:
     """What a table keeps as text."""
     if not isinstance(cell, str) or not cell.lstrip().startswith(("{", "[")):
         return cell
@@ -166,11 +166,11 @@ def _object_of(cell: Any) -> Any:
 # --- Argilla ----------------------------------------------------------------------------
 
 
-def _responses(found: Any) -> dict[str, list[Mapping[str, Any]]]:
+def _responses(found: object) -> dict[str, list[Fields]]:
     """By question: what each annotator said, with `value` and perhaps `status`."""
     if isinstance(found, Mapping):
         return {str(name): _objects(said) for name, said in found.items()}
-    made: dict[str, list[Mapping[str, Any]]] = {}
+    made: dict[str, list[Fields]] = {}
     for one in _objects(found):
         for name, value in _object(one.get("values")).items():
             own = value.get("value") if isinstance(value, Mapping) else value
@@ -178,13 +178,13 @@ def _responses(found: Any) -> dict[str, list[Mapping[str, Any]]]:
     return made
 
 
-def _with_status(row: Row, name: str, values: Any) -> list[Mapping[str, Any]]:
+def _with_status(row: Row, name: str, values: object) -> list[Fields]:
     values = _list(values)
     statuses = _list(row.get(f"{name}.responses.status")) or [None] * len(values)
     return [{"value": value, "status": status} for value, status in zip(values, statuses, strict=False)]
 
 
-def _is_older_response(value: Any) -> bool:
+def _is_older_response(value: object) -> bool:
     """As Argilla 1 wrote them to the hub."""
     return (
         isinstance(value, list)
@@ -193,7 +193,7 @@ def _is_older_response(value: Any) -> bool:
     )
 
 
-def _of_argilla(fields: Row, responses: Mapping[str, list[Mapping[str, Any]]], record: Row) -> list[Row]:
+def _of_argilla(fields: Row, responses: Mapping[str, list[Mapping[str, object]]], record: Row) -> list[Row]:
     fields = {
         **{name: value for name, value in _object(record.get("metadata")).items() if name not in fields},
         **{k: v for k, v in fields.items() if k not in _OF_RECORDS},
@@ -212,11 +212,11 @@ def _of_argilla(fields: Row, responses: Mapping[str, list[Mapping[str, Any]]], r
     return [pair for found in ranked for pair in _pairs(fields, answers, found)]
 
 
-def _is_submitted(response: Mapping[str, Any]) -> bool:
+def _is_submitted(response: Mapping[str, object]) -> bool:
     return response.get("status") in (None, "submitted")
 
 
-def _ranked(value: Any, fields: Mapping[str, Any]) -> Ranked:
+def _ranked(value: object, fields: Mapping[str, object]) -> Ranked:
     """The fields in the order of a ranking; of a choice of one, it and the other one."""
     if isinstance(value, Mapping):  # columns of a data set
         ranks = zip(_list(value.get("value")), _list(value.get("rank")), strict=False)
@@ -230,7 +230,7 @@ def _ranked(value: Any, fields: Mapping[str, Any]) -> Ranked:
     return found if len(found) > 1 and all(name in fields for _, name in found) else []
 
 
-def _place(item: Any, place: int) -> tuple[int, str]:
+def _place(item: object, place: int) -> tuple[int, str]:
     """Rank and name of an item of a ranking; without a rank it has that of its place."""
     if not isinstance(item, Mapping):
         return place, str(item)

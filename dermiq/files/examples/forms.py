@@ -20,8 +20,9 @@ from dermiq.files.examples.cells import LOOKS_LIKE_ONE, value_of
 from dermiq.files.examples.pictures import COLUMNS as IMAGE_COLUMNS
 from dermiq.files.examples.pictures import images_of
 from dermiq.files.examples.turns import Turns, common, messages, normal, placed, places_of, text_of
+from dermiq.types import Json
 
-Row = dict[str, Any]
+Row = Json
 Kind = Literal["pairs", "answers", "any"]
 """Two answers to each question, one, or whichever a row has."""
 
@@ -50,7 +51,7 @@ MEANT = {
 LABELLED = " These are labelled images, not answers: training takes them as CSV with the columns image and label."
 
 
-def columns_of(row: Mapping[str, Any], kind: Kind) -> list[Row]:
+def columns_of(row: Mapping[str, object], kind: Kind) -> list[Row]:
     """The examples of a row. DataError with what is wrong."""
     plain = _named({name: value for name, value in row.items() if name in exports.TELLING or _says_something(value)})
     _refuse_halves_of_characters(plain)
@@ -67,12 +68,12 @@ def _examples(row: Row, kind: Kind) -> Iterator[Row]:
 # --- columns ----------------------------------------------------------------------------
 
 
-def _says_something(value: Any) -> bool:
+def _says_something(value: object) -> bool:
     """A table has nan where a row has nothing; NaN and null are the same."""
     return value is not None and not (isinstance(value, float) and math.isnan(value)) and not _is_empty(value)
 
 
-def _is_empty(value: Any) -> bool:
+def _is_empty(value: object) -> bool:
     return isinstance(value, (str, list, tuple, dict)) and len(value) == 0
 
 
@@ -113,7 +114,7 @@ def _of_others(row: Row, kind: Kind) -> Row:
     return row
 
 
-def _structured(name: str, value: Any) -> Any:
+def _structured(name: str, value: object) -> object:
     if not isinstance(value, str) or name not in STRUCTURED:
         return value
     is_list_of_images = name in (*IMAGE_COLUMNS, "boxes", "reasons", "findings") and value.lstrip()[:1] == "["
@@ -171,7 +172,7 @@ def _hint(names: Sequence[str], row: Row) -> str:
 # --- what is asked ----------------------------------------------------------------------
 
 
-def _asked(row: Row, images: list[Any]) -> str | Turns | None:
+def _asked(row: Row, images: list[object]) -> str | Turns | None:
     """The prompt; None where no column has it."""
     found = next((name for name in ("prompt", *QUESTIONS, *DIALOGUES) if name in row), None)
     if found is None:
@@ -207,7 +208,7 @@ def _checked_prompt(prompt: str | Turns, images: int) -> str | Turns:
     return placed(prompt, images)
 
 
-def _with(row: Row, prompt: str | Turns, found: list[Any], **answers: str | Turns) -> Row:
+def _with(row: Row, prompt: str | Turns, found: list[object], **answers: str | Turns) -> Row:
     """The example. `found` are the images that stand in its messages."""
     images = images_of(row) or images_of({"images": found})
     boxes = _boxes(row, len(images))
@@ -232,7 +233,7 @@ def _split(row: Row) -> str:
     return split
 
 
-def _boxes(row: Row, images: int) -> list[Any]:
+def _boxes(row: Row, images: int) -> list[object]:
     """One box or null an image: whole numbers, top, left, bottom, right, with something between them."""
     boxes = row.get("boxes")
     if boxes is None:
@@ -246,7 +247,7 @@ def _boxes(row: Row, images: int) -> list[Any]:
     return [box and list(box) for box in boxes]
 
 
-def _is_box(box: Any) -> bool:
+def _is_box(box: object) -> bool:
     if box is None:
         return True
     return isinstance(box, (list, tuple)) and len(box) == 4 and all(type(edge) is int and edge >= 0 for edge in box)
@@ -257,7 +258,7 @@ def _is_box(box: Any) -> bool:
 
 def _pair(row: Row) -> Row:
     _refuse_what_is_no_pair(row)
-    found: list[Any] = []
+    found: list[object] = []
     chosen, rejected = (normal(row[name], []) for name in PAIR)
     prompt = _asked(row, found)
     if prompt is None:
@@ -291,7 +292,9 @@ def _refuse_what_is_no_pair(row: Row) -> None:
     raise _missing(missing, row)
 
 
-def _without_repeated(prompt: str | Turns, chosen: str | Turns, rejected: str | Turns) -> tuple[Any, Any, Any]:
+def _without_repeated(
+    prompt: str | Turns, chosen: str | Turns, rejected: str | Turns
+) -> tuple[str | Turns, str | Turns, str | Turns]:
     """Where both answers repeat the whole dialogue, as UltraFeedback's do: the dialogue, and the last turns."""
     if isinstance(chosen, str) or isinstance(rejected, str) or min(len(chosen), len(rejected)) < 2:
         return prompt, chosen, rejected
@@ -329,14 +332,14 @@ def _answers(row: Row) -> Iterator[Row]:
     if name is None:
         yield from _of_dialogue(row)
         return
-    found: list[Any] = []
+    found: list[object] = []
     prompt = _asked(row, found)
     if prompt is None:
         raise _missing(["prompt"], row)
     yield _with(row, prompt, found, completion=_completion(row[name], name))
 
 
-def _completion(value: Any, name: str) -> str | Turns:
+def _completion(value: object, name: str) -> str | Turns:
     if isinstance(value, (int, float)):
         return str(value)  # the number of something, or yes or no
     answer = normal(value, [])
@@ -356,7 +359,7 @@ def _of_dialogue(row: Row) -> Iterator[Row]:
         missing = ["completion"] if is_pair or any(one in row for one in QUESTIONS) else ["prompt", "completion"]
         hint = " Pairs of answers are for train.dpo." if is_pair else LABELLED if _is_labelled(row) else ""
         raise _missing(missing, row, hint)
-    found: list[Any] = []
+    found: list[object] = []
     said = normal(row[name], found)
     turns = [*_system(row), *messages(said, "user")]
     ends = [place for place, turn in enumerate(turns) if turn["role"] == "assistant"]

@@ -51,12 +51,15 @@ class Held:
     place: int | None  # in a list of images
 
     def load(self) -> bytes | str:
-        """The file, or its path."""
+        """The file, or its path. DataError where the list has a place without an image."""
         found = self.rows[self.row][self.column].to_pylist()[0]
-        return _image(found if self.place is None else found[self.place])
+        image = _image(found if self.place is None else found[self.place])
+        if not isinstance(image, (bytes, str)):
+            raise DataError(f"{self.column} of row {self.row + 1} holds nothing at place {(self.place or 0) + 1}.")
+        return image
 
 
-def images_of(row: Mapping[str, Any]) -> list[Any]:
+def images_of(row: Mapping[str, object]) -> list[object]:
     """Paths, the bytes of files, or `Held`; None where a list holds nothing. DataError for what is no image."""
     found = next((row[name] for name in COLUMNS if not _is_nothing(row.get(name))), None)
     if found is None:
@@ -66,7 +69,7 @@ def images_of(row: Mapping[str, Any]) -> list[Any]:
     return [_image(value) for value in listed]
 
 
-def _names(found: Any) -> list[Any]:
+def _names(found: object) -> list[object]:
     """Several names in one text, as some tables have them: each must look like a file."""
     if isinstance(found, str):
         for separator in _SEPARATORS:
@@ -76,7 +79,7 @@ def _names(found: Any) -> list[Any]:
     return [found]
 
 
-def _is_nothing(value: Any) -> bool:
+def _is_nothing(value: object) -> bool:
     if isinstance(value, (list, tuple)):
         return all(map(_is_nothing, value))
     if isinstance(value, Mapping):
@@ -86,11 +89,11 @@ def _is_nothing(value: Any) -> bool:
     return value is None or (isinstance(value, str) and value.strip() in NOTHING)
 
 
-def _is_bytes(value: Sequence[Any]) -> bool:
+def _is_bytes(value: Sequence[object]) -> bool:
     return len(value) > 8 and all(type(one) is int and 0 <= one < 256 for one in value)
 
 
-def _image(value: Any) -> Any:
+def _image(value: object) -> bytes | str | Held | None:
     if _is_nothing(value):
         return None
     if isinstance(value, Mapping):
@@ -122,7 +125,7 @@ def path_of(text: str) -> str | bytes:
     return text
 
 
-def _bytes(value: Any) -> bytes:
+def _bytes(value: object) -> bytes:
     """Of a file: bytes, numbers, or base64 as JSON holds them."""
     if isinstance(value, str):
         try:
@@ -134,7 +137,7 @@ def _bytes(value: Any) -> bytes:
     raise DataError("the bytes of an image are no bytes.")
 
 
-def _refuse_other_columns(row: Mapping[str, Any]) -> None:
+def _refuse_other_columns(row: Mapping[str, object]) -> None:
     """DataError where a column that is not known names or holds an image: it would be left out without a word."""
     for name, value in row.items():
         named = str(value).strip() if isinstance(value, (str, int)) else ""
@@ -145,7 +148,7 @@ def _refuse_other_columns(row: Mapping[str, Any]) -> None:
             raise DataError(f"images is missing, and {name} holds an image. Rename {name} to images.")
 
 
-def _is_picture(value: Any) -> bool:
+def _is_picture(value: object) -> bool:
     """The bytes of a file, or what a library made of one."""
     if isinstance(value, Mapping):
         return set(value) == {"bytes", "path"} and not _is_nothing(value)

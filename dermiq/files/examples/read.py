@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from dermiq.errors import DataError
 from dermiq.files.examples.forms import Kind, columns_of
 from dermiq.files.examples.sources import rows_of
+from dermiq.types import Fields
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Example:
     """
 
     where: str  # "Line 3", "Row 3 of train", "Example 3"
-    columns: Mapping[str, Any] = field(default_factory=dict)
+    columns: Fields = field(default_factory=dict)
     fault: str = ""  # a sentence
 
 
@@ -36,7 +36,7 @@ def read_examples(source: str, kind: Kind) -> Iterator[Example]:
             yield from examples_of(where, row, kind)
 
 
-def examples_of(where: str, row: Mapping[str, Any], kind: Kind) -> Iterator[Example]:
+def examples_of(where: str, row: Mapping[str, object], kind: Kind) -> Iterator[Example]:
     try:
         found = columns_of(row, kind)
     except DataError as error:

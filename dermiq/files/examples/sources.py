@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import codecs
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from itertools import chain
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from dermiq.errors import DataError
 from dermiq.files.examples.pictures import COLUMNS, NOTHING, Held
 from dermiq.files.splits import split_of
 from dermiq.files.tables import is_table, read_table_rows
+from dermiq.types import Fields, Json
 
-Row = Mapping[str, Any]
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+Row = Fields
 Rows = Iterator[tuple[str, Row | str]]
 """Where a row stands, and the row, or what is wrong with it."""
 
@@ -233,6 +237,7 @@ class _Text:
 
     def value(self) -> Row | str:
         """The object that begins here, or what is wrong with it."""
+        found: Row
         while True:
             try:
                 found, end = _DECODER.raw_decode(self._text, self._place)
@@ -281,7 +286,7 @@ def _within(found: Row, where: str, wrappers: Collection[str]) -> Rows:
     )
 
 
-def _is_list_of_objects(value: Any) -> bool:
+def _is_list_of_objects(value: object) -> bool:
     return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
 
 
@@ -322,7 +327,7 @@ def _of_data_set(name: str, kind: str) -> Rows:
             yield f"Row {number + 1} of {split}", {"split": split, **own, **held}
 
 
-def _parts(name: str, kind: str) -> dict[str, Any]:
+def _parts(name: str, kind: str) -> Json:
     from datasets import DatasetDict
 
     found = _loaded(name)
@@ -332,7 +337,7 @@ def _parts(name: str, kind: str) -> dict[str, Any]:
     return own or parts
 
 
-def _loaded(name: str) -> Any:
+def _loaded(name: str) -> Dataset:
     from datasets import load_dataset, load_from_disk
 
     folder = Path(name)
@@ -348,13 +353,13 @@ def _loaded(name: str) -> Any:
         ) from error
 
 
-def _holds_images(rows: Any, column: str) -> bool:
+def _holds_images(rows: Dataset, column: str) -> bool:
     """Whether `datasets` would decode them; paths are texts."""
     feature = rows.features[column]
     return "Image" in type(getattr(feature, "feature", feature)).__name__
 
 
-def _counts(rows: Any, column: str) -> list[int | None]:
+def _counts(rows: Dataset, column: str) -> list[int | None]:
     """How many images each row has, without reading them; None where there is none, -1 where one stands alone."""
     import pyarrow.compute as pc
 
@@ -366,7 +371,7 @@ def _counts(rows: Any, column: str) -> list[int | None]:
     return found
 
 
-def _held(rows: Any, number: int, column: str, count: int | None) -> Any:
+def _held(rows: object, number: int, column: str, count: int | None) -> object:
     if count is None:
         return None
     return Held(rows, number, column, None) if count < 0 else [Held(rows, number, column, i) for i in range(count)]

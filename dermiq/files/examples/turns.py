@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from dermiq.errors import DataError
+from dermiq.types import Fields, Json
 
-Turns = list[dict[str, Any]]
+Turns = list[Json]
 PLACE = "<image>"  # how LLaVA and many others write where an image stands
 ROLES = {
     **dict.fromkeys(("user", "human", "prompter"), "user"),
@@ -19,7 +19,7 @@ _DIALOGUE = re.compile(r"\s*Human:.*?\n\nAssistant:", re.DOTALL)
 _SPEAKER = re.compile(r"(?:\A\s*|\n\n)(Human|Assistant):")
 
 
-def normal(value: Any, images: list[Any]) -> str | Turns:
+def normal(value: object, images: list[object]) -> str | Turns:
     """A text as it is, messages as turns; what their parts hold of images is put into `images`. DataError.
 
     A text that is a whole dialogue (Human: ... Assistant: ...) becomes its turns.
@@ -36,22 +36,22 @@ def normal(value: Any, images: list[Any]) -> str | Turns:
     return [turn for turn in turns if turn["content"] or turn["role"] != "system"]
 
 
-def messages(value: str | Sequence[Mapping[str, Any]], role: str) -> Turns:
+def messages(value: str | Sequence[Fields], role: str) -> Turns:
     """A text becomes one turn of `role`; turns are copied."""
     if isinstance(value, str):
         return [{"role": role, "content": [{"type": "text", "text": value}]}]
     return [{"role": turn["role"], "content": list(parts_of(turn["content"]))} for turn in value]
 
 
-def parts_of(content: str | Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+def parts_of(content: str | Sequence[Fields]) -> Sequence[Fields]:
     return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 
-def text_of(turns: Sequence[Mapping[str, Any]]) -> str:
+def text_of(turns: Sequence[Fields]) -> str:
     return "".join(part.get("text") or "" for turn in turns for part in parts_of(turn["content"]))
 
 
-def places_of(turns: Sequence[Mapping[str, Any]]) -> int:
+def places_of(turns: Sequence[Fields]) -> int:
     """How many images the turns have a place for."""
     return sum(part["type"] == "image" for turn in turns for part in parts_of(turn["content"]))
 
@@ -77,23 +77,23 @@ def common(one: Turns, two: Turns) -> Turns:
 # --- messages of others -----------------------------------------------------------------
 
 
-def _is_turn(turn: Any) -> bool:
+def _is_turn(turn: object) -> bool:
     return isinstance(turn, Mapping) and any(turn.get(name) for name in ("role", "from"))
 
 
-def _role(turn: Mapping[str, Any]) -> str:
+def _role(turn: Mapping[str, object]) -> str:
     named = str(turn.get("role") or turn["from"])
     if named.lower() not in ROLES:
         raise DataError(f"a message has the role {named!r}; user, assistant and system are known.")
     return ROLES[named.lower()]
 
 
-def _said(turn: Mapping[str, Any]) -> Any:
+def _said(turn: Mapping[str, object]) -> object:
     """None where a message says nothing."""
     return next((turn[name] for name in ("content", "value", "text") if turn.get(name) is not None), None)
 
 
-def _parts(content: Any, images: list[Any]) -> list[dict[str, Any]]:
+def _parts(content: object, images: list[object]) -> list[Json]:
     """Without what is empty, as tables fill messages up."""
     if content is None:
         return []
@@ -108,7 +108,7 @@ def _parts(content: Any, images: list[Any]) -> list[dict[str, Any]]:
     return [made for part in content if part is not None and (made := _part(part, images))]
 
 
-def _part(part: str | Mapping[str, Any], images: list[Any]) -> dict[str, Any]:
+def _part(part: str | Mapping[str, object], images: list[object]) -> Json:
     if isinstance(part, str):
         return {"type": "text", "text": part}
     kind = part.get("type") or next((name for name in ("text", "image", "image_url") if part.get(name)), None)
@@ -130,11 +130,11 @@ def _of_dialogue(text: str) -> Turns:
     return turns if said[-1][1] else turns[:-1]
 
 
-def _split(turn: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _split(turn: Fields) -> list[Json]:
     """The parts of a user's turn, an image where the text has its place."""
     if turn["role"] != "user":
         return list(turn["content"])
-    made: list[dict[str, Any]] = []
+    made: list[Json] = []
     for part in turn["content"]:
         pieces = part["text"].split(PLACE) if part["type"] == "text" else []
         for number, piece in enumerate(pieces):

@@ -17,9 +17,13 @@ from dermiq.knowledge.check.coverage import says_beyond
 from dermiq.knowledge.check.paraphrase import restated
 from dermiq.knowledge.check.quotes import Quote, quotes, without
 from dermiq.knowledge.graph import Graph
-from dermiq.knowledge.language import cues
-from dermiq.knowledge.language.lexical import FREQUENT, stem
+from dermiq.knowledge.language.cues import triggers
+from dermiq.knowledge.language.lexical import FREQUENT
+from dermiq.knowledge.language.lexicon import denials, denies, pattern, words_of
 from dermiq.knowledge.language.link import link
+from dermiq.knowledge.language.numbers import in_digits
+from dermiq.knowledge.language.plain import plainly, proposition
+from dermiq.knowledge.language.stem import stem
 from dermiq.knowledge.language.text import normal, split_sentences, word_set, words
 from dermiq.knowledge.language.wording import goes_further, in_the_graphs_names, turns_round
 from dermiq.knowledge.retrieve.case import GROUPS
@@ -33,24 +37,8 @@ FEATURE_RELATIONS = frozenset({"has_dermoscopic_feature", "has_sign", "has_sympt
 _RULE = re.compile(r"\b(?:ABCDE?s?|rule|criteri(?:a|on)|stands? for|defined as|checklist)\b")
 _REASONS = re.compile(r"\W*[:,(]|\s*(?:because|given|with (?:its|the)|since|as the|due to)\b", re.IGNORECASE)
 _GENERAL = re.compile(r"\b(?:an?|in|most|many|all|every|common|typical|benign|early)\W*$", re.IGNORECASE)
-_DIGITS = {
-    word: str(number)
-    for number, word in enumerate(
-        ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"], start=1
-    )
-}
-_COUNTED = re.compile(rf"\b(\d+|{'|'.join(_DIGITS)}) (?:or \w+ )?(hours?|days?|weeks?|months?|years?)\b", re.IGNORECASE)
-_NO_EXCEPTION = re.compile(
-    r"(?<!not )\b(?:always|invariably|without exception|exclusively|(?:all|every) (?:patients?|cases?|people|lesions?)"
-    r"|in (?:all|every)"
-    r"|(?:all|every|any) (?:kinds?|types?|forms?|sorts?|subtypes?|variants?|stages?)|guarantee[sd]?)\b",
-    re.IGNORECASE,
-)
-_MORE_THAN_SAID = re.compile(
-    r"\b(?:only|most(?:ly)?|usual(?:ly)?|typical(?:ly)?|often|common(?:ly)?|never)\b", re.IGNORECASE
-)
-"""Words of strength: to deny a sentence with one may be to deny that alone."""
-NO_HEAD = cues.NAMED_AWAY | word_set(
+_COUNTED = re.compile(r"\b(\d+) (?:or \w+ )?(hour|day|week|month|year)s?\b", re.IGNORECASE)
+NO_HEAD = words_of("named away") | word_set(
     "plus and or behind near around over under between above below beside in on of from with to"
 )
 """Words before a name that make it something else: a negative network is no network, behind the ear is not the ear."""
@@ -96,7 +84,7 @@ def check_claims(
         if len(words(sentence)) > LONGEST:
             claims.append(Claim(text=sentence, verdict="not_covered", note="too long to be read as one statement"))
             continue
-        stated = cues.proposition(sentence)
+        stated = proposition(sentence)
         cited = quotes(graph, stated.text)
         rest = _rest(stated.text, cited)
         if stated.denied:
@@ -110,7 +98,7 @@ def check_claims(
 
 def _rest(sentence: str, cited: list[Quote]) -> str:
     """What a sentence says itself, denials that deny nothing taken off, conditions in the graph's words."""
-    return in_the_graphs_names(cues.plainly(without(sentence, cited)))
+    return in_the_graphs_names(plainly(without(sentence, cited)))
 
 
 def _short(sentences: Sequence[str]) -> Iterator[str]:
@@ -124,7 +112,7 @@ def _judge_denied(graph: Graph, sentence: str, cited: list[Quote], rest: str, to
     Never more than the relations: other words of what is denied say nothing. What is denied only in its strength ("it
     is not true that it always itches") contradicts nothing.
     """
-    strong = bool(_NO_EXCEPTION.search(rest) or _MORE_THAN_SAID.search(rest))
+    strong = any(pattern(name).search(rest) for name in ("always", "strong", "usually"))
     turned = [
         replace(relation, holds=not relation.holds, weak=strong, often=False, seldom=False)
         for relation in read_sentence(graph, rest, topic=topic).relations
@@ -158,7 +146,7 @@ def _judge(
     wrong = [decision for decision in decisions if decision.verdict == "contradicted"]
     off = [item for item in judged if not item.agrees]
     same = restated(graph, rest, topic=topic) if wrong and not off else ()
-    if same and (cues.denials(rest) or {fact.id for fact in same} <= set(_ids(wrong))):
+    if same and (denials(rest) or {fact.id for fact in same} <= set(_ids(wrong))):
         return Claim(text=sentence, verdict="supported", fact_ids=tuple(fact.id for fact in same))
     if wrong or off:
         return Claim(
@@ -226,7 +214,7 @@ def _is_told(graph: Graph, said: Relation, facts: Sequence[Fact]) -> bool:
     node = graph.node(said.object)
     names = [" ".join(words(name)) for name in (node.name, *node.synonyms)]
     own = [fact for fact in facts if fact.subject == said.subject and fact.polarity == "present"]
-    plain = [" ".join(words(fact.text)) for fact in own if not cues.triggers(fact.text)]
+    plain = [" ".join(words(fact.text)) for fact in own if not triggers(fact.text)]
     return any(f" {name} " in f" {text} " for text in plain for name in names)
 
 
@@ -237,23 +225,15 @@ def _quoted(quote: Quote) -> _Decision:
 def _says_more(decisions: Sequence[_Decision], rest: str) -> bool:
     """Whether the sentence leaves no exception where the deciding facts do: "melanoma always itches"."""
     told = " ".join(fact.text for decision in decisions for fact in decision.facts)
-    return bool(_NO_EXCEPTION.search(rest)) and not _NO_EXCEPTION.search(told)
+    return bool(pattern("always").search(rest)) and not pattern("always").search(told)
 
 
 def _told(decisions: Sequence[_Decision], rest: str) -> bool:
     """Whether the deciding facts name every share, count and length of time that the sentence does."""
-    numbers = re.findall(r"\d+(?:\.\d+)?(?= ?%| of \d)", rest)
-    for word, unit in _COUNTED.findall(rest):
-        numbers.append(f"{word} {unit}")
-    told = " ".join(fact.text for decision in decisions for fact in decision.facts).lower()
-    return all(_names(told, number.lower()) for number in numbers)
-
-
-def _names(told: str, number: str) -> bool:
-    """'two weeks' is told by '2 weeks', '2-week' and 'two weeks'."""
-    amount, _, unit = number.partition(" ")
-    digits = _DIGITS.get(amount, amount)
-    return bool(re.search(rf"\b(?:{amount}|{digits})\b[- ]?{unit.rstrip('s')}", told))
+    line, told = (in_digits(text) for text in (rest, " ".join(f.text for d in decisions for f in d.facts)))
+    numbers = re.findall(r"\d+(?:\.\d+)?(?= ?%| of \d)", line)
+    counted = [f"{amount}[- ]?{unit}" for amount, unit in _COUNTED.findall(line)]
+    return all(re.search(rf"\b{number}", told, re.IGNORECASE) for number in (*(rf"{n}\b" for n in numbers), *counted))
 
 
 def _silence(reading: Reading) -> str:
@@ -380,7 +360,7 @@ def _applies(graph: Graph, fact: Fact, said: Relation) -> bool:
     A condition that is itself denied ("no suspicion of melanoma") is not met by naming it.
     """
     condition = words(graph.numbers(fact.id).qualifier)
-    if condition and condition[0] in ("no", "not", "unless"):
+    if condition and (denies(condition[0]) or condition[0] == "unless"):
         return False
     return set(condition) - FREQUENT <= set(words(said.clause))
 

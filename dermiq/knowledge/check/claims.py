@@ -10,7 +10,6 @@ from itertools import pairwise
 from dermiq.knowledge.check.pairs import (
     FEATURE_KINDS,
     IS,
-    RANKED,
     RELATION_OF_KIND,
     affirms,
     in_other_order,
@@ -23,8 +22,7 @@ from dermiq.knowledge.check.pairs import (
 )
 from dermiq.knowledge.check.predicates import Stance, stance
 from dermiq.knowledge.graph import Graph
-from dermiq.knowledge.language import cues
-from dermiq.knowledge.language.cues import SELDOM, WEAK, denials
+from dermiq.knowledge.language.lexicon import denials, leaves_open, pattern
 from dermiq.knowledge.language.link import Mention, link
 
 MEASURED_SIGNS = frozenset({"sign:asymmetry", "sign:border", "sign:colour", "sign:diameter"})
@@ -44,11 +42,6 @@ _LOOKS = re.compile(
 _KIND_OF = re.compile(
     r"^\W*(?:(?:does|do) not belong to the group (?:called|of)"
     r"|(?:an?|one of the) (?:forms?|types?|kinds?|variants?|variet(?:y|ies)|subtypes?) of)(?:\W+(?:an?|the))?\W*$",
-    re.IGNORECASE,
-)
-_OFTEN = re.compile(
-    r"\b(?:usual(?:ly)?|typical(?:ly)?|common(?:ly)?|often|frequent(?:ly)?|favou?rite|predilection|most(?:ly)?|mainly"
-    r"|characteristic(?:ally)?|always|regular(?:ly)?|routinely|classic(?:al|ally)?)\b",
     re.IGNORECASE,
 )
 _MEANS = re.compile(r"\b(?:on|under|through|by|with|in|at)\s+(?:the\s+|an?\s+)?$", re.IGNORECASE)
@@ -101,9 +94,7 @@ _REFER = re.compile(
 _URGENT = re.compile(
     r"\b(?:urgent(?:ly)?|two[- ]weeks?|2[- ]weeks?|suspected[- ]cancer|immediate(?:ly)?)\b", re.IGNORECASE
 )
-_CONDITION = re.compile(
-    r"\b(?:only (?:if|when|where|after)|unless|if|when|where|can|may|might|could|sometimes)\b", re.IGNORECASE
-)
+_CONDITION = re.compile(r"\b(?:only (?:if|when|where|after)|unless|if|when|where)\b", re.IGNORECASE)
 _ROUTINE = re.compile(
     r"\b(?:routine(?:ly)?|no (?:hurry|rush)|non-?urgent"
     r"|no (?:urgent )?referral|not (?:\w+ )?(?:urgent\w*|referred|refer))\b",
@@ -140,7 +131,7 @@ def read_sentence(graph: Graph, sentence: str, *, topic: str | None) -> Reading:
     mentions: list[Mention] = []
     spoken_of = True  # the clause before, or what asked for this text, was about the topic
     own_topic = False  # "it" is what this sentence named, not the lesion
-    if cues.leaves_open(sentence):
+    if leaves_open(sentence):
         return Reading((), tuple(link(graph, sentence)))
     for clause in _CLAUSES.split(sentence):
         if not clause:
@@ -200,11 +191,11 @@ def _of_clause(
             if other is None:
                 continue
             kind = graph.node(other.id).kind
-            if kind not in FEATURE_KINDS and cues.NAMES_IT_NOT.search(clause[: subject.start]):
+            if kind not in FEATURE_KINDS and pattern("names it not").search(clause[: subject.start]):
                 continue  # "two red legs are hardly ever cellulitis" does not deny the legs
             if kind == "Test" and _MEANS.search(clause[: other.start]) and _names_a_feature(graph, named):
                 continue  # "under the dermatoscope": how the feature is seen, not how the diagnosis is made
-            if cues.WITHOUT.match(words_between(clause, subject, other)) and clause[other.end :].strip(" ."):
+            if pattern("without").match(words_between(clause, subject, other)) and clause[other.end :].strip(" ."):
                 continue  # "melanoma without a veil has ...": which melanomas are meant, no statement on the veil
             said = "says it" if kind == "Behaviour" else _stance(kind, clause, subject, other, named)
             known = kind != "Behaviour" and is_known(graph, subject.id, other.id)
@@ -224,10 +215,10 @@ def _of_clause(
                 relation=UNREAD if said == "says something else" else RELATION_OF_KIND[kind],
                 object=other.id,
                 holds=holds,
-                weak=unsaid or bool(WEAK.search(bare)),
+                weak=unsaid or bool(pattern("weak").search(bare)),
                 about_case=about_case,
-                often=bool(_OFTEN.search(bare)),
-                seldom=bool(SELDOM.search(bare)),
+                often=bool(pattern("usually").search(bare)),
+                seldom=bool(pattern("seldom").search(bare)),
                 clause=clause,
             )
 
@@ -275,7 +266,7 @@ def _kinds(clause: str, conditions: Sequence[Mention]) -> Iterator[Relation]:
     for first, second in pairwise(conditions):
         between = clause[first.end : second.start]
         stated = IS.search(between) or _KIND_OF.search(between)
-        if first.id != second.id and stated and not RANKED.search(between):
+        if first.id != second.id and stated and not pattern("ranked").search(between):
             denied = denials(clause[: second.start]) > 0
             yield Relation(first.id, "is_a", second.id, holds=not denied, weak=False, about_case=False)
 
@@ -305,5 +296,5 @@ def _referral(clause: str, subjects: Sequence[Mention]) -> Iterator[Relation]:
         return
     level = "routine" if _ROUTINE.search(bare) else "urgent" if _URGENT.search(bare) else None
     if level and not denials(_ROUTINE.sub(" ", bare)):
-        weak = bool(_CONDITION.search(bare))
+        weak = bool(_CONDITION.search(bare) or pattern("weak").search(bare))
         yield Relation(subjects[0].id, "refer_if", level, holds=True, weak=weak, about_case=False, clause=clause)

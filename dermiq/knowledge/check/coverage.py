@@ -14,31 +14,14 @@ from weakref import WeakKeyDictionary
 
 from dermiq.knowledge.check.predicates import without_predicates
 from dermiq.knowledge.graph import Graph
-from dermiq.knowledge.language.cues import NAMED_LESS
-from dermiq.knowledge.language.lexical import FREQUENT, stem
+from dermiq.knowledge.language.lexical import FREQUENT, PROSE
+from dermiq.knowledge.language.lexicon import pattern
 from dermiq.knowledge.language.remember import remembered
+from dermiq.knowledge.language.stem import stem
 from dermiq.knowledge.language.text import Token, normal, tokens, word_set, words
 from dermiq.types import Fact
 
 RELATIONS, SUBJECTS = 6, 10  # from how many on the graph uses a word everywhere, so that it tells facts not apart
-PROSE = word_set(
-    "about again all almost alone always another any anybody anyone around ask asked back because become been being "
-    "belong both called clearly clinical clinically clue code come commonly complain complication condition "
-    "consider considered current currently dermatologist dermatoscope dermatoscopist dermoscopic dermoscopy "
-    "differential disease disorder doctor doubt easily either ever every examiner expect factor feature few find "
-    "finding frequently generally get give given go group hallmark hand hard help her here him his however icd id "
-    "include indeed inspect inspection just keep kind know knowledge known leave less let like likely look made "
-    "mainly make many matter mean mention might most mostly much name namely need neither nor normally note notice "
-    "now often one only option order ordinary other our out own part pathologist patient people person physician "
-    "place please point possible possibly primarily primary probably put rather read recognised refer reveal same "
-    "say see seem sense several should show side sign similar simply snomed so some somebody someone something "
-    "sometimes specialist stand still such suspect symptom take tell tend their them themselves then therapy thing "
-    "think through time tiny together too treatment trigger turn two type typical typically under until up us use "
-    "used usually variant variety various very warn warning watch way well whether while whole whom whose will "
-    "within without would yes yet your"
-)
-"""Words that join statements and make none."""
-
 CLAIMS = word_set(
     "liver kidney lung heart brain spleen bowel gut stomach intestine bone blood muscle nerve bladder womb uterus "
     "ovary prostate pancreas thyroid gland tooth tongue throat eye joint spine skull lymph node organ artery vein "
@@ -79,7 +62,9 @@ def says_beyond(graph: Graph, sentence: str, facts: Iterable[Fact]) -> str:
             if key in graph:
                 node = graph.node(key)
                 kinds.add(node.kind)
-                known |= _stems(" ".join(name for name in (node.name, *node.synonyms) if not NAMED_LESS.match(name)))
+                known |= _stems(
+                    " ".join(name for name in (node.name, *node.synonyms) if not pattern("named less").match(name))
+                )
     plain = _IDIOMS.sub(" ", re.sub(r"\[F\d+\]", " ", sentence))
     for kind in kinds:
         plain = without_predicates(kind, plain)

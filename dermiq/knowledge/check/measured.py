@@ -12,9 +12,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from dermiq.knowledge.language.cues import hear
+from dermiq.knowledge.language.lexicon import pattern
+from dermiq.knowledge.language.numbers import in_digits
 from dermiq.types import Finding
 
-NUMBERS = {"one": 1, "a single": 1, "single": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6}
 COLOURS = {
     "colour_white": r"white|whitish",
     "colour_red": r"red|reddish|pink",
@@ -25,6 +26,7 @@ COLOURS = {
 }
 PRESENT = 5.0  # % of the lesion's area from which a colour counts as there
 _COLOUR = r"colou?rs?"
+_COUNT = r"one|a single|single|[1-9]"
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,6 @@ SCALES = (
     Scale("colour_asymmetry", rf"\b{_COLOUR} unevenly placed\b", rf"\b{_COLOUR} evenly placed\b"),
     Scale("contrast", r"\bstrong contrast\b", r"\b(?:faint|weak|low) contrast\b"),
 )
-_WEAK = re.compile(r"\b(?:slight|slightly|mild|mildly|moderate|moderately|somewhat|minor)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -100,10 +101,9 @@ def _read(text: str) -> Iterator[tuple[str, float, str]]:
     for scale in SCALES:
         if _side(text, scale):
             yield scale.code, math.nan, ""
-    number = re.fullmatch(rf"({'|'.join(NUMBERS)}|[1-6]|no) {_COLOUR}(?: apart from the skin's)?", text, re.IGNORECASE)
+    number = re.fullmatch(rf"(no|{_COUNT}) {_COLOUR}(?: apart from the skin's)?", in_digits(text), re.IGNORECASE)
     if number:
-        count = NUMBERS.get(number[1].lower()) or (0 if number[1].lower() == "no" else int(number[1]))
-        yield "colour_count", float(count), "colours"
+        yield "colour_count", 0.0 if number[1].lower() == "no" else float(_count_of(number[1])), "colours"
     for code, words in COLOURS.items():
         share = r"(?: \((?P<share>\d+(?:\.\d+)?)\W*%\))?"
         areas = re.fullmatch(rf"(?:(?P<none>no)|hardly any)? ?(?:{words}) areas?{share}", text, re.IGNORECASE)
@@ -123,8 +123,8 @@ def _once(found: Iterable[Judgement]) -> list[Judgement]:
 def _side(text: str, scale: Scale) -> str | None:
     """'high', 'low', or None where the text takes no side or both."""
     sides = set()
-    for name, pattern in (("high", scale.high), ("low", scale.low)):
-        for match in re.finditer(pattern, text, re.IGNORECASE):
+    for name, words in (("high", scale.high), ("low", scale.low)):
+        for match in re.finditer(words, text, re.IGNORECASE):
             negated = _negated(text, match.start())
             sides.add({"high": "low", "low": "high"}[name] if negated else name)
     return sides.pop() if len(sides) == 1 else None
@@ -149,7 +149,7 @@ def _scales(sentence: str, by_code: dict[str, list[Finding]]) -> Iterator[Judgem
                 continue
             if said == measured:
                 yield Judgement(scale.code, True, f"measured: {finding.text}")
-            elif not _WEAK.search(finding.text) and not _WEAK.search(sentence):
+            elif not pattern("slightly").search(finding.text) and not pattern("slightly").search(sentence):
                 yield Judgement(scale.code, False, f"measured: {finding.text}")
 
 
@@ -173,19 +173,19 @@ def _count(sentence: str, by_code: dict[str, list[Finding]]) -> Iterator[Judgeme
     for finding in by_code.get("colour_count", ()):
         note = f"measured: {finding.text}"
         value = round(finding.value)
-        number = re.search(
-            rf"\b({'|'.join(NUMBERS)}|[1-6])(?: different| distinct)? {_COLOUR}\b",
-            sentence,
-            re.IGNORECASE,
-        )
-        if number and not _negated(sentence, number.start()):
-            said = NUMBERS.get(number[1].lower()) or int(number[1])
-            yield Judgement("colour_count", said == value, note)
+        line = in_digits(sentence)
+        number = re.search(rf"\b({_COUNT})(?: different| distinct)? {_COLOUR}\b", line, re.IGNORECASE)
+        if number and not _negated(line, number.start()):
+            yield Judgement("colour_count", _count_of(number[1]) == value, note)
         elif re.search(rf"\b(?:several|many|multiple) (?:\w+ )?{_COLOUR}\b", sentence, re.IGNORECASE):
             if value >= 3:
                 yield Judgement("colour_count", True, note)
             elif value <= 1:
                 yield Judgement("colour_count", False, note)
+
+
+def _count_of(number: str) -> int:
+    return int(number) if number.isdigit() else 1
 
 
 def _colours(sentence: str, by_code: dict[str, list[Finding]]) -> Iterator[Judgement]:

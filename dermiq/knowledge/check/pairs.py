@@ -11,10 +11,12 @@ from dataclasses import replace
 from weakref import WeakKeyDictionary
 
 from dermiq.knowledge.graph import Graph
-from dermiq.knowledge.language.cues import denials, triggers
-from dermiq.knowledge.language.lexical import FREQUENT, stem
+from dermiq.knowledge.language.cues import triggers
+from dermiq.knowledge.language.lexical import FREQUENT
+from dermiq.knowledge.language.lexicon import denials, part, pattern
 from dermiq.knowledge.language.link import Mention
 from dermiq.knowledge.language.remember import remembered
+from dermiq.knowledge.language.stem import stem
 from dermiq.knowledge.language.text import tokens, words
 
 FEATURE_KINDS = frozenset({"DermoscopicFeature", "Sign", "Symptom"})
@@ -29,27 +31,15 @@ RELATION_OF_KIND = {
     "RedFlag": "red_flag",
     "Behaviour": "behaves_as",
 }
-_AGAINST = re.compile(
-    r"\b(?:(?:speak|argue|count|point|weigh|tell|is|are|be|evidence)(?:s|ing)?(?: strongly| clearly)? against"
-    r"|(?<!to )(?:rule|rules|ruled|ruling) (?:it )?out|exclud(?:e|es|ing)"
-    r"|disprov(?:e|es|ing)|refut(?:e|es|ing)|atypical (?:of|for))\b",
-    re.IGNORECASE,
-)
 _FOR = re.compile(
-    r"\b(?:(?:speak|argue|count|tell)(?:s|ing)?(?: strongly| clearly)? (?:for|against)|against"
-    r"|(?:in )?favou?rs?(?:ing)?|support(?:s|ing|ive)?|suggest(?:s"
-    r"|ing|ive)?"
-    r"|typical(?:ly)?|characteristic|characteri[sz]ed?|hallmark|consistent with|compatible with|seen (?:in|with)"
-    r"|found (?:in|with|on)|features? of|signs? of|clues? (?:to|for)"
-    r"|show(?:s|ed|n|ing)?|display(?:s|ing)?|exhibit(?:s|ing)?"
-    r"|presents?|indicat(?:es?|ing|ive)|points? (?:to|towards?)|associated with|diagnostic|pathognomonic"
-    r"|classic(?:al|ally)?"
-    r"|common(?:ly)? in|common|has|have|having|raises?|increas(?:es?|ing)|suspicious|concerning|marker|marks?"
-    r"|occurs?|appears?"
-    r"|expect(?:s|ed)?|looks?|(?:think|thinks|thought) of|unusual|uncommon|more likely|known for|defined by"
-    r"|contains?|due to|caused? by|causes?|lack(?:s|ed|ing)?|without|absen(?:t|ce)"
-    r"|missing"
-    r"|not (?:seen|found|present|expected)|(?:is|are) rare(?:ly)?|rarely|never|with|often|usually|frequently)\b",
+    r"\b(?:(?:speak|argue|count|tell)(?:s|ing)?(?: strongly| clearly)? (?:for|against)|against|favou?rs?|favou?ring"
+    rf"|{part('USUALLY')}|{part('RARELY')}|{part('LACKING')}|absen(?:t|ce)|missing|never"
+    r"|support(?:s|ing|ive)?|suggest(?:s|ing|ive)?|characteri[sz]ed?|consistent with|compatible with|seen (?:in|with)"
+    r"|found (?:in|with|on)|features? of|signs? of|clues? (?:to|for)|show(?:s|ed|n|ing)?|display(?:s|ing)?"
+    r"|exhibit(?:s|ing)?|presents?|indicat(?:es?|ing|ive)|points? (?:to|towards?)|associated with|diagnostic"
+    r"|pathognomonic|has|have|having|raises?|increas(?:es?|ing)|suspicious|concerning|marker|marks?|occurs?|appears?"
+    r"|expect(?:s|ed)?|looks?|(?:think|thinks|thought) of|more likely|known for|defined by|contains?|due to"
+    r"|caused? by|causes?|not (?:seen|found|present|expected)|with)\b",
     re.IGNORECASE,
 )
 _TREATS = re.compile(
@@ -61,7 +51,7 @@ _TREATS = re.compile(
 _RISKS = re.compile(
     r"\b(?:risks?|caus(?:e|es|ed|ing)|predispos\w+|related to|linked to|associated with|due to|trigger\w*|worsen\w*"
     r"|aggravat\w+|rais(?:e|es|ed|ing)|increas(?:e|es|ed|ing)|favou?rs?|prone|follows?|(?:comes?|goes|go) with"
-    r"|(?:common\w*|frequent\w*|often|seen|rare\w*|likely|mostly|mainly|typical\w*|usual\w*|occurs?|appears?|found)"
+    rf"|(?:{part('USUALLY')}|{part('RARELY')}|seen|likely|occurs?|appears?|found)"
     r" (?:in|with|after)"
     r"|affects?|defined by|known for|signs? of|features? of|against)\b",
     re.IGNORECASE,
@@ -71,9 +61,9 @@ _TESTS = re.compile(
     re.IGNORECASE,
 )
 IS = re.compile(
-    r"^\W*(?:is|are|remains?|as|being|was|counts?|belongs?)\b(?:\W+(?:as|to|an?|the|usually|always|generally|considered|entirely|completely"
-    r"|typically|often|not|never|by|definition|one|of|most|common|kinds?|types?|forms?|variet(?:y|ies)|variants?|subtypes?|group|called|known|usual|also|very"
-    r"|clearly|potentially|does|do)\b)*\W*$",
+    r"^\W*(?:is|are|remains?|as|being|was|counts?|belongs?)\b(?:\W+(?:as|to|an?|the|generally|considered|entirely"
+    rf"|{part('USUALLY')}|{part('NEVER')}|completely|by|definition|one|of|kinds?|types?|forms?|variet(?:y|ies)"
+    r"|variants?|subtypes?|group|called|known|also|very|clearly|potentially|does|do)\b)*\W*$",
     re.IGNORECASE,
 )
 _AMONG = re.compile(
@@ -81,19 +71,7 @@ _AMONG = re.compile(
 )
 _AT = re.compile(r"\b(?:on|in|at|around|of|for|affects?|involv\w+)\b", re.IGNORECASE)
 _LIES = re.compile(
-    r"\b(?:typical\w*|common\w*|usual\w*|most|often|mainly|found|occurs?|lies?|located|develops?|sites?|places?|spots?)\b",
-    re.IGNORECASE,
-)
-_SPARES = re.compile(r"\bspar(?:e|es|ed|ing)\b|\bleav(?:e|es|ing)\b.*\balone\b", re.IGNORECASE)
-_DOUBTED = re.compile(
-    r"\W*(?:is|are|becomes?)\W+(?:\w+ly\W+)?(?:not\b(?! only)|unlikely"
-    r"|improbable|doubtful|less likely|excluded|ruled out)",
-    re.IGNORECASE,
-)
-"""Said of a condition behind "if it lies on the palms"."""
-_AGAINST_IT = re.compile(r"\bagainst(?:\W+(?:an?|the|any|this being))*\W*$", re.IGNORECASE)
-RANKED = re.compile(
-    r"\b(?:most|second|third|leading|common|commonest|rarest?|deadliest|main|best|worst)\b", re.IGNORECASE
+    rf"\b(?:{part('USUALLY')}|found|occurs?|lies?|located|develops?|sites?|places?|spots?)\b", re.IGNORECASE
 )
 HEREDITY = "riskfactor:heredity"
 LOOSE = 8  # words over which the words of one name may be spread
@@ -207,19 +185,21 @@ def is_connected(kind: str, clause: str, subjects: Sequence[Mention], other: Men
     if kind == "Behaviour":
         return any(_copula(clause, subject, other) for subject in subjects) or bool(_AMONG.search(bare))
     if kind == "RiskFactor":
-        return bool(_RISKS.search(bare) or _AGAINST.search(bare))
+        return bool(_RISKS.search(bare) or pattern("against").search(bare))
     if kind == "BodySite":
         return bool(_AT.search(bare)) and bool(_LIES.search(bare))
-    return bool(_FOR.search(bare) or _AGAINST.search(bare) or IS.search(words_between(clause, subjects[0], other)))
+    return bool(
+        _FOR.search(bare) or pattern("against").search(bare) or IS.search(words_between(clause, subjects[0], other))
+    )
 
 
 def affirms(
     kind: str, clause: str, subject: Mention, other: Mention, *, subjects: Sequence[Mention], opposite: bool
 ) -> bool:
     """Whether the clause affirms the pair; `opposite` where its predicate says the contrary, which "not" turns back."""
-    if kind == "BodySite" and _SPARES.search(clause):
+    if kind == "BodySite" and pattern("spares").search(clause):
         return denials(clause) == 1
-    if kind == "BodySite" and other.end <= subject.start and _DOUBTED.match(clause[subject.end :]):
+    if kind == "BodySite" and other.end <= subject.start and pattern("doubted behind").match(clause[subject.end :]):
         return False
     bare = without(clause, (subject, other))
     denied = denials(bare)
@@ -229,9 +209,7 @@ def affirms(
     if kind in FEATURE_KINDS or kind == "RiskFactor":
         if _is_against(clause, subject, other, subjects):
             holds = not holds
-            if re.search(
-                r"\b(?:not|n't|never) (?:\w+ )?(?:speak|argue|count|point|exclude|rule)", clause, re.IGNORECASE
-            ):
+            if pattern("not against").search(clause):
                 holds = not holds
             return holds
         if subject.negated and not (other.negated and triggers(clause) == 1):
@@ -245,16 +223,16 @@ def affirms(
 
 def _is_against(clause: str, subject: Mention, other: Mention, subjects: Sequence[Mention]) -> bool:
     """'Argues for a nevus and against melanoma': the word belongs to the name that follows it."""
-    if _AGAINST_IT.search(clause[: subject.start]):
+    if pattern("against it").search(clause[: subject.start]):
         return True
-    if any(_AGAINST_IT.search(clause[: rival.start]) for rival in subjects if rival != subject):
+    if any(pattern("against it").search(clause[: rival.start]) for rival in subjects if rival != subject):
         return False
-    return bool(_AGAINST.search(without(clause, (subject, other))))
+    return bool(pattern("against").search(without(clause, (subject, other))))
 
 
 def _copula(clause: str, subject: Mention, other: Mention) -> bool:
     between = words_between(clause, subject, other)
-    return subject.end <= other.start and bool(IS.search(between)) and not RANKED.search(between)
+    return subject.end <= other.start and bool(IS.search(between)) and not pattern("ranked").search(between)
 
 
 def words_between(clause: str, one: Mention, other: Mention) -> str:

@@ -14,9 +14,11 @@ from weakref import WeakKeyDictionary
 
 from dermiq.knowledge.check.predicates import says_otherwise
 from dermiq.knowledge.graph import Graph
-from dermiq.knowledge.language.cues import FORWARD, RARELY, TURNS, turns
 from dermiq.knowledge.language.lexical import FREQUENT
+from dermiq.knowledge.language.lexicon import RARELY, TURNS, denials, denies, part, pattern, turns
 from dermiq.knowledge.language.link import link
+from dermiq.knowledge.language.numbers import in_digits, is_number, numbers
+from dermiq.knowledge.language.stem import stem
 from dermiq.knowledge.language.text import word_set, words
 from dermiq.knowledge.language.wording import (
     SILENT,
@@ -24,7 +26,6 @@ from dermiq.knowledge.language.wording import (
     in_the_graphs_names,
     is_listed,
     items,
-    root,
     turns_round,
 )
 from dermiq.types import Fact
@@ -36,13 +37,14 @@ STRAY_FROM = 3  # words that a fact accounts for, from which on one word that no
 Sign = str
 """How a word is said: "+" affirmed, "-" denied, "r" of what is rare, "t" behind "than"."""
 
-_AMOUNT = (
-    r"\d|half|once|twice|one|two|three|four|five|six|an? (?:quarter|third|half|tenth|hour|day|week|month|year|\w*met)"
+_AMOUNT = re.compile(
+    r" *(?:\d|half|once|twice|one|an? (?:quarter|third|3rd|half|tenth|10th|hour|day|week|month|year|\w*met))",
+    re.IGNORECASE,
 )
 _CUTS = re.compile(
     r"([,;:()]|\b(?:but|although|though|while|whereas|because|which|who|when|if|unless|until|so that|without"
-    rf"|rather than|instead of|in place of|unlike|compared (?:with|to)|than(?! *(?:{_AMOUNT}))"
-    r"|and (?=(?:is|are|has|have|can|may|do|does|needs?|shows?|lacks?|never|not|no|nothing|none)\b))\b)",
+    r"|rather than|instead of|in place of|unlike|compared (?:with|to)|than"
+    rf"|and (?=(?:is|are|has|have|can|may|do|does|needs?|shows?|lacks?|{part('NEVER')}|{part('NONE')})\b))\b)",
     re.IGNORECASE,
 )
 _ELLIPSIS = re.compile(
@@ -51,23 +53,6 @@ _ELLIPSIS = re.compile(
 _BEHIND_THAN = re.compile(r"rather than|instead of|in place of|unlike|compared|than", re.IGNORECASE)
 _PRONOUN = re.compile(r"\b(?:it|them|they|this)\b", re.IGNORECASE)
 _LISTING = re.compile(r",|\(|\)")
-_STRONG = re.compile(
-    r"\b(?:always|(?<!of )all(?! (?:three|four|five|of (?:these|them|which))\b)|every|invariably|only|exclusively|never"
-    r"|certain(?:ly)?|guarantee\w*|must)\b",
-    re.IGNORECASE,
-)
-_NEEDED = re.compile(
-    r"\b(?:need(?:s|ed)?|requir\w+|must|should|essential|necessary|always|rul(?:e|ed) out|exclud\w+)\b", re.IGNORECASE
-)
-_USUAL = re.compile(
-    r"\b(?:most(?:ly)?|usual(?:ly)?|typical(?:ly)?|commonest|hallmark|mainly|chiefly|as a rule|regularly|often"
-    r"|frequently|commonly|common|frequent)\b",
-    re.IGNORECASE,
-)
-_HEDGED = re.compile(
-    r"\b(?:may|can|could|might|some|sometimes|occasional(?:ly)?|rare(?:ly)?|possible|seldom|few|a minority)\b",
-    re.IGNORECASE,
-)
 _ASIDE = re.compile(r", (?:who|which|as|because)\b", re.IGNORECASE)
 _CASE = re.compile(
     r"\b(?:this|our|present|your) (?:lesion|case|image|mole|spot|patient|photo\w*|picture)\b"
@@ -78,19 +63,8 @@ _CASE = re.compile(
     r"|\bmost likely(?: diagnosis)?\W*$",
     re.IGNORECASE,
 )
-_ONES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
-_TENS = {"twenty": "20", "thirty": "30", "forty": "40", "fifty": "50", "sixty": "60", "seventy": "70", "eighty": "80"}
-_MADE_NUMBERS = {word: str(number) for number, word in enumerate([*_ONES, "thirteen", "fourteen", "fifteen"])} | _TENS
-_ORDINALS = {"third": "3", "fourth": "4", "fifth": "5", "tenth": "10", "twelfth": "12", "twentieth": "20"}
-_NUMBER = re.compile(rf"\d+(?:\.\d+)?|\b(?:{'|'.join((*_MADE_NUMBERS, *_ORDINALS))})\b", re.IGNORECASE)
-_SHARE = re.compile(rf"(?:{_NUMBER.pattern}) (?:in|out of) (?:{_NUMBER.pattern})", re.IGNORECASE)
-_UNIT = r"(?:hour|day|week|month|year|cm|mm|centimet\w+|millimet\w+)"
-_ONE_UNIT = re.compile(rf"(?<!twice )(?<!once )(?<!times )\b(?:an?|one|single) {_UNIT}", re.IGNORECASE)
-_IN_TEN = re.compile(r"\b(\w+)(?: \w+)? (?:in|out of) (?:ten|10)\b", re.IGNORECASE)
 _NEAR_NUMBER = re.compile(
-    rf"\W*(?:\w+\W+){{0,2}}?(?:\d|(?:{'|'.join(_MADE_NUMBERS)}|age|half"
-    r"|an? \w*met\w+|an? (?:hour|day|week|month|year))\b)",
-    re.IGNORECASE,
+    r"\W*(?:\w+\W+){0,2}?(?:\d|(?:one|age|half|an? \w*met\w+|an? (?:hour|day|week|month|year))\b)", re.IGNORECASE
 )
 _NOT_OF = re.compile(r"\bnot (?:of|in|for) (?:an? )?$")
 _HANGS_ON = re.compile(r"\b(?:by|of|into|after|and|or|with|in|on|from|to|for)\W+(?:(?:an?|the|his|her|its)\W+)?$", re.I)
@@ -288,25 +262,27 @@ def _named(graph: Graph, node_id: str) -> list[frozenset[str]]:
 def _may_say(graph: Graph, text: str, meaning: _Meaning, said: Sequence[_Said], subject: str) -> bool:
     """Whether enough of the fact is said, no more strongly than it says it, and under its condition."""
     fact = meaning.fact
-    numbers = graph.numbers(fact.id)
+    held = graph.numbers(fact.id)
     if (meaning.turned and fact.subject == subject) or (
         fact.relation == "look_alike" and not _compares(graph, text, meaning, said, subject)
     ):
         return False
     told = fact.text.split(";")[0] if _denies(said) else fact.text
     told = _ASIDE.split(told)[0]
-    hedged = numbers.qualifier == "mimic" or bool(_HEDGED.search(told))
-    if hedged and not _HEDGED.search(text) and (_USUAL.search(text) or numbers.qualifier == "mimic" or _denies(said)):
+    hedged = held.qualifier == "mimic" or bool(pattern("hedged").search(told))
+    if (
+        hedged
+        and not pattern("hedged").search(text)
+        and (pattern("usually").search(text) or held.qualifier == "mimic" or _denies(said))
+    ):
         return False
-    for strong in _STRONG.findall(_without_phrases(text)):
-        if strong.lower() == "must" and _NEEDED.search(fact.text):
+    for strong in pattern("strong").findall(_without_phrases(text)):
+        if strong.lower() == "must" and pattern("needed").search(fact.text):
             continue
-        if strong.lower() not in fact.text.lower() and not (
-            strong.lower() == "never" and re.search(r"\b(?:no|not)\b", fact.text)
-        ):
+        if strong.lower() not in fact.text.lower() and not (denies(strong) and denials(fact.text)):
             return False
-    if fact.polarity == "absent" and numbers.qualifier:
-        asked = [item for item in items(numbers.qualifier) if not item.senses & FREQUENT and SILENT not in item.senses]
+    if fact.polarity == "absent" and held.qualifier:
+        asked = [item for item in items(held.qualifier) if not item.senses & FREQUENT and SILENT not in item.senses]
         if not all(any(item.senses & word.senses for word in said) for item in asked):
             return False
     return _is_named(meaning, said) or _is_half_said(meaning, said)
@@ -387,8 +363,8 @@ def _is_all(
         return False
     if any(not _is_stray(graph, word) or _HANGS_ON.search(text[: word.start]) for word in left):
         return False
-    numbers = frozenset().union(*(item.numbers for item in chosen))
-    if not _numbers(text) - ({"1"} if "24" in numbers else set()) <= numbers:
+    told_numbers = frozenset().union(*(item.numbers for item in chosen))
+    if not numbers(text) - ({"1"} if "24" in told_numbers else set()) <= told_numbers:
         return False
     told = " ".join(item.fact.text for item in chosen)
     if goes_further(text, told) or any(
@@ -396,7 +372,7 @@ def _is_all(
         for item in chosen
     ):
         return False
-    if _numbers(text) and (
+    if numbers(text) and (
         (_BEYOND.search(text) and _SHORT_OF.search(told)) or (_SHORT_OF.search(text) and _BEYOND.search(told))
     ):
         return False
@@ -416,7 +392,7 @@ def _is_stray(graph: Graph, word: _Said) -> bool:
 def _vocabulary(graph: Graph) -> frozenset[str]:
     if graph not in _VOCABULARIES:
         texts = [fact.text for fact in graph.all_facts] + [" ".join((n.name, *n.synonyms)) for n in graph.nodes]
-        _VOCABULARIES[graph] = frozenset(root(word) for text in texts for word in words(text))
+        _VOCABULARIES[graph] = frozenset(stem(word) for text in texts for word in words(text))
     return _VOCABULARIES[graph]
 
 
@@ -464,13 +440,12 @@ def _read(graph: Graph, fact: Fact) -> _Meaning:
     for word in (*said, *(word for name in meaning.names for word in name)):
         bag = meaning.bag.setdefault(word.sign, set())
         bag |= word.senses
-        for part in word.parts:
-            bag |= part
-    numbers = graph.numbers(fact.id).qualifier
-    meaning.numbers = _numbers(
-        f"{fact.text} {numbers} {' '.join(graph.node(fact.object).synonyms) if fact.object in graph else ''}"
+        bag |= frozenset().union(*word.parts)
+    qualifier = graph.numbers(fact.id).qualifier
+    meaning.numbers = numbers(
+        f"{fact.text} {qualifier} {' '.join(graph.node(fact.object).synonyms) if fact.object in graph else ''}"
     )
-    for item in items(numbers):
+    for item in items(qualifier):
         meaning.bag.setdefault("+", set()).update(item.senses)
     return meaning
 
@@ -503,9 +478,9 @@ def _said(text: str) -> list[_Said]:
         word = text[item.start : item.end].lower()
         if word in FREQUENT or TURNS.fullmatch(word) or RARELY.fullmatch(word) or word in ("than", "unlike", "alone"):
             continue
-        if word in _PLACING and not _NEAR_NUMBER.match(text, item.end):
+        if word in _PLACING and not _NEAR_NUMBER.match(in_digits(text[item.end :])):
             continue
-        if _NUMBER.fullmatch(word) or _SHARE.fullmatch(word):
+        if is_number(word):
             continue
         sign = next(sign for start, end, sign in signs if start <= item.start < end)
         denied = {sense for sense in item.senses if sense.startswith("-")}
@@ -520,7 +495,7 @@ def _signs(text: str) -> Iterator[tuple[int, int, Sign]]:
     """(start, end, sign) of stretches that cover the text."""
     start, carried = 0, "+"
     joint = ""
-    pieces = _CUTS.split(text)
+    pieces = _whole_amounts(_CUTS.split(text))
     for at, piece in enumerate(pieces):
         end = start + len(piece)
         if at % 2:
@@ -535,10 +510,18 @@ def _signs(text: str) -> Iterator[tuple[int, int, Sign]]:
     yield start, start + 1, carried
 
 
+def _whole_amounts(pieces: list[str]) -> list[str]:
+    """Pieces and what joins them, in turn; "than" before an amount cuts nothing."""
+    for at in range(len(pieces) - 2, 0, -2):
+        if pieces[at].lower() == "than" and _AMOUNT.match(in_digits(pieces[at + 1])):
+            pieces[at - 1 : at + 2] = ["".join(pieces[at - 1 : at + 2])]
+    return pieces
+
+
 def _from_where(piece: str) -> int:
     """Where a denial begins that leaves alone what stands before it: "papules lacking scale" has papules."""
     found = list(TURNS.finditer(piece))
-    return found[0].start() if len(found) == 1 and FORWARD.fullmatch(found[0].group()) else 0
+    return found[0].start() if len(found) == 1 and pattern("forward").fullmatch(found[0].group()) else 0
 
 
 def _sign_of(piece: str, joint: str, carried: Sign) -> Sign:
@@ -552,20 +535,3 @@ def _sign_of(piece: str, joint: str, carried: Sign) -> Sign:
     if _LISTING.match(joint) and len(piece.split()) <= 3 and not _PRONOUN.search(piece):
         return carried
     return "+"
-
-
-def _numbers(text: str) -> frozenset[str]:
-    """The numbers of a text in digits; "a week" is one week, "a fortnight" two."""
-    found = set()
-    for match in _NUMBER.finditer(text):
-        word = match.group().lower()
-        if word in ("one", "zero"):
-            continue
-        found.add(_MADE_NUMBERS.get(word) or _ORDINALS.get(word) or word)
-    if _ONE_UNIT.search(text):
-        found.add("1")
-    for share in _IN_TEN.finditer(text):
-        part = _MADE_NUMBERS.get(share[1].lower(), share[1])
-        if part.isdigit():
-            found = (found - {part, "10"}) | {str(10 * int(part))}
-    return frozenset(found)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from collections import Counter, defaultdict
 from collections.abc import Sequence
 
+import bm25s
 import numpy as np
 
-from dermiq.knowledge.language.remember import remembered
+from dermiq.knowledge.language.stem import stem
 from dermiq.knowledge.language.text import word_set
 from dermiq.knowledge.language.text import words as whole_words
 
@@ -19,33 +18,23 @@ FREQUENT = word_set(
     "when where do does did can could may might should would there here from as than then my me i you we they he she "
     "its has have had not no lesion"
 )
-_ENDINGS = (
-    "ations",
-    "ation",
-    "ments",
-    "ment",
-    "ings",
-    "ing",
-    "ally",
-    "ives",
-    "ive",
-    "ions",
-    "ion",
-    "als",
-    "al",
-    "ed",
-    "ly",
+PROSE = word_set(
+    "about again all almost alone always another any anybody anyone around ask asked back because become been being "
+    "belong both called clearly clinical clinically clue code come commonly complain complication condition "
+    "consider considered current currently dermatologist dermatoscope dermatoscopist dermoscopic dermoscopy "
+    "differential disease disorder doctor doubt easily either ever every examiner expect factor feature few find "
+    "finding frequently generally get give given go group hallmark hand hard help her here him his however icd id "
+    "include indeed inspect inspection just keep kind know knowledge known leave less let like likely look made "
+    "mainly make many matter mean mention might most mostly much name namely need neither nor normally note notice "
+    "now often one only option order ordinary other our out own part pathologist patient people person physician "
+    "place please point possible possibly primarily primary probably put rather read recognised refer reveal same "
+    "say see seem sense several should show side sign similar simply snomed so some somebody someone something "
+    "sometimes specialist stand still such suspect symptom take tell tend their them themselves then therapy thing "
+    "think through time tiny together too treatment trigger turn two type typical typically under until up us use "
+    "used usually variant variety various very warn warning watch way well whether while whole whom whose will "
+    "within without would yes yet your"
 )
-
-
-@remembered(50_000)
-def stem(word: str) -> str:
-    """'treatment', 'treated' -> 'treat', 'referral' -> 'refer': without one ending, at least four letters."""
-    for ending in (*_ENDINGS, "e"):
-        if word.endswith(ending) and len(word) - len(ending) >= 4:
-            short = word[: -len(ending)]
-            return short[:-1] if short[-1] == short[-2] and short[-1] in "rlnpt" else short
-    return word
+"""Words that join statements and make none."""
 
 
 def words(text: str) -> tuple[str, ...]:
@@ -53,25 +42,13 @@ def words(text: str) -> tuple[str, ...]:
 
 
 class BM25:
-    """Scores of a question against fixed texts."""
+    """Scores of a question against fixed texts, by bm25s."""
 
     def __init__(self, texts: Sequence[str]) -> None:
-        counts = [Counter(word for word in words(text) if word not in FREQUENT) for text in texts]
-        lengths = [sum(count.values()) for count in counts]
-        mean = sum(lengths) / max(len(lengths), 1) or 1.0
-        documents: dict[str, list[int]] = defaultdict(list)
-        weights: dict[str, list[float]] = defaultdict(list)
-        for document, count in enumerate(counts):
-            norm = SATURATION * (1 - LENGTH + LENGTH * lengths[document] / mean)
-            for word, times in count.items():
-                documents[word].append(document)
-                weights[word].append(times * (SATURATION + 1) / (times + norm))
         self._size = len(texts)
-        self._postings = {word: np.array(found, dtype=np.int32) for word, found in documents.items()}
-        self._weights = {
-            word: math.log(1 + (len(texts) - len(found) + 0.5) / (len(found) + 0.5)) * np.array(weights[word])
-            for word, found in documents.items()
-        }
+        self._index = bm25s.BM25(k1=SATURATION, b=LENGTH, method="atire", idf_method="lucene", dtype="float64")
+        telling = [[word for word in words(text) if word not in FREQUENT] for text in texts]
+        self._index.index(telling, create_empty_token=False, show_progress=False)
 
     def best(self, question: str, count: int) -> list[int]:
         """At most `count` document numbers, best first; documents without a common word are left out."""
@@ -81,15 +58,13 @@ class BM25:
 
     def scores(self, question: str) -> np.ndarray:
         """(texts,) how well each fits; 0 without a common word."""
-        scores = np.zeros(self._size)
-        for word in sorted(set(words(question)) & self._postings.keys()):
-            scores[self._postings[word]] += self._weights[word]
-        return scores
+        known = sorted(set(words(question)) & self._index.vocab_dict.keys())
+        return self._index.get_scores(known) if known else np.zeros(self._size)
 
     def known_share(self, question: str) -> float:
         """The share of the question's words that occur in any text; 0 for a question without words."""
         asked = set(words(question)) - FREQUENT
-        return len(asked & self._postings.keys()) / len(asked) if asked else 0.0
+        return len(asked & self._index.vocab_dict.keys()) / len(asked) if asked else 0.0
 
 
 def largest(scores: np.ndarray, count: int) -> list[int]:

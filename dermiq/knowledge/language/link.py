@@ -10,16 +10,16 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from weakref import WeakKeyDictionary
 
 from dermiq.knowledge.graph import Graph
-from dermiq.knowledge.language.cues import Status, denies, hear
+from dermiq.knowledge.language.cues import Status, hear
+from dermiq.knowledge.language.lexicon import denies
 from dermiq.knowledge.language.remember import on_forget
+from dermiq.knowledge.language.spelling import meant, slips
 from dermiq.knowledge.language.text import Token, tokens, word_set
 
 MIN_FUZZY = 6  # letters; shorter words must be written right
-SURE_FUZZY = 9  # from here two slips are forgiven
 REMEMBERED = 512  # texts whose names are kept
 CAPITAL_ONLY = word_set(
     "mm nm lm is ka pg lp ks nv mis iec ie am i df ssm lmm pih lplk alm blk vasc bkl cmn pak mcc dn uv ten calm carp "
@@ -40,10 +40,6 @@ CODE = re.compile(r"[A-TV-Z]\d[0-9A-Z](?:\.[0-9A-Z]{1,4})?(?![0-9A-Za-z])")
 
 MOVES = word_set("come came coming go goe went going grow grew growing get got bring keep send look hair held hold")
 """After these "back" is no place: it comes back, grows back."""
-
-PREFIXES = ("a", "an", "ir", "in", "un", "im", "non", "hyper", "hypo")
-ENDINGS = ("ing", "ed", "ive", "al", "ly", "able", "ion", "ic")
-
 
 _LISTED = re.compile(r"[,;:]\s")
 """What separates two names, but within those that have it themselves: "hand, foot and mouth disease"."""
@@ -81,11 +77,10 @@ class Index:
             if _LISTED.search(name)
         }
         self.vocabulary = {word for name in self.names for word in name}
-        self._deletes: dict[str, set[str]] = defaultdict(set)
+        self._begun: dict[str, list[str]] = defaultdict(list)  # "effective" is no slip of "infective"
         for word in self.vocabulary:
             if len(word) >= MIN_FUZZY:
-                for key in _deletes(word, 2 if len(word) >= SURE_FUZZY else 1):
-                    self._deletes[key].add(word)
+                self._begun[word[0]].append(word)
         self._repaired: dict[str, str] = {}
         self.remembered: dict[str, tuple[Mention, ...]] = {}
         self.strangers = {key for key in graph.meanings if self._hides(key)}
@@ -119,27 +114,18 @@ class Index:
         """Whether it is a short word that no name has: one letter of it may be wrong. "can't" is no slip of "can"."""
         return 3 <= len(word) <= MIN_FUZZY and word not in self.vocabulary and not denies(word)
 
-    def with_gap(self, compared: tuple[str, ...], slips: Sequence[bool]) -> tuple[str, ...] | None:
+    def with_gap(self, compared: tuple[str, ...], may_slip: Sequence[bool]) -> tuple[str, ...] | None:
         """The name that these words are, but for a slip in one of the short words marked ("basal cel carcinoma")."""
         for at, word in enumerate(compared):
-            if not slips[at]:
+            if not may_slip[at]:
                 continue
             for name in self._gaps.get((*compared[:at], "", *compared[at + 1 :]), ()):
-                if word[0] == name[at][0] and _distance(word, name[at]) == 1:
+                if word[0] == name[at][0] and slips(word, name[at]) == 1:
                     return name
         return None
 
     def _nearest(self, word: str) -> str:
-        slips = 2 if len(word) >= SURE_FUZZY else 1
-        meant: set[str] = set()
-        for key in _deletes(word, slips):
-            meant |= self._deletes.get(key, set())
-        ranked = sorted((_distance(word, other), other) for other in meant)
-        near = [(gap, other) for gap, other in ranked if gap <= slips and not _other_word(word, other)]
-        near = [(gap, other) for gap, other in near if other[0] == word[0]]  # "effective" is no slip of "infective"
-        if not near or (len(near) > 1 and near[0][0] == near[1][0]):
-            return word
-        return near[0][1]
+        return meant(word, self._begun.get(word[0], ()))
 
 
 _INDEXES: WeakKeyDictionary[Graph, Index] = WeakKeyDictionary()
@@ -173,13 +159,13 @@ def link(graph: Graph, text: str) -> list[Mention]:
 def _find(graph: Graph, index: Index, text: str) -> list[Mention]:
     line = tokens(text)
     compared = [index.repair(token.word, token.raw) for token in line]
-    slips = [index.may_be_slip(word) for word in compared]
+    may_slip = [index.may_be_slip(word) for word in compared]
     spans: list[tuple[int, int, str]] = []
     at = 0
     while at < len(line):
         size, node_id = _coded(graph, text, line, at)
         if not size:
-            size, node_id = _longest(index, text, line, compared, slips, at)
+            size, node_id = _longest(index, text, line, compared, may_slip, at)
             size, node_id = _whole(graph, index, text, line, compared, at, size, node_id)
         if node_id:
             spans.append((at, at + size, node_id))
@@ -233,7 +219,7 @@ def _whole(
 
 
 def _longest(
-    index: Index, text: str, line: list[Token], compared: list[str], slips: list[bool], at: int
+    index: Index, text: str, line: list[Token], compared: list[str], may_slip: list[bool], at: int
 ) -> tuple[int, str]:
     if at and compared[at] == "back" and compared[at - 1] in MOVES:
         return 0, ""
@@ -243,7 +229,9 @@ def _longest(
             continue  # "acne, rosacea" is no acne rosacea
         if name in index.names and _written_right(index, name, line[at]):
             return size, index.names[name]
-        repaired = index.with_gap(name, slips[at : at + size]) if size > 1 and any(slips[at : at + size]) else None
+        repaired = (
+            index.with_gap(name, may_slip[at : at + size]) if size > 1 and any(may_slip[at : at + size]) else None
+        )
         if repaired:
             return size, index.names[repaired]
     return 0, ""
@@ -253,37 +241,3 @@ def _written_right(index: Index, name: tuple[str, ...], token: Token) -> bool:
     if name not in index.capital:
         return True
     return token.raw.rstrip("s").isupper()
-
-
-# --- slips of the pen -------------------------------------------------------------------
-
-
-def _deletes(word: str, slips: int) -> set[str]:
-    """The word with up to `slips` letters left out."""
-    return {
-        "".join(letter for at, letter in enumerate(word) if at not in gone)
-        for count in range(slips + 1)
-        for gone in combinations(range(len(word)), count)
-    }
-
-
-def _distance(one: str, other: str) -> int:
-    """Edits from one word to the other; two letters swapped count once."""
-    before: list[int] = []
-    row = list(range(len(other) + 1))
-    for i, letter in enumerate(one, start=1):
-        last, before, row = before, row, [i]
-        for j, wanted in enumerate(other, start=1):
-            cost = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (letter != wanted))
-            if i > 1 and j > 1 and letter == other[j - 2] and one[i - 2] == wanted:
-                cost = min(cost, last[j - 2] + 1)
-            row.append(cost)
-    return row[-1]
-
-
-def _other_word(one: str, other: str) -> bool:
-    """Near words that are no slips: 'irregular' is not 'regular', and 'regressing' is not 'regression'."""
-    short, long = sorted((one, other), key=len)
-    if long.endswith(short) and long[: -len(short)] in PREFIXES:
-        return True
-    return any(one.endswith(ending) != other.endswith(ending) for ending in ENDINGS)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -24,9 +24,9 @@ def remembered(most: int) -> Callable[[F], F]:
     """As `functools.lru_cache`, for what depends on somebody's text."""
 
     def cached(function: F) -> F:
-        made: Any = lru_cache(maxsize=most)(function)
+        made = lru_cache(maxsize=most)(function)
         on_forget(made.cache_clear)
-        return made
+        return cast("F", made)
 
     return cached
 

@@ -13,36 +13,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from dermiq.knowledge.language.cues import RARELY, turns
-from dermiq.knowledge.language.lexical import FREQUENT, stem
+from dermiq.knowledge.language.lexical import FREQUENT
+from dermiq.knowledge.language.lexicon import RARELY, pattern, turns
 from dermiq.knowledge.language.remember import remembered
+from dermiq.knowledge.language.stem import stem
 from dermiq.knowledge.language.text import normal, tokens, words
 
 FILE = Path(__file__).with_name("wording.txt")
 SILENT = "."
 """The sense of words that say nothing of their own."""
-_ENDINGS = (
-    "iness",
-    "ness",
-    "ously",
-    "ingly",
-    "ish",
-    "ened",
-    "ening",
-    "est",
-    "ous",
-    "ity",
-    "ical",
-    "ful",
-    "ic",
-    "er",
-    "en",
-    "y",
-    "ie",
-    "i",
-)
-_ISE = re.compile(r"(?<=[a-z]{4})is(?=(?:e|ed|ing|ation|ations)$)")
-_SHORTEST = 4  # letters that a root keeps
 _LONGEST = 6  # words of a phrase
 
 
@@ -64,22 +43,6 @@ class Item:
     end: int
     senses: frozenset[str]
     parts: tuple[frozenset[str], ...] = ()
-
-
-@remembered(50_000)
-def root(word: str) -> str:
-    """'itchiness', 'itching' -> 'itch'; a compared word (see `text.normal`) without its endings."""
-    short = stem(_ISE.sub("iz", word))
-    for _ in range(2):
-        ending = next((end for end in _ENDINGS if short.endswith(end) and len(short) - len(end) >= _keeps(end)), "")
-        short = short[: len(short) - len(ending)]
-    short = short.removesuffix("e") if len(short) > _SHORTEST else short
-    return short[:-1] if len(short) > _SHORTEST and short[-1] == short[-2] and short[-1] in "bdglmnprt" else short
-
-
-def _keeps(ending: str) -> int:
-    """Letters that a root keeps: one more before "-er", so that "tender" is no form of "tend"."""
-    return _SHORTEST + (ending in ("er", "est", "en"))
 
 
 @lru_cache(maxsize=1)
@@ -111,7 +74,7 @@ def wording() -> Wording:
 
 
 def _roots(text: str) -> tuple[str, ...]:
-    return tuple(root(token.word) for token in tokens(text))
+    return tuple(stem(token.word) for token in tokens(text))
 
 
 @remembered(50_000)
@@ -127,7 +90,7 @@ def is_listed(word: str) -> bool:
 def items(text: str) -> list[Item]:
     """The text's words and phrases, the longest phrase first at each place."""
     line = tokens(text)
-    roots = [root(token.word) for token in line]
+    roots = [stem(token.word) for token in line]
     found = []
     at = 0
     quiet = wording().silent
@@ -151,7 +114,7 @@ def _phrase(
 def in_the_graphs_names(text: str) -> str:
     """The text with lay names of conditions in the graph's words: "liver spots" -> "solar lentigo"."""
     line = tokens(text)
-    roots = [root(token.word) for token in line]
+    roots = [stem(token.word) for token in line]
     at, parts, last = 0, [], 0
     while at < len(line):
         size = next(
@@ -176,48 +139,24 @@ def are_opposed(one: str, other: str) -> bool:
     )
 
 
-_FOREMOST = re.compile(
-    r"\b(?:most (?:common|frequent|usual)|commonest|main|chief|leading|principal|primary) (?:\w+ ){0,2}"
-    r"(?:causes?|sites?|types?|forms?|kinds?|reasons?|cancers?|tumou?rs?|diseases?|triggers?)\b",
-    re.IGNORECASE,
-)
-_FAR_UP = re.compile(
-    r"\b(?:most\w*|common\w*|usual\w*|typical\w*|main\w*|chief\w*|often|frequent\w*|favou?r\w*|predominant\w*|hallmark"
-    r"|preferr?\w*|predilection|principal\w*|leading|above all|major\w*|first|particularly|mostly)\b",
-    re.IGNORECASE,
-)
 ALIKE = 0.6  # share of two texts' words from which on the one is the other, edited
-_RULES_OUT = re.compile(r"\b(?:rul(?:e|es|ed|ing) (?:it )?out|exclud\w+)\b", re.IGNORECASE)
-_FIRST = re.compile(
-    r"\b(?:first[- ](?:line|choice)|(?:treatment|drug) of choice|mainstay"
-    r"|(?:treated|given|used|tried) first)\b",
-    re.IGNORECASE,
-)
-_BEFORE_OTHERS = re.compile(
-    r"\b(?:first|prefer\w*|choice|mainstay|standard|initial\w*|begins?|starts?|best|recommended|main|primary|usual\w*"
-    r"|most|always|basic|care|rests?|depends?)\b",
-    re.IGNORECASE,
-)
-_NOT_FIRST = re.compile(r"\bnot (?:the )?(?:mainstay|first)|\badd-on\b", re.IGNORECASE)
-_PROVES = re.compile(r"\b(?:proves?|pathognomonic|clinch(?:es)?|diagnostic of|proof of)\b", re.IGNORECASE)
-_TELLING_SIGN = re.compile(
-    r"\b(?:hallmark|pathognomonic|diagnos\w*|pro(?:ve[sn]?|of)|specific|characteristic\w*|typical\w*|confirm\w*|only|test\w*"
-    r"|histolog\w*|biops\w*|cultur\w*)\b",
-    re.IGNORECASE,
-)
 _TIME = re.compile(r"\b(?:in|within|after|for) (?:an?|one) (hour|day|week|month|year)\b", re.IGNORECASE)
 _TIMES = {"day": r"day|24|hour", "month": r"month|week", "year": r"year|month", "week": r"week|day", "hour": r"hour"}
 
 
 def goes_further(text: str, told: str) -> bool:
     """Whether a text says the opposite of what is told, or a rank, a proof, an exclusion or a time not told."""
-    if are_opposed(text, told) or (_RULES_OUT.search(text) and not _RULES_OUT.search(told)):
+
+    def has(line: str, *names: str) -> bool:
+        return any(pattern(name).search(line) for name in names)
+
+    if are_opposed(text, told) or (has(text, "rules out") and not has(told, "rules out")):
         return True
-    if _FIRST.search(text) and (_NOT_FIRST.search(told) or not _BEFORE_OTHERS.search(told)):
+    if has(text, "first") and (has(told, "not first") or not has(told, "first, as told")):
         return True
-    if _PROVES.search(text) and not _TELLING_SIGN.search(told):
+    if has(text, "proves") and not has(told, "telling sign"):
         return True
-    if _FOREMOST.search(text) and not _FAR_UP.search(told):
+    if has(text, "foremost") and not has(told, "foremost, as told"):
         return True
     return any(not re.search(rf"\b(?:{_TIMES[unit.lower()]})", told) for unit in _TIME.findall(text))
 
@@ -232,4 +171,4 @@ def turns_round(text: str, told: str) -> bool:
 
 
 def _telling(text: str) -> frozenset[str]:
-    return frozenset(root(word) for word in words(text) if word not in FREQUENT and not RARELY.fullmatch(word))
+    return frozenset(stem(word) for word in words(text) if word not in FREQUENT and not RARELY.fullmatch(word))

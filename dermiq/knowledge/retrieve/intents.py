@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
 
 import numpy as np
+
+from dermiq.knowledge.schema import read_rows
 
 RIDGE = 1.0  # how much the weights are held back, in units of one phrasing
 NEAREST = 3  # phrasings of a relation that are averaged
@@ -41,343 +44,39 @@ CONTRAST = re.compile(
     r"\b(why not|against|separat\w*|distinguish\w*|tell\b.{0,40}\bfrom|tell apart|differ\w*|rather than|versus|vs)\b"
 )
 
-PHRASINGS: Mapping[str, tuple[str, ...]] = {
-    "treated_by": (
-        "How is it treated?",
-        "What is the first-line treatment?",
-        "What is the second choice if that fails?",
-        "Which cream, ointment or gel helps?",
-        "Which tablets can be taken for it?",
-        "What dose, how often and for how many days?",
-        "Must it be removed, or can it be left alone?",
-        "Does it need any treatment at all?",
-        "Is surgery needed, and with which margin?",
-        "Can it be frozen, burnt off or scraped away?",
-        "Does laser or light therapy work?",
-        "How can I stop it from coming back?",
-        "What can the patient do at home?",
-        "How can it be prevented?",
-        "What advice do I give the family?",
-        "Which drug should not be used?",
-        "Can it be used in pregnancy or in small children?",
-        "May I put a steroid on it?",
-        "Are antibiotics of any use?",
-        "Which antiviral or antifungal do you prescribe?",
-        "Is there an injection or a biologic for severe disease?",
-        "What next when creams have failed?",
-        "What relieves the itch or the pain?",
-        "Is there a vaccine against it?",
-        "How is the patient followed up after treatment?",
-        "Do home remedies, diet or supplements help?",
-        "Can the child go to school, or swim?",
-        "What is the safest option for a frail old patient?",
-        "What is done when it has spread and cannot be operated?",
-        "Can we just wait and watch?",
-        "How do I get rid of it for good?",
-        "What skin care is recommended?",
-        "Should the rest of the household be treated too?",
-        "What is better, a cream or a tablet?",
-        "Which operation is best at a difficult site?",
-        "Which ointment do you start with?",
-        "How long must the cream be used?",
-        "Are there alternatives for somebody who is allergic to the usual drug?",
-        "What do I give for a single spot, and what for a large area?",
-        "What is used for severe, widespread disease?",
-        "What is out of date or no longer recommended?",
-        "Will it clear without treatment, and how long does that take?",
-        "Is the medicine harmful to an unborn baby?",
-        "Does sun protection help?",
-        "Which clothes, shoes or washing habits help?",
-        "Must bedding and towels be washed?",
-        "How are the scars or marks treated?",
-        "Can I squeeze it or cut it open myself?",
-        "Which side effects must be watched?",
-        "Two medicines together, or one alone?",
-        "It keeps returning. What prevents another episode?",
-        "Is there a stronger medicine for stubborn cases?",
-        "Is it worth removing for looks?",
-        "How is it treated in babies?",
-        "How is it treated in a pregnant woman?",
-        "Which light treatment is used?",
-        "What works best for the face?",
-        "What should the patient avoid?",
-    ),
-    "refer_if": (
-        "Does this need a referral?",
-        "How urgently must a specialist see this?",
-        "Routine or two weeks?",
-        "When should I send the patient to a dermatologist?",
-        "Can this be managed in general practice?",
-        "Should the patient be admitted to hospital?",
-        "Who should see the patient, and how soon?",
-        "Is this a suspected cancer referral?",
-        "Which criteria must be met for a referral?",
-        "How many points on the checklist are needed to refer?",
-        "Do I need an ambulance or the emergency department?",
-        "Can it wait until next month?",
-        "Which cases belong in secondary care?",
-        "Same-day appointment or ordinary appointment?",
-        "Should a child with this be seen by a specialist?",
-        "Is urgent referral necessary or not?",
-        "May the family doctor remove it, or must a specialist do that?",
-        "Which patients need hospital?",
-        "When is routine referral enough?",
-    ),
-    "red_flag": (
-        "What are the warning signs?",
-        "Should I be worried about this sudden change?",
-        "Which complications are dangerous?",
-        "Can it turn into cancer or spread?",
-        "When is it an emergency?",
-        "What must not be missed here?",
-        "What can go wrong if it is left untreated?",
-        "Which signs mean that it has become malignant?",
-        "Could it be the sign of an internal disease?",
-        "Is this life-threatening?",
-        "He is feverish and very unwell with it. What is going on?",
-        "How often does it metastasise?",
-        "What makes the disease high risk?",
-        "Could the eye be damaged?",
-        "It has begun to grow, hurt and bleed. What does that mean?",
-        "It suddenly got much worse, what now?",
-        "Does it cause long-term harm or scarring?",
-        "Does it affect mood and mental health?",
-        "Could something more sinister be behind it?",
-        "Is it dangerous for the unborn child?",
-        "What happens if it is not treated?",
-        "Is there a chance that it becomes a skin cancer?",
-        "Which danger signs should the parents look for?",
-        "A lump or an ulcer has formed in it.",
-        "Could it be hiding a melanoma?",
-        "What complications may follow later?",
-    ),
-    "look_alike": (
-        "What else could it be?",
-        "What is it confused with?",
-        "How are the two told apart?",
-        "Give me the differential diagnosis.",
-        "Which conditions look just like it?",
-        "What can mimic it?",
-        "What is it mistaken for?",
-        "Could it be something else?",
-        "How does it differ from the other one?",
-        "What distinguishes the first from the second?",
-        "What speaks for one and against the other?",
-        "Why not the other diagnosis?",
-        "This one or that one?",
-        "What decides between them?",
-        "Is it hard to tell from a cancer?",
-        "What should I rule out?",
-        "Which rashes resemble it?",
-        "What would make you doubt the diagnosis?",
-        "How can I be certain that it is this one and not the cancer?",
-        "What tells it from a wart, a mole or eczema?",
-        "Rough or smooth, which of them is it?",
-        "Does this finding favour the first or the second?",
-        "Does that rule one of them out?",
-        "Name the look-alikes.",
-        "Which other nail, hair or scalp diseases look the same?",
-        "The tests are negative. What else is there to think of?",
-    ),
-    "diagnosed_by": (
-        "Which test confirms the diagnosis?",
-        "Is a biopsy, a scan, a swab or a blood test needed?",
-        "How is it diagnosed?",
-        "Can I make the diagnosis by looking?",
-        "What should I send to the laboratory?",
-        "Is histology necessary?",
-        "Shave, punch or excision biopsy?",
-        "Do I need a scraping, microscopy or culture?",
-        "Which blood tests do I order?",
-        "Are patch tests useful?",
-        "Does a special lamp help?",
-        "What proves it?",
-        "Is imaging called for?",
-        "Should I screen for another disease?",
-        "How sure can one be without a test?",
-        "How do I find the cause?",
-        "How can the doctor be certain?",
-        "Which investigations are not needed?",
-        "How is the trigger or the allergen identified?",
-        "Does it always have to go to the pathologist?",
-        "Can dermoscopy settle it?",
-        "Is it necessary to check the thyroid, the liver or the blood sugar?",
-        "Is an infection test advised?",
-        "Must the fungus be proved before treatment starts?",
-        "Which simple bedside test helps?",
-        "Clinical diagnosis or laboratory?",
-    ),
-    "located_at": (
-        "Where on the body does it occur?",
-        "Which sites are typical?",
-        "Which part of the skin does it affect?",
-        "Where should I look for it?",
-        "Does it come on the face or the scalp?",
-        "Does it also involve nails, mouth or genitals?",
-        "Which places does it spare?",
-        "Is it more common on the trunk or on the limbs?",
-        "Can it be on the palms and soles?",
-        "On which side of the joints is it?",
-        "Where does it sit in children, and where in adults?",
-        "Does it favour sun-exposed skin or the folds?",
-        "Is that a usual place for it?",
-        "Which parts of the body are left out?",
-        "Where do women get it, and where do men?",
-        "Which part of the face or head is usual?",
-        "Where on the foot or hand does it lie?",
-        "Where does it sit in babies?",
-    ),
-    "risk_factor": (
-        "What causes it?",
-        "Who gets it, and what triggers it?",
-        "What raises the risk?",
-        "Which other illnesses and drugs go with it?",
-        "Why did I get this?",
-        "Is it hereditary, does it run in the family?",
-        "At what age does it usually begin?",
-        "Is it more common in men or in women?",
-        "Can stress, food or alcohol bring it on?",
-        "Which medicines can cause it?",
-        "Does sun exposure or a sunbed give you this?",
-        "What makes it worse or sets it off?",
-        "How is it caught, and from whom or from what?",
-        "Which jobs or habits put people at risk?",
-        "Is it due to poor hygiene?",
-        "Who is most likely to have it?",
-        "Is it associated with diabetes, HIV or a weak immune system?",
-        "Which germ, virus or fungus is behind it?",
-        "Does smoking or weight play a part?",
-        "Could an injury have started it?",
-        "What are people allergic to?",
-        "Are babies or the elderly affected more?",
-        "How much higher are the odds?",
-        "Which drugs bring it on?",
-        "What are the usual triggers?",
-        "Is it more frequent in fair or dark skin?",
-        "Which diseases are associated with it?",
-        "Who in the population is affected most?",
-        "Does pregnancy bring it on?",
-        "Is it my own fault, from washing too little?",
-        "Which substances cause the allergy?",
-    ),
-    "has_symptom": (
-        "Does it itch, hurt or bleed?",
-        "What does the patient feel?",
-        "Is it painful or tender?",
-        "Does it burn or sting?",
-        "Will I have fever or feel ill?",
-        "Is it usually free of symptoms?",
-        "It is sore to touch, does that fit?",
-        "When is the itch worst?",
-        "Does it bother the patient at all?",
-        "Does pain point to one of them?",
-        "Does it hurt when pressed or squeezed?",
-        "Are there warning feelings before the rash appears?",
-        "Why does it bleed so easily?",
-    ),
-    "has_sign": (
-        "What does it look like?",
-        "What is the typical appearance?",
-        "Which features would I see with the naked eye?",
-        "What colour, size and shape is it?",
-        "What does the edge look like?",
-        "Is it flat or raised, smooth or rough?",
-        "What does the scale look like?",
-        "Is it catching, can others get it from me?",
-        "How does it change over time, and does it go away by itself?",
-        "How fast does it grow?",
-        "How long does each spot last?",
-        "Does it leave scars or marks?",
-        "What does it feel like to the finger?",
-        "Is there one or are there many?",
-        "Are both sides of the body affected?",
-        "How do I recognise it?",
-        "What are the classic clinical signs?",
-        "Are there blisters, pustules or crusts?",
-        "How does the rash begin and develop?",
-        "Do the nails or the hair change?",
-        "Which signs are absent?",
-        "How does it look in dark skin?",
-        "When does it appear and when does it disappear?",
-        "How quickly does it come up and when does it disappear again?",
-        "Does the shape, border or colour help?",
-        "What size does it reach?",
-        "Will the hair grow back?",
-        "What happens when it is scratched, squeezed or pinched?",
-        "Can I infect my family?",
-        "What forms does it take, and how does each look?",
-        "Do new spots appear where the skin was injured?",
-        "Which finding is characteristic?",
-    ),
-    "has_dermoscopic_feature": (
-        "What does dermoscopy show?",
-        "Which vessels, structures or colours are seen through the dermatoscope?",
-        "What are the dermoscopic clues?",
-        "Which pattern is seen on dermoscopy?",
-        "What do I see under the dermatoscope?",
-        "Are there dots, globules, network or streaks?",
-        "What are the vessels like under magnification?",
-        "Which dermoscopic structures are absent?",
-        "What does trichoscopy show?",
-        "What is the dermoscopic hallmark?",
-        "In which lesions is this dermoscopic structure found?",
-        "What is in the centre and what at the edge on dermoscopy?",
-        "How do the vessels on dermoscopy separate the two?",
-        "Which dermoscopic findings does it not have?",
-        "Which signs of the hair shaft does the dermatoscope show?",
-        "Which pigmented structures point to it?",
-    ),
-    "behaves_as": (
-        "Is it benign or malignant?",
-        "Is it a cancer?",
-        "Is it harmless?",
-        "Is this a precancer?",
-        "Could it be malignant?",
-        "Is it a proper skin cancer or not?",
-        "Can it go malignant?",
-        "Is it just a harmless growth?",
-    ),
-    "risk_level": (
-        "How dangerous is it?",
-        "How do dermatologists rate its risk?",
-        "Is it a high-risk or a low-risk condition?",
-    ),
-    "coded_as": (
-        "Which ICD-10 code does it have?",
-        "What is the SNOMED code?",
-        "How do I code this in the notes?",
-        "What do I write on the form as diagnosis code?",
-    ),
-    "is_a": (
-        "What kind of disease is it?",
-        "Is it a form of something else?",
-        "Which subtypes are there?",
-        "What group of conditions does it belong to?",
-        "Which forms of it exist?",
-    ),
-}
-"""What clinicians and patients say when they ask for a relation; "it" stands for the condition."""
-TEXTS = tuple(text for texts in PHRASINGS.values() for text in texts)
+PHRASINGS_FILE = Path(__file__).with_name("phrasings.tsv")
+
+
+@cache
+def phrasings() -> dict[str, list[str]]:
+    """Relation -> what clinicians and patients say when they ask for it; "it" stands for the condition."""
+    found: dict[str, list[str]] = {}
+    for _, row in read_rows(PHRASINGS_FILE):
+        found.setdefault(row["relation"], []).append(row["phrasing"])
+    return found
+
+
+def all_phrasings() -> list[str]:
+    """The phrasings alone, in the same order."""
+    return [text for said in phrasings().values() for text in said]
 
 
 class IntentClassifier:
-    """Tells which relations a question sounds like, by its likeness to `PHRASINGS`."""
+    """Tells which relations a question sounds like, by its likeness to their `phrasings`."""
 
     def __init__(self, vectors: np.ndarray) -> None:
-        """`vectors`: (len(TEXTS), 384), the embedded phrasings. The ridge regression is solved in closed form."""
-        relation_of = [relation for relation, texts in PHRASINGS.items() for _ in texts]
+        """`vectors`: (phrasings, 384), the embedded `all_phrasings`. The ridge regression is solved in closed form."""
+        relation_of = [relation for relation, said in phrasings().items() for _ in said]
         self._vectors = vectors
-        self._places = {
-            relation: [place for place, other in enumerate(relation_of) if other == relation] for relation in PHRASINGS
-        }
-        labels = np.array([[other == relation for relation in PHRASINGS] for other in relation_of], dtype=float)
+        labels = np.array([[other == relation for relation in phrasings()] for other in relation_of], dtype=float)
+        self._places = dict(zip(phrasings(), map(np.flatnonzero, labels.T), strict=True))
         self._shares = labels.mean(axis=0)
         likeness = vectors @ vectors.T + RIDGE * np.eye(len(vectors))
         self._weights = vectors.T @ np.linalg.solve(likeness, labels - self._shares)  # (384, relations)
 
     def classified(self, parts: np.ndarray) -> dict[str, float]:
         """Relation -> what the regression says of the part that speaks most for it; `parts`: (parts, 384)."""
-        return dict(zip(PHRASINGS, (parts @ self._weights + self._shares).max(axis=0).tolist(), strict=True))
+        return dict(zip(phrasings(), (parts @ self._weights + self._shares).max(axis=0).tolist(), strict=True))
 
     def nearest(self, parts: np.ndarray) -> dict[str, float]:
         """Relation -> mean cosine of its nearest phrasings to the nearest part, above the average relation."""

@@ -21,13 +21,14 @@ import numpy as np
 from dermiq.knowledge.card import topic_of
 from dermiq.knowledge.graph import CLASS_NODES, Graph
 from dermiq.knowledge.language import embed
-from dermiq.knowledge.language.cues import asks_for_lack, asks_whether, plainly, warns
 from dermiq.knowledge.language.lexical import BM25, FREQUENT, largest
+from dermiq.knowledge.language.lexicon import asks_for_lack, asks_whether, warns
 from dermiq.knowledge.language.link import Mention, link
+from dermiq.knowledge.language.plain import plainly
 from dermiq.knowledge.language.text import tokens, word_set, words
 from dermiq.knowledge.retrieve import rank
 from dermiq.knowledge.retrieve.case import BASE, Worth, case_worth, diagnosis_nodes
-from dermiq.knowledge.retrieve.intents import CONTRAST, INTENTS, TEXTS, WHAT_TO_DO, IntentClassifier
+from dermiq.knowledge.retrieve.intents import CONTRAST, INTENTS, WHAT_TO_DO, IntentClassifier, all_phrasings
 from dermiq.types import Evidence, EvidenceItem, Fact, Finding, PatientContext, Reason
 
 RANK_OFFSET = 20  # the k of reciprocal rank fusion, small because the lists are short
@@ -106,7 +107,7 @@ class FactIndex:
 
     @cached_property
     def classifier(self) -> IntentClassifier:
-        return IntentClassifier(embed.encode_cached(TEXTS))
+        return IntentClassifier(embed.encode_cached(all_phrasings()))
 
 
 _INDEXES: WeakKeyDictionary[Graph, FactIndex] = WeakKeyDictionary()

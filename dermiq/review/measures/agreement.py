@@ -92,7 +92,8 @@ def coincidences(counts: Array) -> Array:
     """(N, V) -> (N, V, V): each unit's share of the coincidence matrix; 0 for units judged once."""
     judged = np.maximum(counts.sum(axis=1), 2)
     together = counts[:, :, None] * counts[:, None, :] - counts[:, :, None] * np.eye(counts.shape[1])
-    return together / (judged - 1)[:, None, None]
+    each: np.ndarray = together / (judged - 1)[:, None, None]
+    return each
 
 
 def alphas(matrices: Array, *, level: Level = "nominal") -> Array:

@@ -98,4 +98,7 @@ def codes_of(values: pd.Series, known: Sequence[str]) -> Array:
     """The place of each value among the known ones; NONE for others."""
     categories = values.astype("category").cat
     places = [known.index(name) if name in known else NONE for name in categories.categories]
-    return np.array([*places, NONE], np.int8)[categories.codes]  # a missing value has the code -1: the last place
+    found: np.ndarray = np.array([*places, NONE], np.int8)[
+        categories.codes
+    ]  # a missing value has the code -1: the last place
+    return found

@@ -165,7 +165,7 @@ def report_of(votes: Votes, opinions: Sequence[Opinion] = ()) -> Report:
         pairs=len(np.unique(judged.pair)),
         same=_same(counts),
         alpha=alpha(counts),
-        graph=_majority_against_graph(votes, counts),
+        graph=against_graph(majority(counts), votes.prefers_of_pairs),
         left=_left(judged),
         repeats=repeats_of(judged),
         gold=_gold(judged),
@@ -173,7 +173,7 @@ def report_of(votes: Votes, opinions: Sequence[Opinion] = ()) -> Report:
         between=tuple(between(looks)),
         over_time=points,
         a_point=a_point,
-        classes=tuple(_classes(votes, looks, counts)),
+        classes=tuple(_classes(votes, counts)),
         rubric=tuple(_rubric(looks, name) for name in RUBRIC),
         outliers=_outliers(judged, z),
         good=_good(opinions),
@@ -210,10 +210,6 @@ def against_graph(choice: Array, prefers: Array, *, draws: int | None = None) ->
     more = {} if draws is None else {"draws": draws}
     undecided = int(np.count_nonzero((choice != NONE) & ~decided))
     return AgainstGraph(share(int(np.trace(table)), int(table.sum())), kappa(table, **more), undecided)
-
-
-def _majority_against_graph(votes: Votes, counts: Array) -> AgainstGraph:
-    return against_graph(majority(counts), votes.prefers_of_pairs)
 
 
 def between(looks: Votes) -> Iterator[Between]:
@@ -318,7 +314,7 @@ def repeats_of(votes: Votes) -> Repeats:
 
 def _robust_z(seconds: Array) -> Array:
     """Of the logarithms: distances from the median in median absolute deviations, scaled as a normal's deviation."""
-    logs = np.log(np.maximum(seconds, 0.01))
+    logs: np.ndarray = np.log(np.maximum(seconds, 0.01))
     if not len(logs):
         return logs
     middle = np.median(logs)
@@ -344,7 +340,7 @@ def _outliers(votes: Votes, z: Array) -> tuple[Outlier, ...]:
 # --- by class, by criterion -------------------------------------------------------------
 
 
-def _classes(votes: Votes, looks: Votes, counts: Array) -> Iterator[OfClass]:
+def _classes(votes: Votes, counts: Array) -> Iterator[OfClass]:
     """Those with a judgement, the most judged first."""
     diagnosis = votes.diagnosis_of_pairs
     times = np.bincount(diagnosis, weights=counts.sum(axis=1), minlength=len(votes.diagnoses))

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from dermiq.data_sets import DATA_SETS
 from dermiq.review.measures.agreement import Estimate
 from dermiq.review.measures.quality import Report
 from dermiq.review.types import FrozenSet, SetRule
+from dermiq.types import Fields
 
 DECIDED_BY = {
     "majority": "the reviewers' votes",
@@ -32,7 +32,7 @@ class Contents:
 
     name: str
     rule: SetRule
-    lines: Sequence[Mapping[str, Any]]
+    lines: Sequence[Fields]
     left_out: Mapping[str, int]  # why -> pairs
 
 
@@ -123,12 +123,12 @@ def _counted(counts: Mapping[str, int], words: Mapping[str, str] | None = None) 
     return "\n".join(f"- {(words or {}).get(name, name)}: {count}" for name, count in ordered)
 
 
-def _models(line: Mapping[str, Any]) -> Iterable[str]:
+def _models(line: Fields) -> Iterable[str]:
     for model in line["models"].values():
         yield " ".join(filter(None, (model["model"] or "not known", model["revision"])))
 
 
-def _sources(lines: Sequence[Mapping[str, Any]]) -> str:
+def _sources(lines: Sequence[Mapping[str, object]]) -> str:
     named: Counter[str] = Counter()
     for line in lines:
         data_set = DATA_SETS.get(str(line["group"]).partition(":")[0])  # with whose name its groups begin

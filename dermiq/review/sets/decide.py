@@ -88,11 +88,11 @@ def _by_people(said: Said, rule: SetRule) -> Decision | str:
     if verdict not in ("first", "second"):
         return {"tie": "a tie", "both_bad": "both bad, and not corrected"}[verdict]
     own = said.votes.get(verdict, 0) + (decided_by == "adjudication")
-    return Decision(_side(verdict), decided_by, max(0.0, (own - said.votes.get(other(verdict), 0)) / total))
-
-
-def _side(verdict: str) -> Side:
-    return "first" if verdict == "first" else "second"
+    return Decision(
+        "first" if verdict == "first" else "second",
+        decided_by,
+        max(0.0, (own - said.votes.get(other(verdict), 0)) / total),
+    )
 
 
 def _by_graph(view: PairView, rule: SetRule) -> Decision | str:

@@ -14,7 +14,6 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 from dermiq.errors import DataError, InputError
 from dermiq.review.measures.columns import Votes
@@ -23,8 +22,9 @@ from dermiq.review.sets.card import Contents, card_of, readme_of
 from dermiq.review.sets.decide import Decision, Said, decide, said_of
 from dermiq.review.store.store import Store
 from dermiq.review.types import SET_NAME, Box, FrozenSet, PairView, SetRule, Side, named_set, other
+from dermiq.types import Json
 
-Line = dict[str, Any]
+Line = Json
 PNG = b"\x89PNG"
 
 

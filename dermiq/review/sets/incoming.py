@@ -47,9 +47,11 @@ def import_files(store: Store, files: Mapping[str, bytes], **options: Any) -> Im
         return _of_folder(store, Path(place), [path.name for path in sorted(Path(place).iterdir())], **options)
 
 
-def _unpacked(store: Store, content: bytes | Path, **options: Any) -> Imported:
+def _unpacked(store: Store, content: bytes | Path, **options: object) -> Imported:
     with tempfile.TemporaryDirectory() as place:
-        unpacked = archive.unpack(content, Path(place), wanted=lambda name: _is_pairs(name) or _is_image(name))
+        unpacked = archive.unpack(
+            content, Path(place), wanted=lambda name: _is_pairs(name) or name.lower().endswith(IMAGE_SUFFIXES)
+        )
         return _of_folder(store, Path(place), list(unpacked.files), left_out=unpacked.left_out, **options)
 
 
@@ -76,10 +78,6 @@ def _of_folder(
 def _is_pairs(name: str) -> bool:
     path = PurePosixPath(name)
     return path.suffix.lower() in TEXTS or is_examples_file(Path(name))
-
-
-def _is_image(name: str) -> bool:
-    return PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
 
 
 def _some(names: list[str]) -> str:

@@ -3,7 +3,6 @@ disk."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -16,7 +15,7 @@ from dermiq.errors import DataError, ImageError, InputError
 from dermiq.files.examples import Held
 from dermiq.files.nearby import Nearby
 from dermiq.lesion import read_lesion
-from dermiq.review.store.images import prepared
+from dermiq.review.store.images import png_of, prepared
 from dermiq.review.types import ImageRef
 
 Polygon = tuple[tuple[float, float], ...]
@@ -35,7 +34,7 @@ class Pictures:
         self._nearby: dict[Path, Nearby] = {}
         self._by_hash: dict[str, ImageRef] = {}
 
-    def of(self, value: Any, named_in: Path, *, anywhere: bool = True) -> ImageRef:
+    def of(self, value: object, named_in: Path, *, anywhere: bool = True) -> ImageRef:
         """Of a path that a file names, the bytes of a file, what a data set holds, or a PIL image.
 
         DataError for what is no image or was purged, and where not `anywhere` for a path that leads out of the folder
@@ -122,13 +121,7 @@ def _prepared(data: bytes) -> tuple[ImageRef, bytes, np.ndarray]:
     return image, data, pixels
 
 
-def png_of(image: Image.Image) -> bytes:
-    out = io.BytesIO()
-    image.save(out, format="PNG")
-    return out.getvalue()
-
-
-def _bytes_of(value: Any) -> bytes:
+def _bytes_of(value: object) -> bytes:
     if isinstance(value, (bytes, bytearray)):
         return bytes(value)
     if isinstance(value, Image.Image):

@@ -7,7 +7,6 @@ models, question, context, findings, group (or patient_id, lesion_id), split, di
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from dermiq.errors import DataError
 from dermiq.files.columns import patient_in
@@ -23,8 +22,9 @@ from dermiq.review.types import (
     Side,
     other,
 )
+from dermiq.types import Fields
 
-Row = Mapping[str, Any]
+Row = Fields
 ANSWERS = ("chosen", "rejected")
 LINES = {"question": "Question: ", "context": "Patient: ", "findings": "Measured: "}
 """How a prompt of `dermiq.vlm.prompts` says what the page shows by itself."""
@@ -33,7 +33,7 @@ UNTOLD = ("not told.", "nothing.")
 """How it says that there is nothing to say."""
 
 
-def pair_of(row: Row, image: Callable[[Any], ImageRef], *, source: str = "", gold: bool = False) -> NewPair:
+def pair_of(row: Row, image: Callable[[object], ImageRef], *, source: str = "", gold: bool = False) -> NewPair:
     """The pair, with its answers in an order that does not tell which was chosen. DataError with what is wrong.
 
     `image` reads one entry of `images`. Without `gold` nobody is told which one the file prefers, unless it is the
@@ -61,7 +61,7 @@ def pair_of(row: Row, image: Callable[[Any], ImageRef], *, source: str = "", gol
     return NewPair(case, first, second, _source(row, proxy), proxy=proxy, gold=better if gold else None)
 
 
-def _is(value: Any) -> bool:
+def _is(value: object) -> bool:
     """A table has nan where a row has nothing."""
     return value is not None and value != "" and value == value
 

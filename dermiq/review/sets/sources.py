@@ -10,18 +10,18 @@ answers that contradict each other are refused. Images enter the store here, on 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from dermiq.errors import DataError
 from dermiq.files.examples import Example, read_examples
 from dermiq.review.sets.pictures import Outliner, Pictures
 from dermiq.review.sets.rows import pair_of
 from dermiq.review.store.store import Store
-from dermiq.review.types import NewPair, ReviewAnswer, pair_id
+from dermiq.review.types import NewPair
+from dermiq.types import Fields
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def import_pairs(
 class _Check:
     """What the first reading of a source finds."""
 
-    read: Callable[[Mapping[str, Any]], NewPair]
+    read: Callable[[Fields], NewPair]
     refused: list[str] = field(default_factory=list)
     known: dict[str, tuple[str, str]] = field(default_factory=dict)  # pair -> its better answer, and where it stands
     contradicted: set[str] = field(default_factory=set)  # pairs
@@ -96,7 +96,7 @@ class _Check:
         return self.read(example.columns)
 
     def _keep(self, pair: NewPair, where: str) -> None:
-        better, name = _better(pair), _id(pair)
+        better, name = pair.first if pair.gold == "first" else pair.second, pair.id
         said, before = self.known.setdefault(name, (better.id, where))
         if said != better.id:
             self.contradicted.add(name)
@@ -129,14 +129,6 @@ def is_unused(example: Example) -> bool:
     return example.columns.get("split") == "test"
 
 
-def _id(pair: NewPair) -> str:
-    return pair_id(pair.first.id, pair.second.id)
-
-
-def _better(pair: NewPair) -> ReviewAnswer:
-    return pair.first if pair.gold == "first" else pair.second
-
-
 def _pairs(source: str | Path, check: _Check, pictures: Pictures, overlap: int | None) -> Iterator[NewPair]:
     """Those of the lines that can be used; an image comes with its first."""
     given: set[str] = set()
@@ -145,7 +137,7 @@ def _pairs(source: str | Path, check: _Check, pictures: Pictures, overlap: int |
             pair = check.pair(example)
         except DataError:  # told when it was checked
             continue
-        if is_unused(example) or _id(pair) in check.contradicted:
+        if is_unused(example) or pair.id in check.contradicted:
             continue
         new = [image for image in pair.case.images if image.sha256 not in given]
         given |= {image.sha256 for image in new}

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import get_args
 
-from sqlalchemy import Connection, Row, Select, func, insert, literal_column, select, update
+from sqlalchemy import Connection, func, insert, literal_column, select, update
 
 from dermiq.errors import DataError, InputError
 from dermiq.review.store import queue, schema
@@ -20,12 +20,14 @@ from dermiq.review.store.images import ImageFolder
 from dermiq.review.store.journal import By, append, append_new, plain
 from dermiq.review.store.queue import NOTHING_GIVEN
 from dermiq.review.store.records import deleted_images, to_proxy
+from dermiq.review.store.schema import Query, SqlRow
 from dermiq.review.store.standing import given_of
-from dermiq.review.types import ImageRef, NewPair, Proxy, ReviewAnswer, ReviewCase, Side, pair_id
+from dermiq.review.types import ImageRef, NewPair, PairSource, ReviewAnswer, ReviewCase
+from dermiq.types import Json
 
 SIDES = (None, "first", "second")
 ASKED_AT_ONCE = 500  # ids of a query
-SOURCES = ("proxy", "checkpoints", "consultation", "import")
+SOURCES = get_args(PairSource)
 
 
 # --- cases and answers ------------------------------------------------------------------
@@ -42,25 +44,16 @@ def add_cases(connection: Connection, cases: Sequence[ReviewCase], by: By) -> li
     return new
 
 
-def _case_row(case: ReviewCase, by: By) -> dict[str, Any]:
+def _case_row(case: ReviewCase, by: By) -> Json:
     if case.boxes and len(case.boxes) != len(case.images):
         raise InputError(f"A case has {len(case.images)} images and {len(case.boxes)} boxes: one each, or no boxes.")
-    return {
-        "id": case.id,
-        "prompt": list(case.prompt),
-        "question": plain(case.question),
-        "context": plain(case.context),
-        "diagnosis": case.diagnosis,
-        "findings": list(case.findings),
-        "group": case.group,
-        "split": case.split,
-        "source": case.source,
-        "added_by": by.who,
-        "added_at": by.at,
-    }
+    said = {name: getattr(case, name) for name in ("id", "diagnosis", "group", "split", "source")}
+    texts = {"question": plain(case.question), "context": plain(case.context)}
+    lists = {"prompt": list(case.prompt), "findings": list(case.findings)}
+    return {**said, **texts, **lists, "added_by": by.who, "added_at": by.at}
 
 
-def _image_rows(case: ReviewCase) -> list[dict[str, Any]]:
+def _image_rows(case: ReviewCase) -> list[Json]:
     return [
         {
             "case_id": case.id,
@@ -90,52 +83,15 @@ def add_answers(connection: Connection, answers: Sequence[ReviewAnswer], by: By)
 # --- pairs ------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Offer:
-    """Two answers of one case, and what is known of them beforehand."""
-
-    case_id: str
-    first: str
-    second: str
-    source: str
-    proxy: Proxy | None
-    gold: Side | None
-    likelier: Side | None
-    overlap: int
-
-    @property
-    def id(self) -> str:
-        return pair_id(self.first, self.second)
-
-
-def offer_of(pair: NewPair, overlap: int) -> Offer:
-    asked = overlap if pair.overlap is None else pair.overlap
-    if {pair.first.case_id, pair.second.case_id} != {pair.case.id}:
-        raise InputError("The two answers of a pair answer one case: these do not.")
-    return Offer(pair.case.id, pair.first.id, pair.second.id, pair.source, pair.proxy, pair.gold, pair.likelier, asked)
-
-
-def case_of(connection: Connection, first: str, second: str) -> str:
-    """Of two answers' ids."""
-    answers = schema.answers
-    found = connection.execute(select(answers.c.id, answers.c.case_id).where(answers.c.id.in_([first, second]))).all()
-    if len(found) < 2:
-        raise InputError("A pair is of two different answers, which are added first.")
-    if found[0].case_id != found[1].case_id:
-        raise InputError("The two answers of a pair answer one case: these do not.")
-    return str(found[0].case_id)
-
-
-def add_offers(connection: Connection, offers: Sequence[Offer], by: By) -> list[str]:
-    """Ids of the pairs that were new. Their classes weigh as the store stands now; see `weigh`."""
-    for offer in offers:
-        _check(offer)
-    rows = {offer.id: _pair_row(offer, by) for offer in offers}
+def add_pairs(connection: Connection, pairs: Sequence[NewPair], overlap: int, by: By) -> list[str]:
+    """Ids of those that were new. Their classes weigh as the store stands now; see `weigh`."""
+    rows = {pair.id: _pair_row(pair, overlap, by) for pair in pairs}
     new = append_new(connection, schema.pairs, rows, by, what="pair")
     if new:
         weights = queue.class_weights(class_counts(connection))
         given = given_of(connection, new)
-        tallies = [tally_row(row, weights, [], given.get(row.id, NOTHING_GIVEN)) for row in _facts(connection, new)]
+        facts = connection.execute(fact_query().where(schema.pairs.c.id.in_(new)).order_by(schema.pairs.c.number))
+        tallies = [tally_row(row, weights, [], given.get(row.id, NOTHING_GIVEN)) for row in facts.all()]
         connection.execute(insert(schema.tallies), tallies)
     return new
 
@@ -150,35 +106,33 @@ def known_answers(connection: Connection, names: Sequence[str]) -> dict[str, str
     return found
 
 
-def _check(offer: Offer) -> None:
-    if offer.first == offer.second:
+def _check(pair: NewPair) -> None:
+    if {pair.first.case_id, pair.second.case_id} != {pair.case.id}:
+        raise InputError("The two answers of a pair answer one case: these do not.")
+    if pair.first.id == pair.second.id:
         raise InputError("The two answers of a pair are the same text.")
-    if offer.source not in SOURCES:
-        raise InputError(f"The source of a pair is one of {', '.join(SOURCES)}, not {offer.source!r}.")
-    if offer.gold not in SIDES or offer.likelier not in SIDES:
+    if pair.source not in SOURCES:
+        raise InputError(f"The source of a pair is one of {', '.join(SOURCES)}, not {pair.source!r}.")
+    if pair.gold not in SIDES or pair.likelier not in SIDES:
         raise InputError("The answer that is better or likelier is 'first' or 'second'.")
-    if offer.proxy and not (offer.proxy.prefers in SIDES and 0 <= offer.proxy.margin < math.inf):
+    if pair.proxy and not (pair.proxy.prefers in SIDES and 0 <= pair.proxy.margin < math.inf):
         raise InputError("The graph prefers 'first', 'second' or None, with a margin of at least 0.")
-    if offer.overlap < 1:
-        raise InputError(f"The overlap is {offer.overlap}; a pair wants at least 1 reviewer.")
+    if pair.overlap is not None and pair.overlap < 1:
+        raise InputError(f"The overlap is {pair.overlap}; a pair wants at least 1 reviewer.")
 
 
-def _pair_row(offer: Offer, by: By) -> dict[str, Any]:
-    proxy = offer.proxy
+def _pair_row(pair: NewPair, overlap: int, by: By) -> Json:
+    proxy = pair.proxy
     return {
-        "id": offer.id,
-        "case_id": offer.case_id,
-        "first": offer.first,
-        "second": offer.second,
-        "source": offer.source,
-        "prefers": proxy and proxy.prefers,
-        "margin": proxy and proxy.margin,
-        "decided_by": proxy and proxy.decided_by,
+        "id": pair.id,
+        "case_id": pair.case.id,
+        "first": pair.first.id,
+        "second": pair.second.id,
+        **{name: getattr(pair, name) for name in ("source", "gold", "likelier")},
+        **{name: proxy and getattr(proxy, name) for name in ("prefers", "margin", "decided_by")},
         "reasons": proxy and list(proxy.reasons),
         "scores": proxy and {side: dict(parts) for side, parts in proxy.scores.items()},
-        "gold": offer.gold,
-        "likelier": offer.likelier,
-        "overlap": offer.overlap,
+        "overlap": overlap if pair.overlap is None else pair.overlap,
         "added_by": by.who,
         "added_at": by.at,
     }
@@ -188,32 +142,28 @@ def add_batch(
     connection: Connection, batch: Sequence[NewPair], images: ImageFolder, overlap: int, by: By
 ) -> dict[str, int]:
     """Pairs with their cases, answers and images; the numbers of `Added`."""
-    offers = [offer_of(pair, overlap) for pair in batch]
     for pair in batch:
+        _check(pair)
         keep_images(connection, images, pair.case, pair.images, by)
     new_cases = add_cases(connection, [pair.case for pair in batch], by)
     new_answers = add_answers(connection, [answer for pair in batch for answer in (pair.first, pair.second)], by)
-    new = len(add_offers(connection, offers, by))
+    new = len(add_pairs(connection, batch, overlap, by))
     return {"cases": len(new_cases), "answers": len(new_answers), "pairs": new, "duplicates": len(batch) - new}
 
 
 # --- tallies ----------------------------------------------------------------------------
 
 
-def fact_query() -> Select[Any]:
+def fact_query() -> Query:
     """What a tally needs of a pair."""
     pairs, cases = schema.pairs, schema.cases
     columns = (pairs.c.number, pairs.c.id, pairs.c.overlap, pairs.c.gold, pairs.c.prefers, pairs.c.margin)
     return select(*columns, pairs.c.likelier, cases.c.diagnosis).join_from(pairs, cases, pairs.c.case_id == cases.c.id)
 
 
-def _facts(connection: Connection, ids: Iterable[str]) -> Sequence[Row[Any]]:
-    return connection.execute(fact_query().where(schema.pairs.c.id.in_(ids)).order_by(schema.pairs.c.number)).all()
-
-
 def tally_row(
-    facts: Row[Any], weights: Mapping[str | None, float], showings: Sequence[queue.Shown], given: queue.Given
-) -> dict[str, Any]:
+    facts: SqlRow, weights: Mapping[str | None, float], showings: Sequence[queue.Shown], given: queue.Given
+) -> Json:
     believed = queue.belief(to_proxy(facts.prefers, facts.margin), facts.likelier)
     weight = weights[facts.diagnosis]
     tally = queue.tally(facts.overlap, facts.gold, believed, weight, showings, given)

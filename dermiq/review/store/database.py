@@ -8,6 +8,7 @@ other processes are waited for. Knows no table but the one in which Alembic keep
 from __future__ import annotations
 
 import re
+import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -16,12 +17,12 @@ from pathlib import Path
 from sqlite3 import Error as SQLiteError
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import URL, Column, Connection, Engine, Row, Select, create_engine, event, inspect, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, OperationalError
 
 from dermiq.errors import DataError, InputError
-from dermiq.review.store.schema import NEWEST
+from dermiq.review.store.schema import NEWEST, Query, SqlColumn, SqlRow
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -89,7 +90,7 @@ class Database:
         with self.reading() as connection:
             return work(connection, *values, **named)
 
-    def pages(self, query: Select[Any], number: Column[Any]) -> Iterator[Sequence[Row[Any]]]:
+    def pages(self, query: Query, number: SqlColumn) -> Iterator[Sequence[SqlRow]]:
         """In the order of `number`, page by page: no reader keeps a connection while its caller does something else."""
         last = -1
         while True:
@@ -101,7 +102,7 @@ class Database:
             yield rows
             last = rows[-1].reached
 
-    def paged(self, query: Select[Any], number: Column[Any]) -> Iterator[Row[Any]]:
+    def paged(self, query: Query, number: SqlColumn) -> Iterator[SqlRow]:
         for page in self.pages(query, number):
             yield from page
 
@@ -153,7 +154,7 @@ def _engine(url: str | URL) -> Engine:
     return engine
 
 
-def _prepare_sqlite(connection: Any, _record: Any) -> None:
+def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None  # transactions begin where SQLAlchemy says, not where sqlite3 guesses
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}").close()

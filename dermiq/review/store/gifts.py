@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, delete, select
+from sqlalchemy import ColumnElement, Connection, delete, select
 
 from dermiq.errors import InputError
 from dermiq.review.store import schema
@@ -22,13 +22,6 @@ _thumbs, _undos = schema.thumbs, schema.thumb_undos
 _STANDS: ColumnElement[bool] = _undos.c.thumb_id.is_(None)
 
 
-def standing_thumbs() -> Select[Any]:
-    """Opinions that were not taken back, in the order in which they came."""
-    return (
-        select(_thumbs).outerjoin(_undos, _undos.c.thumb_id == _thumbs.c.id).where(_STANDS).order_by(_thumbs.c.number)
-    )
-
-
 def take_back(connection: Connection, gift: str, by: By) -> None:
     """An opinion or a correction, by its id. Taking it back twice is once. InputError where there is none."""
     found = _thumb(connection, gift) or _correction(connection, gift)
@@ -36,13 +29,9 @@ def take_back(connection: Connection, gift: str, by: By) -> None:
         raise InputError("This is not in the review, so there is nothing to take back.")
     if found.undone is not None:
         return
-    if found.is_thumb:
-        append(
-            connection, _undos, {"thumb_id": gift, "who": by.who, "at": by.at}, by, what="thumb undone", subject=gift
-        )
-    else:
-        row = {"edit_id": gift, "who": by.who, "at": by.at}
-        append(connection, schema.edit_undos, row, by, what="edit undone", subject=gift)
+    table, key = (_undos, "thumb") if found.is_thumb else (schema.edit_undos, "edit")
+    row = {f"{key}_id": gift, "who": by.who, "at": by.at}
+    append(connection, table, row, by, what=f"{key} undone", subject=gift)
     refresh_pairs(connection, found.case_id)
     _withdraw_images(connection, found.case_id, by)
 

@@ -37,10 +37,14 @@ def prepared(data: bytes) -> tuple[ImageRef, bytes]:
     """
     pixels = decode(data)
     if _suffix(data) is None:
-        buffer = io.BytesIO()
-        Image.fromarray(pixels).save(buffer, format="PNG")
-        data = buffer.getvalue()
+        data = png_of(Image.fromarray(pixels))
     return reference(data), data
+
+
+def png_of(image: Image.Image) -> bytes:
+    out = io.BytesIO()
+    image.save(out, format="PNG")
+    return out.getvalue()
 
 
 def reference(data: bytes) -> ImageRef:

@@ -8,16 +8,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, Row, Table, select
+from sqlalchemy import Connection, Table, select
 
 from dermiq.errors import DataError, InputError
 from dermiq.review.store import schema
 from dermiq.review.store.records import to_pair_view
+from dermiq.review.store.schema import SqlRow
 from dermiq.review.store.statements import IMAGES, PAIR, REVIEWER, REVIEWER_LOCKED, into
 from dermiq.review.types import PairView
+from dermiq.types import Fields
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ def new_id() -> str:
     return uuid4().hex
 
 
-def append(connection: Connection, table: Table, values: Mapping[str, Any], by: By, *, what: str, subject: str) -> None:
+def append(connection: Connection, table: Table, values: Fields, by: By, *, what: str, subject: str) -> None:
     """A row, and the line of the log that says so."""
     connection.execute(into(table), values)
     connection.execute(into(schema.changes), {"at": by.at, "who": by.who, "what": what, "subject": subject})
@@ -41,7 +42,7 @@ def append(connection: Connection, table: Table, values: Mapping[str, Any], by: 
 def append_new(
     connection: Connection,
     table: Table,
-    rows: Mapping[str, Mapping[str, Any]],
+    rows: Mapping[str, Mapping[str, object]],
     by: By,
     *,
     what: str,
@@ -71,9 +72,9 @@ def reviewer_number(connection: Connection, name: str, *, lock: bool = False) ->
     return int(number)
 
 
-def pair_views(connection: Connection, rows: Sequence[Row[Any]]) -> list[PairView]:
+def pair_views(connection: Connection, rows: Sequence[SqlRow]) -> list[PairView]:
     """Of rows of `pair_query`."""
-    images: dict[str, list[Row[Any]]] = {}
+    images: dict[str, list[SqlRow]] = {}
     for image in connection.execute(IMAGES, {"cases": list({row.case_id for row in rows})}):
         images.setdefault(image.case_id, []).append(image)
     return [to_pair_view(row, images.get(row.case_id, [])) for row in rows]

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import get_args
 
-from sqlalchemy import Connection, Row, Select, func, select
+from sqlalchemy import Connection, func, select
 
 from dermiq.errors import InputError
 from dermiq.review.store import schema
 from dermiq.review.store.journal import By, append, plain, reviewer_number
+from dermiq.review.store.records import made
+from dermiq.review.store.schema import Query
 from dermiq.review.types import Reviewer, Role
 
 MAX_NAME = 80  # characters
 
 
 def all_reviewers(connection: Connection) -> list[Reviewer]:
-    return [_to_reviewer(row) for row in connection.execute(_query())]
+    return [made(Reviewer, row) for row in connection.execute(_query())]
 
 
 def find(connection: Connection, name: str) -> Reviewer | None:
     row = connection.execute(_query().where(schema.reviewers.c.name == name)).one_or_none()
-    return None if row is None else _to_reviewer(row)
+    return None if row is None else made(Reviewer, row)
 
 
 def add(connection: Connection, name: str, role: Role, by: By) -> Reviewer:
@@ -52,7 +54,7 @@ def is_admin(connection: Connection, name: str) -> bool:
     return found is not None and found.role == "admin"
 
 
-def _query() -> Select[Any]:
+def _query() -> Query:
     reviewers, roles = schema.reviewers, schema.roles
     newest = select(func.max(roles.c.number)).group_by(roles.c.reviewer)
     return (
@@ -61,7 +63,3 @@ def _query() -> Select[Any]:
         .where(roles.c.number.in_(newest))
         .order_by(reviewers.c.number)
     )
-
-
-def _to_reviewer(row: Row[Any]) -> Reviewer:
-    return Reviewer(row.name, row.role, row.added_by, row.added_at)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 from statistics import median
-from typing import Any
 
-from sqlalchemy import Connection, Select, delete, func, insert, select
+from sqlalchemy import Connection, delete, func, insert, select
 
 from dermiq.review.store import queue, schema
 from dermiq.review.store.cases import class_counts, fact_query, tally_row
 from dermiq.review.store.journal import reviewer_number
 from dermiq.review.store.queue import NOTHING_GIVEN, QueueSettings
+from dermiq.review.store.schema import Query
 from dermiq.review.store.standing import given_of, shown_of
 from dermiq.review.store.statements import (
     DONE,
@@ -28,6 +27,7 @@ from dermiq.review.store.statements import (
     counted,
 )
 from dermiq.review.types import Counts, Progress
+from dermiq.types import Fields
 
 BATCH = 1_000
 
@@ -58,7 +58,7 @@ def counts(connection: Connection) -> Counts:
     return Counts(votes, skips, decisions, thumbs - undone)
 
 
-def _count(connection: Connection, query: Select[Any], values: Mapping[str, Any]) -> int:
+def _count(connection: Connection, query: Query, values: Fields) -> int:
     return int(connection.execute(query, values).scalar_one())
 
 

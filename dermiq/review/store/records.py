@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import Column, CompoundSelect, Row, Select, Table, func, select
+from sqlalchemy import CompoundSelect, FromClause, Label, Table, func, select
 
 from dermiq.review.store import schema
+from dermiq.review.store.schema import Query, SqlColumn, SqlRow
 from dermiq.review.types import (
     RUBRIC,
     Edit,
@@ -22,20 +24,24 @@ from dermiq.review.types import (
     Rubric,
     SetRule,
     Showing,
+    Side,
     Vote,
 )
+from dermiq.types import Json
+
+T = TypeVar("T")
 
 # --- pairs ------------------------------------------------------------------------------
 
 _FIRST, _SECOND = schema.answers.alias("first_answer"), schema.answers.alias("second_answer")
 
 
-def _labelled(table: Any, prefix: str) -> list[Any]:
+def _labelled(table: FromClause, prefix: str) -> list[Label[Any]]:
     return [column.label(f"{prefix}_{column.name}") for column in table.c]
 
 
 @cache
-def pair_query() -> Select[Any]:
+def pair_query() -> Query:
     """A row for each pair: itself, its case, both answers, where it stands."""
     pairs, cases, tallies = schema.pairs, schema.cases, schema.tallies
     columns = [(pairs, "pair"), (cases, "case"), (_FIRST, "one"), (_SECOND, "two")]
@@ -53,7 +59,7 @@ def pair_query() -> Select[Any]:
 
 
 @cache
-def image_query() -> Select[Any]:
+def image_query() -> Query:
     shown, gone = schema.case_images, deleted_images().subquery()
     return (
         select(shown, gone.c.sha256.label("purged"))
@@ -62,7 +68,7 @@ def image_query() -> Select[Any]:
     )
 
 
-def withdrawn_images() -> Select[Any]:
+def withdrawn_images() -> Query:
     """Hashes of images that were taken back by who gave them, and not given again since."""
     states = schema.image_states
     newest = select(func.max(states.c.number)).group_by(states.c.sha256)
@@ -74,30 +80,32 @@ def deleted_images() -> CompoundSelect[Any]:
     return select(schema.purged_images.c.sha256).union(withdrawn_images())
 
 
-def to_pair_view(row: Row[Any], images: Sequence[Row[Any]]) -> PairView:
+def to_pair_view(row: SqlRow, images: Sequence[SqlRow]) -> PairView:
     return PairView(
         case=_case(row, images),
-        first=ReviewAnswer(row.one_id, row.one_case_id, row.one_text, row.one_model, row.one_revision),
-        second=ReviewAnswer(row.two_id, row.two_case_id, row.two_text, row.two_model, row.two_revision),
+        first=made(ReviewAnswer, row, "one_"),
+        second=made(ReviewAnswer, row, "two_"),
         pair=_pair(row),
         purged=tuple(image.purged for image in images if image.purged),
     )
 
 
-def _case(row: Row[Any], images: Sequence[Row[Any]]) -> ReviewCase:
+def made(kind: type[T], row: SqlRow, prefix: str = "", **others: object) -> T:
+    """The noun whose fields are columns of the row, but for the `others`."""
+    names = (entry.name for entry in fields(kind) if entry.name not in others)  # type: ignore[arg-type]
+    return kind(**{name: getattr(row, prefix + name) for name in names}, **others)
+
+
+def _case(row: SqlRow, images: Sequence[SqlRow]) -> ReviewCase:
     boxes = tuple(tuple(image.box) if image.box else None for image in images)
-    return ReviewCase(
-        id=row.case_id,
+    return made(
+        ReviewCase,
+        row,
+        "case_",
         prompt=tuple(row.case_prompt),
-        question=row.case_question,
         images=tuple(ImageRef(i.sha256, i.width, i.height, _outline(i.outline)) for i in images),
         boxes=boxes if any(boxes) else (),
-        context=row.case_context,
-        diagnosis=row.case_diagnosis,
         findings=tuple(row.case_findings),
-        group=row.case_group,
-        split=row.case_split,
-        source=row.case_source,
     )
 
 
@@ -105,25 +113,19 @@ def _outline(points: Sequence[Sequence[float]] | None) -> tuple[tuple[float, flo
     return None if points is None else tuple((x, y) for x, y in points)
 
 
-def _pair(row: Row[Any]) -> ReviewPair:
-    return ReviewPair(
-        id=row.pair_id,
-        case_id=row.case_id,
-        first=row.pair_first,
-        second=row.pair_second,
-        source=row.pair_source,
-        proxy=to_proxy(row.pair_prefers, row.pair_margin, row.pair_decided_by, row.pair_reasons, row.pair_scores),
-        gold=row.pair_gold,
-        likelier=row.pair_likelier,
-        overlap=row.pair_overlap,
-        priority=row.priority,
-        added_by=row.pair_added_by,
-        added_at=row.pair_added_at,
-        withdrawn=row.stage == "withdrawn",
-    )
+def _pair(row: SqlRow) -> ReviewPair:
+    proxy = to_proxy(row.pair_prefers, row.pair_margin, row.pair_decided_by, row.pair_reasons, row.pair_scores)
+    withdrawn = row.stage == "withdrawn"
+    return made(ReviewPair, row, "pair_", proxy=proxy, priority=row.priority, withdrawn=withdrawn)
 
 
-def to_proxy(prefers: Any, margin: float | None, decided_by: Any = "", reasons: Any = (), scores: Any = ()) -> Any:
+def to_proxy(
+    prefers: Side | None,
+    margin: float | None,
+    decided_by: str | None = "",
+    reasons: Iterable[str] | None = (),
+    scores: Mapping[str, Mapping[str, float]] | None = None,
+) -> Proxy | None:
     """None without a margin: the graph was not asked."""
     if margin is None:
         return None
@@ -133,41 +135,27 @@ def to_proxy(prefers: Any, margin: float | None, decided_by: Any = "", reasons: 
 # --- showings, votes, edits, sets -------------------------------------------------------
 
 
-def to_showing(row: Row[Any]) -> Showing:
-    return Showing(row.id, row.pair_id, row.reviewer, row.purpose, row.left_side, row.at)
+def to_showing(row: SqlRow) -> Showing:
+    return made(Showing, row, left=row.left_side)
 
 
 @cache
-def vote_query() -> Select[Any]:
+def vote_query() -> Query:
     return _with_undos(schema.votes, schema.vote_undos, schema.vote_undos.c.vote_id)
 
 
-def to_vote(row: Row[Any]) -> Vote:
-    return Vote(
-        id=row.id,
-        showing_id=row.showing_id,
-        pair_id=row.pair_id,
-        reviewer=row.reviewer,
-        choice=row.choice,
-        rubric=_rubric(row),
-        comment=row.comment,
-        seconds=row.seconds,
-        at=row.at,
-        kind=row.kind,
-        left=row.left_side,
-        purpose=row.purpose,
-        undone_at=row.undone_at,
-    )
+def to_vote(row: SqlRow) -> Vote:
+    return made(Vote, row, rubric=_rubric(row), left=row.left_side)
 
 
-def vote_row(vote: Vote) -> dict[str, Any]:
+def vote_row(vote: Vote) -> Json:
     """Its columns, but for the key and the attempt."""
     names = ("id", "showing_id", "pair_id", "reviewer", "choice", "kind", "purpose", "comment", "seconds", "at")
     grades = {f"{side}_{name}": grade for side, names in vote.rubric.items() for name, grade in names.items()}
     return {**{name: getattr(vote, name) for name in names}, "left_side": vote.left, **grades}
 
 
-def _rubric(row: Row[Any]) -> Rubric:
+def _rubric(row: SqlRow) -> Rubric:
     sides = {
         side: {name: grade for name in RUBRIC if (grade := getattr(row, f"{side}_{name}")) is not None}
         for side in ("first", "second")
@@ -176,20 +164,18 @@ def _rubric(row: Row[Any]) -> Rubric:
 
 
 @cache
-def edit_query() -> Select[Any]:
+def edit_query() -> Query:
     return _with_undos(schema.edits, schema.edit_undos, schema.edit_undos.c.edit_id)
 
 
-def to_edit(row: Row[Any]) -> Edit:
-    return Edit(row.id, row.pair_id, row.answer_id, row.reviewer, row.text, row.at, row.undone_at)
+def to_edit(row: SqlRow) -> Edit:
+    return made(Edit, row)
 
 
-def to_set(row: Row[Any]) -> FrozenSet:
-    return FrozenSet(
-        row.name, row.version, SetRule(**row.rule), row.made_by, row.made_at, row.pairs, row.digest, row.card
-    )
+def to_set(row: SqlRow) -> FrozenSet:
+    return made(FrozenSet, row, rule=SetRule(**row.rule))
 
 
-def _with_undos(made: Table, undos: Table, undone: Column[Any]) -> Select[Any]:
+def _with_undos(made: Table, undos: Table, undone: SqlColumn) -> Query:
     """With when each was undone, in the order in which they came."""
     return select(made, undos.c.at.label("undone_at")).outerjoin(undos, undone == made.c.id).order_by(made.c.number)

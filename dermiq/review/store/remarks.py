@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
 
 from sqlalchemy import Connection, select
 
@@ -12,10 +10,11 @@ from dermiq.errors import InputError
 from dermiq.review.store import schema
 from dermiq.review.store.gifts import refresh_pairs
 from dermiq.review.store.journal import By, append, new_id, plain, reviewer_number
-from dermiq.review.store.records import edit_query, to_edit, vote_query
+from dermiq.review.store.records import edit_query, made, to_edit, vote_query
 from dermiq.review.store.standing import lock_pair, refresh
 from dermiq.review.store.voting import check_rubric
 from dermiq.review.types import VISITOR, Draft, Edit, Opinion, Thumb
+from dermiq.types import Json
 
 
 def edit(connection: Connection, pair_id: str, answer_id: str, text: str, key: str, by: By) -> Edit:
@@ -69,7 +68,7 @@ def save_draft(connection: Connection, pair_id: str, draft: Draft, by: By) -> No
     append(connection, schema.drafts, row, by, what="draft", subject=pair_id)
 
 
-def _body(draft: Draft) -> dict[str, Any]:
+def _body(draft: Draft) -> Json:
     return {
         "rubric": {side: dict(grades) for side, grades in draft.rubric.items()},
         "comment": plain(draft.comment),
@@ -87,11 +86,7 @@ def draft(connection: Connection, reviewer: str, pair_id: str) -> Draft | None:
     since = vote_query().where(
         votes.c.pair_id == pair_id, votes.c.reviewer == reviewer, votes.c.at >= newest.at, undos.c.vote_id.is_(None)
     )
-    return None if connection.execute(since).first() else _to_draft(newest.body)
-
-
-def _to_draft(body: Mapping[str, Any]) -> Draft:
-    return Draft(body["rubric"], body["comment"], body["texts"])
+    return None if connection.execute(since).first() else Draft(**newest.body)
 
 
 def thumb(connection: Connection, answer_id: str, up: bool, by: By) -> Thumb:
@@ -109,11 +104,11 @@ def thumb(connection: Connection, answer_id: str, up: bool, by: By) -> Thumb:
 
 def thumbs(connection: Connection, undone: bool) -> list[Thumb]:
     """In the order in which they came; with `undone`, also those that were taken back."""
-    made, undos = schema.thumbs, schema.thumb_undos
-    query = select(made, undos.c.at.label("undone_at")).outerjoin(undos, undos.c.thumb_id == made.c.id)
+    given, undos = schema.thumbs, schema.thumb_undos
+    query = select(given, undos.c.at.label("undone_at")).outerjoin(undos, undos.c.thumb_id == given.c.id)
     query = query if undone else query.where(undos.c.thumb_id.is_(None))
-    rows = connection.execute(query.order_by(made.c.number))
-    return [Thumb(row.id, row.answer_id, row.up, row.who, row.at, row.undone_at) for row in rows]
+    rows = connection.execute(query.order_by(given.c.number))
+    return [made(Thumb, row) for row in rows]
 
 
 def opinions(connection: Connection) -> list[Opinion]:

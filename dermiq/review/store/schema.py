@@ -23,6 +23,8 @@ from sqlalchemy import (
     Index,
     Integer,
     MetaData,
+    Row,
+    Select,
     SmallInteger,
     Table,
     Text,
@@ -31,6 +33,10 @@ from sqlalchemy import (
 )
 
 from dermiq.review.types import RUBRIC
+
+SqlRow = Row[Any]  # what a query found; its columns are its attributes
+Query = Select[Any]
+SqlColumn = Column[Any]
 
 NEWEST = "0003"
 """The revision that this program knows last; see `migrations/versions`."""
@@ -73,28 +79,28 @@ metadata = MetaData(
 Number = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts only where the key is exactly INTEGER
 
 
-def _number() -> Column[Any]:
+def _number() -> SqlColumn:
     """Counts the rows in the order in which they came."""
     return Column("number", Number, primary_key=True, autoincrement=True)
 
 
-def _text(name: str, **options: Any) -> Column[Any]:
+def _text(name: str, **options: Any) -> SqlColumn:
     return Column(name, Text, nullable=False, **options)
 
 
-def _optional(name: str) -> Column[Any]:
+def _optional(name: str) -> SqlColumn:
     return Column(name, Text)
 
 
-def _to(name: str, target: str, **options: Any) -> Column[Any]:
+def _to(name: str, target: str, **options: Any) -> SqlColumn:
     return Column(name, Text, ForeignKey(target), nullable=False, **options)
 
 
-def _at(name: str = "at") -> Column[Any]:
+def _at(name: str = "at") -> SqlColumn:
     return Column(name, Utc, nullable=False)
 
 
-def _json(name: str) -> Column[Any]:
+def _json(name: str) -> SqlColumn:
     return Column(name, JSON(none_as_null=True))
 
 
@@ -238,14 +244,6 @@ votes = Table(
     Index(None, "reviewer", "number", "at"),
 )
 
-vote_undos = Table(
-    "vote_undos",
-    metadata,
-    Column("vote_id", Text, ForeignKey("votes.id"), primary_key=True),
-    _text("who"),
-    _at(),
-)
-
 edits = Table(
     "edits",
     metadata,
@@ -256,14 +254,6 @@ edits = Table(
     _to("answer_id", "answers.id"),
     _to("reviewer", "reviewers.name"),
     _text("text"),
-    _at(),
-)
-
-edit_undos = Table(
-    "edit_undos",
-    metadata,
-    Column("edit_id", Text, ForeignKey("edits.id"), primary_key=True),
-    _text("who"),
     _at(),
 )
 
@@ -289,12 +279,15 @@ thumbs = Table(
     _at(),
 )
 
-thumb_undos = Table(
-    "thumb_undos",
-    metadata,
-    Column("thumb_id", Text, ForeignKey("thumbs.id"), primary_key=True),
-    _text("who"),
-    _at(),
+vote_undos, edit_undos, thumb_undos = (
+    Table(
+        f"{what}_undos",
+        metadata,
+        Column(f"{what}_id", Text, ForeignKey(f"{what}s.id"), primary_key=True),
+        _text("who"),
+        _at(),
+    )
+    for what in ("vote", "edit", "thumb")
 )
 
 # --- sets -------------------------------------------------------------------------------

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
 
-from sqlalchemy import Connection, Select, func, insert, select
+from sqlalchemy import Connection, func, insert, select
 
 from dermiq.errors import DataError
 from dermiq.review.store import schema
 from dermiq.review.store.journal import By, append
 from dermiq.review.store.records import to_set
+from dermiq.review.store.schema import Query
 from dermiq.review.types import FrozenSet, SetRule
 
 
 def add(
-    connection: Connection, name: str, rule: SetRule, lines: Sequence[Mapping[str, Any]], digest: str, card: str, by: By
+    connection: Connection,
+    name: str,
+    rule: SetRule,
+    lines: Sequence[Mapping[str, object]],
+    digest: str,
+    card: str,
+    by: By,
 ) -> FrozenSet:
     """The next version of the name."""
     sets = schema.frozen_sets
@@ -49,6 +55,6 @@ def every(connection: Connection) -> list[FrozenSet]:
     return [to_set(row) for row in connection.execute(select(sets).order_by(sets.c.name, sets.c.version))]
 
 
-def line_query(name: str, version: int) -> Select[Any]:
+def line_query(name: str, version: int) -> Query:
     kept = schema.set_lines
     return select(kept.c.position, kept.c.line).where(kept.c.name == name, kept.c.version == version)

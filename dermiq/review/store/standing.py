@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from typing import Any
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from dermiq.errors import DataError
 from dermiq.review.store import queue
 from dermiq.review.store.queue import NOTHING_GIVEN, Given, Shown
+from dermiq.review.store.schema import SqlRow
 from dermiq.review.store.statements import CLOSE, CORRECTIONS, OPEN, OPINIONS, SHOWN, STANDING, TALLY
 
 
-def lock_pair(connection: Connection, pair_id: str) -> Any:
+def lock_pair(connection: Connection, pair_id: str) -> SqlRow:
     """The row that `refresh` needs of the pair. DataError where there is none."""
     row = connection.execute(STANDING, {"pair": pair_id}).one_or_none()
     if row is None:
@@ -41,7 +41,7 @@ def shown_of(connection: Connection, pairs: Iterable[str]) -> dict[str, list[Sho
 
 def given_of(connection: Connection, pairs: Sequence[str]) -> dict[str, Given]:
     """What visitors gave of those pairs that are the consultation's, where they gave anything."""
-    opinions: dict[str, list[Row[Any]]] = {}
+    opinions: dict[str, list[SqlRow]] = {}
     for row in connection.execute(OPINIONS, {"pairs": list(pairs)}):
         opinions.setdefault(row.pair_id, []).append(row)
     corrected: dict[str, list[bool]] = {}  # whether each correction was undone
@@ -50,7 +50,7 @@ def given_of(connection: Connection, pairs: Sequence[str]) -> dict[str, Given]:
     return {pair: _given(opinions.get(pair, []), corrected.get(pair, [])) for pair in {*opinions, *corrected}}
 
 
-def _given(opinions: Sequence[Row[Any]], corrections: Sequence[bool]) -> Given:
+def _given(opinions: Sequence[SqlRow], corrections: Sequence[bool]) -> Given:
     standing = [row for row in opinions if row.undone is None]
     stands = not all(corrections) or {row.is_first for row in standing} == {True, False}
     taken_back = any(corrections) or len(standing) < len(opinions)
@@ -58,7 +58,7 @@ def _given(opinions: Sequence[Row[Any]], corrections: Sequence[bool]) -> Given:
     return Given(for_first, len(standing) - for_first, withdrawn=taken_back and not stands)
 
 
-def refresh(connection: Connection, pair: Any) -> None:
+def refresh(connection: Connection, pair: SqlRow) -> None:
     """The tally of a pair that `lock_pair` gave, anew from what was appended."""
     showings = shown_of(connection, [pair.pair_id]).get(pair.pair_id, [])
     given = NOTHING_GIVEN

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
 
 from sqlalchemy import (
     BindParameter,
     ColumnElement,
     Insert,
-    Select,
     Table,
     bindparam,
     delete,
@@ -23,6 +21,7 @@ from sqlalchemy import (
 
 from dermiq.review.store import schema
 from dermiq.review.store.records import image_query, pair_query, vote_query
+from dermiq.review.store.schema import Query
 from dermiq.review.types import VISITOR
 
 _showings, _open, _tallies, _pairs = schema.showings, schema.open_showings, schema.tallies, schema.pairs
@@ -60,7 +59,7 @@ SHOWN_SO_FAR = select(func.count()).where(_showings.c.reviewer == _who)
 SHOWING = select(_showings).where(_showings.c.id == bindparam("showing"))
 
 
-def _foremost(*conditions: ColumnElement[bool], skip_locked: bool = False) -> Select[Any]:
+def _foremost(*conditions: ColumnElement[bool], skip_locked: bool = False) -> Query:
     """The first of the queue that nobody like the pattern `seen` has seen; locked, so that nobody else draws it."""
     return (
         select(_tallies.c.pair_id)
@@ -215,7 +214,7 @@ IS_DECISION: tuple[ColumnElement[bool], ...] = (_votes.c.kind == "adjudication",
 """What counts as what, as `dermiq.review.types.Counts` says."""
 
 
-def counted(*conditions: ColumnElement[bool]) -> Select[Any]:
+def counted(*conditions: ColumnElement[bool]) -> Query:
     return select(func.count()).select_from(_mine).where(*conditions)
 
 

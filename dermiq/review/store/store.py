@@ -17,7 +17,7 @@ from dataclasses import fields, replace
 from datetime import datetime, timezone
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sqlalchemy import URL, Connection, select
 
@@ -50,24 +50,21 @@ from dermiq.review.types import (
     ImageRef,
     NewPair,
     Opinion,
-    PairSource,
     PairView,
     Progress,
     Proxy,
     ReviewAnswer,
     ReviewCase,
     Reviewer,
-    ReviewPair,
     Role,
     Rubric,
     SetRule,
     Showing,
-    Side,
     Thumb,
     Vote,
-    pair_id,
 )
 from dermiq.settings import Settings
+from dermiq.types import Json
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -161,29 +158,6 @@ class Store:
     def add_answers(self, answers: Sequence[ReviewAnswer], *, by: str) -> int:
         """How many were new. InputError where the case is not there."""
         return self._database.write(lambda connection: len(cases.add_answers(connection, answers, self._by(by))))
-
-    def add_pair(
-        self,
-        first: str,
-        second: str,
-        source: PairSource,
-        *,
-        by: str,
-        proxy: Proxy | None = None,
-        gold: Side | None = None,
-        likelier: Side | None = None,
-        overlap: int | None = None,
-    ) -> tuple[ReviewPair, bool]:
-        """Two answers (ids) of one case; the pair, and whether it was new. A known pair keeps its own order."""
-
-        def add(connection: Connection) -> bool:
-            case = cases.case_of(connection, first, second)
-            wanted = self._queue.overlap if overlap is None else overlap
-            offer = cases.Offer(case, first, second, source, proxy, gold, likelier, wanted)
-            return bool(cases.add_offers(connection, [offer], self._by(by)))
-
-        new = self._database.write(add)
-        return self.pair(pair_id(first, second)).pair, new
 
     def add_pairs(self, pairs: Iterable[NewPair], *, by: str) -> Added:
         """With their cases, answers and images, in transactions of 1,000."""
@@ -390,7 +364,7 @@ class Store:
     # --- sets ---------------------------------------------------------------------------
 
     def add_set(
-        self, name: str, rule: SetRule, lines: Sequence[Mapping[str, Any]], *, digest: str, card: str, by: str
+        self, name: str, rule: SetRule, lines: Sequence[Mapping[str, object]], *, digest: str, card: str, by: str
     ) -> FrozenSet:
         """The next version of the name. Lines (JSON objects with `pair`, a pair's id) never change afterwards."""
         return self._database.write(
@@ -405,7 +379,7 @@ class Store:
         """By name and version."""
         return self._database.read(set_table.every)
 
-    def set_lines(self, name: str, version: int) -> Iterator[dict[str, Any]]:
+    def set_lines(self, name: str, version: int) -> Iterator[Json]:
         self.frozen_set(name, version)
         for row in self._database.paged(set_table.line_query(name, version), schema.set_lines.c.position):
             yield row.line
@@ -425,13 +399,10 @@ class Store:
         """With the graph's verdict, where there is none and the pair is new."""
         if self._judge is None:
             return batch
-        ids = [pair_id(pair.first.id, pair.second.id) for pair in batch]
+        ids = [pair.id for pair in batch]
         with self._database.reading() as connection:
             known = set(connection.execute(select(schema.pairs.c.id).where(schema.pairs.c.id.in_(ids))).scalars())
-        return [
-            pair if pair.proxy or name in known else replace(pair, proxy=self._judge(pair))
-            for name, pair in zip(ids, batch, strict=True)
-        ]
+        return [pair if pair.proxy or pair.id in known else replace(pair, proxy=self._judge(pair)) for pair in batch]
 
     def _sweep(self) -> None:
         """Deletes what was purged or taken back: also where the process died before the file was gone."""

@@ -10,9 +10,10 @@ from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import Column, ColumnElement, Connection, Select, Table, case, extract, func, literal, select
+from sqlalchemy import ColumnElement, Connection, Table, case, extract, func, literal, select
 
 from dermiq.review.store import schema
+from dermiq.review.store.schema import Query, SqlColumn
 from dermiq.review.types import VOTES, PairSource, Purpose, Side, VoteKind
 
 SIDES = get_args(Side)
@@ -48,7 +49,7 @@ def columns(connection: Connection, reviewer: str | None) -> pd.DataFrame:
     ).rename(columns={"left_side": "left"})
 
 
-def _vote_query(reviewer: str | None) -> Select[Any]:
+def _vote_query(reviewer: str | None) -> Query:
     votes = schema.votes
     grades = [func.coalesce(votes.c[name], 0) for name in schema.RUBRIC_COLUMNS]
     query = (
@@ -67,13 +68,13 @@ def _vote_query(reviewer: str | None) -> Select[Any]:
     return query if reviewer is None else query.where(votes.c.reviewer == reviewer)
 
 
-def _pair_query() -> Select[Any]:
+def _pair_query() -> Query:
     pairs, cases = schema.pairs, schema.cases
     wanted = (pairs.c.id, pairs.c.margin, cases.c.diagnosis, _all_packed(pairs, OF_PAIRS).label("packed"))
     return select(*wanted).join(cases, cases.c.id == pairs.c.case_id)
 
 
-def _rows(connection: Connection, query: Select[Any]) -> Mapping[str, Sequence[Any]]:
+def _rows(connection: Connection, query: Query) -> Mapping[str, Sequence[Any]]:
     """Column by column; few rows at once, since the garbage collector looks through all that are there."""
     result = connection.execution_options(yield_per=PART).execute(query)
     found: dict[str, list[Any]] = {name: [] for name in list(result.keys())}
@@ -94,7 +95,7 @@ def _all_packed(table: Table, known: Mapping[str, Sequence[str]]) -> ColumnEleme
     return _packed([_place(table.c[name], names) for name, names in known.items()], _sizes(known))
 
 
-def _place(column: Column[Any], known: Sequence[str]) -> ColumnElement[int]:
+def _place(column: SqlColumn, known: Sequence[str]) -> ColumnElement[int]:
     """1 for the first of the known values and so on, 0 for none."""
     return case({name: place for place, name in enumerate(known, 1)}, value=column, else_=0)
 
@@ -119,6 +120,6 @@ def _categories(packed: Sequence[int], known: Mapping[str, Sequence[str]]) -> It
         yield name, pd.Categorical.from_codes(place - 1, categories=list(names))  # -1: none
 
 
-def _category(values: Sequence[Any]) -> pd.Categorical:
+def _category(values: Sequence[object]) -> pd.Categorical:
     codes, found = pd.factorize(np.array(values, dtype=object))
     return pd.Categorical.from_codes(codes, categories=pd.Index(found, dtype=object))

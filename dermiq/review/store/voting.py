@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from dermiq.errors import InputError
 from dermiq.review.store import schema
@@ -58,10 +56,12 @@ def cast(connection: Connection, ballot: Ballot, at: datetime) -> Vote:
     if showing.reviewer != ballot.reviewer:
         raise InputError("This pair was shown to another reviewer: sign in again.")
     pair = lock_pair(connection, showing.pair_id)
-    before = _votes_before(connection, ballot)
+    before = connection.execute(VOTES_BEFORE, {"showing": ballot.showing_id, "sent": ballot.key}).all()
     for row in before:
+        if row.key == ballot.key and row.showing_id != ballot.showing_id:
+            raise InputError("The key of this vote was used for another pair: each vote needs its own.")
         if row.key == ballot.key:
-            return _the_same(row, ballot)
+            return to_vote(row)
     if any(row.undone_at is None for row in before):
         raise InputError("You have judged this pair already: undo that vote before you judge it again.")
     if pair.stage == "withdrawn":
@@ -72,17 +72,6 @@ def cast(connection: Connection, ballot: Ballot, at: datetime) -> Vote:
     close(connection, showing.id)
     refresh(connection, pair)
     return vote
-
-
-def _votes_before(connection: Connection, ballot: Ballot) -> Sequence[Row[Any]]:
-    """On the same showing, or with the same key."""
-    return connection.execute(VOTES_BEFORE, {"showing": ballot.showing_id, "sent": ballot.key}).all()
-
-
-def _the_same(vote: Row[Any], ballot: Ballot) -> Vote:
-    if vote.showing_id != ballot.showing_id:
-        raise InputError("The key of this vote was used for another pair: each vote needs its own.")
-    return to_vote(vote)
 
 
 def _check_decision(connection: Connection, ballot: Ballot) -> None:

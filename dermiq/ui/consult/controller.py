@@ -10,20 +10,24 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from markupsafe import Markup
+from PIL import Image
 
 from dermiq.errors import DermIQError, ImageError, InputError
+from dermiq.review.store.images import png_of
 from dermiq.review.store.store import Store
 from dermiq.types import (
     AnswerDone,
     ClaimsChecked,
     DifferentialRead,
     Event,
+    Events,
     EvidenceFound,
     ImagesRead,
     TextDelta,
@@ -120,7 +124,7 @@ class ConsultController:
         shown = visit.shown
         if shown is None:
             return panel_html.panels((), (), None)
-        cited = [int(n) for m in CITATION.findall(shown.text) for n in _numbers(m)]
+        cited = [int(n) for m in CITATION.findall(shown.text) for n in re.findall(r"\d+", m)]
         return panel_html.panels(
             shown.differentials,
             shown.findings,
@@ -137,16 +141,13 @@ class ConsultController:
         return Frame(
             viewer=self.viewer(visit),
             chat=self.chat(visit),
-            suggestions=self._suggestions(visit),
+            suggestions=chat_html.suggestions(visit.exchanges, has_image=bool(visit.lesions)),
             panels=self.panels(visit),
             urgency=panel_html.urgency_line(visit.shown.urgency if visit.shown else None),
             running=visit.running,
             reportable=any(e.answer for e in visit.exchanges),
             clear_question=clear_question,
         )
-
-    def _suggestions(self, visit: Visit) -> Markup:
-        return chat_html.suggestions(visit.exchanges, has_image=bool(visit.lesions))
 
     # --- images -------------------------------------------------------------------------
 
@@ -176,7 +177,7 @@ class ConsultController:
     def add_example(self, visit: Visit, index: int) -> Iterator[Frame]:
         if not 0 <= index < len(self.drawn):
             return
-        yield from self.add_images(visit, [_png(self.drawn[index][1])], drawing=True)
+        yield from self.add_images(visit, [png_of(Image.fromarray(self.drawn[index][1]))], drawing=True)
 
     def preview(self, visit: Visit) -> Iterator[Frame]:
         """Outline, findings and the specialist's bars, before any question is asked."""
@@ -187,7 +188,7 @@ class ConsultController:
         before = list(visit.lesions)
         try:
             case = visit.case(chat_html.QUESTIONS[0])
-            with closing(_closing(self.consultant.assess(case, stop=threading.Event(), session_id=session))) as events:
+            with closing(self.consultant.assess(case, stop=threading.Event(), session_id=session)) as events:
                 read = next((e for e in events if isinstance(e, ImagesRead)), None)
         except DermIQError as error:
             visit.errors = (*visit.errors, str(error))
@@ -263,7 +264,7 @@ class ConsultController:
             if exchange.phase == "waiting" and not stop.is_set():
                 exchange.phase = "reading"
                 yield self.frame(visit)
-                with closing(_closing(self.consultant.assess(case, stop=stop, session_id=session))) as events:
+                with closing(self.consultant.assess(case, stop=stop, session_id=session)) as events:
                     yield from self._follow(visit, exchange, events)
         except DermIQError as error:
             log.warning("%s (%s)", error, error.detail)
@@ -301,7 +302,7 @@ class ConsultController:
                 yield Frame(chat=self.chat(visit))
             stop.wait(0.5)
 
-    def _follow(self, visit: Visit, exchange: Exchange, events: Iterator[Event]) -> Iterator[Frame]:
+    def _follow(self, visit: Visit, exchange: Exchange, events: Events) -> Iterator[Frame]:
         drawn = 0.0
         for event in events:
             if exchange not in visit.exchanges:
@@ -373,17 +374,12 @@ class ConsultController:
         exchange = visit.exchanges[-1]
         exchange.checking_image = True
         yield Frame(chat=self.chat(visit))
-        try:
+        with _saying(exchange, "error", "The check with the image blanked failed; the log has the reason."):
             assert exchange.case is not None  # it was asked
             check = self.consultant.image_check(exchange.case)
             exchange.checks = (*exchange.checks, check)
             if exchange.answer:
                 exchange.answer = replace(exchange.answer, checks=exchange.checks)
-        except DermIQError as error:
-            exchange.error = str(error)
-        except Exception:
-            log.exception("the image check failed")
-            exchange.error = "The check with the image blanked failed; the log has the reason."
         exchange.checking_image = False
         if exchange in visit.exchanges:
             yield Frame(chat=self.chat(visit))
@@ -399,26 +395,16 @@ class ConsultController:
         """Gives an answer to the review, if the visitor agreed."""
         exchange = _found(visit, key)
         if exchange is not None and exchange.opinion:
-            try:
+            with _saying(exchange, "refused", "It was not stored; the log has the reason."):
                 self.contributions.keep(visit, exchange, agreed=agreed, text=text)
-            except DermIQError as error:
-                exchange.refused = str(error)
-            except Exception:
-                log.exception("an answer was not stored")
-                exchange.refused = "It was not stored; the log has the reason."
         return Frame(chat=self.chat(visit))
 
     def take_back(self, visit: Visit, key: str) -> Frame:
         """What was given to the review of an answer, or of the draft before it."""
         exchange = _found(visit, key)
         if exchange is not None and exchange.gift:
-            try:
+            with _saying(exchange, "refused", "It was not taken back; the log has the reason."):
                 self.contributions.take_back(exchange)
-            except DermIQError as error:
-                exchange.refused = str(error)
-            except Exception:
-                log.exception("an answer was not taken back")
-                exchange.refused = "It was not taken back; the log has the reason."
         return Frame(chat=self.chat(visit))
 
     def stop(self, visit: Visit) -> None:
@@ -431,6 +417,18 @@ class ConsultController:
     def close(self, visit: Visit) -> None:
         """Stop, and forget everything of this visit, here and in the model's cache."""
         self.consultant.forget(visit.reset())
+
+
+@contextmanager
+def _saying(exchange: Exchange, field: Literal["error", "refused"], unforeseen: str) -> Iterator[None]:
+    """Whatever goes wrong is said beside the exchange; what nobody foresaw in these words, and logged."""
+    try:
+        yield
+    except DermIQError as error:
+        setattr(exchange, field, str(error))
+    except Exception:
+        log.exception(unforeseen)
+        setattr(exchange, field, unforeseen)
 
 
 def _found(visit: Visit, key: str) -> Exchange | None:
@@ -463,31 +461,7 @@ def is_loading(consultant: Consultant) -> bool:
     return not consultant.ready() and consultant.status().lower().startswith(_BUSY_WORDS)
 
 
-def _closing(events: Iterator[Event]) -> Generator[Event, None, None]:
-    """The events, and the work behind them ended when nobody listens any more."""
-    try:
-        yield from events
-    finally:
-        close: Callable[[], None] | None = getattr(events, "close", None)
-        if close is not None:
-            close()
-
-
 def _title(title: str) -> str:
     """A drawing's title without the word that its badge says."""
     said = title.removeprefix("Drawing: ")
     return said[:1].upper() + said[1:]
-
-
-def _numbers(citation: str) -> list[str]:
-    return re.findall(r"\d+", citation)
-
-
-def _png(pixels: np.ndarray) -> bytes:
-    import io
-
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    return buffer.getvalue()

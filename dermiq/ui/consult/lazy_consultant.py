@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 
 from dermiq.errors import DermIQError, ModelError
-from dermiq.types import Case, Event, Lesion, SelfCheck
+from dermiq.types import Case, Events, Lesion, SelfCheck
 from dermiq.ui.protocol import Consultant
 
 log = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ class Behind:
     def read_image(self, data: bytes, *, view: str, taken: str | None) -> Lesion:
         return self.real().read_image(data, view=view, taken=taken)
 
-    def assess(self, case: Case, *, stop: threading.Event, session_id: str) -> Iterator[Event]:
+    def assess(self, case: Case, *, stop: threading.Event, session_id: str) -> Events:
         return self.real().assess(case, stop=stop, session_id=session_id)
 
     def heatmap(self, lesion: Lesion, code: str) -> np.ndarray:

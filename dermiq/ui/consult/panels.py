@@ -6,16 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from markupsafe import Markup
 
-from dermiq.types import (
-    CLASS_NAMES,
-    Abstention,
-    Differential,
-    Evidence,
-    EvidenceItem,
-    Finding,
-    SelfCheck,
-    Urgency,
-)
+from dermiq.types import CLASS_NAMES, Abstention, Differential, Evidence, EvidenceItem, Finding, SelfCheck, Urgency
 from dermiq.ui.consult.drawing import evidence_graph
 from dermiq.ui.facts import Licences, card_of, source_lines
 from dermiq.ui.markup import fill, join, percent, percentile, quantity, ratio, versus

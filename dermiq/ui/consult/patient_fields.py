@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import gradio as gr
 
@@ -56,7 +55,7 @@ def context_fields() -> list[gr.components.Component]:
     return [age, sex, site, skin, symptoms]
 
 
-EMPTY_CONTEXT: tuple[Any, ...] = ("", NOT_STATED, NOT_STATED, NOT_STATED, [])
+EMPTY_CONTEXT: tuple[object, ...] = ("", NOT_STATED, NOT_STATED, NOT_STATED, [])
 
 
 def context_of(

@@ -11,7 +11,7 @@ import gradio as gr
 
 from dermiq import report
 from dermiq.errors import InputError
-from dermiq.ui.component import ASKED, QUICK, SLOW, data_of, fields_of, html_part, text_of
+from dermiq.ui.component import ASKED, QUICK, SLOW, Part, data_of, fields_of, html_part, text_of
 from dermiq.ui.consult import controller as consult
 from dermiq.ui.consult.patient_fields import EMPTY_CONTEXT, context_fields, context_of
 from dermiq.ui.consult.visit import Visit
@@ -40,10 +40,10 @@ class Parts:
         return list(vars(self).values())
 
 
-def updates(frame: consult.Frame) -> list[Any]:
+def updates(frame: consult.Frame) -> list[object]:
     """A frame as the values of `Parts.outputs()`."""
     html = [frame.viewer, frame.chat, frame.suggestions, frame.panels, frame.urgency]
-    values: list[Any] = [gr.skip() if h is None else str(h) for h in html]
+    values: list[object] = [gr.skip() if h is None else str(h) for h in html]
     values.append(gr.update(value="") if frame.clear_question else gr.skip())
     running, ready = frame.running, frame.reportable
     values += (
@@ -112,10 +112,20 @@ def consult_tab(controller: consult.ConsultController, blocks: gr.Blocks) -> Par
     return parts
 
 
-def _frames(handler: Callable[..., Iterator[consult.Frame]]) -> Callable[..., Iterator[list[Any]]]:
-    def stream(*args: Any) -> Iterator[list[Any]]:
-        for frame in handler(*args):
-            yield updates(frame)
+Heard = Callable[[Visit, gr.EventData], consult.Frame]
+Streamed = Callable[[Visit, gr.EventData], Iterator[consult.Frame]]
+
+
+def _frame(handler: Heard) -> Callable[..., list[object]]:
+    def answer(v: Visit, event: gr.EventData) -> list[object]:
+        return updates(handler(v, event))
+
+    return answer
+
+
+def _frames(handler: Streamed) -> Callable[..., Iterator[list[object]]]:
+    def stream(v: Visit, event: gr.EventData) -> Iterator[list[object]]:
+        yield from map(updates, handler(v, event))
 
     return stream
 
@@ -123,38 +133,22 @@ def _frames(handler: Callable[..., Iterator[consult.Frame]]) -> Callable[..., It
 def _wire_images(controller: consult.ConsultController, visit: gr.State, parts: Parts, upload: gr.File) -> None:
     outputs = parts.outputs()
 
-    def uploaded(v: Visit, files: list[bytes] | None) -> Iterator[list[Any]]:
+    def uploaded(v: Visit, files: list[bytes] | None) -> Iterator[list[object]]:
         for frame in controller.add_images(v, files or []):
             yield [*updates(frame), None]
 
     upload.upload(uploaded, [visit, upload], [*outputs, upload], **SLOW)
-
-    def example(v: Visit, event: gr.EventData) -> Iterator[list[Any]]:
-        for frame in controller.add_example(v, index_of(event)):
-            yield updates(frame)
-
-    def remove(v: Visit, event: gr.EventData) -> Iterator[list[Any]]:
-        for frame in controller.remove(v, index_of(event)):
-            yield updates(frame)
-
-    viewer: Any = parts.viewer
-    viewer.example(example, [visit], outputs, **SLOW)
-    viewer.remove(remove, [visit], outputs, **SLOW)
-
-    def show(v: Visit, event: gr.EventData) -> list[Any]:
-        return updates(controller.show(v, index_of(event)))
-
-    def layer(v: Visit, event: gr.EventData) -> list[Any]:
-        return updates(controller.set_layer(v, text_of(event)))  # type: ignore[arg-type]
-
-    def view(v: Visit, event: gr.EventData) -> list[Any]:
-        return updates(controller.describe(v, index_of(event), view=text_of(event)))
-
-    def taken(v: Visit, event: gr.EventData) -> list[Any]:
-        return updates(controller.describe(v, index_of(event), taken=text_of(event)))
-
-    for listen, handler in ((viewer.show, show), (viewer.layer, layer), (viewer.view, view), (viewer.taken, taken)):
-        listen(handler, [visit], outputs, **QUICK)
+    viewer: Part = parts.viewer
+    viewer.example(_frames(lambda v, e: controller.add_example(v, index_of(e))), [visit], outputs, **SLOW)
+    viewer.remove(_frames(lambda v, e: controller.remove(v, index_of(e))), [visit], outputs, **SLOW)
+    quick: dict[Any, Heard] = {
+        viewer.show: lambda v, e: controller.show(v, index_of(e)),
+        viewer.layer: lambda v, e: controller.set_layer(v, text_of(e)),  # type: ignore[arg-type]
+        viewer.view: lambda v, e: controller.describe(v, index_of(e), view=text_of(e)),
+        viewer.taken: lambda v, e: controller.describe(v, index_of(e), taken=text_of(e)),
+    }
+    for listen, handler in quick.items():
+        listen(_frame(handler), [visit], outputs, **QUICK)
 
 
 def index_of(event: gr.EventData) -> int:
@@ -163,47 +157,46 @@ def index_of(event: gr.EventData) -> int:
     return int(value) if isinstance(value, str | int) and str(value).isdecimal() else -1
 
 
-def _wire_questions(controller: consult.ConsultController, visit: gr.State, parts: Parts, fields: list[Any]) -> None:
+def _key_of(event: gr.EventData) -> str:
+    """Of the answer that was meant."""
+    return str(data_of(event).get("index") or "")
+
+
+def _wire_questions(
+    controller: consult.ConsultController, visit: gr.State, parts: Parts, fields: list[gr.components.Component]
+) -> None:
     outputs = parts.outputs()
 
-    def answer(v: Visit, question: str, context: Sequence[Any]) -> Iterator[list[Any]]:
+    def answer(v: Visit, question: str, context: Sequence[Any]) -> Iterator[list[object]]:
         try:
             v.context = context_of(*context)
         except InputError as error:
             yield updates(controller.refuse(v, str(error)))
             return
-        for frame in controller.ask(v, question):
-            yield updates(frame)
+        yield from map(updates, controller.ask(v, question))
 
-    def ask(v: Visit, question: str | None, *context: Any) -> Iterator[list[Any]]:
+    def ask(v: Visit, question: str | None, *context: object) -> Iterator[list[object]]:
         yield from answer(v, question or "", context)
 
     def suggest(
-        v: Visit, age: Any, sex: Any, site: Any, skin: Any, symptoms: Any, event: gr.EventData
-    ) -> Iterator[list[Any]]:
+        v: Visit, age: object, sex: object, site: object, skin: object, symptoms: object, event: gr.EventData
+    ) -> Iterator[list[object]]:
         yield from answer(v, text_of(event), (age, sex, site, skin, symptoms))
 
-    chat: Any = parts.chat
-    suggestions: Any = parts.suggestions
+    def keep(v: Visit, event: gr.EventData) -> consult.Frame:
+        said = fields_of(event)
+        return controller.keep(v, _key_of(event), agreed=said.get("agreed") == "true", text=said.get("text", ""))
+
+    chat: Part = parts.chat
+    suggestions: Part = parts.suggestions
     gr.on([parts.send.click, parts.question.submit], ask, [visit, parts.question, *fields], outputs, **ASKED)
     suggestions.suggest(suggest, [visit, *fields], outputs, **ASKED)
-    chat.insist(_frames(controller.insist), [visit], outputs, **ASKED)
-    chat.retry(_frames(controller.retry), [visit], outputs, **ASKED)
-    chat.imagecheck(_frames(controller.check_image), [visit], outputs, **SLOW)
-
-    def opinion(v: Visit, event: gr.EventData) -> list[Any]:
-        return updates(controller.opinion(v, str(data_of(event).get("index")), text_of(event)))
-
-    def keep(v: Visit, event: gr.EventData) -> list[Any]:
-        fields, index = fields_of(event), str(data_of(event).get("index") or "")
-        return updates(controller.keep(v, index, agreed=fields.get("agreed") == "true", text=fields.get("text", "")))
-
-    def take_back(v: Visit, event: gr.EventData) -> list[Any]:
-        return updates(controller.take_back(v, str(data_of(event).get("index"))))
-
-    chat.takeback(take_back, [visit], outputs, **QUICK)
-    chat.opinion(opinion, [visit], outputs, **QUICK)
-    chat.keepanswer(keep, [visit], outputs, **QUICK)
+    chat.insist(_frames(lambda v, _: controller.insist(v)), [visit], outputs, **ASKED)
+    chat.retry(_frames(lambda v, _: controller.retry(v)), [visit], outputs, **ASKED)
+    chat.imagecheck(_frames(lambda v, _: controller.check_image(v)), [visit], outputs, **SLOW)
+    chat.takeback(_frame(lambda v, e: controller.take_back(v, _key_of(e))), [visit], outputs, **QUICK)
+    chat.opinion(_frame(lambda v, e: controller.opinion(v, _key_of(e), text_of(e))), [visit], outputs, **QUICK)
+    chat.keepanswer(_frame(keep), [visit], outputs, **QUICK)
     parts.stop.click(controller.stop, [visit], None, **QUICK)
 
 

@@ -162,25 +162,19 @@ def _ways(graph: Graph) -> Markup:
 
 
 def _section(section: Section) -> Markup:
+    chips = join((opener(node.id, node.name) for node in section.full), " ")
     more = ""
     if section.more:
         title = f"{len(section.more)} more" if section.full else f"{len(section.more)} conditions"
-        more = folded(title, fill('<ul class="dq-names">{n}</ul>', n=join(map(_named, section.more))))
+        names = join(fill("<li>{b}</li>", b=opener(node.id, node.name, look="dq-link")) for node in section.more)
+        more = folded(title, fill('<ul class="dq-names">{n}</ul>', n=names))
     return fill(
         '<section class="dq-section" data-key="{t}"><h3>{t} <small>{n}</small></h3>{full}{more}</section>',
         t=section.title,
         n=len(section.full) + len(section.more),
-        full=_chips(section.full) if section.full else "",
+        full=fill('<p class="dq-chips">{c}</p>', c=chips) if section.full else "",
         more=more,
     )
-
-
-def _named(node: Node) -> Markup:
-    return fill("<li>{b}</li>", b=opener(node.id, node.name, look="dq-link"))
-
-
-def _chips(nodes: Sequence[Node]) -> Markup:
-    return fill('<p class="dq-chips">{c}</p>', c=join((opener(n.id, n.name) for n in nodes), " "))
 
 
 def suggestions(field: str, hits: Sequence[Suggestion]) -> Markup:

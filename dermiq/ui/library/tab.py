@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from dermiq.ui.component import QUICK, data_of, html_part, text_of
+from dermiq.ui.component import QUICK, Part, data_of, html_part, text_of
 from dermiq.ui.library import lookup
 
 COMPARED = "Compare with (optional)"
@@ -28,16 +28,16 @@ class Knowledge:
         return [self.first, self.second, self.suggestions, self.result]
 
 
-def shown(found: lookup.Shown) -> list[Any]:
+def shown(found: lookup.Shown) -> list[object]:
     """What was found as the values of `Knowledge.outputs()`."""
     return [found.first, found.second, str(lookup.suggestions("first", ())), str(found.html)]
 
 
-def _opened(library: lookup.Library, event: gr.EventData) -> list[Any]:
+def _opened(library: lookup.Library, event: gr.EventData) -> list[object]:
     return shown(library.look_up(text_of(event), ""))
 
 
-def _compared(library: lookup.Library, event: gr.EventData) -> list[Any]:
+def _compared(library: lookup.Library, event: gr.EventData) -> list[object]:
     return shown(library.look_up(str(data_of(event).get("index")), text_of(event)))
 
 
@@ -45,15 +45,15 @@ ARRIVE: dict[str, Any] = {"fn": None, "js": "() => { dermiq.arrive(); }", **QUIC
 RETURN: dict[str, Any] = {"fn": None, "js": "() => { dermiq.comeBack(); }", **QUICK}  # the place that was left
 
 
-def open_from(chat: Any, panels: Any, *, library: lookup.Library, tabs: gr.Tabs, knowledge: Knowledge) -> None:
+def open_from(chat: Part, panels: Part, *, library: lookup.Library, tabs: gr.Tabs, knowledge: Knowledge) -> None:
     """From the consultation to a card or a comparison, and back to where the visitor was."""
-    way_back: Any = knowledge.way_back
+    way_back: Part = knowledge.way_back
     outputs = [tabs, way_back, *knowledge.outputs()]
 
-    def opened(event: gr.EventData) -> list[Any]:
+    def opened(event: gr.EventData) -> list[object]:
         return [gr.Tabs(selected="knowledge"), str(lookup.WAY_BACK), *_opened(library, event)]
 
-    def compared(event: gr.EventData) -> list[Any]:
+    def compared(event: gr.EventData) -> list[object]:
         return [gr.Tabs(selected="knowledge"), str(lookup.WAY_BACK), *_compared(library, event)]
 
     for listen, handler in ((chat.open, opened), (panels.open, opened), (panels.versus, compared)):
@@ -72,7 +72,7 @@ def knowledge_tab(library: lookup.Library) -> Knowledge:
     parts = Knowledge(first, second, suggestions, result, way_back)
     outputs = parts.outputs()
 
-    def pick(one: str, other: str, event: gr.EventData) -> list[Any]:
+    def pick(one: str, other: str, event: gr.EventData) -> list[object]:
         chosen = text_of(event)
         is_second = data_of(event).get("index") == "second"
         return shown(library.look_up(one, chosen) if is_second else library.look_up(chosen, other))
@@ -89,13 +89,13 @@ def knowledge_tab(library: lookup.Library) -> Knowledge:
     for key, field in (("first", first), ("second", second)):
         typed = partial(library.suggestions, key)
         field.input(lambda text, s=typed: str(s(text)), [field], [suggestions], trigger_mode="always_last", **QUICK)
-    meant: Any = suggestions
-    found: Any = result
+    meant: Part = suggestions
+    found: Part = result
 
-    def open_card(event: gr.EventData) -> list[Any]:
+    def open_card(event: gr.EventData) -> list[object]:
         return _opened(library, event)
 
-    def versus(event: gr.EventData) -> list[Any]:
+    def versus(event: gr.EventData) -> list[object]:
         return _compared(library, event)
 
     meant.pick(pick, [first, second], outputs, **QUICK).then(**ARRIVE)

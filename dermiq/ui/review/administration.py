@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 import numpy as np
 from markupsafe import Markup
@@ -58,7 +58,7 @@ class Administration:
 
     # --- sets ---------------------------------------------------------------------------
 
-    def freeze(self, fields: Mapping[str, Any]) -> FrozenSet:
+    def freeze(self, fields: Mapping[str, object]) -> FrozenSet:
         self._admin()
         return freeze(self.store, str(fields.get("name") or "").strip(), read_rule(fields), by=self.person.name)
 
@@ -97,7 +97,7 @@ class Administration:
         return imported_words(import_files(self.store, files, by=self.person.name, outline=_outlined))
 
 
-def read_rule(fields: Mapping[str, Any]) -> SetRule:
+def read_rule(fields: Mapping[str, object]) -> SetRule:
     """Of the form. InputError for a number that is none."""
     kind = fields.get("rule")
     votes, margin = _number(fields, "min_votes", 1.0), _number(fields, "min_margin", 0.0)
@@ -111,7 +111,7 @@ def read_rule(fields: Mapping[str, Any]) -> SetRule:
     )
 
 
-def _number(fields: Mapping[str, Any], name: str, usual: float) -> float:
+def _number(fields: Mapping[str, object], name: str, usual: float) -> float:
     said = str(fields.get(name) or "").strip()
     try:
         value = float(said) if said else usual

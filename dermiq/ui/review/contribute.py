@@ -6,7 +6,6 @@ with the image that every model sees (the one nearest to the training data), and
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Sequence
 from typing import Literal
 from uuid import uuid4
@@ -16,7 +15,7 @@ from PIL import Image
 
 from dermiq.errors import InputError
 from dermiq.review.sets.pictures import polygon
-from dermiq.review.store.images import prepared
+from dermiq.review.store.images import png_of, prepared
 from dermiq.review.store.store import Store
 from dermiq.review.types import VISITOR, Box, ImageRef, NewPair, ReviewAnswer, ReviewCase, pair_id
 from dermiq.shipped import read_json
@@ -134,10 +133,7 @@ def _add(store: Store, case: ReviewCase, one: ReviewAnswer, two: ReviewAnswer) -
 def _answer_of(case: ReviewCase, exchange: Exchange) -> ReviewAnswer:
     made = exchange.answer
     return ReviewAnswer.of(
-        case.id,
-        exchange.text.strip(),
-        model=made.model if made else "",
-        revision=made.model_revision if made else "",
+        case.id, exchange.text.strip(), model=made.model if made else "", revision=made.model_revision if made else ""
     )
 
 
@@ -178,9 +174,8 @@ def prompt_of(turns: Sequence[Exchange]) -> list[dict[str, object]]:
 
 
 def _file(visit: Visit, reading: SpecialistReading) -> tuple[ImageRef, bytes]:
-    out = io.BytesIO()
-    Image.fromarray(visit.lesions[reading.image_index].pixels).save(out, "PNG")  # pixels alone: no metadata
-    image, data = prepared(out.getvalue())
+    pixels = visit.lesions[reading.image_index].pixels  # alone: no metadata
+    image, data = prepared(png_of(Image.fromarray(pixels)))
     return ImageRef(image.sha256, image.width, image.height, polygon(reading.outline)), data
 
 

@@ -14,11 +14,10 @@ import base64
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 from markupsafe import Markup
 
@@ -28,6 +27,7 @@ from dermiq.review.measures.columns import Votes
 from dermiq.review.measures.quality import report_of
 from dermiq.review.store.store import Store
 from dermiq.settings import Settings
+from dermiq.types import Fields, Json
 from dermiq.ui.review import layout, quality_page
 from dermiq.ui.review.access import Access, Person
 from dermiq.ui.review.administration import Administration
@@ -43,8 +43,8 @@ MAX_SAID = 200  # characters of a name, a key, an id
 MAX_FILES, MAX_SENT = 2_000, 50_000_000  # characters of base64, of all files of a message together
 FIGURES_S = 60.0  # for which the public figures stand
 FAILED = "That did not work; the log of the app says why."
-Message = Mapping[str, Any]
-Reply = dict[str, Any]
+Message = Fields
+Reply = Json
 
 
 def review_controller(settings: Settings, *, graph: Callable[[], Graph], runs: Path) -> ReviewController:

@@ -15,7 +15,9 @@ from dermiq.review.types import Box, ImageRef, PairView
 from dermiq.ui.markup import data_url, fill, join
 
 LONGEST = 1280  # pixels of the longer side in the page: enough for the zoom
-PURGED = "This image was deleted from the store. Judge the text alone, or skip."
+PURGED = Markup(
+    '<p class="dq-purged" role="note">This image was deleted from the store. Judge the text alone, or skip.</p>'
+)
 UNREADABLE = "This image cannot be shown: {why}"
 NONE = Markup('<p class="dq-placeholder">This case has no image.</p>')
 
@@ -25,7 +27,7 @@ def pictures(view: PairView, read: Callable[[str], str]) -> Markup:
     case = view.case
     boxes = case.boxes or (None,) * len(case.images)
     shown = [
-        _purged() if ref.sha256 in view.purged else _picture(ref, box, number, read)
+        PURGED if ref.sha256 in view.purged else _picture(ref, box, number, read)
         for number, (ref, box) in enumerate(zip(case.images, boxes, strict=True), start=1)
     ]
     return join(shown) if shown else NONE
@@ -79,7 +81,3 @@ def _seen(box: Box) -> Markup:
         w=right - left,
         h=bottom - top,
     )
-
-
-def _purged() -> Markup:
-    return fill('<p class="dq-purged" role="note">{said}</p>', said=PURGED)

@@ -132,7 +132,7 @@ def _reviewer(one: OfReviewer) -> Cells:
         one.name,
         str(one.votes),
         str(one.skips),
-        _seconds(one.seconds),
+        NONE if one.seconds is None else f"{one.seconds:.0f}{THIN}s",
         f"{one.too_fast} / {one.outlying}",
         percent(one.graph.agreement),
         coefficient(one.graph.kappa),
@@ -144,10 +144,6 @@ def _reviewer(one: OfReviewer) -> Cells:
 
 def _two(found: Between) -> Cells:
     return f"{found.one}, {found.other}", str(found.agreement.n), percent(found.agreement), coefficient(found.kappa)
-
-
-def _seconds(seconds: float | None) -> str | Markup:
-    return NONE if seconds is None else f"{seconds:.0f}{THIN}s"
 
 
 def _class(one: OfClass) -> Cells:

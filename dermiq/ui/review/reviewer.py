@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 from markupsafe import Markup
 
@@ -231,7 +231,7 @@ class ReviewerSession:
         self.store.edit(showing.pair_id, answer.id, corrected, reviewer=self.person.name, key=key)
         return f"Correction of {side.upper()} saved; training will prefer it. Now choose between the two as they were."
 
-    def keep_draft(self, showing_id: str, rubric: object, comment: str, texts: Mapping[str, Any]) -> None:
+    def keep_draft(self, showing_id: str, rubric: object, comment: str, texts: Mapping[str, object]) -> None:
         showing = self._own(showing_id)
         kept = {side: str(text)[:MAX_TEXT] for side, text in texts.items() if side in ("a", "b")}
         self.store.save_draft(

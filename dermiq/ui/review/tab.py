@@ -9,6 +9,7 @@ from typing import Any
 
 import gradio as gr
 
+from dermiq.types import Json
 from dermiq.ui.component import TEMPLATE, scripts
 from dermiq.ui.review.controller import ReviewController
 
@@ -19,7 +20,7 @@ MOUNT = "dermiqReview.mount(element, server.review, (named) => trigger('train', 
 def review_tab(controller: ReviewController) -> Any:
     """Its event `train` carries the name of a set in `value`."""
 
-    def review(message: Any) -> dict[str, Any]:
+    def review(message: object) -> Json:
         return controller.answer(message)
 
     return gr.HTML(

@@ -139,7 +139,7 @@ async def _checked_body(scope: Scope, receive: Receive) -> Receive:
     return _replayed(scope, json.dumps(said).encode(), receive)
 
 
-def tickets_alone(value: Any) -> Any:
+def tickets_alone(value: object) -> Any:
     """Without names and addresses of files. Raises Refused for a file that was not uploaded here."""
     if isinstance(value, list):
         return [tickets_alone(one) for one in value]

@@ -25,6 +25,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dermiq.settings import Settings
+from dermiq.ui.server.hosts import Hosts
 
 if TYPE_CHECKING:
     import fcntl
@@ -94,7 +95,7 @@ class PrivateHeaders:
 
 def guarded(settings: Settings, served: Path) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
     """The app's lifespan, with the gate before the whole app. `served`: the folder that files are served from."""
-    from dermiq.ui.server.gate import Gate, Hosts  # gradio, which must not be imported before `private_temp`
+    from dermiq.ui.server.gate import Gate  # gradio, which must not be imported before `private_temp`
     from dermiq.ui.server.inbox import INBOX
 
     hosts = Hosts.of(settings)

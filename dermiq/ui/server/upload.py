@@ -22,6 +22,7 @@ from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
 from dermiq.errors import InputError
+from dermiq.types import Json
 from dermiq.ui.server.inbox import INBOX, MB, Busy, Delivery, Inbox, Limits, TooMuch
 from dermiq.ui.server.visitors import ADDRESS
 
@@ -128,7 +129,8 @@ async def _read(scope: Scope, body: _Body, delivery: Delivery) -> None:
 
 def _upload_id(scope: Scope) -> str:
     """Under which the page asks how far the upload is."""
-    return parse_qs(scope["query_string"].decode("latin-1")).get("upload_id", [""])[0][:100]
+    upload_id: str = parse_qs(scope["query_string"].decode("latin-1")).get("upload_id", [""])[0][:100]
+    return upload_id
 
 
 class _Parts:
@@ -141,7 +143,7 @@ class _Parts:
         self._file: str | None = None  # the name of the file that arrives, for the progress alone
         self.ended = False
 
-    def callbacks(self) -> dict[str, Any]:
+    def callbacks(self) -> Json:
         heard = ("part_begin", "header_field", "header_value", "header_end", "headers_finished", "part_data", "end")
         return {f"on_{name}": getattr(self, name) for name in heard}
 

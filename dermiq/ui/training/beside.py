@@ -8,12 +8,11 @@ beside.give_back()
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from dermiq.types import Case, Event, Lesion, SelfCheck
+from dermiq.types import Case, Events, Lesion, SelfCheck
 from dermiq.ui.protocol import Consultant
 from train.runs.arbiter import consulting
 from train.runs.registry import Run
@@ -67,7 +66,7 @@ class Beside:
     def read_image(self, data: bytes, *, view: str, taken: str | None) -> Lesion:
         return self._consultant.read_image(data, view=view, taken=taken)
 
-    def assess(self, case: Case, *, stop: threading.Event, session_id: str) -> Iterator[Event]:
+    def assess(self, case: Case, *, stop: threading.Event, session_id: str) -> Events:
         with consulting(self._root):
             yield from self._consultant.assess(case, stop=stop, session_id=session_id)
 

@@ -327,7 +327,8 @@ class Form:
         given = {name: value_of(self.base, name) for name in shown_options(self.stage)}
         known = shown_options(self.stage)
         given |= {name: _value(known[name], text) for name, text in self.fields.items()}
-        return options.from_flags(KINDS[self.stage], given)
+        config: Config = options.from_flags(KINDS[self.stage], given)
+        return config
 
     def unchecked(self) -> Form:
         """The same without the check that would end a run at once for which too little memory is free."""

@@ -92,7 +92,7 @@ def elem_id(key: str) -> str:
 def titles(option: Option) -> Mapping[str, str]:
     """What can be chosen for an option, by value; empty where it is typed."""
     if bare(option.name) == "stages":
-        return {stage: STAGES[stage][0].partition(":")[0] for stage in option.choices}
+        return {stage: STAGES[stage][0].partition(":")[0] for stage in map(str, option.choices)}
     own = CHOICES.get(bare(option.name), {})
     return {str(value): own.get(str(value), str(value)) for value in option.choices} or own
 

@@ -17,7 +17,7 @@ from train.runs.registry import Run
 
 MANY = 8  # runs, from which on they can be sorted and searched
 COMPARED = 8  # runs at a time; more cannot be told apart
-SORTS: dict[str, tuple[str, Callable[[Run], tuple]]] = {
+SORTS: dict[str, tuple[str, Callable[[Run], tuple[object, ...]]]] = {
     "newest": ("Newest first", lambda run: (-run.status.created, run.name)),
     "oldest": ("Oldest first", lambda run: (run.status.created, run.name)),
     "name": ("Name", lambda run: (run.name.lower(),)),

@@ -18,6 +18,7 @@ from PIL import Image
 from dermiq.errors import DataError, DermIQError
 from dermiq.files.examples import examples_of, messages, read_examples, text_of
 from dermiq.files.examples.cells import value_of
+from dermiq.files.examples.pictures import Held
 from dermiq.lesion.drawn import drawn_examples
 from dermiq.review.sets.sources import Imported, import_pairs
 from dermiq.review.store.store import Store
@@ -477,6 +478,18 @@ def test_a_data_set_with_an_image_in_one_row_alone(folder: Path, store: Store, t
     assert import_pairs(store, tmp_path / "a.parquet", by="ana").duplicates == 2
 
 
+def test_a_place_without_an_image_in_a_data_set_is_a_sentence() -> None:
+    from datasets import Dataset, Features, Sequence
+    from datasets import Image as Picture
+
+    file = {"bytes": bytes_of(), "path": None}
+    rows = Dataset.from_dict({"images": [[file, None]]}, features=Features({"images": Sequence(Picture())}))
+    held = [Held(rows.with_format("arrow"), 0, "images", place) for place in (0, 1)]
+    assert held[0].load() == bytes_of()
+    with pytest.raises(DataError, match="images of row 1 holds nothing at place 2"):
+        held[1].load()
+
+
 def test_splits_of_ultrafeedback_are_chosen_by_what_is_learned(tmp_path: Path) -> None:
     from datasets import Dataset, DatasetDict
 
@@ -554,7 +567,8 @@ def test_a_table_of_questions_and_answers(folder: Path) -> None:
 
 def test_words_for_splits_and_what_is_not_used(folder: Path) -> None:
     rows = [{**PAIR, "split": split} for split in ("Train", "validation", "dev", "TEST", "test")]
-    file, told = str(written(folder, rows)), []
+    file = str(written(folder, rows))
+    told: list[str] = []
     counts = [len(read_source(file, split, columns=DPOConfig.columns, say=told.append)) for split in ("train", "val")]
     assert counts == [1, 2]
     assert set(told) == {"pairs.jsonl: 2 example(s) of the split test are not used."}

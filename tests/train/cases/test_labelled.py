@@ -11,8 +11,9 @@ from PIL import Image
 
 from dermiq.errors import DataError
 from dermiq.files.paths import SENT
+from dermiq.files.splits import split_of
 from dermiq.types import PatientContext
-from train.cases.identity import identity, source_of, split_of
+from train.cases.identity import identity, source_of
 from train.cases.labelled import read_labelled
 from train.cases.labels import class_of, suggested
 from train.cases.sources import Row, read_source, read_splits, refuse_leakage

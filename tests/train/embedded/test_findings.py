@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -13,7 +15,7 @@ from train.embedded import findings
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path: Path) -> Path:
     """Two lesions a class, the second with two images, and one lesion outside `train`."""
     home = tmp_path / "ham10000"
     (home / "images").mkdir(parents=True)
@@ -31,7 +33,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_the_command_writes_a_reference_that_loads(folder, capsys):
+def test_the_command_writes_a_reference_that_loads(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = folder / "reference.json"
     findings.main(["--data", str(folder), "--out", str(out)])
     reference = FindingsReference.load(out)
@@ -41,7 +43,7 @@ def test_the_command_writes_a_reference_that_loads(folder, capsys):
     assert "14 lesions" in capsys.readouterr().out
 
 
-def test_limit_and_unknown_flags(folder, capsys):
+def test_limit_and_unknown_flags(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert findings.parse(["--limit", "3"]).limit == 3
     with pytest.raises(SystemExit):
         findings.parse(["--lmit", "3"])
@@ -49,12 +51,12 @@ def test_limit_and_unknown_flags(folder, capsys):
     assert len(findings.training_rows(folder)) == 14
 
 
-def test_no_data_says_what_to_set(tmp_path):
+def test_no_data_says_what_to_set(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="DERMIQ_DATA"):
         findings.main(["--data", str(tmp_path), "--out", str(tmp_path / "x.json")])
 
 
-def test_likelihood_ratio_by_hand():
+def test_likelihood_ratio_by_hand() -> None:
     ratios, intervals = findings.likelihood_ratio(np.array([9, 1]), np.array([10, 30]))
     assert ratios[0] == pytest.approx((9.5 / 11) / (10.5 / 41), abs=1e-3)
     assert ratios[1] == pytest.approx((1.5 / 11) / (30.5 / 41), abs=1e-3)
@@ -62,7 +64,7 @@ def test_likelihood_ratio_by_hand():
     assert intervals[1][0] < ratios[1] < intervals[1][1]
 
 
-def test_values_that_could_not_be_judged_are_left_out():
+def test_values_that_could_not_be_judged_are_left_out() -> None:
     labels = np.array(["nv"] * 10 + ["mel"] * 10)
     values = np.r_[np.arange(19, dtype=float), np.nan]
     found = findings.distribution("asymmetry", labels, values)
@@ -71,7 +73,7 @@ def test_values_that_could_not_be_judged_are_left_out():
     assert found.quantiles[100] == 9
 
 
-def test_a_class_without_lesions_is_not_called_impossible():
+def test_a_class_without_lesions_is_not_called_impossible() -> None:
     labels = np.array(["nv"] * 10 + ["mel"] * 10)
     found = findings.distribution("asymmetry", labels, np.arange(20.0))
     assert all(ratio > 0 for ratio in found.ratios["df"])

@@ -20,10 +20,17 @@ from dermiq.lesion.drawn import drawn_examples
 from dermiq.specialist import Specialist
 from dermiq.specialist.model import SpecialistNet
 from dermiq.specialist.reader import mirrored, squash
-from dermiq.types import CLASSES, Evidence, Lesion
+from dermiq.types import CLASSES, Evidence, Lesion, PatientContext
 from dermiq.vlm.nano import assemble
 from dermiq.vlm.parse import parse
-from dermiq.vlm.prompts import follow_up_message
+from dermiq.vlm.prompts import (
+    ANSWER_PREFILL,
+    answer_candidates,
+    assistant_message,
+    differential_messages,
+    follow_up_message,
+    system_message,
+)
 from tests.tiny import save_tiny_base
 from train.cases import texts
 from train.cases.data import read_table
@@ -121,11 +128,11 @@ def test_only_answers_are_learned(tmp_path: Path) -> None:
     _, processor = assemble(save_tiny_base(tmp_path), tower=None, image_size=64)
     tokens = nano.Tokens(processor, 4)
     messages = [
-        nano.system_message(),
-        *nano.differential_messages(nano.PatientContext())[1:],
-        nano.assistant_message("<answer>melanoma</answer>"),
+        system_message(),
+        *differential_messages(PatientContext())[1:],
+        assistant_message("<answer>melanoma</answer>"),
         follow_up_message(Evidence(), "Why?"),
-        nano.assistant_message("Because."),
+        assistant_message("Because."),
     ]
     sequence = tokens.sequence(messages)
     learned = tokens.tokenizer.decode([i for i, yes in zip(sequence.ids, sequence.learned, strict=True) if yes])
@@ -139,9 +146,9 @@ def candidate_rows(folder: Path) -> tuple[nano.Trainee, list[Any]]:
     trainee = nano.Trainee(model, nano.Tokens(processor, 4))
     trainee.renew_prefix()
     model.eval()
-    messages = nano.differential_messages(nano.PatientContext())
-    answers = [nano.ANSWER_PREFILL + candidate for candidate in nano.answer_candidates().values()]
-    return trainee, [trainee.tokens.sequence([*messages, nano.assistant_message(answer)]) for answer in answers]
+    messages = differential_messages(PatientContext())
+    answers = [ANSWER_PREFILL + candidate for candidate in answer_candidates().values()]
+    return trainee, [trainee.tokens.sequence([*messages, assistant_message(answer)]) for answer in answers]
 
 
 def test_scores_equal_the_plain_forward(tmp_path: Path) -> None:
@@ -184,8 +191,8 @@ def test_sequence_equals_the_whole_template(tmp_path: Path) -> None:
     _, processor = assemble(save_tiny_base(tmp_path), tower=None, image_size=64)
     tokens = nano.Tokens(processor, 4)
     messages = [
-        *nano.differential_messages(nano.PatientContext(age=50)),
-        nano.assistant_message("<answer>nevus</answer>"),
+        *differential_messages(PatientContext(age=50)),
+        assistant_message("<answer>nevus</answer>"),
     ]
     text = processor.apply_chat_template(messages, tokenize=False).removesuffix("\n").replace("<image>", "<image>" * 4)
     assert tokens.system_ids + tokens.sequence(messages).ids == tokens._ids(text)
@@ -201,7 +208,7 @@ def test_target_texts_parse_and_claim_only_what_is_given(label: str) -> None:
     findings = measure_findings(pixels, outline, reference=default_reference())
     for _ in range(12):
         order = texts.soft_order(dict.fromkeys(CLASSES, 1 / 7), label, rng)
-        evidence = retrieve(graph, "What is this?", differential=[label, order[0]], context=nano.PatientContext(), k=4)
+        evidence = retrieve(graph, "What is this?", differential=[label, order[0]], context=PatientContext(), k=4)
         text = texts.reasoning_text(findings, label, order, evidence, rng)
         parsed = parse(text)
         assert parsed.problems == ()

@@ -14,7 +14,7 @@ from tests.tiny import picture, save_tiny, tiny
 from train.rl import group_loss
 from train.rl.group_loss import accumulate_gradients, log_probabilities, read_prompt
 from train.rl.policy_loss import LossSettings, Targets, token_loss, token_weights
-from train.rl.prefix import Group, reference, split_batch
+from train.rl.prefix import Group, Policy, Prefix, reference, split_batch
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning"),  # peft
@@ -184,10 +184,13 @@ def test_rows_without_weight_teach_nothing_and_cost_nothing(monkeypatch: pytest.
     targets = targets_for(group, torch.full(group.mask.shape, -5.0))
     targets = Targets(targets.advantages, targets.weights * kept[:, None], targets.old, targets.reference)
     seen: list[int] = []
-    plain = group_loss.Policy.hidden
-    monkeypatch.setattr(
-        group_loss.Policy, "hidden", lambda self, prefix, ids: seen.append(len(ids)) or plain(self, prefix, ids)
-    )
+    plain = Policy.hidden
+
+    def counted(self: Policy, prefix: Prefix, ids: Tensor) -> Tensor:
+        seen.append(len(ids))
+        return plain(self, prefix, ids)
+
+    monkeypatch.setattr(Policy, "hidden", counted)
     assert_exact(model, group, targets, EVERYTHING)
     assert sum(seen) == int(kept.sum())
 
@@ -285,7 +288,12 @@ def tiny_gemma3(window: int) -> Any:
         "image_size": 28,
         "patch_size": 14,
     }
-    tokens = {"image_token_index": 1, "boi_token_index": 2, "eoi_token_index": 3, "mm_tokens_per_image": 1}
+    tokens: dict[str, Any] = {
+        "image_token_index": 1,
+        "boi_token_index": 2,
+        "eoi_token_index": 3,
+        "mm_tokens_per_image": 1,
+    }
     return Gemma3ForConditionalGeneration(Gemma3Config(text_config=text, vision_config=vision, **tokens)).eval()
 
 
@@ -320,7 +328,8 @@ def test_out_of_memory_halves_the_chunk_and_counts_nothing_twice(monkeypatch: py
     model, processor = model_with("llava")
     group = group_for(inputs_for(model, processor))
     targets = targets_for(group, torch.full(group.mask.shape, -5.0))
-    whole, failures = group_loss.torch.autograd.grad, []
+    whole = torch.autograd.grad
+    failures: list[int] = []
 
     def fail_late(outputs: Any, inputs: Any, *rest: Any, **options: Any) -> Any:
         """The backward pass of a chunk of more than two rows dies after it has run."""
@@ -331,7 +340,7 @@ def test_out_of_memory_halves_the_chunk_and_counts_nothing_twice(monkeypatch: py
         return result
 
     _, expected = plain_gradients(model, group, targets, EVERYTHING)
-    monkeypatch.setattr(group_loss.torch.autograd, "grad", fail_late)
+    monkeypatch.setattr(torch.autograd, "grad", fail_late)
     model.zero_grad()
     result = accumulate_gradients(model, group, targets, EVERYTHING, chunk=5)
     assert relative_difference(gradients(model), expected) <= 1e-5
@@ -346,7 +355,7 @@ def test_one_row_that_does_not_fit_is_one_sentence(monkeypatch: pytest.MonkeyPat
     def fail(*_: Any, **__: Any) -> None:
         raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
 
-    monkeypatch.setattr(group_loss.Policy, "hidden", fail)
+    monkeypatch.setattr(Policy, "hidden", fail)
     with pytest.raises(ModelError, match="One completion alone does not fit"):
         log_probabilities(model, group)
 
@@ -357,7 +366,7 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory(monkeypatch: pytest.Mon
     def fail(*_: Any, **__: Any) -> None:
         raise RuntimeError("shapes do not match")
 
-    monkeypatch.setattr(group_loss.Policy, "hidden", fail)
+    monkeypatch.setattr(Policy, "hidden", fail)
     with pytest.raises(RuntimeError, match="shapes"):
         log_probabilities(model, group_for(inputs_for(model, processor)))
 

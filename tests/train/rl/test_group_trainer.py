@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from tests.tiny import picture, tiny
 from tests.train.rl.test_group_loss import TARGETS, relative_difference
 from train.rl.advantages import AdvantageSettings, grpopp
 from train.rl.group_trainer import EpochSampler, GroupTrainer, Sample
-from train.rl.prefix import Policy
+from train.rl.prefix import Policy, Prefix
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::FutureWarning"),
@@ -32,12 +32,12 @@ QUESTIONS = ("What is this lesion?", "Is it benign?", "What is it, and why? Say 
 G, LONGEST = 4, 7
 
 
-def correctness(completions: list, **columns: Any) -> list[float]:
+def correctness(completions: list[list[dict[str, str]]], **columns: Any) -> list[float]:
     """Whether the text has an even number of characters: random, and the same for both trainers."""
     return [float(len(text[0]["content"]) % 2) for text in completions]
 
 
-def form(completions: list, **columns: Any) -> list[float]:
+def form(completions: list[list[dict[str, str]]], **columns: Any) -> list[float]:
     return [len(text[0]["content"]) / 20 for text in completions]
 
 
@@ -86,8 +86,14 @@ def lora(rank: int = 4, **changes: Any) -> Any:
 class Forced:
     """Gives completions of different lengths that depend on the prompt and the row alone."""
 
-    def _generate_single_turn(self, prompt_ids: list, *args: Any, **options: Any) -> tuple[list, None]:
-        (end,), seen, rows = self.eos_token_ids, {}, []  # type: ignore[attr-defined]
+    eos_token_ids: list[int]
+
+    def _generate_single_turn(
+        self, prompt_ids: list[list[int]], *args: object, **options: object
+    ) -> tuple[list[list[int]], None]:
+        (end,) = self.eos_token_ids
+        seen: dict[tuple[int, ...], int] = {}
+        rows: list[list[int]] = []
         for ids in prompt_ids:
             number = seen[tuple(ids)] = seen.get(tuple(ids), -1) + 1
             generator = torch.Generator().manual_seed(1000 * sum(ids) + number)
@@ -133,7 +139,7 @@ def change(trained: Any) -> list[Tensor]:
     return [after - first for after, first in zip(weights(trained), before, strict=True)]
 
 
-VARIANTS = {
+VARIANTS: dict[str, dict[str, Any]] = {
     "grpo": {"loss_type": "grpo"},
     "dr_grpo": {"loss_type": "dr_grpo", "scale_rewards": "group"},
     "dapo": {"loss_type": "dapo", "epsilon_high": 0.28},
@@ -211,12 +217,18 @@ def keep_written(run: Any) -> list[list[int]]:
 def test_a_prompt_is_read_once_for_rollout_and_loss(
     pieces: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    changes = {"per_device_train_batch_size": G // pieces, "gradient_accumulation_steps": pieces}
+    changes: dict[str, Any] = {"per_device_train_batch_size": G // pieces, "gradient_accumulation_steps": pieces}
     changes |= {"max_steps": 2, "learning_rate": 0.05}
     actual = trainer(GroupTrainer, tmp_path / "shared", rehearse=False, **changes)
-    written, reads = keep_written(actual), []
+    written = keep_written(actual)
+    reads: list[int] = []
     read = Policy.read
-    monkeypatch.setattr(Policy, "read", lambda *args: reads.append(actual.state.global_step) or read(*args))
+
+    def counted(policy: Policy, inputs: Mapping[str, Tensor]) -> Prefix:
+        reads.append(actual.state.global_step)
+        return read(policy, inputs)
+
+    monkeypatch.setattr(Policy, "read", counted)
     got = change(actual)
     assert any(moved.any() for moved in got)
     assert len(written) == 2 * G
@@ -228,7 +240,7 @@ def test_a_prompt_is_read_once_for_rollout_and_loss(
 
 
 def test_its_own_rollout_serves_as_the_old_policy(tmp_path: Path) -> None:
-    changes = {"num_iterations": 2, "max_steps": 2, "beta": 0.2, "learning_rate": 0.05}
+    changes: dict[str, Any] = {"num_iterations": 2, "max_steps": 2, "beta": 0.2, "learning_rate": 0.05}
     actual = trainer(GroupTrainer, tmp_path / "shared", **changes)
     written = keep_written(actual)
     got = change(actual)
@@ -251,9 +263,10 @@ def test_rewards_become_advantages_and_samples(tmp_path: Path) -> None:
         right = torch.tensor([[sample.rewards["correctness"] for sample in group]])
         assert [sample.advantage for sample in group] == grpopp(right, one_sided=0.0)[0].tolist()
     for sample in seen:
-        assert sample.rewards["correctness"] == len(sample.completion) % 2
-        assert sample.rewards["form"] == pytest.approx(len(sample.completion) / 20)
-        assert sample.reward == pytest.approx(sample.rewards["correctness"] + 0.3 * sample.rewards["form"])
+        correct, formed = len(sample.completion) % 2, len(sample.completion) / 20
+        assert sample.rewards["correctness"] == correct
+        assert sample.rewards["form"] == pytest.approx(formed)
+        assert sample.reward == pytest.approx(correct + 0.3 * formed)
     assert {sample.diagnosis for sample in seen} == {"mel", "nv"}
     assert {sample.truncated for sample in seen} == {True, False}
     log = run.state.log_history[0]
@@ -261,7 +274,7 @@ def test_rewards_become_advantages_and_samples(tmp_path: Path) -> None:
     silent = [all(s.advantage == 0 for s in first[i : i + G]) for i in range(0, len(first), G)]
     assert log["advantages/collapse_rate"] == sum(silent) / len(silent)
     for diagnosis in ("mel", "nv"):
-        own = [sample.reward for sample in first if sample.diagnosis == diagnosis]
+        own = [sample.reward or 0.0 for sample in first if sample.diagnosis == diagnosis]
         if own:
             assert log[f"class/{diagnosis}/reward"] == pytest.approx(sum(own) / len(own))
 
@@ -294,7 +307,7 @@ def test_what_is_cut_off_and_masked_has_no_advantage_and_counts_as_teaching_noth
 
 @pytest.mark.parametrize("family", ["nano", "smolvlm", "qwen2_5_vl"])
 def test_whole_runs_of_other_families(family: str, tmp_path: Path) -> None:
-    changes = {"max_steps": 2, "gradient_accumulation_steps": 2, "num_iterations": 2, "beta": 0.1}
+    changes: dict[str, Any] = {"max_steps": 2, "gradient_accumulation_steps": 2, "num_iterations": 2, "beta": 0.1}
     run = trainer(GroupTrainer, tmp_path, family=family, learning_rate=0.01, **changes)
     still = {n: v.clone() for n, v in run.model.state_dict().items() if "vision" in n or "visual" in n}
     assert any(moved.any() for moved in change(run))

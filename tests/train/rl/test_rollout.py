@@ -24,9 +24,8 @@ def end_often(processor: Any, **changes: Any) -> SamplingSettings:
     vocabulary = len(processor.tokenizer)
     special = tuple(processor.tokenizer.convert_tokens_to_ids(processor.tokenizer.all_special_tokens))
     ends = tuple(token for token in range(0, vocabulary, 10) if token not in special)
-    return SamplingSettings(
-        **{"max_new_tokens": 12, "temperature": 1.3, "end_ids": ends, "banned_ids": special} | changes
-    )
+    usual: dict[str, Any] = {"max_new_tokens": 12, "temperature": 1.3, "end_ids": ends, "banned_ids": special}
+    return SamplingSettings(**usual | changes)
 
 
 def assert_log_probabilities(model: Any, inputs: dict[str, Tensor], rollout: Rollout, temperature: float) -> None:

@@ -53,7 +53,8 @@ def test_an_earlier_run_tells_more_than_a_reckoning(
     reckoned = expected(config, vlm, SHAPE, root, examples=8)
     assert "reckoned" in reckoned.why
     assert reckoned.seconds > STARTING_S
-    assert (reckoned.low, reckoned.high) == (pytest.approx(reckoned.seconds / 2), 2 * reckoned.seconds)
+    assert reckoned.low == pytest.approx(reckoned.seconds / 2)
+    assert reckoned.high == 2 * reckoned.seconds
     folder = runs.create(replace(config, group=2), name="before", root=root)
     write_status(folder, Status("finished", device="cpu"))
     (folder / "metrics.jsonl").write_text(

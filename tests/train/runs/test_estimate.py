@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -153,7 +154,7 @@ def test_too_full_a_disk_is_said_before_weights_are_loaded(
         raise AssertionError("weights were loaded")
 
     folder = runs.create(config, root=tmp_path / "runs")
-    monkeypatch.setattr(runs.shutil, "disk_usage", lambda path: type("usage", (), {"free": 100_000_000}))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: type("usage", (), {"free": 100_000_000}))
     monkeypatch.setattr(stage, "load_model", loaded)
     status = worker.work(folder)
     assert status.state == "failed"
@@ -215,7 +216,7 @@ def test_prompts_and_images_are_counted_as_they_are_encoded(tmp_path: Path) -> N
 
     vlm = load_vlm(config.model, device="cpu", fast=False)
     vlm.model = make_trainable(vlm.model, config)
-    trainer = sft.build(config, vlm, Job(tmp_path))
+    trainer: Any = sft.build(config, vlm, Job(tmp_path))
     batch = trainer.data_collator([trainer.train_dataset[i] for i in range(8)])
     writer = sft.Writer(config, vlm, Measured(tmp_path / "cache"))
     prompt, completion = estimate.longest(vlm, [writer(row, 0) for row in config.rows()[0]])

@@ -9,6 +9,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -189,7 +190,7 @@ def test_what_is_wrong_is_said_before_a_folder_is_made(tmp_path: Path, monkeypat
         runs.start(TinyConfig(files=0), root=tmp_path / "runs")
     with pytest.raises(InputError, match="cannot be called"):
         runs.start(TinyConfig(), name="../x", root=tmp_path / "runs")
-    monkeypatch.setattr(runs.shutil, "disk_usage", lambda path: type("usage", (), {"free": 1000}))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: type("usage", (), {"free": 1000}))
     with pytest.raises(InputError, match=r"0\.0 GB free"):
         runs.start(TinyConfig(), root=tmp_path / "runs")
     assert runs.list_runs(tmp_path / "runs") == []

@@ -7,6 +7,7 @@ import random
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -169,7 +170,8 @@ def test_true_reasoning_earns_and_false_reasoning_loses() -> None:
     good = semantic("It is asymmetric about both axes, with an irregular border. " + " ".join(TRUE[:2]))
     mixed = semantic("It is asymmetric about both axes, with an irregular border. Melanoma is benign. " + TRUE[0])
     wrong = semantic("The lesion is symmetric. The border is smooth. Melanoma is benign.")
-    assert (good, mixed, wrong) == (1.0, pytest.approx(3 / 4 * 3 / 4), 0.0)
+    assert (good, wrong) == (1.0, 0.0)
+    assert mixed == pytest.approx(3 / 4 * 3 / 4)
 
 
 def test_measured_findings_are_evidence() -> None:
@@ -269,7 +271,9 @@ def test_a_reward_keeps_its_parts() -> None:
     reward = Rewarder(RewardSettings(length_reward="cwr"), GRAPH).reward(GOOD, MELANOMA)
     assert list(reward.parts) == ["correctness", "format", "semantic", "consistency", "length"]
     assert reward.parts["correctness"] == reward.parts["format"] == reward.parts["consistency"] == 1.0
-    assert reward.total == pytest.approx(sum(reward.weights[name] * value for name, value in reward.parts.items()))  # type: ignore[operator]
+    weighed = [reward.weights[name] * value for name, value in reward.parts.items() if value is not None]
+    assert len(weighed) == len(reward.parts)
+    assert reward.total == pytest.approx(sum(weighed))
     wrong = Rewarder(RewardSettings(length_reward="cwr"), GRAPH).reward(GOOD, CaseFacts("nv", FINDINGS))
     assert wrong.parts["correctness"] == wrong.parts["length"] == 0.0
     assert wrong.total < reward.total  # type: ignore[operator]
@@ -354,8 +358,9 @@ def expert_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>").save_pretrained(folder)
     torch.manual_seed(0)
-    shape = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
-    LlamaForCausalLM(LlamaConfig(vocab_size=len(vocabulary), tie_word_embeddings=False, **shape)).save_pretrained(
+    small: dict[str, Any] = {"hidden_size": 16, "intermediate_size": 16}
+    small |= {"num_hidden_layers": 1, "num_attention_heads": 2}
+    LlamaForCausalLM(LlamaConfig(vocab_size=len(vocabulary), tie_word_embeddings=False, **small)).save_pretrained(
         folder
     )
     return folder

@@ -22,7 +22,7 @@ from dermiq.ui.training.form import Form
 from tests.fakes import FakeConsultant
 from tests.train.stage_runs import make_table, tiny_options
 from tests.train.tiny_stage import TinyConfig
-from tests.ui.training.test_own_data import packed
+from tests.zips import packed
 from train import options
 from train.grpo import GRPOConfig
 from train.pipeline import PipelineConfig
@@ -221,7 +221,12 @@ def test_what_needs_too_much_memory_asks_again(
     room: TrainingRoom, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[Any] = []
-    monkeypatch.setattr(runs, "start", lambda config, **other: started.append(config) or finished(root, "x"))
+
+    def start(config: Any, **other: object) -> runs.Run:
+        started.append(config)
+        return finished(root, "x")
+
+    monkeypatch.setattr(runs, "start", start)
     monkeypatch.setattr("dermiq.ui.training.forecast.free_on", lambda device: 1000)
     given = {**tiny_options(tmp_path), "steps": 2, "group": 2, "new_tokens": 6, "facts": 1, "mask_truncated": False}
     desk = Desk(form=Form.of_options("grpo", options.as_dict(GRPOConfig(**given))))
@@ -358,7 +363,7 @@ def test_runs_wait_while_an_answer_is_written(room: TrainingRoom, root: Path) ->
     assert not arbiter.is_consulting(root)
     next(answer)
     assert arbiter.is_consulting(root)
-    answer.close()  # type: ignore[attr-defined]
+    answer.close()
     assert not arbiter.is_consulting(root)
 
 

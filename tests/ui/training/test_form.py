@@ -7,6 +7,7 @@ import asyncio
 import shlex
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 import pytest
@@ -105,6 +106,10 @@ def test_every_option_has_one_field_that_is_named_and_heard(
     assert said_by(stage, dict(zip(parts, parts, strict=True))) == dict(zip(shown_options(stage), parts, strict=True))
 
 
+def _is_open(made: gr.components.Component) -> bool:
+    return isinstance(made, gr.Dropdown) and made.allow_custom_value
+
+
 def test_an_option_becomes_the_component_of_its_kind(built: dict[str, gr.components.Component]) -> None:
     for part, option in options_at().items():
         made = built[part]
@@ -115,7 +120,7 @@ def test_an_option_becomes_the_component_of_its_kind(built: dict[str, gr.compone
             assert bool(made.multiselect) is option.is_list
             assert [value for _, value in made.choices] == list(map(str, option.choices))
         else:
-            assert isinstance(made, gr.Textbox) or made.allow_custom_value or bare(option.name) in labels.CHOICES, part
+            assert isinstance(made, gr.Textbox) or _is_open(made) or bare(option.name) in labels.CHOICES, part
     assert len(listened(built)) >= len(HEARD) - 1
 
 
@@ -161,11 +166,11 @@ def test_a_bad_value_gets_a_sentence_at_its_field(stage: str, name: str) -> None
             assert len(message) < 500
     if form.errors:  # of the last text
         page = look(form)
-        wrong = [part for part, props in page.items() if props.get("elem_classes") == ["dq-wrong"]]
-        assert wrong == [part_of(stage, name)]
-        assert page[wrong[0]]["label"].endswith(": to correct")
-        assert form.errors[name] in page[wrong[0]]["info"]
-        assert f'href="#{elem_id(wrong[0])}"' in page["said"]["value"], "a way to it stands beside Start"
+        marked = [part for part, props in page.items() if props.get("elem_classes") == ["dq-wrong"]]
+        assert marked == [part_of(stage, name)]
+        assert page[marked[0]]["label"].endswith(": to correct")
+        assert form.errors[name] in page[marked[0]]["info"]
+        assert f'href="#{elem_id(marked[0])}"' in page["said"]["value"], "a way to it stands beside Start"
 
 
 TYPED = {
@@ -265,7 +270,8 @@ def test_chosen_and_typed_data_are_one_list() -> None:
     part = "sft.data"
     assert text_in(["ham10000", "my own.csv"]) == 'ham10000 "my own.csv"'
     form = Form.of("sft", "defaults").given({"data": text_in(["ham10000", "my own.csv"])})
-    assert form.config().data == ("ham10000", "my own.csv")
+    config: Any = form.config()
+    assert config.data == ("ham10000", "my own.csv")
     page = look(form, data={"ham10000": "HAM10000 (dermoscopy)"})
     assert page[part]["value"] == ["ham10000", "my own.csv"]
     assert page[part]["choices"] == [("HAM10000 (dermoscopy)", "ham10000")]
@@ -301,7 +307,8 @@ def test_no_preset_changes_what_was_chosen() -> None:
         moved = form.with_preset(preset.key)
         assert (moved.text("data"), moved.text("images"), moved.text("lora_rank")) == ("own.csv", "30", "4")
         assert moved.name == "mine"
-        assert moved.text("steps") == str(preset.config.steps), "what was not chosen is the preset's"
+        config: Any = preset.config
+        assert moved.text("steps") == str(config.steps), "what was not chosen is the preset's"
     assert "Kept as you chose it: Data, Images, LoRA rank." in look(form.with_preset("defaults"))["preset"]["info"]
     other = form.with_stage("grpo")
     assert (other.text("data"), other.name) == ("own.csv", "mine")
@@ -497,8 +504,9 @@ def test_a_red_estimate_asks_again() -> None:
 
 
 def test_started_anyway_a_run_does_not_end_at_once() -> None:
-    assert not Form.of("grpo").unchecked().config().check_memory
-    config = Form.of("pipeline").unchecked().config()
+    alone: Any = Form.of("grpo").unchecked().config()
+    assert not alone.check_memory
+    config: Any = Form.of("pipeline").unchecked().config()
     assert not any((config.grpo.check_memory, config.sft.check_memory, config.dpo.check_memory))
 
 

@@ -8,7 +8,7 @@ import os
 import tarfile
 import unicodedata
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -242,8 +242,8 @@ SHOWN = {**PAIR, "images": ["0.png"]}
 ASKED = {"role": "user", "content": [{"type": "image", "image": "0.png"}, {"type": "text", "text": "What is it?"}]}
 
 
-def parquet(rows: list[dict[str, object]]) -> bytes:
-    return pd.DataFrame(rows).to_parquet()
+def parquet(rows: Sequence[Mapping[str, object]]) -> bytes:
+    return bytes(pd.DataFrame(rows).to_parquet())
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from dermiq.types import CLASSES
+from dermiq.ui.markup import fill
 from dermiq.ui.training import compared_runs, groups, reading, rows, watch, words
 from tests.train.tiny_stage import TinyConfig
 from train.embedded.metrics import classification_figures
@@ -236,7 +237,7 @@ def test_time_left_is_that_of_the_newest_steps(tmp_path: Path) -> None:
 
 
 def test_the_queue_is_counted_on_each_device(tmp_path: Path) -> None:
-    waiting = {"state": "queued", "reason": "Waiting for cpu.", "device": "cpu"}
+    waiting: dict[str, Any] = {"state": "queued", "reason": "Waiting for cpu.", "device": "cpu"}
     late = _run(tmp_path, "late", **{**waiting, "queued": NOW - 10})
     early = _run(tmp_path, "early", **{**waiting, "queued": NOW - 20})
     other = _run(tmp_path, "other", **{**waiting, "queued": NOW - 30, "device": "cuda:0"})
@@ -560,7 +561,7 @@ def test_no_button_becomes_another_one_under_the_hand(tmp_path: Path, state: str
 
 def test_a_picture_is_shown_where_there_is_one(tmp_path: Path) -> None:
     run = _learning(tmp_path, [_sample(1, image="7.png")], size=1)
-    html = _groups(run, picture=lambda sample: groups.fill('<img src="{s}" alt="Lesion">', s=sample["image"]))
+    html = _groups(run, picture=lambda sample: fill('<img src="{s}" alt="Lesion">', s=sample["image"]))
     assert '<img src="7.png" alt="Lesion">' in html
 
 

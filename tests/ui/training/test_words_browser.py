@@ -15,7 +15,7 @@ from tests.train.tiny_stage import TinyConfig
 from tests.ui.test_access import SCROLLING, press
 from tests.ui.test_browser import Page, pytestmark  # noqa: F401  the mark applies to this file, too
 from tests.ui.training.fields import choose, field, fill, unfold, value
-from tests.ui.training.test_own_data import packed
+from tests.zips import packed
 from train import options
 from train.dpo import DPOConfig
 from train.runs import paths, worker

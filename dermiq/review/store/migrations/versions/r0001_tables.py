@@ -15,32 +15,35 @@ NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 """SQLite counts only where the key is exactly INTEGER."""
 
 
-def number() -> sa.Column[Any]:
+Column = sa.Column[Any]
+
+
+def number() -> Column:
     """Counts the rows."""
     return sa.Column("number", NUMBER, primary_key=True, autoincrement=True)
 
 
-def key(name: str, kind: Any = sa.Text) -> sa.Column[Any]:
+def key(name: str, kind: Any = sa.Text) -> Column:
     return sa.Column(name, kind, primary_key=True, autoincrement=False)
 
 
-def text(name: str, **options: Any) -> sa.Column[Any]:
+def text(name: str, **options: Any) -> Column:
     return sa.Column(name, sa.Text, nullable=False, **options)
 
 
-def to(name: str, target: str, **options: Any) -> sa.Column[Any]:
+def to(name: str, target: str, **options: Any) -> Column:
     return sa.Column(name, sa.Text, sa.ForeignKey(target), nullable=False, **options)
 
 
-def at(name: str = "at") -> sa.Column[Any]:
+def at(name: str = "at") -> Column:
     return sa.Column(name, sa.DateTime(timezone=True), nullable=False)
 
 
-def required(name: str, kind: Any) -> sa.Column[Any]:
+def required(name: str, kind: Any) -> Column:
     return sa.Column(name, kind, nullable=False)
 
 
-def optional(name: str, kind: Any = sa.Text) -> sa.Column[Any]:
+def optional(name: str, kind: Any = sa.Text) -> Column:
     return sa.Column(name, kind)
 
 

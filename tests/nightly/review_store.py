@@ -1,12 +1,12 @@
 """What the review's store stands: killed writers, many reviewers at once, many pairs.
 
-    python -m dermiq.review.measures.benchmark --kills 50
-    python -m dermiq.review.measures.benchmark --reviewers 20 --votes 50 [--db URL]
-    python -m dermiq.review.measures.benchmark --pairs 100000 [--db URL]
+    python -m tests.nightly.review_store --kills 50
+    python -m tests.nightly.review_store --reviewers 20 --votes 50 [--db URL]
+    python -m tests.nightly.review_store --pairs 100000 [--db URL]
 
 Everything happens in a folder that is deleted, or in an empty database that is named (and stays full). Reviewers vote
 as the page does, the following pair fetched ahead, and without a moment's thought: far faster than people. Figures of
-these commands are in `benchmark.txt`.
+these commands are in `review_store.txt`.
 """
 
 from __future__ import annotations
@@ -21,15 +21,17 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 from uuid import uuid4
 
 from dermiq.errors import DermIQError, InputError
-from dermiq.review.measures.crash_test import Kills, kill_writers
-from dermiq.review.measures.synthetic import fill_votes, synthetic_pairs
 from dermiq.review.store.queue import QueueSettings
 from dermiq.review.store.store import Store
-from dermiq.review.types import PairView, Showing
+from dermiq.review.types import Choice, PairView, Showing
+from tests.nightly.review_kills import Kills, kill_writers
+from tests.review.synthetic import fill_votes, synthetic_pairs
+
+T = TypeVar("T")
 
 # --- many reviewers at once -------------------------------------------------------------
 
@@ -84,14 +86,15 @@ def _vote(store: Store, name: str, current: tuple[Showing, PairView], made: Crow
     """One vote; the pair behind it."""
     (showing, view), key = current, uuid4().hex
     following = _timed(made.next, lambda: store.next(name, after=view.pair.id))
-    choice: Any = ("a", "b", "tie", "both_bad", "skip")[hash(key) % 5]
+    choices: tuple[Choice, ...] = ("a", "b", "tie", "both_bad", "skip")
+    choice = choices[hash(key) % 5]
     vote = _timed(made.vote, lambda: store.vote(showing.id, choice, reviewer=name, key=key, seconds=1.0))
     made.acknowledged[key] = vote.id
     _timed(made.progress, lambda: store.progress(name))
     return following
 
 
-def _timed(times: list[float], work: Callable[[], Any]) -> Any:
+def _timed(times: list[float], work: Callable[[], T]) -> T:
     begun = time.perf_counter()
     result = work()
     times.append(time.perf_counter() - begun)
@@ -168,7 +171,7 @@ def _looked_at(store: Store) -> list[float]:
     return times
 
 
-def _once(work: Callable[[], Any]) -> float:
+def _once(work: Callable[[], object]) -> float:
     times: list[float] = []
     _timed(times, work)
     return times[0]
@@ -186,9 +189,7 @@ def described_kills(made: Kills) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m dermiq.review.measures.benchmark", description=__doc__.splitlines()[0]
-    )
+    parser = argparse.ArgumentParser(prog="python -m tests.nightly.review_store", description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=0, help="kill a process that writes votes so often")
     parser.add_argument("--reviewers", type=int, default=0, help="reviewers who vote at once")
     parser.add_argument("--votes", type=int, default=50, help="of each of them")

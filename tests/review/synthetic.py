@@ -6,15 +6,15 @@ import random
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta, timezone
 from itertools import islice
-from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
+from dermiq.review.store import schema
 from dermiq.review.store.database import PAGE
 from dermiq.review.store.journal import new_id
-from dermiq.review.store.store import Store, schema
+from dermiq.review.store.store import Store
 from dermiq.review.types import NewPair, Proxy, ReviewAnswer, ReviewCase
-from dermiq.types import CLASSES
+from dermiq.types import CLASSES, Json
 
 BEGAN = datetime(2026, 1, 1, tzinfo=timezone.utc)
 WORDS = "The network is atypical at the border, with streaks and a veil; compare dots, globules and milia-like cysts. "
@@ -58,7 +58,7 @@ def fill_votes(store: Store, *, reviewers: int = 20, seed: int = 1) -> int:
     return total
 
 
-def _rows(ids: Sequence[str], names: Sequence[str], rng: random.Random) -> Iterator[dict[str, Any]]:
+def _rows(ids: Sequence[str], names: Sequence[str], rng: random.Random) -> Iterator[Json]:
     """Votes with what was shown, ten seconds apart."""
     at, tenth = BEGAN, len(ids) // 10
     for place, pair in enumerate(ids):
@@ -71,7 +71,7 @@ def _rows(ids: Sequence[str], names: Sequence[str], rng: random.Random) -> Itera
                 yield _vote(pair, name, purpose, choice, at, rng)
 
 
-def _vote(pair: str, name: str, purpose: str, choice: str, at: datetime, rng: random.Random) -> dict[str, Any]:
+def _vote(pair: str, name: str, purpose: str, choice: str, at: datetime, rng: random.Random) -> Json:
     return {
         "id": new_id(),
         "key": new_id(),
@@ -90,7 +90,7 @@ def _vote(pair: str, name: str, purpose: str, choice: str, at: datetime, rng: ra
     }
 
 
-def _append(connection: Connection, batch: Sequence[dict[str, Any]]) -> None:
+def _append(connection: Connection, batch: Sequence[dict[str, object]]) -> None:
     showing = ("pair_id", "reviewer", "purpose", "left_side", "at")
     connection.execute(
         insert(schema.showings), [{"id": row["showing_id"], **{name: row[name] for name in showing}} for row in batch]

@@ -17,13 +17,14 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import select
 
-from dermiq.review.measures.synthetic import synthetic_pairs
-from dermiq.review.store.store import Store, schema
+from dermiq.review.store import schema
+from dermiq.review.store.store import Store
+from dermiq.types import Json
+from tests.review.synthetic import synthetic_pairs
 
 WRITERS = ("ana", "ben", "cem", "dua")
 LONGEST = 0.4  # seconds between the first vote of a process and its end
@@ -57,9 +58,9 @@ def kill_writers(folder: Path, kills: int, *, url: str | None = None, seed: int 
         store.close()
 
 
-def _killed(folder: Path, url: str | None, seconds: float) -> list[dict[str, Any]]:
+def _killed(folder: Path, url: str | None, seconds: float) -> list[Json]:
     """What a process said until it was killed, `seconds` after its first vote."""
-    command = [sys.executable, "-m", "dermiq.review.measures.crash_test", str(folder), *([url] if url else [])]
+    command = [sys.executable, "-m", "tests.nightly.review_kills", str(folder), *([url] if url else [])]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         first = process.stdout.readline()
@@ -72,7 +73,7 @@ def _killed(folder: Path, url: str | None, seconds: float) -> list[dict[str, Any
     return lines
 
 
-def compare(store: Store, heard: list[dict[str, Any]], kills: int) -> Kills:
+def compare(store: Store, heard: list[Json], kills: int) -> Kills:
     """`heard`: of acknowledged votes {key, vote, choice}, of those that were taken back {undone}."""
     stored = {vote.id: vote for vote in store.votes(undone=True)}
     with store._database.reading() as connection:
@@ -96,7 +97,7 @@ def compare(store: Store, heard: list[dict[str, Any]], kills: int) -> Kills:
     )
 
 
-def _derived(store: Store) -> list[Any]:
+def _derived(store: Store) -> list[object]:
     tallies, open_ = schema.tallies, schema.open_showings
     counted = [column for column in tallies.c if column.name not in ("priority", "weight")]  # as exact as arithmetic is
     with store._database.reading() as connection:
