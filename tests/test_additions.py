@@ -84,13 +84,13 @@ READ = """
 import contextlib, io
 from dermiq.data_sets import markdown
 from dermiq.settings import Settings
-from dermiq.ui.training.controller import training_room
+from dermiq.ui.training.controller import training_controller
 from train import evaluate
 from train.cases.sources import read_source
 from train.options import parser
 from train.sft import SFTConfig
 seen["rows"] = [(row.label, row.group) for row in read_source("clinic", "train")]
-seen["form"] = training_room(None, Settings(), graph=lambda: None)._data()
+seen["form"] = training_controller(None, Settings(), graph=lambda: None)._data()
 seen["readme"] = markdown()
 seen["sft"] = " ".join(parser(SFTConfig, prog="sft", description="").format_help().split())
 with contextlib.redirect_stdout(io.StringIO()) as told, contextlib.suppress(SystemExit):

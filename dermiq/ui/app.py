@@ -22,7 +22,7 @@ from dermiq.ui.review.controller import review_controller
 from dermiq.ui.server import events_queue
 from dermiq.ui.server.serving import believed_proxies, guarded
 from dermiq.ui.tabs import TABS, Page
-from dermiq.ui.training.controller import TrainingRoom, exports_folder, training_room
+from dermiq.ui.training.controller import TrainingController, exports_folder, training_controller
 
 MAX_FILE = "25mb"
 BAR_SECONDS = 1.0  # between two looks at what the bar says
@@ -55,7 +55,7 @@ def create_app(
 ) -> gr.Blocks:
     """The whole page. `examples` are drawings: (title, pixels)."""
     library = Library(settings.kg)
-    training = training_room(consultant, settings, graph=lambda: library.graph)
+    training = training_controller(consultant, settings, graph=lambda: library.graph)
     review = review_controller(settings, graph=lambda: library.graph, runs=training.root)
     consultation = ConsultController(training.beside, examples, name=library.name, contributions=review.contributions)
     blocks: gr.Blocks
@@ -73,7 +73,7 @@ def create_app(
     return blocks
 
 
-def _poll(consultant: Consultant, training: TrainingRoom, top: gr.HTML) -> None:
+def _poll(consultant: Consultant, training: TrainingController, top: gr.HTML) -> None:
     """Follow in the bar which model answers, how far it is loaded, and what is being trained."""
     timer, shown = gr.Timer(BAR_SECONDS), gr.State("")
 

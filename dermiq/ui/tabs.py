@@ -25,7 +25,7 @@ from dermiq.ui.protocol import Consultant
 from dermiq.ui.review.controller import ReviewController
 from dermiq.ui.review.tab import review_tab
 from dermiq.ui.training import curves
-from dermiq.ui.training.controller import TrainingRoom
+from dermiq.ui.training.controller import TrainingController
 from dermiq.ui.training.tab import training_tab
 
 
@@ -36,7 +36,7 @@ class Page:
     consultant: Consultant
     consultation: ConsultController
     library: Library
-    training: TrainingRoom
+    training: TrainingController
     review: ReviewController
     blocks: gr.Blocks
     top: Part  # the bar, with its events `about` and `training`

@@ -36,7 +36,6 @@ MANIFEST, STATUS, CONFIG, STOP = "manifest.json", "status.json", "config.json", 
 EVALUATION = "evaluation.json"
 CACHE = "cache"  # folder of what was measured of images
 LIVE = ("queued", "running", "stopping")
-STATES = (*LIVE, "finished", "failed", "stopped", "interrupted")
 START_GRACE_S = 60.0  # a process that was just started has this long to say that it lives
 _SAME_START_S = 5.0  # the system's clock may be set between two readings of a process's start
 

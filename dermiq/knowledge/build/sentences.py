@@ -115,10 +115,6 @@ def look_alike(condition: str, other: str, *, both: int, cases: int) -> str:
     return f"{capital(condition)} is {often} confused with {other}: readers named both in {both} of {cases} cases."
 
 
-def overlaps(condition: str, other: str) -> str:
-    return f"{capital(condition)} overlaps with {other} on dermoscopy."
-
-
 def kind_of(condition: str, parent: str, *, parent_plural: str, is_group: bool) -> str:
     if is_group:
         return f"{capital(condition)} is one of the {parent_plural}."

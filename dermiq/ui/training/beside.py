@@ -28,10 +28,6 @@ class Beside:
 
     # --- which model answers ---
 
-    @property
-    def is_changing(self) -> bool:
-        return self._changing.locked()
-
     def take(self, run: Run, weights: str) -> None:
         """Raises ModelError; the model before then goes on answering."""
         with self._changing:

@@ -1,9 +1,9 @@
-"""What a visitor of the Training tab sees and does, without gradio: one `Desk` a visitor, one `TrainingRoom` for all.
+"""What a visitor of the Training tab sees and does, without gradio: a `TrainingSession` each, one controller for all.
 
-    room = TrainingRoom(access, beside, graph=lambda: graph)
-    for changed in room.act(desk, "start", Said(fields={...})): ...   # {part of the page: its new HTML}; of "form",
+    room = TrainingController(access, beside, graph=lambda: graph)
+    for changed in room.act(session, "start", Said(fields={...})): ...   # {part of the page: its new HTML}; of "form",
                                                                       # {field: its new properties}
-    changed = room.look(desk)                                         # what is new since the last look
+    changed = room.look(session)                                         # what is new since the last look
 
 A part is sent only where it differs from what the visitor has. Everything that lasts lies in the run folders.
 """
@@ -67,10 +67,12 @@ GONE = "This run is gone. Choose another one."
 FAILED = "That did not work; the log of the app says why."
 
 
-def training_room(consultant: Consultant, settings: Settings, *, graph: Callable[[], Graph]) -> TrainingRoom:
+def training_controller(
+    consultant: Consultant, settings: Settings, *, graph: Callable[[], Graph]
+) -> TrainingController:
     """The room of a page; its `beside` is the consultant that the page asks."""
     root = paths.runs_folder(settings.runs)
-    return TrainingRoom(Access(settings), Beside(consultant, root), root=root, graph=graph)
+    return TrainingController(Access(settings), Beside(consultant, root), root=root, graph=graph)
 
 
 def exports_folder(settings: Settings) -> Path:
@@ -88,7 +90,7 @@ class Said:
 
 
 @dataclass(eq=False)
-class Desk:
+class TrainingSession:
     """Where one visitor is."""
 
     form: Form = field(default_factory=lambda: Form.of(*SMOKE))
@@ -117,14 +119,14 @@ class Desk:
     files: list[str] = field(default_factory=lambda: [Form.of(*SMOKE).yaml_text()])  # YAML that was shown, not typed
 
 
-class TrainingRoom:
+class TrainingController:
     """What visitors share: who may enter, the runs, and which model answers."""
 
     def __init__(self, access: Access, beside: Beside, *, root: Path, graph: Callable[[], Graph]) -> None:
         self.access, self.beside, self.root = access, beside, root
         self._graph = graph
         self._lock = threading.RLock()
-        self._locks: WeakKeyDictionary[Desk, Any] = WeakKeyDictionary()
+        self._locks: WeakKeyDictionary[TrainingSession, Any] = WeakKeyDictionary()
         self._runs: tuple[float, list[Run]] = (0.0, [])
         self._judged = lru_cache(maxsize=2000)(self._judge)
 
@@ -134,82 +136,82 @@ class TrainingRoom:
 
     # --- what is seen -------------------------------------------------------------------
 
-    def look(self, desk: Desk, *, form: Collection[str] | None = None) -> Changed:
+    def look(self, session: TrainingSession, *, form: Collection[str] | None = None) -> Changed:
         """The parts that differ from what the visitor has; of the form all fields, or those that are named."""
         with self._lock:
-            made = self._parts(desk)
-            new: Changed = {part: html for part, html in made.items() if desk.shown.get(part) != str(html)}
-            desk.shown |= {part: str(html) for part, html in new.items()}
-            if fields := self._fields(desk, form):
+            made = self._parts(session)
+            new: Changed = {part: html for part, html in made.items() if session.shown.get(part) != str(html)}
+            session.shown |= {part: str(html) for part, html in new.items()}
+            if fields := self._fields(session, form):
                 new["form"] = fields
         return new
 
-    def _fields(self, desk: Desk, wanted: Collection[str] | None) -> dict[str, Props]:
+    def _fields(self, session: TrainingSession, wanted: Collection[str] | None) -> dict[str, Props]:
         """The properties of the form's fields that differ from what the visitor has."""
-        if self._is_shut(desk):
+        if self._is_shut(session):
             return {}
         found: dict[str, Props] = {}
-        for key, props in self._form(desk).items():
-            had = self._had(desk, key)
+        for key, props in self._form(session).items():
+            had = self._had(session, key)
             new = {name: value for name, value in props.items() if name not in had or had[name] != value}
             if new and (wanted is None or key in wanted):
-                found[key], desk.fields[key] = new, {**props, "value": props.get("value", had.get("value"))}
-        desk.files = [*desk.files, *([found["yaml"]["value"]] if "value" in found.get("yaml", {}) else [])][
+                found[key], session.fields[key] = new, {**props, "value": props.get("value", had.get("value"))}
+        session.files = [*session.files, *([found["yaml"]["value"]] if "value" in found.get("yaml", {}) else [])][
             -FILES_KEPT:
         ]
         return found
 
-    def _had(self, desk: Desk, key: str) -> Props:
-        return desk.fields.get(key) or self._built.get(key, {})
+    def _had(self, session: TrainingSession, key: str) -> Props:
+        return session.fields.get(key) or self._built.get(key, {})
 
     @cached_property
     def _built(self) -> Mapping[str, Props]:
         """What the form's fields show before anything is sent."""
-        return form_shown.at_first(Desk().form)
+        return form_shown.at_first(TrainingSession().form)
 
-    def _form(self, desk: Desk) -> dict[str, Props]:
+    def _form(self, session: TrainingSession) -> dict[str, Props]:
         models = [run.name for run in self.runs() if run.state == "finished" and run.stage in KINDS]
-        return form_shown.shown(desk.form, AtHand(models, self._data() | own_data.kept(self.root), self.impossible))
+        return form_shown.shown(session.form, AtHand(models, self._data() | own_data.kept(self.root), self.impossible))
 
-    def _given(self, desk: Desk, said: Said) -> Form:
+    def _given(self, session: TrainingSession, said: Said) -> Form:
         """The form with its fields as the browser has them."""
         for key, text in said.fields.items():
-            had, value = self._had(desk, key), form_shown.value_in(key, text)
+            had, value = self._had(session, key), form_shown.value_in(key, text)
             if had.get("value") != value:
-                desk.fields[key] = {**had, "value": value}
+                session.fields[key] = {**had, "value": value}
         typed = said.fields.get("yaml", "")
-        if typed and typed not in desk.files:
-            return replace(desk.form, name=said.fields.get("name", desk.form.name)).read_yaml(typed)
-        return desk.form.given(form_shown.said_by(desk.form.stage, said.fields))
+        if typed and typed not in session.files:
+            return replace(session.form, name=said.fields.get("name", session.form.name)).read_yaml(typed)
+        return session.form.given(form_shown.said_by(session.form.stage, said.fields))
 
-    def _parts(self, desk: Desk) -> dict[str, Markup]:
-        empty = dict.fromkeys(PARTS, Markup("")) | {"own": desk.uploaded}
+    def _parts(self, session: TrainingSession) -> dict[str, Markup]:
+        empty = dict.fromkeys(PARTS, Markup("")) | {"own": session.uploaded}
         if self.access.closed:
             return empty | {"gate": fill('<p class="dq-locked" role="status">{why}</p>', why=self.access.closed)}
-        if self.access.asks and not desk.admitted:
-            return empty | {"gate": sign_in(desk.refused)}
+        if self.access.asks and not session.admitted:
+            return empty | {"gate": sign_in(session.refused)}
         found, now = self.runs(), time.time()
-        run = self.selected(desk)
+        run = self.selected(session)
         made = empty | {
             "rows": rows.html(
                 found,
-                selected=run.name if run and not desk.comparing else "",
-                ticked=desk.ticked,
+                selected=run.name if run and not session.comparing else "",
+                ticked=session.ticked,
                 now=now,
-                sort=desk.sort,
-                find=desk.find,
-                deleted=desk.deleted,
+                sort=session.sort,
+                find=session.find,
+                deleted=session.deleted,
             ),
         }
-        if desk.exported and not desk.exported.run:
-            made["sent"] = exports.html(desk.exported)
-        if desk.comparing:
-            chosen = [one for one in found if one.name in desk.ticked][: rows.COMPARED]
+        if session.exported and not session.exported.run:
+            made["sent"] = exports.html(session.exported)
+        if session.comparing:
+            chosen = [one for one in found if one.name in session.ticked][: rows.COMPARED]
             made["views"] = COMPARING
-            made["curves"] = self._curves(desk, chosen)
+            made["curves"] = self._curves(session, chosen)
             made["body"] = compared_runs.html(chosen)
         elif run:
-            made |= self._of_run(desk, run, found, now)
+            made |= self._of_run(session, run, found, now)
         return made
 
     def _data(self) -> dict[str, str]:
@@ -219,55 +221,55 @@ class TrainingRoom:
             return {}
         return {name: one.described for name, one in DATA_SETS.items() if one.table(folder).is_file()}
 
-    def receiving(self, desk: Desk) -> Changed:
+    def receiving(self, session: TrainingSession) -> Changed:
         """Says that an upload is being read."""
-        self._say_upload(desk, "Reading the upload, and looking at each image.", is_good=True)
-        return self.look(desk)
+        self._say_upload(session, "Reading the upload, and looking at each image.", is_good=True)
+        return self.look(session)
 
-    def take(self, desk: Desk, content: object) -> Changed:
+    def take(self, session: TrainingSession, content: object) -> Changed:
         """Keeps uploaded images for training, and names them in the form. What came of it is said beside the field."""
-        if self._is_shut(desk):
-            self._say_upload(desk, "Nothing was stored. Sign in first.", is_good=False)
+        if self._is_shut(session):
+            self._say_upload(session, "Nothing was stored. Sign in first.", is_good=False)
         else:
-            with self._of(desk):
-                self._keep_upload(desk, content)
-        return self.look(desk)
+            with self._of(session):
+                self._keep_upload(session, content)
+        return self.look(session)
 
-    def _keep_upload(self, desk: Desk, content: object) -> None:
+    def _keep_upload(self, session: TrainingSession, content: object) -> None:
         try:
             table = own_data.keep(content, self.root)
-            names = [name for name in shown_options(desk.form.stage) if bare(name) == "data"]
-            desk.form = desk.form.given(dict.fromkeys(names, text_of((str(table),))))
+            names = [name for name in shown_options(session.form.stage) if bare(name) == "data"]
+            session.form = session.form.given(dict.fromkeys(names, text_of((str(table),))))
             chosen = (
                 "It is chosen as data above." if names else "Name it as data in the form of a stage that takes images."
             )
-            self._say_upload(desk, f"{own_data.summary(table)} {chosen}", is_good=True)
+            self._say_upload(session, f"{own_data.summary(table)} {chosen}", is_good=True)
         except DermIQError as error:
             log.info("an upload was refused: %s (%s)", error, error.detail)
-            self._say_upload(desk, str(error), is_good=False)
+            self._say_upload(session, str(error), is_good=False)
         except Exception:
             log.exception("an upload failed")
-            self._say_upload(desk, FAILED, is_good=False)
+            self._say_upload(session, FAILED, is_good=False)
 
-    def _say_upload(self, desk: Desk, words: str, *, is_good: bool) -> None:
-        desk.uploads += 1
-        desk.uploaded = fill(
+    def _say_upload(self, session: TrainingSession, words: str, *, is_good: bool) -> None:
+        session.uploads += 1
+        session.uploaded = fill(
             '<p data-key="own-{n}" class="{kind}" role="{role}">{words}</p>',
-            n=desk.uploads,
+            n=session.uploads,
             kind="dq-done" if is_good else "dq-error",
             role="status" if is_good else "alert",
             words=words,
         )
 
-    def _do_forget(self, desk: Desk, said: Said) -> None:
+    def _do_forget(self, session: TrainingSession, said: Said) -> None:
         count = own_data.forget(self.root)
         words = "All uploaded images were deleted." if count else "There were no uploaded images."
-        self._say_upload(desk, words, is_good=True)
+        self._say_upload(session, words, is_good=True)
 
-    def _is_shut(self, desk: Desk) -> bool:
-        return bool(self.access.closed) or (self.access.asks and not desk.admitted)
+    def _is_shut(self, session: TrainingSession) -> bool:
+        return bool(self.access.closed) or (self.access.asks and not session.admitted)
 
-    def _of_run(self, desk: Desk, run: Run, found: list[Run], now: float) -> dict[str, Markup]:
+    def _of_run(self, session: TrainingSession, run: Run, found: list[Run], now: float) -> dict[str, Markup]:
         answering = self.beside.answering
         place = rows.queue_place(run, found)
         head = watch.head(
@@ -276,46 +278,46 @@ class TrainingRoom:
             note=run.note,
             now=now,
             place=place,
-            told=desk.told,
-            arrived=desk.arrived if run.name == desk.selected else 0,
-            asking=self._asking(desk, run, found),
+            told=session.told,
+            arrived=session.arrived if run.name == session.selected else 0,
+            asking=self._asking(session, run, found),
         )
-        made = {"head": head, "views": watch.tabs(desk.view)}
-        if desk.exported and desk.exported.run == run.name:
-            made["sent"] = exports.html(desk.exported)
-        if desk.view == "overview":
-            made["curves"] = self._curves(desk, [run])
+        made = {"head": head, "views": watch.tabs(session.view)}
+        if session.exported and session.exported.run == run.name:
+            made["sent"] = exports.html(session.exported)
+        if session.view == "overview":
+            made["curves"] = self._curves(session, [run])
             if run.is_live and not run.status.step:  # no curve yet: what it writes is what there is to see
                 made["body"] = watch.log(run)
-        elif desk.view == "samples":
-            made["body"] = groups.html(run, desk.step, verdicts=self.verdicts, group=desk.group, picture=picture)
-        elif desk.view == "log":
+        elif session.view == "samples":
+            made["body"] = groups.html(run, session.step, verdicts=self.verdicts, group=session.group, picture=picture)
+        elif session.view == "log":
             made["body"] = watch.log(run)
-        elif desk.view == "config":
+        elif session.view == "config":
             made["body"] = watch.config(run)
         else:
             made["body"] = watch.evaluation(run, _judging(run, found), now=now)
         return made
 
-    def _asking(self, desk: Desk, run: Run, found: list[Run]) -> Markup:
-        if desk.asked is None or desk.asked.run != run.name:
+    def _asking(self, session: TrainingSession, run: Run, found: list[Run]) -> Markup:
+        if session.asked is None or session.asked.run != run.name:
             return NOTHING
-        return ask.html(desk.asked, data=self._to_judge_by(), runs=found)
+        return ask.html(session.asked, data=self._to_judge_by(), runs=found)
 
     def _to_judge_by(self) -> dict[str, str]:
         return self._data() | own_data.kept(self.root)
 
-    def _curves(self, desk: Desk, chosen: list[Run]) -> Markup:
+    def _curves(self, session: TrainingSession, chosen: list[Run]) -> Markup:
         """The plots; as they were where nothing is new, which costs nothing."""
         key = "curves as of"
         found = curves.update(
             [run.folder for run in chosen],
-            steps=desk.zoom,
-            known=desk.shown.get(key, ""),
+            steps=session.zoom,
+            known=session.shown.get(key, ""),
             live=any(run.is_live for run in chosen),
         )
-        desk.shown[key] = found.signature
-        return Markup(desk.shown.get("curves", "")) if found.html is None else found.html
+        session.shown[key] = found.signature
+        return Markup(session.shown.get("curves", "")) if found.html is None else found.html
 
     def verdicts(self, sample: Mapping[str, Any]) -> Sequence[tuple[str, str, str]]:
         """Each sentence of a sample, what graph and measurements say of it, and the fact that decides."""
@@ -342,9 +344,9 @@ class TrainingRoom:
         more = f", and {len(live) - 1} more" if len(live) > 1 else ""
         return f"Training {run.name}: step {run.status.step}{of}{more}"
 
-    def prefer(self, desk: Desk, named: str) -> None:
+    def prefer(self, session: TrainingSession, named: str) -> None:
         """A form for DPO on a frozen set of the review."""
-        desk.form = Form.of("dpo").given({"preferences": text_of((named,))})
+        session.form = Form.of("dpo").given({"preferences": text_of((named,))})
 
     # --- which runs ---------------------------------------------------------------------
 
@@ -355,9 +357,9 @@ class TrainingRoom:
             self._runs = (time.monotonic(), found)
         return found
 
-    def selected(self, desk: Desk) -> Run | None:
+    def selected(self, session: TrainingSession) -> Run | None:
         found = self.runs()
-        named = next((run for run in found if run.name == desk.selected), None)
+        named = next((run for run in found if run.name == session.selected), None)
         return named or next((run for run in found if run.is_live), found[0] if found else None)
 
     def _run(self, name: str) -> Run:
@@ -372,99 +374,99 @@ class TrainingRoom:
 
     # --- what is done -------------------------------------------------------------------
 
-    def act(self, desk: Desk, event: str, said: Said) -> Iterator[Changed]:
+    def act(self, session: TrainingSession, event: str, said: Said) -> Iterator[Changed]:
         """Does what an event asks for, and gives what changes on the page, more than once where work is long."""
-        if event != "admit" and self._is_shut(desk):
-            yield self._seen(desk, event)
+        if event != "admit" and self._is_shut(session):
+            yield self._seen(session, event)
             return
-        if event in STARTING and not self._may_start(desk):  # a second click is no second run
-            yield self._seen(desk, event)
+        if event in STARTING and not self._may_start(session):  # a second click is no second run
+            yield self._seen(session, event)
             return
         try:
-            with self._of(desk) if event in FORM_EVENTS else contextlib.nullcontext():
-                yield from self._act(desk, event, said)
+            with self._of(session) if event in FORM_EVENTS else contextlib.nullcontext():
+                yield from self._act(session, event, said)
         finally:
-            desk.starting = desk.starting and event not in STARTING
+            session.starting = session.starting and event not in STARTING
 
-    def _may_start(self, desk: Desk) -> bool:
+    def _may_start(self, session: TrainingSession) -> bool:
         with self._lock:
-            may, desk.starting = not desk.starting, True
+            may, session.starting = not session.starting, True
         return may
 
-    def _of(self, desk: Desk) -> Any:
+    def _of(self, session: TrainingSession) -> Any:
         """A visitor's changes of the form come one after the other: the last must not overtake a click on Start."""
         with self._lock:
-            return self._locks.setdefault(desk, threading.Lock())
+            return self._locks.setdefault(session, threading.Lock())
 
-    def _act(self, desk: Desk, event: str, said: Said) -> Iterator[Changed]:
-        act: Callable[[Desk, Said], Iterator[None] | None] = getattr(self, f"_do_{event}")
-        desk.told = "" if event in TELLING else desk.told
+    def _act(self, session: TrainingSession, event: str, said: Said) -> Iterator[Changed]:
+        act: Callable[[TrainingSession, Said], Iterator[None] | None] = getattr(self, f"_do_{event}")
+        session.told = "" if event in TELLING else session.told
         try:
-            for _ in act(desk, said) or ():
-                yield self._seen(desk, event)
+            for _ in act(session, said) or ():
+                yield self._seen(session, event)
         except GivenUp:
-            desk.form = replace(desk.form, said="Cancelled. Nothing was started.")
+            session.form = replace(session.form, said="Cancelled. Nothing was started.")
         except DermIQError as error:
-            self._tell(desk, event, str(error))
+            self._tell(session, event, str(error))
         except Exception:
             log.exception("%s in the training tab failed", event)
-            self._tell(desk, event, FAILED)
+            self._tell(session, event, FAILED)
         if event in FORM_EVENTS:
-            desk.form, desk.working = replace(desk.form, doing="", share=0.0), None
+            session.form, session.working = replace(session.form, doing="", share=0.0), None
         self._runs = (0.0, [])
-        yield self._seen(desk, event)
+        yield self._seen(session, event)
 
-    def _seen(self, desk: Desk, event: str) -> Changed:
-        return self.look(desk, form=None if event in TO_FORM else MODELS)
+    def _seen(self, session: TrainingSession, event: str) -> Changed:
+        return self.look(session, form=None if event in TO_FORM else MODELS)
 
-    def _tell(self, desk: Desk, event: str, message: str) -> None:
-        if event in ASKING and desk.asked:
-            desk.asked = replace(desk.asked, wrong=message)
+    def _tell(self, session: TrainingSession, event: str, message: str) -> None:
+        if event in ASKING and session.asked:
+            session.asked = replace(session.asked, wrong=message)
         elif event in FORM_EVENTS or not self.runs():
-            desk.form = desk.form.refused(InputError(message))
+            session.form = session.form.refused(InputError(message))
         else:
-            desk.told = message
+            session.told = message
 
-    def _do_admit(self, desk: Desk, said: Said) -> None:
-        desk.refused = self.access.refusal(said.fields.get("password", ""))
-        desk.admitted = not desk.refused
+    def _do_admit(self, session: TrainingSession, said: Said) -> None:
+        session.refused = self.access.refusal(said.fields.get("password", ""))
+        session.admitted = not session.refused
 
     # the form
 
-    def _do_plain(self, desk: Desk, said: Said) -> None:
-        desk.form = Form.of(desk.form.stage, desk.form.preset, name=desk.form.name)
+    def _do_plain(self, session: TrainingSession, said: Said) -> None:
+        session.form = Form.of(session.form.stage, session.form.preset, name=session.form.name)
 
-    def _do_set(self, desk: Desk, said: Said) -> None:
-        desk.form = self._given(desk, said)
+    def _do_set(self, session: TrainingSession, said: Said) -> None:
+        session.form = self._given(session, said)
 
     _do_yaml = _do_set
 
-    def _do_load(self, desk: Desk, said: Said) -> None:
-        desk.form = desk.form.read_yaml(said.value)
+    def _do_load(self, session: TrainingSession, said: Said) -> None:
+        session.form = session.form.read_yaml(said.value)
 
-    def _do_discard(self, desk: Desk, said: Said) -> None:
-        desk.form = desk.form.read_yaml(desk.form.yaml_text())
+    def _do_discard(self, session: TrainingSession, said: Said) -> None:
+        session.form = session.form.read_yaml(session.form.yaml_text())
 
-    def _do_saveyaml(self, desk: Desk, said: Said) -> None:
-        desk.form = self._given(desk, said)
-        if not desk.form.errors:
-            name, text = f"{desk.form.name or desk.form.stage}.yaml", desk.form.yaml_text()
-            desk.exported = exports.Exported(run="", download=download(name, "application/yaml", text.encode()))
+    def _do_saveyaml(self, session: TrainingSession, said: Said) -> None:
+        session.form = self._given(session, said)
+        if not session.form.errors:
+            name, text = f"{session.form.name or session.form.stage}.yaml", session.form.yaml_text()
+            session.exported = exports.Exported(run="", download=download(name, "application/yaml", text.encode()))
 
-    def _do_estimate(self, desk: Desk, said: Said) -> Iterator[None]:
-        yield from self._checked(desk, said)
+    def _do_estimate(self, session: TrainingSession, said: Said) -> Iterator[None]:
+        yield from self._checked(session, said)
 
-    def _checked(self, desk: Desk, said: Said) -> Iterator[None]:
+    def _checked(self, session: TrainingSession, said: Said) -> Iterator[None]:
         """The form with what the stage refuses, and with an estimate where nothing is refused."""
-        form = self._given(desk, said)
-        work = desk.working = Working(partial(self._foreseen, form), LOOKING)
+        form = self._given(session, said)
+        work = session.working = Working(partial(self._foreseen, form), LOOKING)
         lasts = True
         while lasts:
-            desk.form = replace(form, doing=f"{work.text}.", share=work.share)
+            session.form = replace(form, doing=f"{work.text}.", share=work.share)
             yield
             lasts = work.lasts(TOLD_S)
-        desk.form = form
-        desk.form = work.result()
+        session.form = form
+        session.form = work.result()
 
     def _foreseen(self, form: Form, progress: Progress) -> Form:
         """The form with what the stage refuses, or with an estimate."""
@@ -478,32 +480,32 @@ class TrainingRoom:
             form = replace(form, estimate=found)
         return form
 
-    def _do_cancel(self, desk: Desk, said: Said) -> None:
-        if desk.working:
-            desk.working.cancel()
+    def _do_cancel(self, session: TrainingSession, said: Said) -> None:
+        if session.working:
+            session.working.cancel()
 
-    def _do_start(self, desk: Desk, said: Said) -> Iterator[None]:
-        yield from self._checked(desk, said)
-        if not desk.form.is_right:
+    def _do_start(self, session: TrainingSession, said: Said) -> Iterator[None]:
+        yield from self._checked(session, said)
+        if not session.form.is_right:
             return
-        if desk.form.estimate and desk.form.estimate.is_red:
-            desk.form = replace(desk.form, asked_again=True)
+        if session.form.estimate and session.form.estimate.is_red:
+            session.form = replace(session.form, asked_again=True)
             return
-        self._launch(desk, desk.form)
+        self._launch(session, session.form)
 
-    def _do_startanyway(self, desk: Desk, said: Said) -> None:
-        desk.form = self._given(desk, said).check()
-        if desk.form.is_right:
-            self._launch(desk, desk.form.unchecked())
+    def _do_startanyway(self, session: TrainingSession, said: Said) -> None:
+        session.form = self._given(session, said).check()
+        if session.form.is_right:
+            self._launch(session, session.form.unchecked())
 
-    def _do_smoke(self, desk: Desk, said: Said) -> None:
+    def _do_smoke(self, session: TrainingSession, said: Said) -> None:
         form = Form.of(*SMOKE).check()
         if form.note or form.errors:
             raise InputError(form.note or next(iter(form.errors.values())))
-        desk.form = form
-        self._launch(desk, form)
+        session.form = form
+        self._launch(session, form)
 
-    def _launch(self, desk: Desk, form: Form) -> None:
+    def _launch(self, session: TrainingSession, form: Form) -> None:
         if self.impossible:
             raise InputError(self.impossible)
         config = form.config()
@@ -512,145 +514,151 @@ class TrainingRoom:
             started = runs.start_chain(config.configs(name), root=self.root)
         else:
             started = [runs.start(config, name=form.name, root=self.root)]
-        desk.selected, desk.view, desk.comparing, desk.zoom, desk.step = started[0].name, "overview", False, None, None
-        desk.told = f"Started {', then '.join(run.name for run in started)}."
-        desk.arrived += 1
-        desk.form = replace(form, name="", note="", said=desk.told, asked_again=False)
+        session.selected, session.view, session.comparing, session.zoom, session.step = (
+            started[0].name,
+            "overview",
+            False,
+            None,
+            None,
+        )
+        session.told = f"Started {', then '.join(run.name for run in started)}."
+        session.arrived += 1
+        session.form = replace(form, name="", note="", said=session.told, asked_again=False)
 
     # the list
 
-    def _do_select(self, desk: Desk, said: Said) -> None:
-        desk.selected, desk.comparing, desk.told = said.value, False, ""
-        desk.step, desk.group, desk.zoom = None, 0, None
+    def _do_select(self, session: TrainingSession, said: Said) -> None:
+        session.selected, session.comparing, session.told = said.value, False, ""
+        session.step, session.group, session.zoom = None, 0, None
 
-    def _do_tick(self, desk: Desk, said: Said) -> None:
-        rest = [name for name in desk.ticked if name != said.value]
-        desk.ticked = [*rest, said.value] if said.index == "1" else rest
-        desk.comparing = desk.comparing and len(desk.ticked) > 1
+    def _do_tick(self, session: TrainingSession, said: Said) -> None:
+        rest = [name for name in session.ticked if name != said.value]
+        session.ticked = [*rest, said.value] if said.index == "1" else rest
+        session.comparing = session.comparing and len(session.ticked) > 1
 
-    def _do_untick(self, desk: Desk, said: Said) -> None:
-        desk.ticked, desk.comparing = [], False
+    def _do_untick(self, session: TrainingSession, said: Said) -> None:
+        session.ticked, session.comparing = [], False
 
-    def _do_compare(self, desk: Desk, said: Said) -> None:
-        desk.comparing, desk.zoom = True, None
+    def _do_compare(self, session: TrainingSession, said: Said) -> None:
+        session.comparing, session.zoom = True, None
 
-    def _do_sort(self, desk: Desk, said: Said) -> None:
-        desk.sort = said.value
+    def _do_sort(self, session: TrainingSession, said: Said) -> None:
+        session.sort = said.value
 
-    def _do_find(self, desk: Desk, said: Said) -> None:
-        desk.find = said.value[:100]
+    def _do_find(self, session: TrainingSession, said: Said) -> None:
+        session.find = said.value[:100]
 
-    def _do_undelete(self, desk: Desk, said: Said) -> None:
+    def _do_undelete(self, session: TrainingSession, said: Said) -> None:
         runs.undelete(said.value, self.root)
-        desk.selected, desk.deleted, desk.told = said.value, "", f"{said.value} is back."
+        session.selected, session.deleted, session.told = said.value, "", f"{said.value} is back."
 
     # one run
 
-    def _do_view(self, desk: Desk, said: Said) -> None:
-        desk.view, desk.comparing = said.value if said.value in watch.VIEWS else "overview", False
+    def _do_view(self, session: TrainingSession, said: Said) -> None:
+        session.view, session.comparing = said.value if said.value in watch.VIEWS else "overview", False
 
-    def _do_range(self, desk: Desk, said: Said) -> None:
-        desk.zoom = curves.zoomed(said.value)
+    def _do_range(self, session: TrainingSession, said: Said) -> None:
+        session.zoom = curves.zoomed(said.value)
 
-    def _do_step(self, desk: Desk, said: Said) -> None:
-        desk.step, desk.group = (int(said.value) if said.value.isdecimal() else None), 0
+    def _do_step(self, session: TrainingSession, said: Said) -> None:
+        session.step, session.group = (int(said.value) if said.value.isdecimal() else None), 0
 
-    def _do_group(self, desk: Desk, said: Said) -> None:
-        desk.group = int(said.value) if said.value.isdecimal() else 0
+    def _do_group(self, session: TrainingSession, said: Said) -> None:
+        session.group = int(said.value) if said.value.isdecimal() else 0
 
-    def _do_stop(self, desk: Desk, said: Said) -> None:
+    def _do_stop(self, session: TrainingSession, said: Said) -> None:
         run = runs.stop(self._run(said.index).folder)
-        desk.told = (
+        session.told = (
             f"{run.name} finishes its step, saves, and ends." if run.state != "queued" else "It leaves the queue."
         )
 
-    def _do_kill(self, desk: Desk, said: Said) -> None:
+    def _do_kill(self, session: TrainingSession, said: Said) -> None:
         runs.kill(self._run(said.index).folder)
 
-    def _do_resume(self, desk: Desk, said: Said) -> None:
+    def _do_resume(self, session: TrainingSession, said: Said) -> None:
         if self.impossible:
             raise InputError(self.impossible)
         runs.resume(self._run(said.index).folder)
 
-    def _do_delete(self, desk: Desk, said: Said) -> None:
+    def _do_delete(self, session: TrainingSession, said: Said) -> None:
         run = self._run(said.index)
         runs.delete(run.folder)
-        desk.deleted, desk.selected = run.name, ""
-        desk.ticked = [name for name in desk.ticked if name != run.name]
+        session.deleted, session.selected = run.name, ""
+        session.ticked = [name for name in session.ticked if name != run.name]
 
-    def _do_rename(self, desk: Desk, said: Said) -> None:
+    def _do_rename(self, session: TrainingSession, said: Said) -> None:
         run = self._run(said.index)
         if said.value.strip() == run.name:
             return
         folder = runs.rename(run.folder, said.value.strip())
-        desk.selected = folder.name
-        desk.ticked = [folder.name if name == run.name else name for name in desk.ticked]
+        session.selected = folder.name
+        session.ticked = [folder.name if name == run.name else name for name in session.ticked]
         if self.beside.answering and self.beside.answering[0] == run.name:
             self.beside.answering = (folder.name, self.beside.answering[1])
 
-    def _do_note(self, desk: Desk, said: Said) -> None:
+    def _do_note(self, session: TrainingSession, said: Said) -> None:
         runs.annotate(self._run(said.index).folder, said.value)
 
-    def _do_duplicate(self, desk: Desk, said: Said) -> None:
+    def _do_duplicate(self, session: TrainingSession, said: Said) -> None:
         run = self._run(said.index)
         if run.stage not in KINDS:
             raise InputError(f"{run.name} is no training: there is no form for it.")
-        desk.form = Form.of_options(run.stage, run.options)
-        desk.told = f"The form on the left has the options of {run.name}. Change what you like, and start."
+        session.form = Form.of_options(run.stage, run.options)
+        session.told = f"The form on the left has the options of {run.name}. Change what you like, and start."
 
-    def _do_use(self, desk: Desk, said: Said) -> Iterator[None]:
+    def _do_use(self, session: TrainingSession, said: Said) -> Iterator[None]:
         run = self._run(said.index)
         if said.value not in weights_of(run):
             raise InputError(f"{run.name} no longer has these weights. Choose others.")
         which = watch.weights_name(said.value)
-        desk.told = f"Loading {which} of {run.name}. {self.beside.name} answers until it is there."
+        session.told = f"Loading {which} of {run.name}. {self.beside.name} answers until it is there."
         yield
         self.beside.take(run, said.value)
-        desk.told = f"From the next question on, {which} of {run.name} answers in the consultation."
+        session.told = f"From the next question on, {which} of {run.name} answers in the consultation."
 
-    def _do_back(self, desk: Desk, said: Said) -> None:
+    def _do_back(self, session: TrainingSession, said: Said) -> None:
         self.beside.give_back()
-        desk.told = f"{self.beside.name} answers again."
+        session.told = f"{self.beside.name} answers again."
 
-    def _do_evaluate(self, desk: Desk, said: Said) -> None:
+    def _do_evaluate(self, session: TrainingSession, said: Said) -> None:
         """Asks first: it may take hours."""
         run, known = self._run(said.index), self._to_judge_by()
         if not known:
             raise InputError("There is nothing to judge by: upload labelled images below the form, or set DERMIQ_DATA.")
         data = next((name for name in run.options.get("data", ()) if name in known), next(iter(known)))
-        desk.asked = Asked(run.name, said.value or "final", data)
+        session.asked = Asked(run.name, said.value or "final", data)
 
-    def _do_asked(self, desk: Desk, said: Said) -> None:
-        if desk.asked:
-            desk.asked = desk.asked.given(said.fields)
+    def _do_asked(self, session: TrainingSession, said: Said) -> None:
+        if session.asked:
+            session.asked = session.asked.given(said.fields)
 
-    def _do_unask(self, desk: Desk, said: Said) -> None:
-        desk.asked = None
+    def _do_unask(self, session: TrainingSession, said: Said) -> None:
+        session.asked = None
 
-    def _do_judge(self, desk: Desk, said: Said) -> None:
-        if desk.asked is None:
+    def _do_judge(self, session: TrainingSession, said: Said) -> None:
+        if session.asked is None:
             return
-        desk.asked = desk.asked.given(said.fields)
-        config = desk.asked.config()
+        session.asked = session.asked.given(said.fields)
+        config = session.asked.config()
         name = runs.free_name(f"{config.model}-evaluation"[:90], self.root)
         started = runs.start(config, name=name, root=self.root)
         many = f"{config.images} images" if config.images else "all images"
-        desk.asked, desk.view = None, "evaluation"
-        desk.told = f"{started.name} reads {many} of {self._to_judge_by().get(config.data, config.data)}."
+        session.asked, session.view = None, "evaluation"
+        session.told = f"{started.name} reads {many} of {self._to_judge_by().get(config.data, config.data)}."
 
-    def _do_export(self, desk: Desk, said: Said) -> Iterator[None]:
+    def _do_export(self, session: TrainingSession, said: Said) -> Iterator[None]:
         run = self._run(said.index)
-        desk.told = f"Exporting {run.name}."
+        session.told = f"Exporting {run.name}."
         yield
-        desk.exported = exports.export(run, said.value, self.root, weights=watch.weights(run).best)
-        desk.told = f"{run.name} is exported; see below."
+        session.exported = exports.export(run, said.value, self.root, weights=watch.weights(run).best)
+        session.told = f"{run.name} is exported; see below."
 
-    def _do_push(self, desk: Desk, said: Said) -> Iterator[None]:
-        if desk.exported is None or not desk.exported.folder:
+    def _do_push(self, session: TrainingSession, said: Said) -> Iterator[None]:
+        if session.exported is None or not session.exported.folder:
             raise InputError("Export the run first.")
-        desk.exported = replace(desk.exported, said="Sending it to the hub.")
+        session.exported = replace(session.exported, said="Sending it to the hub.")
         yield
-        desk.exported = exports.push(desk.exported, said.fields.get("hub", ""), said.fields.get("token", ""))
+        session.exported = exports.push(session.exported, said.fields.get("hub", ""), said.fields.get("token", ""))
 
 
 FORM_EVENTS = ("plain", "set", "yaml", "load", "discard", "saveyaml", "estimate", "start", "startanyway", "smoke")

@@ -11,9 +11,18 @@ import gradio as gr
 from dermiq.ui import component
 from dermiq.ui.component import data_of, html_part
 from dermiq.ui.server.upload import private_file
-from dermiq.ui.training import controller as desk
+from dermiq.ui.training import controller as session
 from dermiq.ui.training import curves, own_data
-from dermiq.ui.training.controller import LONG, MODELS, PARTS, TO_FORM, Changed, Desk, Said, TrainingRoom
+from dermiq.ui.training.controller import (
+    LONG,
+    MODELS,
+    PARTS,
+    TO_FORM,
+    Changed,
+    Said,
+    TrainingController,
+    TrainingSession,
+)
 from dermiq.ui.training.form_fields import HEARD, Parts, form_fields, listened
 from dermiq.ui.training.form_shown import text_in
 
@@ -39,8 +48,8 @@ class AsItIs(dict[str, Any]):
 class Watching:
     """The tab's parts, the fields of its form, and its clock."""
 
-    room: TrainingRoom
-    desk: gr.State
+    room: TrainingController
+    session: gr.State
     parts: Mapping[str, Any]
     form: Parts
     clock: gr.Timer
@@ -62,56 +71,56 @@ class Watching:
 
     def while_open(self, tab: gr.Tab, *, others: Sequence[gr.Tab]) -> None:
         """The clock runs while the tab is looked at."""
-        tab.select(self._opened, [self.desk], [self.clock, *self.outputs()], **QUICK)
+        tab.select(self._opened, [self.session], [self.clock, *self.outputs()], **QUICK)
         for other in others:
             other.select(lambda: gr.Timer(active=False), None, [self.clock], **QUICK)
 
     def opened_by(self, event: Any, tabs: gr.Tabs) -> None:
         """Another component's event leads here."""
         outputs = [tabs, self.clock, *self.outputs()]
-        event(lambda d: [gr.Tabs(selected="training"), *self._opened(d)], [self.desk], outputs, **QUICK)
+        event(lambda d: [gr.Tabs(selected="training"), *self._opened(d)], [self.session], outputs, **QUICK)
 
     def prefilled_by(self, event: Any, tabs: gr.Tabs) -> None:
         """Another component's event leads here, and fills in a form for DPO on the set that it names."""
 
-        def prefilled(d: Desk, data: gr.EventData) -> list[Any]:
+        def prefilled(d: TrainingSession, data: gr.EventData) -> list[Any]:
             self.room.prefer(d, said_in(data).value)
             return [gr.Tabs(selected="training"), *self._opened(d)]
 
-        event(prefilled, [self.desk], [tabs, self.clock, *self.outputs()], **QUICK)
+        event(prefilled, [self.session], [tabs, self.clock, *self.outputs()], **QUICK)
 
-    def _opened(self, d: Desk) -> list[Any]:
+    def _opened(self, d: TrainingSession) -> list[Any]:
         return [gr.Timer(active=True), *self.values(self.room.look(d))]
 
 
-def training_tab(room: TrainingRoom) -> Watching:
-    state = gr.State(Desk(), time_to_live=STATE_SECONDS)
+def training_tab(room: TrainingController) -> Watching:
+    state = gr.State(TrainingSession(), time_to_live=STATE_SECONDS)
     parts: dict[str, Any] = {"gate": html_part("dq-gate", events=["admit"])}
     with gr.Row(elem_id="dq-training"):
         with gr.Column(elem_id="dq-new-run", scale=0, min_width=320):
-            form = form_fields(Desk().form, locked=bool(room.impossible))
+            form = form_fields(TrainingSession().form, locked=bool(room.impossible))
             with gr.Accordion("Own images", open=False, elem_id="dq-own-data", visible=not room.impossible):
                 gr.Markdown(own_data.ABOUT)
                 upload = private_file(label="Zip of images and their table", height=120)
                 parts["own"] = html_part("dq-own-said")
                 forget = gr.Button("Delete all uploaded images", size="sm")
         with gr.Column(elem_id="dq-watching", scale=1, min_width=320):
-            parts["rows"] = html_part("dq-rows", events=desk.ROW_EVENTS)
-            parts["head"] = html_part("dq-head", events=desk.RUN_EVENTS)
+            parts["rows"] = html_part("dq-rows", events=session.ROW_EVENTS)
+            parts["head"] = html_part("dq-head", events=session.RUN_EVENTS)
             parts["sent"] = html_part("dq-sent", events=["push"])
             parts["views"] = html_part("dq-views", events=["view"])
             parts["curves"] = gr.HTML("", elem_id="dq-curves", **curves.component_args())
-            parts["body"] = html_part("dq-body", events=desk.RUN_EVENTS)
+            parts["body"] = html_part("dq-body", events=session.RUN_EVENTS)
     made = Watching(room, state, parts, form, gr.Timer(LOOK_SECONDS, active=False))
     made.clock.tick(lambda d: made.values(room.look(d, form=MODELS), "tick"), [state], made.outputs("tick"), **QUICK)
     heard = {
         "gate": ["admit"],
-        "rows": desk.ROW_EVENTS,
-        "head": desk.RUN_EVENTS,
+        "rows": session.ROW_EVENTS,
+        "head": session.RUN_EVENTS,
         "sent": ["push"],
         "views": ["view"],
         "curves": ["range"],
-        "body": desk.RUN_EVENTS,
+        "body": session.RUN_EVENTS,
     }
     upload.upload(_taken(made), [state, upload], [*made.outputs(), upload], **SLOW)
     forget.click(lambda d: _all(made, "forget", room.act(d, "forget", Said())), [state], made.outputs(), **QUICK)
@@ -128,17 +137,17 @@ def training_tab(room: TrainingRoom) -> Watching:
 def _hear_form(made: Watching) -> None:
     """A change sends all fields: the last of several is the one that counts, whichever arrive."""
     form, room, outputs = made.form, made.room, made.outputs()
-    fields = [made.desk, *(form[key] for key in HEARD)]
+    fields = [made.session, *(form[key] for key in HEARD)]
 
     def said(event: str) -> Callable[..., Iterator[list[Any]]]:
-        def act(d: Desk, *given: Any) -> Iterator[list[Any]]:
+        def act(d: TrainingSession, *given: Any) -> Iterator[list[Any]]:
             for changed in room.act(d, event, Said(fields=_texts(given))):
                 yield made.values(changed)
 
         return act
 
     def at_once(event: str) -> Callable[..., list[Any]]:
-        def act(d: Desk, *given: Any) -> list[Any]:
+        def act(d: TrainingSession, *given: Any) -> list[Any]:
             return _all(made, event, room.act(d, event, Said(fields=_texts(given))))
 
         return act
@@ -150,11 +159,11 @@ def _hear_form(made: Watching) -> None:
     for event in ("plain", "discard", "cancel", "saveyaml"):
         form[event].click(at_once(event), [*fields, form["yaml"]], outputs, trigger_mode="multiple", **QUICK)
 
-    def load(d: Desk, content: bytes | None) -> list[Any]:
+    def load(d: TrainingSession, content: bytes | None) -> list[Any]:
         text = (content or b"").decode("utf-8", "replace")
         return [*_all(made, "load", room.act(d, "load", Said(value=text))), None]
 
-    form["load"].upload(load, [made.desk, form["load"]], [*outputs, form["load"]], **QUICK)
+    form["load"].upload(load, [made.session, form["load"]], [*outputs, form["load"]], **QUICK)
 
 
 def _texts(given: Sequence[Any]) -> dict[str, str]:
@@ -163,18 +172,18 @@ def _texts(given: Sequence[Any]) -> dict[str, str]:
     return {"=": texts.pop("key"), **texts}
 
 
-def _streamed(made: Watching, event: str) -> Callable[[Desk, gr.EventData], Iterator[list[Any]]]:
-    def act(d: Desk, data: gr.EventData) -> Iterator[list[Any]]:
+def _streamed(made: Watching, event: str) -> Callable[[TrainingSession, gr.EventData], Iterator[list[Any]]]:
+    def act(d: TrainingSession, data: gr.EventData) -> Iterator[list[Any]]:
         for changed in made.room.act(d, event, said_in(data)):
             yield made.values(changed, event)
 
     return act
 
 
-def _taken(made: Watching) -> Callable[[Desk, object], Iterator[list[Any]]]:
+def _taken(made: Watching) -> Callable[[TrainingSession, object], Iterator[list[Any]]]:
     """The field is empty again from the first word on."""
 
-    def take(d: Desk, content: object) -> Iterator[list[Any]]:
+    def take(d: TrainingSession, content: object) -> Iterator[list[Any]]:
         if content is not None:  # the field was emptied
             yield [*made.values(made.room.receiving(d)), None]
             yield [*made.values(made.room.take(d, content)), None]
@@ -182,8 +191,8 @@ def _taken(made: Watching) -> Callable[[Desk, object], Iterator[list[Any]]]:
     return take
 
 
-def _at_once(made: Watching, event: str) -> Callable[[Desk, gr.EventData], list[Any]]:
-    def act(d: Desk, data: gr.EventData) -> list[Any]:
+def _at_once(made: Watching, event: str) -> Callable[[TrainingSession, gr.EventData], list[Any]]:
+    def act(d: TrainingSession, data: gr.EventData) -> list[Any]:
         return _all(made, event, made.room.act(d, event, said_in(data)))
 
     return act
