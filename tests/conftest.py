@@ -7,7 +7,7 @@ import math
 import os
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch is imported
-if "PYTEST_XDIST_WORKER" in os.environ:  # each of the two processes has a core
+if "PYTEST_XDIST_WORKER" in os.environ:  # the cores are divided among the test processes
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("DERMIQ_NICENESS", "0")  # beside the other process, a run that steps back would not move
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from dermiq import memory
 from dermiq.errors import ImageError, ModelError
 from dermiq.knowledge.graph import CLASS_NODES
 from dermiq.line import Line
@@ -338,6 +339,7 @@ def main(arguments: list[str] | None = None) -> None:
     flags = argparse.ArgumentParser(add_help=False)
     flags.add_argument("--fake", type=json.loads, default={"pace": 0.05})
     own, rest = flags.parse_known_args(arguments)
+    memory.few_heaps()  # as the app's own start does
     private_temp()
     from dermiq.ui.app import create_app, launch_options
 
