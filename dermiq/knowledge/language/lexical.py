@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import bm25s
@@ -10,6 +11,8 @@ import numpy as np
 from dermiq.knowledge.language.stem import stem
 from dermiq.knowledge.language.text import word_set
 from dermiq.knowledge.language.text import words as whole_words
+
+logging.getLogger("bm25s").setLevel(logging.WARNING)  # it sets itself to tell each step
 
 SATURATION = 1.2  # k1: how soon a repeated word stops counting
 LENGTH = 0.6  # b: how much a long text is held against it
