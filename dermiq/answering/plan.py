@@ -1,0 +1,412 @@
+"""What a good answer speaks of, by intent: typed points, the weightiest first. Knows no model and no page.
+
+`plan` is the way in. Each intent has one function that reads like its answer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from dermiq.answering.planner import DANGEROUS, Planner, Points, capital
+from dermiq.answering.points import Known, Plan, Point
+from dermiq.answering.weigh import listed
+from dermiq.knowledge import Graph
+from dermiq.knowledge.retrieve.understand import Understood
+from dermiq.types import Diagnosis, Fact, UrgencyLevel
+
+TISSUE = re.compile(r"biops|histolog|punch|specimen|sampled", re.IGNORECASE)
+COURSE = re.compile(
+    r"progress|spread|recur|\breturn|surviv|mortal|\bdie|\brisk|invas|metasta|malignan|benign|regress|disappear|resolv"
+    r"|harmless|transform|cancer|cure|become",
+    re.IGNORECASE,
+)
+WATCH = re.compile(
+    r"follow-?up|monitor|\bevery \d|once a (?:month|year)|\bcheck(?!list)|watch|observation|\breview|regularly|\brecall"
+    r"|\bscreening|examined regularly",
+    re.IGNORECASE,
+)
+ASKABLE = (
+    "why it was read so, what speaks against it, what would settle it, whether to take a biopsy, how urgent it is, how "
+    "it is treated, how it goes on, what raises its risk, what dermoscopy shows, or how to explain it to the patient"
+)
+LEVELS: Mapping[UrgencyLevel, tuple[str, str]] = {
+    "urgent": ("Yes, by the rule it is urgent", r"(?<!not )(?<!no )(?<!non-)\burgent|within (?:2|two) weeks|two-week"),
+    "soon": ("It should be seen soon", r"\bsoon\b|weigh referral|within (?:2|two) weeks"),
+    "routine": ("By the rule it is not urgent: referral is routine", r"\broutine|(?:not|no|non)[ -]urgent"),
+    "none": ("No rule asks for an urgent referral", r"\bno\b[^.]*\b(?:rule|referral)|(?:not|no|non)[ -]urgent"),
+}
+"""How an answer begins that says how urgent it is, and by which words another says the same."""
+PLAIN_LEVELS: Mapping[UrgencyLevel, str] = {
+    "urgent": "A skin specialist should see it within two weeks",
+    "soon": "A doctor should look at it soon",
+    "routine": "An ordinary appointment with a specialist is soon enough by the rule",
+    "none": "No rule asks for a referral as it was read; show it to a doctor if it changes or worries you",
+}
+CHANGES = re.compile(r"grow|bleed|ulcer|thick|\bpain|chang|\bnew\b|itch|tender|fast|rapid|heal", re.IGNORECASE)
+OUTCOME = re.compile(r"recur|\bcured?\b|surviv|regress|\bclears?\b|respond", re.IGNORECASE)
+PLAIN_NAMES = {
+    "akiec": "a patch of sun-damaged skin (actinic keratosis), or an early skin cancer (Bowen's disease)",
+    "bcc": "basal cell carcinoma, a skin cancer",
+    "bkl": "a benign keratosis, a harmless growth of the skin",
+    "df": "a dermatofibroma, a harmless firm lump in the skin",
+    "mel": "melanoma, a skin cancer",
+    "nv": "an ordinary mole (in doctors' words a melanocytic nevus), which is harmless",
+    "vasc": "a vascular lesion, which is made of small blood vessels",
+}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How one intent is answered. `relations`: of the facts that answer it; `asks`: how many of them at least."""
+
+    points: Callable[[Planner], Points]
+    relations: frozenset[str] = frozenset()
+    asks: int = 0
+    fits: Callable[[Fact], bool] = lambda fact: True  # what such a fact must say besides
+
+
+def plan(graph: Graph, asked: Understood, known: Known) -> Plan:
+    """The points of a good answer, facts that no earlier answer quoted first. A refusal where it is out of scope."""
+    if not asked.in_scope:
+        return Plan(asked.intent, (refusal(asked),))
+    planner = Planner(graph, asked, known)
+    intent = asked.intent if asked.intent in KINDS else "other"
+    kind = KINDS[intent]
+    points = tuple(point for point in kind.points(planner) if point.text or point.facts)
+    relations = kind.relations or frozenset(fact.relation for point in points for fact in point.facts)
+    found = Plan(intent, points, _about(planner, intent), relations, fits=kind.fits)
+    families = {key for node in found.about for key in graph.family(node)}
+    return replace(found, asks=min(kind.asks, sum(found.is_answer(fact, families) for fact in found.facts)))
+
+
+def _about(one: Planner, intent: str) -> tuple[str, ...]:
+    """The conditions of which an answer must speak: what was named, and, unless that alone was meant, both candidates."""
+    case = () if intent in OF_ITS_TOPIC else (one.lead.id, *((one.rival.id,) if one.rival else ()))
+    return tuple(dict.fromkeys((*one.named, one.topic, *case)))
+
+
+def refusal(asked: Understood) -> Point:
+    why = asked.why_out.strip().rstrip(".") or "This is not about skin, or the graph holds nothing on it"
+    text = f"{capital(why)}. Of this lesion you can ask {ASKABLE}."
+    return Point("refusal", text, needed=True, signs=r"can(?:no|')t (?:answer|say|help)|not about|you can ask")
+
+
+# --- why it was read so, and why not otherwise ----------------------------------------------------
+
+
+def _why(one: Planner) -> Points:
+    yield one.standing()
+    favour = list(one.in_favour(one.lead.id, f"In favour of {one.lead.name}"))
+    yield from favour or [
+        one.says(f"no measured finding speaks clearly for {one.lead.name}: the reading rests on the whole image.")
+    ]
+    yield from one.opposed(one.lead.id, "Against it", most=2)
+    yield from one.next_candidate()
+    if one.rival:
+        yield from one.apart(one.lead.id, one.rival.id, f"To tell {one.lead.name} from {one.rival.name}", most=1)
+
+
+def _why_not(one: Planner) -> Points:
+    other = next((key for key in one.named if not one.is_lead(key)), one.rival.id if one.rival else None)
+    if other is None or one.named[:1] == (one.lead.id,):
+        yield one.says(
+            f"{one.lead.name} is what the readers put first{one.odds(one.lead.code)}, so it was not turned down.",
+            one.lead.id,
+        )
+        yield from _against(one)
+        return
+    name, code = one.name(other), one.code(other)
+    given = f"{name}{one.odds(code)} stands behind {one.lead.name}{one.odds(one.lead.code)}."
+    yield one.says(
+        given
+        if code
+        else f"{name} is none of the seven classes that the readers know, so no probability stands for it.",
+        other,
+    )
+    if code:
+        yield from one.opposed(other, f"Against {name}")
+        yield from one.in_favour(one.lead.id, f"What fits {one.lead.name} better", against=other, most=2)
+        yield from one.in_favour(other, f"For {name}, all the same", most=1)
+    found = list(one.apart(other, one.lead.id, f"What separates {name} from {one.lead.name}"))
+    yield from found
+    if not found:
+        yield from one.facts(f"What is known of {name}", (other,), SEEN, most=2)
+        yield one.nothing(f"the graph has no fact that separates {name} from {one.lead.name}.")
+
+
+def _against(one: Planner) -> Points:
+    node = next(iter(one.named), one.lead.id)
+    name = one.name(node)
+    found = list(one.opposed(node, f"Against {name}"))
+    yield from found or [
+        Point(
+            "finding_against",
+            f"No measured finding speaks clearly against {name}.",
+            needed=True,
+            signs=r"\b(?:no|nothing|little)\b",
+        )
+    ]
+    if node == one.lead.id:
+        yield from one.next_candidate()
+        if one.rival:
+            side = one.rival.id
+            yield from one.apart(
+                node, side, f"Seen with the dermatoscope or by eye, this would speak for {one.rival.name}", side=side
+            )
+
+
+def _change_of_mind(one: Planner) -> Points:
+    other = next((key for key in one.named if not one.is_lead(key)), one.rival.id if one.rival else None)
+    if other is None:
+        yield one.nothing(
+            f"the readers name no second candidate, and the graph has no fact that would turn {one.lead.name} down."
+        )
+        return
+    name = one.name(other)
+    yield from one.apart(one.lead.id, other, f"This would turn the reading to {name}", side=other)
+    yield from one.in_favour(other, f"Of what was measured, this points to {name} already", against=one.lead.id, most=2)
+    told = {"grew", "changed", "bled"} & set(one.known.context.symptoms)
+    yield one.says(
+        "growth, change and bleeding were not told; what the patient says of them counts."
+        if not told
+        else f"told of it: it {' and '.join(sorted(told))}."
+    )
+    yield from one.facts("What decides in the end", (one.lead.id, other), TESTS, most=1, fits=says(TISSUE))
+    yield Point(
+        "alternative",
+        f"At present {one.lead.name} stands first{one.odds(one.lead.code)}, and {name} behind it{one.odds(one.code(other))}.",
+        about=(other,),
+    )
+
+
+def _compare(one: Planner) -> Points:
+    pair = [
+        *one.named,
+        *(key for key in (one.lead.id, one.rival.id if one.rival else "") if key and key not in one.named),
+    ]
+    if len(pair) < 2:
+        yield from _what_is(one)
+        return
+    left, right = pair[:2]
+    names = one.name(left), one.name(right)
+    found = list(one.apart(left, right, f"{capital(names[0])} and {names[1]} differ in this", most=3))
+    yield from found or [one.nothing(f"the graph has no fact that separates {names[0]} from {names[1]}.")]
+    if one.code(left) and one.code(right):
+        yield from one.in_favour(left, f"Measured here, this fits {names[0]} better", against=right, most=2)
+        yield from one.in_favour(right, f"Measured here, this fits {names[1]} better", against=left, most=2)
+        yield Point(
+            "alternative",
+            f"The readers give {names[0]}{one.odds(one.code(left))} and {names[1]}{one.odds(one.code(right))}.",
+            about=(left, right),
+        )
+
+
+# --- what to do -------------------------------------------------------------------------------------
+
+
+def _settle(one: Planner) -> Points:
+    yield from _known(one, "What settles it", f"how {one.name(one.topic)} is confirmed", TESTS, most=2)
+    if one.danger:
+        yield from one.facts(
+            f"For {one.danger.name}, which is possible", (one.danger.id,), TESTS, most=1, fits=says(TISSUE)
+        )
+    if one.rival and one.is_lead(one.topic):
+        lead_in = f"Before that, this tells {one.lead.name} from {one.rival.name}"
+        yield from one.apart(one.lead.id, one.rival.id, lead_in, most=1)
+
+
+def _biopsy(one: Planner) -> Points:
+    yield from one.caution("{name} is possible{odds}.")
+    if one.danger:
+        yield from one.facts(
+            f"What is said of suspected {one.danger.name}", (one.danger.id,), TESTS, most=2, fits=says(TISSUE)
+        )
+    name = one.name(one.topic)
+    decides = one.code(one.topic) in DANGEROUS
+    lead_in = f"For {name} tissue decides" if decides else f"For {name} tissue is a matter of doubt"
+    yield from _known(one, lead_in, f"biopsy in {name}", TESTS | CARE, most=3 if decides else 2, fits=says(TISSUE))
+    yield from one.facts("What is not done", (one.topic,), TESTS, most=1, fits=_is_no_biopsy)
+
+
+def _is_no_biopsy(fact: Fact) -> bool:
+    return fact.polarity == "absent" and bool(TISSUE.search(fact.text))
+
+
+def _urgency(one: Planner) -> Points:
+    name, urgency = one.name(one.topic), one.known.urgency
+    if not one.is_lead(one.topic) or urgency is None:
+        named = ", which you named" if not one.is_lead(one.topic) else ""
+        yield from _known(one, f"On referral of {name}{named}", f"how soon {name} is referred", REFERRAL, most=2)
+    if urgency is None:
+        return
+    begins, signs = LEVELS[urgency.level]
+    text = f"{begins}. {urgency.text}"
+    lead = (one.lead.id,)
+    yield Point(
+        "urgency", text, 2.0, urgency.facts[:3], about=lead, needed=True, signs=signs, again=f"{begins}, as said above."
+    )
+    if urgency.level != "urgent":
+        yield from one.facts(
+            "What would make it more urgent", lead, frozenset({"red_flag"}), most=1, fits=says(CHANGES)
+        )
+
+
+def _treatment(one: Planner) -> Points:
+    name = one.name(one.topic)
+    yield from one.caution("{name} has to be excluded first{odds}.")
+    own = f"Treatment of {name}, once that diagnosis is certain"
+    other = f"Treatment of {name}, which you named (this lesion was read as {one.lead.name})"
+    lead_in = own if one.is_lead(one.topic) else other
+    yield from _known(one, lead_in, f"the treatment of {name}", CARE, most=3, fits=_is_done)
+    yield from one.facts("To keep in mind", (one.topic,), CARE, most=1, fits=lambda fact: fact.polarity == "absent")
+
+
+def _is_done(fact: Fact) -> bool:
+    return fact.polarity == "present" and not WATCH.search(fact.text)
+
+
+def _monitor(one: Planner) -> Points:
+    name = one.name(one.topic)
+    yield from one.caution("watching alone is for when {name} is excluded{odds}.")
+    found = list(
+        _known(one, f"On follow-up of {name}", f"how {name} is followed up", FOLLOW_UP, most=2, fits=says(WATCH))
+    )
+    yield from found
+    if not any(re.search(r"\d|once a|two|three", fact.text) for point in found for fact in point.facts):
+        yield one.says(f"an interval for {name} is not in the graph.")
+    yield from one.facts(
+        "What has to be shown at once", (one.topic,), frozenset({"red_flag"}), most=2, fits=says(CHANGES)
+    )
+
+
+# --- what is known of it ------------------------------------------------------------------------------
+
+
+def _prognosis(one: Planner) -> Points:
+    name = one.name(one.topic)
+    yield from one.facts("", (one.topic,), frozenset({"behaves_as"}), most=1)
+    course = (OUTLOOK | CARE) - {"behaves_as"}
+    yield from _known(one, f"On the course of {name}", f"the course of {name}", course, most=3, fits=_is_outlook)
+    yield from one.caution("this changes if it is {name}{odds}.")
+    if one.code(one.topic) in DANGEROUS:
+        yield one.says("how deep it goes is not seen on a photograph, so no figure is given for this patient.")
+
+
+def _is_outlook(fact: Fact) -> bool:
+    return bool((OUTCOME if fact.relation in CARE else COURSE).search(fact.text))
+
+
+def _risk_factors(one: Planner) -> Points:
+    name = one.name(one.topic)
+    lead_in = f"What raises the risk of {name}"
+    yield from _known(one, lead_in, lead_in.lower(), RISK, most=4, fits=lambda fact: fact.polarity == "present")
+    yield from one.facts("What does not", (one.topic,), RISK, most=1, fits=lambda fact: " not " in fact.text)
+    context = one.known.context
+    told = [f"age {context.age}" if context.age is not None else "", context.sex or "", context.site or ""]
+    told.append(f"skin type {context.skin_type}" if context.skin_type else "")
+    said = listed([part for part in told if part])
+    open_ = "nothing was told of this patient, so what of this applies here is open."
+    yield one.says(f"of this patient is known: {said}." if said else open_)
+
+
+def _dermoscopy(one: Planner) -> Points:
+    name = one.name(one.topic)
+    yield from _known(one, f"Dermoscopy of {name}", f"dermoscopy of {name}", DERMOSCOPY, most=3)
+    if one.rival and one.is_lead(one.topic):
+        lead_in = f"What tells it from {one.rival.name}"
+        yield from one.apart(one.lead.id, one.rival.id, lead_in, most=1, relations=DERMOSCOPY)
+    yield one.says("shape and colour were measured on this image, these structures were not: look for them yourself.")
+
+
+def _plain_words(one: Planner) -> Points:
+    lead, signs = one.lead, re.escape(one.lead.name)
+    begins = f"Two computer readers looked at the picture. Their first guess is {_plain_name(lead)}."
+    behaves = one.graph.facts(lead.id, "behaves_as", family=True)[:1]
+    yield Point("standing", begins, facts=behaves, about=(lead.id,), needed=True, signs=signs)
+    if one.danger:
+        text = f"It could also be {_plain_name(one.danger)}; that has to be ruled out."
+        yield Point("alternative", text, about=(one.danger.id,), needed=True)
+    elif one.rival:
+        yield Point("alternative", f"Less likely it is {_plain_name(one.rival)}.", about=(one.rival.id,))
+    if one.known.urgency:
+        level = one.known.urgency.level
+        signs = LEVELS[level][1] + r"|specialist|doctor"
+        yield Point("urgency", f"{PLAIN_LEVELS[level]}.", 2.0, needed=True, signs=signs)
+    yield one.says(
+        "a picture alone decides nothing: a doctor looks at the skin itself, and sometimes at a sample of it."
+    )
+
+
+def _plain_name(diagnosis: Diagnosis) -> str:
+    return PLAIN_NAMES.get(diagnosis.code or "", diagnosis.name)
+
+
+def _what_is(one: Planner) -> Points:
+    name, code = one.name(one.topic), one.code(one.topic)
+    yield from _known(one, "", f"what {name} is", frozenset({"behaves_as", "has_sign"}), most=3)
+    if code and one.known.differentials:
+        yield one.says(f"for this lesion the readers give {name}{one.odds(code)}.", one.topic)
+
+
+def _other(one: Planner) -> Points:
+    found = one.known.found[:3]
+    if found:
+        yield Point("fact", "Nearest to this question", facts=found, about=(one.topic,))
+    else:
+        yield one.nothing(f"the graph has no fact that answers this. You can ask {ASKABLE}.")
+
+
+# --- shared -------------------------------------------------------------------------------------------
+
+
+def says(pattern: re.Pattern[str]) -> Callable[[Fact], bool]:
+    return lambda fact: bool(pattern.search(fact.text))
+
+
+def _known(
+    one: Planner,
+    lead_in: str,
+    what: str,
+    relations: frozenset[str],
+    *,
+    most: int,
+    fits: Callable[[Fact], bool] = lambda fact: True,
+) -> Points:
+    """The topic's facts, that none of them is on the site that was asked about, or that the graph holds nothing."""
+    found = list(one.facts(lead_in, (one.topic,), relations, most=most, fits=fits))
+    yield from found or [one.nothing(f"the graph has no fact on {what}.")]
+    if found and one.asked.site and not any(one.is_on_site(fact) for point in found for fact in point.facts):
+        yield one.says(f"none of these is for this site ({one.asked.site}): the graph has no such fact.")
+
+
+SEEN = frozenset({"has_sign", "has_dermoscopic_feature"})
+DERMOSCOPY = frozenset({"has_dermoscopic_feature"})
+TESTS = frozenset({"diagnosed_by"})
+CARE = frozenset({"treated_by"})
+FOLLOW_UP = frozenset({"treated_by", "diagnosed_by", "refer_if", "red_flag"})
+REFERRAL = frozenset({"refer_if"})
+RISK = frozenset({"risk_factor"})
+OUTLOOK = frozenset({"behaves_as", "red_flag", "risk_level"})
+APART = SEEN | {"look_alike"}
+OF_ITS_TOPIC = frozenset({"treatment", "prognosis", "risk_factors", "dermoscopy", "monitor", "what_is"})
+"""Intents of which an answer about another condition is no answer."""
+KINDS: Mapping[str, Kind] = {
+    "why": Kind(_why, APART),
+    "why_not": Kind(_why_not, APART, 1),
+    "against": Kind(_against, APART),
+    "change_of_mind": Kind(_change_of_mind, APART | TESTS, 1),
+    "settle": Kind(_settle, TESTS | APART, 1),
+    "biopsy": Kind(_biopsy, TESTS | CARE, 1, says(TISSUE)),
+    "urgency": Kind(_urgency, REFERRAL | {"red_flag"}),
+    "treatment": Kind(_treatment, CARE, 2),
+    "prognosis": Kind(_prognosis, OUTLOOK | CARE, 1, _is_outlook),
+    "risk_factors": Kind(_risk_factors, RISK, 2),
+    "dermoscopy": Kind(_dermoscopy, DERMOSCOPY, 2),
+    "plain_words": Kind(_plain_words, OUTLOOK | CARE | TESTS | SEEN),
+    "compare": Kind(_compare, APART, 2),
+    "monitor": Kind(_monitor, FOLLOW_UP, 1, says(WATCH)),
+    "what_is": Kind(_what_is, SEEN | OUTLOOK | {"is_a"}, 1),
+    "other": Kind(_other, asks=1),
+}

@@ -1,0 +1,218 @@
+"""One question on one case, and the points that can be made of it. Knows no intent: `plan` asks it for points.
+
+Nothing is said here that is not measured, told, computed by a reader, or a fact of the graph.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from typing import Literal
+
+from dermiq.answering.choose import facts_of, flat, is_told, separating, untold
+from dermiq.answering.points import Known, Point
+from dermiq.answering.weigh import Weighed, chances, listed, percent, speaking_against, speaking_for, times, weighed
+from dermiq.knowledge import Graph
+from dermiq.knowledge.graph import CLASS_NODES
+from dermiq.knowledge.retrieve.case import SITE_WORDS
+from dermiq.knowledge.retrieve.understand import Understood
+from dermiq.types import Candidate, Diagnosis, Fact
+
+POSSIBLE = 0.10  # probability from which a dangerous diagnosis is kept in mind, as for urgency
+DANGEROUS = ("mel", "bcc", "akiec")  # malignant, or on the way there; the most dangerous first
+DESTROYS = re.compile(
+    r"\bshav|cryo|freez|frozen|liquid nitrogen|laser|curett|electro|cauter|for looks|peel|hydroquinone", re.IGNORECASE
+)
+"""What takes a lesion off without tissue, or with too little of it, for histology."""
+WARNS = re.compile(r"\bnot\b|\bnever\b|avoid|contraindicat|rather than", re.IGNORECASE)
+Points = Iterator[Point]
+LACKS = r"\bno (?:such )?(?:fact|figure|source|rule|number|treatment|interval)|\bnothing\b|(?:not|n't) (?:known|hold)"
+"""Other words that say that the graph holds nothing."""
+
+
+class Planner:
+    """Who is spoken of, and points about them."""
+
+    def __init__(self, graph: Graph, asked: Understood, known: Known) -> None:
+        self.graph, self.asked, self.known = graph, asked, known
+        self.lead = known.lead
+        self.told = tuple(flat(text) for text in known.earlier)
+
+    @cached_property
+    def named(self) -> tuple[str, ...]:
+        """The conditions that were asked about; any name of the leading one is the leading one."""
+        return tuple(dict.fromkeys(self.lead.id if self.is_lead(key) else key for key in self.asked.conditions))
+
+    @property
+    def topic(self) -> str:
+        """What the question is about: what it names, as narrowly as it does, else the diagnosis that leads."""
+        return next(iter(self.asked.conditions), self.lead.id)
+
+    @cached_property
+    def rival(self) -> Diagnosis | None:
+        """The likeliest other diagnosis by the reader that writes."""
+        own = self.known.own
+        others = (c for c in (own.candidates if own else ()) if c.diagnosis.code != self.lead.code)
+        return next((candidate.diagnosis for candidate in others), None)
+
+    @property
+    def danger(self) -> Diagnosis | None:
+        """The most dangerous diagnosis that a reader holds possible, if it is worse than the leading one."""
+        worse = DANGEROUS[: DANGEROUS.index(self.lead.code)] if self.lead.code in DANGEROUS else DANGEROUS
+        possible = (code for code in worse if self.chance(code) >= POSSIBLE)
+        return next((self.graph.diagnosis(code) for code in possible), None)
+
+    def chance(self, code: str | None) -> float:
+        """The higher of the readers' probabilities; 0 where none has the class."""
+        every: Iterator[Candidate] = (c for d in self.known.differentials for c in d.candidates)
+        return max((c.probability for c in every if code and c.diagnosis.code == code), default=0.0)
+
+    def is_lead(self, node: str) -> bool:
+        """Whether a condition is the leading diagnosis, a form of it, or another name of its class."""
+        same_class = self.lead.code is not None and self.code(node) == self.lead.code
+        return node == self.lead.id or node in self.graph.family(self.lead.id) or same_class
+
+    def code(self, node: str) -> str | None:
+        return self.graph.class_code(node)
+
+    def class_node(self, node: str) -> str:
+        """The node of the class that a condition belongs to, else the condition itself."""
+        return CLASS_NODES.get(self.code(node) or "", node)
+
+    def name(self, node: str) -> str:
+        return self.graph.node(node).name
+
+    def odds(self, code: str | None) -> str:
+        """' (language model 62 %, specialist 58 %)', or nothing."""
+        said = chances(code, self.known.differentials)
+        return f" ({said})" if said else ""
+
+    # --- points --------------------------------------------------------------------------------
+
+    def says(self, text: str, *about: str) -> Point:
+        return Point("standing", capital(text), about=about)
+
+    def standing(self, again: str = "") -> Point:
+        return self.says(f"{self.lead.name} is put first{self.odds(self.lead.code)}.", self.lead.id)
+
+    def next_candidate(self) -> Points:
+        """The reader's own second candidate with what speaks most for it; the specialist's first where it differs."""
+        rival = self.rival
+        if rival is None:
+            return
+        best = speaking_for(weighed(self.known.findings, rival.code, against=self.lead.code), most=1)
+        text = f"The next candidate is {rival.name}{self.odds(rival.code)}"
+        for item in best:
+            text += (
+                f"; of what was measured, “{item.finding.text}” speaks most for it (by a factor of {times(item.ratio)})"
+            )
+        again = f"As said above, the next candidate is {rival.name}."
+        found = tuple(item.finding.code for item in best)
+        yield Point("alternative", f"{text}.", findings=found, about=(rival.id,), needed=True, again=again)
+        for differential in self.known.differentials:
+            top = differential.top
+            if differential.reader == "specialist" and top.diagnosis.code not in (self.lead.code, rival.code):
+                text = f"The specialist puts {top.diagnosis.name} first ({percent(top.probability)})."
+                yield Point("alternative", text, about=(top.diagnosis.id,))
+
+    def in_favour(self, node: str, lead_in: str, *, most: int = 3, against: str | None = None) -> Points:
+        """Measured findings that speak for a condition; with `against`, for it rather than for the class of that."""
+        code = self.code(against) if against else None
+        found = speaking_for(weighed(self.known.findings, self.code(node), against=code), most=most)
+        yield from self._findings("finding_for", lead_in, found, against=against)
+
+    def opposed(self, node: str, lead_in: str, *, most: int = 3) -> Points:
+        found = speaking_against(weighed(self.known.findings, self.code(node)), most=most)
+        yield from self._findings("finding_against", lead_in, found)
+
+    def _findings(
+        self,
+        kind: Literal["finding_for", "finding_against"],
+        lead_in: str,
+        found: Sequence[Weighed],
+        *,
+        against: str | None = None,
+    ) -> Points:
+        """One sentence: '<lead-in>: colours unevenly placed, 4.7 times as often as in other lesions; ...'."""
+        if not found:
+            return
+        than = f" as often as in {self.name(against)}" if against else " as often as in other lesions"
+        said = [f"{item.finding.text}, {times(item.ratio)} times" for item in found]
+        said[0] += than
+        again = f"{lead_in}, as said above: {listed([item.finding.text for item in found])}."
+        codes = tuple(item.finding.code for item in found)
+        yield Point(kind, f"{lead_in}: {'; '.join(said)}.", found[0].strength, findings=codes, needed=True, again=again)
+
+    def facts(
+        self,
+        lead_in: str,
+        nodes: Sequence[str],
+        relations: frozenset[str],
+        *,
+        most: int,
+        fits: Callable[[Fact], bool] = lambda fact: True,
+    ) -> Points:
+        """One point with the best facts on the nodes in these relations, those first that were not quoted before."""
+        found = facts_of(
+            self.graph, nodes, relations, found=self.known.found, fits=lambda fact: fits(fact) and self.is_safe(fact)
+        )
+        chosen = untold(self._on_site(found), self.told, most=most)
+        if chosen:
+            yield Point("fact", lead_in, facts=chosen, about=tuple(nodes))
+
+    def is_safe(self, fact: Fact) -> bool:
+        """Not what destroys a lesion unexamined, of whatever condition, where this one may be a melanoma."""
+        melanoma = self.lead.code == "mel" or (self.danger is not None and self.danger.code == "mel")
+        unsafe = fact.polarity == "present" and DESTROYS.search(fact.text) and not WARNS.search(fact.text)
+        return not (melanoma and unsafe and self.is_lead(self.topic))
+
+    def _on_site(self, facts: Sequence[Fact]) -> list[Fact]:
+        """Facts that name the site that was asked about come first."""
+        return sorted(facts, key=lambda fact: not self.is_on_site(fact))
+
+    def is_on_site(self, fact: Fact) -> bool:
+        site = (self.asked.site or "").lower()
+        needles = [needle for word, found in SITE_WORDS.items() if word in site.split() for needle in (word, *found)]
+        told = f"{fact.text} {self.graph.numbers(fact.id).qualifier}".lower()
+        return any(f" {needle}" in f" {told}" for needle in needles)
+
+    def apart(
+        self,
+        one: str,
+        other: str,
+        lead_in: str,
+        *,
+        most: int = 2,
+        side: str | None = None,
+        relations: frozenset[str] | None = None,
+    ) -> Points:
+        """What separates two conditions, at most `most` statements, those not quoted before first.
+
+        `side`: of statements on one condition only those on this one; `relations`: of these alone.
+        """
+        pairs = [self._of_side(pair, side) for pair in separating(self.graph, one, other)]
+        pairs = [pair for pair in pairs if pair and all(not relations or fact.relation in relations for fact in pair)]
+        new = [pair for pair in pairs if not all(is_told(fact.text, self.told) for fact in pair)]
+        facts = tuple(dict.fromkeys(fact for pair in (new or pairs)[:most] for fact in pair))
+        if facts:
+            yield Point("fact", lead_in, facts=facts, about=(one, other))
+
+    def _of_side(self, pair: tuple[Fact, ...], side: str | None) -> tuple[Fact, ...]:
+        family = self.graph.family(side) if side else ()
+        return tuple(fact for fact in pair if not side or fact.relation == "look_alike" or fact.subject in family)
+
+    def caution(self, text: str) -> Points:
+        """`text` with the name of a dangerous diagnosis that is still possible, and its probabilities."""
+        danger = self.danger
+        if danger is not None:
+            said = text.format(name=danger.name, odds=self.odds(danger.code))
+            again = f"As said above, {danger.name} is not excluded."
+            yield Point("alternative", capital(said), about=(danger.id,), again=again)
+
+    def nothing(self, text: str) -> Point:
+        return Point("unknown", capital(text), needed=True, signs=LACKS)
+
+
+def capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
