@@ -8,10 +8,10 @@ Knows the graph and the numbers that were given, judges no truth.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from dermiq.knowledge.graph import FEATURES, Graph
+from dermiq.knowledge.graph import Graph
 from dermiq.knowledge.language.citation import cited, uncited
 from dermiq.knowledge.language.lexical import FREQUENT
 from dermiq.knowledge.language.lexicon import turns
@@ -20,6 +20,7 @@ from dermiq.knowledge.language.plain import plainly
 from dermiq.knowledge.language.stem import stem
 from dermiq.knowledge.language.text import words
 from dermiq.knowledge.language.wording import in_the_graphs_names
+from dermiq.knowledge.retrieve.retrieve import statement
 from dermiq.types import Claim, Evidence, Fact
 
 Numbered = Mapping[int, Fact]
@@ -50,22 +51,25 @@ def _said(wrong: tuple[int, ...], mended: tuple[int, ...], given: Numbered) -> s
     """'it cites fact 1, which says something else; fact 3 says this'"""
     lacking = [number for number in wrong if number not in given]
     other = [number for number in wrong if number in given]
-    told = [f"it cites {_listed(other)}, which says something else" if len(other) == 1 else ""]
-    told += [f"it cites {_listed(other)}, which say something else" if len(other) > 1 else ""]
-    told += [f"it cites {_listed(lacking)}, which {'was' if len(lacking) == 1 else 'were'} not given" if lacking else ""]
-    told += [f"{_listed(mended)} {'says' if len(mended) == 1 else 'say'} this" if mended else ""]
+    told = [f"it cites {_listed(other)}, which {_verb(other, 'says', 'say')} something else" if other else ""]
+    told += [f"it cites {_listed(lacking)}, which {_verb(lacking, 'was', 'were')} not given" if lacking else ""]
+    told += [f"{_listed(mended)} {_verb(mended, 'says', 'say')} this" if mended else ""]
     return "; ".join(filter(None, told))
 
 
-def _listed(numbers: tuple[int, ...] | list[int]) -> str:
+def _verb(numbers: Sequence[int], one: str, several: str) -> str:
+    return one if len(numbers) == 1 else several
+
+
+def _listed(numbers: Sequence[int]) -> str:
     return ("fact " if len(numbers) == 1 else "facts ") + " and ".join(map(str, numbers))
 
 
 def _may_stand(graph: Graph, claim: Claim, fact: Fact | None) -> bool:
-    """Whether a number may stand behind the sentence: it supports it or, where that is unknown, speaks of the same."""
+    """Whether a number may stand behind the sentence: it decides it or, where nothing does, speaks of the same."""
     if fact is None:
         return False
-    if claim.fact_ids and claim.verdict in ("supported", "another_condition"):
+    if claim.fact_ids:
         return any(_fits(graph, claim, fact))
     return _speaks_of(graph, claim.text, fact) or any(_fits(graph, claim, fact))
 
@@ -99,19 +103,16 @@ def _fits(graph: Graph, claim: Claim, fact: Fact) -> Iterator[bool]:
 
 
 def _statement(fact: Fact) -> tuple[str, ...]:
-    """Two facts that say the same, whoever says it; being confused goes both ways, a text that no graph has is itself."""
-    if fact.relation == "look_alike":
-        return (fact.relation, *sorted((fact.subject, fact.object)))
-    named = (fact.subject, fact.object) if fact.subject else ("", fact.text)
-    return (*named, "feature" if fact.relation in FEATURES else fact.relation, fact.polarity)
+    """What two facts that say the same share; a numbered text that the graph does not have says only itself."""
+    return statement(fact) if fact.subject else (fact.text,)
 
 
 def _is_kin(graph: Graph, fact: Fact, other: Fact) -> bool:
     """The same relation between a kind of the one's condition and a kind of its object."""
-    if _statement(fact)[2:] != _statement(other)[2:] or fact.relation == "look_alike":
+    if (fact.relation, fact.polarity) != (other.relation, other.polarity) or fact.relation == "look_alike":
         return False
     pairs = ((fact.subject, other.subject), (fact.object, other.object))
-    return all(one == two or (_in(graph, one, two)) for one, two in pairs)
+    return all(one == two or _in(graph, one, two) for one, two in pairs)
 
 
 def _in(graph: Graph, one: str, two: str) -> bool:
@@ -119,15 +120,16 @@ def _in(graph: Graph, one: str, two: str) -> bool:
 
 
 def _in_words_of(graph: Graph, text: str, fact: Fact) -> bool:
-    """Whether every word of the sentence that says anything is the fact's, denied as often as there."""
-    said = in_the_graphs_names(plainly(uncited(text)))
-    own, told = _stems(said), _stems(fact.text) | _named(graph, fact)
-    return len(own) > 1 and own <= told and turns(said) == turns(fact.text)
-
-
-def _named(graph: Graph, fact: Fact) -> set[str]:
-    nodes = [graph.node(key) for key in (fact.subject, fact.object) if key in graph]
-    return {word for node in nodes for word in _stems(" ".join((node.name, *node.synonyms)))}
+    """Whether the sentence names a thing that the fact is about, by any name, and else says only words of the fact,
+    denied as often as there.
+    """
+    said = rest = in_the_graphs_names(plainly(uncited(text)))
+    named = [mention for mention in link(graph, said) if mention.id in (fact.subject, fact.object)]
+    for mention in reversed(named):
+        rest = rest[: mention.start] + " " + rest[mention.end :]
+    own = _stems(rest)
+    enough = len(own) + len({mention.id for mention in named}) > 1
+    return enough and own <= _stems(fact.text) and turns(said) == turns(fact.text)
 
 
 def _stems(text: str) -> set[str]:

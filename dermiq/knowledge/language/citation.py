@@ -1,7 +1,7 @@
 """Citations of numbered facts as models write them: [F1], [F1, F3], [F2-F4], (fact 2). Knows no fact.
 
-    cited("Melanoma is malignant [F1, F3].")      # (1, 3)
-    tied("It is malignant. [F1] It spreads.")     # "It is malignant [F1]. It spreads."
+cited("Melanoma is malignant [F1, F3].")      # (1, 3)
+tied("It is malignant. [F1] It spreads.")     # "It is malignant [F1]. It spreads."
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _MORE = rf"(?:{_BETWEEN}{_NUMBER})*\s*"
 CITATION = re.compile(
     rf"\[\s*{_SEE}{_NUMBER}{_MORE}\]|\(\s*{_SEE}(?:facts?\s*F?|F)\s*\d{{1,3}}{_MORE}\)", re.IGNORECASE
 )
-"""One citation in brackets; bare numbers only in square ones. Without groups, so that it can stand in other patterns."""
+"""One citation in brackets; bare numbers only in square ones. Without groups: it stands in other patterns, too."""
 _BY_NAME = re.compile(
     rf"\b(?:according to|as per|as in|as|per|see|from|by|in|under)\s+(?:the\s+)?(?:facts?\s+F?|F)\d{{1,3}}\b{_MORE}"
     rf"|^\W*facts?\s+F?\d{{1,3}}\b{_MORE}(?=\W|(?:says?|states?|tells?|shows?)\b)"
