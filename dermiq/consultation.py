@@ -9,11 +9,13 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from dermiq.judge import percent, self_checks, statements
-from dermiq.knowledge import Graph, check_claims, retrieve, urgency
+from dermiq.answering import Known, Settled, as_written, plan, refused, settle_first, settle_follow_up, with_facts
+from dermiq.judge import percent, self_checks
+from dermiq.knowledge import Graph, retrieve, urgency
+from dermiq.knowledge.retrieve.understand import Understood, understand
 from dermiq.specialist import Specialist, fuse_readings, lesion_window
 from dermiq.types import (
     CLASS_NAMES,
@@ -30,6 +32,7 @@ from dermiq.types import (
     Events,
     Evidence,
     EvidenceFound,
+    EvidenceItem,
     Fields,
     Finding,
     ImagesRead,
@@ -38,6 +41,7 @@ from dermiq.types import (
     SelfCheck,
     SpecialistReading,
     TextDelta,
+    TextSettled,
 )
 from dermiq.vlm.load import VLM
 from dermiq.vlm.parse import parse
@@ -54,6 +58,7 @@ from dermiq.vlm.prompts import (
 from dermiq.vlm.session import Session, majority
 
 FACTS_FIRST, FACTS_LATER = 4, 3  # facts in the prompt of a first and of a later question
+FACTS_CONSIDERED = 8  # of a later question, from which its plan chooses
 MAX_NEW_TOKENS = 360
 COMPARED = ("asymmetry", "border_irregularity", "colour_count", "colour_variegation")  # between images
 
@@ -80,16 +85,40 @@ class Thread:
     session: Session
     messages: list[Message] = field(default_factory=list)  # system, then user and assistant in turns
     evidence: Evidence = field(default_factory=Evidence)
-    known: list[int] = field(default_factory=list)  # facts in `evidence` after each turn
+    ended: list[Ended] = field(default_factory=list)  # the turns so far
     opinions: tuple[Differential, ...] = ()
     answer_code: str | None = None  # of the first answer
 
     def rewind(self, turns: int) -> None:
         """Forgets what came after the first `turns` turns: a retried question replaces its earlier attempt."""
-        if turns <= len(self.known):  # also what an attempt left that ended before its text began
-            self.messages = self.messages[: 1 + 2 * turns] if turns else []
-            self.known = self.known[:turns]
-            self.evidence = Evidence(self.evidence.items[: self.known[-1] if turns else 0])
+        if turns <= len(self.ended):  # also what an attempt left that ended before its text began
+            self.ended = self.ended[:turns]
+            last = self.ended[-1] if self.ended else Ended("", "", messages=0, facts=0)
+            self.messages = self.messages[: last.messages]
+            self.evidence = Evidence(self.evidence.items[: last.facts])
+
+    def end(self, question: str, text: str) -> None:
+        """The turn is over, with this text; what the model reads of it later is the same."""
+        if self.messages:
+            self.messages.append(assistant_message(text))
+        self.ended.append(Ended(question, text, len(self.messages), len(self.evidence.items)))
+
+    def show(self, settled: Settled) -> None:
+        """What is shown takes the place of what was written."""
+        question = self.ended.pop().question
+        del self.messages[-1:]
+        self.evidence = settled.evidence
+        self.end(question, settled.text)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A finished turn, and how much the thread held after it."""
+
+    question: str
+    text: str  # as it was shown
+    messages: int
+    facts: int
 
 
 def assess(case: Case, readers: Readers, *, thread: Thread | None, stop: threading.Event) -> Events:
@@ -108,59 +137,53 @@ def assess(case: Case, readers: Readers, *, thread: Thread | None, stop: threadi
     yield ImagesRead(thread.readings, specialist, abstention, notes)
 
     first = not thread.messages
-    if first:
+    asked = understood(case, thread, readers.graph, specialist)
+    if asked.in_scope and not thread.opinions:
         thread.opinions = (specialist, vlm_differential(thread.session, case, readers))
-    vlm = thread.opinions[-1]
-    yield DifferentialRead(vlm)
+    opinions = thread.opinions or (specialist,)
+    yield from (DifferentialRead(opinion) for opinion in opinions[1:])
 
-    suspects = likely_codes(specialist, vlm)
-    found = retrieve(
-        readers.graph,
-        case.question,
-        differential=suspects,
-        context=case.context,
-        findings=findings,
-        k=FACTS_FIRST if first else FACTS_LATER,
-    )
-    new = renumbered(found, after=len(thread.evidence.items))
-    thread.evidence = Evidence(thread.evidence.items + new.items)
     advice = urgency(readers.graph, differential=specialist, context=case.context, findings=findings)
+    shown = tuple(turn.text for turn in thread.ended)
+    known = Known(leading(readers.graph, thread, opinions), opinions, findings, case.context, advice, earlier=shown)
+    prompted, known = gathered(readers.graph, thread, asked, known) if asked.in_scope else (Evidence(), known)
     yield EvidenceFound(thread.evidence, advice)
 
     images = len(thread.session.images)
-    if first:
-        thread.messages = reasoning_messages(case.context, findings, new, case.question, images=images)
-    else:
-        thread.messages.append(follow_up_message(new, case.question))
-    prefill = REASONING_PREFILL if first else ""
+    if not first:
+        thread.messages.append(follow_up_message(prompted, case.question))
+    elif asked.in_scope:
+        thread.messages = reasoning_messages(case.context, findings, prompted, case.question, images=images)
+    prefill = REASONING_PREFILL if first and asked.in_scope else ""
     text = prefill
     try:
         if prefill:
             yield TextDelta(prefill)
-        for delta in thread.session.stream(thread.messages, prefill=prefill, max_new_tokens=MAX_NEW_TOKENS, stop=stop):
+        for delta in written(thread, prefill, stop) if asked.in_scope else ():
             text += delta
             yield TextDelta(delta)
     finally:  # also where the visitor closes the page: turns keep alternating
-        thread.messages.append(assistant_message(text))
-        thread.known.append(len(thread.evidence.items))
+        thread.end(case.question, text)
 
-    parsed = parse(text) if first else replace(parse(""), prose=text.strip(), problems=())
-    leading = specialist.top.diagnosis.id
-    judged = check_claims(readers.graph, text, findings=findings, diagnosis=leading, evidence=thread.evidence)
-    claims = statements(judged, parsed.answer)
-    if first:
-        thread.answer_code = parsed.answer_code
-    checks = self_checks(parsed, claims, (specialist, vlm), reasoned=first, earlier=thread.answer_code)
-    if first and readers.votes > 1 and not stop.is_set():
+    if first and asked.in_scope:
+        thread.answer_code = parse(text).answer_code
+        known = replace(known, lead=leading(readers.graph, thread, opinions))
+    settled = settle(readers.graph, thread, asked, known, text, stopped=stop.is_set(), first=first)
+    thread.show(settled)
+    if settled.own:
+        yield TextSettled(settled.text, settled.own, settled.evidence)
+    parsed = parse(settled.text) if prefill else replace(parse(""), prose=settled.text.strip(), problems=())
+    checks = checked(settled, opinions, reasoned=bool(prefill), earlier=thread.answer_code)
+    if prefill and readers.votes > 1 and not stop.is_set():
         checks = (*checks, vote(thread, readers))
-    yield ClaimsChecked(claims, checks)
+    yield ClaimsChecked(settled.claims, checks)
     yield AnswerDone(
         Answer(
-            text=text,
+            text=settled.text,
             parsed=parsed,
             evidence=thread.evidence,
-            claims=claims,
-            differentials=(specialist, vlm),
+            claims=settled.claims,
+            differentials=opinions,
             findings=findings,
             urgency=advice,
             abstention=abstention,
@@ -170,6 +193,7 @@ def assess(case: Case, readers: Readers, *, thread: Thread | None, stop: threadi
             seconds=time.perf_counter() - started,
             stopped=stop.is_set(),
             notes=notes,
+            own=settled.own,
         )
     )
 
@@ -196,6 +220,82 @@ def open_thread(case: Case, readers: Readers) -> Thread:
         for i in chosen
     ]
     return Thread(case.lesions, readings, readers.vlm.session(windows))
+
+
+def understood(case: Case, thread: Thread, graph: Graph, specialist: Differential) -> Understood:
+    """What is asked, with what the turns before it fill in."""
+    opinions = thread.opinions or (specialist,)
+    return understand(
+        graph,
+        case.question,
+        earlier=[turn.question for turn in thread.ended],
+        differential=likely_codes(opinions[0], opinions[-1]),
+        context=case.context,
+    )
+
+
+def leading(graph: Graph, thread: Thread, opinions: Sequence[Differential]) -> Diagnosis:
+    """The diagnosis that was answered; before that, and where no answer was read, the language model's first."""
+    answered = graph.diagnosis(thread.answer_code) if thread.answer_code else None
+    return answered or opinions[-1].top.diagnosis
+
+
+def gathered(graph: Graph, thread: Thread, asked: Understood, known: Known) -> tuple[Evidence, Known]:
+    """The facts that the model is given, as they are numbered in the thread, and what is known with those retrieved.
+
+    A follow-up is given the facts of its plan first: they are chosen for what was asked.
+    """
+    first = not thread.messages
+    found = retrieve(
+        graph,
+        asked.question,
+        differential=likely_codes(known.differentials[0], known.differentials[-1]),
+        context=known.context,
+        findings=known.findings,
+        k=FACTS_FIRST if first else FACTS_CONSIDERED,
+    )
+    known = replace(known, found=tuple(item.fact for item in found.items))
+    chosen = () if first else plan(graph, asked, known).facts[:FACTS_LATER]
+    by_fact = {item.fact.id: item for item in (*with_facts(Evidence(), chosen).items, *found.items)}
+    items = list(by_fact.values())[: FACTS_FIRST if first else FACTS_LATER]
+    thread.evidence = numbered(thread.evidence, items)
+    given = {item.fact.id for item in items}
+    return Evidence(tuple(item for item in thread.evidence.items if item.fact.id in given)), known
+
+
+def numbered(evidence: Evidence, items: Sequence[EvidenceItem]) -> Evidence:
+    """With these facts numbered on; a fact that an earlier turn brought keeps its number."""
+    held = {item.fact.id for item in evidence.items}
+    new = [item for item in items if item.fact.id not in held]
+    return Evidence(evidence.items + renumbered(Evidence(tuple(new)), after=len(evidence.items)).items)
+
+
+def written(thread: Thread, prefill: str, stop: threading.Event) -> Iterator[str]:
+    return thread.session.stream(thread.messages, prefill=prefill, max_new_tokens=MAX_NEW_TOKENS, stop=stop)
+
+
+def settle(
+    graph: Graph, thread: Thread, asked: Understood, known: Known, text: str, *, stopped: bool, first: bool
+) -> Settled:
+    """What is shown. A text that the visitor stopped stays as it is: they have seen what they wanted."""
+    if not asked.in_scope:
+        return refused(plan(graph, asked, known), thread.evidence)
+    if stopped:
+        return as_written(graph, text, known, thread.evidence)
+    if first:
+        return settle_first(graph, text, asked, known, thread.evidence)
+    return settle_follow_up(graph, text, plan(graph, asked, known), known, thread.evidence)
+
+
+def checked(
+    settled: Settled, opinions: Sequence[Differential], *, reasoned: bool, earlier: str | None
+) -> tuple[SelfCheck, ...]:
+    """The questions that the answer asks of itself: of the model's text, as far as it is shown."""
+    if len(opinions) < 2:
+        return ()
+    parsed = parse(settled.kept) if reasoned else replace(parse(""), prose=settled.kept.strip(), problems=())
+    found = self_checks(parsed, settled.claims, (opinions[0], opinions[1]), reasoned=reasoned, earlier=earlier)
+    return (*found, settled.check) if settled.check else found
 
 
 def differential(probabilities: Mapping[str, float], graph: Graph, reader: Reader) -> Differential:

@@ -14,8 +14,10 @@ FAVOURED = re.compile(
     r"(?:\bfits|most likely|looks (?:most )?like|favou?rs?)\s+([^.;:]{3,60}?)(?:\s+best|[.;:,]|$)", re.I
 )
 ALTERNATIVE = re.compile(
-    r"([^.;:,]{3,60}?)\s+(?:is the main alternative|(?:is|remains) possible|should be considered)"
-    r"|(?:\bnext candidate is|\bbetter than|\bfirst, then)\s+([^.;:]{3,90})",
+    r"([^.;:,]{3,60}?)\s+(?:is the (?:main|next|nearest) alternative|(?:is|remains) possible|should be considered"
+    r"|(?:cannot|can't|could not|is not|has not been|was not) (?:be )?(?:fully |safely |quite )?(?:excluded|ruled out)"
+    r"|(?:comes|is|ranks) (?:second|next))"
+    r"|(?:\bnext candidate is|\balternative is|\bbetter than|\bfirst, then|cannot (?:exclude|rule out))\s+([^.;:]{3,90})",
     re.I,
 )
 STEP_HEADING = re.compile(r"^\s*(?:\d[.)]\s*)?(?:findings|differential|knowledge|conclusion):\s*", re.I)

@@ -275,8 +275,18 @@ class SelfCheck:
 
 
 @dataclass(frozen=True)
+class OwnWords:
+    """What the program says itself, of facts and measurements, beside the model's text or in its place."""
+
+    text: str  # as it stands at the end of the answer's text
+    why: str  # a sentence for the reader
+    replaced: str = ""  # what the model wrote and is not shown; "" where nothing was left out
+    replaced_claims: tuple[Claim, ...] = ()  # of that text
+
+
+@dataclass(frozen=True)
 class Answer:
-    text: str
+    text: str  # as it is shown
     parsed: ParsedText
     evidence: Evidence
     claims: tuple[Claim, ...]
@@ -290,6 +300,7 @@ class Answer:
     seconds: float
     stopped: bool = False  # the visitor stopped it: the text is cut
     notes: tuple[str, ...] = ()  # differences between several images, in words
+    own: OwnWords | None = None  # which part of the text the program said itself; None: the model wrote all of it
 
 
 # --- the stream -------------------------------------------------------------------------
@@ -333,6 +344,15 @@ class TextDelta:
 
 
 @dataclass(frozen=True)
+class TextSettled:
+    """The program adds to what the model wrote, or replaces it: the whole text as it is shown from now on."""
+
+    text: str
+    own: OwnWords
+    evidence: Evidence  # with the facts that the new text cites
+
+
+@dataclass(frozen=True)
 class ClaimsChecked:
     claims: tuple[Claim, ...]
     checks: tuple[SelfCheck, ...]
@@ -343,5 +363,5 @@ class AnswerDone:
     answer: Answer
 
 
-Event = ImagesRead | Waiting | DifferentialRead | EvidenceFound | TextDelta | ClaimsChecked | AnswerDone
+Event = ImagesRead | Waiting | DifferentialRead | EvidenceFound | TextDelta | TextSettled | ClaimsChecked | AnswerDone
 Events = Generator[Event, None, None]  # closing them ends the work behind them

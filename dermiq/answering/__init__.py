@@ -1,7 +1,23 @@
 """What a good answer speaks of, said plainly, and whether a text says it. Knows the graph, no model and no page."""
 
+from dermiq.answering.answered import Answered, answers
 from dermiq.answering.plan import plan
 from dermiq.answering.points import Known, Plan, Point
-from dermiq.answering.say import claims_of, plainly, said, text_of
+from dermiq.answering.say import plainly
+from dermiq.answering.settle import Settled, as_written, refused, settle_first, settle_follow_up, with_facts
 
-__all__ = ["Known", "Plan", "Point", "claims_of", "plainly", "plan", "said", "text_of"]
+__all__ = [
+    "Answered",
+    "Known",
+    "Plan",
+    "Point",
+    "Settled",
+    "answers",
+    "as_written",
+    "plainly",
+    "plan",
+    "refused",
+    "settle_first",
+    "settle_follow_up",
+    "with_facts",
+]

@@ -29,6 +29,8 @@ OF_THIS_LESION = frozenset(
     {"why", "why_not", "against", "change_of_mind", "compare", "settle", "urgency", "dermoscopy"}
 )
 """Intents that a measured finding may serve."""
+TRUE = ("supported", "another_condition", "wrong_citation")
+"""Verdicts of sentences that are true: whose facts, and behind which number, is asked apart."""
 SHORTEST = 5  # words; what is shorter ("Yes.") may come again
 NOT_URGENT = re.compile(
     r"\b(?:not|no|non)[ -]+(?:an? )?urgen|\bno (?:\w+ )?(?:rule|referral)\b|\broutine\b", re.IGNORECASE
@@ -96,7 +98,7 @@ class _Reading:
     @cached_property
     def right(self) -> frozenset[tuple[str, ...]]:
         """The different statements of the text that answer."""
-        told = [fact for claim in self.claims if claim.verdict == "supported" for fact in self.facts(claim)]
+        told = [fact for claim in self.claims if claim.verdict in TRUE for fact in self.facts(claim)]
         return frozenset(statement(fact) for fact in told if self.plan.is_answer(fact, self.families))
 
     def brings(self, point: Point) -> bool:
@@ -105,7 +107,7 @@ class _Reading:
     def makes(self, point: Point) -> bool:
         """Whether the text makes a point: by the findings that it names, the conditions, or words that say the same."""
         if point.kind in ("finding_for", "finding_against") and point.findings:
-            named = {code for claim in self.claims if claim.verdict == "supported" for code in claim.finding_codes}
+            named = {code for claim in self.claims if claim.verdict in TRUE for code in claim.finding_codes}
             return bool(named & set(point.findings)) or self.says(point.signs)
         if point.kind == "alternative":
             return bool(self.spoken_of & {key for node in point.about for key in self.graph.family(node)})
@@ -129,7 +131,7 @@ class _Reading:
             return "contradicted"
         if share >= REPEATED:
             return "repeats"
-        if any(claim.verdict == "wrong_citation" for claim in self.claims):
+        if any(claim.miscited and not claim.mended for claim in self.claims):
             return "wrong_citation"
         return "another_condition" if self.is_elsewhere else None
 
@@ -142,14 +144,13 @@ class _Reading:
 
     @cached_property
     def is_elsewhere(self) -> bool:
-        """Whether half of what it says is about a condition that was neither asked about nor read."""
-        judged = [claim for claim in self.claims if claim.verdict != "not_covered"]
+        """Whether half of what it says is true of a condition that was neither asked about nor read."""
+        judged = [claim for claim in self.claims if claim.verdict in TRUE]
         return bool(judged) and 2 * sum(self.is_of_another(claim) for claim in judged) >= len(judged)
 
     def is_of_another(self, claim: Claim) -> bool:
         facts = self.facts(claim)
-        beside = bool(facts) and not any({fact.subject, fact.object} & self.families for fact in facts)
-        return beside or (claim.verdict == "another_condition" and not any(map(self.serves, facts)))
+        return bool(facts) and not any({fact.subject, fact.object} & self.families for fact in facts)
 
     @cached_property
     def is_contrary(self) -> bool:
@@ -163,7 +164,7 @@ class _Reading:
     @property
     def sound(self) -> float:
         """The share of sentences that are neither contradicted nor cite wrongly."""
-        wrong = sum(claim.verdict in ("contradicted", "wrong_citation") for claim in self.claims)
+        wrong = sum(claim.verdict == "contradicted" or bool(claim.miscited) for claim in self.claims)
         return 1 - wrong / len(self.claims) if self.claims else 1.0
 
     @cached_property
@@ -173,10 +174,8 @@ class _Reading:
 
     def is_to_the_point(self, claim: Claim) -> bool | None:
         """Whether a sentence serves the answer; None where it says nothing known."""
-        if claim.verdict == "not_covered":
-            return None
-        if claim.verdict != "supported":
-            return claim.verdict == "another_condition" and not self.is_of_another(claim)
+        if claim.verdict not in TRUE:
+            return False if claim.verdict == "contradicted" else None
         if claim.fact_ids:
             return any(map(self.serves, self.facts(claim)))
         asked = any(point.findings for point in self.plan.points) or self.plan.intent in OF_THIS_LESION

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dermiq.answering.choose import flat, is_told
@@ -83,19 +83,14 @@ def text_of(sentences: Sequence[Sentence]) -> str:
     return "\n\n".join(blocks)
 
 
-def claims_of(sentences: Sequence[Sentence]) -> tuple[Claim, ...]:
+def claimed(sentences: Sequence[Sentence]) -> Iterator[tuple[Sentence, Claim]]:
     """What stands behind each sentence: facts, measured findings. Sentences that rest on neither claim nothing."""
-    return tuple(
-        Claim(
-            sentence.text,
-            "supported",
-            tuple(fact.id for fact in sentence.facts),
-            sentence.point.findings,
-            "measured on the image" if sentence.point.findings else "",
-        )
-        for sentence in sentences
-        if sentence.facts or sentence.point.findings
-    )
+    for sentence in sentences:
+        measured = sentence.point.findings if not sentence.item else ()
+        if sentence.facts or measured:
+            note = "measured on the image" if measured else ""
+            facts = tuple(fact.id for fact in sentence.facts)
+            yield sentence, Claim(sentence.text, "supported", facts, measured, note)
 
 
 def plainly(plan: Plan, numbers: Mapping[str, int], *, earlier: Sequence[str] = ()) -> str:

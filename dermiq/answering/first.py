@@ -1,0 +1,59 @@
+"""What is wrong with the explanation under a first answer: does it speak against its own diagnosis?
+
+Knows the parsed text, its claims and the findings; no graph, no model and no page.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+
+from dermiq.judge import follow_up_matches_answer, own_alternative
+from dermiq.types import CLASS_NAMES, Claim, Finding, ParsedText
+
+REASON = re.compile(
+    r"\bfit|favou?r|speaks? for|suggest|support|typical|because|since\b|\bbest\b|consistent|points? (?:to|towards)|likely"
+    r"|\bfor (?:an? )?\w+",
+    re.IGNORECASE,
+)
+CONCEDES = re.compile(
+    r"\bagainst\b|although|though\b|\bbut\b|despite|however|unusual|atypical|less (?:likely|typical)|rather than|\bunlike"
+    r"|exclude|ruled out",
+    re.IGNORECASE,
+)
+WEAK = 0.8  # mean likelihood ratio below which the findings that a sentence names are no reason for its diagnosis
+
+
+def faults(parsed: ParsedText, claims: Sequence[Claim], findings: Sequence[Finding], code: str) -> tuple[str, ...]:
+    """Why the explanation should not be shown, each as what it does; () where nothing is wrong.
+
+    `claims`: those of the explanation; `code`: the class that was answered.
+    """
+    name = CLASS_NAMES[code]
+    found = []
+    if own_alternative(parsed):
+        found.append(f"names {name} as the alternative to itself")
+    if follow_up_matches_answer(parsed.prose, code).passed is False:
+        found.append("favours another diagnosis")
+    if any(speaks_against(claim, findings, code) for claim in claims):
+        found.append(f"gives as reasons for {name} what speaks against it")
+    if any(claim.verdict == "contradicted" for claim in claims):
+        found.append("is contradicted by what was measured or is known")
+    if any(claim.miscited and not claim.mended for claim in claims):
+        found.append("cites facts that say something else")
+    return tuple(found)
+
+
+def speaks_against(claim: Claim, findings: Sequence[Finding], code: str) -> bool:
+    """Whether a sentence gives findings as reasons that, on the whole, are rarer with the class than without it."""
+    if not claim.finding_codes or not REASON.search(claim.text) or CONCEDES.search(claim.text):
+        return False
+    ratios = _ratios(findings, code)
+    logs = [math.log(ratios[finding]) for finding in claim.finding_codes if ratios.get(finding, 0.0) > 0]
+    return bool(logs) and math.fsum(logs) / len(logs) < math.log(WEAK)
+
+
+def _ratios(findings: Sequence[Finding], code: str) -> Mapping[str, float]:
+    """Finding code -> its ratio for the class; of several images the first one's."""
+    return {f.code: f.likelihood_ratios[code] for f in reversed(findings) if code in f.likelihood_ratios}

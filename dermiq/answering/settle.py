@@ -1,0 +1,157 @@
+"""What is shown in the end: the model's text, with what it left out, or the plan said plainly in its place.
+
+    settled = settle_follow_up(graph, text, plan, known, evidence)
+    settled.text, settled.own, settled.claims          # `own` is None where the model's text stands alone
+
+Knows the graph, no model and no page.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from dermiq.answering.answered import Answered, AnswerVerdict, answers
+from dermiq.answering.first import faults
+from dermiq.answering.plan import plan
+from dermiq.answering.points import Known, Plan, Point
+from dermiq.answering.say import claimed, said, text_of
+from dermiq.judge import statements
+from dermiq.knowledge import Graph, check_claims
+from dermiq.knowledge.check.whose import about_whom
+from dermiq.knowledge.retrieve.understand import Understood
+from dermiq.types import CLASS_NAMES, Claim, Evidence, EvidenceItem, Fact, OwnWords, SelfCheck
+from dermiq.vlm.parse import parse
+
+FOR_THE_PLAN = "chosen to answer the question"  # why a fact is there that was not retrieved
+WHY: Mapping[AnswerVerdict, str] = {
+    "does_not_answer": "The model's answer did not answer the question. These are the facts.",
+    "repeats": "The model's answer repeated what was said before. These are the facts.",
+    "contradicted": "The model's answer has a sentence that is contradicted. These are the facts.",
+    "wrong_citation": "The model's answer cites facts that say something else. These are the facts.",
+    "another_condition": "The model's answer was about another condition. These are the facts.",
+    "partly": "The model's answer left this out.",
+}
+CHECKED: Mapping[AnswerVerdict, str] = {
+    "answers": "The model's text answers what was asked.",
+    "partly": "The model's text answers a part of what was asked.",
+    "does_not_answer": "The model's text does not answer what was asked.",
+    "repeats": "The model's text repeats an earlier answer.",
+    "contradicted": "The model's text has a contradicted sentence.",
+    "wrong_citation": "The model's text cites facts that say something else.",
+    "another_condition": "The model's text is about another condition.",
+}
+WEIGHED = "What weighs for and against, by measurement."
+NOT_ASKED = "The model was not asked this."
+NOTHING_NEW = "There is nothing to add to what was said above."
+_HEAD = re.compile(r".*</answer>|.*</think(?:ing)?>", re.IGNORECASE | re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Settled:
+    """`kept`: what of the model's text is shown."""
+
+    text: str
+    kept: str
+    claims: tuple[Claim, ...]
+    evidence: Evidence
+    own: OwnWords | None = None
+    answered: Answered | None = None
+
+    @property
+    def check(self) -> SelfCheck | None:
+        """Whether the model's text answers, as the answer asks it of itself."""
+        if self.answered is None:
+            return None
+        return SelfCheck("answers_question", self.answered.is_enough, CHECKED[self.answered.verdict])
+
+
+def settle_follow_up(graph: Graph, text: str, planned: Plan, known: Known, evidence: Evidence) -> Settled:
+    """A text that answers stays; one that answers in part is followed by the rest; any other gives way to the plan."""
+    claims = _checked(graph, text, "", known, evidence)
+    answered = answers(graph, planned, claims, text, earlier=known.earlier)
+    shown = Settled(text, text, claims, evidence, answered=answered)
+    why = WHY.get(answered.verdict, "")
+    if answered.verdict == "answers":
+        return shown
+    if answered.verdict == "partly":
+        return _with_own(graph, shown, answered.missing, known, why, (*known.earlier, text))
+    left = OwnWords("", why, text.strip(), claims)
+    return _with_own(graph, replace(shown, kept="", claims=()), planned.points, known, why, known.earlier, left)
+
+
+def as_written(graph: Graph, text: str, known: Known, evidence: Evidence) -> Settled:
+    """The model's text alone."""
+    return Settled(text, text, _checked(graph, text, parse(text).answer, known, evidence), evidence)
+
+
+def settle_first(graph: Graph, text: str, asked: Understood, known: Known, evidence: Evidence) -> Settled:
+    """Reasons by weight follow the model's explanation, or take its place where that speaks against its own answer."""
+    parsed, code = parse(text), known.lead.code
+    head = found.group() if (found := _HEAD.match(text)) else ""
+    tail = text[len(head) :]
+    before, after = (_checked(graph, part, parsed.answer, known, evidence) for part in (head, tail))
+    wrong = faults(parsed, after, known.findings, code) if code in CLASS_NAMES and tail.strip() else ()
+    points = first_points(graph, asked, known)
+    if not wrong:
+        shown = Settled(text, text, (*before, *after), evidence)
+        return _with_own(graph, shown, points, known, WEIGHED, (text,))
+    why = f"The model's explanation {wrong[0]}, so it is not shown. These are the reasons by measurement."
+    shown, left = Settled(text, head, before, evidence), OwnWords("", why, tail.strip(), after)
+    return _with_own(graph, shown, points, known, why, (head,), left)
+
+
+def _checked(graph: Graph, text: str, answer: str, known: Known, evidence: Evidence) -> tuple[Claim, ...]:
+    lead = known.lead.id
+    return statements(check_claims(graph, text, findings=known.findings, diagnosis=lead, evidence=evidence), answer)
+
+
+def first_points(graph: Graph, asked: Understood, known: Known) -> tuple[Point, ...]:
+    """Why it was read so; then what was asked, where that was something else."""
+    reasons = plan(graph, replace(asked, intent="why", conditions=()), known).points
+    if asked.intent in ("why", "other") or (asked.intent == "what_is" and not asked.conditions):
+        return reasons
+    more = plan(graph, asked, known).points
+    return (*reasons, *(point for point in more if point not in reasons))
+
+
+def refused(planned: Plan, evidence: Evidence) -> Settled:
+    """The refusal of a question that is out of scope."""
+    text = text_of(said(planned.points, {}))
+    return Settled(text, "", (), evidence, OwnWords(text, NOT_ASKED))
+
+
+def _with_own(
+    graph: Graph,
+    shown: Settled,
+    points: Sequence[Point],
+    known: Known,
+    why: str,
+    earlier: Sequence[str],
+    left: OwnWords | None = None,
+) -> Settled:
+    """The points said plainly behind what is kept of the model's text. `left`: what of it is left out."""
+    evidence = with_facts(shown.evidence, (fact for point in points for fact in point.facts))
+    sentences = said(points, {item.fact.id: item.number for item in evidence.items}, earlier=earlier)
+    text = text_of(sentences) or (NOTHING_NEW if left else "")
+    if not text:
+        return shown
+    claims = (
+        claim if sentence.point.kind == "urgency" else about_whom(graph, claim, known.lead.id)
+        for sentence, claim in claimed(sentences)
+    )
+    whole = f"{shown.kept.rstrip()}\n\n{text}" if shown.kept.strip() else text
+    own = replace(left, text=text) if left else OwnWords(text, why)
+    return replace(shown, text=whole, claims=(*shown.claims, *claims), evidence=evidence, own=own)
+
+
+def with_facts(evidence: Evidence, facts: Iterable[Fact]) -> Evidence:
+    """The evidence with these facts numbered on behind it; one that is there keeps its number."""
+    items = list(evidence.items)
+    known = {item.fact.id for item in items}
+    for fact in facts:
+        if fact.id not in known:
+            known.add(fact.id)
+            items.append(EvidenceItem(len(items) + 1, fact, 0.0, FOR_THE_PLAN))
+    return Evidence(tuple(items))
