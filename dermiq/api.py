@@ -60,12 +60,14 @@ def assess(
                  `DERMIQ_MODEL` says, else DermIQ-Nano. So are `adapter`, `load_in_4bit` and `device`
     votes        samples for a majority vote; 1: the greedy answer alone
     check_image  ask once more with the image blanked: does the answer hang on it?
-    on_event     called with every event as it comes, `TextDelta` among them
+    on_event     called with every event as it comes, `TextDelta` among them; `TextSettled` gives the text anew where
+                 the program adds to what the model wrote, or replaces it
 
     The answer has the text and what was read in it (`text`, `parsed`), both readers' calibrated probabilities, best
     first (`differentials`: the specialist's, then the language model's), what was measured (`findings`), the facts that
     it cites with their sources (`evidence`), a verdict on each of its sentences (`claims`), `urgency`, `checks`, and in
-    `abstention` why it should not be trusted at all, None where nothing speaks against it.
+    `abstention` why it should not be trusted at all, None where nothing speaks against it. `own` says which part of the
+    text the program said itself, of facts and measurements, and what of the model's text that replaced.
 
     Raises ImageError for a file that is no usable photograph, InputError for what else cannot be used, ModelError,
     DownloadError or KnowledgeError where the readers cannot be had.

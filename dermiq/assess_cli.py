@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dermiq.judge import percent
 from dermiq.settings import Subparsers
-from dermiq.types import Answer, Case, Differential, Event, Finding, ImagesRead, Json, Lesion, TextDelta
+from dermiq.types import Answer, Case, Differential, Event, Finding, ImagesRead, Json, Lesion, TextDelta, TextSettled
 
 SYMPTOMS = ("itch", "bled", "grew", "changed", "hurts")
 PATIENT = ("age", "sex", "site", "skin_type", "symptoms")
@@ -53,11 +53,13 @@ def run(options: argparse.Namespace) -> int:
 
 
 def show(event: Event) -> None:
-    """What is read while it is written: a caution, and the text."""
+    """What is read while it is written: a caution, the text, and what the program says itself."""
     if isinstance(event, ImagesRead) and event.abstention:
         print(f"Caution: {event.abstention.message}\n")
     if isinstance(event, TextDelta):
         print(event.text, end="", flush=True)
+    if isinstance(event, TextSettled):
+        print(f"\n\n[The program] {event.own.why}\n\n{event.own.text}", end="", flush=True)
 
 
 def specialist_only(lesions: Sequence[Lesion], *, as_json: bool) -> int:
@@ -161,6 +163,7 @@ def answer_json(answer: Answer) -> Json:
         },
         "notes": list(answer.notes),
         "text": answer.text,
+        "own": answer.own and {"text": answer.own.text, "why": answer.own.why, "replaced": answer.own.replaced},
     }
 
 

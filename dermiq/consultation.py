@@ -229,7 +229,7 @@ def understood(case: Case, thread: Thread, graph: Graph, specialist: Differentia
         graph,
         case.question,
         earlier=[turn.question for turn in thread.ended],
-        differential=likely_codes(opinions[0], opinions[-1]),
+        differential=suspects(leading(graph, thread, opinions), opinions),
         context=case.context,
     )
 
@@ -249,7 +249,7 @@ def gathered(graph: Graph, thread: Thread, asked: Understood, known: Known) -> t
     found = retrieve(
         graph,
         asked.question,
-        differential=likely_codes(known.differentials[0], known.differentials[-1]),
+        differential=suspects(known.lead, known.differentials),
         context=known.context,
         findings=known.findings,
         k=FACTS_FIRST if first else FACTS_CONSIDERED,
@@ -279,7 +279,7 @@ def settle(
 ) -> Settled:
     """What is shown. A text that the visitor stopped stays as it is: they have seen what they wanted."""
     if not asked.in_scope:
-        return refused(plan(graph, asked, known), thread.evidence)
+        return refused(plan(graph, asked, known), known, thread.evidence)
     if stopped:
         return as_written(graph, text, known, thread.evidence)
     if first:
@@ -323,6 +323,12 @@ def likely_codes(specialist: Differential, vlm: Differential, *, count: int = 3)
     """Class codes by the mean of both readers' probabilities."""
     mean = {code: specialist.probability(code) + vlm.probability(code) for code in CLASSES}
     return sorted(mean, key=lambda code: -mean[code])[:count]
+
+
+def suspects(lead: Diagnosis, opinions: Sequence[Differential]) -> list[str]:
+    """Class codes to look facts up for: what was answered first."""
+    likely = likely_codes(opinions[0], opinions[-1])
+    return list(dict.fromkeys(code for code in (lead.code, *likely) if code))
 
 
 def all_findings(readings: Sequence[SpecialistReading]) -> tuple[Finding, ...]:

@@ -17,7 +17,8 @@ ALTERNATIVE = re.compile(
     r"([^.;:,]{3,60}?)\s+(?:is the (?:main|next|nearest) alternative|(?:is|remains) possible|should be considered"
     r"|(?:cannot|can't|could not|is not|has not been|was not) (?:be )?(?:fully |safely |quite )?(?:excluded|ruled out)"
     r"|(?:comes|is|ranks) (?:second|next))"
-    r"|(?:\bnext candidate is|\balternative is|\bbetter than|\bfirst, then|cannot (?:exclude|rule out))\s+([^.;:]{3,90})",
+    r"|(?:\bnext candidate is|\balternative is|\bbetter than|\bfirst, then|cannot (?:exclude|rule out))"
+    r"\s+([^.;:]{3,90})",
     re.I,
 )
 STEP_HEADING = re.compile(r"^\s*(?:\d[.)]\s*)?(?:findings|differential|knowledge|conclusion):\s*", re.I)

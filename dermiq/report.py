@@ -154,8 +154,12 @@ def _finding_table(findings: Sequence[Finding], differentials: Sequence[Differen
 
 
 def _text_lines(answer: Answer) -> list[str]:
-    text = re.sub(r"<answer>\s*(.*?)\s*</answer>", r"Answer: \1", answer.text, flags=re.DOTALL)
-    return [line.strip() for line in _TAGS.sub("", text).splitlines() if line.strip()]
+    """The text as it was shown; where the program's own words begin, a line says so."""
+    own = answer.own
+    written = answer.text.removesuffix(own.text) if own else answer.text
+    text = re.sub(r"<answer>\s*(.*?)\s*</answer>", r"Answer: \1", written, flags=re.DOTALL)
+    said = [f"Said by the program, not by the model: {own.why}", *own.text.splitlines()] if own else []
+    return [line.strip() for line in (*_TAGS.sub("", text).splitlines(), *said) if line.strip()]
 
 
 def _claim_line(claim: Claim, answer: Answer) -> str:

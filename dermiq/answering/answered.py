@@ -150,7 +150,7 @@ class _Reading:
 
     def is_of_another(self, claim: Claim) -> bool:
         facts = self.facts(claim)
-        return bool(facts) and not any({fact.subject, fact.object} & self.families for fact in facts)
+        return bool(facts) and not any({f.subject, f.object} & self.families or self.serves(f) for f in facts)
 
     @cached_property
     def is_contrary(self) -> bool:

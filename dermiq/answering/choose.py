@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from dermiq.knowledge.card import Held, held
+from dermiq.knowledge.card import held
 from dermiq.knowledge.compare import Point as Compared
 from dermiq.knowledge.compare import compare
 from dermiq.knowledge.graph import FEATURES, Graph
@@ -15,16 +15,16 @@ from dermiq.knowledge.retrieve.retrieve import statement
 from dermiq.types import Fact
 
 SPECIAL = re.compile(
-    r"metasta|second line|advanced|alternative|rare|children|pregnan|cosmetic|drug-induced|if desired|giant|large, many",
+    r"metasta|second line|advanced|alternative|rare|children|pregnan|cosmetic|drug-induced|desired|giant|large, many",
     re.IGNORECASE,
 )
-"""Qualifiers of facts that hold in special circumstances: they come after what holds in general."""
+"""Qualifiers of facts that hold in special circumstances."""
 COUNTED = "derived statistic"
 DEPTH = {"own": 0, "subtype": 1, "inherited": 2}
 _CITATION = re.compile(r"\[\s*F\s*\d[^\]]*\]", re.IGNORECASE)
 CONTRASTS = re.compile(
-    r"\bunlike\b|\bwhile\b|\bwhereas\b|speaks? for|\black|does not|\bhas none|\bthan\b|, (?:an? |the )?[\w' ]+(?: looks? | is | after )"
-    r"|, without",
+    r"\bunlike\b|\bwhile\b|\bwhereas\b|speaks? for|\black|does not|\bhas none|\bthan\b|, without"
+    r"|, (?:an? |the )?[\w' ]+(?: looks? | is | after )",
     re.IGNORECASE,
 )
 ALIKE = re.compile(
@@ -56,14 +56,10 @@ def facts_of(
 
 
 def _held(graph: Graph, node: str) -> list[Fact]:
-    """Own facts before those of members and subtypes, what holds in general before what holds in special cases."""
+    """Own facts before those of members and subtypes, inherited ones last."""
     facts = [entry for entry in held(graph, node) if graph.node(entry.fact.subject).tier > 0]
 
-    def order(entry: Held) -> tuple[int, bool]:
-        special = SPECIAL.search(graph.numbers(entry.fact.id).qualifier) or "metasta" in entry.fact.text.lower()
-        return DEPTH[entry.standing], bool(special)
-
-    return [entry.fact for entry in sorted(facts, key=order)]
+    return [entry.fact for entry in sorted(facts, key=lambda entry: DEPTH[entry.standing])]
 
 
 def separating(graph: Graph, one: str, other: str) -> list[tuple[Fact, ...]]:
@@ -82,7 +78,7 @@ def separating(graph: Graph, one: str, other: str) -> list[tuple[Fact, ...]]:
 
 
 def _is_of_both(point: Compared, sides: tuple[str, str]) -> bool:
-    """Not where a single subtype differs: "blue nevi show no peppering" says little of nevi. Groups have only members."""
+    """Not where a kind alone differs: "blue nevi show no peppering" says little of nevi. Groups have members only."""
     held_so = zip(sides, (point.left, point.right), strict=True)
     return all(node in GROUPS or any(entry.standing == "own" for entry in side) for node, side in held_so)
 
@@ -100,7 +96,7 @@ def _alone(points: Sequence[Compared]) -> Iterator[Fact]:
     for point in points:
         if point.kind in ("left_only", "right_only"):
             fact = (*point.left, *point.right)[0].fact
-            if fact.polarity == "present" and fact.evidence_type != COUNTED:
+            if fact.polarity == "present" and fact.evidence_type != COUNTED and not CONTRASTS.search(fact.text):
                 yield fact
 
 

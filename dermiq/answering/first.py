@@ -1,6 +1,6 @@
 """What is wrong with the explanation under a first answer: does it speak against its own diagnosis?
 
-Knows the parsed text, its claims and the findings; no graph, no model and no page.
+Knows the parsed text, its claims and the findings; no model and no page.
 """
 
 from __future__ import annotations
@@ -9,17 +9,18 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 
+from dermiq.answering.choose import flat
 from dermiq.judge import follow_up_matches_answer, own_alternative
 from dermiq.types import CLASS_NAMES, Claim, Finding, ParsedText
 
 REASON = re.compile(
-    r"\bfit|favou?r|speaks? for|suggest|support|typical|because|since\b|\bbest\b|consistent|points? (?:to|towards)|likely"
-    r"|\bfor (?:an? )?\w+",
+    r"\bfit|favou?r|speaks? for|suggest|support|typical|because|since\b|\bbest\b|consistent|points? (?:to|towards)"
+    r"|likely|\bfor (?:an? )?\w+",
     re.IGNORECASE,
 )
 CONCEDES = re.compile(
-    r"\bagainst\b|although|though\b|\bbut\b|despite|however|unusual|atypical|less (?:likely|typical)|rather than|\bunlike"
-    r"|exclude|ruled out",
+    r"\bagainst\b|although|though\b|\bbut\b|despite|however|unusual|atypical|less (?:likely|typical)|rather than"
+    r"|\bunlike|exclude|ruled out",
     re.IGNORECASE,
 )
 WEAK = 0.8  # mean likelihood ratio below which the findings that a sentence names are no reason for its diagnosis
@@ -47,10 +48,11 @@ def faults(parsed: ParsedText, claims: Sequence[Claim], findings: Sequence[Findi
 
 def speaks_against(claim: Claim, findings: Sequence[Finding], code: str) -> bool:
     """Whether a sentence gives findings as reasons that, on the whole, are rarer with the class than without it."""
-    if not claim.finding_codes or not REASON.search(claim.text) or CONCEDES.search(claim.text):
+    named = {*claim.finding_codes, *(f.code for f in findings if f" {flat(f.text)} " in f" {flat(claim.text)} ")}
+    if not named or not REASON.search(claim.text) or CONCEDES.search(claim.text):
         return False
     ratios = _ratios(findings, code)
-    logs = [math.log(ratios[finding]) for finding in claim.finding_codes if ratios.get(finding, 0.0) > 0]
+    logs = [math.log(ratios[finding]) for finding in named if ratios.get(finding, 0.0) > 0]
     return bool(logs) and math.fsum(logs) / len(logs) < math.log(WEAK)
 
 

@@ -9,14 +9,18 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from dermiq.answering.planner import DANGEROUS, Planner, Points, capital
+from dermiq.answering.planner import DANGEROUS, DERMOSCOPY, Planner, Points, capital
 from dermiq.answering.points import Known, Plan, Point
-from dermiq.answering.weigh import listed
+from dermiq.answering.weigh import listed, speaking_for, weighed
 from dermiq.knowledge import Graph
+from dermiq.knowledge.language.lexical import words as stems
 from dermiq.knowledge.retrieve.understand import Understood
+from dermiq.knowledge.schema import RELATIONS
 from dermiq.types import Diagnosis, Fact, UrgencyLevel
 
-TISSUE = re.compile(r"biops|histolog|punch|specimen|sampled", re.IGNORECASE)
+TISSUE = re.compile(r"^(?!.*\b(?:sentinel|node)).*(?:biops|histolog|punch|specimen|sampled)", re.IGNORECASE)
+WEIGHS = re.compile(r"\bweighs?\b|\bcounts? (?:the )?most|most (?:important|telling)", re.IGNORECASE)
+"""Asks which finding weighs most: that is why it was read so."""
 COURSE = re.compile(
     r"progress|spread|recur|\breturn|surviv|mortal|\bdie|\brisk|invas|metasta|malignan|benign|regress|disappear|resolv"
     r"|harmless|transform|cancer|cure|become",
@@ -72,7 +76,7 @@ def plan(graph: Graph, asked: Understood, known: Known) -> Plan:
     if not asked.in_scope:
         return Plan(asked.intent, (refusal(asked),))
     planner = Planner(graph, asked, known)
-    intent = asked.intent if asked.intent in KINDS else "other"
+    intent = "why" if WEIGHS.search(asked.question) else asked.intent if asked.intent in KINDS else "other"
     kind = KINDS[intent]
     points = tuple(point for point in kind.points(planner) if point.text or point.facts)
     relations = kind.relations or frozenset(fact.relation for point in points for fact in point.facts)
@@ -82,15 +86,16 @@ def plan(graph: Graph, asked: Understood, known: Known) -> Plan:
 
 
 def _about(one: Planner, intent: str) -> tuple[str, ...]:
-    """The conditions of which an answer must speak: what was named, and, unless that alone was meant, both candidates."""
+    """The conditions that an answer may be about: what was named, and, unless that alone was meant, both candidates."""
     case = () if intent in OF_ITS_TOPIC else (one.lead.id, *((one.rival.id,) if one.rival else ()))
     return tuple(dict.fromkeys((*one.named, one.topic, *case)))
 
 
 def refusal(asked: Understood) -> Point:
-    why = asked.why_out.strip().rstrip(".") or "This is not about skin, or the graph holds nothing on it"
-    text = f"{capital(why)}. Of this lesion you can ask {ASKABLE}."
-    return Point("refusal", text, needed=True, signs=r"can(?:no|')t (?:answer|say|help)|not about|you can ask")
+    why = asked.why_out.strip() or f"The graph holds nothing on this. You can ask {ASKABLE}."
+    first = re.split(r"(?<=\.)\s", why)[0]
+    again = f"{first} What can be asked stands above."
+    return Point("refusal", why, needed=True, signs=r"can(?:no|')t (?:answer|say|help)|not about|can ask", again=again)
 
 
 # --- why it was read so, and why not otherwise ----------------------------------------------------
@@ -151,10 +156,8 @@ def _against(one: Planner) -> Points:
     if node == one.lead.id:
         yield from one.next_candidate()
         if one.rival:
-            side = one.rival.id
-            yield from one.apart(
-                node, side, f"Seen with the dermatoscope or by eye, this would speak for {one.rival.name}", side=side
-            )
+            lead_in = f"On looking closer, this would speak for {one.rival.name}"
+            yield from one.apart_on_looking(node, one.rival.id, lead_in, most=2, side=one.rival.id)
 
 
 def _change_of_mind(one: Planner) -> Points:
@@ -165,7 +168,7 @@ def _change_of_mind(one: Planner) -> Points:
         )
         return
     name = one.name(other)
-    yield from one.apart(one.lead.id, other, f"This would turn the reading to {name}", side=other)
+    yield from one.apart_on_looking(one.lead.id, other, f"This would turn the reading to {name}", most=2, side=other)
     yield from one.in_favour(other, f"Of what was measured, this points to {name} already", against=one.lead.id, most=2)
     told = {"grew", "changed", "bled"} & set(one.known.context.symptoms)
     yield one.says(
@@ -176,7 +179,7 @@ def _change_of_mind(one: Planner) -> Points:
     yield from one.facts("What decides in the end", (one.lead.id, other), TESTS, most=1, fits=says(TISSUE))
     yield Point(
         "alternative",
-        f"At present {one.lead.name} stands first{one.odds(one.lead.code)}, and {name} behind it{one.odds(one.code(other))}.",
+        f"Now {one.lead.name} stands first{one.odds(one.lead.code)}, {name} behind it{one.odds(one.code(other))}.",
         about=(other,),
     )
 
@@ -213,8 +216,8 @@ def _settle(one: Planner) -> Points:
             f"For {one.danger.name}, which is possible", (one.danger.id,), TESTS, most=1, fits=says(TISSUE)
         )
     if one.rival and one.is_lead(one.topic):
-        lead_in = f"Before that, this tells {one.lead.name} from {one.rival.name}"
-        yield from one.apart(one.lead.id, one.rival.id, lead_in, most=1)
+        lead_in = f"Before that, dermoscopy tells {one.lead.name} from {one.rival.name} by this"
+        yield from one.apart(one.lead.id, one.rival.id, lead_in, most=1, relations=DERMOSCOPY)
 
 
 def _biopsy(one: Planner) -> Points:
@@ -242,10 +245,17 @@ def _urgency(one: Planner) -> Points:
     if urgency is None:
         return
     begins, signs = LEVELS[urgency.level]
-    text = f"{begins}. {urgency.text}"
     lead = (one.lead.id,)
     yield Point(
-        "urgency", text, 2.0, urgency.facts[:3], about=lead, needed=True, signs=signs, again=f"{begins}, as said above."
+        "urgency",
+        f"{begins}. {urgency.text}",
+        2.0,
+        urgency.facts[:3],
+        about=lead,
+        needed=True,
+        signs=signs,
+        again=f"{begins}, as said above.",
+        level=urgency.level,
     )
     if urgency.level != "urgent":
         yield from one.facts(
@@ -325,6 +335,9 @@ def _plain_words(one: Planner) -> Points:
     begins = f"Two computer readers looked at the picture. Their first guess is {_plain_name(lead)}."
     behaves = one.graph.facts(lead.id, "behaves_as", family=True)[:1]
     yield Point("standing", begins, facts=behaves, about=(lead.id,), needed=True, signs=signs)
+    shown = speaking_for(weighed(one.known.findings, lead.code), most=2)
+    if shown:
+        yield one.says(f"In the picture this stood out: {listed([item.finding.text for item in shown])}.")
     if one.danger:
         text = f"It could also be {_plain_name(one.danger)}; that has to be ruled out."
         yield Point("alternative", text, about=(one.danger.id,), needed=True)
@@ -351,11 +364,14 @@ def _what_is(one: Planner) -> Points:
 
 
 def _other(one: Planner) -> Points:
-    found = one.known.found[:3]
-    if found:
-        yield Point("fact", "Nearest to this question", facts=found, about=(one.topic,))
-    else:
-        yield one.nothing(f"the graph has no fact that answers this. You can ask {ASKABLE}.")
+    """Facts on the topic that share a word with the question, then what was retrieved on it."""
+    asked, topics = one.asked_words(), (one.topic,)
+    sharing = list(
+        one.facts("What is known of this", topics, TOLD, most=2, fits=lambda fact: bool(asked & set(stems(fact.text))))
+    )
+    found = [fact for fact in one.known.found if fact.relation in TOLD]
+    near = list(one.facts("Nearest to this question", topics, TOLD, most=2, fits=lambda fact: fact in found))
+    yield from sharing or near or [one.nothing(f"the graph has no fact that answers this. You can ask {ASKABLE}.")]
 
 
 # --- shared -------------------------------------------------------------------------------------------
@@ -374,20 +390,24 @@ def _known(
     most: int,
     fits: Callable[[Fact], bool] = lambda fact: True,
 ) -> Points:
-    """The topic's facts, that none of them is on the site that was asked about, or that the graph holds nothing."""
+    """The topic's facts; that none of them is of the site that was asked about; that the graph holds nothing."""
     found = list(one.facts(lead_in, (one.topic,), relations, most=most, fits=fits))
-    yield from found or [one.nothing(f"the graph has no fact on {what}.")]
-    if found and one.asked.site and not any(one.is_on_site(fact) for point in found for fact in point.facts):
-        yield one.says(f"none of these is for this site ({one.asked.site}): the graph has no such fact.")
+    if not found:
+        yield one.nothing(f"the graph has no fact on {what}.")
+    elif one.site and not any(one.is_on_site(fact) for point in found for fact in point.facts):
+        yield one.nothing(f"the graph has no fact on {what} that is of this site alone ({one.site}).")
+        yield from one.facts(lead_in, (one.topic,), relations, most=most, fits=fits, again=True)
+    else:
+        yield from found
 
 
 SEEN = frozenset({"has_sign", "has_dermoscopic_feature"})
-DERMOSCOPY = frozenset({"has_dermoscopic_feature"})
 TESTS = frozenset({"diagnosed_by"})
 CARE = frozenset({"treated_by"})
 FOLLOW_UP = frozenset({"treated_by", "diagnosed_by", "refer_if", "red_flag"})
 REFERRAL = frozenset({"refer_if"})
 RISK = frozenset({"risk_factor"})
+TOLD = frozenset(RELATIONS) - {"is_a", "coded_as", "likelihood_ratio_for"}
 OUTLOOK = frozenset({"behaves_as", "red_flag", "risk_level"})
 APART = SEEN | {"look_alike"}
 OF_ITS_TOPIC = frozenset({"treatment", "prognosis", "risk_factors", "dermoscopy", "monitor", "what_is"})

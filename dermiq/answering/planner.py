@@ -10,15 +10,18 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Literal
 
-from dermiq.answering.choose import facts_of, flat, is_told, separating, untold
+from dermiq.answering.choose import SPECIAL, facts_of, flat, is_told, separating, untold
 from dermiq.answering.points import Known, Point
 from dermiq.answering.weigh import Weighed, chances, listed, percent, speaking_against, speaking_for, times, weighed
-from dermiq.knowledge import Graph
+from dermiq.knowledge import Graph, link
 from dermiq.knowledge.graph import CLASS_NODES
-from dermiq.knowledge.retrieve.case import SITE_WORDS
+from dermiq.knowledge.language.lexical import FREQUENT
+from dermiq.knowledge.language.lexical import words as stems
+from dermiq.knowledge.retrieve.case import ABNORMAL, FINDING_SIGNS, GROUPS, SITE_WORDS
 from dermiq.knowledge.retrieve.understand import Understood
-from dermiq.types import Candidate, Diagnosis, Fact
+from dermiq.types import Candidate, Diagnosis, Fact, Finding
 
+USUAL = 60.0  # percentile among benign lesions up to which a sign is not there
 POSSIBLE = 0.10  # probability from which a dangerous diagnosis is kept in mind, as for urgency
 DANGEROUS = ("mel", "bcc", "akiec")  # malignant, or on the way there; the most dangerous first
 DESTROYS = re.compile(
@@ -26,6 +29,7 @@ DESTROYS = re.compile(
 )
 """What takes a lesion off without tissue, or with too little of it, for histology."""
 WARNS = re.compile(r"\bnot\b|\bnever\b|avoid|contraindicat|rather than", re.IGNORECASE)
+DERMOSCOPY = frozenset({"has_dermoscopic_feature"})
 Points = Iterator[Point]
 LACKS = r"\bno (?:such )?(?:fact|figure|source|rule|number|treatment|interval)|\bnothing\b|(?:not|n't) (?:known|hold)"
 """Other words that say that the graph holds nothing."""
@@ -41,13 +45,21 @@ class Planner:
 
     @cached_property
     def named(self) -> tuple[str, ...]:
-        """The conditions that were asked about; any name of the leading one is the leading one."""
-        return tuple(dict.fromkeys(self.lead.id if self.is_lead(key) else key for key in self.asked.conditions))
+        """The conditions that the question names; any name of the leading one is the leading one."""
+        mentioned = {mention.id for mention in link(self.graph, self.asked.question)}
+        found = (key for key in self.asked.conditions if key in mentioned)
+        return tuple(dict.fromkeys(self.lead.id if self.is_lead(key) else key for key in found))
 
     @property
     def topic(self) -> str:
-        """What the question is about: what it names, as narrowly as it does, else the diagnosis that leads."""
+        """The one condition that the question is about, as narrowly as it says; else the diagnosis that leads."""
         return next(iter(self.asked.conditions), self.lead.id)
+
+    @property
+    def site(self) -> str:
+        """The site that the question names, in small letters; "" where it names none."""
+        site = (self.asked.site or "").lower()
+        return site if site and site in self.asked.question.lower() else ""
 
     @cached_property
     def rival(self) -> Diagnosis | None:
@@ -101,7 +113,7 @@ class Planner:
         rival = self.rival
         if rival is None:
             return
-        best = speaking_for(weighed(self.known.findings, rival.code, against=self.lead.code), most=1)
+        best = speaking_for(self._reasons(rival.id, self.lead.id), most=1)
         text = f"The next candidate is {rival.name}{self.odds(rival.code)}"
         for item in best:
             text += (
@@ -118,13 +130,30 @@ class Planner:
 
     def in_favour(self, node: str, lead_in: str, *, most: int = 3, against: str | None = None) -> Points:
         """Measured findings that speak for a condition; with `against`, for it rather than for the class of that."""
-        code = self.code(against) if against else None
-        found = speaking_for(weighed(self.known.findings, self.code(node), against=code), most=most)
+        found = speaking_for(self._reasons(node, against), most=most)
         yield from self._findings("finding_for", lead_in, found, against=against)
 
     def opposed(self, node: str, lead_in: str, *, most: int = 3) -> Points:
-        found = speaking_against(weighed(self.known.findings, self.code(node)), most=most)
+        found = speaking_against(self._reasons(node), most=most)
         yield from self._findings("finding_against", lead_in, found)
+
+    def _reasons(self, node: str, against: str | None = None) -> tuple[Weighed, ...]:
+        """Findings by weight, without those that weigh one way in the reference lesions and another in the graph."""
+        found = weighed(self.known.findings, self.code(node), against=self.code(against) if against else None)
+        return tuple(item for item in found if self._borne_out(item.finding, node, against, favours=item.ratio > 1))
+
+    def _borne_out(self, finding: Finding, node: str, against: str | None, *, favours: bool) -> bool:
+        own, other = self._known_for(finding, node), self._known_for(finding, against) if against else None
+        return own in (None, favours) and other in (None, not favours)
+
+    def _known_for(self, finding: Finding, node: str) -> bool | None:
+        """Whether the graph knows a condition for what this finding shows; None where it says nothing of it."""
+        sign, place = FINDING_SIGNS.get(finding.code), finding.percentile
+        facts = [fact for fact in self.graph.facts(node) if fact.object == sign]
+        if not facts or place is None or USUAL < place < ABNORMAL:
+            return None
+        polarity = "present" if place >= ABNORMAL else "absent"
+        return any(fact.polarity == polarity for fact in facts)
 
     def _findings(
         self,
@@ -152,12 +181,17 @@ class Planner:
         *,
         most: int,
         fits: Callable[[Fact], bool] = lambda fact: True,
+        again: bool = False,
     ) -> Points:
-        """One point with the best facts on the nodes in these relations, those first that were not quoted before."""
+        """One point with the best facts on the nodes in these relations, those that were not quoted before.
+
+        `again`: also what was quoted, since the same is asked of another place.
+        """
         found = facts_of(
             self.graph, nodes, relations, found=self.known.found, fits=lambda fact: fits(fact) and self.is_safe(fact)
         )
-        chosen = untold(self._on_site(found), self.told, most=most)
+        near = self._nearest_first(found, nodes)
+        chosen = tuple(near[:most]) if again else untold(near, self.told, most=most)
         if chosen:
             yield Point("fact", lead_in, facts=chosen, about=tuple(nodes))
 
@@ -167,15 +201,29 @@ class Planner:
         unsafe = fact.polarity == "present" and DESTROYS.search(fact.text) and not WARNS.search(fact.text)
         return not (melanoma and unsafe and self.is_lead(self.topic))
 
-    def _on_site(self, facts: Sequence[Fact]) -> list[Fact]:
-        """Facts that name the site that was asked about come first."""
-        return sorted(facts, key=lambda fact: not self.is_on_site(fact))
+    def _nearest_first(self, facts: Sequence[Fact], nodes: Sequence[str]) -> list[Fact]:
+        """Facts on the site that is asked about or told first, then those of the condition itself, then general ones.
+
+        Of a condition's kinds only what was retrieved, unless nothing is known of it itself, or it is a mere group.
+        """
+
+        def is_of_kind(fact: Fact) -> bool:
+            return fact.subject not in nodes and not GROUPS & set(nodes)
+
+        own = [fact for fact in facts if not is_of_kind(fact) or fact in self.known.found]
+        return sorted(own or facts, key=lambda f: (not self.is_on_site(f), is_of_kind(f), self.is_special(f)))
+
+    def is_special(self, fact: Fact) -> bool:
+        """Whether a fact holds in special circumstances that nobody asked about."""
+        said = f"{self.graph.numbers(fact.id).qualifier} {fact.text if 'metasta' in fact.text.lower() else ''}"
+        found = SPECIAL.search(said)
+        return found is not None and found.group().lower() not in self.asked.question.lower()
 
     def is_on_site(self, fact: Fact) -> bool:
-        site = (self.asked.site or "").lower()
-        needles = [needle for word, found in SITE_WORDS.items() if word in site.split() for needle in (word, *found)]
+        site = set((self.asked.site or "").lower().split())
+        needles = [needle for word, found in SITE_WORDS.items() if word in site for needle in (word, *found)]
         told = f"{fact.text} {self.graph.numbers(fact.id).qualifier}".lower()
-        return any(f" {needle}" in f" {told}" for needle in needles)
+        return any(re.search(rf"\b{re.escape(needle)}s?\b", told) for needle in needles)
 
     def apart(
         self,
@@ -198,6 +246,11 @@ class Planner:
         if facts:
             yield Point("fact", lead_in, facts=facts, about=(one, other))
 
+    def apart_on_looking(self, one: str, other: str, lead_in: str, *, most: int, side: str) -> Points:
+        """The same of one side, by dermoscopy where that separates the two: shape and colour were measured already."""
+        seen = list(self.apart(one, other, lead_in, most=most, side=side, relations=DERMOSCOPY))
+        yield from seen or self.apart(one, other, lead_in, most=most, side=side)
+
     def _of_side(self, pair: tuple[Fact, ...], side: str | None) -> tuple[Fact, ...]:
         family = self.graph.family(side) if side else ()
         return tuple(fact for fact in pair if not side or fact.relation == "look_alike" or fact.subject in family)
@@ -209,6 +262,11 @@ class Planner:
             said = text.format(name=danger.name, odds=self.odds(danger.code))
             again = f"As said above, {danger.name} is not excluded."
             yield Point("alternative", capital(said), about=(danger.id,), again=again)
+
+    def asked_words(self) -> frozenset[str]:
+        """Stems of what the question asks about, without its conditions' names."""
+        named = {stem for key in self.asked.conditions for stem in stems(self.name(key))}
+        return frozenset(stems(self.asked.question)) - FREQUENT - named
 
     def nothing(self, text: str) -> Point:
         return Point("unknown", capital(text), needed=True, signs=LACKS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dermiq.answering.choose import flat, is_told
@@ -20,10 +20,17 @@ class Sentence:
     item: bool = False
 
 
-def said(points: Sequence[Point], numbers: Mapping[str, int], *, earlier: Sequence[str] = ()) -> tuple[Sentence, ...]:
-    """The points in sentences. `numbers`: fact id -> the number that it is cited by; `earlier`: texts shown before.
+def said(
+    points: Sequence[Point],
+    numbers: Mapping[str, int],
+    *,
+    earlier: Sequence[str] = (),
+    name: Callable[[str], str] = lambda key: "",
+) -> tuple[Sentence, ...]:
+    """The points in sentences. `numbers`: fact id -> the number that it is cited by; `earlier`: texts shown before;
+    `name`: of a node of the graph, "" where it has none.
 
-    What an earlier text says word for word is pointed to where the point is needed, and left out where it is not.
+    What an earlier text says word for word is pointed to in short, or left out where nothing short is known.
     """
     told = [flat(text) for text in earlier]
     found: list[Sentence] = []
@@ -33,7 +40,7 @@ def said(points: Sequence[Point], numbers: Mapping[str, int], *, earlier: Sequen
         quoted |= {fact.id for fact in point.facts}
         if point.kind == "fact" and not point.facts:
             continue
-        made = _of_facts(point, numbers, told) if point.kind == "fact" else _of_words(point, numbers, told)
+        made = _of_facts(point, numbers, told, name) if point.kind == "fact" else _of_words(point, numbers, told)
         found += made
         told += [flat(sentence.text) for sentence in made]
     return tuple(found)
@@ -48,18 +55,27 @@ def _of_words(point: Point, numbers: Mapping[str, int], told: Sequence[str]) -> 
     return []
 
 
-def _of_facts(point: Point, numbers: Mapping[str, int], told: Sequence[str]) -> list[Sentence]:
-    """A lead-in and its facts: one of them in the same line, several as a list; what was quoted before by number."""
+def _of_facts(
+    point: Point, numbers: Mapping[str, int], told: Sequence[str], name: Callable[[str], str]
+) -> list[Sentence]:
+    """A lead-in and its facts: one of them in the same line, several as a list; what was quoted before in a word."""
     new = [fact for fact in point.facts if not is_told(fact.text, told)]
     if not new:
-        cited = ", ".join(f"[F{numbers[fact.id]}]" for fact in point.facts)
-        return [Sentence(f"{point.text or 'What answers this'}, as said above: {cited}.", point, point.facts)]
+        again = ", ".join(_in_a_word(fact, numbers[fact.id], name) for fact in point.facts)
+        return [Sentence(f"{point.text or 'What answers this'}, as said above: {again}.", point, point.facts)]
     quoted = [(f"{fact.text.rstrip('.')} [F{numbers[fact.id]}].", fact) for fact in new]
     if len(quoted) == 1 or not point.text:
         begins = f"{point.text}: " if point.text else ""
         return [Sentence(begins + text, point, (fact,)) for text, fact in quoted]
     head = Sentence(f"{point.text}:", point)
     return [head, *(Sentence(text, point, (fact,), item=True) for text, fact in quoted)]
+
+
+def _in_a_word(fact: Fact, number: int, name: Callable[[str], str]) -> str:
+    """'surgical excision [F3]', 'no shave biopsy [F4]'."""
+    said = name(fact.object)
+    denied = "no " if fact.polarity == "absent" and said else ""
+    return f"{denied}{said} [F{number}]".strip()
 
 
 def text_of(sentences: Sequence[Sentence]) -> str:
@@ -93,6 +109,12 @@ def claimed(sentences: Sequence[Sentence]) -> Iterator[tuple[Sentence, Claim]]:
             yield sentence, Claim(sentence.text, "supported", facts, measured, note)
 
 
-def plainly(plan: Plan, numbers: Mapping[str, int], *, earlier: Sequence[str] = ()) -> str:
-    """The whole plan as text."""
-    return text_of(said(plan.points, numbers, earlier=earlier))
+def plainly(
+    plan: Plan,
+    numbers: Mapping[str, int],
+    *,
+    earlier: Sequence[str] = (),
+    name: Callable[[str], str] = lambda key: "",
+) -> str:
+    """The whole plan as text; see `said`."""
+    return text_of(said(plan.points, numbers, earlier=earlier, name=name))

@@ -9,7 +9,7 @@ Knows the graph, no model and no page.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dermiq.answering.answered import Answered, AnswerVerdict, answers
@@ -21,7 +21,7 @@ from dermiq.judge import statements
 from dermiq.knowledge import Graph, check_claims
 from dermiq.knowledge.check.whose import about_whom
 from dermiq.knowledge.retrieve.understand import Understood
-from dermiq.types import CLASS_NAMES, Claim, Evidence, EvidenceItem, Fact, OwnWords, SelfCheck
+from dermiq.types import Claim, Evidence, EvidenceItem, Fact, OwnWords, SelfCheck
 from dermiq.vlm.parse import parse
 
 FOR_THE_PLAN = "chosen to answer the question"  # why a fact is there that was not retrieved
@@ -92,7 +92,7 @@ def settle_first(graph: Graph, text: str, asked: Understood, known: Known, evide
     head = found.group() if (found := _HEAD.match(text)) else ""
     tail = text[len(head) :]
     before, after = (_checked(graph, part, parsed.answer, known, evidence) for part in (head, tail))
-    wrong = faults(parsed, after, known.findings, code) if code in CLASS_NAMES and tail.strip() else ()
+    wrong = faults(parsed, after, known.findings, code) if code and tail.strip() else ()
     points = first_points(graph, asked, known)
     if not wrong:
         shown = Settled(text, text, (*before, *after), evidence)
@@ -116,9 +116,10 @@ def first_points(graph: Graph, asked: Understood, known: Known) -> tuple[Point, 
     return (*reasons, *(point for point in more if point not in reasons))
 
 
-def refused(planned: Plan, evidence: Evidence) -> Settled:
+def refused(planned: Plan, known: Known, evidence: Evidence) -> Settled:
     """The refusal of a question that is out of scope."""
-    text = text_of(said(planned.points, {}))
+    points = planned.points
+    text = text_of(said(points, {}, earlier=known.earlier) or said(points, {}))
     return Settled(text, "", (), evidence, OwnWords(text, NOT_ASKED))
 
 
@@ -133,7 +134,9 @@ def _with_own(
 ) -> Settled:
     """The points said plainly behind what is kept of the model's text. `left`: what of it is left out."""
     evidence = with_facts(shown.evidence, (fact for point in points for fact in point.facts))
-    sentences = said(points, {item.fact.id: item.number for item in evidence.items}, earlier=earlier)
+    sentences = said(
+        points, {item.fact.id: item.number for item in evidence.items}, earlier=earlier, name=_namer(graph)
+    )
     text = text_of(sentences) or (NOTHING_NEW if left else "")
     if not text:
         return shown
@@ -144,6 +147,10 @@ def _with_own(
     whole = f"{shown.kept.rstrip()}\n\n{text}" if shown.kept.strip() else text
     own = replace(left, text=text) if left else OwnWords(text, why)
     return replace(shown, text=whole, claims=(*shown.claims, *claims), evidence=evidence, own=own)
+
+
+def _namer(graph: Graph) -> Callable[[str], str]:
+    return lambda key: graph.node(key).name if key in graph else ""
 
 
 def with_facts(evidence: Evidence, facts: Iterable[Fact]) -> Evidence:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from markupsafe import Markup
 
-from dermiq.types import CLASS_NAMES, Evidence
+from dermiq.types import CLASS_NAMES, Evidence, OwnWords
 from dermiq.ui.consult.panels import abstention_banner, check_lines
 from dermiq.ui.consult.visit import RUNNING, Exchange
 from dermiq.ui.markup import THIN, error_line, fill, join
@@ -103,7 +104,7 @@ def _body(exchange: Exchange, is_last: bool, name: Callable[[str], str]) -> Mark
         abstention_banner(exchange.abstention, insisted=exchange.insisted) if exchange.abstention else Markup(""),
         _reasoning(exchange, parts, sources, is_last),
         headline(parts),
-        paragraphs(parts.prose, sources),
+        *_prose(exchange, parts, sources),
         _progress(exchange, parts),
         Markup('<p class="dq-cut">Stopped by you. What was written so far is cut here.</p>')
         if exchange.phase == "stopped"
@@ -116,6 +117,32 @@ def _body(exchange: Exchange, is_last: bool, name: Callable[[str], str]) -> Mark
         cards(sources),
     ]
     return join(pieces)
+
+
+def _prose(exchange: Exchange, parts: Parts, sources: Sources) -> list[Markup]:
+    """What the model wrote and, behind it or in its place, what the program said itself."""
+    own = exchange.own
+    if own is None:
+        return [paragraphs(parts.prose, sources)]
+    written = paragraphs(parts.prose.removesuffix(own.text.strip()).strip(), sources)
+    return [written, own_words(own, sources)]
+
+
+def own_words(own: OwnWords, sources: Sources) -> Markup:
+    """The program's own words under a mark that says so; what the model wrote in their place can be opened."""
+    left = replace(sources, key=f"{sources.key}-left", claims=own.replaced_claims)
+    model = fill(
+        '<details class="dq-left" data-open="no"><summary>What the model wrote</summary>{text}{cards}</details>',
+        text=paragraphs(split_text(own.replaced).prose, left),
+        cards=cards(left),
+    )
+    return fill(
+        '<section class="dq-own" aria-label="Said by the program, not by the model">'
+        '<p class="dq-own-why"><span class="dq-own-tag">Program</span> {why}</p>{text}{model}</section>',
+        why=own.why,
+        text=paragraphs(own.text, sources),
+        model=model if own.replaced else "",
+    )
 
 
 def _reasoning(exchange: Exchange, parts: Parts, sources: Sources, is_last: bool) -> Markup:

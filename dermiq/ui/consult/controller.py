@@ -31,6 +31,7 @@ from dermiq.types import (
     EvidenceFound,
     ImagesRead,
     TextDelta,
+    TextSettled,
     Waiting,
 )
 from dermiq.ui.consult import chat as chat_html
@@ -331,6 +332,9 @@ class ConsultController:
             exchange.text += event.text
             if exchange.reasoned is None and "</think>" in exchange.text:
                 exchange.reasoned = time.monotonic() - exchange.started
+        elif isinstance(event, TextSettled):
+            exchange.phase = "writing"
+            exchange.text, exchange.own, exchange.evidence = event.text, event.own, event.evidence
         elif isinstance(event, ClaimsChecked):
             exchange.claims, exchange.checks = event.claims, event.checks
         elif isinstance(event, AnswerDone):
@@ -441,7 +445,7 @@ def _no_store() -> Store:
 
 def _take_answer(exchange: Exchange, event: AnswerDone) -> None:
     answer = event.answer
-    exchange.answer, exchange.text = answer, answer.text or exchange.text
+    exchange.answer, exchange.text, exchange.own = answer, answer.text or exchange.text, answer.own
     exchange.evidence, exchange.urgency = answer.evidence, answer.urgency
     exchange.claims, exchange.checks = answer.claims, answer.checks
     exchange.differentials, exchange.findings = answer.differentials, answer.findings

@@ -20,6 +20,7 @@ from dermiq.types import (
     Evidence,
     Finding,
     Lesion,
+    OwnWords,
     PatientContext,
     SelfCheck,
     SpecialistReading,
@@ -43,6 +44,7 @@ class Exchange:
     phase: Phase = "waiting"
     note: str = ""  # what it waits for
     text: str = ""
+    own: OwnWords | None = None  # which part of the text the program said itself
     differentials: tuple[Differential, ...] = ()
     findings: tuple[Finding, ...] = ()
     evidence: Evidence | None = None

@@ -131,9 +131,14 @@ def _add(store: Store, case: ReviewCase, one: ReviewAnswer, two: ReviewAnswer) -
 
 
 def _answer_of(case: ReviewCase, exchange: Exchange) -> ReviewAnswer:
+    """As it was shown; a text that the program completed is not the model's alone, and says so."""
     made = exchange.answer
+    model = made.model if made else ""
     return ReviewAnswer.of(
-        case.id, exchange.text.strip(), model=made.model if made else "", revision=made.model_revision if made else ""
+        case.id,
+        exchange.text.strip(),
+        model=f"{model}, completed by the program" if exchange.own else model,
+        revision=made.model_revision if made else "",
     )
 
 

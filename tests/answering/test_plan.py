@@ -1,0 +1,154 @@
+"""What a good answer speaks of, for each of the sixteen intents, on made cases."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from dermiq.answering import plan
+from dermiq.answering.choose import flat
+from dermiq.answering.plan import KINDS
+from dermiq.knowledge import check_claims
+from dermiq.knowledge.retrieve.intents import ANSWERS
+from tests.answering.made import CASES, asked, graph, known, numbers, planned, told
+
+NAMES = {"mel": "melanoma", "nv": "melanocytic nevus", "bcc": "basal cell carcinoma"}
+SAYS = [  # case, intent, what it names, what the answer must say, what it must not say
+    ("mel", "why", (), "In favour of melanoma: colours unevenly placed, 4.6 times", "smooth"),
+    ("mel", "why", (), "The next candidate is melanocytic nevus (language model 21 %, specialist 30 %)", ""),
+    ("nv", "why", (), "In favour of melanocytic nevus: smooth border, 1.9 times", "irregular"),
+    ("bcc", "why", (), "The next candidate is benign keratosis", "nevus"),
+    ("mel", "why_not", ("nv",), "Against melanocytic nevus: colours unevenly placed, 0.24 times", ""),
+    ("mel", "why_not", ("nv",), "What separates melanocytic nevus from melanoma", ""),
+    ("nv", "why_not", ("mel",), "Against melanoma: colours evenly placed, 0.06 times", ""),
+    ("nv", "why_not", ("nv",), "is what the readers put first", "stands behind"),
+    ("mel", "why_not", ("psoriasis",), "none of the seven classes", "%"),
+    ("mel", "against", (), "Against melanoma: round shape, 0.60 times", ""),
+    ("bcc", "against", (), "No measured finding speaks clearly against basal cell carcinoma", ""),
+    ("mel", "change_of_mind", (), "This would turn the reading to melanocytic nevus", ""),
+    ("mel", "change_of_mind", (), "Growth, change and bleeding were not told", ""),
+    ("mel", "settle", (), "excisional biopsy", "sentinel"),
+    ("nv", "settle", (), "What settles it", ""),
+    ("mel", "biopsy", (), "never be used where melanoma is suspected", "shave excision"),
+    ("nv", "biopsy", (), "tissue is a matter of doubt", "for looks"),
+    ("doubtful nv", "biopsy", (), "Melanoma is possible (language model 25 %, specialist 30 %)", "for looks"),
+    ("mel", "urgency", (), "Yes, by the rule it is urgent", "not urgent"),
+    ("nv", "urgency", (), "No rule asks for an urgent referral", "Yes"),
+    ("bcc", "urgency", (), "referral is routine", "Yes"),
+    ("mel", "treatment", (), "Treatment of melanoma, once that diagnosis is certain", "nevus"),
+    ("mel", "treatment", ("nv",), "which you named (this lesion was read as melanoma)", "once that"),
+    ("doubtful nv", "treatment", (), "Melanoma has to be excluded first", "shave excision"),
+    ("bcc", "treatment", (), "surgical excision is the treatment of choice", "has to be excluded"),
+    ("mel", "prognosis", (), "can spread to other organs", "Treatment"),
+    ("mel", "prognosis", (), "no figure is given for this patient", ""),
+    ("nv", "prognosis", (), "Melanocytic nevus is benign", "photograph"),
+    ("mel", "risk_factors", (), "What raises the risk of melanoma", "excis"),
+    ("mel", "risk_factors", (), "Of this patient is known: age 62, male, back and skin type 2", ""),
+    ("bcc", "dermoscopy", (), "Dermoscopy of basal cell carcinoma", "excis"),
+    ("bcc", "dermoscopy", (), "these structures were not", ""),
+    ("mel", "plain_words", (), "Their first guess is melanoma, a skin cancer", "dermoscop"),
+    ("nv", "plain_words", (), "an ordinary mole", "has to be ruled out"),
+    ("doubtful nv", "plain_words", (), "that has to be ruled out", ""),
+    ("mel", "compare", ("mel", "nv"), "Melanoma and melanocytic nevus differ in this", ""),
+    ("mel", "compare", ("mel", "nv"), "this fits melanoma better: colours unevenly placed, 19 times", ""),
+    ("mel", "monitor", (), "intensive follow-up", "checklist"),
+    ("nv", "monitor", (), "On follow-up of melanocytic nevus", ""),
+    ("doubtful nv", "monitor", (), "Watching alone is for when melanoma is excluded", ""),
+    ("mel", "what_is", ("dermatofibroma",), "Dermatofibroma is benign", "melanoma is malignant"),
+    ("mel", "other", (), "no fact that answers this. You can ask", ""),
+]
+
+
+@pytest.mark.parametrize(("case", "intent", "names", "says", "never"), SAYS)
+def test_an_intent_is_answered(case: str, intent: str, names: tuple[str, ...], says: str, never: str) -> None:
+    question = "zzz" if intent == "other" else ""
+    text = told(intent, *names, case=case, question=question)
+    assert says in text
+    assert not never or never.lower() not in text.lower()
+
+
+def test_every_intent_that_is_understood_has_an_answer() -> None:
+    assert set(KINDS) == set(ANSWERS)
+    assert {intent for _, intent, *_ in SAYS} == set(KINDS)
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("intent", KINDS)
+def test_every_fact_is_cited_and_nothing_is_contradicted(intent: str, case: str) -> None:
+    made = planned(intent, case=case)
+    text = told(intent, case=case)
+    cited = {int(number) for number in re.findall(r"\[F(\d+)\]", text)}
+    assert cited == set(numbers(made).values())
+    lead = known(case).lead.id
+    claims = check_claims(graph(), text, findings=known(case).findings, diagnosis=lead)
+    assert [one.text for one in claims if one.verdict == "contradicted"] == []
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("intent", KINDS)
+def test_what_is_asked_again_is_not_said_again(intent: str, case: str) -> None:
+    first = told(intent, case=case)
+    second = told(intent, case=case, earlier=(first,))
+    before = {flat(line) for line in _lines(first) if line.endswith(".")}
+    assert not before & {flat(line) for line in _lines(second)}
+
+
+def _lines(text: str) -> list[str]:
+    return [line for line in re.split(r"(?<=\.)\s+|\n+", text.replace("- ", "")) if line]
+
+
+def test_no_stock_sentence_stands_in_every_answer() -> None:
+    texts = [{flat(line) for line in _lines(told(intent)) if "[F" not in line} for intent in KINDS]
+    assert [line for line in set().union(*texts) if sum(line in text for text in texts) > 2] == []
+
+
+def test_reasons_come_by_weight_not_by_habit() -> None:
+    text = told("why")
+    assert text.index("colours unevenly placed") < text.index("strongly varied colour") < text.index("irregular border")
+    assert "asymmetric" not in text.split("To tell")[0], "the fourth reason is left out"
+
+
+def test_a_finding_of_the_photograph_is_no_reason() -> None:
+    from dataclasses import replace
+
+    from tests.answering.made import finding
+
+    size = finding("relative_size", "covers 60 % of the frame", mel=5.0)
+    made = plan(graph(), asked("why"), replace(known("mel"), findings=(size,)))
+    assert "frame" not in " ".join(point.text for point in made.points)
+
+
+def test_a_ratio_that_the_graphs_facts_contradict_is_no_reason() -> None:
+    assert "even colour" not in told("against", case="nv"), "moles are known for one shade of brown"
+
+
+def test_a_site_that_no_fact_speaks_of_is_said() -> None:
+    text = told("treatment", case="mel", question="How is it treated, if it were on the scalp?", site="scalp")
+    assert "no fact on the treatment of melanoma that is of this site alone (scalp)" in text
+
+
+def test_what_weighs_most_is_why_it_was_read_so() -> None:
+    assert "In favour of melanoma" in told("against", question="Which finding weighs most?")
+
+
+def test_where_the_graph_holds_nothing_it_says_so() -> None:
+    empty = next(node for node in graph().nodes if node.kind == "Disease" and node.tier == 2 and not _treated(node.id))
+    text = told("treatment", empty.name)
+    assert f"no fact on the treatment of {empty.name}" in text
+
+
+def _treated(node: str) -> bool:
+    return any(fact.relation == "treated_by" for key in graph().family(node) for fact in graph().facts(key)) or any(
+        fact.relation == "treated_by" for key in graph().ancestors(node) for fact in graph().facts(key)
+    )
+
+
+def test_what_is_out_of_scope_is_refused_with_what_can_be_asked() -> None:
+    from dermiq.knowledge.retrieve.understand import understand
+
+    out = understand(graph(), "What is the capital of France?", differential=["mel"])
+    made = plan(graph(), out, known("mel"))
+    assert made.refuses
+    assert not made.facts
+    assert "You can ask" in made.points[0].text
