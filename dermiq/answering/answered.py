@@ -37,6 +37,7 @@ NOT_URGENT = re.compile(
 )
 URGENT = re.compile(r"(?<!not )(?<!no )(?<!non-)\burgent(?:ly)? (?:refer|see)|within (?:2|two) weeks", re.IGNORECASE)
 CONDITIONAL = re.compile(r"\b(?:if|unless|only|where|when|should it)\b", re.IGNORECASE)
+UNSURE = re.compile(rf"{CONDITIONAL.pattern}|\b(?:no|not|never)\b|n't\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,8 @@ class _Reading:
         if urgency is None:
             return False
         wrong = {"urgent": NOT_URGENT, "soon": NOT_URGENT}.get(urgency.level, URGENT)
-        return any(wrong.search(line) and not CONDITIONAL.search(line) for line in split_sentences(self.text))
+        open_ = CONDITIONAL if wrong is NOT_URGENT else UNSURE
+        return any(wrong.search(line) and not open_.search(line) for line in split_sentences(self.text))
 
     @property
     def sound(self) -> float:
