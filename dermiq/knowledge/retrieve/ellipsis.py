@@ -20,8 +20,11 @@ _WHO = (
 WHO = re.compile(rf"\b(?:{_WHO})\b", re.IGNORECASE)
 """Words that say who has it."""
 _OF_WHOM = re.compile(rf"(?:,\s*(?:if|in|for)?|\b(?:in|for))\s[^,]*?\b(?:{_WHO})\b[^,]*$", re.IGNORECASE)
+_ONE = r"(?:one|diagnosis|candidate|condition|possibility)"
 OTHER_ONE = re.compile(
-    r"\bthe (?:other|second|alternative|runner-up)(?: (?:one|diagnosis|candidate|option|possibility))?\b", re.IGNORECASE
+    rf"\bthe other(?: {_ONE}\b|(?=\s*(?:$|[?.!,])))"
+    rf"|\bthe (?:second|alternative|runner-up)(?: {_ONE})?(?=\s*(?:$|[?.!,]))",
+    re.IGNORECASE,
 )
 _OPENING = re.compile(
     r"^\s*(?:(?:and|but|or|so|then|also|ok(?:ay)?|now|well|yes|no|thanks?|please)\b[\s,.:]*)*"
@@ -119,7 +122,7 @@ def leans(graph: Graph, said: str) -> bool:
 
 def _with_other_named(graph: Graph, said: str, before: Standing, nodes: Sequence[str]) -> str:
     """The name in place of "the other one", where only one thing is spoken of besides it."""
-    if not OTHER_ONE.search(said) or conditions_in(graph, said):
+    if not OTHER_ONE.search(said) or re.search(r"\bfirst\b", said) or conditions_in(graph, said):
         return said
     current = before.topic or (nodes[0] if nodes else None)
     others = [key for key in (*reversed(before.named), *nodes) if key != current]

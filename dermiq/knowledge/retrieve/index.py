@@ -55,13 +55,13 @@ class FactIndex:
     def relations(self) -> IntentClassifier:
         """Tells the relation that a question asks for."""
         pairs = said_of("relation")
-        return IntentClassifier(embed.encode_cached([text for _, text in pairs]), [key for key, _ in pairs])
+        return _fitted(pairs, kernel=False)
 
     @cached_property
     def intents(self) -> IntentClassifier:
         """Tells what a question wants, of those that are about the skin."""
         pairs = [(key, text) for key, text in said_of("intent") if not is_out(key)]
-        return IntentClassifier(embed.encode_cached([text for _, text in pairs]), [key for key, _ in pairs])
+        return _fitted(pairs, kernel=True)
 
     @cached_property
     def scopes(self) -> IntentClassifier:
@@ -69,7 +69,12 @@ class FactIndex:
         pairs = [(key if is_out(key) else IN_SCOPE, text) for key, text in said_of("intent")]
         pairs += [(IN_SCOPE, text) for said in phrasings().values() for text in said]
         pairs += [(IN_SCOPE, node.name) for node in self._graph.nodes if node.kind == "Disease" and node.tier > 0]
-        return IntentClassifier(embed.encode_cached([text for _, text in pairs]), [key for key, _ in pairs])
+        return _fitted(pairs, kernel=True)
+
+
+def _fitted(pairs: Sequence[tuple[str, str]], *, kernel: bool) -> IntentClassifier:
+    vectors = embed.encode_cached([text for _, text in pairs])
+    return IntentClassifier(vectors, [label for label, _ in pairs], kernel=kernel)
 
 
 _INDEXES: WeakKeyDictionary[Graph, FactIndex] = WeakKeyDictionary()

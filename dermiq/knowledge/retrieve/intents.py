@@ -17,8 +17,9 @@ import numpy as np
 from dermiq.knowledge.language.lexical import words
 from dermiq.knowledge.schema import read_rows
 
-RIDGE = 0.3  # how much the weights are held back, in units of one phrasing
-SHARPNESS = 2.0  # how much nearer phrasings count for more than further ones
+RIDGE = 1.0  # how much the weights are held back, in units of one phrasing
+SHARPNESS = 2.0  # of a kernel: how much nearer phrasings count for more than further ones
+KERNEL_RIDGE = 0.3
 NEAREST = 3  # phrasings of a label that are averaged
 IN_SCOPE = "in"
 
@@ -133,20 +134,22 @@ def is_out(label: str) -> bool:
 class IntentClassifier:
     """Tells the label of a question by its likeness to labelled phrasings."""
 
-    def __init__(self, vectors: np.ndarray, labels: Sequence[str]) -> None:
-        """`vectors`: (phrasings, 384) of length 1. The kernel ridge regression is solved in closed form."""
+    def __init__(self, vectors: np.ndarray, labels: Sequence[str], *, kernel: bool = False) -> None:
+        """`vectors`: (phrasings, 384) of length 1. The ridge regression, with or without a kernel, is solved in closed
+        form; the kernel hears "it" and the name of an illness apart, where there are phrasings enough for both.
+        """
         self.names = tuple(dict.fromkeys(labels))
-        self._vectors = vectors
+        self._vectors, self._sharpness = vectors, SHARPNESS if kernel else 0.0
         marked = np.array([[other == name for name in self.names] for other in labels], dtype=float)
         self._places = dict(zip(self.names, map(np.flatnonzero, marked.T), strict=True))
         self._shares = marked.mean(axis=0)
-        kernel = self._likeness(vectors) + RIDGE * np.eye(len(vectors))
-        self._weights = np.linalg.solve(kernel, marked - self._shares)  # (phrasings, labels)
+        likeness = self._likeness(vectors) + (KERNEL_RIDGE if kernel else RIDGE) * np.eye(len(vectors))
+        self._weights = np.linalg.solve(likeness, marked - self._shares)  # (phrasings, labels)
 
     def _likeness(self, parts: np.ndarray) -> np.ndarray:
-        """(parts, phrasings): 1 for the same text, falling with the cosine."""
-        likeness: np.ndarray = np.exp(SHARPNESS * (parts @ self._vectors.T - 1))
-        return likeness
+        """(parts, phrasings): the cosine, or what the kernel makes of it."""
+        cosines: np.ndarray = parts @ self._vectors.T
+        return np.exp(self._sharpness * (cosines - 1)) if self._sharpness else cosines
 
     def classified(self, parts: np.ndarray) -> dict[str, float]:
         """Label -> what the regression says of the part that speaks most for it; `parts`: (parts, 384)."""

@@ -40,6 +40,7 @@ SHOWN = frozenset({"has_dermoscopic_feature", "has_sign"})  # what the case brin
 VAGUE = 0.3  # what words and meaning count for when the question names nothing
 WANTED = 0.5  # how much a relation that was asked for adds, as a share
 SPOKEN = 4  # conditions of a question and its differential that facts are looked for
+UNASKED = frozenset({"has_dermoscopic_feature", "look_alike", "is_a", "coded_as"})  # what never leads unasked
 BEHIND = 1e-3  # what is left of a fact that speaks of none of the named conditions
 
 OPEN_WORDS = FREQUENT | word_set(
@@ -135,7 +136,7 @@ def _scored(
 
 def _named_first(graph: Graph, index: FactIndex, scores: Mapping[int, float], found: LookedUp) -> dict[int, float]:
     """A condition that was named beats the leading one: facts about others come behind all of its own."""
-    named = found.asked.conditions or set(found.understood.conditions) - set(found.nodes)
+    named = found.understood.conditions if found.asked.conditions else ()
     about = {member for key in named for member in (*graph.family(key), *graph.ancestors(key))}
 
     def is_about(number: int) -> bool:
@@ -146,10 +147,12 @@ def _named_first(graph: Graph, index: FactIndex, scores: Mapping[int, float], fo
 
 
 def _answer_first(index: FactIndex, chosen: Sequence[int], found: LookedUp) -> list[int]:
-    """What the intent asks for leads: asked for treatment, never dermoscopy first."""
+    """Asked for treatment, never dermoscopy first: what a picture shows leads only where that was asked for."""
     wanted = ANSWERS[found.understood.intent]
     lead = next((number for number in chosen if index.facts[number].relation in wanted), None)
-    return list(chosen) if lead is None else [lead, *(number for number in chosen if number != lead)]
+    if lead is None or index.facts[chosen[0]].relation not in UNASKED - set(wanted):
+        return list(chosen)
+    return [lead, *(number for number in chosen if number != lead)]
 
 
 def look_up(

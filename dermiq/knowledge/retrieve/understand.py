@@ -45,9 +45,9 @@ _PARTS = re.compile(
 )
 """Where a question that asks for several things falls into parts."""
 
-SURE_NAMED, SURE_PLAIN, SURE_POINTING, SURE = 0.6, 0.55, 0.5, 0.4
-"""From what share of strangeness a question is out of scope: where it names something of the skin; has no word that
-questions about the skin do not have; points to "it" or "my"; and else."""
+SURE_NAMED, SURE_PLAIN, SURE_KNOWN, SURE = 0.6, 0.55, 0.52, 0.4
+"""From what share of strangeness a question is out of scope: where it names something of the skin; has only words that
+questions about the skin have; only such and words of the facts, or points to "it" or "you"; and else."""
 MIN_KNOWN = 0.5  # share of a question's words that the facts must know, where nothing is embedded
 NAMES_SKIN = frozenset({"Disease", "DermoscopicFeature", "Sign"})
 _POINTS = re.compile(r"\b(?:it|its|this|these|that|they|mine|my|your|you)\b", re.IGNORECASE)
@@ -69,6 +69,8 @@ _CHILD = re.compile(r"\b(?:child|children|kids?|toddlers?|boys?|girls?)\b", re.I
 _BABY = re.compile(r"\b(?:bab(?:y|ies)|infants?|newborns?)\b", re.IGNORECASE)
 _ELDERLY = re.compile(r"\b(?:elderly|old (?:man|men|woman|women|people|person|patient)s?|older)\b", re.IGNORECASE)
 _AGED = re.compile(r"\b(\d{1,3})[- ]year", re.IGNORECASE)
+_LIKE = re.compile(r"\b(?:like|than|as with|similar to)(?: an?| the)? $", re.IGNORECASE)
+_EITHER = re.compile(r"\b(?:or|both|either|the two)\b", re.IGNORECASE)
 AGES = ((_CHILD, 8), (_BABY, 0), (_ELDERLY, 75))
 
 CAN_ASK = (
@@ -226,10 +228,16 @@ def _intent(index: FactIndex, asked: Question, meant: Embedded | None) -> str:
 
 def _about(asked: Question, intent: str, topic: str | None, nodes: Sequence[str]) -> tuple[str, ...]:
     """Named conditions, then those of the case where they are set beside each other; else the topic or the leader."""
-    named = list(dict.fromkeys(m.id for m in asked.mentions if m.id in asked.conditions))
-    if intent in ABOUT_THE_CASE and len(named) < 2:
+    named = list(dict.fromkeys(m.id for m in asked.mentions if m.id in asked.conditions and not _likened(asked, m)))
+    beside = intent in ABOUT_THE_CASE or _EITHER.search(asked.text)
+    if beside and len(named) < 2:
         return tuple(dict.fromkeys((*named, *nodes[: 2 - len(named)])))
     return tuple(named) or ((topic,) if topic else tuple(nodes[:1]))
+
+
+def _likened(asked: Question, mention: Mention) -> bool:
+    """ "Is it infectious, like a wart?" is no question about warts."""
+    return bool(_LIKE.search(asked.text[: mention.start]))
 
 
 def _supposed(graph: Graph, text: str, context: PatientContext | None) -> PatientContext | None:
@@ -261,17 +269,17 @@ def _kind(graph: Graph, index: FactIndex, asked: Question, meant: Embedded | Non
         return ""
     told = index.scopes.classified(meant.whole[None])
     strange = 1 - told.pop(IN_SCOPE)
-    return max(told, key=lambda kind: told[kind]) if strange > _sure(graph, asked) else ""
+    return max(told, key=lambda kind: told[kind]) if strange > _sure(graph, index, asked) else ""
 
 
-def _sure(graph: Graph, asked: Question) -> float:
+def _sure(graph: Graph, index: FactIndex, asked: Question) -> float:
     """How strange it must be to be out of scope."""
-    if any(_is_of_skin(graph.node(m.id)) for m in asked.mentions):
+    if any(_is_of_skin(graph.node(mention.id)) for mention in asked.mentions):
         return SURE_NAMED
-    named = {word for mention in asked.mentions for word in stems(mention.text)}
-    if not set(stems(asked.text)) - FREQUENT - named - asked_words():
+    new = set(stems(asked.text)) - FREQUENT - asked_words()
+    if not new:
         return SURE_PLAIN
-    return SURE_POINTING if _POINTS.search(asked.text) else SURE
+    return SURE_KNOWN if _POINTS.search(asked.text) or index.words.knows_all(new) else SURE
 
 
 def _is_of_skin(node: Node) -> bool:
@@ -280,8 +288,8 @@ def _is_of_skin(node: Node) -> bool:
 
 
 def _stranger(index: FactIndex, asked: Question) -> str:
-    """Rule `stranger`: the name of an illness that no fact knows, where none is named that is known."""
-    if asked.conditions:
+    """Rule `stranger`: the name of an illness that no fact knows, in a question that names nothing else."""
+    if asked.mentions:
         return ""
     for token in tokens(asked.text):
         if _ILLNESS.match(token.raw) and not index.words.known_share(token.raw):
