@@ -8,9 +8,11 @@ Knows the graph and the numbers that were given, judges no truth.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from dermiq.knowledge.check.predicates import without_predicates
 from dermiq.knowledge.graph import Graph
 from dermiq.knowledge.language.citation import cited, uncited
 from dermiq.knowledge.language.lexical import FREQUENT
@@ -24,6 +26,7 @@ from dermiq.knowledge.retrieve.retrieve import statement
 from dermiq.types import Claim, Evidence, Fact
 
 Numbered = Mapping[int, Fact]
+_PRONOUN = re.compile(r"\b(?:it|its|they|them|their|this|these)\b", re.IGNORECASE)
 
 
 def cites(graph: Graph, claim: Claim, evidence: Evidence | None) -> Claim:
@@ -112,6 +115,8 @@ def _is_kin(graph: Graph, fact: Fact, other: Fact) -> bool:
     if (fact.relation, fact.polarity) != (other.relation, other.polarity) or fact.relation == "look_alike":
         return False
     pairs = ((fact.subject, other.subject), (fact.object, other.object))
+    if fact.relation == "refer_if" and graph.numbers(fact.id).qualifier == graph.numbers(other.id).qualifier:
+        pairs = pairs[:1]  # how urgently is what counts: the object is for which lesion
     return all(one == two or _in(graph, one, two) for one, two in pairs)
 
 
@@ -127,6 +132,8 @@ def _in_words_of(graph: Graph, text: str, fact: Fact) -> bool:
     named = [mention for mention in link(graph, said) if mention.id in (fact.subject, fact.object)]
     for mention in reversed(named):
         rest = rest[: mention.start] + " " + rest[mention.end :]
+    for kind in {graph.node(key).kind for key in (fact.subject, fact.object) if key in graph}:
+        rest = without_predicates(kind, rest)  # "is treated by": the fact says it by its relation
     own = _stems(rest)
     enough = len(own) + len({mention.id for mention in named}) > 1
     return enough and own <= _stems(fact.text) and turns(said) == turns(fact.text)
@@ -137,8 +144,11 @@ def _stems(text: str) -> set[str]:
 
 
 def _speaks_of(graph: Graph, text: str, fact: Fact) -> bool:
-    """Whether the sentence names what the fact is about."""
-    spoken_of = {key for mention in link(graph, text) for key in (*graph.family(mention.id), mention.id)}
+    """Whether the sentence names what the fact is about, or names nothing and says "it"."""
+    mentions = link(graph, text)
+    if not mentions and _PRONOUN.search(text):
+        return True
+    spoken_of = {key for mention in mentions for key in (*graph.family(mention.id), mention.id)}
     ends = {key for key in (fact.subject, fact.object) if key in graph}
     above = {key for end in ends for key in graph.ancestors(end)}
     return bool(spoken_of & (ends | above)) or len(_stems(text) & _stems(fact.text)) > 1
