@@ -1,4 +1,4 @@
-"""What begins a sentence and claims nothing is taken off before it is judged: a table of openings, and of politeness."""
+"""What begins a sentence and claims nothing is taken off before it is judged: tables of openings and of politeness."""
 
 from __future__ import annotations
 
