@@ -16,7 +16,7 @@ import torch
 
 from dermiq.errors import InputError
 from dermiq.vlm.load import load_skeleton, load_vlm
-from tests.tiny import FAMILIES, save_tiny, tiny
+from tests.tiny import FAMILIES, save_tiny
 from tests.train.stage_runs import make_table, tiny_options, train
 from train import options, stage
 from train.grpo import GRPOConfig
@@ -33,8 +33,6 @@ from train.sft import SFTConfig
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning"),  # peft
 ]
-
-FACTOR = 1.6  # between estimate and measurement, either way
 
 
 def kept_by(model: Any, forward: Any) -> int:
@@ -77,14 +75,6 @@ def test_what_is_kept_for_the_backward_pass_is_counted_without_weights(family: s
     assert behind < elsewhere
     assert Trace(bare, "cuda", checkpointed=False).behind(3, 30, 20) == pytest.approx(elsewhere, rel=0.03)
     assert Trace(bare, "cpu", checkpointed=True).whole(2, 50) < 0.7 * whole
-
-
-def large_enough(folder: Path) -> dict[str, Any]:
-    """Options of a model whose steps take more memory than what a process does besides."""
-    model, processor = tiny("llava", layers=8)
-    for part in (model, processor):
-        part.save_pretrained(folder / "large")
-    return {**tiny_options(folder), "model": str(folder / "large"), "steps": 2}
 
 
 @pytest.fixture
