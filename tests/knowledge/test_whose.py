@@ -1,0 +1,56 @@
+"""Whose fact? A true sentence about another condition than the one that leads, and what is done about that one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dermiq.knowledge import Graph, check_claims, score_answer
+from dermiq.knowledge.check.whose import MANAGEMENT
+from dermiq.types import CLASSES, Claim
+
+GRAPH = Graph.load()
+MARKS = {"+": "supported", "~": "another_condition", "!": "contradicted"}
+LINES = (Path(__file__).with_name("whose.txt")).read_text(encoding="utf-8").splitlines()
+ROWS = [tuple(line.split("\t")) for line in LINES if not line.startswith("#")]
+
+
+def judged(text: str, lesion: str | None) -> Claim:
+    return check_claims(GRAPH, text, diagnosis=lesion)[-1]
+
+
+@pytest.mark.parametrize(("lesion", "mark", "text"), ROWS, ids=[f"{row[0]}: {row[2]}" for row in ROWS])
+def test_whose_fact(lesion: str, mark: str, text: str) -> None:
+    claim = judged(text, lesion)
+    assert claim.verdict == MARKS[mark], claim.note
+
+
+def test_what_is_done_about_another_condition_is_never_plainly_supported() -> None:
+    """Every fact on which somebody acts, word for word, where a condition leads that has nothing to do with it."""
+    for fact in GRAPH.all_facts:
+        if fact.relation not in MANAGEMENT:
+            continue
+        kin = {fact.subject, *GRAPH.family(fact.subject), *GRAPH.ancestors(fact.subject)}
+        lesion = next(code for code in CLASSES if not {*GRAPH.family(GRAPH.class_node(code))} & kin)
+        assert judged(fact.text, lesion).verdict in ("another_condition", "not_covered"), (lesion, fact.text)
+
+
+def test_what_is_done_about_this_one_stays_supported() -> None:
+    """The same facts, where the condition leads that they are about."""
+    facts = [fact for fact in GRAPH.all_facts if fact.relation in MANAGEMENT]
+    assert [fact.text for fact in facts if judged(fact.text, fact.subject).verdict != "supported"] == []
+
+
+def test_without_a_diagnosis_nothing_is_of_another_condition() -> None:
+    assert {judged(text, None).verdict for _, mark, text in ROWS if mark == "~"} <= {"supported", "not_covered"}
+
+
+def test_the_note_says_of_which_condition_it_is_true() -> None:
+    note = judged("Actinic keratosis can be treated with cryotherapy.", "nv").note
+    assert note == "true of actinic keratosis; here melanocytic nevus leads"
+
+
+def test_it_is_not_right_in_a_score_of_the_answer() -> None:
+    claims = check_claims(GRAPH, "Melanoma is malignant. Seborrheic keratosis needs no treatment.", diagnosis="mel")
+    assert score_answer(GRAPH, claims, diagnosis="mel").accuracy == 0.5
