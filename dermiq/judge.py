@@ -98,11 +98,15 @@ def own_alternative(parsed: ParsedText) -> list[SelfCheck]:
     """A failed check where the answered diagnosis is offered as the alternative to itself; nothing otherwise."""
     if parsed.answer_code is None:
         return []
-    phrases = ALTERNATIVE.findall(plain("\n".join((parsed.differential, parsed.conclusion, parsed.prose))))
-    if parsed.answer_code not in {code for pair in phrases for _, code in class_mentions(" ".join(pair))}:
+    if parsed.answer_code not in alternatives("\n".join((parsed.differential, parsed.conclusion, parsed.prose))):
         return []
     name = CLASS_NAMES[parsed.answer_code]
     return [SelfCheck("own_alternative", False, f"The text names {name} as the alternative to itself.")]
+
+
+def alternatives(text: str) -> set[str]:
+    """The classes that a text offers as the alternative: "X is the main alternative", "X cannot be excluded"."""
+    return {code for pair in ALTERNATIVE.findall(plain(text)) for _, code in class_mentions(" ".join(pair))}
 
 
 def follow_up_matches_answer(prose: str, earlier: str) -> SelfCheck:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +20,7 @@ from dermiq.consultation import (
     compare_images,
     open_thread,
     renumbered,
+    text_of,
     vlm_differential,
 )
 from dermiq.errors import InputError, ModelError
@@ -30,6 +32,7 @@ from dermiq.settings import Settings
 from dermiq.specialist import Specialist
 from dermiq.types import (
     CLASSES,
+    Answer,
     AnswerDone,
     Case,
     Claim,
@@ -40,9 +43,11 @@ from dermiq.types import (
     Lesion,
     PatientContext,
     TextDelta,
+    TextSettled,
     Turn,
 )
 from dermiq.vlm.load import VLM
+from dermiq.vlm.session import Session
 from tests.tiny import tiny
 
 
@@ -73,9 +78,14 @@ def run(case: Case, readers: Readers, **options: Any) -> list[Any]:
 def test_events_come_in_the_agreed_order(readers: Readers, lesions: tuple[Lesion, ...]) -> None:
     events = run(Case(lesions[:1], PatientContext(age=60, site="back")), readers)
     kinds = [type(event) for event in events if not isinstance(event, TextDelta)]
-    assert kinds == [ImagesRead, DifferentialRead, EvidenceFound, ClaimsChecked, AnswerDone]
+    assert kinds == [ImagesRead, DifferentialRead, EvidenceFound, TextSettled, ClaimsChecked, AnswerDone]
     answer = events[-1].answer
-    assert answer.text == "".join(event.text for event in events if isinstance(event, TextDelta))
+    settled = next(event for event in events if isinstance(event, TextSettled))
+    written = "".join(event.text for event in events if isinstance(event, TextDelta))
+    assert answer.text == settled.text
+    assert answer.own == settled.own
+    kept = answer.text.removesuffix(settled.own.text).strip()
+    assert written.strip() in (kept, f"{kept}\n{settled.own.replaced}".strip(), settled.own.replaced)
     assert {check.code for check in answer.checks} >= {"readers_agree", "reasoning_matches_answer", "findings_match"}
     for differential in answer.differentials:
         assert sum(c.probability for c in differential.candidates) == pytest.approx(1)
@@ -111,6 +121,132 @@ def test_a_retried_question_replaces_its_first_attempt(readers: Readers, lesions
     assert len(thread.messages) == 5
     run(case, readers, thread=thread)
     assert len(thread.messages) == 3
+
+
+class Says:
+    """A session that says what it is told to, and gives melanoma the highest likelihood."""
+
+    def __init__(self, real: Session, *texts: str) -> None:
+        self.vlm, self.images, self.last_stats = real.vlm, real.images, None
+        self.texts, self.asked = list(texts), 0
+
+    def score(self, messages: Any, candidates: dict[str, str], *, prefill: str = "") -> dict[str, float]:
+        order = ("mel", "nv", "bkl", "bcc", "akiec", "df", "vasc")
+        return {code: -2.0 * order.index(code) for code in candidates}
+
+    def stream(self, messages: Any, **_: Any) -> Iterator[str]:
+        self.asked += 1
+        yield from self.texts.pop(0).splitlines(keepends=True)
+
+
+FIRST = (
+    " The lesion is measured.\n2. Differential: Melanoma leads.\n3. Knowledge: none.\n4. Conclusion: Melanoma.\n"
+    "</think>\n<answer>melanoma</answer>\nMelanoma cannot be excluded."
+)
+TREATED = (
+    "Operable melanoma is treated by wide surgical excision. "
+    "Melanoma up to 1 mm thick is excised with a margin of 1 cm."
+)
+
+
+def conversation(
+    readers: Readers, lesions: tuple[Lesion, ...], questions: Sequence[str], texts: Sequence[str]
+) -> tuple[list[Answer], Says]:
+    """One case asked one question after another; the model says these texts."""
+    case = Case(lesions[:1])
+    thread = open_thread(case, readers)
+    session = Says(thread.session, *texts)
+    thread.session = session  # type: ignore[assignment]
+    answers: list[Answer] = []
+    for question in questions:
+        past = [turn for q, a in zip(questions, answers, strict=False) for turn in (Turn("user", q), _said(a))]
+        events = run(replace(case, question=question, history=tuple(past)), readers, thread=thread)
+        answers.append(events[-1].answer)
+    return answers, session
+
+
+def _said(answer: Answer) -> Turn:
+    return Turn("assistant", answer.text)
+
+
+def test_a_bad_first_explanation_gives_way_to_reasons_by_weight(readers: Readers, lesions: tuple[Lesion, ...]) -> None:
+    (answer,), _ = conversation(readers, lesions, ["What is this lesion, and why?"], [FIRST])
+    assert answer.own is not None
+    assert answer.own.replaced == "Melanoma cannot be excluded."
+    assert "names melanoma as the alternative to itself" in answer.own.why
+    assert "<answer>melanoma</answer>" in answer.text
+    assert "Melanoma is put first" in answer.own.text
+    assert "The next candidate is melanocytic nevus" in answer.own.text
+
+
+@pytest.mark.parametrize(
+    ("question", "text", "why"),
+    [
+        ("How is it treated?", "The lesion is looked at.", "did not answer"),
+        ("How is it treated?", "The whole lesion was looked at twice.", "repeated what was said before"),
+        ("How is it treated?", "Melanoma is benign.", "contradicted"),
+        ("How is it treated?", "Dermatofibroma is benign.", "another condition"),
+        ("How is it treated?", "Ipilimumab is an option for metastatic melanoma [F99].", "cites facts that say"),
+    ],
+)
+def test_a_bad_follow_up_is_replaced(
+    readers: Readers, lesions: tuple[Lesion, ...], question: str, text: str, why: str
+) -> None:
+    first = FIRST.replace("Melanoma cannot be excluded.", "The whole lesion was looked at twice.")
+    (_, answer), _ = conversation(readers, lesions, ["What is it?", question], [first, text])
+    assert answer.own is not None
+    assert why in answer.own.why
+    assert answer.own.replaced == text
+    assert "Treatment of melanoma" in answer.text
+    assert text not in answer.text
+    assert [check.passed for check in answer.checks if check.code == "answers_question"] == [False]
+
+
+def test_a_good_follow_up_stays(readers: Readers, lesions: tuple[Lesion, ...]) -> None:
+    (_, answer), _ = conversation(readers, lesions, ["What is it?", "How is it treated?"], [FIRST, TREATED])
+    assert answer.own is None
+    assert answer.text == TREATED
+
+
+def test_a_question_out_of_scope_is_refused_without_the_model(readers: Readers, lesions: tuple[Lesion, ...]) -> None:
+    asked = ["What is it?", "What is the capital of France?", "How is it treated?"]
+    answers, session = conversation(readers, lesions, asked, [FIRST, TREATED])
+    assert session.asked == 2
+    refused = answers[1]
+    assert "You can ask" in refused.text
+    assert refused.own is not None
+    assert not refused.claims
+    assert answers[2].text == TREATED
+
+
+def test_a_first_question_out_of_scope_asks_nothing_of_the_model(readers: Readers, lesions: tuple[Lesion, ...]) -> None:
+    asked = ["What is the capital of France?", "What is this lesion, and why?", "How is it treated?"]
+    answers, session = conversation(readers, lesions, asked, [FIRST, TREATED])
+    assert session.asked == 2
+    assert len(answers[0].differentials) == 1, "the language model was not asked"
+    assert answers[1].parsed.answer_code == "mel"
+    assert answers[2].text == TREATED
+
+
+def test_what_was_shown_is_what_the_model_reads_later(readers: Readers, lesions: tuple[Lesion, ...]) -> None:
+    case = Case(lesions[:1])
+    thread = open_thread(case, readers)
+    thread.session = Says(thread.session, FIRST, "No.")  # type: ignore[assignment]
+    first = run(replace(case, question="What is it?"), readers, thread=thread)[-1].answer
+    past = (Turn("user", "What is it?"), Turn("assistant", first.text))
+    second = run(replace(case, question="Is it urgent?", history=past), readers, thread=thread)[-1].answer
+    assert [text_of(message) for message in thread.messages if message["role"] == "assistant"] == [
+        first.text,
+        second.text,
+    ]
+
+
+def test_facts_keep_their_numbers_over_the_turns(readers: Readers, lesions: tuple[Lesion, ...]) -> None:
+    asked = ["What is it?", "How is it treated?", "What would settle it?", "How is it treated?"]
+    answers, _ = conversation(readers, lesions, asked, [FIRST, "No.", "No.", "No."])
+    items = answers[-1].evidence.items
+    assert [item.number for item in items] == list(range(1, len(items) + 1))
+    assert len({item.fact.id for item in items}) == len(items), "no fact has two numbers"
 
 
 def test_claims_are_sentences_without_headings() -> None:

@@ -122,6 +122,7 @@ class Proxy:
             text=later,
             given=tuple(item.fact for item in new.items),
             is_follow_up=True,
+            earlier=(before.text,),
         )
         return self._answered(messages, question, image, seed=seed)
 

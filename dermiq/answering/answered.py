@@ -15,6 +15,7 @@ from typing import Literal
 from dermiq.answering.choose import flat, is_told
 from dermiq.answering.points import Plan, Point
 from dermiq.knowledge import Graph, link
+from dermiq.knowledge.language.lexical import words as stems
 from dermiq.knowledge.language.text import split_sentences, words
 from dermiq.knowledge.retrieve.retrieve import statement
 from dermiq.types import Claim, Fact
@@ -50,6 +51,7 @@ class Answered:
     completeness: float | None  # of the points that a good answer makes
     missing: tuple[Point, ...] = ()
     repeated: tuple[str, ...] = ()  # sentences that were said before
+    repeated_share: float = 0.0  # of all its sentences
 
     @property
     def is_enough(self) -> bool:
@@ -81,7 +83,7 @@ class _Reading:
         missing += [point for point in self.plan.points if lacking and self.brings(point)]
         worth = (completeness or 0.0) * (1.0 if self.relevance is None else self.relevance) * (1 - share) * self.sound
         verdict = self.fault(share) or self.standing(completeness)
-        return Answered(verdict, round(worth, 3), self.relevance, completeness, tuple(missing), repeated)
+        return Answered(verdict, round(worth, 3), self.relevance, completeness, tuple(missing), repeated, share)
 
     # --- what it says ---------------------------------------------------------------------------
 
@@ -109,7 +111,7 @@ class _Reading:
         """Whether the text makes a point: by the findings that it names, the conditions, or words that say the same."""
         if point.kind in ("finding_for", "finding_against") and point.findings:
             named = {code for claim in self.claims if claim.verdict in TRUE for code in claim.finding_codes}
-            return bool(named & set(point.findings)) or self.says(point.signs)
+            return bool(named & set(point.findings)) or any(map(self.tells, point.seen))
         if point.kind == "alternative":
             return bool(self.spoken_of & {key for node in point.about for key in self.graph.family(node)})
         if point.kind == "urgency":
@@ -118,6 +120,11 @@ class _Reading:
 
     def says(self, signs: str) -> bool:
         return bool(signs) and re.search(signs, self.text, re.IGNORECASE) is not None
+
+    def tells(self, seen: str) -> bool:
+        """Whether a sentence has all the words by which a finding was measured: "the colours are unevenly placed"."""
+        wanted = {word for word in stems(seen) if not word.isdigit()}
+        return any(wanted <= set(stems(line)) for line in split_sentences(self.text))
 
     @cached_property
     def spoken_of(self) -> frozenset[str]:

@@ -10,8 +10,8 @@ import re
 from collections.abc import Mapping, Sequence
 
 from dermiq.answering.choose import flat
-from dermiq.judge import follow_up_matches_answer, own_alternative
-from dermiq.types import CLASS_NAMES, Claim, Finding, ParsedText
+from dermiq.judge import alternatives, follow_up_matches_answer, own_alternative
+from dermiq.types import CLASS_NAMES, Claim, Differential, Finding, ParsedText
 
 REASON = re.compile(
     r"\bfit|favou?r|speaks? for|suggest|support|typical|because|since\b|\bbest\b|consistent|points? (?:to|towards)"
@@ -26,15 +26,26 @@ CONCEDES = re.compile(
 WEAK = 0.8  # mean likelihood ratio below which the findings that a sentence names are no reason for its diagnosis
 
 
-def faults(parsed: ParsedText, claims: Sequence[Claim], findings: Sequence[Finding], code: str) -> tuple[str, ...]:
+def faults(
+    parsed: ParsedText, claims: Sequence[Claim], findings: Sequence[Finding], code: str, own: Differential | None = None
+) -> tuple[str, ...]:
     """Why the explanation should not be shown, each as what it does; () where nothing is wrong.
 
-    `claims`: those of the explanation; `code`: the class that was answered.
+    `claims`: those of the explanation; `code`: the class that was answered; `own`: what the reader that wrote it holds.
     """
     name = CLASS_NAMES[code]
     found = []
     if own_alternative(parsed):
         found.append(f"names {name} as the alternative to itself")
+    if (
+        own is not None
+        and (named := alternatives(parsed.prose) - {code})
+        and (second := _second(own, code)) not in named
+    ):
+        other = " and ".join(CLASS_NAMES[key] for key in sorted(named))
+        found.append(
+            f"names {other} as the next candidate, where the model itself holds {CLASS_NAMES[second]} likelier"
+        )
     if follow_up_matches_answer(parsed.prose, code).passed is False:
         found.append("favours another diagnosis")
     if any(speaks_against(claim, findings, code) for claim in claims):
@@ -44,6 +55,12 @@ def faults(parsed: ParsedText, claims: Sequence[Claim], findings: Sequence[Findi
     if any(claim.miscited and not claim.mended for claim in claims):
         found.append("cites facts that say something else")
     return tuple(found)
+
+
+def _second(own: Differential, code: str) -> str:
+    """The class that a reader holds likeliest besides `code`."""
+    codes = [one.diagnosis.code for one in own.candidates]
+    return next(key for key in codes if key is not None and key != code)
 
 
 def speaks_against(claim: Claim, findings: Sequence[Finding], code: str) -> bool:

@@ -110,7 +110,8 @@ def _why(one: Planner) -> Points:
     yield from one.opposed(one.lead.id, "Against it", most=2)
     yield from one.next_candidate()
     if one.rival:
-        yield from one.apart(one.lead.id, one.rival.id, f"To tell {one.lead.name} from {one.rival.name}", most=1)
+        lead_in = f"To tell {one.lead.name} from {one.rival.name}"
+        yield from one.apart(one.lead.id, one.rival.id, lead_in, most=1, firm=True)
 
 
 def _why_not(one: Planner) -> Points:
@@ -337,7 +338,7 @@ def _plain_words(one: Planner) -> Points:
     yield Point("standing", begins, facts=behaves, about=(lead.id,), needed=True, signs=signs)
     shown = speaking_for(weighed(one.known.findings, lead.code), most=2)
     if shown:
-        yield one.says(f"In the picture this stood out: {listed([item.finding.text for item in shown])}.")
+        yield one.says(f"In the picture this stood out: {listed([item.text for item in shown])}.")
     if one.danger:
         text = f"It could also be {_plain_name(one.danger)}; that has to be ruled out."
         yield Point("alternative", text, about=(one.danger.id,), needed=True)

@@ -116,9 +116,7 @@ class Planner:
         best = speaking_for(self._reasons(rival.id, self.lead.id), most=1)
         text = f"The next candidate is {rival.name}{self.odds(rival.code)}"
         for item in best:
-            text += (
-                f"; of what was measured, “{item.finding.text}” speaks most for it (by a factor of {times(item.ratio)})"
-            )
+            text += f"; of what was measured, “{item.text}” speaks most for it (by a factor of {times(item.ratio)})"
         again = f"As said above, the next candidate is {rival.name}."
         found = tuple(item.finding.code for item in best)
         yield Point("alternative", f"{text}.", findings=found, about=(rival.id,), needed=True, again=again)
@@ -167,11 +165,12 @@ class Planner:
         if not found:
             return
         than = f" as often as in {self.name(against)}" if against else " as often as in other lesions"
-        said = [f"{item.finding.text}, {times(item.ratio)} times" for item in found]
+        said = [f"{item.text}, {times(item.ratio)} times" for item in found]
         said[0] += than
-        again = f"{lead_in}, as said above: {listed([item.finding.text for item in found])}."
-        codes = tuple(item.finding.code for item in found)
-        yield Point(kind, f"{lead_in}: {'; '.join(said)}.", found[0].strength, findings=codes, needed=True, again=again)
+        again = f"{lead_in}, as said above: {listed([item.text for item in found])}."
+        codes, seen = zip(*((item.finding.code, item.finding.text) for item in found), strict=True)
+        text = f"{lead_in}: {'; '.join(said)}."
+        yield Point(kind, text, found[0].strength, findings=codes, seen=seen, needed=True, again=again)
 
     def facts(
         self,
@@ -234,12 +233,15 @@ class Planner:
         most: int = 2,
         side: str | None = None,
         relations: frozenset[str] | None = None,
+        firm: bool = False,
     ) -> Points:
         """What separates two conditions, at most `most` statements, those not quoted before first.
 
-        `side`: of statements on one condition only those on this one; `relations`: of these alone.
+        `side`: of statements on one condition only those on this one; `relations`: of these alone; `firm`: not what is
+        known of one of the two while nothing is known of the other.
         """
-        pairs = [self._of_side(pair, side) for pair in separating(self.graph, one, other)]
+        found = separating(self.graph, one, other)
+        pairs = [self._of_side(pair, side) for pair in found if not firm or len(pair) > 1 or _is_of_both(pair[0])]
         pairs = [pair for pair in pairs if pair and all(not relations or fact.relation in relations for fact in pair)]
         new = [pair for pair in pairs if not all(is_told(fact.text, self.told) for fact in pair)]
         facts = tuple(dict.fromkeys(fact for pair in (new or pairs)[:most] for fact in pair))
@@ -270,6 +272,10 @@ class Planner:
 
     def nothing(self, text: str) -> Point:
         return Point("unknown", capital(text), needed=True, signs=LACKS)
+
+
+def _is_of_both(fact: Fact) -> bool:
+    return fact.relation == "look_alike"
 
 
 def capital(text: str) -> str:

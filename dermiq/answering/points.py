@@ -38,6 +38,7 @@ class Point:
     weight: float = 1.0  # of two points the heavier one is said first, or alone
     facts: tuple[Fact, ...] = ()  # what it rests on, cited behind it
     findings: tuple[str, ...] = ()  # codes of those that it names
+    seen: tuple[str, ...] = ()  # the same in words, as they were measured
     about: tuple[str, ...] = ()  # node ids that it names
     needed: bool = False  # a good answer speaks of it
     signs: str = ""  # a pattern of other words that say the same

@@ -92,7 +92,7 @@ def settle_first(graph: Graph, text: str, asked: Understood, known: Known, evide
     head = found.group() if (found := _HEAD.match(text)) else ""
     tail = text[len(head) :]
     before, after = (_checked(graph, part, parsed.answer, known, evidence) for part in (head, tail))
-    wrong = faults(parsed, after, known.findings, code) if code and tail.strip() else ()
+    wrong = faults(parsed, after, known.findings, code, known.own) if code and tail.strip() else ()
     points = first_points(graph, asked, known)
     if not wrong:
         shown = Settled(text, text, (*before, *after), evidence)

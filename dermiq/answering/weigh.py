@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,6 +23,11 @@ class Weighed:
 
     finding: Finding
     ratio: float
+
+    @property
+    def text(self) -> str:
+        """What was measured, as a reason: "hardly any black areas (4 %)" weighs because there is a little of it."""
+        return re.sub(r"^hardly any (.+?) areas", r"a little \1", self.finding.text)
 
     @property
     def strength(self) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -11,7 +12,7 @@ from dermiq.answering.choose import flat
 from dermiq.answering.plan import KINDS
 from dermiq.knowledge import check_claims
 from dermiq.knowledge.retrieve.intents import ANSWERS
-from tests.answering.made import CASES, asked, graph, known, numbers, planned, told
+from tests.answering.made import CASES, asked, finding, graph, known, numbers, planned, told
 
 NAMES = {"mel": "melanoma", "nv": "melanocytic nevus", "bcc": "basal cell carcinoma"}
 SAYS = [  # case, intent, what it names, what the answer must say, what it must not say
@@ -110,10 +111,6 @@ def test_reasons_come_by_weight_not_by_habit() -> None:
 
 
 def test_a_finding_of_the_photograph_is_no_reason() -> None:
-    from dataclasses import replace
-
-    from tests.answering.made import finding
-
     size = finding("relative_size", "covers 60 % of the frame", mel=5.0)
     made = plan(graph(), asked("why"), replace(known("mel"), findings=(size,)))
     assert "frame" not in " ".join(point.text for point in made.points)
@@ -121,6 +118,12 @@ def test_a_finding_of_the_photograph_is_no_reason() -> None:
 
 def test_a_ratio_that_the_graphs_facts_contradict_is_no_reason() -> None:
     assert "even colour" not in told("against", case="nv"), "moles are known for one shade of brown"
+
+
+def test_a_little_of_a_colour_is_said_so() -> None:
+    black = finding("colour_black", "hardly any black areas (4 %)", mel=2.3)
+    made = plan(graph(), asked("why"), replace(known("mel"), findings=(black,)))
+    assert "a little black (4 %), 2.3 times" in " ".join(point.text for point in made.points)
 
 
 def test_a_site_that_no_fact_speaks_of_is_said() -> None:

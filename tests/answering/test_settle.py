@@ -87,6 +87,12 @@ def first(explanation: str, *, case: str = "mel", answer: str = "melanoma", diff
         ("regular mel", "melanoma", "It fits melanoma best: it is symmetric, with a smooth border.", "against it"),
         ("nv", "melanocytic nevus", "Melanocytic nevus cannot be excluded.", "alternative to itself"),
         ("nv", "melanocytic nevus", "This looks like melanoma.", "favours another diagnosis"),
+        (
+            "mel",
+            "melanoma",
+            "The next candidate is dermatofibroma.",
+            "the model itself holds melanocytic nevus likelier",
+        ),
         ("mel", "melanoma", "Melanoma is benign.", "is contradicted"),
         ("mel", "melanoma", "The border is smooth, which speaks for melanoma.", "contradicted"),
     ],

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from itertools import combinations
 
+from dermiq.answering import Answered, Known, answers, plan
 from dermiq.judge import (
     STEP_HEADING,
     follow_up_matches_answer,
@@ -30,6 +31,7 @@ from dermiq.knowledge.check.check import score_answer
 from dermiq.knowledge.language.citation import cited
 from dermiq.knowledge.language.text import split_sentences, words
 from dermiq.knowledge.retrieve.retrieve import statement
+from dermiq.knowledge.retrieve.understand import understand
 from dermiq.types import CLASS_NAMES, CLASSES, Claim, Evidence, EvidenceItem, Fact, Finding, ParsedText, SelfCheck
 from dermiq.vlm.parse import class_mentions, parse
 from train.options import option
@@ -105,6 +107,7 @@ class Question:
     text: str = ""  # of a follow-up: what it names is what it is about
     given: tuple[Fact, ...] = ()  # of a follow-up: the facts that were shown with it
     is_follow_up: bool = False  # answered in prose, after a right answer to the first question
+    earlier: tuple[str, ...] = ()  # of a follow-up: the answers before it
 
 
 @dataclass(frozen=True)
@@ -182,17 +185,40 @@ def _of_first(
 def _of_later(
     graph: Graph, text: str, parsed: ParsedText, claims: Sequence[Claim], question: Question
 ) -> tuple[Parts, Notes]:
-    """What is asked of prose behind a right answer: the facts that were given, and the diagnosis kept."""
+    """What is asked of prose behind a right answer: that it answers what was asked, and keeps the diagnosis.
+
+    Without the question's words, or where it is out of scope, it is complete that tells the facts that were given.
+    """
     told = {statement(graph.fact(key)) for claim in claims if claim.verdict == "supported" for key in claim.fact_ids}
     code = question.diagnosis
     kept = [follow_up_matches_answer(parsed.prose, code)] if code in CLASSES else []
-    parts = {
+    form = float(bool(text.strip()) and not TAG.search(text))
+    parts: Parts = {
         "completeness": _mean([float(statement(fact) in told) for fact in question.given]),
         "correctness": _all_passed(kept),
         "consistency": None,
-        "form": float(bool(text.strip()) and not TAG.search(text)),
+        "form": form,
     }
-    return parts, {"correctness": tuple(check.message for check in kept if check.passed is False)}
+    notes: Notes = {"correctness": tuple(check.message for check in kept if check.passed is False)}
+    found = answered(graph, text, claims, question)
+    if found is not None:
+        parts |= {"completeness": found.completeness, "form": form * (1 - found.repeated_share)}
+        parts |= {"relevance": found.relevance} if found.relevance is not None else {}
+        missing = tuple(f"It does not say: {point.text or point.facts[0].text}" for point in found.missing)
+        notes |= {"completeness": missing, "form": tuple(f"“{line}” was said before." for line in found.repeated)}
+    return parts, notes
+
+
+def answered(graph: Graph, text: str, claims: Sequence[Claim], question: Question) -> Answered | None:
+    """Whether a text answers the question; None out of scope, or without the question's words or the diagnosis."""
+    lead = graph.diagnosis(question.diagnosis) if question.diagnosis else None
+    if lead is None or not question.text.strip():
+        return None
+    asked = understand(graph, question.text, differential=[lead.id])
+    if not asked.in_scope:
+        return None
+    known = Known(lead, findings=question.findings, found=question.given, earlier=question.earlier)
+    return answers(graph, plan(graph, asked, known), claims, text, earlier=question.earlier)
 
 
 def _distinct(sentences: Sequence[str]) -> list[str]:

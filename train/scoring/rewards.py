@@ -18,10 +18,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from dermiq.answering import Known, answers, plan
 from dermiq.errors import DataError, ModelError
 from dermiq.judge import own_alternative
 from dermiq.knowledge import Graph, check_claims, link
 from dermiq.knowledge.language.text import split_sentences, words
+from dermiq.knowledge.retrieve.understand import Understood, understand
 from dermiq.types import CLASSES, Claim, Fields, Finding, ParsedText
 from dermiq.vlm.hub import Model, Tokenizer
 from dermiq.vlm.parse import BARE_ANSWER, NO_ANSWER, NO_THINK, OPEN_ANSWER, OPEN_THINK, SECTIONS, parse
@@ -98,6 +100,12 @@ class RewardSettings:
         judge=lambda one: one.expert(one.parsed),
         counts=lambda settings: bool(settings.expert_model),
     )
+    answers: float = part(
+        0.0,
+        "the text makes the points that a good answer to the question makes",
+        title="answering",
+        judge=lambda one: answers_reward(one.graph, one.parsed, one.case),
+    )
     parent_credit: float = 0.0  # correctness of an answer that names what the diagnosis is a kind of; below 1
     sibling_credit: float = 0.0  # correctness of an answer that names another kind of the same; below 1
     statements: int = 4  # different supported statements from which the semantic reward is full
@@ -146,6 +154,8 @@ class CaseFacts:
 
     diagnosis: str | None
     findings: tuple[Finding, ...] = ()
+    question: str = ""  # in words; "": why it is read so
+    earlier: tuple[str, ...] = ()  # the answers before it, in the same case
 
 
 @dataclass(frozen=True)
@@ -292,6 +302,34 @@ def _supported(graph: Graph, claims: Sequence[Claim], topic: str | None) -> int:
     return len(findings) + brought
 
 
+# --- answering ------------------------------------------------------------------------------------
+
+
+def answers_reward(graph: Graph, parsed: ParsedText, case: CaseFacts) -> float | None:
+    """The share of the points that a good answer makes, times that of sentences to the point, none of them said before.
+
+    The points are those of `dermiq.answering`: for a first answer the findings that weigh most for and against the
+    diagnosis (the case's, else the answered one), for a later question what it asks for. Nothing said is 0; None where
+    there is no diagnosis, or the question is out of scope.
+    """
+    text = f"{parsed.reasoning}\n{parsed.prose}".strip()
+    topic = diagnosis_id(graph, case.diagnosis) if case.diagnosis is not None else None
+    lead = graph.diagnosis(topic or next(iter(named(graph, parsed.answer)), ""))
+    if lead is None:
+        return None
+    asked = understand(graph, case.question, differential=[lead.id]) if case.question else _why(lead.id)
+    if not asked.in_scope:
+        return None
+    said = distinct_sentences(text)
+    claims = check_claims(graph, said, findings=case.findings, diagnosis=lead.id)
+    planned = plan(graph, asked, Known(lead, findings=case.findings, earlier=case.earlier))
+    return answers(graph, planned, claims, said, earlier=case.earlier).score
+
+
+def _why(lead: str) -> Understood:
+    return Understood("why", (lead,), None, "", True, "")
+
+
 # --- consistency and length -----------------------------------------------------------------------
 
 
@@ -435,8 +473,8 @@ class Rewarder:
     def functions(self) -> list[RewardFunction]:
         """TRL's `reward_funcs`, one a part and named after it; `settings.weights` are their `reward_weights`.
 
-        They read the data set's columns `diagnosis` (as `CaseFacts` has it) and, if there is one, `findings`: a list
-        of findings a row, as mappings of `Finding`'s fields or as JSON.
+        They read the data set's columns `diagnosis` (as `CaseFacts` has it) and, if there are any, `question` and
+        `findings`: a list of findings a row, as mappings of `Finding`'s fields or as JSON.
         """
         return [self._function(part) for part in self.settings.parts]
 
@@ -446,10 +484,12 @@ class Rewarder:
         ) -> list[float | None]:
             if diagnosis is None:
                 raise DataError("The data set has no column 'diagnosis': add one with each case's class code or name.")
-            rows = zip(completions, diagnosis, columns.get("findings") or [None] * len(completions), strict=True)
+            found = columns.get("findings") or [None] * len(completions)
+            asked = columns.get("question") or [""] * len(completions)
+            cases = map(CaseFacts, diagnosis, map(read_findings, found), asked)
             return [
-                PARTS[part].judge(self._read(completion_text(completion), CaseFacts(label, read_findings(found))))
-                for completion, label, found in rows
+                PARTS[part].judge(self._read(completion_text(completion), case))
+                for completion, case in zip(completions, cases, strict=True)
             ]
 
         score.__name__ = part

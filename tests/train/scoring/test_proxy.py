@@ -140,20 +140,39 @@ def test_a_list_of_other_facts_or_of_the_same_one_earns_nothing(graph: Graph, qu
         assert margin > 0
 
 
-def test_a_follow_up_is_complete_where_it_tells_what_was_given(graph: Graph, question: Question) -> None:
+def test_a_follow_up_is_complete_where_it_answers(graph: Graph, question: Question) -> None:
     given = tuple(question.facts.values())
     later = replace(question, text="Is it malignant?", given=given, is_follow_up=True)
-    half, whole, lost = judged(
+    answers, beside, lost = judged(
         graph,
         later,
         f"{MALIGNANT} [F2]. I keep to my answer: this looks most like melanoma.",
-        f"{MALIGNANT} [F2]. {NETWORK} [F1].",
+        f"{NETWORK} [F1].",
         f"{MALIGNANT} [F2]. This looks most like dermatofibroma.",
     )
-    assert [answer.parts["completeness"] for answer in (half, whole)] == [0.5, 1.0]
-    assert [answer.parts["correctness"] for answer in (half, whole, lost)] == [1.0, None, 0.0]
-    assert half.parts["consistency"] is None
+    assert [answer.parts["completeness"] for answer in (answers, beside)] == [1.0, 0.0]
+    assert [answer.parts["relevance"] for answer in (answers, beside)] == [1.0, 0.0]
+    assert [answer.parts["correctness"] for answer in (answers, beside, lost)] == [1.0, None, 0.0]
+    assert answers.parts["consistency"] is None
     assert score(graph, "<answer>melanoma</answer>", later).parts["form"] == 0.0
+    assert any("It does not say" in note for note in beside.notes["completeness"])
+
+
+def test_a_follow_up_without_its_question_is_complete_where_it_tells_what_was_given(
+    graph: Graph, question: Question
+) -> None:
+    later = replace(question, given=tuple(question.facts.values()), is_follow_up=True)
+    half, whole = judged(graph, later, f"{MALIGNANT} [F2].", f"{MALIGNANT} [F2]. {NETWORK} [F1].")
+    assert [answer.parts["completeness"] for answer in (half, whole)] == [0.5, 1.0]
+
+
+def test_a_follow_up_that_repeats_has_less_form(graph: Graph, question: Question) -> None:
+    said = f"{NETWORK} [F1]."
+    later = replace(question, text="Is it malignant?", is_follow_up=True, earlier=(said,))
+    new, old = judged(graph, later, f"{MALIGNANT} [F2].", said)
+    assert new.parts["form"] == 1.0
+    assert old.parts["form"] == 0.0
+    assert old.notes["form"] == (f"“{said}” was said before.",)
 
 
 # --- pairs ----------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from dermiq.errors import DataError, ModelError
 from dermiq.knowledge import Graph
-from dermiq.types import CLASS_NAMES, CLASSES, Finding
+from dermiq.types import CLASS_NAMES, CLASSES, Finding, ParsedText
 from dermiq.vlm.parse import parse
 from train.scoring.rewards import (
     PARTS,
@@ -25,6 +25,7 @@ from train.scoring.rewards import (
     Reward,
     Rewarder,
     RewardSettings,
+    answers_reward,
     completion_text,
     consistency_reward,
     correctness_reward,
@@ -293,7 +294,7 @@ def test_what_cannot_be_judged_adds_nothing_and_nothing_judged_is_none() -> None
 
 def test_no_shaping_makes_up_for_a_wrong_answer_by_default() -> None:
     settings = RewardSettings(length_reward="ecr", expert_model="some/model")
-    assert settings.parts == tuple(PARTS)
+    assert settings.parts == tuple(name for name in PARTS if name != "answers"), "answering is asked for, or left out"
     assert sum(settings.weights[1:]) < settings.correctness
 
 
@@ -425,3 +426,42 @@ def test_no_damage_to_a_good_text_makes_a_reward_raise(seed: int) -> None:
         letters[draw.randrange(len(letters))] = draw.choice(("", "\n", "<", ">", "x"))
     reward = Rewarder(RewardSettings(), GRAPH).reward("".join(letters), MELANOMA)
     assert all(value is None or 0.0 <= value <= 1.0 for value in reward.parts.values())
+
+
+# --- answering ------------------------------------------------------------------------------------
+
+TREATED = "Operable melanoma is treated by wide surgical excision."
+MARGIN = "Melanoma up to 1 mm thick is excised with a margin of 1 cm."
+WEIGHED = Finding(
+    "colour_asymmetry", "colour asymmetry", 12.0, "Lab units", "colours unevenly placed", "", 95.0, {"mel": 4.6}, 400
+)
+
+
+@pytest.mark.parametrize(
+    ("question", "text", "value"),
+    [
+        ("How is it treated?", f"{TREATED} {MARGIN}", 1.0),
+        ("How is it treated?", TREATED, 0.5),
+        ("How is it treated?", f"{TREATED} {TREATED}", 0.5),
+        ("How is it treated?", f"{TREATED} {MARGIN} Dermoscopy of melanoma typically shows a blue-white veil.", 0.667),
+        ("How is it treated?", "Dermoscopy of melanoma typically shows a blue-white veil.", 0.0),
+        ("How is it treated?", "Dermatofibroma is benign. " * 20, 0.0),
+        ("How is it treated?", "", 0.0),
+        ("How is it treated?", "Treatment, treated, excision, margin, therapy, cream, surgery.", 0.0),
+        ("", "The colours are unevenly placed.", 1.0),
+        ("", "Melanoma is malignant.", 0.0),
+        ("What is the capital of France?", "Paris.", None),
+    ],
+)
+def test_answering_is_rewarded_for_the_points_that_are_made(question: str, text: str, value: float | None) -> None:
+    case = CaseFacts("mel", (WEIGHED,), question)
+    assert answers_reward(GRAPH, ParsedText(prose=text), case) == value
+
+
+def test_what_was_said_before_earns_nothing() -> None:
+    case = CaseFacts("mel", question="How is it treated?", earlier=(f"{TREATED} {MARGIN}",))
+    assert answers_reward(GRAPH, ParsedText(prose=f"{TREATED} {MARGIN}"), case) == 0.0
+
+
+def test_without_a_diagnosis_answering_cannot_be_judged() -> None:
+    assert answers_reward(GRAPH, ParsedText(prose=TREATED), CaseFacts(None)) is None
