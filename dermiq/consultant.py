@@ -16,10 +16,10 @@ import numpy as np
 import torch
 
 from dermiq import memory
+from dermiq.answering.judge import percent
 from dermiq.consultation import Readers, Thread, assess, blanked, open_thread, vlm_differential
 from dermiq.decoder.pool import prepare
 from dermiq.errors import DermIQError, InputError, ModelError
-from dermiq.judge import percent
 from dermiq.knowledge import Graph, forget, warm
 from dermiq.lesion import read_lesion
 from dermiq.line import Line

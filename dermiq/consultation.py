@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from dermiq.answering import Known, Settled, as_written, plan, refused, settle_first, settle_follow_up, with_facts
-from dermiq.judge import percent, self_checks
+from dermiq.answering.judge import percent, self_checks
 from dermiq.knowledge import Graph, retrieve, urgency
 from dermiq.knowledge.retrieve.understand import Understood, understand
 from dermiq.specialist import Specialist, fuse_readings, lesion_window

@@ -42,12 +42,14 @@ from dermiq.types import (
     Finding,
     ImagesRead,
     Lesion,
+    OwnWords,
     ParsedText,
     QualityIssue,
     SelfCheck,
     Source,
     SpecialistReading,
     TextDelta,
+    TextSettled,
     Urgency,
 )
 from dermiq.ui.protocol import Consultant
@@ -225,10 +227,12 @@ class FakeConsultant:
         disagree: bool = False,
         loaded: str = ".",
         ballast: int = 0,
+        own: OwnWords | None = None,
     ) -> None:
         """`loaded`: it is ready when this file exists; `ballast`: megabytes that it holds, as a real one holds its
-        weights."""
+        weights; `own`: what the program says of a later question, behind the model's text or in its place."""
         self.pace, self.text, self.abstain, self.disagree = pace, text, abstain, disagree
+        self.own = own
         self.forgotten: list[str] = []
         self.asked: list[tuple[str, Case]] = []
         self.loaded = Path(loaded)
@@ -280,6 +284,10 @@ class FakeConsultant:
             text += piece
             yield TextDelta(piece)
         stopped = stop.is_set()
+        own = self.own if case.history and not stopped else None
+        if own:
+            text = own.text if own.replaced else f"{text}\n\n{own.text}"
+            yield TextSettled(text, own, self.evidence)
         if not stopped:
             yield ClaimsChecked(CLAIMS, CHECKS)
         answer = Answer(
@@ -297,6 +305,7 @@ class FakeConsultant:
             6.2,
             stopped,
             notes,
+            own,
         )
         yield AnswerDone(answer)
 

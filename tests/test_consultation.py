@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dermiq.answering.judge import statements
 from dermiq.consultant import LocalConsultant, written
 from dermiq.consultation import (
     Readers,
@@ -24,7 +25,6 @@ from dermiq.consultation import (
     vlm_differential,
 )
 from dermiq.errors import InputError, ModelError
-from dermiq.judge import statements
 from dermiq.knowledge import Graph
 from dermiq.lesion.drawn import drawn_examples
 from dermiq.places import WEIGHTS

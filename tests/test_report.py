@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 import pytest
 
 from dermiq.report import DISCLAIMER, sections, to_markdown, to_pdf
-from dermiq.types import Abstention, Case, Lesion, PatientContext
+from dermiq.types import Abstention, Case, Lesion, OwnWords, PatientContext
 from tests.fakes import picture, sample_answer
 
 CREATED = datetime(2026, 3, 4, 5, 6, tzinfo=timezone.utc)
@@ -47,6 +47,14 @@ def test_no_image_travels_unless_asked() -> None:
     without, with_image = (to_pdf(CASE, answer, created=CREATED, include_image=i) for i in (False, True))
     assert b"/Subtype /Image" not in without
     assert b"/Subtype /Image" in with_image
+
+
+def test_the_programs_own_words_are_told_from_the_models() -> None:
+    own = OwnWords("A plain fact [F1].", "The model's answer repeated what was said before.", "The old text.")
+    text = markdown(text=own.text, own=own)
+    assert "Said by the program, not by the model: The model's answer repeated what was said before." in text
+    assert text.count("A plain fact") == 1
+    assert "The old text" not in text
 
 
 def test_what_was_written_cannot_change_the_markdown() -> None:

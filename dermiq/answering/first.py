@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from dermiq.answering.choose import flat
-from dermiq.judge import alternatives, follow_up_matches_answer, own_alternative
+from dermiq.answering.judge import alternatives, follow_up_matches_answer, own_alternative
 from dermiq.types import CLASS_NAMES, Claim, Differential, Finding, ParsedText
 
 REASON = re.compile(

@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 
 from dermiq.answering.answered import Answered, AnswerVerdict, answers
 from dermiq.answering.first import faults
+from dermiq.answering.judge import statements
 from dermiq.answering.plan import plan
 from dermiq.answering.points import Known, Plan, Point
 from dermiq.answering.say import claimed, said, text_of
-from dermiq.judge import statements
 from dermiq.knowledge import Graph, check_claims
 from dermiq.knowledge.check.whose import about_whom
 from dermiq.knowledge.retrieve.understand import Understood

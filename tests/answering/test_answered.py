@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from dermiq.answering import Answered, answers, plan
+from dermiq.answering.judge import statements
 from dermiq.answering.plan import KINDS
-from dermiq.judge import statements
 from dermiq.knowledge import check_claims
 from dermiq.types import Claim, Evidence, EvidenceItem
 from tests.answering.made import CASES, asked, claim, graph, known, name, numbers, planned, told

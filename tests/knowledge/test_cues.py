@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dermiq.judge import own_alternative
+from dermiq.answering.judge import own_alternative
 from dermiq.knowledge import Graph, check_claims, link, retrieve
 from dermiq.knowledge.language.plain import plain
 from dermiq.knowledge.score import read_set, score_blind_negation, score_negation

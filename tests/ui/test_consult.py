@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from dermiq.errors import InputError, ModelError
 from dermiq.line import Line
-from dermiq.types import PatientContext
+from dermiq.types import Claim, OwnWords, PatientContext
 from dermiq.ui.consult.controller import ConsultController, Frame, is_loading
 from dermiq.ui.consult.lazy_consultant import Behind
 from dermiq.ui.consult.visit import Visit
@@ -70,6 +71,42 @@ def test_a_follow_up_carries_the_conversation_and_keeps_the_panels() -> None:
     assert [t.text for t in fake.asked[-1][1].history] == ["Why?", TEXT]
     assert "58\u202f%" in str(frames[0].panels)
     assert str(frames[-1].chat).count('data-open="no"') == 1
+
+
+OWN = OwnWords(
+    "Said plainly, and a fact [F1].\n\n- One [F2].\n- Two [F3].", "The model's answer did not answer the question."
+)
+
+
+def asked_twice(own: OwnWords) -> tuple[Visit, list[Frame]]:
+    controller, visit, _ = controller_and_visit(own=own)
+    play(controller.ask(visit, "Why?"))
+    return visit, play(controller.ask(visit, "How is it treated?"))
+
+
+def test_what_the_program_said_in_the_models_place_is_marked_and_the_models_text_can_be_opened() -> None:
+    left = Claim("The model's <b>own</b> words.", "not_covered")
+    visit, frames = asked_twice(replace(OWN, replaced="The model's <b>own</b> words.", replaced_claims=(left,)))
+    html = str(frames[-1].chat).split("How is it treated?")[-1]
+    assert 'aria-label="Said by the program, not by the model"' in html
+    assert "did not answer the question" in html
+    assert "<summary>What the model wrote</summary>" in html
+    assert "&lt;b&gt;own&lt;/b&gt;" in html
+    assert 'popovertarget="claim-2-left-0"' in html
+    assert 'id="claim-2-left-0"' in html
+    assert html.index("Said plainly") < html.index("What the model wrote")
+    assert any("A regular network" in str(frame.chat) for frame in frames), "the model's text streams before that"
+    assert visit.exchanges[-1].text == OWN.text
+    assert visit.history()[-1].text == OWN.text
+
+
+def test_what_the_program_adds_stands_behind_the_models_text() -> None:
+    visit, frames = asked_twice(OWN)
+    html = str(frames[-1].chat).split("How is it treated?")[-1]
+    assert html.index("A regular network") < html.index("dq-own") < html.index("Said plainly")
+    assert html.count("Said plainly") == 1
+    assert "What the model wrote" not in html
+    assert visit.exchanges[-1].own == OWN
 
 
 def test_stopping_keeps_what_was_written_and_says_that_it_is_cut() -> None:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, fields
 from itertools import combinations
 
 from dermiq.answering import Answered, Known, answers, plan
-from dermiq.judge import (
+from dermiq.answering.judge import (
     STEP_HEADING,
     follow_up_matches_answer,
     own_alternative,

@@ -19,8 +19,8 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from dermiq.answering import Known, answers, plan
+from dermiq.answering.judge import own_alternative
 from dermiq.errors import DataError, ModelError
-from dermiq.judge import own_alternative
 from dermiq.knowledge import Graph, check_claims, link
 from dermiq.knowledge.language.text import split_sentences, words
 from dermiq.knowledge.retrieve.understand import Understood, understand

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 
-from dermiq.judge import statements
+from dermiq.answering.judge import statements
 from dermiq.knowledge import Graph, check_claims
 from dermiq.knowledge.check.measured import from_words
 from dermiq.review.prompted import evidence

@@ -24,10 +24,10 @@ from weakref import WeakKeyDictionary
 
 from markupsafe import Markup
 
+from dermiq.answering.judge import statements
 from dermiq.data_sets import DATA_SETS
 from dermiq.decoder.pool import decode
 from dermiq.errors import DataError, DermIQError, ImageError, InputError
-from dermiq.judge import statements
 from dermiq.knowledge import Graph, check_claims
 from dermiq.review.prompted import numbered
 from dermiq.settings import Settings

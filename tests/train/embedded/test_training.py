@@ -12,8 +12,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from dermiq.answering.judge import follow_up_matches_answer
 from dermiq.errors import ModelError
-from dermiq.judge import follow_up_matches_answer
 from dermiq.knowledge import Graph, retrieve
 from dermiq.lesion import default_reference, measure_findings
 from dermiq.lesion.drawn import drawn_examples

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dermiq.judge import (
+from dermiq.answering.judge import (
     answer_matches_likelihood,
     findings_match,
     follow_up_matches_answer,
