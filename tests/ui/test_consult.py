@@ -79,8 +79,9 @@ OWN = OwnWords(
 
 
 def asked_twice(own: OwnWords) -> tuple[Visit, list[Frame]]:
-    controller, visit, _ = controller_and_visit(own=own)
+    controller, visit, fake = controller_and_visit(own=own)
     play(controller.ask(visit, "Why?"))
+    fake.pace = 0.02
     return visit, play(controller.ask(visit, "How is it treated?"))
 
 
@@ -104,7 +105,8 @@ def test_what_the_program_adds_stands_behind_the_models_text() -> None:
     visit, frames = asked_twice(OWN)
     html = str(frames[-1].chat).split("How is it treated?")[-1]
     assert html.index("A regular network") < html.index("dq-own") < html.index("Said plainly")
-    assert html.count("Said plainly") == 1
+    assert html.count('<section class="dq-own"') == 1
+    assert "Said plainly" not in html.split("dq-own")[0]
     assert "What the model wrote" not in html
     assert visit.exchanges[-1].own == OWN
 
