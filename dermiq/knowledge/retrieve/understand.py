@@ -25,7 +25,7 @@ from dermiq.knowledge.language.link import Mention, link
 from dermiq.knowledge.language.plain import plainly
 from dermiq.knowledge.language.text import tokens
 from dermiq.knowledge.retrieve.case import diagnosis_nodes
-from dermiq.knowledge.retrieve.ellipsis import sites_in, stand_alone
+from dermiq.knowledge.retrieve.ellipsis import conditions_in, sites_in, stand_alone
 from dermiq.knowledge.retrieve.index import FactIndex, index_of
 from dermiq.knowledge.retrieve.intents import (
     ABOUT_THE_CASE,
@@ -69,7 +69,6 @@ _CHILD = re.compile(r"\b(?:child|children|kids?|toddlers?|boys?|girls?)\b", re.I
 _BABY = re.compile(r"\b(?:bab(?:y|ies)|infants?|newborns?)\b", re.IGNORECASE)
 _ELDERLY = re.compile(r"\b(?:elderly|old (?:man|men|woman|women|people|person|patient)s?|older)\b", re.IGNORECASE)
 _AGED = re.compile(r"\b(\d{1,3})[- ]year", re.IGNORECASE)
-_LIKE = re.compile(r"\b(?:like|than|as with|similar to)(?: an?| the)? $", re.IGNORECASE)
 _EITHER = re.compile(r"\b(?:or|both|either|the two)\b", re.IGNORECASE)
 AGES = ((_CHILD, 8), (_BABY, 0), (_ELDERLY, 75))
 
@@ -160,7 +159,7 @@ def read(
     return Reading(
         Understood(
             intent=intent,
-            conditions=_about(asked, intent, standing.topic, nodes),
+            conditions=_about(graph, asked, intent, topic=standing.topic, nodes=nodes),
             site=patient.site if patient else None,
             question=standing.text,
             in_scope=not out,
@@ -226,18 +225,13 @@ def _intent(index: FactIndex, asked: Question, meant: Embedded | None) -> str:
     return max(ANSWERS, key=lambda intent: told[intent])
 
 
-def _about(asked: Question, intent: str, topic: str | None, nodes: Sequence[str]) -> tuple[str, ...]:
+def _about(graph: Graph, asked: Question, intent: str, *, topic: str | None, nodes: Sequence[str]) -> tuple[str, ...]:
     """Named conditions, then those of the case where they are set beside each other; else the topic or the leader."""
-    named = list(dict.fromkeys(m.id for m in asked.mentions if m.id in asked.conditions and not _likened(asked, m)))
-    beside = intent in ABOUT_THE_CASE or _EITHER.search(asked.text)
+    named = list(dict.fromkeys(mention.id for mention in conditions_in(graph, asked.text)))
+    beside = intent in ABOUT_THE_CASE or _EITHER.search(asked.bare)
     if beside and len(named) < 2:
         return tuple(dict.fromkeys((*named, *nodes[: 2 - len(named)])))
     return tuple(named) or ((topic,) if topic else tuple(nodes[:1]))
-
-
-def _likened(asked: Question, mention: Mention) -> bool:
-    """ "Is it infectious, like a wart?" is no question about warts."""
-    return bool(_LIKE.search(asked.text[: mention.start]))
 
 
 def _supposed(graph: Graph, text: str, context: PatientContext | None) -> PatientContext | None:
