@@ -25,7 +25,7 @@ needs_embedder = pytest.mark.skipif(not embed.available(), reason=embed.NOTE)
 def test_intents_are_told() -> None:
     rows = [row for row in SAID if row["understood"] in intents.ANSWERS]
     right = [row["understood"] == understand(GRAPH, row["question"], differential=["mel", "nv"]).intent for row in rows]
-    assert len(rows) == 60
+    assert len(rows) >= 60
     assert {row["understood"] for row in rows} == set(intents.ANSWERS)
     assert sum(right) / len(right) >= INTENT_FLOOR
 
