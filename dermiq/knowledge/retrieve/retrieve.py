@@ -148,7 +148,7 @@ def _named_first(graph: Graph, index: FactIndex, scores: Mapping[int, float], fo
 
 
 def _answer_first(index: FactIndex, chosen: Sequence[int], found: LookedUp) -> list[int]:
-    """Asked for treatment, never dermoscopy first; where the intent is certain, nothing else that does not answer it."""
+    """Asked for treatment, never dermoscopy first; where the intent is certain, nothing but what answers it."""
     wanted = ANSWERS[found.understood.intent]
     lead = next((number for number in chosen if index.facts[number].relation in wanted), None)
     if lead is None or not (found.certain or index.facts[chosen[0]].relation in UNASKED):
