@@ -118,6 +118,8 @@ def test_a_named_condition_beats_the_leading_one() -> None:
         about = set(GRAPH.family(named)) | set(GRAPH.ancestors(named))
         first = retrieve(GRAPH, question, differential=["bcc", "akiec"], semantic=False).items[0].fact
         assert {first.subject, first.object} & about
+    lone = understand(GRAPH, "Superficial BCC: what is there besides cutting or scraping?", differential=["mel", "nv"])
+    assert MELANOMA not in lone.conditions
 
 
 def test_what_a_lesion_is_likened_to_is_not_what_is_asked_about() -> None:

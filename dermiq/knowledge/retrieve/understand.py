@@ -234,7 +234,9 @@ def _intent(index: FactIndex, asked: Question, meant: Embedded | None) -> tuple[
 def _about(graph: Graph, asked: Question, intent: str, *, topic: str | None, nodes: Sequence[str]) -> tuple[str, ...]:
     """Named conditions, then those of the case where they are set beside each other; else the topic or the leader."""
     named = list(dict.fromkeys(mention.id for mention in conditions_in(graph, asked.text)))
-    beside = intent in ABOUT_THE_CASE or _EITHER.search(asked.bare)
+    of_the_case = {key for node in nodes for key in (*graph.family(node), *graph.ancestors(node))}
+    either = _EITHER.search(asked.bare) and (not named or not of_the_case.isdisjoint(named))
+    beside = intent in ABOUT_THE_CASE or either
     if beside and len(named) < 2:
         return tuple(dict.fromkeys((*named, *nodes[: 2 - len(named)])))
     return tuple(named) or ((topic,) if topic else tuple(nodes[:1]))
