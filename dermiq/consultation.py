@@ -146,7 +146,9 @@ def assess(case: Case, readers: Readers, *, thread: Thread | None, stop: threadi
     advice = urgency(readers.graph, differential=specialist, context=case.context, findings=findings)
     shown = tuple(turn.text for turn in thread.ended)
     known = Known(leading(readers.graph, thread, opinions), opinions, findings, case.context, advice, earlier=shown)
-    prompted, known = gathered(readers.graph, thread, asked, known) if asked.in_scope else (Evidence(), known)
+    prompted = Evidence()
+    if asked.in_scope:
+        prompted, known = gathered(readers.graph, thread, asked, known, question=case.question)
     yield EvidenceFound(thread.evidence, advice)
 
     images = len(thread.session.images)
@@ -240,7 +242,7 @@ def leading(graph: Graph, thread: Thread, opinions: Sequence[Differential]) -> D
     return answered or opinions[-1].top.diagnosis
 
 
-def gathered(graph: Graph, thread: Thread, asked: Understood, known: Known) -> tuple[Evidence, Known]:
+def gathered(graph: Graph, thread: Thread, asked: Understood, known: Known, *, question: str) -> tuple[Evidence, Known]:
     """The facts that the model is given, as they are numbered in the thread, and what is known with those retrieved.
 
     A follow-up is given the facts of its plan first: they are chosen for what was asked.
@@ -248,8 +250,9 @@ def gathered(graph: Graph, thread: Thread, asked: Understood, known: Known) -> t
     first = not thread.messages
     found = retrieve(
         graph,
-        asked.question,
+        question,
         differential=suspects(known.lead, known.differentials),
+        earlier=[turn.question for turn in thread.ended],
         context=known.context,
         findings=known.findings,
         k=FACTS_FIRST if first else FACTS_CONSIDERED,

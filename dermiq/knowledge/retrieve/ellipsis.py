@@ -20,6 +20,7 @@ _WHO = (
 WHO = re.compile(rf"\b(?:{_WHO})\b", re.IGNORECASE)
 """Words that say who has it."""
 _OF_WHOM = re.compile(rf"(?:,\s*(?:if|in|for)?|\b(?:in|for))\s[^,]*?\b(?:{_WHO})\b[^,]*$", re.IGNORECASE)
+_LIKE = re.compile(r"\b(?:like|than|as with|similar to)(?: an?| the)? $", re.IGNORECASE)
 _ONE = r"(?:one|diagnosis|candidate|condition|possibility)"
 OTHER_ONE = re.compile(
     rf"\bthe other(?: {_ONE}\b|(?=\s*(?:$|[?.!,])))"
@@ -27,9 +28,12 @@ OTHER_ONE = re.compile(
     re.IGNORECASE,
 )
 _OPENING = re.compile(
-    r"^\s*(?:(?:and|but|or|so|then|also|ok(?:ay)?|now|well|yes|no|thanks?|please)\b[\s,.:]*)*"
+    r"^\s*(?:(?:and|but|or|so|then|also|ok(?:ay)?|now|well|yes|no|even|thanks?|please)\b[\s,.:]*)*"
     r"(?:(?:what|how) about|what if|same (?:question )?(?:for|about|with)|(?:and )?as for)?[\s,:]*",
     re.IGNORECASE,
+)
+_ABOUT = re.compile(
+    r"^\W*(?:(?:and|but|so|ok(?:ay)?)\W+)?(?:what|how) about\b(?!\s+(?:on|in|at|for|with|if|when)\b)", re.IGNORECASE
 )
 _SUPPOSES = re.compile(
     r"^\s*(?:and|but|or|so|then|,|\s)*(?:what if|if|suppose|supposing|assuming|say|(?:and|but) "
@@ -45,7 +49,7 @@ _ASKS = re.compile(
 _GLUE = word_set(
     "it were wa was is be are on in at of for with the a an this that these same to had has have if he she they his "
     "her my patient person somebody someone people lie sat lay sit place instead rather case lesion one spot skin side "
-    "during who very there about us me i old year and or then but also what how question"
+    "during who very there about us me i old year and or then but also what how question too even only just"
 )
 _PLACE = re.compile(
     r"(?:,\s*)?(?:\b(?:and\s+)?(?:if|when)\b[^,]*?)?\b(?:on|in|at|of|from|near|behind)\s+"
@@ -79,7 +83,9 @@ def stand_alone(graph: Graph, question: str, *, earlier: Sequence[str], nodes: S
 
 
 def conditions_in(graph: Graph, text: str) -> list[Mention]:
-    return [mention for mention in link(graph, text) if graph.node(mention.id).kind == "Disease"]
+    """What it is about: "is it infectious, like a wart?" is no question about warts."""
+    named = [mention for mention in link(graph, text) if graph.node(mention.id).kind == "Disease"]
+    return [mention for mention in named if not _LIKE.search(text[: mention.start])]
 
 
 def sites_in(graph: Graph, text: str) -> list[Mention]:
@@ -134,6 +140,8 @@ def _continued(graph: Graph, said: str, before: str) -> str:
     tail = _OPENING.sub("", said, count=1).strip(" ?.!,")
     if said.lower().lstrip().startswith(("what if", "and what if")):
         tail = f"if {tail}"
+    elif _ABOUT.match(said) and not conditions_in(graph, tail):
+        tail = f"for {tail}"
     new, sites = conditions_in(graph, tail), sites_in(graph, tail)
     base = before.rstrip(" ?.!")
     if sites:
@@ -158,9 +166,8 @@ def _renamed(graph: Graph, text: str, name: str) -> str:
     """The text about another condition: in place of those that it names, else of its pronoun, else added."""
     named = conditions_in(graph, text)
     if named:
-        for mention in reversed(named[1:]):
-            text = text if mention.id != named[0].id else f"{text[: mention.start]}it{text[mention.end :]}"
-        return f"{text[: named[0].start]}{name}{text[named[0].end :]}"
+        one = named[-1 if CONTRAST.search(text.lower()) else 0]
+        return f"{text[: one.start]}{name}{text[one.end :]}"
     changed = _with_pronoun_named(text, name)
     if changed != text:
         return changed
