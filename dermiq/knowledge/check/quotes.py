@@ -37,7 +37,8 @@ def _masked(words: _Key) -> _Key:
 def _book(graph: Graph) -> dict[_Key, list[tuple[_Key, _Key, Fact]]]:
     if graph not in _BOOKS:
         book: dict[_Key, list[tuple[_Key, _Key, Fact]]] = defaultdict(list)
-        for fact, text in ((fact, text) for fact in graph.all_facts for text in {fact.text, claimed(fact.text)}):
+        pairs = [(fact, text) for fact in graph.all_facts for text in {fact.text, claimed(fact.text)}]
+        for fact, text in pairs:
             words = tuple(token.word for token in tokens(text))
             if len(words) >= START:
                 book[_masked(words)[:START]].append((_masked(words), words, fact))
@@ -46,7 +47,7 @@ def _book(graph: Graph) -> dict[_Key, list[tuple[_Key, _Key, Fact]]]:
 
 
 def quotes(graph: Graph, sentence: str) -> list[Quote]:
-    """Every fact that the sentence quotes, with its opening or without, longest first at each place, without overlaps."""
+    """Every fact that the sentence quotes, with its opening or without, longest first at each place, no overlaps."""
     line = tokens(CITATION.sub(lambda found: " " * len(found.group()), sentence))  # places stay
     words = tuple(token.word for token in line)
     masked = _masked(words)
