@@ -15,7 +15,8 @@ from dermiq.knowledge.retrieve.retrieve import statement
 from dermiq.types import Fact
 
 SPECIAL = re.compile(
-    r"metasta|second line|advanced|alternative|rare|children|pregnan|cosmetic|drug-induced|desired|giant|large, many",
+    r"metasta|second line|advanced|alternative|rare|children|pregnan|cosmetic|drug-induced|desired|giant|large, many"
+    r"|disputed|low suspicion|\bstage\b",
     re.IGNORECASE,
 )
 """Qualifiers of facts that hold in special circumstances."""
@@ -98,6 +99,15 @@ def _alone(points: Sequence[Compared]) -> Iterator[Fact]:
             fact = (*point.left, *point.right)[0].fact
             if fact.polarity == "present" and fact.evidence_type != COUNTED and not CONTRASTS.search(fact.text):
                 yield fact
+
+
+def in_short(graph: Graph, fact: Fact) -> str:
+    """'wide excision', 'no shave biopsy', 'surgical excision (suspicion of melanoma)'; "" where it names no node."""
+    if fact.object not in graph:
+        return ""
+    qualifier = graph.numbers(fact.id).qualifier
+    denied = "no " if fact.polarity == "absent" else ""
+    return f"{denied}{graph.node(fact.object).name}" + (f" ({qualifier})" if qualifier else "")
 
 
 def flat(text: str) -> str:

@@ -27,7 +27,7 @@ COURSE = re.compile(
     re.IGNORECASE,
 )
 WATCH = re.compile(
-    r"follow-?up|monitor|\bevery \d|once a (?:month|year)|\bcheck(?!list)|watch|observation|\breview|regularly|\brecall"
+    r"follow-?up|monitor|\bevery \d|once a (?:month|year)|\bcheck(?!list)|watch|observation|\breviewed\b|\breview (?:in|after|at|every)|regularly|\brecall"
     r"|\bscreening|examined regularly",
     re.IGNORECASE,
 )
@@ -49,6 +49,7 @@ PLAIN_LEVELS: Mapping[UrgencyLevel, str] = {
     "none": "No rule asks for a referral as it was read; show it to a doctor if it changes or worries you",
 }
 CHANGES = re.compile(r"grow|bleed|ulcer|thick|\bpain|chang|\bnew\b|itch|tender|fast|rapid|heal", re.IGNORECASE)
+NO_ALARM = re.compile(r"surviv|prognosis|does not|do not|pregnan", re.IGNORECASE)
 OUTCOME = re.compile(r"recur|\bcured?\b|surviv|regress|\bclears?\b|respond", re.IGNORECASE)
 PLAIN_NAMES = {
     "akiec": "a patch of sun-damaged skin (actinic keratosis), or an early skin cancer (Bowen's disease)",
@@ -259,9 +260,7 @@ def _urgency(one: Planner) -> Points:
         level=urgency.level,
     )
     if urgency.level != "urgent":
-        yield from one.facts(
-            "What would make it more urgent", lead, frozenset({"red_flag"}), most=1, fits=says(CHANGES)
-        )
+        yield from one.facts("What would make it more urgent", lead, frozenset({"red_flag"}), most=1, fits=_is_alarm)
 
 
 def _treatment(one: Planner) -> Points:
@@ -271,11 +270,20 @@ def _treatment(one: Planner) -> Points:
     other = f"Treatment of {name}, which you named (this lesion was read as {one.lead.name})"
     lead_in = own if one.is_lead(one.topic) else other
     yield from _known(one, lead_in, f"the treatment of {name}", CARE, most=3, fits=_is_done)
-    yield from one.facts("To keep in mind", (one.topic,), CARE, most=1, fits=lambda fact: fact.polarity == "absent")
+    yield from one.facts("To keep in mind", (one.topic,), CARE, most=1, fits=_is_not_done)
 
 
 def _is_done(fact: Fact) -> bool:
     return fact.polarity == "present" and not WATCH.search(fact.text)
+
+
+def _is_not_done(fact: Fact) -> bool:
+    return fact.polarity == "absent" and not WATCH.search(fact.text)
+
+
+def _is_alarm(fact: Fact) -> bool:
+    """A change that matters, not how often it ends well."""
+    return fact.polarity == "present" and bool(CHANGES.search(fact.text)) and not NO_ALARM.search(fact.text)
 
 
 def _monitor(one: Planner) -> Points:
@@ -287,9 +295,7 @@ def _monitor(one: Planner) -> Points:
     yield from found
     if not any(re.search(r"\d|once a|two|three", fact.text) for point in found for fact in point.facts):
         yield one.says(f"an interval for {name} is not in the graph.")
-    yield from one.facts(
-        "What has to be shown at once", (one.topic,), frozenset({"red_flag"}), most=2, fits=says(CHANGES)
-    )
+    yield from one.facts("What to look out for", (one.topic,), frozenset({"red_flag"}), most=2, fits=_is_alarm)
 
 
 # --- what is known of it ------------------------------------------------------------------------------
@@ -336,9 +342,10 @@ def _plain_words(one: Planner) -> Points:
     begins = f"Two computer readers looked at the picture. Their first guess is {_plain_name(lead)}."
     behaves = one.graph.facts(lead.id, "behaves_as", family=True)[:1]
     yield Point("standing", begins, facts=behaves, about=(lead.id,), needed=True, signs=signs)
+    yield from one.facts("", (lead.id,), frozenset({"behaves_as"}), most=1, fits=_is_plain)
     shown = speaking_for(weighed(one.known.findings, lead.code), most=2)
     if shown:
-        yield one.says(f"In the picture this stood out: {listed([item.text for item in shown])}.")
+        yield one.says(f"What they saw in the picture: {listed([item.text for item in shown])}.")
     if one.danger:
         text = f"It could also be {_plain_name(one.danger)}; that has to be ruled out."
         yield Point("alternative", text, about=(one.danger.id,), needed=True)
@@ -351,6 +358,10 @@ def _plain_words(one: Planner) -> Points:
     yield one.says(
         "a picture alone decides nothing: a doctor looks at the skin itself, and sometimes at a sample of it."
     )
+
+
+def _is_plain(fact: Fact) -> bool:
+    return fact.text.startswith("In plain words")
 
 
 def _plain_name(diagnosis: Diagnosis) -> str:

@@ -214,8 +214,9 @@ class Planner:
 
     def is_special(self, fact: Fact) -> bool:
         """Whether a fact holds in special circumstances that nobody asked about."""
-        said = f"{self.graph.numbers(fact.id).qualifier} {fact.text if 'metasta' in fact.text.lower() else ''}"
-        found = SPECIAL.search(said)
+        found = SPECIAL.search(self.graph.numbers(fact.id).qualifier) or re.search(
+            r"metasta|\bstage\b", fact.text, re.I
+        )
         return found is not None and found.group().lower() not in self.asked.question.lower()
 
     def is_on_site(self, fact: Fact) -> bool:

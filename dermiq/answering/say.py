@@ -25,10 +25,10 @@ def said(
     numbers: Mapping[str, int],
     *,
     earlier: Sequence[str] = (),
-    name: Callable[[str], str] = lambda key: "",
+    short: Callable[[Fact], str] = lambda fact: "",
 ) -> tuple[Sentence, ...]:
     """The points in sentences. `numbers`: fact id -> the number that it is cited by; `earlier`: texts shown before;
-    `name`: of a node of the graph, "" where it has none.
+    `short`: a fact in a few words, "" where there are none.
 
     What an earlier text says word for word is pointed to in short, or left out where nothing short is known.
     """
@@ -40,7 +40,7 @@ def said(
         quoted |= {fact.id for fact in point.facts}
         if point.kind == "fact" and not point.facts:
             continue
-        made = _of_facts(point, numbers, told, name) if point.kind == "fact" else _of_words(point, numbers, told)
+        made = _of_facts(point, numbers, told, short) if point.kind == "fact" else _of_words(point, numbers, told)
         found += made
         told += [flat(sentence.text) for sentence in made]
     return tuple(found)
@@ -56,12 +56,12 @@ def _of_words(point: Point, numbers: Mapping[str, int], told: Sequence[str]) -> 
 
 
 def _of_facts(
-    point: Point, numbers: Mapping[str, int], told: Sequence[str], name: Callable[[str], str]
+    point: Point, numbers: Mapping[str, int], told: Sequence[str], short: Callable[[Fact], str]
 ) -> list[Sentence]:
     """A lead-in and its facts: one of them in the same line, several as a list; what was quoted before in a word."""
     new = [fact for fact in point.facts if not is_told(fact.text, told)]
     if not new:
-        again = ", ".join(_in_a_word(fact, numbers[fact.id], name) for fact in point.facts)
+        again = ", ".join(f"{short(fact)} [F{numbers[fact.id]}]".strip() for fact in point.facts)
         return [Sentence(f"{point.text or 'What answers this'}, as said above: {again}.", point, point.facts)]
     quoted = [(f"{fact.text.rstrip('.')} [F{numbers[fact.id]}].", fact) for fact in new]
     if len(quoted) == 1 or not point.text:
@@ -69,13 +69,6 @@ def _of_facts(
         return [Sentence(begins + text, point, (fact,)) for text, fact in quoted]
     head = Sentence(f"{point.text}:", point)
     return [head, *(Sentence(text, point, (fact,), item=True) for text, fact in quoted)]
-
-
-def _in_a_word(fact: Fact, number: int, name: Callable[[str], str]) -> str:
-    """'surgical excision [F3]', 'no shave biopsy [F4]'."""
-    said = name(fact.object)
-    denied = "no " if fact.polarity == "absent" and said else ""
-    return f"{denied}{said} [F{number}]".strip()
 
 
 def text_of(sentences: Sequence[Sentence]) -> str:
@@ -114,7 +107,7 @@ def plainly(
     numbers: Mapping[str, int],
     *,
     earlier: Sequence[str] = (),
-    name: Callable[[str], str] = lambda key: "",
+    short: Callable[[Fact], str] = lambda fact: "",
 ) -> str:
     """The whole plan as text; see `said`."""
-    return text_of(said(plan.points, numbers, earlier=earlier, name=name))
+    return text_of(said(plan.points, numbers, earlier=earlier, short=short))

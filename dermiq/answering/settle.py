@@ -9,10 +9,12 @@ Knows the graph, no model and no page.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from dermiq.answering.answered import Answered, AnswerVerdict, answers
+from dermiq.answering.choose import in_short
 from dermiq.answering.first import faults
 from dermiq.answering.judge import statements
 from dermiq.answering.plan import plan
@@ -135,7 +137,7 @@ def _with_own(
     """The points said plainly behind what is kept of the model's text. `left`: what of it is left out."""
     evidence = with_facts(shown.evidence, (fact for point in points for fact in point.facts))
     sentences = said(
-        points, {item.fact.id: item.number for item in evidence.items}, earlier=earlier, name=_namer(graph)
+        points, {item.fact.id: item.number for item in evidence.items}, earlier=earlier, short=partial(in_short, graph)
     )
     text = text_of(sentences) or (NOTHING_NEW if left else "")
     if not text:
@@ -147,10 +149,6 @@ def _with_own(
     whole = f"{shown.kept.rstrip()}\n\n{text}" if shown.kept.strip() else text
     own = replace(left, text=text) if left else OwnWords(text, why)
     return replace(shown, text=whole, claims=(*shown.claims, *claims), evidence=evidence, own=own)
-
-
-def _namer(graph: Graph) -> Callable[[str], str]:
-    return lambda key: graph.node(key).name if key in graph else ""
 
 
 def with_facts(evidence: Evidence, facts: Iterable[Fact]) -> Evidence:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 
 from dermiq.answering import Known, Plan, plainly, plan
+from dermiq.answering.choose import in_short
 from dermiq.knowledge import Graph, urgency
 from dermiq.knowledge.retrieve.understand import Understood
 from dermiq.types import Candidate, Claim, Diagnosis, Differential, Finding, PatientContext, Reader
@@ -101,11 +102,7 @@ def numbers(made: Plan) -> dict[str, int]:
 def told(intent: str, *conditions: str, case: str = "mel", earlier: Sequence[str] = (), **more: str) -> str:
     """The plan said plainly."""
     made = planned(intent, *conditions, case=case, earlier=earlier, **more)
-    return plainly(made, numbers(made), earlier=earlier, name=name)
-
-
-def name(key: str) -> str:
-    return graph().node(key).name if key in graph() else ""
+    return plainly(made, numbers(made), earlier=earlier, short=partial(in_short, graph()))
 
 
 def claim(text: str, *facts: str, verdict: str = "supported", findings: Sequence[str] = ()) -> Claim:

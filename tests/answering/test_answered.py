@@ -9,7 +9,7 @@ from dermiq.answering.judge import statements
 from dermiq.answering.plan import KINDS
 from dermiq.knowledge import check_claims
 from dermiq.types import Claim, Evidence, EvidenceItem
-from tests.answering.made import CASES, asked, claim, graph, known, name, numbers, planned, told
+from tests.answering.made import CASES, asked, claim, graph, known, numbers, planned, told
 
 
 def read(text: str, intent: str, *conditions: str, case: str = "mel", earlier: tuple[str, ...] = ()) -> Answered:
@@ -27,7 +27,7 @@ def test_the_plan_said_plainly_answers(intent: str, case: str) -> None:
     made = planned(intent, case=case)
     from dermiq.answering.say import claimed, said
 
-    claims = [one for _, one in claimed(said(made.points, numbers(made), name=name))]
+    claims = [one for _, one in claimed(said(made.points, numbers(made)))]
     found = answers(graph(), made, claims, told(intent, case=case))
     assert found.verdict == "answers", (found.completeness, found.relevance, found.missing)
     assert found.score > 0.6

@@ -50,6 +50,8 @@ SAYS = [  # case, intent, what it names, what the answer must say, what it must 
     ("bcc", "dermoscopy", (), "these structures were not", ""),
     ("mel", "plain_words", (), "Their first guess is melanoma, a skin cancer", "dermoscop"),
     ("nv", "plain_words", (), "an ordinary mole", "has to be ruled out"),
+    ("nv", "plain_words", (), "In plain words: a mole is a small cluster of pigment cells", ""),
+    ("nv", "treatment", (), "needs no further treatment", "screening"),
     ("doubtful nv", "plain_words", (), "that has to be ruled out", ""),
     ("mel", "compare", ("mel", "nv"), "Melanoma and melanocytic nevus differ in this", ""),
     ("mel", "compare", ("mel", "nv"), "this fits melanoma better: colours unevenly placed, 19 times", ""),
@@ -97,6 +99,12 @@ def test_what_is_asked_again_is_not_said_again(intent: str, case: str) -> None:
 
 def _lines(text: str) -> list[str]:
     return [line for line in re.split(r"(?<=\.)\s+|\n+", text.replace("- ", "")) if line]
+
+
+def test_what_was_quoted_is_pointed_to_in_a_few_words() -> None:
+    first = told("biopsy")
+    assert "What is not done, as said above: no shave biopsy" in told("biopsy", earlier=(first,))
+    assert "never be used" not in told("biopsy", earlier=(first,))
 
 
 def test_no_stock_sentence_stands_in_every_answer() -> None:
