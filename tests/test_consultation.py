@@ -121,7 +121,9 @@ def test_numbers_and_conditions_of_a_text_are_judged_by_the_case(
     said = f"{known.fact.text} [F99] Tinea corporis is confirmed by microscopy of skin scrapings."
     monkeypatch.setattr(thread.session, "stream", lambda *args, **options: iter([said]))
     again = replace(case, question="Why?", history=(Turn("user", case.question), Turn("assistant", first.text)))
-    one, two = run(again, readers, thread=thread)[-1].answer.claims
+    answer = run(again, readers, thread=thread)[-1].answer
+    assert answer.own.replaced == said, "it does not say why"
+    one, two = answer.own.replaced_claims
     facts = {item.number: item.fact.text for item in thread.evidence.items}
     assert (one.verdict, one.miscited, facts[one.mended[0]]) == ("wrong_citation", (99,), known.fact.text)
     assert two.verdict == "another_condition"

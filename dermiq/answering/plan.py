@@ -27,8 +27,8 @@ COURSE = re.compile(
     re.IGNORECASE,
 )
 WATCH = re.compile(
-    r"follow-?up|monitor|\bevery \d|once a (?:month|year)|\bcheck(?!list)|watch|observation|\breviewed\b|\breview (?:in|after|at|every)|regularly|\brecall"
-    r"|\bscreening|examined regularly",
+    r"follow-?up|monitor|\bevery \d|once a (?:month|year)|\bcheck(?!list)|watch|kept under observation|regularly"
+    r"|\breviewed\b|\breview (?:in|after|at|every)|\brecall|\bscreening|examined regularly",
     re.IGNORECASE,
 )
 ASKABLE = (
