@@ -24,6 +24,8 @@ SAYS = [  # case, intent, what it names, what the answer must say, what it must 
     ("mel", "why_not", ("nv",), "What separates melanocytic nevus from melanoma", ""),
     ("nv", "why_not", ("mel",), "Against melanoma: colours evenly placed, 0.06 times", ""),
     ("nv", "why_not", ("nv",), "is what the readers put first", "stands behind"),
+    ("nv", "why_not", ("bkl",), "What separates benign keratosis from melanocytic nevus", "biopsy"),
+    ("mel", "why_not", ("bkl",), "What separates benign keratosis from melanoma", "biopsy is taken"),
     ("mel", "why_not", ("psoriasis",), "none of the seven classes", "%"),
     ("mel", "against", (), "Against melanoma: round shape, 0.60 times", ""),
     ("bcc", "against", (), "No measured finding speaks clearly against basal cell carcinoma", ""),
