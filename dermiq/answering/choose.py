@@ -29,7 +29,8 @@ CONTRASTS = re.compile(
     re.IGNORECASE,
 )
 ALIKE = re.compile(
-    r"readers named both|differential|difficult|masquerad|must be|mimic|misdiagnos|reminiscent|biops|histolog|suspected",
+    r"readers named both|differential|difficult|masquerad|must be|mimic|misdiagnos|reminiscent|suspected"
+    r"|biops|histolog",
     re.IGNORECASE,
 )
 
