@@ -1,6 +1,6 @@
 """How well names are linked, facts retrieved and sentences judged, on the sets in `tests/judged`.
 
-    python -m dermiq.knowledge.score claims|model_text|retrieval|linking|negation [--part dev|test|all]
+    python -m dermiq.knowledge.score claims|edits|model_text|retrieval|linking|negation [--part dev|test|all]
                                      [--show-errors] [--out FILE.json]
 
 The sets were written by people who did not see the code. Their part `dev` may be looked at when the code is
@@ -36,6 +36,7 @@ from dermiq.types import Finding, Json, PatientContext
 SETS = places.ROOT / "tests" / "judged"
 FILES = {
     "claims": ("claims.tsv",),
+    "edits": ("edits.tsv",),
     "model_text": ("model_sentences.tsv",),
     "retrieval": ("questions.tsv",),
     "linking": ("mentions.tsv",),
@@ -317,6 +318,7 @@ def _pairs(confusion: Mapping[str, Counter[str]]) -> Iterator[tuple[str, str]]:
 
 SCORERS: dict[str, Callable[[Graph, Sequence[Row]], Scored]] = {
     "claims": score_claims,
+    "edits": score_claims,
     "model_text": score_claims,
     "retrieval": score_retrieval,
     "linking": score_linking,

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from dermiq.knowledge.check import measured
+from dermiq.knowledge.check import judged, measured
 from dermiq.knowledge.check.claims import Reading, Relation, read_sentence
 from dermiq.knowledge.check.coverage import says_beyond
-from dermiq.knowledge.check.paraphrase import restated
+from dermiq.knowledge.check.paraphrase import ABOUT_THE_CASE, restated
 from dermiq.knowledge.check.quotes import Quote, quotes, without
 from dermiq.knowledge.graph import Graph
 from dermiq.knowledge.language.cues import triggers
@@ -47,6 +47,7 @@ LONGEST = 60
 """Words of a sentence that is read: every name is paired with every other, so an endless one would take minutes."""
 
 NOT_MEASURED = "the graph knows the sign, but whether this lesion shows it was not measured"
+TOO_LONG = "too long to be read as one statement"
 KNOWN_AS_RARE = "the graph knows it as rare"
 KEY_GROUPS = (
     frozenset({"has_dermoscopic_feature", "has_sign"}),
@@ -79,21 +80,38 @@ def check_claims(
     """One claim a sentence, or one between semicolons where it is overlong. `diagnosis` (code, id or name) is "it"."""
     known = graph.diagnosis(diagnosis) if diagnosis else None
     topic = known.id if known else None
-    claims = []
+    claims: list[Claim] = []
+    asked: list[judged.Asked] = []
     for sentence in _short(split_sentences(text)):
-        if len(words(sentence)) > LONGEST:
-            claims.append(Claim(text=sentence, verdict="not_covered", note="too long to be read as one statement"))
-            continue
-        stated = proposition(sentence)
-        cited = quotes(graph, stated.text)
-        rest = _rest(stated.text, cited)
-        if stated.denied:
-            claims.append(_judge_denied(graph, sentence, cited, rest, topic))
-        else:
-            reading = read_sentence(graph, rest, topic=topic)
-            claims.append(_judge(graph, sentence, cited, rest, reading, findings, topic))
+        claims.append(_ruled(graph, sentence, findings, topic))
+        asked.append(judged.Asked(sentence, topic, tuple(graph.fact(key) for key in claims[-1].fact_ids)))
         topic = next((m.id for m in link(graph, sentence) if graph.node(m.id).kind == "Disease"), topic)
-    return tuple(claims)
+    if not judged.available():
+        return tuple(claims)
+    opinions = judged.judged_all(graph, asked)
+    return tuple(
+        judged.weighed(claim, heard, open_to_judge=_is_general(claim))
+        for claim, heard in zip(claims, opinions, strict=True)
+    )
+
+
+def _ruled(graph: Graph, sentence: str, findings: Sequence[Finding], topic: str | None) -> Claim:
+    """What the rules say of one sentence."""
+    if len(words(sentence)) > LONGEST:
+        return Claim(text=sentence, verdict="not_covered", note=TOO_LONG)
+    stated = proposition(sentence)
+    cited = quotes(graph, stated.text)
+    rest = _rest(stated.text, cited)
+    if stated.denied:
+        return _judge_denied(graph, sentence, cited, rest, topic)
+    return _judge(graph, sentence, cited, rest, read_sentence(graph, rest, topic=topic), findings, topic)
+
+
+def _is_general(claim: Claim) -> bool:
+    """Whether a sentence is about a condition, not about this lesion, and was short enough to be read."""
+    return (
+        claim.note not in (NOT_MEASURED, TOO_LONG) and not claim.finding_codes and not ABOUT_THE_CASE.search(claim.text)
+    )
 
 
 def _rest(sentence: str, cited: list[Quote]) -> str:
@@ -139,12 +157,12 @@ def _judge(
     findings: Sequence[Finding],
     topic: str | None,
 ) -> Claim:
-    judged = measured.judge(_of_this_lesion(graph, rest), findings)
-    agreed = {item.code for item in judged if item.agrees}
+    compared = measured.judge(_of_this_lesion(graph, rest), findings)
+    agreed = {item.code for item in compared if item.agrees}
     decisions = [_quoted(quote) for quote in cited]
     decisions += [_decide(graph, relation, measured_codes=agreed) for relation in reading.relations]
     wrong = [decision for decision in decisions if decision.verdict == "contradicted"]
-    off = [item for item in judged if not item.agrees]
+    off = [item for item in compared if not item.agrees]
     same = restated(graph, rest, topic=topic) if wrong and not off else ()
     if same and (denials(rest) or {fact.id for fact in same} <= set(_ids(wrong))):
         return Claim(text=sentence, verdict="supported", fact_ids=tuple(fact.id for fact in same))
@@ -165,15 +183,15 @@ def _judge(
     too_much = bool(right) and (_says_more(right, rest) or _differs(rest, facts))
     beyond = says_beyond(graph, rest, facts) if right else ""
     on_the_case = not right and any(graph.node(mention.id).kind == "Disease" for mention in reading.mentions)
-    if (right or judged) and not (open_ones or unknown_number or too_much or beyond or on_the_case):
+    if (right or compared) and not (open_ones or unknown_number or too_much or beyond or on_the_case):
         return Claim(
             text=sentence,
             verdict="supported",
             fact_ids=_ids(right),
-            finding_codes=tuple(item.code for item in judged),
-            note="; ".join(item.note for item in judged),
+            finding_codes=tuple(item.code for item in compared),
+            note="; ".join(item.note for item in compared),
         )
-    doubted = bool(judged) or any(decision.note not in ("", KNOWN_AS_RARE) for decision in open_ones)
+    doubted = bool(compared) or any(decision.note not in ("", KNOWN_AS_RARE) for decision in open_ones)
     same = () if doubted else restated(graph, rest, topic=topic)
     if same:
         return Claim(text=sentence, verdict="supported", fact_ids=tuple(fact.id for fact in same))
