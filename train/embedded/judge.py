@@ -30,9 +30,9 @@ from train.embedded import judge_examples
 from train.embedded.judge_examples import Pair
 
 LAYERS = 6
-EPOCHS = 4
+EPOCHS = 2
 BATCH = 32
-RATE = 6e-5  # of AdamW, at its highest; linear up over WARM, then down to nothing
+RATE = 8e-5  # of AdamW, at its highest; linear up over WARM, then down to nothing
 WARM = 0.06
 DECAY = 0.01
 SMOOTHING = 0.05

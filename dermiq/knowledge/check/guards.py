@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Literal
 
 from dermiq.knowledge.graph import Graph
@@ -62,8 +61,8 @@ _WORDED = tuple(
         (r"\b(?:a|one|1) (?:third|3rd)\b", "33 %"),
         (r"\b(?:a|one|1) (?:fifth|5th)\b", "20 %"),
         (r"\b(?:a|one|1) (?:tenth|10th)\b", "10 %"),
-        (r"\bhalf an? (?=(?:year|day|week|month|hour))", "0.5 "),
-        (r"\bhalf (?:of |the |all )", "50 % of "),
+        (r"\bhalf an? (?=(?:year|day|week|month|hour|cm|centimet|millimet))", "0.5 "),
+        (r"(?<!lower )(?<!upper )(?<!bottom )(?<!top )\bhalf\b(?! an? )", "50 %"),
         (r"(?<!times )(?<!once )(?<!twice )\b(?:an?|single) (?=(?:hour|week|month|year)\b)", "1 "),
         (r"\b(?:fortnight|two weeks?)\b", "2 weeks"),
         (r"\btwice\b", "2 times"),
@@ -97,9 +96,9 @@ class Quantity:
         slack = NEAR_SHARE if self.kind == "share" else NEAR * max(abs(told.high), abs(self.high))
         if self.low >= told.low - slack and self.high <= told.high + slack:
             return True
-        if self.bound == "<" and told.bound != ">":
-            return told.high <= self.high
-        return self.bound == ">" and told.bound != "<" and told.low >= self.low
+        if told.bound and (told.bound != self.bound or self.kind != "share"):
+            return False  # "within two months" is not "within two weeks", though it holds
+        return told.high <= self.high if self.bound == "<" else self.bound == ">" and told.low >= self.low
 
 
 def quantities(text: str) -> list[Quantity]:
@@ -245,7 +244,7 @@ def _sites(graph: Graph, text: str) -> list[Mention]:
 # --- what leads to what ---------------------------------------------------------------------
 
 _LEADS = re.compile(
-    r"\b(?:progress\w*|turns? into|chang\w+ into|transform\w*|develops? into|evolv\w+ into|leads? to|gives? rise to"
+    r"\b(?:progress\w* (?:in)?to|turns? into|chang\w+ into|transform\w*|develops? into|evolv\w+ into|leads? to|gives? rise to"
     r"|precedes?|preceding|causes?|triggers?|provokes?|becomes?|goes on to)\b",
     re.IGNORECASE,
 )
@@ -263,12 +262,12 @@ def order(graph: Graph, sentence: str, fact: Fact) -> Agreement:
 
 
 def _arrows(graph: Graph, text: str) -> set[tuple[str, str]]:
-    """(what comes first, what comes of it), by the words between two neighbouring names."""
+    """(what comes first, what comes of it): the names nearest to each such word, on either side of it."""
     found = set()
-    for one, other in pairwise(link(graph, text)):
-        between = text[one.end : other.start]
-        if _COMES.search(between):
-            found.add((other.id, one.id))
-        elif _LEADS.search(between):
-            found.add((one.id, other.id))
+    for pattern, forward in ((_COMES, False), (_LEADS, True)):
+        for verb in pattern.finditer(text):
+            before, after = link(graph, text[: verb.start()]), link(graph, text[verb.end() :])
+            if before and after:
+                pair = (before[-1].id, after[0].id)
+                found.add(pair if forward else pair[::-1])
     return found
