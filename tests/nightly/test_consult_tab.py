@@ -1,14 +1,18 @@
-"""The Consult tab for real: the app's own process, the shipped models, a real image, a real browser."""
+"""A consultation for real: the shipped models and a real image, in the app's own process and a real browser, and by the
+command, which fetches the base language model itself (93 MB once per machine), as a first start does."""
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from dermiq.vlm.base import ensure_base
-from tests.page import started
+from tests.page import ROOT, started
 from tests.ui import test_browser
 from tests.ui.test_browser import Page
 
@@ -41,3 +45,14 @@ def test_a_clinician_uploads_a_lesion_and_reads_the_answer(
         assert all(url.startswith((app, "data:", "blob:")) for url in page.requests())
     finally:
         page.driver.quit()
+
+
+def test_command_line_answers_in_json(melanoma: Path) -> None:
+    command = [sys.executable, "-m", "dermiq", "assess", str(melanoma), "--age", "60", "--site", "back", "--json"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    answer = json.loads(done.stdout)
+    assert answer["answer"]["code"] in ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
+    assert set(answer["differentials"]) == {"specialist", "vlm"}
+    assert answer["problems"] == []
+    assert all(fact["url"] for fact in answer["facts"])
+    assert str(melanoma.name) not in done.stdout

@@ -1,7 +1,4 @@
-"""The whole product for real, by its command: the shipped models and a real image. In a browser: `make nightly`.
-
-The base language model is fetched by the command itself (93 MB once per machine), as a first start does.
-"""
+"""The command for real, with the shipped specialist. With the language model, and in a browser: `make nightly`."""
 
 from __future__ import annotations
 
@@ -19,17 +16,6 @@ from PIL import Image
 from tests.page import ROOT
 
 pytestmark = [pytest.mark.embedded]
-
-
-def test_command_line_answers_in_json(melanoma: Path) -> None:
-    command = [sys.executable, "-m", "dermiq", "assess", str(melanoma), "--age", "60", "--site", "back", "--json"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    answer = json.loads(done.stdout)
-    assert answer["answer"]["code"] in ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
-    assert set(answer["differentials"]) == {"specialist", "vlm"}
-    assert answer["problems"] == []
-    assert all(fact["url"] for fact in answer["facts"])
-    assert str(melanoma.name) not in done.stdout
 
 
 def test_not_an_image_is_one_sentence(tmp_path: Path) -> None:

@@ -165,7 +165,7 @@ def test_an_upload_that_nobody_read_does_not_outlive_its_process(tmp_path: Path)
         assert answer.status_code == 200
         assert not files_in(temp), "it is on the disk"
 
-    with started(temp, env=env, log=tmp_path / "log.txt", real=True) as (address, process):
+    with started(temp, env=env, log=tmp_path / "log.txt") as (address, process):
         upload(address)
         process.kill()
         process.wait(20)

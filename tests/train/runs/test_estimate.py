@@ -16,11 +16,9 @@ import torch
 
 from dermiq.errors import InputError
 from dermiq.vlm.load import load_skeleton, load_vlm
-from tests.tiny import FAMILIES, save_tiny, tiny
-from tests.train.stage_runs import make_table, tiny_options, train, write_pairs
+from tests.tiny import FAMILIES, save_tiny
+from tests.train.stage_runs import make_table, tiny_options, train
 from train import options, stage
-from train.config import StageConfig
-from train.dpo import DPOConfig
 from train.grpo import GRPOConfig
 from train.model import make_trainable
 from train.rl.prefix import Policy, Prefix, keys_stay_grouped
@@ -30,14 +28,11 @@ from train.runs.command import command
 from train.runs.estimate import Trace, estimate_run, refuse
 from train.runs.forecast import forecast
 from train.runs.job import Job
-from train.runs.run_folder import read_json
 from train.sft import SFTConfig
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning"),  # peft
 ]
-
-FACTOR = 1.6  # between estimate and measurement, either way
 
 
 def kept_by(model: Any, forward: Any) -> int:
@@ -80,49 +75,6 @@ def test_what_is_kept_for_the_backward_pass_is_counted_without_weights(family: s
     assert behind < elsewhere
     assert Trace(bare, "cuda", checkpointed=False).behind(3, 30, 20) == pytest.approx(elsewhere, rel=0.03)
     assert Trace(bare, "cpu", checkpointed=True).whole(2, 50) < 0.7 * whole
-
-
-def large_enough(folder: Path) -> dict[str, Any]:
-    """Options of a model whose steps take more memory than what a process does besides."""
-    model, processor = tiny("llava", layers=8)
-    for part in (model, processor):
-        part.save_pretrained(folder / "large")
-    return {**tiny_options(folder), "model": str(folder / "large"), "steps": 2}
-
-
-def near_what_a_fresh_process_takes(kind: str, tmp_path: Path) -> None:
-    own = large_enough(tmp_path)
-    config: StageConfig = (
-        SFTConfig(**own, batch_size=8, reasoning_share=0.0)
-        if kind == "sft"
-        else DPOConfig(**own, batch_size=4, preferences=(str(write_pairs(tmp_path / "pairs" / "pairs.jsonl")),))
-        if kind == "dpo"
-        else GRPOConfig(**own, group=8, new_tokens=128, facts=1, mask_truncated=False, rehearse=True)
-    )
-    folder = runs.create(config, name="x", root=tmp_path / "runs")
-    done = subprocess.run(
-        [sys.executable, "-m", "train.runs.worker", str(folder)], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    known = read_json(folder / memory.MEMORY) or {}
-    ratio = known["estimate"]["total"] / known["peak"]
-    assert 1 / FACTOR < ratio < FACTOR, known
-    assert "at the peak of the process; " in memory.described(folder)
-    run = runs.load_run(folder)
-    assert run.as_dict()["memory"]["peak"] == known["peak"]
-    logged = runs.metrics(folder)[-1]["peak_memory_gb"]  # one definition: what was logged last is below the whole run's
-    assert 0.8 * known["peak"] < logged * 1e9 <= known["peak"] * 1.001
-    log = done.stdout
-    said = ["Looking at the options and the data.", "Loading the libraries.", "Reading the model's shape."]
-    places = [log.index(f" {words}") for words in (*said, "Loading the model.", "Learning.", "Writing the result.")]
-    assert places == sorted(places)
-    assert "This step took" in log
-    assert known["time"]["low"] < known["time"]["seconds"] < known["time"]["high"]
-    assert (run.status.doing, run.status.left) == ("", None)
-
-
-def test_the_estimate_is_near_what_a_fresh_process_takes(tmp_path: Path) -> None:
-    near_what_a_fresh_process_takes("grpo", tmp_path)  # the other stages: `make nightly`
 
 
 @pytest.fixture
