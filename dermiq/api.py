@@ -99,16 +99,23 @@ def retrieve(question: str, *, differential: Sequence[str] = (), k: int = 6, lic
     return retrieved(graph, question, differential=named, k=k, token_budget=80 * k)
 
 
-def check(text: str, *, diagnosis: str | None = None, licence: str | None = None) -> tuple[Claim, ...]:
-    """What the knowledge graph says of each sentence: "supported", "contradicted" or "not_covered", and by which facts.
+def check(
+    text: str, *, diagnosis: str | None = None, licence: str | None = None, evidence: Evidence | None = None
+) -> tuple[Claim, ...]:
+    """What the knowledge graph says of each sentence that claims something, and by which facts.
 
-    `diagnosis` (class code, id or name) is what "it" means; `licence` as in `retrieve`.
+    "supported", "contradicted", "not_covered"; "another_condition" where it is true, but of another condition than
+    `diagnosis`, and does not say so or tells what is done about that one; "wrong_citation" where it is true, but cites
+    the wrong fact (`miscited`; `mended` has the right number where one alone fits).
+
+    `diagnosis` (class code, id or name) is what "it" means; `licence` as in `retrieve`. `evidence` (of `retrieve`): the
+    facts that the text cites as [F1]; without it citations are not judged.
 
     Raises InputError for a diagnosis that the graph does not know, KnowledgeError where its tables cannot be read.
     """
     graph = Graph.load(Settings.load([]).kg, licence=licence)
     known = condition(graph, diagnosis).id if diagnosis else None
-    return check_claims(graph, text, diagnosis=known)
+    return check_claims(graph, text, diagnosis=known, evidence=evidence)
 
 
 def patient_of(

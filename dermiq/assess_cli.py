@@ -142,7 +142,14 @@ def answer_json(answer: Answer) -> Json:
             for item in answer.evidence.items
         ],
         "claims": [
-            {"text": c.text, "verdict": c.verdict, "facts": list(c.fact_ids), "findings": list(c.finding_codes)}
+            {
+                "text": c.text,
+                "verdict": c.verdict,
+                "facts": list(c.fact_ids),
+                "findings": list(c.finding_codes),
+                "miscited": list(c.miscited),
+                "mended": list(c.mended),
+            }
             for c in answer.claims
         ],
         "checks": [{"code": c.code, "passed": c.passed, "message": c.message} for c in answer.checks],

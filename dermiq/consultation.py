@@ -145,7 +145,8 @@ def assess(case: Case, readers: Readers, *, thread: Thread | None, stop: threadi
         thread.known.append(len(thread.evidence.items))
 
     parsed = parse(text) if first else replace(parse(""), prose=text.strip(), problems=())
-    judged = check_claims(readers.graph, text, findings=findings, diagnosis=specialist.top.diagnosis.id)
+    leading = specialist.top.diagnosis.id
+    judged = check_claims(readers.graph, text, findings=findings, diagnosis=leading, evidence=thread.evidence)
     claims = statements(judged, parsed.answer)
     if first:
         thread.answer_code = parsed.answer_code

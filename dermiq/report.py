@@ -27,7 +27,13 @@ DISCLAIMER = (
     "to exclude a diagnosis, or to decide on treatment or referral."
 )
 READERS = {"vlm": "Language model", "specialist": "Specialist"}
-VERDICTS = {"supported": "supported", "contradicted": "contradicted", "not_covered": "not covered"}
+VERDICTS = {
+    "supported": "supported",
+    "contradicted": "contradicted",
+    "not_covered": "not covered",
+    "another_condition": "about another condition",
+    "wrong_citation": "cites the wrong fact",
+}
 PASSED = {True: "holds", False: "does not hold", None: "cannot be judged"}
 URGENCY = {"urgent": "Urgent", "soon": "Soon", "routine": "Routine", "none": "No referral rule applies"}
 
@@ -156,7 +162,13 @@ def _claim_line(claim: Claim, answer: Answer) -> str:
     numbers = [str(i.number) for i in answer.evidence.items if i.fact.id in claim.fact_ids]
     facts = f", fact {', '.join(numbers)}" if numbers else ""
     note = f" ({claim.note})" if claim.note else ""
+    if claim.miscited:
+        facts = f", mended: {_cited(claim.mended)} for {_cited(claim.miscited)}" if claim.mended else ", not mended"
     return f"{VERDICTS[claim.verdict].capitalize()}{facts}: “{claim.text}”{note}"
+
+
+def _cited(numbers: Sequence[int]) -> str:
+    return ", ".join(f"F{number}" for number in numbers)
 
 
 def _fact_line(item: EvidenceItem) -> str:

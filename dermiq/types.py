@@ -31,7 +31,8 @@ CLASS_NAMES: Mapping[str, str] = {
 
 View = Literal["dermoscopy", "close-up", "overview", "unknown"]
 Reader = Literal["specialist", "vlm"]
-Verdict = Literal["supported", "contradicted", "not_covered"]
+Verdict = Literal["supported", "contradicted", "not_covered", "another_condition", "wrong_citation"]
+"""The last two are of true sentences: of another condition than the one that leads, or behind a number not theirs."""
 UrgencyLevel = Literal["urgent", "soon", "routine", "none"]
 Origin = Literal["question", "differential", "patient", "findings"]
 
@@ -225,6 +226,8 @@ class Claim:
     fact_ids: tuple[str, ...] = ()
     finding_codes: tuple[str, ...] = ()
     note: str = ""
+    miscited: tuple[int, ...] = ()  # numbers that it cites and that are not those of its facts, or of none
+    mended: tuple[int, ...] = ()  # the numbers that are right in their place, where they are known
 
 
 # --- what comes out ---------------------------------------------------------------------

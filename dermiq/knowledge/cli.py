@@ -24,7 +24,7 @@ from dermiq.settings import Subparsers
 from dermiq.types import Fact, Json
 
 Row = Json
-MARKS = {"supported": "+", "contradicted": "!", "not_covered": "?"}
+MARKS = {"supported": "+", "contradicted": "!", "not_covered": "?", "another_condition": "~", "wrong_citation": "#"}
 
 
 def add_parsers(subparsers: Subparsers) -> None:

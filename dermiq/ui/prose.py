@@ -6,25 +6,37 @@ The text may still be growing, so every function accepts a text that is cut anyw
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from dermiq.types import Claim, Evidence, EvidenceItem, Fact, Finding
+from dermiq.knowledge.language.citation import CITATION, numbers
+from dermiq.types import Claim, Evidence, EvidenceItem, Fact, Finding, Verdict
 from dermiq.ui.facts import card_of, source_lines
 from dermiq.ui.markup import fill, join
 
-CITATION = re.compile(r"\[\s*F\s*\d+(?:\s*[,;]\s*F?\s*\d+)*\s*\]", re.IGNORECASE)
 _BOLD = re.compile(r"\*\*(?=\S)(.+?)(?<=\S)\*\*")
 _STEP = re.compile(r"^\s*(?:\*\*)?(\d{1,2})[.)]\s*(?:\*\*)?\s*(?:([A-Z][\w -]{2,28}?)(?:\*\*)?:(?:\*\*)?\s*)?")
 _TAG = re.compile(r"</?(?:think|answer)>", re.IGNORECASE)
 _CUT_TAG = re.compile(r"</?[a-z]{0,6}$", re.IGNORECASE)
 
-VERDICTS = {
-    "supported": ("✓", "supported"),
-    "contradicted": ("✕", "contradicted"),
-    "not_covered": ("?", "not covered"),
+
+@dataclass(frozen=True)
+class Standing:
+    """A verdict on the page: its sign, its name, and what is said of the sentence to who hears the page."""
+
+    sign: str
+    word: str
+    said: str
+
+
+VERDICTS: Mapping[Verdict, Standing] = {
+    "supported": Standing("✓", "supported", "is supported"),
+    "contradicted": Standing("✕", "contradicted", "is contradicted"),
+    "another_condition": Standing("≠", "about another condition", "is about another condition"),
+    "wrong_citation": Standing("#", "cites the wrong fact", "cites the wrong fact"),
+    "not_covered": Standing("?", "not covered", "is not covered"),
 }
 
 
@@ -160,12 +172,14 @@ _LAST_WORD = re.compile(r"(\S*)\s*\Z")
 _CLOSING = re.compile(r"[.,;:!?)”’\"]*")
 
 
-def inline(text: str, sources: Sources) -> Markup:
+def inline(text: str, sources: Sources, claim: Claim | None = None) -> Markup:
     """Citations become chips, `**bold**` becomes bold, everything else is escaped.
 
-    A chip stays on the line of the word before it and of the punctuation after it.
+    A chip stays on the line of the word before it and of the punctuation after it. Numbers that `claim` cites wrongly
+    are struck out, the right ones stand behind the first of them.
     """
     out: list[Markup] = []
+    mended = list(claim.mended) if claim else []
     position = 0
     groups = list(re.finditer(rf"{CITATION.pattern}(?:\s*{CITATION.pattern})*", text, re.IGNORECASE))
     for match in groups:
@@ -179,12 +193,22 @@ def inline(text: str, sources: Sources) -> Markup:
             fill(
                 '<span class="dq-keep">{word}{chips}{closing}</span>',
                 word=_bold(before[start:].rstrip()),
-                chips=join(chip(int(n), sources) for n in re.findall(r"\d+", match.group())),
+                chips=join(_chips(numbers(match.group()), sources, claim.miscited if claim else (), mended)),
                 closing=text[match.end() : position],
             )
         )
     out.append(_bold(text[position:]))
     return join(out)
+
+
+def _chips(cited: Sequence[int], sources: Sources, wrong: Sequence[int], mended: list[int]) -> Iterator[Markup]:
+    """What is put in the place of a wrong number is taken from `mended`, so that it stands once."""
+    for number in cited:
+        yield chip(number, sources, wrong=number in wrong)
+    while mended and set(cited) & set(wrong):
+        new = mended.pop(0)
+        if new not in cited:
+            yield chip(new, sources, instead_of=[number for number in cited if number in wrong])
 
 
 def _bold(text: str) -> Markup:
@@ -197,8 +221,11 @@ def _bold(text: str) -> Markup:
     return Markup("<br>").join(join(out).split("\n"))
 
 
-def chip(number: int, sources: Sources) -> Markup:
-    """A citation: a button that opens the fact's card, or a mark that no such fact was given."""
+def chip(number: int, sources: Sources, *, wrong: bool = False, instead_of: Sequence[int] = ()) -> Markup:
+    """A citation: a button that opens the fact's card, or a mark that no such fact was given.
+
+    `wrong`: the sentence is not this fact's. `instead_of`: the numbers that the model wrote where this one is right.
+    """
     item = sources.item(number)
     if item is None:
         return fill(
@@ -206,13 +233,22 @@ def chip(number: int, sources: Sources) -> Markup:
             '{n}?<span class="dq-sr"> (cites no fact of this case)</span></span>',
             n=number,
         )
+    how = " dq-chip-wrong" if wrong else " dq-chip-mended" if instead_of else ""
+    said = ", cited wrongly" if wrong else f", put right: the model wrote {_and(instead_of)}" if instead_of else ""
     return fill(
-        '<button type="button" class="dq-chip" popovertarget="{id}" title="{text}" '
-        'aria-label="Fact {n}: {text}">{n}</button>',
+        '<button type="button" class="dq-chip{how}" popovertarget="{id}" title="{told}{text}" '
+        'aria-label="Fact {n}{said}: {text}">{n}</button>',
+        how=how,
         id=f"fact-{sources.key}-{number}",
         n=number,
+        said=said,
+        told=f"{said[2:].capitalize()}. " if said else "",
         text=item.fact.text,
     )
+
+
+def _and(numbers: Sequence[int]) -> str:
+    return " and ".join(map(str, numbers))
 
 
 def marked(text: str, sources: Sources) -> Markup:
@@ -221,12 +257,12 @@ def marked(text: str, sources: Sources) -> Markup:
     position = 0
     for start, end, index in locate(text, sources.claims):
         out.append(inline(text[position:start], sources))
-        verdict = sources.claims[index].verdict
+        claim = sources.claims[index]
         out.append(
             fill(
                 '<span class="dq-claim dq-{verdict}">{text}</span>{mark}',
-                verdict=verdict,
-                text=inline(text[start:end], sources),
+                verdict=claim.verdict,
+                text=inline(text[start:end], sources, claim),
                 mark=mark(index, sources),
             )
         )
@@ -237,16 +273,40 @@ def marked(text: str, sources: Sources) -> Markup:
 
 def mark(index: int, sources: Sources) -> Markup:
     claim = sources.claims[index]
-    sign, word = VERDICTS[claim.verdict]
+    standing = VERDICTS[claim.verdict]
     return fill(
         '<button type="button" class="dq-mark dq-{verdict}" popovertarget="{id}" title="{word}{note}" '
-        'aria-label="This sentence is {word}{note}">{sign}</button>',
+        'aria-label="This sentence {said}{note}">{sign}</button>',
         verdict=claim.verdict,
         id=f"claim-{sources.key}-{index}",
-        word=word,
+        word=standing.word,
+        said=standing.said,
         note=f": {claim.note}" if claim.note else "",
-        sign=sign,
+        sign=standing.sign,
     )
+
+
+def counts(claims: Sequence[Claim]) -> Markup:
+    """How many sentences stand how, each with its sign: the legend of the marks. Nothing where none was checked."""
+    told = [(verdict, sum(claim.verdict == verdict for claim in claims)) for verdict in VERDICTS]
+    shown = [
+        fill(
+            '<span class="dq-keep"><span class="dq-mark dq-{v}" aria-hidden="true">{sign}</span>{n} {word}</span>',
+            v=verdict,
+            sign=VERDICTS[verdict].sign,
+            n=count,
+            word=VERDICTS[verdict].word,
+        )
+        for verdict, count in told
+        if count
+    ]
+    mended = sum(bool(claim.miscited and claim.mended) for claim in claims)
+    shown += [fill('<span class="dq-keep">{n} {c} put right</span>', n=mended, c=_citations(mended))] if mended else []
+    return Markup(" · ").join(shown)
+
+
+def _citations(count: int) -> str:
+    return "citation" if count == 1 else "citations"
 
 
 def paragraphs(text: str, sources: Sources) -> Markup:
@@ -336,7 +396,7 @@ def _claim_card(index: int, sources: Sources) -> Markup:
         facts=shown,
         findings=findings,
     )
-    word = VERDICTS[claim.verdict][1]
+    word = VERDICTS[claim.verdict].word
     return _card(f"claim-{sources.key}-{index}", word[0].upper() + word[1:], body)
 
 
@@ -345,4 +405,8 @@ def _default_note(claim: Claim) -> str:
         return "The knowledge graph or a measurement says the same."
     if claim.verdict == "contradicted":
         return "The knowledge graph or a measurement says otherwise."
+    if claim.verdict == "another_condition":
+        return "The knowledge graph says this of another condition than the one that leads here."
+    if claim.verdict == "wrong_citation":
+        return "The sentence is right, but the fact that it cites says something else."
     return "Neither the knowledge graph nor a measurement speaks to this sentence."

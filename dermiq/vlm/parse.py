@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from dermiq.knowledge.language.citation import cited
 from dermiq.knowledge.language.cues import hear
 from dermiq.types import ParsedText
 
@@ -27,7 +28,6 @@ _HEADING = re.compile(
 _THINK = re.compile(r"<think(?:ing)?>(.*?)(</think(?:ing)?>|(?=<answer>)|\Z)", re.I | re.S)
 _ANSWER = re.compile(r"<answer>(.*?)(</answer>|\n|\Z)", re.I | re.S)
 _PLAIN_ANSWER = re.compile(r"(?:final answer|answer|diagnosis)\s*(?:is|:)\s*\**\s*([^\n.]+)", re.I)
-_CITATION = re.compile(r"\[F(\d+)\]")
 
 NO_THINK = "no <think> block"
 OPEN_THINK = "the <think> block is not closed"
@@ -79,7 +79,7 @@ def parse(text: str) -> ParsedText:
         answer_code=code,
         conclusion_code=conclusion[0][1] if conclusion else None,
         prose=prose,
-        citations=tuple(dict.fromkeys(int(n) for n in _CITATION.findall(text))),
+        citations=cited(text),
         problems=tuple(problems),
     )
 

@@ -12,7 +12,7 @@ from dermiq.knowledge.check.claims import Reading, read_sentence
 from dermiq.types import Finding
 
 GRAPH = Graph.load()
-VERDICTS = {"+": "supported", "!": "contradicted", "?": "not_covered"}
+VERDICTS = {"+": "supported", "!": "contradicted", "?": "not_covered", "~": "another_condition"}
 
 
 def _finding(code: str, value: float, text: str) -> Finding:
@@ -55,12 +55,12 @@ TABLE = """
 + Melanoma can be confused with a melanocytic nevus.
 ! Melanoma is never confused with a nevus.
 + Lentigo maligna is a form of melanoma.
-+ Bowen's disease can be treated with 5-FU cream.
+~ Bowen's disease can be treated with 5-FU cream.
 ? Bowen's disease is treated with penicillin.
-+ Seborrheic keratosis needs no treatment.
+~ Seborrheic keratosis needs no treatment.
 + Excisional biopsy settles the diagnosis of melanoma.
 ! Melanoma does not need a biopsy.
-+ Suspected BCC is referred routinely.
+~ Suspected BCC is referred routinely.
 ! Melanoma is referred routinely.
 + Melanoma needs urgent referral within two weeks.
 + Dermatofibroma occurs most often on the legs.

@@ -27,9 +27,10 @@ from dermiq.judge import (
 )
 from dermiq.knowledge import Graph, check_claims, link
 from dermiq.knowledge.check.check import score_answer
+from dermiq.knowledge.language.citation import cited
 from dermiq.knowledge.language.text import split_sentences, words
 from dermiq.knowledge.retrieve.retrieve import statement
-from dermiq.types import CLASS_NAMES, CLASSES, Claim, Fact, Finding, ParsedText, SelfCheck
+from dermiq.types import CLASS_NAMES, CLASSES, Claim, Evidence, EvidenceItem, Fact, Finding, ParsedText, SelfCheck
 from dermiq.vlm.parse import class_mentions, parse
 from train.options import option
 from train.scoring.rewards import CaseFacts, correctness_reward, diagnosis_id, distinct_sentences, format_reward, named
@@ -50,7 +51,11 @@ RANKING = re.compile(
 class Weights:
     """Of the parts of a score. The first three are the paper's; a weight of 0 leaves a part out."""
 
-    accuracy: float = option(1.0, "supported among supported and contradicted statements about conditions", minimum=0)
+    accuracy: float = option(
+        1.0,
+        "supported among statements about conditions that are supported, contradicted or true of another",
+        minimum=0,
+    )
     relevance: float = option(
         0.5, "sentences about the diagnosis or what was asked, among those that can be", minimum=0
     )
@@ -125,11 +130,12 @@ def score(graph: Graph, text: str, question: Question, *, ended: bool = True) ->
     topic = topic or next(iter(named(graph, parsed.answer)), None)
     sentences = split_sentences(f"{parsed.reasoning}\n{parsed.prose}")
     said = _distinct(sentences)
-    found = check_claims(graph, "\n".join(said), findings=question.findings, diagnosis=topic)
+    shown = Evidence(tuple(EvidenceItem(number, fact, 0.0, "") for number, fact in question.facts.items()))
+    found = check_claims(graph, "\n".join(said), findings=question.findings, diagnosis=topic, evidence=shown)
     claims = statements(found, parsed.answer)
     of_graph = [claim for claim in claims if claim.fact_ids or not claim.finding_codes]
     relevance, beside = _relevance(graph, of_graph, _topics(graph, question, topic))
-    citations, wrong = _citations(graph, claims, question.facts)
+    citations, wrong = _citations(claims, question.facts)
     parts = {
         "accuracy": score_answer(graph, of_graph).accuracy,
         "relevance": relevance,
@@ -257,7 +263,7 @@ def _all_passed(checks: Iterable[SelfCheck]) -> float | None:
 # --- citations ------------------------------------------------------------------------------
 
 
-def _citations(graph: Graph, claims: Sequence[Claim], facts: Mapping[int, Fact]) -> tuple[float | None, list[str]]:
+def _citations(claims: Sequence[Claim], facts: Mapping[int, Fact]) -> tuple[float | None, list[str]]:
     """The share of citations that are right, among those that can be judged, and the wrong ones in words.
 
     Right: the sentence is decided by the cited fact. Wrong: it is decided by others, speaks of nothing that the fact is
@@ -265,23 +271,17 @@ def _citations(graph: Graph, claims: Sequence[Claim], facts: Mapping[int, Fact])
     """
     judged, wrong = [], []
     for claim in claims:
-        for number in parse(claim.text).citations:
-            verdict, why = _citation(graph, claim, facts.get(number))
-            judged += [] if verdict is None else [float(verdict)]
-            wrong += [f"“{claim.text}” cites F{number}, {why}."] if verdict is False else []
+        for number in cited(claim.text):
+            if number in claim.miscited:
+                judged.append(0.0)
+                wrong.append(f"“{claim.text}” cites F{number}, {_why(facts.get(number))}.")
+            elif claim.fact_ids:
+                judged.append(1.0)
     return _mean(judged), wrong
 
 
-def _citation(graph: Graph, claim: Claim, fact: Fact | None) -> tuple[bool | None, str]:
-    if fact is None:
-        return False, "which was not given"
-    if claim.fact_ids:
-        same = statement(fact) in {statement(graph.fact(key)) for key in claim.fact_ids}
-        return same, f"which says something else ({fact.id}: {fact.text})"
-    spoken_of = {key for mention in link(graph, claim.text) for key in (*graph.family(mention.id), mention.id)}
-    if spoken_of & {fact.subject, fact.object, *graph.ancestors(fact.subject)}:
-        return None, ""
-    return False, f"which is about something else ({fact.id}: {fact.text})"
+def _why(fact: Fact | None) -> str:
+    return f"which says something else ({fact.id}: {fact.text})" if fact else "which was not given"
 
 
 # --- pairs ----------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Sentences against the graph and the measurements: supported, contradicted, or not covered.
+"""Sentences against the graph and the measurements: supported, contradicted, or not covered; and whose facts they are.
 
 A sentence is supported only where everything that was understood of it is; silence of the graph
 contradicts nothing. Precision comes before recall.
@@ -12,11 +12,15 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from dermiq.knowledge.check import judged, measured
+from dermiq.knowledge.check.citations import cites
 from dermiq.knowledge.check.claims import Reading, Relation, read_sentence
 from dermiq.knowledge.check.coverage import says_beyond
+from dermiq.knowledge.check.openers import claimed
 from dermiq.knowledge.check.paraphrase import ABOUT_THE_CASE, restated
 from dermiq.knowledge.check.quotes import Quote, quotes, without
+from dermiq.knowledge.check.whose import about_whom
 from dermiq.knowledge.graph import Graph
+from dermiq.knowledge.language.citation import tied, uncited
 from dermiq.knowledge.language.cues import triggers
 from dermiq.knowledge.language.lexical import FREQUENT
 from dermiq.knowledge.language.lexicon import denials, denies, pattern, words_of
@@ -28,7 +32,7 @@ from dermiq.knowledge.language.text import normal, split_sentences, word_set, wo
 from dermiq.knowledge.language.wording import goes_further, in_the_graphs_names, turns_round
 from dermiq.knowledge.retrieve.case import GROUPS
 from dermiq.knowledge.schema import Node
-from dermiq.types import Claim, Fact, Finding, Verdict
+from dermiq.types import Claim, Evidence, Fact, Finding, Verdict
 
 RARE = ("rare", "limited", "disputed", "less common")
 """How a qualifier begins that says "not as a rule"."""
@@ -69,37 +73,49 @@ class _Decision:
 class Scores:
     """Of a whole answer, each in [0, 1], or None where it cannot be judged."""
 
-    accuracy: float | None  # supported among supported and contradicted
+    accuracy: float | None  # supported among supported, contradicted, and true of another condition
     relevance: float | None  # sentences that speak of the diagnosis, among those that speak of anything known
     completeness: float | None  # groups of facts touched by supported sentences, among those that the graph holds
 
 
 def check_claims(
-    graph: Graph, text: str, *, findings: Sequence[Finding] = (), diagnosis: str | None = None
+    graph: Graph,
+    text: str,
+    *,
+    findings: Sequence[Finding] = (),
+    diagnosis: str | None = None,
+    evidence: Evidence | None = None,
 ) -> tuple[Claim, ...]:
-    """One claim a sentence, or one between semicolons where it is overlong. `diagnosis` (code, id or name) is "it"."""
+    """One claim a sentence that makes one, or one between semicolons where it is overlong.
+
+    `diagnosis` (code, id or name) is what leads, and what "it" means: what is true of another condition is told apart.
+    `evidence` are the facts that were numbered for this text: whether its citations are right is judged by it.
+    """
     known = graph.diagnosis(diagnosis) if diagnosis else None
-    topic = known.id if known else None
+    lesion = topic = known.id if known else None
     claims: list[Claim] = []
     asked: list[judged.Asked] = []
-    for sentence in _short(split_sentences(text)):
-        claims.append(_ruled(graph, sentence, findings, topic))
-        asked.append(judged.Asked(sentence, topic, tuple(graph.fact(key) for key in claims[-1].fact_ids)))
+    for sentence in _short(split_sentences(tied(text))):
+        said = claimed(sentence)
+        if not said:
+            continue
+        claims.append(_ruled(graph, sentence, said, findings, topic))
+        asked.append(judged.Asked(uncited(said), topic, tuple(graph.fact(key) for key in claims[-1].fact_ids)))
         topic = next((m.id for m in link(graph, sentence) if graph.node(m.id).kind == "Disease"), topic)
-    if not judged.available():
-        return tuple(claims)
-    opinions = judged.judged_all(graph, asked)
-    return tuple(
-        judged.weighed(claim, heard, open_to_judge=_is_general(claim))
-        for claim, heard in zip(claims, opinions, strict=True)
-    )
+    if judged.available():
+        opinions = judged.judged_all(graph, asked)
+        claims = [
+            judged.weighed(claim, heard, open_to_judge=_is_general(claim))
+            for claim, heard in zip(claims, opinions, strict=True)
+        ]
+    return tuple(cites(graph, about_whom(graph, claim, lesion), evidence) for claim in claims)
 
 
-def _ruled(graph: Graph, sentence: str, findings: Sequence[Finding], topic: str | None) -> Claim:
-    """What the rules say of one sentence."""
+def _ruled(graph: Graph, sentence: str, said: str, findings: Sequence[Finding], topic: str | None) -> Claim:
+    """What the rules say of one sentence; `said` is what it claims, its opening taken off."""
     if len(words(sentence)) > LONGEST:
         return Claim(text=sentence, verdict="not_covered", note=TOO_LONG)
-    stated = proposition(sentence)
+    stated = proposition(said)
     cited = quotes(graph, stated.text)
     rest = _rest(stated.text, cited)
     if stated.denied:
@@ -510,7 +526,7 @@ def _plain(graph: Graph, said: Relation) -> _Decision:
 
 def score_answer(graph: Graph, claims: Sequence[Claim], *, diagnosis: str | None = None) -> Scores:
     """First, plain measures of a whole answer."""
-    decided = [claim for claim in claims if claim.verdict != "not_covered"]
+    decided = [claim for claim in claims if claim.verdict not in ("not_covered", "wrong_citation")]
     right = [claim for claim in decided if claim.verdict == "supported"]
     known = graph.diagnosis(diagnosis) if diagnosis else None
     return Scores(

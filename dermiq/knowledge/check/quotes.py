@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 from dermiq.knowledge.graph import Graph
-from dermiq.knowledge.language.text import Token, tokens
+from dermiq.knowledge.language.citation import CITATION, uncited
+from dermiq.knowledge.language.text import tokens
 from dermiq.types import Fact
 
 START = 4  # words by which a quotation is looked up
@@ -46,7 +46,7 @@ def _book(graph: Graph) -> dict[_Key, list[tuple[_Key, _Key, Fact]]]:
 
 def quotes(graph: Graph, sentence: str) -> list[Quote]:
     """Every fact that the sentence quotes, longest first at each place, without overlaps."""
-    line = [token for token in tokens(sentence) if not _is_citation(sentence, token)]
+    line = tokens(CITATION.sub(lambda found: " " * len(found.group()), sentence))  # places stay
     words = tuple(token.word for token in line)
     masked = _masked(words)
     book = _book(graph)
@@ -67,12 +67,8 @@ def quotes(graph: Graph, sentence: str) -> list[Quote]:
     return found
 
 
-def _is_citation(sentence: str, token: Token) -> bool:
-    return bool(re.fullmatch(r"F?\d+", token.raw)) and sentence[max(0, token.start - 1) : token.start] == "["
-
-
 def without(sentence: str, cited: list[Quote]) -> str:
     """The sentence without its quotations and citations."""
     for quote in reversed(cited):
         sentence = sentence[: quote.start] + " " + sentence[quote.end :]
-    return re.sub(r"\[F?\d+\]", " ", sentence)
+    return uncited(sentence)

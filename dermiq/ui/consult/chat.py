@@ -10,7 +10,19 @@ from dermiq.types import CLASS_NAMES, Evidence
 from dermiq.ui.consult.panels import abstention_banner, check_lines
 from dermiq.ui.consult.visit import RUNNING, Exchange
 from dermiq.ui.markup import THIN, error_line, fill, join
-from dermiq.ui.prose import Parts, Sources, cards, locate, mark, paragraphs, plain, reasoning_list, split_text, steps
+from dermiq.ui.prose import (
+    Parts,
+    Sources,
+    cards,
+    counts,
+    locate,
+    mark,
+    paragraphs,
+    plain,
+    reasoning_list,
+    split_text,
+    steps,
+)
 
 QUESTIONS = ("What is this lesion, and why?", "What speaks against a nevus?", "What would settle it?", "Is it urgent?")
 FOLLOW_UPS = ("Why not a nevus?", "What would settle it?", "Is it urgent?", "Which finding weighs most?")
@@ -146,14 +158,12 @@ def _verdicts(exchange: Exchange, sources: Sources) -> Markup:
     """How many sentences stand how, and the checked sentences that could not be found in the text."""
     if not exchange.claims:
         return Markup("")
-    counts = {v: sum(c.verdict == v for c in exchange.claims) for v in ("supported", "contradicted", "not_covered")}
-    said = " · ".join(f"{n} {v.replace('_', ' ')}" for v, n in counts.items() if n)
     found = {i for block in _blocks(exchange.text) for _, _, i in locate(block, exchange.claims)}
     missing = [i for i, c in enumerate(exchange.claims) if i not in found and not c.text.rstrip().endswith(":")]
     rest = join(fill("<li>{t}{m}</li>", t=exchange.claims[i].text, m=mark(i, sources)) for i in missing)
     return fill(
         '<p class="dq-fine dq-verdicts">Sentences checked against graph and measurements: {said}.</p>{rest}',
-        said=said,
+        said=counts(exchange.claims),
         rest=fill('<ul class="dq-rest">{rest}</ul>', rest=rest) if missing else "",
     )
 

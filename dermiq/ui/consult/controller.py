@@ -7,7 +7,6 @@ A `Frame` names what changed; `None` means "as it was".
 from __future__ import annotations
 
 import logging
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +19,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from dermiq.errors import DermIQError, ImageError, InputError
+from dermiq.knowledge.language.citation import cited
 from dermiq.review.store.images import png_of
 from dermiq.review.store.store import Store
 from dermiq.types import (
@@ -40,7 +40,6 @@ from dermiq.ui.consult.panels import leading_code
 from dermiq.ui.consult.viewer import Example, Heat, Layer
 from dermiq.ui.consult.visit import Exchange, Visit
 from dermiq.ui.markup import data_url
-from dermiq.ui.prose import CITATION
 from dermiq.ui.protocol import Consultant
 from dermiq.ui.review.contribute import Contributions
 
@@ -124,13 +123,13 @@ class ConsultController:
         shown = visit.shown
         if shown is None:
             return panel_html.panels((), (), None)
-        cited = [int(n) for m in CITATION.findall(shown.text) for n in re.findall(r"\d+", m)]
+        mended = (number for claim in shown.claims for number in claim.mended)
         return panel_html.panels(
             shown.differentials,
             shown.findings,
             shown.evidence,
             key=shown.key,
-            cited=cited,
+            cited=(*cited(shown.text), *mended),
             abstained=shown.abstention is not None,
             reading=shown.phase in {"reading", "writing"},
             name=self.name,

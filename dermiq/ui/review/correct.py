@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from markupsafe import Markup
 
 from dermiq.ui.markup import fill, join
-from dermiq.ui.prose import Sources, cards, paragraphs, reasoning_list, split_text
+from dermiq.ui.prose import Sources, cards, counts, paragraphs, reasoning_list, split_text
 from dermiq.ui.review.verdicts import MAX_TEXT
 
 HELP = (
@@ -66,11 +66,9 @@ def _field(side: str, text: str, draft: str, *, shown: bool) -> Markup:
 def checked(text: str, sources: Sources) -> Markup:
     """The corrected text with the graph's marks, and how many sentences stand how."""
     parts = split_text(text)
-    counts = {v: sum(c.verdict == v for c in sources.claims) for v in ("supported", "contradicted", "not_covered")}
-    said = " · ".join(f"{n} {v.replace('_', ' ')}" for v, n in counts.items() if n) or "no sentence to check"
     return fill(
         '<p class="dq-fine">Checked against the graph: {said}.</p>{reasoning}{prose}{cards}',
-        said=said,
+        said=counts(sources.claims) or "no sentence to check",
         reasoning=reasoning_list(parts.reasoning, sources) if parts.reasoning else "",
         prose=paragraphs(parts.prose, sources),
         cards=cards(sources),

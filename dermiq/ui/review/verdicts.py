@@ -10,7 +10,7 @@ from dermiq.knowledge import Graph, check_claims
 from dermiq.knowledge.check.measured import from_words
 from dermiq.review.prompted import evidence
 from dermiq.review.types import PairView, ReviewCase
-from dermiq.types import Claim, Fact
+from dermiq.types import Claim, Evidence, Fact
 from dermiq.ui.prose import Sources
 from dermiq.vlm.parse import parse
 
@@ -26,10 +26,13 @@ class Verdicts:
         self._checked = lru_cache(maxsize=500)(self._check)
 
     def claims(self, case: ReviewCase, text: str) -> tuple[Claim, ...]:
-        return self._checked(text[:MAX_TEXT], case.diagnosis, case.findings)
+        return self._checked(text[:MAX_TEXT], case.diagnosis, case.findings, evidence(case, self._graph()))
 
-    def _check(self, text: str, diagnosis: str | None, findings: tuple[str, ...]) -> tuple[Claim, ...]:
-        claims = check_claims(self._graph(), text, findings=from_words(findings), diagnosis=diagnosis)
+    def _check(self, text: str, diagnosis: str | None, findings: tuple[str, ...], given: Evidence) -> tuple[Claim, ...]:
+        """Citations are judged where the prompt numbers facts."""
+        numbered = given if given.items else None
+        measured = from_words(findings)
+        claims = check_claims(self._graph(), text, findings=measured, diagnosis=diagnosis, evidence=numbered)
         return statements(claims, parse(text).answer)
 
     def sources(self, view: PairView, key: str, *, text: str | None = None) -> Sources:

@@ -23,7 +23,7 @@ from train.runs.registry import Run
 from train.scoring.rewards import PARTS
 
 Verdicts = Callable[[Line], Sequence[tuple[str, str, str]]]
-"""Of a sample's completion: (sentence, "supported" | "contradicted" | "not_covered", what the fact says)."""
+"""Of a sample's completion: (sentence, one of `types.Verdict`, what the fact says)."""
 Picture = Callable[[Line], "Markup | None"]
 """The image that a sample is about, where its line says which."""
 
@@ -155,7 +155,7 @@ def _rank(sample: Line) -> tuple[bool, float]:
 _KEY = fill(
     '<p class="dq-fine">Marks after a sentence: {m}. What has an advantage above 0 is made more likely, what has '
     "one below 0 less likely.</p>",
-    m=", ".join(f"{sign} {word}" for sign, word in VERDICTS.values()),
+    m=", ".join(f"{standing.sign} {standing.word}" for standing in VERDICTS.values()),
 )
 
 
@@ -206,8 +206,8 @@ def marked(text: str, found: Sequence[tuple[str, str, str]]) -> Markup:
     facts = [fact for _, verdict, fact in found if verdict in VERDICTS]
     out, position = [], 0
     for start, end, index in locate(text, claims):
-        sign, word = VERDICTS[claims[index].verdict]
-        told = f"{capital(word)}. {facts[index]}".strip()
+        standing = VERDICTS[claims[index].verdict]
+        told = f"{capital(standing.word)}. {facts[index]}".strip()
         out += [
             _plain(text[position:start]),
             fill(
@@ -216,7 +216,7 @@ def marked(text: str, found: Sequence[tuple[str, str, str]]) -> Markup:
                 v=claims[index].verdict,
                 t=_plain(text[start:end]),
                 told=told,
-                sign=sign,
+                sign=standing.sign,
             ),
         ]
         position = end
