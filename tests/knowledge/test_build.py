@@ -193,6 +193,17 @@ def test_each_name_read_by_hand_is_sourced_and_leads_to_its_meaning() -> None:
         assert key in graph.meanings or (node is not None and node.id == row["node"]), row["name"]
 
 
+def test_a_row_read_by_hand_rewords_what_a_table_states_and_keeps_its_numbers() -> None:
+    (edge,) = (edge for edge in TABLES.edges if edge.text.startswith("In Braun's study"))
+    assert (edge.n, edge.probability) == (203, 0.463)
+    assert "PMID:12472342" in edge.locator
+    assert edge.checked
+    said = [e for e in TABLES.edges if (e.subject, e.relation, e.object) == (edge.subject, edge.relation, edge.object)]
+    assert "Dermoscopy of seborrheic keratosis showed a pigment network in 94 of 203 lesions." not in [
+        e.text for e in said
+    ]
+
+
 def test_a_missing_folder_is_said_in_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--sources", str(tmp_path / "none"), "--out", str(tmp_path)]) == 1
     assert "no sources folder" in capsys.readouterr().err

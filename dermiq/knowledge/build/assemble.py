@@ -12,7 +12,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -386,6 +386,8 @@ class Assembler:
             target = row["object"]
             if "=" in target:
                 target = self.curated_node(target)
+            if self._reworded(row, target):
+                continue
             self.add_edge(
                 row["subject"],
                 row["relation"],
@@ -398,6 +400,16 @@ class Assembler:
                 evidence_type=row["evidence_type"] or "curated",
                 checked=row["checked"],
             )
+
+    def _reworded(self, row: dict[str, str], target: str) -> bool:
+        """Whether a table states this of the same source; then the row's sentence is its sentence, its numbers stay."""
+        named = {column: row[column] for column in ("qualifier", "source")}
+        key = edge_id(row["subject"], row["relation"], target, polarity=row["polarity"] or "present", **named)
+        made = self.edges.get(key)
+        if made is None or made.checked:
+            return False
+        self.edges[key] = replace(made, text=row["text"], checked=row["checked"])
+        return True
 
     def curated_node(self, spec: str) -> str:
         """'Treatment=cryotherapy|freezing' -> the node's id; the node is made where it is new."""
