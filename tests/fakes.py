@@ -117,8 +117,22 @@ CLAIMS = (
         "The lesion is asymmetric about both axes.", "supported", finding_codes=("asymmetry",), note="measured: 0.31"
     ),
     Claim("Irregular streaks at the border suggest melanoma.", "supported", ("f1",)),
+    Claim(
+        "The image shows an asymmetric, irregularly bordered lesion with four colours, which speaks for melanoma.",
+        "wrong_citation",
+        ("f2",),
+        note="it cites fact 1, which says something else; fact 2 says this",
+        miscited=(1,),
+        mended=(2,),
+    ),
     Claim("The lesion is ulcerated.", "not_covered", note="“ulcerated”: not measured, not in the graph"),
     Claim("The network is regular.", "contradicted", ("f3",), note="the graph has this sign as absent in melanoma"),
+    Claim(
+        "Excision with histology would settle it.",
+        "another_condition",
+        ("u7",),
+        note="true of basal cell carcinoma; here melanoma leads",
+    ),
 )
 CHECKS = (
     SelfCheck("readers_agree", True, "Both readers hold melanoma most probable."),

@@ -100,6 +100,23 @@ def test_follow_up_goes_on_without_reading_the_image_again(readers: Readers, les
     assert [message["role"] for message in thread.messages] == ["system", "user", "assistant", "user", "assistant"]
 
 
+def test_numbers_and_conditions_of_a_text_are_judged_by_the_case(
+    readers: Readers, lesions: tuple[Lesion, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tiny model writes nothing that could be cited: its session says what a real one might."""
+    case = Case(lesions[:1])
+    thread = open_thread(case, readers)
+    first = run(case, readers, thread=thread)[-1].answer
+    known = next(item for item in first.evidence.items if item.fact.relation.startswith("has_"))
+    said = f"{known.fact.text} [F99] Tinea corporis is confirmed by microscopy of skin scrapings."
+    monkeypatch.setattr(thread.session, "stream", lambda *args, **options: iter([said]))
+    again = replace(case, question="Why?", history=(Turn("user", case.question), Turn("assistant", first.text)))
+    one, two = run(again, readers, thread=thread)[-1].answer.claims
+    facts = {item.number: item.fact.text for item in thread.evidence.items}
+    assert (one.verdict, one.miscited, facts[one.mended[0]]) == ("wrong_citation", (99,), known.fact.text)
+    assert two.verdict == "another_condition"
+
+
 def test_a_retried_question_replaces_its_first_attempt(readers: Readers, lesions: tuple[Lesion, ...]) -> None:
     case = Case(lesions[:1])
     thread = open_thread(case, readers)

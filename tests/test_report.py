@@ -30,7 +30,9 @@ def markdown(**changes: object) -> str:
     [
         DISCLAIMER, "2026-03-04 05:06", "54 years, female, site: back, Fitzpatrick skin type II, reported: itch, grew",
         "dermoscopy, taken now", "| melanoma | 58 % | 62 % |", "| Asymmetry | 0.31 | 96 | 3.2 |", "4. Conclusion",
-        "Contradicted, fact 3", "Not covered", "CC BY 4.0", "https://example.org/terms", "Urgent: Suspected melanoma",
+        "Contradicted, fact 3", "Not covered", "About another condition: “Excision with histology",
+        "Cites the wrong fact, mended: F2 for F1",
+        "CC BY 4.0", "https://example.org/terms", "Urgent: Suspected melanoma",
         "does not hold", "DermIQ-Nano 0.1, revision 0123abc",
     ],
 )  # fmt: skip

@@ -68,12 +68,13 @@ def read_set(name: str, part: str, folder: Path = SETS) -> list[Row]:
 def verdict_of(graph: Graph, row: Row) -> str:
     """One verdict for a row: contradicted where any part is, supported where every part is.
 
-    `topic` and `findings` (JSON: code -> [value, words]) are the sentence's case, where it has one.
+    `topic` and `findings` (JSON: code -> [value, words]) are the sentence's case, where it has one. The labels ask what
+    is so, not of whom: what is true of another condition than the topic is supported here.
     """
     measured = json.loads(row.get("findings") or "{}")
     findings = [Finding(code, code, value, "", text, "") for code, (value, text) in measured.items()]
     claims = check_claims(graph, row["sentence"], findings=findings, diagnosis=row.get("topic") or None)
-    found = {claim.verdict for claim in claims}
+    found = {"supported" if claim.verdict == "another_condition" else claim.verdict for claim in claims}
     if "contradicted" in found:
         return "contradicted"
     return "supported" if found == {"supported"} else "not_covered"

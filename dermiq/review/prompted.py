@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -44,9 +45,14 @@ def _asked(text: str) -> str:
 
 
 def evidence(case: ReviewCase, graph: Graph) -> Evidence:
-    """The facts that the prompt numbers, as the graph has them; a sentence that it lacks stays a sentence."""
+    """The facts that the case's prompt numbers."""
+    return numbered([texts(message) for message in case.prompt], graph)
+
+
+def numbered(prompt: Iterable[str], graph: Graph) -> Evidence:
+    """The facts that a prompt numbers, as the graph has them; a sentence that it lacks stays a sentence."""
     told: dict[str, str] = {}
-    for number, text in (found for message in case.prompt for found in _FACT.findall(texts(message))):
+    for number, text in (found for part in prompt for found in _FACT.findall(part)):
         told.setdefault(number, text)
     return Evidence(
         tuple(EvidenceItem(int(number), _fact(number, text, graph), 0.0, REASON) for number, text in told.items())

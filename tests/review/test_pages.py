@@ -94,6 +94,13 @@ def test_marks_before_the_vote_where_the_set_allows_them(store: Store) -> None:
     assert "dq-mark dq-supported" in html
 
 
+def test_a_number_that_the_prompt_gave_to_another_fact_is_put_right(store: Store) -> None:
+    put(store, answers=(FIRST.replace("[F1]", "[F2]"), "Blue."))
+    html = session_of(store, marks="before").work().items[0].html
+    assert "Fact 2, cited wrongly: Said nowhere else." in html
+    assert "Fact 1, put right: the model wrote 2: Redpox shows a broken ring." in html
+
+
 def test_a_reviewer_may_see_the_other_order(store: Store) -> None:
     put(store)
     seen = set()

@@ -7,12 +7,12 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 
-from dermiq.types import Abstention, Claim, Differential, Evidence, EvidenceItem, SelfCheck
+from dermiq.types import Abstention, Claim, Differential, Evidence, EvidenceItem, SelfCheck, Verdict
 from dermiq.ui import about, markup, prose
 from dermiq.ui.consult import chat, panels, viewer
 from dermiq.ui.consult.visit import Exchange, Visit
@@ -169,6 +169,51 @@ def test_every_sentence_carries_its_verdict_mark() -> None:
     assert 'class="dq-claim dq-not_covered">The lesion is ulcerated.</span>' in html
     assert html.index("dq-claim dq-contradicted") > html.index("The lesion is ulcerated")
     assert 'aria-label="This sentence is not covered: “ulcerated”' in html
+
+
+def test_a_wrong_number_is_struck_out_and_the_right_one_put_behind_it() -> None:
+    claim = Claim("It is malignant [F1].", "wrong_citation", ("f3",), note="why", miscited=(1,), mended=(3,))
+    html = str(prose.marked("It is malignant [F1].", sources(claims=(claim,))))
+    wrong, right = html.index("Fact 1, cited wrongly: "), html.index("Fact 3, put right: the model wrote 1: ")
+    assert wrong < right
+    assert 'class="dq-chip dq-chip-wrong" popovertarget="fact-1-1"' in html
+    assert 'class="dq-chip dq-chip-mended" popovertarget="fact-1-3"' in html
+    assert 'aria-label="This sentence cites the wrong fact: why">#</button>' in html
+
+
+@pytest.mark.parametrize(
+    ("text", "claim", "chips"),
+    [
+        ("So [F1, F3].", Claim("So.", "wrong_citation", ("f3",), miscited=(1,), mended=(3,)), ["1-", "3"]),
+        ("So [F1][F2].", Claim("So.", "wrong_citation", ("f3",), miscited=(1, 2), mended=(3,)), ["1-", "2-", "3+"]),
+        ("So [F1] it [F2].", Claim("So it.", "wrong_citation", (), miscited=(1, 2), mended=(3,)), ["1-", "3+", "2-"]),
+        ("So [F1].", Claim("So.", "wrong_citation", (), miscited=(1,)), ["1-"]),
+        ("So [F9].", Claim("So.", "wrong_citation", ("f3",), miscited=(9,), mended=(3,)), ["9?", "3+"]),
+        ("So (fact 2).", Claim("So.", "supported", ("f2",)), ["2"]),
+    ],
+)
+def test_which_chips_stand_behind_a_sentence(text: str, claim: Claim, chips: list[str]) -> None:
+    html = str(prose.marked(text, sources(claims=(claim,))))
+    ends = {"dq-chip": "", "dq-chip dq-chip-wrong": "-", "dq-chip dq-chip-mended": "+", "dq-chip dq-chip-unknown": "?"}
+    found = re.findall(r'class="(dq-chip[^"]*)".*?>(\d+)[?<]', html)
+    assert [number + ends[kind] for kind, number in found] == chips
+
+
+def test_the_counts_are_the_legend_of_the_marks() -> None:
+    html = str(chat.chat([done()], has_image=True, reader="R"))
+    legend = re.sub(r"<[^>]+>", "", html[html.index("Sentences checked") :].split("</p>")[0])
+    assert legend == (
+        "Sentences checked against graph and measurements: ✓2 supported · ✕1 contradicted · ≠1 about another condition"
+        " · #1 cites the wrong fact · ?1 not covered · 1 citation put right."
+    )
+
+
+def test_every_verdict_has_its_sign_words_and_reason() -> None:
+    for verdict, standing in prose.VERDICTS.items():
+        card = str(prose.cards(sources(claims=(Claim("So.", verdict),))))
+        assert standing.word[0].upper() + standing.word[1:] in card
+        assert "<blockquote>So.</blockquote><p>" in card
+    assert set(prose.VERDICTS) == set(get_args(Verdict))
 
 
 def test_a_claim_is_found_despite_citations_case_and_spaces() -> None:

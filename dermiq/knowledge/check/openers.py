@@ -8,11 +8,14 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from dermiq.knowledge.language.citation import uncited
+from dermiq.knowledge.language.citation import CITATION
 from dermiq.knowledge.language.lexicon import pattern
 
-_BEFORE = r"[\s\"'“”*_#>-]*"
-_BEHIND = r"[\s*_\"”]*(?:[:,;.!…]+(?!\d)|\s[-–—]+(?=\s)|—|–|\Z)[\s*_]*"
+_BEFORE = r"[\s\"'“”(*_#>-]*"
+_BEHIND = r"[\s*_\"”]*(?:[:,;.!?…)]+(?!\d)|\s[-–—]+(?=\s)|—|–|\Z)[\s*_]*"
+
+
+_NUMBER = re.compile(r"\bF\d{1,3}\b", re.IGNORECASE)
 
 
 @lru_cache(maxsize=1)
@@ -23,15 +26,21 @@ def _opener() -> re.Pattern[str]:
 
 def claimed(sentence: str) -> str:
     """The sentence from where it begins to claim something; "" where it is an opening or a politeness alone."""
-    rest = sentence.replace("’", "'")
-    while not _is_polite(rest):
-        found = _opener().match(rest)
-        if not found or not found.end():
-            return sentence[len(sentence) - len(rest) :]
-        rest = rest[found.end() :]
+    line = CITATION.sub(_unbracketed, sentence.replace("’", "'"))
+    at = 0
+    while not _is_polite(line[at:]):
+        found = _opener().match(line, at)
+        if not found or found.end() == at:
+            return sentence[at:]
+        at = found.end()
     return ""
 
 
+def _unbracketed(citation: re.Match[str]) -> str:
+    """'[F1]' -> ' F1 ': as long as before, and a source like any other ("according to [F1], ...")."""
+    return f" {citation.group()[1:-1]} "
+
+
 def _is_polite(text: str) -> bool:
-    bare = uncited(text).strip(" \t\n.,:;!?…*_\"'-–—")
+    bare = _NUMBER.sub(" ", text).strip(" \t\n.,:;!?…*_\"'-–—")
     return not re.search(r"[^\W\d_]{2}", bare) or pattern("politeness").fullmatch(bare) is not None

@@ -29,7 +29,7 @@ _HOW = (
 _OF_THIS_ONE = re.compile(
     rf"\b(?:this|these|your|our|his|her|(?:the|this) patient's|the present)\s+{_HOW}$"
     r"|\b(?:it|this|that|(?:this|the|your|our) (?:lesion|mole|spot|growth|mark|patch|tumou?r|one|skin lesion|diagnosis"
-    r"|case|diagnosis here|answer))\s+(?:is|was|must be|has to be|represents)\s+"
+    r"|case|diagnosis here|answer))\s+(?:is|was|would be|will be|must be|has to be|represents)\s+"
     rf"(?:(?:most|very) )?(?:\w+ly\s+)?(?:an?\s+|the\s+)?{_HOW}$",
     re.IGNORECASE,
 )
@@ -49,14 +49,17 @@ def about_whom(graph: Graph, claim: Claim, lesion: str | None) -> Claim:
         return claim
     if not acts and _says_of_whom(graph, text, decisive, named):
         return claim
-    other, own = (graph.node(key).name for key in (subject_of(graph, decisive[0]), lesion))
+    other, own = (graph.node(key).name for key in (_other(graph, decisive, named), lesion))
     return replace(claim, verdict="another_condition", note=f"true of {other}; here {own} leads")
 
 
-def subject_of(graph: Graph, fact: Fact) -> str:
-    """The condition that a fact is about; a likelihood ratio's stands as its object."""
-    keys = [key for key in (fact.subject, fact.object) if key in graph and graph.node(key).kind == "Disease"]
-    return keys[0] if keys else fact.subject
+def _other(graph: Graph, facts: Sequence[Fact], named: Sequence[Mention]) -> str:
+    """Of which condition it is true: the named one that the facts are about, else the one that most of them are of."""
+    subjects = [fact.subject for fact in facts]
+    for mention in named:
+        if any(subject in kin(graph, mention.id) for subject in subjects):
+            return mention.id
+    return max(subjects, key=lambda subject: sum(other in graph.family(subject) for other in subjects))
 
 
 def kin(graph: Graph, node_id: str) -> frozenset[str]:

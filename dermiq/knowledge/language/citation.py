@@ -13,7 +13,7 @@ _BETWEEN = r"\s*(?:[,;&/]|\band\b|[-–—])\s*"
 _SEE = r"(?:(?:see|cf\.?|from|per|sources?|refs?\.?)\s*:?\s*)?"
 _MORE = rf"(?:{_BETWEEN}{_NUMBER})*\s*"
 CITATION = re.compile(
-    rf"\[\s*{_SEE}{_NUMBER}{_MORE}\]|\(\s*{_SEE}(?:facts?\s*F?|F)\s*\d{{1,3}}{_MORE}\)", re.IGNORECASE
+    rf"(?:\[\s*{_SEE}{_NUMBER}{_MORE}\]|\(\s*{_SEE}(?:facts?\s*F?|F)\s*\d{{1,3}}{_MORE}\))", re.IGNORECASE
 )
 """One citation in brackets; bare numbers only in square ones. Without groups: it stands in other patterns, too."""
 _BY_NAME = re.compile(
@@ -22,17 +22,16 @@ _BY_NAME = re.compile(
     rf"|^\W*F\d{{1,3}}\b{_MORE}(?=:|(?:says?|states?|tells?|shows?)\b)",
     re.IGNORECASE,
 )
-_RANGE = re.compile(r"(\d{1,3})\s*[-–—]\s*F?\s*(\d{1,3})", re.IGNORECASE)
+_FROM_TO = re.compile(r"(\d{1,3})(?:\s*[-–—]\s*F?\s*(\d{1,3}))?", re.IGNORECASE)
 MOST = 20  # numbers that a range may stand for
-_BEHIND = re.compile(rf"([.!?][\"'”’)]*)[ \t]*((?:(?:{CITATION.pattern})[ \t]*)+)(?=\s|$)", re.IGNORECASE)
+_BEHIND = re.compile(rf"([.!?][\"'”’)]*)[ \t]*((?:{CITATION.pattern}[ \t]*)+)(?=\s|$)", re.IGNORECASE)
 _LIST_MARK = re.compile(r"\s*(?:[-*•]\s+|\d+[.)]\s+)?")
 
 
 def numbers(citation: str) -> tuple[int, ...]:
     """'[F1-F3, F5]' -> (1, 2, 3, 5)."""
-    ranges = [(int(first), int(last)) for first, last in _RANGE.findall(citation)]
-    inside = {n for first, last in ranges for n in range(first, min(last, first + MOST) + 1)}
-    return tuple(sorted(inside | {int(n) for n in re.findall(r"\d+", citation)}))
+    spans = [(int(first), int(last or first)) for first, last in _FROM_TO.findall(citation)]
+    return tuple(dict.fromkeys(n for first, last in spans for n in (*range(first, min(last, first + MOST)), last)))
 
 
 def cited(text: str) -> tuple[int, ...]:

@@ -29,7 +29,9 @@ from dermiq.decoder.pool import decode
 from dermiq.errors import DataError, DermIQError, ImageError, InputError
 from dermiq.judge import statements
 from dermiq.knowledge import Graph, check_claims
+from dermiq.review.prompted import numbered
 from dermiq.settings import Settings
+from dermiq.types import Claim
 from dermiq.ui.consult.controller import is_loading
 from dermiq.ui.markup import data_url, download, fill
 from dermiq.ui.protocol import Consultant
@@ -321,18 +323,18 @@ class TrainingController:
 
     def verdicts(self, sample: Mapping[str, Any]) -> Sequence[tuple[str, str, str]]:
         """Each sentence of a sample, what graph and measurements say of it, and the fact that decides."""
-        key = json.dumps([sample.get(name) for name in ("completion", "diagnosis", "findings")])
+        key = json.dumps([sample.get(name) for name in ("completion", "diagnosis", "findings", "prompt")])
         return self._judged(key)
 
     def _judge(self, key: str) -> tuple[tuple[str, str, str], ...]:
-        text, diagnosis, findings = json.loads(key)
+        text, diagnosis, findings, prompt = json.loads(key)
         graph = self._graph()
-        text = text or ""
-        claims = check_claims(graph, text, findings=read_findings(findings), diagnosis=diagnosis)
-        claims = statements(claims, parse(text).answer)
-        return tuple(
-            (c.text, c.verdict, " ".join(graph.fact(i).text for i in c.fact_ids[:2]) or c.note) for c in claims
+        text, given = text or "", numbered([prompt or ""], graph)
+        claims = check_claims(
+            graph, text, findings=read_findings(findings), diagnosis=diagnosis, evidence=given if given.items else None
         )
+        claims = statements(claims, parse(text).answer)
+        return tuple((claim.text, claim.verdict, _why(graph, claim)) for claim in claims)
 
     def training(self) -> str:
         """What is being trained now, in words for everybody; "" where nothing is."""
@@ -713,3 +715,10 @@ def picture(sample: Mapping[str, Any]) -> Markup | None:
 def _judging(run: Run, found: list[Run]) -> Run | None:
     """The newest evaluation of a run."""
     return next((one for one in found if one.stage == "evaluation" and one.options.get("model") == run.name), None)
+
+
+def _why(graph: Graph, claim: Claim) -> str:
+    """What stands behind a mark: the facts; of a true sentence that is of another condition or cites wrongly, why."""
+    if claim.verdict in ("another_condition", "wrong_citation"):
+        return claim.note
+    return " ".join(graph.fact(key).text for key in claim.fact_ids[:2]) or claim.note

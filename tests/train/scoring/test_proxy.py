@@ -83,6 +83,22 @@ def test_what_cannot_be_judged_is_none(graph: Graph) -> None:
     assert [part for part in PARTS if found.parts[part] is None] == ["accuracy", "findings", "citations"]
 
 
+@pytest.mark.parametrize("number", [1, 7])
+def test_a_wrong_number_is_a_fault_of_its_own(number: int, graph: Graph, question: Question) -> None:
+    right, wrong = (score(graph, written(f"{MALIGNANT} [F{n}]."), question) for n in (2, number))
+    lowered = {part for part in PARTS if right.parts[part] != wrong.parts[part]}
+    assert (right.parts["citations"], wrong.parts["citations"]) == (1.0, 0.0)
+    assert lowered == {"citations", "accuracy", "completeness"}  # it is not counted as supported either
+    assert wrong.parts["accuracy"] is None, "nor as false"
+    (note,) = wrong.notes["citations"]
+    assert f"cites F{number}, which" in note
+
+
+def test_what_is_done_about_another_condition_is_not_accurate(graph: Graph, question: Question) -> None:
+    found = score(graph, written(f"{MALIGNANT}. Seborrheic keratosis needs no treatment."), question)
+    assert found.parts["accuracy"] == 0.5
+
+
 @pytest.mark.parametrize("code", CLASSES)
 def test_every_option_is_a_right_answer(code: str, graph: Graph) -> None:
     name = CLASS_NAMES[code]

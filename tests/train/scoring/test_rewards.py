@@ -174,6 +174,13 @@ def test_true_reasoning_earns_and_false_reasoning_loses() -> None:
     assert mixed == pytest.approx(3 / 4 * 3 / 4)
 
 
+def test_what_is_true_of_another_condition_earns_nothing() -> None:
+    done, done_elsewhere = "Excisional biopsy settles melanoma.", "Seborrheic keratosis needs no treatment."
+    assert semantic(f"{TRUE[1]} {done_elsewhere}") == semantic(TRUE[1])
+    assert (semantic(f"{TRUE[1]} {done}") or 0) > (semantic(TRUE[1]) or 0)
+    assert semantic(done_elsewhere) == 0.0
+
+
 def test_measured_findings_are_evidence() -> None:
     said = "The lesion is asymmetric about both axes."
     assert semantic(said) == 0.25

@@ -144,6 +144,18 @@ def test_views_samples_and_zoom(room: TrainingController, root: Path) -> None:
     assert session.view == "overview"
 
 
+def test_the_marks_of_a_sample_know_whose_fact_and_which_number(room: TrainingController) -> None:
+    sample = {
+        "prompt": "Facts:\n[F1] Dermoscopy of melanoma typically shows a blue-white veil.\n[F2] Melanoma is malignant.",
+        "completion": "Melanoma is malignant [F1]. Seborrheic keratosis needs no treatment.",
+        "diagnosis": "mel",
+    }
+    (_, first, why), (_, second, whose) = room.verdicts(sample)
+    assert (first, why) == ("wrong_citation", "it cites fact 1, which says something else; fact 2 says this")
+    assert (second, whose) == ("another_condition", "true of seborrheic keratosis; here melanoma leads")
+    assert room.verdicts(sample | {"prompt": "Name it."})[0][1] == "supported"
+
+
 def test_comparing(room: TrainingController, root: Path) -> None:
     for name in ("one", "two"):
         finished(root, name, 3 + len(name))
