@@ -121,6 +121,7 @@ def assess(case: Case, readers: Readers, *, thread: Thread | None, stop: threadi
         context=case.context,
         findings=findings,
         k=FACTS_FIRST if first else FACTS_LATER,
+        earlier=[turn.text for turn in case.history if turn.role == "user"],
     )
     new = renumbered(found, after=len(thread.evidence.items))
     thread.evidence = Evidence(thread.evidence.items + new.items)

@@ -5,7 +5,7 @@ import torch
 
 from dermiq.knowledge import Graph
 from dermiq.knowledge.language.link import index_of
-from dermiq.knowledge.retrieve.retrieve import warm
+from dermiq.knowledge.retrieve.index import warm
 from train.cases.sources import specialist
 
 torch.set_num_threads(1)  # a process that has computed with several cannot be forked

@@ -6,7 +6,9 @@ from dermiq.knowledge.language.embed import NOTE as EMBEDDINGS_MISSING
 from dermiq.knowledge.language.embed import available as embeddings_available
 from dermiq.knowledge.language.link import Mention, link
 from dermiq.knowledge.language.remember import forget
-from dermiq.knowledge.retrieve.retrieve import retrieve, warm
+from dermiq.knowledge.retrieve.index import warm
+from dermiq.knowledge.retrieve.retrieve import retrieve
+from dermiq.knowledge.retrieve.understand import Understood, understand
 from dermiq.knowledge.urgency import urgency
 
 __all__ = [
@@ -14,12 +16,14 @@ __all__ = [
     "Graph",
     "Mention",
     "Scores",
+    "Understood",
     "check_claims",
     "embeddings_available",
     "forget",
     "link",
     "retrieve",
     "score_answer",
+    "understand",
     "urgency",
     "warm",
 ]

@@ -27,7 +27,8 @@ from dermiq.knowledge.build import sentences
 from dermiq.knowledge.check.check import check_claims
 from dermiq.knowledge.graph import Graph
 from dermiq.knowledge.language import embed
-from dermiq.knowledge.retrieve.retrieve import index_of, retrieve
+from dermiq.knowledge.retrieve.index import index_of
+from dermiq.knowledge.retrieve.retrieve import retrieve
 from dermiq.knowledge.schema import Edge, Node, Tables
 
 SIZES = (10_000, 100_000, 1_000_000)

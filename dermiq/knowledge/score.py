@@ -29,7 +29,8 @@ from dermiq.knowledge.graph import FOLDER, Graph
 from dermiq.knowledge.language import cues, embed
 from dermiq.knowledge.language.lexical import largest
 from dermiq.knowledge.language.link import link
-from dermiq.knowledge.retrieve.retrieve import index_of, retrieve, statement
+from dermiq.knowledge.retrieve.index import index_of
+from dermiq.knowledge.retrieve.retrieve import retrieve, statement
 from dermiq.knowledge.schema import read_rows
 from dermiq.types import Finding, Json, PatientContext
 

@@ -26,7 +26,9 @@ from dermiq.errors import DermIQError
 from dermiq.knowledge import Graph, score
 from dermiq.knowledge.language import embed
 from dermiq.knowledge.retrieve import rank
-from dermiq.knowledge.retrieve.retrieve import Candidates, candidates, index_of, look_up, spread, statement
+from dermiq.knowledge.retrieve.index import index_of
+from dermiq.knowledge.retrieve.retrieve import Candidates, candidates, look_up, spread, statement
+from dermiq.knowledge.retrieve.understand import read
 from dermiq.knowledge.schema import RELATIONS, read_rows
 from dermiq.shipped import seal
 
@@ -112,10 +114,11 @@ def examples_of(graph: Graph, rows: Sequence[score.Row], *, semantic: bool) -> l
     examples = []
     for row in rows:
         differential, context = score.differential_of(row), score.context_of(row)
-        found = look_up(graph, row["question"], differential=differential, context=context, semantic=semantic)
+        reading = read(graph, row["question"], differential=differential, context=context, semantic=semantic)
+        found = look_up(graph, reading, differential=differential)
         if found.is_open:
             continue
-        pool = candidates(graph, found, differential=differential, context=context)
+        pool = candidates(graph, found, differential=differential, context=reading.patient)
         wanted = {statement(graph.fact(key)) for key in row["facts"].split("|")}
         marked = np.array([statement(fact) in wanted for fact in pool.facts])
         examples.append(Example(row, pool, marked, found.meant.parts if found.meant else None))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 import bm25s
 import numpy as np
@@ -68,6 +68,10 @@ class BM25:
         """The share of the question's words that occur in any text; 0 for a question without words."""
         asked = set(words(question)) - FREQUENT
         return len(asked & self._index.vocab_dict.keys()) / len(asked) if asked else 0.0
+
+    def knows_all(self, stems: Set[str]) -> bool:
+        """Whether each of these occurs in some text, as `words` gives them."""
+        return stems <= self._index.vocab_dict.keys()
 
 
 def largest(scores: np.ndarray, count: int) -> list[int]:

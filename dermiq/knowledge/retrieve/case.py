@@ -6,10 +6,14 @@ Knows the graph and the case; knows no question.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from dermiq.knowledge.graph import CLASS_NODES, FEATURES, Graph
+from dermiq.knowledge.language.link import link
+from dermiq.knowledge.language.text import words
 from dermiq.types import CLASSES, Fact, Finding, PatientContext, Reason
 
 BASE = {
@@ -30,25 +34,40 @@ BASE = {
 }
 """What a fact of the leading diagnosis is worth before anything is known of the case."""
 
+FACE = ("on the face", "facial", "head")
+ACRAL = ("acral", "palms")
 SITE_WORDS = {
-    "face": ("on the face", "facial", "head"),
-    "nose": ("on the face", "facial", "head"),
-    "ear": ("on the face", "facial", "head"),
-    "scalp": ("head",),
-    "palm": ("acral", "palms"),
-    "sole": ("acral", "palms"),
-    "foot": ("acral", "palms"),
+    "face": FACE,
+    "central face": FACE,
+    "forehead": FACE,
+    "eyelid": FACE,
+    "around the eye": FACE,
+    "lip": FACE,
+    "nose": (*FACE, "nose"),
+    "ear": (*FACE, "ear"),
+    "scalp": ("head", "scalp"),
+    "neck": ("neck",),
+    "head and neck": ("head", "neck"),
+    "palms and soles": (*ACRAL, "soles"),
+    "foot": ACRAL,
     "hand": ("acral", "sun-exposed"),
+    "finger": ("acral",),
     "nail": ("nail",),
+    "fingernail": ("nail",),
+    "toenail": ("nail",),
     "leg": ("legs",),
-    "thigh": ("legs",),
     "arm": ("arms",),
     "back": ("back", "trunk"),
+    "lower back": ("back", "trunk"),
     "chest": ("chest", "trunk"),
     "abdomen": ("abdomen", "trunk"),
     "trunk": ("trunk", "back", "chest", "abdomen"),
+    "genitals": ("genital",),
 }
-"""Words of a site that was told -> words by which facts name it."""
+"""Names of a body site that was told, "forearm" being an arm's -> words by which facts name it."""
+
+_BACK_OF = re.compile(r"\bbacks? of (?:the |a |his |her |my )?(?=hand|finger|foot|feet|leg|neck|knee)", re.IGNORECASE)
+"""The back of a hand is a hand."""
 
 SYMPTOM_WORDS = {
     "itch": ("itch", "sensation"),
@@ -205,23 +224,41 @@ def _fits(graph: Graph, fact: Fact, context: PatientContext | None, findings: Se
         stands_out = finding.percentile is not None and finding.percentile >= ABNORMAL
         if stands_out and FINDING_SIGNS.get(finding.code) == fact.object:
             yield Reason("findings", f"fits what was measured: {finding.text}")
-    for told, needles in _told(context):
+    for told, needles in _told(graph, context):
         qualifier = graph.numbers(fact.id).qualifier
-        if any(needle in f"{fact.text} {qualifier}".lower() for needle in needles):
+        if needles.search(f"{fact.text} {qualifier}"):
             yield Reason("patient", f"fits what was told: {told}")
 
 
-def _told(context: PatientContext | None) -> Iterator[tuple[str, tuple[str, ...]]]:
+def _told(graph: Graph, context: PatientContext | None) -> Iterator[tuple[str, re.Pattern[str]]]:
+    """What was told, and the words by which facts speak of it."""
     if context is None:
         return
-    site = (context.site or "").lower()
-    for word, needles in SITE_WORDS.items():
-        if word in site:
-            yield site, needles
+    for name in sites_of(graph, context.site or ""):
+        yield (context.site or "").lower(), whole_words(SITE_WORDS[name])
     for symptom in context.symptoms:
         if symptom in SYMPTOM_WORDS:
-            yield symptom, SYMPTOM_WORDS[symptom]
+            yield symptom, word_beginnings(SYMPTOM_WORDS[symptom])
     if context.age is not None and context.age >= 60:
-        yield f"age {context.age}", ("older age", "advanced age", "over 60")
+        yield f"age {context.age}", whole_words(("older age", "advanced age", "over 60"))
     if context.skin_type is not None and context.skin_type <= 2:
-        yield f"skin type {context.skin_type}", ("fair skin",)
+        yield f"skin type {context.skin_type}", whole_words(("fair skin",))
+
+
+def sites_of(graph: Graph, told: str) -> list[str]:
+    """The keys of `SITE_WORDS` that a site has among its names: neither "ear" for a forearm nor "back" for a hand's."""
+    found = [graph.node(mention.id) for mention in link(graph, _BACK_OF.sub("", told))]
+    names = [(*words(name),) for node in found for name in (node.name, *node.synonyms) if node.kind == "BodySite"]
+    return [key for key in SITE_WORDS if (*words(key),) in names]
+
+
+@cache
+def whole_words(needles: tuple[str, ...]) -> re.Pattern[str]:
+    """Finds any of them as a whole word, one or several: "ear" in "on the ears", not in "forearm" or "early"."""
+    return re.compile(rf"\b(?:{'|'.join(map(re.escape, needles))})s?\b", re.IGNORECASE)
+
+
+@cache
+def word_beginnings(needles: tuple[str, ...]) -> re.Pattern[str]:
+    """Finds any of them where a word begins: "bleed" in "bleeding", "tender" in "tenderness", not in "pretender"."""
+    return re.compile(rf"\b(?:{'|'.join(map(re.escape, needles))})", re.IGNORECASE)

@@ -156,7 +156,7 @@ def spoken_of(graph: Graph, condition: str) -> Spoken:
         near[key] = "own" if is_group and graph.node(key).tier == 1 else "below"
     node = graph.node(condition)
     names = "|".join(re.escape(name) for name in (node.name, node.plural) if name)
-    return Spoken({**near, condition: "own"}, re.compile(rf"\b(?:{names})", re.IGNORECASE))
+    return Spoken({**near, condition: "own"}, re.compile(rf"\b(?:{names})\b", re.IGNORECASE))
 
 
 def features(

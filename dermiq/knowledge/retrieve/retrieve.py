@@ -13,28 +13,24 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
-from weakref import WeakKeyDictionary, ref
 
 import numpy as np
 
 from dermiq.knowledge.card import topic_of
-from dermiq.knowledge.graph import CLASS_NODES, Graph
-from dermiq.knowledge.language import embed
-from dermiq.knowledge.language.lexical import BM25, FREQUENT, largest
-from dermiq.knowledge.language.lexicon import asks_for_lack, asks_whether, warns
-from dermiq.knowledge.language.link import Mention, link
-from dermiq.knowledge.language.plain import plainly
+from dermiq.knowledge.graph import Graph
+from dermiq.knowledge.language.lexical import FREQUENT, largest
+from dermiq.knowledge.language.lexicon import asks_for_lack
 from dermiq.knowledge.language.text import tokens, word_set, words
 from dermiq.knowledge.retrieve import rank
 from dermiq.knowledge.retrieve.case import BASE, Worth, case_worth, diagnosis_nodes
-from dermiq.knowledge.retrieve.intents import CONTRAST, INTENTS, WHAT_TO_DO, IntentClassifier, all_phrasings
+from dermiq.knowledge.retrieve.index import FactIndex, index_of
+from dermiq.knowledge.retrieve.intents import ANSWERS, SAID
+from dermiq.knowledge.retrieve.understand import MIN_KNOWN, Embedded, Question, Reading, Understood, read
 from dermiq.types import Evidence, EvidenceItem, Fact, Finding, PatientContext, Reason
 
 RANK_OFFSET = 20  # the k of reciprocal rank fusion, small because the lists are short
 DEPTH = 60  # facts taken from each ranking
 WEIGHTS = {"words": 1.0, "names": 1.6, "meaning": 1.0, "case": 1.5}
-MIN_KNOWN = 0.5  # share of a question's words that the facts must know, where it names nothing
 MIN_COSINE = 0.30  # a fact further than this from the question is not near it
 REPEAT = {"relation": 0.76, "subject": 0.9, "object": 0.7}  # what a repeated relation, condition or feature costs
 ASKED_NAME = 2.0  # how much a relation that was asked for counts among facts of a named thing
@@ -44,11 +40,8 @@ SHOWN = frozenset({"has_dermoscopic_feature", "has_sign"})  # what the case brin
 VAGUE = 0.3  # what words and meaning count for when the question names nothing
 WANTED = 0.5  # how much a relation that was asked for adds, as a share
 SPOKEN = 4  # conditions of a question and its differential that facts are looked for
-SHORTEST_PART = 3  # words
-_PARTS = re.compile(
-    r"[?:;,.]|\band (?=(?:what|how|who|whom|is|can|does|do|may|should|which|when|where|in)\b)| - ", re.IGNORECASE
-)
-"""Where a question that asks for several things falls into parts."""
+UNASKED = frozenset({"has_dermoscopic_feature", "look_alike", "is_a", "coded_as"})  # what never leads unasked
+BEHIND = 1e-3  # what is left of a fact that speaks of none of the named conditions
 
 OPEN_WORDS = FREQUENT | word_set(
     "tell told look like see think expect say mean show case spot image picture diagnosis sign feature apart "
@@ -59,81 +52,11 @@ OPEN_WORDS = FREQUENT | word_set(
 
 
 @dataclass(frozen=True)
-class Question:
-    """What was asked, and what the graph makes of it."""
-
-    text: str
-    mentions: tuple[Mention, ...]
-    conditions: frozenset[str]  # node ids of the conditions among them
-    relations: frozenset[str]
-    contrast: bool  # asks what tells one thing from another
-    bare: str  # the text with "it" for each condition
-
-
-@dataclass(frozen=True)
-class Embedded:
-    """What a question means, as vectors of length 1."""
-
-    whole: np.ndarray  # (384,)
-    parts: np.ndarray  # (parts, 384), of the bare question and of what it falls into
-
-
-class FactIndex:
-    """The facts of one graph, ready to be ranked."""
-
-    def __init__(self, graph: Graph) -> None:
-        self._graph = ref(graph)  # indexes are kept only as long as their graphs
-        self.facts = [fact for fact in graph.all_facts if _tellable(graph, fact)]
-        self.at = {fact.id: number for number, fact in enumerate(self.facts)}
-        self.words = BM25([_searched(graph, fact) for fact in self.facts])
-        self.roots = {fact.id: _root(graph, fact) for fact in self.facts}
-
-    @cached_property
-    def vectors(self) -> np.ndarray:
-        """(facts, 384), read from the cache or made on first use."""
-        return embed.encode_cached([fact.text for fact in self.facts])
-
-    @cached_property
-    def bare(self) -> np.ndarray:
-        """(facts, 384): as `vectors`, of the sentences without the names of their conditions."""
-        graph = self._graph()
-        assert graph is not None
-        return embed.encode_cached(_bare(graph, self.facts))
-
-    @cached_property
-    def answering(self) -> np.ndarray:
-        """(facts, 64): see `rank.Taught`."""
-        return rank.taught().answering(self.bare, self.facts)
-
-    @cached_property
-    def classifier(self) -> IntentClassifier:
-        return IntentClassifier(embed.encode_cached(all_phrasings()))
-
-
-_INDEXES: WeakKeyDictionary[Graph, FactIndex] = WeakKeyDictionary()
-
-
-def index_of(graph: Graph) -> FactIndex:
-    if graph not in _INDEXES:
-        _INDEXES[graph] = FactIndex(graph)
-    return _INDEXES[graph]
-
-
-def warm(graph: Graph) -> bool:
-    """Do now what the first question would wait for. Says whether meaning is searched too."""
-    index = index_of(graph)
-    if embed.available():
-        _ = index.vectors, index.answering, index.classifier
-        embed.encode(["warm"])
-        return True
-    return False
-
-
-@dataclass(frozen=True)
 class LookedUp:
     """What was found for one question, before anything is chosen."""
 
     asked: Question
+    understood: Understood
     nodes: tuple[str, ...]  # the differential of the case, a contrast's rivals included
     case: Mapping[str, Worth]
     rankings: Mapping[str, Sequence[int]]  # fact numbers, best first
@@ -161,25 +84,22 @@ def retrieve(
     k: int = 6,
     token_budget: int = 260,
     semantic: bool = True,
+    earlier: Sequence[str] = (),
 ) -> Evidence:
-    """At most `k` facts, best first, numbered from 1. `differential` holds class codes or node ids.
+    """At most `k` facts, best first, numbered from 1; none for a question out of scope.
 
+    `differential` holds class codes or node ids; `earlier` the questions before on the same case, oldest first.
     `semantic=False` leaves the embeddings out; they are also left out where they are not installed.
     """
+    reading = read(graph, question, earlier=earlier, differential=differential, context=context, semantic=semantic)
+    if not reading.understood.in_scope:
+        return Evidence()
     index = index_of(graph)
-    found = look_up(graph, question, differential=differential, context=context, findings=findings, semantic=semantic)
-    asked, nodes = found.asked, found.nodes
-    if found.is_open:
-        scores = _fused(found.rankings, vague=bool(nodes) and (asked.contrast or not asked.mentions))
-        for number in scores:
-            if asked.relations and index.facts[number].relation not in asked.relations:
-                scores[number] /= 1 + WANTED
-        costs, wanted = REPEAT, asked.relations - (SHOWN if nodes else frozenset())
-    else:
-        scores = _fitting(index, candidates(graph, found, differential=differential, context=context), found.meant)
-        costs, wanted = {}, frozenset()
+    found = look_up(graph, reading, differential=differential, findings=findings)
+    scores, costs, wanted = _scored(graph, index, found, differential=differential, patient=reading.patient)
     chosen = spread(index, scores, costs=costs, k=k, token_budget=token_budget, wanted=wanted)
-    reasons = _Reasons(graph, asked, found.case, found.rankings)
+    chosen = _answer_first(index, chosen, found)
+    reasons = _Reasons(graph, found.asked, found.case, found.rankings)
     return Evidence(
         tuple(
             EvidenceItem(
@@ -194,57 +114,64 @@ def retrieve(
     )
 
 
-def look_up(
+def _scored(
     graph: Graph,
-    question: str,
+    index: FactIndex,
+    found: LookedUp,
     *,
-    differential: Sequence[str] = (),
-    context: PatientContext | None = None,
-    findings: Sequence[Finding] = (),
-    semantic: bool = True,
+    differential: Sequence[str],
+    patient: PatientContext | None,
+) -> tuple[dict[int, float], Mapping[str, float], frozenset[str]]:
+    """Fact number -> score, what repetitions leave of it, and the relations that may repeat: see `spread`."""
+    asked, nodes = found.asked, found.nodes
+    if not found.is_open:
+        scores = _fitting(index, candidates(graph, found, differential=differential, context=patient), found.meant)
+        return _named_first(graph, index, scores, found), {}, frozenset()
+    scores = _fused(found.rankings, vague=bool(nodes) and (asked.contrast or not asked.mentions))
+    for number in scores:
+        if asked.relations and index.facts[number].relation not in asked.relations:
+            scores[number] /= 1 + WANTED
+    return scores, REPEAT, asked.relations - (SHOWN if nodes else frozenset())
+
+
+def _named_first(graph: Graph, index: FactIndex, scores: Mapping[int, float], found: LookedUp) -> dict[int, float]:
+    """A condition that was named beats the leading one: facts about others come behind all of its own."""
+    named = found.understood.conditions if found.asked.conditions else ()
+    about = {member for key in named for member in (*graph.family(key), *graph.ancestors(key))}
+
+    def is_about(number: int) -> bool:
+        fact = index.facts[number]
+        return not about or fact.subject in about or fact.object in about
+
+    return {number: score * (1.0 if is_about(number) else BEHIND) for number, score in scores.items()}
+
+
+def _answer_first(index: FactIndex, chosen: Sequence[int], found: LookedUp) -> list[int]:
+    """Asked for treatment, never dermoscopy first: what a picture shows leads only where that was asked for."""
+    wanted = ANSWERS[found.understood.intent]
+    lead = next((number for number in chosen if index.facts[number].relation in wanted), None)
+    if lead is None or index.facts[chosen[0]].relation not in UNASKED - set(wanted):
+        return list(chosen)
+    return [lead, *(number for number in chosen if number != lead)]
+
+
+def look_up(
+    graph: Graph, reading: Reading, *, differential: Sequence[str] = (), findings: Sequence[Finding] = ()
 ) -> LookedUp:
     """The four searches; see `retrieve` for the arguments."""
-    index = index_of(graph)
-    asked = understand(graph, question)
+    index, asked, meant = index_of(graph), reading.asked, reading.meant
     nodes = _case_nodes(graph, asked, differential)
-    case = case_worth(graph, nodes, context=context, findings=findings) if nodes else {}
+    case = case_worth(graph, nodes, context=reading.patient, findings=findings) if nodes else {}
     rankings = {
         "words": _by_words(index, asked),
         "names": _by_names(graph, index, asked),
         "case": _by_case(index, case, asked),
     }
-    meant = _embedded(asked) if semantic and question.strip() and embed.available() else None
     if meant:
         rankings["meaning"] = _by_meaning(index, meant.whole)
     if nodes:
         rankings = _about_the_case(graph, index, rankings, nodes=nodes, asked=asked)
-    return LookedUp(asked, tuple(nodes), case, rankings, meant, _is_open(asked, nodes))
-
-
-def understand(graph: Graph, question: str) -> Question:
-    low = question.lower()
-    mentions = tuple(link(graph, question))
-    conditions = [mention for mention in mentions if graph.node(mention.id).kind == "Disease"]
-    doubted = any(mention.status == "uncertain" for mention in conditions) and not asks_whether(question)
-    suspects = doubted or bool(conditions and warns(question))
-    if suspects:  # what to do about what is only suspected is no treatment: who must see it, and when
-        low = _of_a_suspicion(low)
-    relations = {name for pattern, names in INTENTS if re.search(pattern, low) for name in names}
-    relations |= {"refer_if"} if suspects else set()
-    bare = _replaced(graph, question, mentions, "it")
-    return Question(
-        _of_a_suspicion(question) if suspects else question,
-        mentions,
-        conditions=frozenset(mention.id for mention in conditions),
-        relations=frozenset(relations),
-        contrast=bool(CONTRAST.search(low)),
-        bare=_of_a_suspicion(bare) if suspects else bare,
-    )
-
-
-def _of_a_suspicion(question: str) -> str:
-    """'I cannot exclude it. What should I do?' -> 'I may be it. How urgent is the referral?'"""
-    return re.sub(WHAT_TO_DO, "how urgent is the referral", plainly(question), flags=re.IGNORECASE)
+    return LookedUp(asked, reading.understood, tuple(nodes), case, rankings, meant, _is_open(asked, nodes))
 
 
 def _case_nodes(graph: Graph, asked: Question, differential: Sequence[str]) -> list[str]:
@@ -256,35 +183,6 @@ def _case_nodes(graph: Graph, asked: Question, differential: Sequence[str]) -> l
     if len(named) >= 2 or not nodes:
         return [*named, *(node for node in nodes if node not in named)]
     return [nodes[0], *(node for node in (*named, *nodes[1:]) if node != nodes[0])]
-
-
-def _tellable(graph: Graph, fact: Fact) -> bool:
-    """Leave out the scaffolding, groups that only hold the hierarchy together, and what we counted ourselves.
-
-    The page shows those ratios beside each measured finding; in a prompt they would crowd out everything else.
-    """
-    if fact.relation == "likelihood_ratio_for":
-        return False
-    if fact.relation != "is_a":
-        return True
-    return graph.node(fact.object).tier > 0 and fact.object != CLASS_NODES["akiec"]
-
-
-def _root(graph: Graph, fact: Fact) -> str:
-    """The most general feature above the object: five kinds of network are one theme."""
-    if fact.object not in graph or graph.node(fact.object).kind == "Disease":
-        return fact.object
-    return (fact.object, *graph.ancestors(fact.object))[-1]
-
-
-def _searched(graph: Graph, fact: Fact) -> str:
-    """The sentence and the other names of what it speaks of."""
-    names: list[str] = []
-    for key in (fact.subject, fact.object):
-        if key in graph:
-            node = graph.node(key)
-            names += [node.name, *node.synonyms[:4]]
-    return " ".join((fact.text, *names))
 
 
 # --- rankings: fact numbers, best first ---------------------------------------------------
@@ -368,35 +266,9 @@ def _is_open(asked: Question, nodes: Sequence[str]) -> bool:
     if not nodes:
         return False
     left = asked.bare.lower()
-    for pattern, _ in INTENTS:
-        left = re.sub(pattern + r"\w*", " ", left)
+    for said in SAID:
+        left = re.sub(rf"(?:{said.pattern.pattern})\w*", " ", left)
     return not (set(words(left)) - OPEN_WORDS)
-
-
-def _replaced(graph: Graph, text: str, mentions: Iterable[Mention], word: str) -> str:
-    """The text with a word in place of each condition that it names."""
-    for mention in reversed(tuple(mentions)):
-        if graph.node(mention.id).kind == "Disease":
-            text = f"{text[: mention.start]}{word}{text[mention.end :]}"
-    return text
-
-
-def _bare(graph: Graph, facts: Sequence[Fact]) -> list[str]:
-    """The sentences with "it" for the condition that they are about, so that they compare by what they say of it."""
-    patterns: dict[str, re.Pattern[str]] = {}
-    for key in {fact.subject for fact in facts}:
-        node = graph.node(key)
-        names = sorted({node.name, node.plural, *node.synonyms} - {""}, key=lambda name: (-len(name), name))
-        named = "|".join(map(re.escape, names))
-        patterns[key] = re.compile(rf"\b(?:an? |the )?(?:{named})(?:'s|s|es)?\b", re.IGNORECASE)
-    return [patterns[fact.subject].sub("it", fact.text) for fact in facts]
-
-
-def _embedded(asked: Question) -> Embedded:
-    parts = [text for text in _PARTS.split(asked.bare) if len(text.split()) >= SHORTEST_PART]
-    texts = list(dict.fromkeys((asked.bare, *parts)))
-    *found, whole = embed.encode([*texts, asked.text])
-    return Embedded(whole, np.array(found))
 
 
 def candidates(
@@ -417,7 +289,7 @@ def candidates(
     parts, whole = np.zeros((len(pool), 1)), np.zeros(len(pool))
     if meant:
         parts, whole = index.bare[pool] @ meant.parts.T, index.vectors[pool] @ meant.whole
-        classifier = index.classifier
+        classifier = index.relations
         heard = replace(heard, classified=classifier.classified(meant.parts), nearest=classifier.nearest(meant.parts))
     full = " ".join((asked.text, *(graph.node(key).name for key in conditions)))
     searched = rank.Searched(index.words.scores(full)[pool], parts, whole)

@@ -1,0 +1,291 @@
+"""What a question wants, what it is about, and whether anything here answers it.
+
+    understand(graph, "and if it were on the scalp?", earlier=["How is it treated?"], differential=["akiec", "bcc"])
+    # Understood(intent="treatment", conditions=("dermiq:akiec",), site="scalp", question="How is it treated, if ...")
+
+What is left out is filled in from the questions before (`ellipsis`), a classifier over sentence embeddings tells the
+intent and the scope (`intents.tsv`), and a few rules that bear names decide where it must not err. Knows neither
+model nor page.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from dermiq.knowledge.graph import Graph
+from dermiq.knowledge.language import embed
+from dermiq.knowledge.language.lexical import FREQUENT
+from dermiq.knowledge.language.lexical import words as stems
+from dermiq.knowledge.language.lexicon import asks_whether, warns
+from dermiq.knowledge.language.link import Mention, link
+from dermiq.knowledge.language.plain import plainly
+from dermiq.knowledge.language.text import tokens
+from dermiq.knowledge.retrieve.case import diagnosis_nodes
+from dermiq.knowledge.retrieve.ellipsis import conditions_in, sites_in, stand_alone
+from dermiq.knowledge.retrieve.index import FactIndex, index_of
+from dermiq.knowledge.retrieve.intents import (
+    ABOUT_THE_CASE,
+    ANSWERS,
+    CONTRAST,
+    IN_SCOPE,
+    SAID,
+    WHAT_TO_DO,
+    asked_words,
+)
+from dermiq.knowledge.schema import Node
+from dermiq.types import PatientContext
+
+SHORTEST_PART = 3  # words
+_PARTS = re.compile(
+    r"[?:;,.]|\band (?=(?:what|how|who|whom|is|can|does|do|may|should|which|when|where|in)\b)| - ", re.IGNORECASE
+)
+"""Where a question that asks for several things falls into parts."""
+
+SURE_NAMED, SURE_PLAIN, SURE_KNOWN, SURE = 0.6, 0.55, 0.52, 0.4
+"""From what share of strangeness a question is out of scope: where it names something of the skin; has only words that
+questions about the skin have; only such and words of the facts, or points to "it" or "you"; and else."""
+MIN_KNOWN = 0.5  # share of a question's words that the facts must know, where nothing is embedded
+NAMES_SKIN = frozenset({"Disease", "DermoscopicFeature", "Sign"})
+_POINTS = re.compile(r"\b(?:it|its|this|these|that|they|mine|my|your|you)\b", re.IGNORECASE)
+_ORDER = re.compile(
+    r"\b(?:ignore|disregard|forget|override|bypass)\b.{0,25}\b(?:instructions?|rules?|prompts?|guidelines|everything|above|"
+    r"before|told|said)\b"
+    r"|\b(?:system|developer|hidden) (?:prompt|message|instructions?)\b|\bjailbreak|\b(?:developer|debug|god) mode\b"
+    r"|\b(?:you are|act as|pretend (?:to be|that you)) (?:now |free|a |an |my )(?!.*\?)"
+    r"|\b(?:write|compose|sing|make up|generate|draft)\b.{0,15}\b(?:poem|haiku|song|rap|limerick|story|stories|essay|"
+    r"joke|rhyme|code|script|function|tweet|novel|letter|email)\b"
+    r"|\btranslate\b.{0,40}\b(?:into|to) (?!plain|simple|easy|words|normal|everyday|lay)\w+"
+    r"|^(?:please )?(?:only |always |just )?(?:say|answer|reply|respond|repeat)\b.{0,20}"
+    r"\b(?:that|only|with|nothing|after me|yes|no matter)\b|\b(?:you must|always) (?:call|say|answer)\b",
+    re.IGNORECASE,
+)
+"""Rule `order`: asks for other work, or commands an answer."""
+_ILLNESS = re.compile(r"\w{3,}(?:itis|osis|omas?|aemia|emia|opathy|algia|plasia|sclerosis)$", re.IGNORECASE)
+_CHILD = re.compile(r"\b(?:child|children|kids?|toddlers?|boys?|girls?)\b", re.IGNORECASE)
+_BABY = re.compile(r"\b(?:bab(?:y|ies)|infants?|newborns?)\b", re.IGNORECASE)
+_ELDERLY = re.compile(r"\b(?:elderly|old (?:man|men|woman|women|people|person|patient)s?|older)\b", re.IGNORECASE)
+_AGED = re.compile(r"\b(\d{1,3})[- ]year", re.IGNORECASE)
+_EITHER = re.compile(r"\b(?:or|both|either|the two)\b", re.IGNORECASE)
+AGES = ((_CHILD, 8), (_BABY, 0), (_ELDERLY, 75))
+
+CAN_ASK = (
+    "You can ask what a skin lesion may be and why, what else comes into question, how it is confirmed and treated, "
+    "how urgent it is, and what to watch for."
+)
+WHY_OUT = {
+    "out_chat": "This asks nothing about the skin.",
+    "out_medicine": "This is about another part of medicine than the skin.",
+    "out_world": "This has nothing to do with the skin.",
+    "out_task": "This asks for other work than answering a question about the skin.",
+    "out_service": "Appointments, prices, products and this page are nothing that the knowledge here speaks of.",
+}
+
+
+@dataclass(frozen=True)
+class Understood:
+    """What was made of one question."""
+
+    intent: str  # a key of `intents.ANSWERS`
+    conditions: tuple[str, ...]  # node ids that it is about, named ones first
+    site: str | None  # where it lies, as the question or the patient says
+    question: str  # stands alone
+    in_scope: bool
+    why_out: str  # one or two sentences that say what can be asked; "" in scope
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question that stands alone, and what the graph makes of it."""
+
+    text: str
+    mentions: tuple[Mention, ...]
+    conditions: frozenset[str]  # node ids of the conditions among them
+    relations: frozenset[str]  # that its words name
+    contrast: bool  # asks what tells one thing from another
+    bare: str  # the text with "it" for each condition
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """What a question means, as vectors of length 1."""
+
+    whole: np.ndarray  # (384,)
+    parts: np.ndarray  # (parts, 384), of the bare question and of what it falls into
+
+
+@dataclass(frozen=True)
+class Reading:
+    """All that retrieval needs of a question."""
+
+    understood: Understood
+    asked: Question
+    meant: Embedded | None  # None without search by meaning
+    patient: PatientContext | None  # as told, with what the question supposes instead
+
+
+def understand(
+    graph: Graph,
+    question: str,
+    *,
+    earlier: Sequence[str] = (),
+    differential: Sequence[str] = (),
+    context: PatientContext | None = None,
+) -> Understood:
+    """`earlier`: the questions before, oldest first; `differential`: class codes or node ids, likeliest first."""
+    return read(graph, question, earlier=earlier, differential=differential, context=context).understood
+
+
+def read(
+    graph: Graph,
+    question: str,
+    *,
+    earlier: Sequence[str] = (),
+    differential: Sequence[str] = (),
+    context: PatientContext | None = None,
+    semantic: bool = True,
+) -> Reading:
+    """As `understand`, with what was worked out on the way; `semantic=False` leaves the embeddings out."""
+    nodes = diagnosis_nodes(graph, differential)
+    standing = stand_alone(graph, question, earlier=earlier, nodes=nodes)
+    index, asked = index_of(graph), heard(graph, standing.text)
+    meant = embedded(asked) if semantic and question.strip() and embed.available() else None
+    intent = _intent(index, asked, meant)
+    out = _why_out(graph, index, asked, meant)
+    patient = _supposed(graph, standing.text, context)
+    return Reading(
+        Understood(
+            intent=intent,
+            conditions=_about(graph, asked, intent, topic=standing.topic, nodes=nodes),
+            site=patient.site if patient else None,
+            question=standing.text,
+            in_scope=not out,
+            why_out=out,
+        ),
+        asked,
+        meant,
+        patient,
+    )
+
+
+# --- what it says -------------------------------------------------------------------------
+
+
+def heard(graph: Graph, question: str) -> Question:
+    low = question.lower()
+    mentions = tuple(link(graph, question))
+    conditions = [mention for mention in mentions if graph.node(mention.id).kind == "Disease"]
+    doubted = any(mention.status == "uncertain" for mention in conditions) and not asks_whether(question)
+    suspects = doubted or bool(conditions and warns(question))
+    if suspects:  # what to do about what is only suspected is no treatment: who must see it, and when
+        low = _of_a_suspicion(low)
+    relations = {name for said in SAID if said.pattern.search(low) for name in said.relations}
+    relations |= {"refer_if"} if suspects else set()
+    bare = replaced(graph, question, mentions, "it")
+    return Question(
+        _of_a_suspicion(question) if suspects else question,
+        mentions,
+        conditions=frozenset(mention.id for mention in conditions),
+        relations=frozenset(relations),
+        contrast=bool(CONTRAST.search(low)),
+        bare=_of_a_suspicion(bare) if suspects else bare,
+    )
+
+
+def _of_a_suspicion(question: str) -> str:
+    """'I cannot exclude it. What should I do?' -> 'I may be it. How urgent is the referral?'"""
+    return re.sub(WHAT_TO_DO, "how urgent is the referral", plainly(question), flags=re.IGNORECASE)
+
+
+def replaced(graph: Graph, text: str, mentions: Sequence[Mention], word: str) -> str:
+    """The text with a word in place of each condition that it names."""
+    for mention in reversed(mentions):
+        if graph.node(mention.id).kind == "Disease":
+            text = f"{text[: mention.start]}{word}{text[mention.end :]}"
+    return text
+
+
+def embedded(asked: Question) -> Embedded:
+    parts = [text for text in _PARTS.split(asked.bare) if len(text.split()) >= SHORTEST_PART]
+    texts = list(dict.fromkeys((asked.bare, *parts)))
+    *found, whole = embed.encode([*texts, asked.text])
+    return Embedded(whole, np.array(found))
+
+
+# --- what it wants ------------------------------------------------------------------------
+
+
+def _intent(index: FactIndex, asked: Question, meant: Embedded | None) -> str:
+    if meant is None:
+        return next((said.intent for said in SAID if said.pattern.search(asked.text.lower())), "other")
+    told = index.intents.classified(meant.parts[:1])
+    return max(ANSWERS, key=lambda intent: told[intent])
+
+
+def _about(graph: Graph, asked: Question, intent: str, *, topic: str | None, nodes: Sequence[str]) -> tuple[str, ...]:
+    """Named conditions, then those of the case where they are set beside each other; else the topic or the leader."""
+    named = list(dict.fromkeys(mention.id for mention in conditions_in(graph, asked.text)))
+    beside = intent in ABOUT_THE_CASE or _EITHER.search(asked.bare)
+    if beside and len(named) < 2:
+        return tuple(dict.fromkeys((*named, *nodes[: 2 - len(named)])))
+    return tuple(named) or ((topic,) if topic else tuple(nodes[:1]))
+
+
+def _supposed(graph: Graph, text: str, context: PatientContext | None) -> PatientContext | None:
+    """The patient as told, with the site and the age that the question supposes."""
+    sites = sites_in(graph, text)
+    aged = _AGED.search(text)
+    ages = [int(aged[1])] if aged else [age for pattern, age in AGES if pattern.search(text)]
+    told = context or PatientContext()
+    patient = replace(told, site=sites[-1].text if sites else told.site, age=ages[0] if ages else told.age)
+    return context if patient == told else patient
+
+
+# --- whether anything here answers it -----------------------------------------------------
+
+
+def _why_out(graph: Graph, index: FactIndex, asked: Question, meant: Embedded | None) -> str:
+    """Why it is out of scope, and what can be asked; "" where it is in scope."""
+    text = asked.text.strip()
+    kind = "out_task" if _ORDER.search(text) else _kind(graph, index, asked, meant) if text else ""
+    if kind:
+        return f"{WHY_OUT[kind]} {CAN_ASK}"
+    stranger = _stranger(index, asked)
+    return f"The knowledge here holds no facts about {stranger}. {CAN_ASK}" if stranger else ""
+
+
+def _kind(graph: Graph, index: FactIndex, asked: Question, meant: Embedded | None) -> str:
+    """The kind of question beside the skin that it is; "" for one about the skin."""
+    if meant is None:
+        return ""
+    told = index.scopes.classified(meant.whole[None])
+    strange = 1 - told.pop(IN_SCOPE)
+    return max(told, key=lambda kind: told[kind]) if strange > _sure(graph, index, asked) else ""
+
+
+def _sure(graph: Graph, index: FactIndex, asked: Question) -> float:
+    """How strange it must be to be out of scope."""
+    if any(_is_of_skin(graph.node(mention.id)) for mention in asked.mentions):
+        return SURE_NAMED
+    new = set(stems(asked.text)) - FREQUENT - asked_words()
+    if not new:
+        return SURE_PLAIN
+    return SURE_KNOWN if _POINTS.search(asked.text) or index.words.knows_all(new) else SURE
+
+
+def _is_of_skin(node: Node) -> bool:
+    """Not those that only hold the hierarchy together: "cancer" names no condition of the skin."""
+    return node.kind in NAMES_SKIN and (node.kind != "Disease" or node.tier > 0)
+
+
+def _stranger(index: FactIndex, asked: Question) -> str:
+    """Rule `stranger`: the name of an illness that no fact knows, in a question that names nothing else."""
+    if asked.mentions:
+        return ""
+    for token in tokens(asked.text):
+        if _ILLNESS.match(token.raw) and not index.words.known_share(token.raw):
+            return token.raw
+    return ""
