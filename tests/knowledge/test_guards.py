@@ -63,7 +63,11 @@ PEOPLE: list[Row] = [
 PLACES: list[Row] = [
     ("Dermatofibroma lies mostly on the lower legs.", "A dermatofibroma is typically found on the face.", AGAINST),
     ("Dermatofibroma lies mostly on the lower legs.", "Most are on the legs.", AGREES),
-    ("The face is a typical site; lid margins, nose and lips need a look.", "Look closely at the nose and the lips.", AGREES),
+    (
+        "The face is a typical site; lid margins, nose and lips need a look.",
+        "Look closely at the nose and the lips.",
+        AGREES,
+    ),
     ("Vesicles on the tip of the nose mean eye disease.", "Blisters on the nose point to the eye.", AGREES),
     ("It spares the palms and soles.", "It spares the scalp.", AGAINST),
     ("It itches.", "On the scalp it itches.", AGREES),

@@ -19,6 +19,7 @@ from dermiq.knowledge.check.shown import shown
 from dermiq.knowledge.graph import Graph
 from dermiq.knowledge.language import embed
 from dermiq.knowledge.language.entail import LABELS
+from dermiq.knowledge.language.text import word_set
 from dermiq.knowledge.language.wording import wording
 from dermiq.knowledge.schema import read_rows
 from dermiq.types import Fact
@@ -46,8 +47,8 @@ _STRONGER = (
     (r"\b(?:can|may|might|sometimes)\b", ("always", "must")),
     (r"\b(?:some|many|most)\b", ("all", "every one of the")),
 )
-_NOT_EDITED = frozenset(
-    "upper inner inside men women male female young younger old before after first last early late hour day night".split()
+_NOT_EDITED = word_set(
+    "upper inner inside men women male female young younger old before after first last early late hour day night"
 )
 """Opposites of places, people and times are no edits of ours."""
 _SOMETIMES = re.compile(

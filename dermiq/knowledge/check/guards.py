@@ -153,12 +153,14 @@ _EXTREMES = tuple(
     (re.compile(said, re.IGNORECASE), re.compile(told, re.IGNORECASE))
     for said, told in (
         (
-            r"\b(?:(?<!nearly )(?<!almost )(?<!not )always|invariably|without exception|inevitabl\w+|guarantee\w*|every (?:single )?(?:case|patient|person|one)"
+            r"\b(?:(?<!nearly )(?<!almost )(?<!not )always|invariably|without exception|inevitabl\w+|guarantee\w*"
+            r"|every (?:single )?(?:case|patient|person|one)"
             r"|100 ?%|in all (?:cases|patients|people)|certain to|bound to)\b",
             r"\b(?:always|invariabl\w+|all|every|each|inevitabl\w+|100 ?%|universal\w*|any)\b",
         ),
         (
-            r"\b(?:the only|only (?:treatment|option|way|cure|cause|site|sign|test)|solely|(?<!the )sole (?!of)|exclusive(?:ly)?|nothing but"
+            r"\b(?:the only|only (?:treatment|option|way|cure|cause|site|sign|test)|solely|(?<!the )sole (?!of)"
+            r"|exclusive(?:ly)?|nothing but"
             r"|nothing else|nowhere else)\b",
             r"\b(?:only|sole(?:ly)?|exclusive(?:ly)?|alone|confined|restricted|limited to|nothing)\b",
         ),
@@ -168,7 +170,8 @@ _EXTREMES = tuple(
         ),
         (
             r"\b(?:gold standard|the best|treatment of choice|first[- ](?:line|choice)|most effective)\b",
-            r"\b(?:gold standard|best|choice|first|prefer\w*|most effective|mainstay|standard|initial\w*|lowest|highest)\b",
+            r"\b(?:gold standard|best|choice|first|prefer\w*|most effective|mainstay|standard|initial\w*"
+            r"|lowest|highest)\b",
         ),
     )
 )
@@ -214,7 +217,8 @@ _PARTS = (
     ),
     word_set("arm arms limb limbs forearm forearms elbow elbows hand hands finger fingers palm palms wrist wrists"),
     word_set(
-        "leg legs limb limbs thigh thighs knee knees shin shins calf calves foot feet toe toes sole soles ankle ankles heel"
+        "leg legs limb limbs thigh thighs knee knees shin shins calf calves foot feet toe toes sole soles ankle ankles "
+        "heel"
     ),
     word_set("groin armpit armpits axilla axillae fold folds flexure flexures genital genitals vulva penis scrotum"),
     word_set("mouth tongue gum gums mucosa mucosae"),
@@ -244,13 +248,15 @@ def _sites(graph: Graph, text: str) -> list[Mention]:
 # --- what leads to what ---------------------------------------------------------------------
 
 _LEADS = re.compile(
-    r"\b(?:progress\w* (?:in)?to|turns? into|chang\w+ into|transform\w*|develops? into|evolv\w+ into|leads? to|gives? rise to"
+    r"\b(?:progress\w* (?:in)?to|turns? into|chang\w+ into|transform\w*|develops? into|evolv\w+ into|leads? to"
+    r"|gives? rise to"
     r"|precedes?|preceding|causes?|triggers?|provokes?|becomes?|goes on to)\b",
     re.IGNORECASE,
 )
 _COMES = re.compile(
     r"\b(?:arises? (?:from|in|out of)|arising (?:from|in|out of)|stems? from|follows|due to|caused by|triggered by"
-    r"|preceded by|results? from|resulting from|because of|a complication of|comes? (?:from|out of)|originat\w+ (?:from|in))\b",
+    r"|preceded by|results? from|resulting from|because of|a complication of|comes? (?:from|out of)"
+    r"|originat\w+ (?:from|in))\b",
     re.IGNORECASE,
 )
 

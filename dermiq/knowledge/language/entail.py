@@ -1,4 +1,4 @@
-"""Does one sentence follow from another? A small cross-encoder, offline, loaded on first use. Knows words only, no graph.
+"""Does one sentence follow from another? A small cross-encoder, offline, loaded on first use. Knows words, no graph.
 
 It reads both sentences together (a cross-encoder: Reimers and Gurevych 2019, section 1; the three answers are those of
 natural language inference, Bowman and others 2015). The network is MiniLM (see `embed`), whose word vectors stay as the
