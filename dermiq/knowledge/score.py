@@ -69,15 +69,22 @@ def read_set(name: str, part: str, folder: Path = SETS) -> list[Row]:
 
 
 def verdict_of(graph: Graph, row: Row) -> str:
-    """One verdict for a row: contradicted where any part is, supported where every part is.
+    """One verdict for a row; `topic` and `findings` (JSON: code -> [value, words]) are its case, where it has one."""
+    claims = check_claims(graph, row["sentence"], findings=findings_of(row), diagnosis=row.get("topic") or None)
+    return verdict_among(claim.verdict for claim in claims)
 
-    `topic` and `findings` (JSON: code -> [value, words]) are the sentence's case, where it has one. The labels ask what
-    is so, not of whom: what is true of another condition than the topic is supported here.
-    """
+
+def findings_of(row: Row) -> list[Finding]:
     measured = json.loads(row.get("findings") or "{}")
-    findings = [Finding(code, code, value, "", text, "") for code, (value, text) in measured.items()]
-    claims = check_claims(graph, row["sentence"], findings=findings, diagnosis=row.get("topic") or None)
-    found = {"supported" if claim.verdict == "another_condition" else claim.verdict for claim in claims}
+    return [Finding(code, code, value, "", text, "") for code, (value, text) in measured.items()]
+
+
+def verdict_among(verdicts: Iterable[str]) -> str:
+    """Of several sentences: contradicted where any is, supported where all are.
+
+    The labels ask what is so, not of whom: what is true of another condition than the topic is supported here.
+    """
+    found = {"supported" if verdict == "another_condition" else verdict for verdict in verdicts}
     if "contradicted" in found:
         return "contradicted"
     return "supported" if found == {"supported"} else "not_covered"

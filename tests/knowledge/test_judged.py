@@ -8,7 +8,7 @@ import pytest
 from dermiq.knowledge import Graph, check_claims
 from dermiq.knowledge.check import judged
 from dermiq.knowledge.check.guards import AGAINST, AGREES, BEYOND, Agreement
-from dermiq.knowledge.check.judged import Asked, Opinion, judged_all, weighed
+from dermiq.knowledge.check.judged import Asked, Bars, Opinion, judged_all, weighed
 from dermiq.knowledge.check.shown import shown
 from dermiq.knowledge.language import entail
 from dermiq.types import Claim, Verdict
@@ -27,6 +27,7 @@ def claim(verdict: Verdict, *facts: str) -> Claim:
 
 
 SURE, UNSURE = 0.999, 0.3
+BARS = Bars(supported=0.9, contradicted=0.9, agreed=0.2, opposed=0.1)
 WEIGHED: list[tuple[Claim, list[Opinion], Verdict]] = [
     (claim("not_covered"), [opinion(SURE, 0.0)], "supported"),
     (claim("not_covered"), [opinion(UNSURE, 0.0)], "not_covered"),
@@ -36,26 +37,29 @@ WEIGHED: list[tuple[Claim, list[Opinion], Verdict]] = [
     (claim("not_covered"), [opinion(SURE, 0.0), opinion(0.0, SURE, fact=OTHER.id)], "not_covered"),
     (claim("not_covered"), [], "not_covered"),
     (claim("supported", ONE.id), [opinion(UNSURE, 0.1)], "supported"),
-    (claim("supported", ONE.id), [opinion(UNSURE, 0.6)], "not_covered"),
+    (claim("supported", ONE.id), [opinion(0.1, 0.6)], "not_covered"),
+    (claim("supported", ONE.id, OTHER.id), [opinion(0.1, 0.1)], "supported"),
+    (claim("supported", ONE.id, OTHER.id), [opinion(0.1, 0.85)], "not_covered"),
     (claim("supported", ONE.id), [opinion(0.0, SURE)], "contradicted"),
     (claim("supported", ONE.id), [opinion(SURE, 0.0, AGAINST)], "contradicted"),
     (claim("contradicted", ONE.id), [opinion(SURE, 0.0)], "not_covered"),
-    (claim("contradicted", ONE.id), [opinion(UNSURE, 0.0)], "contradicted"),
+    (claim("contradicted", ONE.id), [opinion(UNSURE, 0.2)], "contradicted"),
+    (claim("contradicted", ONE.id), [opinion(UNSURE, 0.0)], "not_covered"),
 ]
 
 
 @pytest.mark.parametrize(("ruled", "opinions", "verdict"), WEIGHED)
 def test_what_the_rules_said_is_weighed(ruled: Claim, opinions: list[Opinion], verdict: Verdict) -> None:
-    assert weighed(ruled, opinions, open_to_judge=True).verdict == verdict
+    assert weighed(ruled, opinions, BARS, open_to_judge=True).verdict == verdict
 
 
 def test_what_is_said_of_this_lesion_is_not_the_judge_s() -> None:
-    left = weighed(claim("not_covered"), [opinion(SURE, 0.0)], open_to_judge=False)
+    left = weighed(claim("not_covered"), [opinion(SURE, 0.0)], BARS, open_to_judge=False)
     assert left.verdict == "not_covered"
 
 
 def test_a_contradiction_names_its_fact() -> None:
-    found = weighed(claim("not_covered"), [opinion(0.0, SURE)], open_to_judge=True)
+    found = weighed(claim("not_covered"), [opinion(0.0, SURE)], BARS, open_to_judge=True)
     assert found.fact_ids == (ONE.id,)
     assert ONE.text in found.note
 

@@ -1,6 +1,7 @@
 """Teach the judge (`dermiq.knowledge.language.entail`) on the CPU.
 
     python -m train.embedded.judge --run FOLDER [--out dermiq/weights/judge]
+    python -m train.embedded.judge --bars                                       # set anew from where it is believed
 
 Trains on the pairs of `judge_examples`, those of held-out conditions left out (`judge_parts.tsv`), and keeps what did
 best on the hand-written pairs of `dev`. Every ten minutes the state is saved in the run's folder, from where the same
@@ -15,17 +16,21 @@ import random
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dermiq.knowledge import Graph
+from dermiq.knowledge import Graph, score
+from dermiq.knowledge.check.check import is_general, ruled
+from dermiq.knowledge.check.judged import Bars, Opinion, judged_all, weighed
 from dermiq.knowledge.language import entail
 from dermiq.knowledge.schema import read_rows
 from dermiq.shipped import seal
+from dermiq.types import Claim
 from train.embedded import judge_examples
 from train.embedded.judge_examples import Pair
 
@@ -169,26 +174,94 @@ def train(given: Data, run: Path, *, epochs: int, layers: int) -> nn.Module:
 
 
 def save(net: nn.Module, out: Path, layers: int, heat: float) -> None:
+    """The weights, believed in nothing until `--bars` has been run."""
     from safetensors.torch import save_file
 
     out.mkdir(parents=True, exist_ok=True)
     own = {name: tensor.half().contiguous() for name, tensor in net.state_dict().items() if entail.trained(name)}
     save_file(own, out / entail.MODEL)
     (out / entail.CONFIG).write_text(
-        json.dumps({"layers": layers, "temperature": heat}, indent=1) + "\n", encoding="utf-8"
+        json.dumps({"layers": layers, "temperature": heat, "bars": asdict(NEVER)}, indent=1) + "\n", encoding="utf-8"
     )
     seal(out)
 
 
+# --- from where it is believed -----------------------------------------------------------------
+
+NEVER = Bars(supported=2.0, contradicted=2.0, agreed=0.0, opposed=0.0)
+PRECISION = {"supported": 0.99, "contradicted": 0.96}
+SETS = ("edits", "claims", "model_text")  # their part `dev`
+GRID = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.94, 0.96, 0.98, 0.99, 2.0)
+LOW = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
+Heard = tuple[score.Row, list[tuple[Claim, list[Opinion]]]]
+
+
+def heard(graph: Graph) -> list[Heard]:
+    """Of each row of `dev`, what the rules say of its sentences and what the judge does."""
+    found = []
+    for row in (row for name in SETS for row in score.read_set(name, "dev")):
+        topic = graph.diagnosis(row["topic"]) if row.get("topic") else None
+        claims, asked = ruled(graph, row["sentence"], score.findings_of(row), topic.id if topic else None)
+        found.append((row, list(zip(claims, judged_all(graph, asked), strict=True))))
+    return found
+
+
+def verdict_by(row: Heard, bars: Bars) -> str:
+    return score.verdict_among(weighed(c, o, bars, open_to_judge=is_general(c)).verdict for c, o in row[1])
+
+
+def chosen(rows: Sequence[Heard]) -> Bars:
+    """Those with the best recall among which both verdicts are as precise as they must be.
+
+    First how much the rules must be borne out, then from where the judge decides alone.
+    """
+    best, most = NEVER, -1.0
+    for agreed, opposed in product(LOW, LOW):
+        for supported, contradicted in product(GRID, GRID):
+            bars = Bars(supported, contradicted, agreed, opposed)
+            reached = recall_by(rows, bars)
+            if reached > most:
+                best, most = bars, reached
+    return best
+
+
+def recall_by(rows: Sequence[Heard], bars: Bars) -> float:
+    """The sum of both recalls, -1 where a verdict is not precise enough."""
+    total = 0.0
+    given = [(row[0]["label"], verdict_by(row, bars)) for row in rows]
+    for verdict, wanted in PRECISION.items():
+        said = [label for label, got in given if got == verdict]
+        hits = sum(label == verdict for label in said)
+        if hits < wanted * len(said):
+            return -1.0
+        total += hits / max(1, sum(label == verdict for label, _ in given))
+    return total
+
+
+def set_bars(graph: Graph, out: Path) -> Bars:
+    found = chosen(heard(graph))
+    held = json.loads((out / entail.CONFIG).read_text(encoding="utf-8"))
+    (out / entail.CONFIG).write_text(json.dumps({**held, "bars": asdict(found)}, indent=1) + "\n", encoding="utf-8")
+    seal(out)
+    return found
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--run", type=Path, required=True, help="where the state is kept")
+    parser.add_argument("--run", type=Path, help="where the state is kept")
+    parser.add_argument("--bars", action="store_true", help="only set from where it is believed")
     parser.add_argument("--out", type=Path, default=entail.FOLDER)
     parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--layers", type=int, default=LAYERS)
     options = parser.parse_args(arguments)
+    graph = Graph.load()
+    if options.bars:
+        print(set_bars(graph, options.out))
+        return 0
+    if options.run is None:
+        parser.error("--run FOLDER is needed, to keep the state in")
     options.run.mkdir(parents=True, exist_ok=True)
-    given = data(Graph.load())
+    given = data(graph)
     print(f"{len(given.train)} pairs to learn, {len(given.dev)} of dev", flush=True)
     net = train(given, options.run, epochs=options.epochs, layers=options.layers)
     logits = logits_of(net, given.dev)

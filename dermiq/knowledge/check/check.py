@@ -92,7 +92,21 @@ def check_claims(
     `evidence` are the facts that were numbered for this text: whether its citations are right is judged by it.
     """
     known = graph.diagnosis(diagnosis) if diagnosis else None
-    lesion = topic = known.id if known else None
+    lesion = known.id if known else None
+    claims, asked = ruled(graph, text, findings, lesion)
+    if judged.available():
+        bars = judged.bars()
+        claims = [
+            judged.weighed(claim, heard, bars, open_to_judge=is_general(claim))
+            for claim, heard in zip(claims, judged.judged_all(graph, asked), strict=True)
+        ]
+    return tuple(cites(graph, about_whom(graph, claim, lesion), evidence) for claim in claims)
+
+
+def ruled(
+    graph: Graph, text: str, findings: Sequence[Finding], topic: str | None
+) -> tuple[list[Claim], list[judged.Asked]]:
+    """What the rules say of each sentence, and what the judge is asked about it."""
     claims: list[Claim] = []
     asked: list[judged.Asked] = []
     for sentence in _short(split_sentences(tied(text))):
@@ -102,13 +116,7 @@ def check_claims(
         claims.append(_ruled(graph, sentence, said, findings, topic))
         asked.append(judged.Asked(uncited(said), topic, tuple(graph.fact(key) for key in claims[-1].fact_ids)))
         topic = next((m.id for m in link(graph, sentence) if graph.node(m.id).kind == "Disease"), topic)
-    if judged.available():
-        opinions = judged.judged_all(graph, asked)
-        claims = [
-            judged.weighed(claim, heard, open_to_judge=_is_general(claim))
-            for claim, heard in zip(claims, opinions, strict=True)
-        ]
-    return tuple(cites(graph, about_whom(graph, claim, lesion), evidence) for claim in claims)
+    return claims, asked
 
 
 def _ruled(graph: Graph, sentence: str, said: str, findings: Sequence[Finding], topic: str | None) -> Claim:
@@ -123,7 +131,7 @@ def _ruled(graph: Graph, sentence: str, said: str, findings: Sequence[Finding], 
     return _judge(graph, sentence, cited, rest, read_sentence(graph, rest, topic=topic), findings, topic)
 
 
-def _is_general(claim: Claim) -> bool:
+def is_general(claim: Claim) -> bool:
     """Whether a sentence is about a condition, not about this lesion, and was short enough to be read."""
     return (
         claim.note not in (NOT_MEASURED, TOO_LONG) and not claim.finding_codes and not ABOUT_THE_CASE.search(claim.text)

@@ -17,6 +17,7 @@ import numpy as np
 from dermiq.knowledge.language import embed
 from dermiq.places import WEIGHTS
 from dermiq.shipped import checked, read_json
+from dermiq.types import Json
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -32,6 +33,12 @@ BATCH = 16  # pairs of like length that are read together
 def available() -> bool:
     """Whether pairs can be judged."""
     return embed.available() and (FOLDER / MODEL).is_file()
+
+
+@lru_cache(maxsize=1)
+def settings() -> Json:
+    """`layers`, `temperature`, and the `bars` from which on an answer is believed."""
+    return read_json(FOLDER / CONFIG)
 
 
 def network(layers: int) -> nn.Module:
@@ -71,12 +78,11 @@ def _model() -> tuple[nn.Module, float]:
     """The network and the temperature that its answers are divided by."""
     from safetensors.torch import load_file
 
-    settings = read_json(FOLDER / CONFIG)
-    made = network(settings["layers"])
+    made = network(settings()["layers"])
     own = {name: tensor.float() for name, tensor in load_file(checked(FOLDER / MODEL)).items()}
     missing = [name for name in made.load_state_dict(own, strict=False).missing_keys if trained(name)]
     assert not missing, missing
-    return made.eval(), float(settings["temperature"])
+    return made.eval(), float(settings()["temperature"])
 
 
 def encoded(pairs: Sequence[tuple[str, str]]) -> dict[str, Tensor]:
