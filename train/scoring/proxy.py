@@ -30,7 +30,18 @@ from dermiq.knowledge.check.check import score_answer
 from dermiq.knowledge.language.citation import cited
 from dermiq.knowledge.language.text import split_sentences, words
 from dermiq.knowledge.retrieve.retrieve import statement
-from dermiq.types import CLASS_NAMES, CLASSES, Claim, Evidence, EvidenceItem, Fact, Finding, ParsedText, SelfCheck
+from dermiq.types import (
+    CLASS_NAMES,
+    CLASSES,
+    Claim,
+    Evidence,
+    EvidenceItem,
+    Fact,
+    Finding,
+    ParsedText,
+    SelfCheck,
+    Verdict,
+)
 from dermiq.vlm.parse import class_mentions, parse
 from train.options import option
 from train.scoring.rewards import CaseFacts, correctness_reward, diagnosis_id, distinct_sentences, format_reward, named
@@ -426,7 +437,15 @@ def _basis(claim: Claim) -> tuple[str, frozenset[str], frozenset[str]]:
     return claim.verdict, frozenset(claim.fact_ids), frozenset(claim.finding_codes)
 
 
+_STANDS: Mapping[Verdict, str] = {
+    "supported": "is supported",
+    "contradicted": "is contradicted",
+    "another_condition": "is true of another condition",
+    "wrong_citation": "cites the wrong fact, but is supported",
+}
+
+
 def _claim_words(claim: Claim) -> str:
     by = [f"fact {key}" for key in claim.fact_ids] + [f"the measured {code}" for code in claim.finding_codes]
-    note = f" ({claim.note})" if claim.note and claim.verdict == "contradicted" else ""
-    return f"“{claim.text}” is {claim.verdict} by {', '.join(by)}{note}."
+    note = f" ({claim.note})" if claim.note and claim.verdict in ("contradicted", "another_condition") else ""
+    return f"“{claim.text}” {_STANDS[claim.verdict]} by {', '.join(by)}{note}."

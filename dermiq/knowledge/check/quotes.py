@@ -6,6 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
+from dermiq.knowledge.check.openers import claimed
 from dermiq.knowledge.graph import Graph
 from dermiq.knowledge.language.citation import CITATION, uncited
 from dermiq.knowledge.language.text import tokens
@@ -36,8 +37,9 @@ def _masked(words: _Key) -> _Key:
 def _book(graph: Graph) -> dict[_Key, list[tuple[_Key, _Key, Fact]]]:
     if graph not in _BOOKS:
         book: dict[_Key, list[tuple[_Key, _Key, Fact]]] = defaultdict(list)
-        for fact in graph.all_facts:
-            words = tuple(token.word for token in tokens(fact.text))
+        pairs = [(fact, text) for fact in graph.all_facts for text in {fact.text, claimed(fact.text)}]
+        for fact, text in pairs:
+            words = tuple(token.word for token in tokens(text))
             if len(words) >= START:
                 book[_masked(words)[:START]].append((_masked(words), words, fact))
         _BOOKS[graph] = dict(book)
@@ -45,7 +47,7 @@ def _book(graph: Graph) -> dict[_Key, list[tuple[_Key, _Key, Fact]]]:
 
 
 def quotes(graph: Graph, sentence: str) -> list[Quote]:
-    """Every fact that the sentence quotes, longest first at each place, without overlaps."""
+    """Every fact that the sentence quotes, with its opening or without, longest first at each place, no overlaps."""
     line = tokens(CITATION.sub(lambda found: " " * len(found.group()), sentence))  # places stay
     words = tuple(token.word for token in line)
     masked = _masked(words)
