@@ -135,7 +135,10 @@ def test_meaning_finds_what_words_do_not(monkeypatch: pytest.MonkeyPatch, tmp_pa
     evidence = retrieve(Graph(Graph.load().tables), "garnet marble")  # of its own: vectors are kept with a graph
     assert "cherry-red" in _texts(evidence)
     assert evidence.items[0].reason == "close in meaning to the question"
-    assert len(list((tmp_path / "embeddings").glob("*.npy"))) == 3  # the facts, whole and bare, and the phrasings
+    kept = list((tmp_path / "embeddings").glob("*.npy"))
+    assert (
+        len(kept) == 5
+    )  # the facts, whole and bare, and what is said for relations, for intents, and in or out of scope
 
 
 def test_a_long_first_embedding_is_announced(
@@ -175,12 +178,11 @@ def test_without_the_package_words_are_enough(
 def test_a_question_is_heard_as_what_it_is_most_like() -> None:
     """Phrasings of one relation lie on one axis; a question along it is heard as that relation."""
     relations = list(phrasings())
-    vectors = np.array(
-        [np.eye(len(relations))[relations.index(key)] for key, texts in phrasings().items() for _ in texts]
-    )
-    classifier = IntentClassifier(vectors)
+    labels = [key for key, texts in phrasings().items() for _ in texts]
+    vectors = np.array([np.eye(len(relations))[relations.index(key)] for key in labels])
     asked = np.eye(len(relations))[[relations.index("treated_by"), relations.index("located_at")]]
-    for heard in (classifier.classified(asked), classifier.nearest(asked)):
+    plain, kernel = IntentClassifier(vectors, labels), IntentClassifier(vectors, labels, kernel=True)
+    for heard in (plain.classified(asked), kernel.classified(asked), plain.nearest(asked)):
         first, second, *others = sorted(heard, key=lambda key: -heard[key])
         assert {first, second} == {"treated_by", "located_at"}
         assert heard[second] > heard[others[0]]
@@ -200,6 +202,14 @@ def _features(
         patient,
     )
     return dict(zip(rank.FEATURES, table[0].tolist(), strict=True))
+
+
+def test_a_name_is_compared_as_whole_words() -> None:
+    acne = GRAPH.find("acne vulgaris")
+    assert acne is not None
+    name = rank.spoken_of(GRAPH, acne.id).name
+    assert name.search("unlike acne vulgaris")
+    assert not name.search(f"unlike {acne.name}-like".replace("-", ""))
 
 
 def test_what_joins_two_conditions_is_told_from_what_strays() -> None:

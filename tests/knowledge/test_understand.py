@@ -25,7 +25,7 @@ needs_embedder = pytest.mark.skipif(not embed.available(), reason=embed.NOTE)
 def test_intents_are_told() -> None:
     rows = [row for row in SAID if row["understood"] in intents.ANSWERS]
     right = [row["understood"] == understand(GRAPH, row["question"], differential=["mel", "nv"]).intent for row in rows]
-    assert len(rows) == 60
+    assert len(rows) >= 60
     assert {row["understood"] for row in rows} == set(intents.ANSWERS)
     assert sum(right) / len(right) >= INTENT_FLOOR
 
@@ -118,6 +118,8 @@ def test_a_named_condition_beats_the_leading_one() -> None:
         about = set(GRAPH.family(named)) | set(GRAPH.ancestors(named))
         first = retrieve(GRAPH, question, differential=["bcc", "akiec"], semantic=False).items[0].fact
         assert {first.subject, first.object} & about
+    lone = understand(GRAPH, "Superficial BCC: what is there besides cutting or scraping?", differential=["mel", "nv"])
+    assert MELANOMA not in lone.conditions
 
 
 def test_what_a_lesion_is_likened_to_is_not_what_is_asked_about() -> None:

@@ -71,7 +71,7 @@ class BM25:
 
     def knows_all(self, stems: Set[str]) -> bool:
         """Whether each of these occurs in some text, as `words` gives them."""
-        return stems <= self._index.vocab_dict.keys()
+        return all(stem in self._index.vocab_dict for stem in stems)
 
 
 def largest(scores: np.ndarray, count: int) -> list[int]:

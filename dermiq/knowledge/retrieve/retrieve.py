@@ -61,6 +61,7 @@ class LookedUp:
     case: Mapping[str, Worth]
     rankings: Mapping[str, Sequence[int]]  # fact numbers, best first
     meant: Embedded | None  # None without search by meaning
+    certain: bool  # see `Reading`
     is_open: bool  # nothing but the case says which facts are meant
 
 
@@ -147,10 +148,10 @@ def _named_first(graph: Graph, index: FactIndex, scores: Mapping[int, float], fo
 
 
 def _answer_first(index: FactIndex, chosen: Sequence[int], found: LookedUp) -> list[int]:
-    """Asked for treatment, never dermoscopy first: what a picture shows leads only where that was asked for."""
+    """Asked for treatment, never dermoscopy first; where the intent is certain, nothing but what answers it."""
     wanted = ANSWERS[found.understood.intent]
     lead = next((number for number in chosen if index.facts[number].relation in wanted), None)
-    if lead is None or index.facts[chosen[0]].relation not in UNASKED - set(wanted):
+    if lead is None or not (found.certain or index.facts[chosen[0]].relation in UNASKED):
         return list(chosen)
     return [lead, *(number for number in chosen if number != lead)]
 
@@ -171,7 +172,9 @@ def look_up(
         rankings["meaning"] = _by_meaning(index, meant.whole)
     if nodes:
         rankings = _about_the_case(graph, index, rankings, nodes=nodes, asked=asked)
-    return LookedUp(asked, reading.understood, tuple(nodes), case, rankings, meant, _is_open(asked, nodes))
+    return LookedUp(
+        asked, reading.understood, tuple(nodes), case, rankings, meant, reading.certain, _is_open(asked, nodes)
+    )
 
 
 def _case_nodes(graph: Graph, asked: Question, differential: Sequence[str]) -> list[str]:

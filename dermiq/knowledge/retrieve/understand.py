@@ -48,6 +48,7 @@ _PARTS = re.compile(
 SURE_NAMED, SURE_PLAIN, SURE_KNOWN, SURE = 0.6, 0.55, 0.52, 0.4
 """From what share of strangeness a question is out of scope: where it names something of the skin; has only words that
 questions about the skin have; only such and words of the facts, or points to "it" or "you"; and else."""
+CERTAIN, AHEAD = 0.5, 0.3  # what the classifier says of an intent that is certain, and how far the next one is
 MIN_KNOWN = 0.5  # share of a question's words that the facts must know, where nothing is embedded
 NAMES_SKIN = frozenset({"Disease", "DermoscopicFeature", "Sign"})
 _POINTS = re.compile(r"\b(?:it|its|this|these|that|they|mine|my|your|you)\b", re.IGNORECASE)
@@ -125,6 +126,7 @@ class Reading:
     asked: Question
     meant: Embedded | None  # None without search by meaning
     patient: PatientContext | None  # as told, with what the question supposes instead
+    certain: bool = False  # asks one thing, and clearly which
 
 
 def understand(
@@ -153,7 +155,7 @@ def read(
     standing = stand_alone(graph, question, earlier=earlier, nodes=nodes)
     index, asked = index_of(graph), heard(graph, standing.text)
     meant = embedded(asked) if semantic and question.strip() and embed.available() else None
-    intent = _intent(index, asked, meant)
+    intent, certain = _intent(index, asked, meant)
     out = _why_out(graph, index, asked, meant)
     patient = _supposed(graph, standing.text, context)
     return Reading(
@@ -168,6 +170,7 @@ def read(
         asked,
         meant,
         patient,
+        certain,
     )
 
 
@@ -218,17 +221,22 @@ def embedded(asked: Question) -> Embedded:
 # --- what it wants ------------------------------------------------------------------------
 
 
-def _intent(index: FactIndex, asked: Question, meant: Embedded | None) -> str:
+def _intent(index: FactIndex, asked: Question, meant: Embedded | None) -> tuple[str, bool]:
+    """The likeliest intent, and whether it is certain."""
     if meant is None:
-        return next((said.intent for said in SAID if said.pattern.search(asked.text.lower())), "other")
+        return next((said.intent for said in SAID if said.pattern.search(asked.text.lower())), "other"), False
     told = index.intents.classified(meant.parts[:1])
-    return max(ANSWERS, key=lambda intent: told[intent])
+    first, second = sorted(ANSWERS, key=lambda intent: -told[intent])[:2]
+    asks_one_thing = len([part for part in _PARTS.split(asked.bare) if part.strip()]) == 1
+    return first, asks_one_thing and told[first] >= CERTAIN and told[first] - told[second] >= AHEAD
 
 
 def _about(graph: Graph, asked: Question, intent: str, *, topic: str | None, nodes: Sequence[str]) -> tuple[str, ...]:
     """Named conditions, then those of the case where they are set beside each other; else the topic or the leader."""
     named = list(dict.fromkeys(mention.id for mention in conditions_in(graph, asked.text)))
-    beside = intent in ABOUT_THE_CASE or _EITHER.search(asked.bare)
+    of_the_case = {key for node in nodes for key in (*graph.family(node), *graph.ancestors(node))}
+    either = _EITHER.search(asked.bare) and (not named or not of_the_case.isdisjoint(named))
+    beside = intent in ABOUT_THE_CASE or either
     if beside and len(named) < 2:
         return tuple(dict.fromkeys((*named, *nodes[: 2 - len(named)])))
     return tuple(named) or ((topic,) if topic else tuple(nodes[:1]))
