@@ -90,6 +90,21 @@ ORDER: list[Row] = [
     ),
     ("Impetigo can lead to cellulitis.", "Impetigo results from cellulitis.", AGAINST),
 ]
+SIDES: list[Row] = [
+    ("Men are tested by enzyme, women by gene.", "Women are tested by enzyme, men by gene.", AGAINST),
+    ("Men are tested by enzyme, women by gene.", "Men are tested by enzyme and women by gene.", AGREES),
+    (
+        "Toenails are infected more often than fingernails.",
+        "Fingernails are infected more often than toenails.",
+        AGAINST,
+    ),
+    (
+        "In psoriasis the dots are even, unlike dermatitis.",
+        "In dermatitis the dots are even, unlike psoriasis.",
+        AGAINST,
+    ),
+    ("In psoriasis the dots are even, unlike dermatitis.", "Even dots tell psoriasis from dermatitis.", AGREES),
+]
 
 
 def fact(text: str) -> Fact:
@@ -132,6 +147,11 @@ def test_places(told: str, said: str, verdict: Agreement) -> None:
 @pytest.mark.parametrize(("told", "said", "verdict"), ORDER)
 def test_what_leads_to_what(told: str, said: str, verdict: Agreement) -> None:
     assert guards.order(GRAPH, said, fact(told)) == verdict
+
+
+@pytest.mark.parametrize(("told", "said", "verdict"), SIDES)
+def test_two_names_that_changed_places(told: str, said: str, verdict: Agreement) -> None:
+    assert guards.sides(GRAPH, said, fact(told)) == verdict
 
 
 def test_the_gravest_guard_decides() -> None:

@@ -27,7 +27,7 @@ def claim(verdict: Verdict, *facts: str) -> Claim:
 
 
 SURE, UNSURE = 0.999, 0.3
-BARS = Bars(supported=0.9, contradicted=0.9, agreed=0.2, opposed=0.1)
+BARS = Bars(supported=0.9, contradicted=0.9, agreed=0.2, vetoed=0.5)
 WEIGHED: list[tuple[Claim, list[Opinion], Verdict]] = [
     (claim("not_covered"), [opinion(SURE, 0.0)], "supported"),
     (claim("not_covered"), [opinion(UNSURE, 0.0)], "not_covered"),
@@ -44,7 +44,7 @@ WEIGHED: list[tuple[Claim, list[Opinion], Verdict]] = [
     (claim("supported", ONE.id), [opinion(SURE, 0.0, AGAINST)], "contradicted"),
     (claim("contradicted", ONE.id), [opinion(SURE, 0.0)], "not_covered"),
     (claim("contradicted", ONE.id), [opinion(UNSURE, 0.2)], "contradicted"),
-    (claim("contradicted", ONE.id), [opinion(UNSURE, 0.0)], "not_covered"),
+    (claim("contradicted", ONE.id), [opinion(0.6, 0.2)], "not_covered"),
 ]
 
 

@@ -26,7 +26,7 @@ AGAINST: Agreement = "against"
 def guarded(graph: Graph, sentence: str, fact: Fact) -> Agreement:
     """The gravest of all guards."""
     given = {numbers(sentence, fact.text), extremes(sentence, fact.text), people(sentence, fact.text)}
-    given |= {places(graph, sentence, fact), order(graph, sentence, fact)}
+    given |= {places(graph, sentence, fact), order(graph, sentence, fact), sides(graph, sentence, fact)}
     return AGAINST if AGAINST in given else BEYOND if BEYOND in given else AGREES
 
 
@@ -277,3 +277,23 @@ def _arrows(graph: Graph, text: str) -> set[tuple[str, str]]:
                 pair = (before[-1].id, after[0].id)
                 found.add(pair if forward else pair[::-1])
     return found
+
+
+ALIKE = 0.75  # share of two sentences' words from which on they are one, edited
+
+
+def sides(graph: Graph, sentence: str, fact: Fact) -> Agreement:
+    """Almost the same words, but two names or groups have changed places: "A more often than B"."""
+    here, there = words(sentence), words(fact.text)
+    if len(set(here) & set(there)) < ALIKE * len(set(here) | set(there)):
+        return AGREES
+    pairs = zip(_in_order(graph, sentence), _in_order(graph, fact.text), strict=True)
+    return AGAINST if any(one != other and sorted(one) == sorted(other) for one, other in pairs) else AGREES
+
+
+def _in_order(graph: Graph, text: str) -> tuple[list[str], ...]:
+    """Conditions, sites, and groups of people, each in the order in which the text names them first."""
+    named = [(mention.id, graph.node(mention.id).kind) for mention in link(graph, text)]
+    groups = [name for word in words(text) for name in sorted(_GROUPS) if word in _GROUPS[name]]
+    kinds = ([key for key, kind in named if kind == wanted] for wanted in ("Disease", "BodySite"))
+    return (*(list(dict.fromkeys(keys)) for keys in kinds), list(dict.fromkeys(groups)))

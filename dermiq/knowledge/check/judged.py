@@ -25,6 +25,7 @@ from dermiq.knowledge.language.wording import in_the_graphs_names
 from dermiq.types import Claim, Fact
 
 CANDIDATES = 2  # facts that are read beside each sentence, those of the rules not counted
+WORDED = frozenset({"is_a", "risk_level", "look_alike"})  # relations whose sentences a program wrote
 UNTOLD = frozenset({"coded_as", "likelihood_ratio_for"})  # codes and counts are compared, not read
 DISPUTED = "facts of the graph do not bear this out"
 
@@ -32,13 +33,13 @@ DISPUTED = "facts of the graph do not bear this out"
 @dataclass(frozen=True)
 class Bars:
     """Probabilities from which on the judge is believed. They ship with its weights, set on the part `dev` of the
-    judged sets so that what is called supported is right in 99 of 100 (`python -m train.embedded.judge --bars`).
+    judged sets, where a wrong verdict costs as much as several right ones (`python -m train.embedded.judge --bars`).
     """
 
     supported: float  # that a fact entails a sentence which the rules leave open
     contradicted: float  # that it contradicts such a one
     agreed: float  # that a fact entails what the rules support
-    opposed: float  # that a fact contradicts what the rules call contradicted
+    vetoed: float  # that a fact entails what the rules call contradicted: then it is not
 
 
 @lru_cache(maxsize=1)
@@ -179,8 +180,7 @@ def weighed(claim: Claim, opinions: Sequence[Opinion], by: Bars, *, open_to_judg
     if claim.verdict == "supported":
         return _supported(claim, opinions, wrong, by) if claim.fact_ids else claim
     if claim.verdict == "contradicted":
-        borne_out = not claim.fact_ids or max(one.objection for one in opinions) >= by.opposed
-        return claim if borne_out and not right else _left_open(claim)
+        return _left_open(claim) if claim.fact_ids and max(one.backing for one in opinions) >= by.vetoed else claim
     if not open_to_judge or (right and wrong):
         return claim
     if right:
@@ -189,14 +189,16 @@ def weighed(claim: Claim, opinions: Sequence[Opinion], by: Bars, *, open_to_judg
 
 
 def _supported(claim: Claim, opinions: Sequence[Opinion], wrong: Sequence[Opinion], by: Bars) -> Claim:
-    """A claim that the rules support. Of several facts none may be opposed; a single one must be agreed to."""
+    """A claim that the rules support. Of several facts none may be opposed; a single one must be agreed to, unless its
+    sentence is a program's, which the rules read by its parts.
+    """
     if wrong:
         return _contradicted(claim, wrong)
     own = [one for one in opinions if one.fact.id in claim.fact_ids]
-    if len(claim.fact_ids) > 1 or not own:
-        doubted = any(one.objection > 1 - by.agreed for one in own) or any(one.agreement == AGAINST for one in own)
-        return _left_open(claim) if doubted else claim
-    return claim if max(one.backing for one in opinions) >= by.agreed else _left_open(claim)
+    if any(one.agreement == AGAINST or one.objection > 1 - by.agreed for one in own):
+        return _left_open(claim)
+    told_by_parts = len(claim.fact_ids) > 1 or any(one.fact.relation in WORDED for one in own)
+    return claim if told_by_parts or max(one.backing for one in opinions) >= by.agreed else _left_open(claim)
 
 
 def _left_open(claim: Claim) -> Claim:
