@@ -55,7 +55,10 @@ BANS = {
     "knowledge knows no model": Ban(
         r"dermiq\.knowledge",
         r"torch|transformers|peft|trl|dermiq\.(vlm|specialist|consultant|assess)",
-        but={"dermiq.knowledge.language.embed": "torch|transformers"},  # a sentence's meaning as a vector
+        but={  # a sentence's meaning as a vector, and what follows from it
+            "dermiq.knowledge.language.embed": "torch|transformers",
+            "dermiq.knowledge.language.entail": "torch|transformers|safetensors",
+        },
     ),
     "vlm knows no graph": Ban(r"dermiq\.vlm", r"dermiq\.(knowledge(?!\.language\b)|review|consultant|assess)"),
     "nothing that ships imports tests": Ban(SHIPS, "tests"),

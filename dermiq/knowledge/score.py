@@ -1,6 +1,6 @@
 """How well names are linked, facts retrieved and sentences judged, on the sets in `tests/judged`.
 
-    python -m dermiq.knowledge.score claims|model_text|retrieval|linking|negation [--part dev|test|all]
+    python -m dermiq.knowledge.score claims|edits|model_text|retrieval|asked|linking|negation [--part dev|test|all]
                                      [--show-errors] [--out FILE.json]
 
 The sets were written by people who did not see the code. Their part `dev` may be looked at when the code is
@@ -31,14 +31,17 @@ from dermiq.knowledge.language.lexical import largest
 from dermiq.knowledge.language.link import link
 from dermiq.knowledge.retrieve.index import index_of
 from dermiq.knowledge.retrieve.retrieve import retrieve, statement
+from dermiq.knowledge.retrieve.understand import Understood, understand
 from dermiq.knowledge.schema import read_rows
 from dermiq.types import Finding, Json, PatientContext
 
 SETS = places.ROOT / "tests" / "judged"
 FILES = {
     "claims": ("claims.tsv",),
+    "edits": ("edits.tsv",),
     "model_text": ("model_sentences.tsv",),
     "retrieval": ("questions.tsv",),
+    "asked": ("asked.tsv",),
     "linking": ("mentions.tsv",),
     "negation": ("negation_dev.tsv", "negation_test.tsv"),
     "negation_blind": ("negation_blind.tsv",),
@@ -66,15 +69,22 @@ def read_set(name: str, part: str, folder: Path = SETS) -> list[Row]:
 
 
 def verdict_of(graph: Graph, row: Row) -> str:
-    """One verdict for a row: contradicted where any part is, supported where every part is.
+    """One verdict for a row; `topic` and `findings` (JSON: code -> [value, words]) are its case, where it has one."""
+    claims = check_claims(graph, row["sentence"], findings=findings_of(row), diagnosis=row.get("topic") or None)
+    return verdict_among(claim.verdict for claim in claims)
 
-    `topic` and `findings` (JSON: code -> [value, words]) are the sentence's case, where it has one. The labels ask what
-    is so, not of whom: what is true of another condition than the topic is supported here.
-    """
+
+def findings_of(row: Row) -> list[Finding]:
     measured = json.loads(row.get("findings") or "{}")
-    findings = [Finding(code, code, value, "", text, "") for code, (value, text) in measured.items()]
-    claims = check_claims(graph, row["sentence"], findings=findings, diagnosis=row.get("topic") or None)
-    found = {"supported" if claim.verdict == "another_condition" else claim.verdict for claim in claims}
+    return [Finding(code, code, value, "", text, "") for code, (value, text) in measured.items()]
+
+
+def verdict_among(verdicts: Iterable[str]) -> str:
+    """Of several sentences: contradicted where any is, supported where all are.
+
+    The labels ask what is so, not of whom: what is true of another condition than the topic is supported here.
+    """
+    found = {"supported" if verdict == "another_condition" else verdict for verdict in verdicts}
     if "contradicted" in found:
         return "contradicted"
     return "supported" if found == {"supported"} else "not_covered"
@@ -179,7 +189,13 @@ def context_of(row: Row) -> PatientContext | None:
 
 def _fused(graph: Graph, row: Row) -> list[str]:
     evidence = retrieve(
-        graph, row["question"], differential=differential_of(row), context=context_of(row), k=DEPTH, token_budget=BUDGET
+        graph,
+        row["question"],
+        differential=differential_of(row),
+        context=context_of(row),
+        k=DEPTH,
+        token_budget=BUDGET,
+        earlier=_earlier(row),
     )
     return [item.fact.id for item in evidence.items]
 
@@ -209,6 +225,54 @@ def _missed(graph: Graph, row: Row, keys: Sequence[str], score: float) -> str:
         lines.append(f"    {'+' if hit else ' '} {fact.id} {fact.relation}: {fact.text}")
     lines += [f"    - {fact.id} {fact.relation}: {fact.text}" for fact in wanted.values()]
     return "\n".join(lines)
+
+
+# --- what is asked ----------------------------------------------------------------------------
+
+
+def score_asked(graph: Graph, rows: Sequence[Row]) -> Scored:
+    """Questions as they come in a case, with those before: the facts, whose they are, the intent, and the scope.
+
+    `facts` are counted as in `score_retrieval`, on the rows that have marks and are not noted odd. "named first": the
+    first fact is of the condition that the question names, or of its family.
+    """
+    found = [_fused(graph, row) for row in rows]
+    read = [_understood(graph, row) for row in rows]
+    marked = [place for place, row in enumerate(rows) if row["facts"] and row["note"] != "odd"]
+    scores = np.array([gains(graph, rows[place]["facts"].split("|"), found[place]) for place in marked])
+    named = [place for place in marked if rows[place]["named"]]
+    first = [bool(found[place]) and _is_of(graph, found[place][0], rows[place]["named"]) for place in named]
+    out = [one.in_scope for one, row in zip(read, rows, strict=True) if row["intent"] == "out"]
+    within = [one.in_scope for one, row in zip(read, rows, strict=True) if row["intent"] != "out"]
+    meant = [read[place].intent == rows[place]["intent"] for place in marked]
+    figures: Figures = {
+        "n": len(rows),
+        "fused": {"recall@8": _with_interval(scores[:, 0]), "nDCG@8": _with_interval(scores[:, 1])},
+        "named first": _share(sum(first), len(first)),
+        "intent": _share(sum(meant), len(meant)),
+        "out of scope seen": _share(out.count(False), len(out)),
+        "in scope refused": _share(within.count(False), len(within)),
+    }
+    return figures, [_missed(graph, rows[p], found[p], s) for p, s in zip(marked, scores[:, 0], strict=True) if s < 1]
+
+
+def _earlier(row: Row) -> list[str]:
+    return [question for question in row.get("earlier", "").split(" || ") if question]
+
+
+def _understood(graph: Graph, row: Row) -> Understood:
+    return understand(
+        graph,
+        row["question"],
+        earlier=_earlier(row),
+        differential=differential_of(row),
+        context=context_of(row),
+    )
+
+
+def _is_of(graph: Graph, fact_id: str, condition: str) -> bool:
+    fact, own = graph.fact(fact_id), {condition, *graph.family(condition), *graph.ancestors(condition)}
+    return bool({fact.subject, fact.object} & own)
 
 
 # --- linking ----------------------------------------------------------------------------
@@ -319,8 +383,10 @@ def _pairs(confusion: Mapping[str, Counter[str]]) -> Iterator[tuple[str, str]]:
 
 SCORERS: dict[str, Callable[[Graph, Sequence[Row]], Scored]] = {
     "claims": score_claims,
+    "edits": score_claims,
     "model_text": score_claims,
     "retrieval": score_retrieval,
+    "asked": score_asked,
     "linking": score_linking,
     "negation": score_negation,
     "negation_blind": score_blind_negation,

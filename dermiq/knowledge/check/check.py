@@ -11,16 +11,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from dermiq.knowledge.check import measured
+from dermiq.knowledge.check import judged, measured
 from dermiq.knowledge.check.citations import cites
 from dermiq.knowledge.check.claims import Reading, Relation, read_sentence
 from dermiq.knowledge.check.coverage import says_beyond
 from dermiq.knowledge.check.openers import claimed
-from dermiq.knowledge.check.paraphrase import restated
+from dermiq.knowledge.check.paraphrase import ABOUT_THE_CASE, restated
 from dermiq.knowledge.check.quotes import Quote, quotes, without
 from dermiq.knowledge.check.whose import about_whom
 from dermiq.knowledge.graph import Graph
-from dermiq.knowledge.language.citation import tied
+from dermiq.knowledge.language.citation import tied, uncited
 from dermiq.knowledge.language.cues import triggers
 from dermiq.knowledge.language.lexical import FREQUENT
 from dermiq.knowledge.language.lexicon import denials, denies, pattern, words_of
@@ -51,6 +51,7 @@ LONGEST = 60
 """Words of a sentence that is read: every name is paired with every other, so an endless one would take minutes."""
 
 NOT_MEASURED = "the graph knows the sign, but whether this lesion shows it was not measured"
+TOO_LONG = "too long to be read as one statement"
 KNOWN_AS_RARE = "the graph knows it as rare"
 KEY_GROUPS = (
     frozenset({"has_dermoscopic_feature", "has_sign"}),
@@ -91,25 +92,50 @@ def check_claims(
     `evidence` are the facts that were numbered for this text: whether its citations are right is judged by it.
     """
     known = graph.diagnosis(diagnosis) if diagnosis else None
-    lesion = topic = known.id if known else None
-    claims = []
+    lesion = known.id if known else None
+    claims, asked = ruled(graph, text, findings, lesion)
+    if judged.available():
+        bars = judged.bars()
+        claims = [
+            judged.weighed(claim, heard, bars, open_to_judge=is_general(claim))
+            for claim, heard in zip(claims, judged.judged_all(graph, asked), strict=True)
+        ]
+    return tuple(cites(graph, about_whom(graph, claim, lesion), evidence) for claim in claims)
+
+
+def ruled(
+    graph: Graph, text: str, findings: Sequence[Finding], topic: str | None
+) -> tuple[list[Claim], list[judged.Asked]]:
+    """What the rules say of each sentence, and what the judge is asked about it."""
+    claims: list[Claim] = []
+    asked: list[judged.Asked] = []
     for sentence in _short(split_sentences(tied(text))):
         said = claimed(sentence)
         if not said:
             continue
-        if len(words(sentence)) > LONGEST:
-            claims.append(Claim(text=sentence, verdict="not_covered", note="too long to be read as one statement"))
-            continue
-        stated = proposition(said)
-        cited = quotes(graph, stated.text)
-        rest = _rest(stated.text, cited)
-        if stated.denied:
-            claims.append(_judge_denied(graph, sentence, cited, rest, topic))
-        else:
-            reading = read_sentence(graph, rest, topic=topic)
-            claims.append(_judge(graph, sentence, cited, rest, reading, findings, topic))
+        claims.append(_ruled(graph, sentence, said, findings, topic))
+        asked.append(judged.Asked(uncited(said), topic, tuple(graph.fact(key) for key in claims[-1].fact_ids)))
         topic = next((m.id for m in link(graph, sentence) if graph.node(m.id).kind == "Disease"), topic)
-    return tuple(cites(graph, about_whom(graph, claim, lesion), evidence) for claim in claims)
+    return claims, asked
+
+
+def _ruled(graph: Graph, sentence: str, said: str, findings: Sequence[Finding], topic: str | None) -> Claim:
+    """What the rules say of one sentence; `said` is what it claims, its opening taken off."""
+    if len(words(sentence)) > LONGEST:
+        return Claim(text=sentence, verdict="not_covered", note=TOO_LONG)
+    stated = proposition(said)
+    cited = quotes(graph, stated.text)
+    rest = _rest(stated.text, cited)
+    if stated.denied:
+        return _judge_denied(graph, sentence, cited, rest, topic)
+    return _judge(graph, sentence, cited, rest, read_sentence(graph, rest, topic=topic), findings, topic)
+
+
+def is_general(claim: Claim) -> bool:
+    """Whether a sentence is about a condition, not about this lesion, and was short enough to be read."""
+    return (
+        claim.note not in (NOT_MEASURED, TOO_LONG) and not claim.finding_codes and not ABOUT_THE_CASE.search(claim.text)
+    )
 
 
 def _rest(sentence: str, cited: list[Quote]) -> str:
@@ -155,12 +181,12 @@ def _judge(
     findings: Sequence[Finding],
     topic: str | None,
 ) -> Claim:
-    judged = measured.judge(_of_this_lesion(graph, rest), findings)
-    agreed = {item.code for item in judged if item.agrees}
+    compared = measured.judge(_of_this_lesion(graph, rest), findings)
+    agreed = {item.code for item in compared if item.agrees}
     decisions = [_quoted(quote) for quote in cited]
     decisions += [_decide(graph, relation, measured_codes=agreed) for relation in reading.relations]
     wrong = [decision for decision in decisions if decision.verdict == "contradicted"]
-    off = [item for item in judged if not item.agrees]
+    off = [item for item in compared if not item.agrees]
     same = restated(graph, rest, topic=topic) if wrong and not off else ()
     if same and (denials(rest) or {fact.id for fact in same} <= set(_ids(wrong))):
         return Claim(text=sentence, verdict="supported", fact_ids=tuple(fact.id for fact in same))
@@ -181,15 +207,15 @@ def _judge(
     too_much = bool(right) and (_says_more(right, rest) or _differs(rest, facts))
     beyond = says_beyond(graph, rest, facts) if right else ""
     on_the_case = not right and any(graph.node(mention.id).kind == "Disease" for mention in reading.mentions)
-    if (right or judged) and not (open_ones or unknown_number or too_much or beyond or on_the_case):
+    if (right or compared) and not (open_ones or unknown_number or too_much or beyond or on_the_case):
         return Claim(
             text=sentence,
             verdict="supported",
             fact_ids=_ids(right),
-            finding_codes=tuple(item.code for item in judged),
-            note="; ".join(item.note for item in judged),
+            finding_codes=tuple(item.code for item in compared),
+            note="; ".join(item.note for item in compared),
         )
-    doubted = bool(judged) or any(decision.note not in ("", KNOWN_AS_RARE) for decision in open_ones)
+    doubted = bool(compared) or any(decision.note not in ("", KNOWN_AS_RARE) for decision in open_ones)
     same = () if doubted else restated(graph, rest, topic=topic)
     if same:
         return Claim(text=sentence, verdict="supported", fact_ids=tuple(fact.id for fact in same))

@@ -54,7 +54,7 @@ _BEHIND_THAN = re.compile(r"rather than|instead of|in place of|unlike|compared|t
 _PRONOUN = re.compile(r"\b(?:it|them|they|this)\b", re.IGNORECASE)
 _LISTING = re.compile(r",|\(|\)")
 _ASIDE = re.compile(r", (?:who|which|as|because)\b", re.IGNORECASE)
-_CASE = re.compile(
+ABOUT_THE_CASE = re.compile(
     r"\b(?:this|our|present|your) (?:lesion|case|image|mole|spot|patient|photo\w*|picture)\b"
     r"|(?<!\bif )(?<!\bwhen )(?<!\bwhere )\bthe (?:lesion|image|photo\w*|picture|case|differential)\b|\bhere\b|\?\W*$"
     r"|(?-i:\bI\b)|\bm[ey]\b|\bwe\b|\bthis (?:looks|seems|appears|resembles|fits|points|speaks|suggests|favou?rs)\b"
@@ -146,7 +146,7 @@ _VOCABULARIES: WeakKeyDictionary[Graph, frozenset[str]] = WeakKeyDictionary()
 def restated(graph: Graph, sentence: str, *, topic: str | None) -> tuple[Fact, ...]:
     """The facts that together say all that the sentence says; none where they do not. `topic` is what "it" is."""
     text = _named_alike(graph, _ELLIPSIS.sub(r", unlike \1.", in_the_graphs_names(sentence)))
-    if _CASE.search(text):
+    if ABOUT_THE_CASE.search(text):
         return ()
     for subject, spans in _subjects(graph, text, topic):
         plain = text

@@ -51,7 +51,7 @@ def available() -> bool:
 
 
 @lru_cache(maxsize=1)
-def _model() -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
+def model() -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
     """The tokenizer and the network: read by transformers, which the app has loaded anyway."""
     from transformers import AutoModel, AutoTokenizer
     from transformers.utils import logging as library_log
@@ -73,7 +73,7 @@ def encode(texts: Sequence[str]) -> np.ndarray:
     """(n, 384) float32, each of length 1: the mean over a text's tokens, as the model was trained."""
     import torch
 
-    tokenizer, network = _model()
+    tokenizer, network = model()
     parts = []
     for start in range(0, len(texts), BATCH):
         batch = tokenizer(
