@@ -45,9 +45,11 @@ _PARTS = re.compile(
 )
 """Where a question that asks for several things falls into parts."""
 
-SURE_NAMED, SURE_PLAIN, SURE_KNOWN, SURE = 0.6, 0.55, 0.52, 0.4
-"""From what share of strangeness a question is out of scope: where it names something of the skin; has only words that
-questions about the skin have; only such and words of the facts, or points to "it" or "you"; and else."""
+SURE_NAMED, SURE_SHORT, SURE_PLAIN, SURE_KNOWN, SURE = 0.65, 0.85, 0.6, 0.6, 0.5
+"""From what share of strangeness a question is out of scope: where it names something of the skin; is a word or two
+that the facts have ("margins?"); has only words that questions about the skin have; only such and words of the facts,
+or points to "it" or "you"; and else."""
+SHORT = 2  # words
 CERTAIN, AHEAD = 0.5, 0.3  # what the classifier says of an intent that is certain, and how far the next one is
 MIN_KNOWN = 0.5  # share of a question's words that the facts must know, where nothing is embedded
 NAMES_SKIN = frozenset({"Disease", "DermoscopicFeature", "Sign"})
@@ -279,6 +281,8 @@ def _sure(graph: Graph, index: FactIndex, asked: Question) -> float:
     if any(_is_of_skin(graph.node(mention.id)) for mention in asked.mentions):
         return SURE_NAMED
     new = set(stems(asked.text)) - FREQUENT - asked_words()
+    if len(tokens(asked.text)) <= SHORT and index.words.knows_all(new):
+        return SURE_SHORT
     if not new:
         return SURE_PLAIN
     return SURE_KNOWN if _POINTS.search(asked.text) or index.words.knows_all(new) else SURE
