@@ -16,6 +16,7 @@ from dermiq.answering.choose import flat, is_told
 from dermiq.answering.points import Plan, Point
 from dermiq.knowledge import Graph, link
 from dermiq.knowledge.language.lexical import words as stems
+from dermiq.knowledge.language.lexicon import turns
 from dermiq.knowledge.language.text import split_sentences, words
 from dermiq.knowledge.retrieve.retrieve import statement
 from dermiq.types import Claim, Fact
@@ -38,7 +39,6 @@ NOT_URGENT = re.compile(
 )
 URGENT = re.compile(r"(?<!not )(?<!no )(?<!non-)\burgent(?:ly)? (?:refer|see)|within (?:2|two) weeks", re.IGNORECASE)
 CONDITIONAL = re.compile(r"\b(?:if|unless|only|where|when|should it)\b", re.IGNORECASE)
-UNSURE = re.compile(rf"{CONDITIONAL.pattern}|\b(?:no|not|never)\b|n't\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -166,9 +166,10 @@ class _Reading:
         urgency = next((point for point in self.plan.points if point.kind == "urgency" and point.level), None)
         if urgency is None:
             return False
-        wrong = {"urgent": NOT_URGENT, "soon": NOT_URGENT}.get(urgency.level, URGENT)
-        open_ = CONDITIONAL if wrong is NOT_URGENT else UNSURE
-        return any(wrong.search(line) and not open_.search(line) for line in split_sentences(self.text))
+        if urgency.level in ("urgent", "soon"):
+            return any(NOT_URGENT.search(line) and not CONDITIONAL.search(line) for line in split_sentences(self.text))
+        said = (line for line in split_sentences(self.text) if not CONDITIONAL.search(line) and not turns(line))
+        return any(URGENT.search(line) for line in said)
 
     @property
     def sound(self) -> float:

@@ -27,24 +27,26 @@ def claim(verdict: Verdict, *facts: str) -> Claim:
 
 
 SURE, UNSURE = 0.999, 0.3
-BARS = Bars(supported=0.9, contradicted=0.9, agreed=0.2, vetoed=0.5)
+BARS = Bars(supported=0.9, doubted=0.7, vetoed=0.6, same=0.6)
 WEIGHED: list[tuple[Claim, list[Opinion], Verdict]] = [
     (claim("not_covered"), [opinion(SURE, 0.0)], "supported"),
     (claim("not_covered"), [opinion(UNSURE, 0.0)], "not_covered"),
     (claim("not_covered"), [opinion(SURE, 0.0, BEYOND)], "not_covered"),
     (claim("not_covered"), [opinion(SURE, 0.0, AGAINST)], "contradicted"),
-    (claim("not_covered"), [opinion(0.0, SURE)], "contradicted"),
+    (claim("not_covered"), [opinion(0.2, 0.5, AGAINST)], "contradicted"),
+    (claim("not_covered"), [opinion(0.2, 0.2, AGAINST)], "not_covered"),
+    (claim("not_covered"), [opinion(0.0, SURE)], "not_covered"),
     (claim("not_covered"), [opinion(SURE, 0.0), opinion(0.0, SURE, fact=OTHER.id)], "not_covered"),
+    (claim("not_covered"), [opinion(0.5, 0.0), opinion(SURE, 0.0, AGAINST, fact=OTHER.id)], "not_covered"),
     (claim("not_covered"), [], "not_covered"),
     (claim("supported", ONE.id), [opinion(UNSURE, 0.1)], "supported"),
-    (claim("supported", ONE.id), [opinion(0.1, 0.6)], "not_covered"),
-    (claim("supported", ONE.id, OTHER.id), [opinion(0.1, 0.1)], "supported"),
-    (claim("supported", ONE.id, OTHER.id), [opinion(0.1, 0.85)], "not_covered"),
-    (claim("supported", ONE.id), [opinion(0.0, SURE)], "contradicted"),
+    (claim("supported", ONE.id), [opinion(0.1, 0.8)], "not_covered"),
+    (claim("supported", ONE.id), [opinion(0.1, 0.8), opinion(0.4, 0.0, fact=OTHER.id)], "supported"),
+    (claim("supported", ONE.id, OTHER.id), [opinion(0.1, 0.8)], "supported"),
+    (claim("supported", ONE.id), [opinion(SURE, 0.0, BEYOND)], "not_covered"),
     (claim("supported", ONE.id), [opinion(SURE, 0.0, AGAINST)], "contradicted"),
-    (claim("contradicted", ONE.id), [opinion(SURE, 0.0)], "not_covered"),
-    (claim("contradicted", ONE.id), [opinion(UNSURE, 0.2)], "contradicted"),
-    (claim("contradicted", ONE.id), [opinion(0.6, 0.2)], "not_covered"),
+    (claim("contradicted", ONE.id), [opinion(0.7, 0.0)], "not_covered"),
+    (claim("contradicted", ONE.id), [opinion(0.5, 0.0)], "contradicted"),
 ]
 
 
@@ -59,7 +61,7 @@ def test_what_is_said_of_this_lesion_is_not_the_judge_s() -> None:
 
 
 def test_a_contradiction_names_its_fact() -> None:
-    found = weighed(claim("not_covered"), [opinion(0.0, SURE)], BARS, open_to_judge=True)
+    found = weighed(claim("not_covered"), [opinion(SURE, 0.0, AGAINST)], BARS, open_to_judge=True)
     assert found.fact_ids == (ONE.id,)
     assert ONE.text in found.note
 

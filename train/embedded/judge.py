@@ -188,12 +188,10 @@ def save(net: nn.Module, out: Path, layers: int, heat: float) -> None:
 
 # --- from where it is believed -----------------------------------------------------------------
 
-NEVER = Bars(supported=2.0, contradicted=2.0, agreed=0.0, vetoed=2.0)
+NEVER = Bars(supported=2.0, doubted=2.0, vetoed=2.0, same=2.0)
 COST = 4  # right verdicts that a wrong one is worth
 SETS = ("edits", "claims", "model_text")  # their part `dev`
-ALONE = (0.7, 0.8, 0.85, 0.88, 0.9, 0.94, 0.97, 2.0)
-BORNE_OUT = (0.0, 0.02, 0.05, 0.08, 0.1, 0.15, 0.2, 0.3)
-VETO = (0.3, 0.5, 0.7)
+TRIED = (0.6, 0.7, 0.8, 0.85, 0.9, 2.0)
 Heard = tuple[score.Row, list[tuple[Claim, list[Opinion]]]]
 
 
@@ -218,7 +216,7 @@ def worth(rows: Sequence[Heard], bars: Bars) -> int:
 
 def chosen(rows: Sequence[Heard]) -> Bars:
     """Those that are worth most; of equals the most careful."""
-    tried = (Bars(*values) for values in product(ALONE[::-1], ALONE[::-1], BORNE_OUT[::-1], VETO))
+    tried = (Bars(*values) for values in product(TRIED[::-1], TRIED, TRIED, TRIED[::-1]))
     return max(tried, key=lambda bars: worth(rows, bars))
 
 

@@ -13,6 +13,7 @@ import random
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from dermiq.knowledge.check.shown import shown
@@ -25,35 +26,17 @@ from dermiq.knowledge.schema import read_rows
 from dermiq.types import Fact
 
 FILE = Path(__file__).with_name("judge_pairs.tsv")
+EDITS = Path(__file__).with_name("judge_edits.tsv")
 TEMPLATED = frozenset({"is_a", "coded_as", "likelihood_ratio_for", "risk_level", "look_alike"})
 """Relations whose sentences a program wrote: a few are enough."""
 FEW = 0.06  # share of them that is taken
 NEAR = 1  # other facts of the condition that are shown beside a sentence
 BESIDE = 0.7  # share of sentences that are shown beside one
 ALIKE = 0.80  # cosine from which on two facts may say the same
-_AUXILIARY = re.compile(r"\b(is|are|was|were|can|may|might|should|must|will|does|do)\b(?! not\b)")
-_DENIED = re.compile(r"\b(?:(is|are|was|were|can|may|should|must|will) not|cannot|does not|do not)\b")
-_VERBS = re.compile(r"\b(shows|has|causes|favours|forms|needs|lacks|grows|spreads|responds|resembles|affects)\b")
-_STRENGTH = (
-    (r"\b(?:often|usually|typically|commonly|mostly|frequently)\b", ("never", "hardly ever", "rarely")),
-    (r"\b(?:can|may|might|could)\b", ("can never", "cannot")),
-    (r"\b(?:must|should)\b(?! not)", ("need not", "should never", "must not")),
-    (r"\b(?:rarely|seldom)\b", ("usually", "very often", "always")),
-    (r"\bfirst[- ](?:line|choice)\b", ("last-resort",)),
-    (r"\bshould be avoided\b", ("is recommended", "is advised")),
-    (r"\b(?:recommended|advised)\b", ("contraindicated", "advised against")),
-)
-_STRONGER = (
-    (r"\b(?:can|may|might|sometimes)\b", ("always", "must")),
-    (r"\b(?:some|many|most)\b", ("all", "every one of the")),
-)
 _NOT_EDITED = word_set(
     "upper inner inside men women male female young younger old before after first last early late hour day night"
 )
 """Opposites of places, people and times are no edits of ours."""
-_SOMETIMES = re.compile(
-    r"\b(?:sometimes|occasionally|may|might|most|many|some|rarely|seldom|often|usually)\b", re.IGNORECASE
-)
 ENTAILS, CONTRADICTS, NEITHER = range(3)
 
 
@@ -63,6 +46,17 @@ class Pair:
     sentence: str
     label: int  # place in LABELS
     kind: str
+
+
+@cache
+def edits(name: str) -> tuple[tuple[re.Pattern[str], tuple[str, ...]], ...]:
+    """(what is looked for, what may stand in its place) of each row of the table of edits with this name."""
+    rows = (row for _, row in read_rows(EDITS) if row["edit"] == name)
+    return tuple((re.compile(row["pattern"]), tuple(row["instead"].split("; "))) for row in rows)
+
+
+def found(name: str, text: str) -> re.Match[str] | None:
+    return next((match for pattern, _ in edits(name) if (match := pattern.search(text))), None)
 
 
 def written(graph: Graph, file: Path = FILE) -> list[tuple[Fact, Pair]]:
@@ -86,38 +80,38 @@ def _pair(graph: Graph, fact: Fact, sentence: str, label: int, kind: str) -> Pai
 def made(graph: Graph, facts: Sequence[Fact], paraphrases: Sequence[tuple[Fact, Pair]], seed: int) -> list[Pair]:
     """Edits of facts, and of paraphrases that follow from them."""
     draw = random.Random(seed)
-    found = []
+    pairs: list[Pair] = []
     for fact in facts:
         if fact.relation in TEMPLATED and draw.random() > FEW:
             continue
         own = shown(graph, fact.text, fact.subject)
-        found.append(Pair(own, own, ENTAILS, "same"))
-        found += [Pair(own, said, label, kind) for said, label, kind in _edits(own, draw)]
+        pairs.append(Pair(own, own, ENTAILS, "same"))
+        pairs += [Pair(own, said, label, kind) for said, label, kind in _edits(own, draw)]
     for _, pair in paraphrases:
         if pair.label == ENTAILS:
-            edits = [edit for edit in _edits(pair.sentence, draw) if edit[1] == CONTRADICTS]
-            found += [Pair(pair.fact, said, label, kind) for said, label, kind in edits[:1]]
-    return found
+            changed = [edit for edit in _edits(pair.sentence, draw) if edit[1] == CONTRADICTS]
+            pairs += [Pair(pair.fact, said, label, kind) for said, label, kind in changed[:1]]
+    return pairs
 
 
 def _edits(text: str, draw: random.Random) -> Iterator[tuple[str, int, str]]:
     """(edited text, label, kind), at most one of each kind."""
-    if denied := _DENIED.search(text):
+    if denied := found("denied", text):
         verb = denied[1] or {"cannot": "can", "does not": "does", "do not": "do"}[denied[0].lower()]
         yield text[: denied.start()] + verb + text[denied.end() :], CONTRADICTS, "negation"
-    elif _SOMETIMES.search(text):
+    elif found("not always", text):
         pass  # "sometimes does not itch" contradicts nothing
-    elif auxiliary := _AUXILIARY.search(text):
+    elif auxiliary := found("auxiliary", text):
         word = auxiliary[1]
         instead = "cannot" if word == "can" else draw.choice([f"{word} not", f"{word} not", f"{word} never"])
         yield text[: auxiliary.start()] + instead + text[auxiliary.end() :], CONTRADICTS, "negation"
-    elif verb_found := _VERBS.search(text):
+    elif verb_found := found("verb", text):
         stem = {"has": "have", "lacks": "lack"}.get(verb_found[1], verb_found[1].removesuffix("s"))
         instead = draw.choice([f"does not {stem}", f"never {verb_found[1]}", f"fails to {stem}"])
         yield text[: verb_found.start()] + instead + text[verb_found.end() :], CONTRADICTS, "negation"
-    for table, label, kind in ((_STRENGTH, CONTRADICTS, "strength"), (_STRONGER, NEITHER, "stronger")):
-        for said, instead_of in table:
-            if match := re.search(said, text):
+    for kind, label in (("strength", CONTRADICTS), ("stronger", NEITHER)):
+        for pattern, instead_of in edits(kind):
+            if match := pattern.search(text):
                 yield text[: match.start()] + draw.choice(instead_of) + text[match.end() :], label, kind
                 break
     yield from _opposites(text, draw)
@@ -147,7 +141,7 @@ def beside(graph: Graph, rows: Sequence[tuple[Fact, Pair]], facts: Sequence[Fact
     place = {text: number for number, text in enumerate(texts)}
     vectors = embed.encode_cached(texts)
     said = embed.encode_cached([pair.sentence for _, pair in rows])
-    found = []
+    pairs: list[Pair] = []
     for number, (fact, pair) in enumerate(rows):
         own = vectors[place[pair.fact]]
         others = {
@@ -158,5 +152,5 @@ def beside(graph: Graph, rows: Sequence[tuple[Fact, Pair]], facts: Sequence[Fact
         apart = [text for text in others if text != pair.fact and float(vectors[place[text]] @ own) < ALIKE]
         apart.sort(key=lambda text: -float(vectors[place[text]] @ said[number]))
         nearest = apart[:NEAR] if pair.label != NEITHER else draw.sample(apart[: 2 * NEAR], min(1, len(apart)))
-        found += [Pair(text, pair.sentence, NEITHER, "beside") for text in nearest if draw.random() < BESIDE]
-    return found
+        pairs += [Pair(text, pair.sentence, NEITHER, "beside") for text in nearest if draw.random() < BESIDE]
+    return pairs

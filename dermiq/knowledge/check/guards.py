@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from dermiq.knowledge.graph import Graph
+from dermiq.knowledge.language.lexical import FREQUENT
 from dermiq.knowledge.language.link import Mention, link
 from dermiq.knowledge.language.numbers import in_digits
+from dermiq.knowledge.language.stem import stem
 from dermiq.knowledge.language.text import word_set, words
 from dermiq.types import Fact
 
@@ -27,7 +29,17 @@ def guarded(graph: Graph, sentence: str, fact: Fact) -> Agreement:
     """The gravest of all guards."""
     given = {numbers(sentence, fact.text), extremes(sentence, fact.text), people(sentence, fact.text)}
     given |= {places(graph, sentence, fact), order(graph, sentence, fact), sides(graph, sentence, fact)}
-    return AGAINST if AGAINST in given else BEYOND if BEYOND in given else AGREES
+    if AGAINST in given:
+        return AGAINST if _speak_of_the_same(sentence, fact.text) else BEYOND
+    return BEYOND if BEYOND in given else AGREES
+
+
+SAME = 0.5  # share of the shorter one's words from which on two sentences speak of the same
+
+
+def _speak_of_the_same(sentence: str, fact: str) -> bool:
+    said, told = ({stem(word) for word in words(text) if word not in FREQUENT} for text in (sentence, fact))
+    return len(said & told) >= SAME * min(len(said), len(told))
 
 
 # --- numbers ------------------------------------------------------------------------------

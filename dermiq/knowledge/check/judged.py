@@ -25,7 +25,6 @@ from dermiq.knowledge.language.wording import in_the_graphs_names
 from dermiq.types import Claim, Fact
 
 CANDIDATES = 2  # facts that are read beside each sentence, those of the rules not counted
-WORDED = frozenset({"is_a", "risk_level", "look_alike"})  # relations whose sentences a program wrote
 UNTOLD = frozenset({"coded_as", "likelihood_ratio_for"})  # codes and counts are compared, not read
 DISPUTED = "facts of the graph do not bear this out"
 
@@ -36,10 +35,10 @@ class Bars:
     judged sets, where a wrong verdict costs as much as several right ones (`python -m train.embedded.judge --bars`).
     """
 
-    supported: float  # that a fact entails a sentence which the rules leave open
-    contradicted: float  # that it contradicts such a one
-    agreed: float  # that a fact entails what the rules support
-    vetoed: float  # that a fact entails what the rules call contradicted: then it is not
+    supported: float  # that a fact entails a sentence which the rules leave open: it is supported
+    doubted: float  # that the fact by which the rules support one contradicts it: it is left open
+    vetoed: float  # that a fact entails what the rules call contradicted: it is left open
+    same: float  # that a fact speaks of the same, where a guard finds another number, site or order: it is contradicted
 
 
 @lru_cache(maxsize=1)
@@ -62,9 +61,9 @@ class Opinion:
         return self.entails if self.agreement == AGREES else 0.0
 
     @property
-    def objection(self) -> float:
-        """The probability that it contradicts it; where a guard finds another number, that both say the same else."""
-        return self.contradicts + self.entails if self.agreement == AGAINST else self.contradicts
+    def denial(self) -> float:
+        """The probability that both speak of the same thing, where a guard says that they say otherwise of it."""
+        return self.entails + self.contradicts if self.agreement == AGAINST else 0.0
 
 
 class _Facts:
@@ -128,6 +127,8 @@ def judged_all(graph: Graph, asked: Sequence[Asked]) -> list[list[Opinion]]:
 
 
 def _opinion(graph: Graph, sentence: str, fact: Fact, row: np.ndarray) -> Opinion:
+    if words(sentence) == words(fact.text):
+        return Opinion(fact, 1.0, 0.0, AGREES)
     return Opinion(fact, float(row[0]), float(row[1]), guarded(graph, sentence, fact))
 
 
@@ -166,45 +167,40 @@ def _nearest(held: _Facts, texts: Sequence[tuple[str, str]], vectors: dict[str, 
     return [(fact, text) for _, fact, text in best]
 
 
+CERTAIN = 0.95  # a contradiction against which nothing is supported
+HINT = 0.3  # of support, beside which neither a doubt nor a denial counts
+
+
 def weighed(claim: Claim, opinions: Sequence[Opinion], by: Bars, *, open_to_judge: bool) -> Claim:
-    """What the rules said, after the judge was heard.
+    """What the rules said, after judge and guards were heard.
 
-    What the rules decide must be borne out; what they leave open the judge decides, where it is a statement about a
-    condition and not about this lesion (`open_to_judge`). A fact that contradicts never supports, and where one
-    supports and another contradicts nothing is decided.
+    What the rules decide is left open where judge or guards speak against it. What is open is decided where it is a
+    statement about a condition and not about this lesion (`open_to_judge`). A fact that contradicts never supports.
     """
+    if claim.finding_codes or not opinions:
+        return claim
+    if claim.fact_ids and _is_doubted(claim, opinions, by):
+        claim = replace(claim, verdict="not_covered", fact_ids=(), note=DISPUTED)
+    if claim.verdict != "not_covered" or not open_to_judge:
+        return claim
+    backing = max(one.backing for one in opinions)
     right = tuple(one.fact.id for one in opinions if one.backing >= by.supported)
-    wrong = [one for one in opinions if one.objection >= by.contradicted and one.fact.id not in right]
-    if claim.finding_codes or (claim.fact_ids and not opinions):
-        return claim
-    if claim.verdict == "supported":
-        return _supported(claim, opinions, wrong, by) if claim.fact_ids else claim
-    if claim.verdict == "contradicted":
-        return _left_open(claim) if claim.fact_ids and max(one.backing for one in opinions) >= by.vetoed else claim
-    if not open_to_judge or (right and wrong):
-        return claim
-    if right:
+    denied = [one for one in opinions if one.denial >= by.same]
+    if right and not denied and all(one.contradicts < CERTAIN for one in opinions):
         return replace(claim, verdict="supported", fact_ids=right, note="")
-    return _contradicted(claim, wrong) if wrong else claim
+    if denied and backing < HINT:
+        note = f"the graph: {denied[0].fact.text}"
+        return replace(claim, verdict="contradicted", fact_ids=tuple(one.fact.id for one in denied), note=note)
+    return claim
 
 
-def _supported(claim: Claim, opinions: Sequence[Opinion], wrong: Sequence[Opinion], by: Bars) -> Claim:
-    """A claim that the rules support. Of several facts none may be opposed; a single one must be agreed to, unless its
-    sentence is a program's, which the rules read by its parts.
-    """
-    if wrong:
-        return _contradicted(claim, wrong)
+def _is_doubted(claim: Claim, opinions: Sequence[Opinion], by: Bars) -> bool:
+    """Whether judge or guards speak against what the rules decided."""
+    backing = max(one.backing for one in opinions)
+    if claim.verdict == "contradicted":
+        return backing >= by.vetoed
     own = [one for one in opinions if one.fact.id in claim.fact_ids]
-    if any(one.agreement == AGAINST or one.objection > 1 - by.agreed for one in own):
-        return _left_open(claim)
-    told_by_parts = len(claim.fact_ids) > 1 or any(one.fact.relation in WORDED for one in own)
-    return claim if told_by_parts or max(one.backing for one in opinions) >= by.agreed else _left_open(claim)
-
-
-def _left_open(claim: Claim) -> Claim:
-    return replace(claim, verdict="not_covered", fact_ids=(), note=DISPUTED)
-
-
-def _contradicted(claim: Claim, wrong: Sequence[Opinion]) -> Claim:
-    note = f"the graph: {wrong[0].fact.text}"
-    return replace(claim, verdict="contradicted", fact_ids=tuple(one.fact.id for one in wrong), note=note)
+    if backing < by.supported and own and all(one.agreement != AGREES for one in own):
+        return True
+    contradicted = max((one.contradicts for one in own), default=0.0) >= by.doubted
+    return len(claim.fact_ids) == 1 and contradicted and backing < HINT

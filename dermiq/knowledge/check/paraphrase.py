@@ -60,7 +60,7 @@ ABOUT_THE_CASE = re.compile(
     r"|(?-i:\bI\b)|\bm[ey]\b|\bwe\b|\bthis (?:looks|seems|appears|resembles|fits|points|speaks|suggests|favou?rs)\b"
     r"|^\W*(?:conclusion|differential|impression|assessment|verdict|summary)\b|\btaken together\b|\ball in all\b"
     r"|\bconsidered (?:before|first|ahead)\b|\bfits (?:best|better)\b|\bbetter than\b|(?:,|\bis|\bare) less likely\W*$"
-    r"|\bmost likely(?: diagnosis)?\W*$",
+    r"|\bmost likely(?: diagnosis)?\W*$|\b(?:specialist|language model)(?: gives)? \d",
     re.IGNORECASE,
 )
 _NEAR_NUMBER = re.compile(

@@ -69,6 +69,11 @@ def model() -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
             library_log.enable_progress_bar()
 
 
+def readable(text: str) -> str:
+    """The text without halves of characters, which no tokenizer takes."""
+    return text.encode(errors="replace").decode()
+
+
 def encode(texts: Sequence[str]) -> np.ndarray:
     """(n, 384) float32, each of length 1: the mean over a text's tokens, as the model was trained."""
     import torch
@@ -77,7 +82,11 @@ def encode(texts: Sequence[str]) -> np.ndarray:
     parts = []
     for start in range(0, len(texts), BATCH):
         batch = tokenizer(
-            list(texts[start : start + BATCH]), padding=True, truncation=True, max_length=256, return_tensors="pt"
+            [readable(text) for text in texts[start : start + BATCH]],
+            padding=True,
+            truncation=True,
+            max_length=256,
+            return_tensors="pt",
         )
         with torch.inference_mode():
             hidden = network(**batch).last_hidden_state  # (n, tokens, 384)

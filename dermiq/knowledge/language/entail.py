@@ -88,9 +88,8 @@ def _model() -> tuple[nn.Module, float]:
 def encoded(pairs: Sequence[tuple[str, str]]) -> dict[str, Tensor]:
     tokenizer, _ = embed.model()
     facts, sentences = zip(*pairs, strict=True)
-    found = tokenizer(
-        list(sentences), list(facts), padding=True, truncation=True, max_length=LONGEST, return_tensors="pt"
-    )
+    clean = [[embed.readable(text) for text in texts] for texts in (sentences, facts)]
+    found = tokenizer(*clean, padding=True, truncation=True, max_length=LONGEST, return_tensors="pt")
     return dict(found)
 
 
