@@ -48,6 +48,8 @@ EXTREMES: list[Row] = [
     ("It always itches.", "Every patient has an itch, always.", AGREES),
     ("Mohs surgery is preferred on the face.", "The treatment of choice on the face is Mohs surgery.", AGREES),
     ("Imiquimod is an option.", "Imiquimod is the gold standard.", BEYOND),
+    ("Two red legs are rarely cellulitis.", "Two red legs at once are hardly ever cellulitis.", AGREES),
+    ("Excision is an option.", "It is excised at once.", BEYOND),
     ("It lies on the soles.", "It comes on the sole of the foot.", AGREES),
     ("Many erupt suddenly.", "A lot of them break out all at once.", AGREES),
     ("It is confined to the nail.", "It occurs exclusively in nails.", AGREES),
