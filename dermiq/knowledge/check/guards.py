@@ -177,7 +177,8 @@ _EXTREMES = tuple(
             r"\b(?:only|sole(?:ly)?|exclusive(?:ly)?|alone|confined|restricted|limited to|nothing)\b",
         ),
         (
-            r"\b(?:immediately|(?:treat|give|refer|start|se|remov|excis|admit|biops)\w* at once|straight ?away|same day|as an emergency|emergency)\b",
+            r"\b(?:immediately|(?:treat|give|refer|start|se|remov|excis|admit|biops)\w* at once"
+            r"|straight ?away|same day|(?:as an )?emergency)\b",
             r"\b(?:immediate\w*|urgent\w*|emergency|same[- ]day|at once|within 2 weeks|2[- ]week)\b",
         ),
         (
