@@ -3,11 +3,13 @@
     judged_all(graph, [Asked("Rodent ulcers never spread.")])     # a list of `Opinion` for each sentence
 
 Candidates are few (`CANDIDATES`): facts of the conditions that the sentence names, or of the topic where it names none,
-nearest in meaning. One batch through the network judges all sentences of a text.
+that share most of its words. One batch through the network judges all sentences of a text.
 """
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -15,11 +17,15 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from dermiq.knowledge.check.guards import AGAINST, AGREES, Agreement, guarded
+from dermiq.knowledge.check.guards import AGAINST, AGREES, BEYOND, Agreement, guarded
 from dermiq.knowledge.check.shown import shown
 from dermiq.knowledge.graph import Graph
-from dermiq.knowledge.language import embed, entail
+from dermiq.knowledge.language import entail
+from dermiq.knowledge.language.cues import triggers
+from dermiq.knowledge.language.lexical import FREQUENT
+from dermiq.knowledge.language.lexicon import turns
 from dermiq.knowledge.language.link import link
+from dermiq.knowledge.language.stem import stem
 from dermiq.knowledge.language.text import words
 from dermiq.knowledge.language.wording import in_the_graphs_names
 from dermiq.types import Claim, Fact
@@ -67,18 +73,27 @@ class Opinion:
 
 
 class _Facts:
-    """The facts of a graph by their subject, as the judge reads them, with their meaning."""
+    """The facts of a graph by their subject, as the judge reads them, and what their words weigh."""
 
     def __init__(self, graph: Graph) -> None:
         facts = [fact for fact in graph.all_facts if fact.relation not in UNTOLD]
         self.text = {fact.id: shown(graph, fact.text, fact.subject) for fact in facts}
-        texts = sorted(set(self.text.values()))
-        place = {text: number for number, text in enumerate(texts)}
-        self.vectors = embed.encode_cached(texts)  # (texts, 384)
-        self.place = {fact.id: place[self.text[fact.id]] for fact in facts}
+        self.stems = {fact.id: stems(self.text[fact.id]) for fact in facts}
+        seen = Counter(stem for found in self.stems.values() for stem in found)
+        self.weight = {stem: math.log(len(facts) / count) for stem, count in seen.items()}
         self.of: dict[str, list[Fact]] = {}
         for fact in facts:
             self.of.setdefault(fact.subject, []).append(fact)
+
+    def likeness(self, said: frozenset[str], fact: Fact) -> float:
+        """What the words weigh that both have, against all words of the fact: rare ones say more."""
+        told = self.stems[fact.id]
+        shared, whole = (sum(self.weight.get(stem, 0.0) for stem in found) for found in (said & told, told))
+        return shared / math.sqrt(whole or 1.0)
+
+
+def stems(text: str) -> frozenset[str]:
+    return frozenset(stem(word) for word in words(text) if word not in FREQUENT)
 
 
 _FACTS: WeakKeyDictionary[Graph, _Facts] = WeakKeyDictionary()
@@ -110,26 +125,24 @@ def judged_all(graph: Graph, asked: Sequence[Asked]) -> list[list[Opinion]]:
         [(subject, shown(graph, one.sentence, subject, topic=one.topic)) for subject in _subjects(graph, one)]
         for one in asked
     ]
-    flat = sorted({text for found in texts for _, text in found})
-    if not flat:
-        return [[] for _ in asked]
-    vectors = dict(zip(flat, embed.encode(flat), strict=True))
-    chosen = [_chosen(graph, held, one, found, vectors) for one, found in zip(asked, texts, strict=True)]
+    chosen = [_chosen(graph, held, one, found) for one, found in zip(asked, texts, strict=True)]
     pairs = [(held.text[fact.id], text) for found in chosen for fact, text in found]
     answers = iter(entail.opinions(pairs) if pairs else ())
     return [
         sorted(
-            (_opinion(graph, one.sentence, fact, next(answers)) for fact, _ in found),
+            (_opinion(graph, one, fact, next(answers)) for fact, _ in found),
             key=lambda opinion: -max(opinion.entails, opinion.contradicts),
         )
         for one, found in zip(asked, chosen, strict=True)
     ]
 
 
-def _opinion(graph: Graph, sentence: str, fact: Fact, row: np.ndarray) -> Opinion:
-    if words(sentence) == words(fact.text):
+def _opinion(graph: Graph, asked: Asked, fact: Fact, row: np.ndarray) -> Opinion:
+    said = asked.sentence
+    if words(said) == words(fact.text):
         return Opinion(fact, 1.0, 0.0, AGREES)
-    return Opinion(fact, float(row[0]), float(row[1]), guarded(graph, sentence, fact))
+    unsure = turns(said) > 1 or (fact not in asked.facts and bool(triggers(said)) != bool(triggers(fact.text)))
+    return Opinion(fact, float(row[0]), float(row[1]), BEYOND if unsure else guarded(graph, said, fact))
 
 
 def _subjects(graph: Graph, asked: Asked) -> list[str]:
@@ -141,9 +154,7 @@ def _subjects(graph: Graph, asked: Asked) -> list[str]:
     return list(named) or ([asked.topic] if asked.topic else [])
 
 
-def _chosen(
-    graph: Graph, held: _Facts, asked: Asked, texts: Sequence[tuple[str, str]], vectors: dict[str, np.ndarray]
-) -> list[tuple[Fact, str]]:
+def _chosen(graph: Graph, held: _Facts, asked: Asked, texts: Sequence[tuple[str, str]]) -> list[tuple[Fact, str]]:
     """The facts of the rules, then the nearest."""
     own = [
         (fact, shown(graph, asked.sentence, fact.subject, topic=asked.topic))
@@ -151,18 +162,19 @@ def _chosen(
         if fact.id in held.text
     ]
     taken = {held.text[fact.id] for fact, _ in own}
-    return own + [(fact, text) for fact, text in _nearest(held, texts, vectors) if held.text[fact.id] not in taken]
+    return own + [(fact, text) for fact, text in _nearest(held, texts) if held.text[fact.id] not in taken]
 
 
-def _nearest(held: _Facts, texts: Sequence[tuple[str, str]], vectors: dict[str, np.ndarray]) -> list[tuple[Fact, str]]:
+def _nearest(held: _Facts, texts: Sequence[tuple[str, str]]) -> list[tuple[Fact, str]]:
     """(fact, the sentence as it is shown beside it), at most `CANDIDATES`, each statement once."""
     scored: dict[str, tuple[float, Fact, str]] = {}
     for subject, text in texts:
+        said = stems(text)
         for fact in held.of.get(subject, ()):
-            cosine = float(held.vectors[held.place[fact.id]] @ vectors[text])
+            likeness = held.likeness(said, fact)
             known = scored.get(held.text[fact.id])
-            if known is None or cosine > known[0]:
-                scored[held.text[fact.id]] = (cosine, fact, text)
+            if known is None or likeness > known[0]:
+                scored[held.text[fact.id]] = (likeness, fact, text)
     best = sorted(scored.values(), key=lambda item: (-item[0], item[1].id))[:CANDIDATES]
     return [(fact, text) for _, fact, text in best]
 

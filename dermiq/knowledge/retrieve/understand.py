@@ -45,7 +45,7 @@ _PARTS = re.compile(
 )
 """Where a question that asks for several things falls into parts."""
 
-SURE_NAMED, SURE_SHORT, SURE_PLAIN, SURE_KNOWN, SURE = 0.65, 0.85, 0.6, 0.6, 0.5
+SURE_NAMED, SURE_SHORT, SURE_PLAIN, SURE_KNOWN, SURE = 0.62, 0.85, 0.57, 0.55, 0.43
 """From what share of strangeness a question is out of scope: where it names something of the skin; is a word or two
 that the facts have ("margins?"); has only words that questions about the skin have; only such and words of the facts,
 or points to "it" or "you"; and else."""
