@@ -141,7 +141,8 @@ def _opinion(graph: Graph, asked: Asked, fact: Fact, row: np.ndarray) -> Opinion
     said = asked.sentence
     if words(said) == words(fact.text):
         return Opinion(fact, 1.0, 0.0, AGREES)
-    unsure = turns(said) > 1 or (fact not in asked.facts and bool(triggers(said)) != bool(triggers(fact.text)))
+    denied = turns(said) > 1 or bool(triggers(said)) != bool(triggers(fact.text))
+    unsure = denied and fact not in asked.facts  # how the rules' own facts are denied, the rules have read
     return Opinion(fact, float(row[0]), float(row[1]), BEYOND if unsure else guarded(graph, said, fact))
 
 
