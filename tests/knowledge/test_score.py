@@ -86,7 +86,7 @@ def test_what_was_reached_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     assert linking["negation"] >= 0.97
     claims, _ = score.score_claims(GRAPH, score.read_set("claims", "all"))
     assert claims["all"]["supported"]["precision"] >= 0.98
-    assert claims["all"]["supported"]["recall"] >= 0.85  # the judge doubts one true sentence more than the rules did
+    assert claims["all"]["supported"]["recall"] >= 0.86
     written, _ = score.score_claims(GRAPH, score.read_set("model_text", "all"))
     assert written["all"]["supported"]["precision"] >= 0.92
     assert claims["all"]["contradicted"]["precision"] >= 0.97
