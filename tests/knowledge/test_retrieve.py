@@ -13,6 +13,7 @@ from dermiq.knowledge import Graph, retrieve
 from dermiq.knowledge.language import embed
 from dermiq.knowledge.retrieve import rank
 from dermiq.knowledge.retrieve.case import case_worth
+from dermiq.knowledge.retrieve.index import index_of
 from dermiq.knowledge.retrieve.intents import IntentClassifier, phrasings
 from dermiq.types import CLASSES, Evidence, Finding, PatientContext
 
@@ -132,6 +133,7 @@ def test_meaning_finds_what_words_do_not(monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.setenv("DERMIQ_CACHE", str(tmp_path))
     monkeypatch.setattr(embed, "available", lambda: True)
     monkeypatch.setattr(embed, "encode", _fake)
+    monkeypatch.setattr(embed, "_shipped", dict)
     evidence = retrieve(Graph(Graph.load().tables), "garnet marble")  # of its own: vectors are kept with a graph
     assert "cherry-red" in _texts(evidence)
     assert evidence.items[0].reason == "close in meaning to the question"
@@ -151,6 +153,17 @@ def test_a_long_first_embedding_is_announced(
         caplog.clear()
         embed.encode_cached(texts)
         assert len(caplog.messages) == said
+
+
+def test_what_is_embedded_at_the_start_ships() -> None:
+    """Else a first start waits for it: `python -m train.embedded.sentences` after a change of the tables."""
+    lacking = [text for text in index_of(GRAPH).sentences() if embed.key_of(text) not in embed._shipped()]
+    assert lacking == []
+
+
+def test_shipped_vectors_are_those_of_the_embedder() -> None:
+    texts = [GRAPH.all_facts[0].text, GRAPH.all_facts[-1].text, "never shipped"]
+    assert np.abs(embed.encode_cached(texts) - embed.encode(texts)).max() < 1e-3
 
 
 def test_a_damaged_cache_is_made_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -121,11 +121,7 @@ class Asked:
 def judged_all(graph: Graph, asked: Sequence[Asked]) -> list[list[Opinion]]:
     """For each sentence the opinions on its candidates, the most telling first; none where no condition is named."""
     held = facts_of(graph)
-    texts = [
-        [(subject, shown(graph, one.sentence, subject, topic=one.topic)) for subject in _subjects(graph, one)]
-        for one in asked
-    ]
-    chosen = [_chosen(graph, held, one, found) for one, found in zip(asked, texts, strict=True)]
+    chosen = [_chosen(graph, held, one) for one in asked]
     pairs = [(held.text[fact.id], text) for found in chosen for fact, text in found]
     answers = iter(entail.opinions(pairs) if pairs else ())
     return [
@@ -139,8 +135,6 @@ def judged_all(graph: Graph, asked: Sequence[Asked]) -> list[list[Opinion]]:
 
 def _opinion(graph: Graph, asked: Asked, fact: Fact, row: np.ndarray) -> Opinion:
     said = asked.sentence
-    if words(said) == words(fact.text):
-        return Opinion(fact, 1.0, 0.0, AGREES)
     denied = turns(said) > 1 or bool(triggers(said)) != bool(triggers(fact.text))
     unsure = denied and fact not in asked.facts  # how the rules' own facts are denied, the rules have read
     return Opinion(fact, float(row[0]), float(row[1]), BEYOND if unsure else guarded(graph, said, fact))
@@ -155,8 +149,12 @@ def _subjects(graph: Graph, asked: Asked) -> list[str]:
     return list(named) or ([asked.topic] if asked.topic else [])
 
 
-def _chosen(graph: Graph, held: _Facts, asked: Asked, texts: Sequence[tuple[str, str]]) -> list[tuple[Fact, str]]:
-    """The facts of the rules, then the nearest."""
+def _chosen(graph: Graph, held: _Facts, asked: Asked) -> list[tuple[Fact, str]]:
+    """The facts of the rules, then the nearest; none beside a fact that the sentence repeats word for word."""
+    said = words(asked.sentence)
+    if any(said == words(fact.text) for fact in asked.facts):
+        return []
+    texts = [(subject, shown(graph, asked.sentence, subject, topic=asked.topic)) for subject in _subjects(graph, asked)]
     own = [
         (fact, shown(graph, asked.sentence, fact.subject, topic=asked.topic))
         for fact in asked.facts[:CANDIDATES]

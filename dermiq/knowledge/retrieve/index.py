@@ -72,6 +72,13 @@ class FactIndex:
         return _fitted(pairs, kernel=True)
 
 
+    def sentences(self) -> list[str]:
+        """All whose vectors are asked for before any question is."""
+        said = [text for key in ("relation", "intent") for _, text in said_of(key)]
+        names = [node.name for node in self._graph.nodes if node.kind == "Disease" and node.tier > 0]
+        return [*(fact.text for fact in self.facts), *_bare(self._graph, self.facts), *said, *names]
+
+
 def _fitted(pairs: Sequence[tuple[str, str]], *, kernel: bool) -> IntentClassifier:
     vectors = embed.encode_cached([text for _, text in pairs])
     return IntentClassifier(vectors, [label for label, _ in pairs], kernel=kernel)
