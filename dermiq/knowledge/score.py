@@ -29,6 +29,7 @@ from dermiq.knowledge.graph import FOLDER, Graph
 from dermiq.knowledge.language import cues, embed
 from dermiq.knowledge.language.lexical import largest
 from dermiq.knowledge.language.link import link
+from dermiq.knowledge.retrieve import questions
 from dermiq.knowledge.retrieve.index import index_of
 from dermiq.knowledge.retrieve.retrieve import retrieve, statement
 from dermiq.knowledge.retrieve.understand import Understood, understand
@@ -195,7 +196,7 @@ def _fused(graph: Graph, row: Row) -> list[str]:
         context=context_of(row),
         k=DEPTH,
         token_budget=BUDGET,
-        earlier=_earlier(row),
+        earlier=earlier_of(row),
     )
     return [item.fact.id for item in evidence.items]
 
@@ -212,7 +213,7 @@ def _lexical(graph: Graph, row: Row) -> list[str]:
 
 def _semantic(graph: Graph, row: Row) -> list[str]:
     index = index_of(graph)
-    cosines = index.vectors @ embed.encode([_asked(graph, row)])[0]
+    cosines = index.vectors @ questions.encode([_asked(graph, row)])[0]
     return [index.facts[number].id for number in largest(cosines, DEPTH)]
 
 
@@ -256,7 +257,7 @@ def score_asked(graph: Graph, rows: Sequence[Row]) -> Scored:
     return figures, [_missed(graph, rows[p], found[p], s) for p, s in zip(marked, scores[:, 0], strict=True) if s < 1]
 
 
-def _earlier(row: Row) -> list[str]:
+def earlier_of(row: Row) -> list[str]:
     return [question for question in row.get("earlier", "").split(" || ") if question]
 
 
@@ -264,7 +265,7 @@ def _understood(graph: Graph, row: Row) -> Understood:
     return understand(
         graph,
         row["question"],
-        earlier=_earlier(row),
+        earlier=earlier_of(row),
         differential=differential_of(row),
         context=context_of(row),
     )

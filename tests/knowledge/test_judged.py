@@ -27,7 +27,7 @@ def claim(verdict: Verdict, *facts: str) -> Claim:
 
 
 SURE, UNSURE = 0.999, 0.3
-BARS = Bars(supported=0.9, doubted=0.7, vetoed=0.6, same=0.6)
+BARS = Bars(supported=0.9, agreed=0.05, doubted=0.7, vetoed=0.6, contradicted=0.9, same=0.6)
 WEIGHED: list[tuple[Claim, list[Opinion], Verdict]] = [
     (claim("not_covered"), [opinion(SURE, 0.0)], "supported"),
     (claim("not_covered"), [opinion(UNSURE, 0.0)], "not_covered"),
@@ -35,11 +35,13 @@ WEIGHED: list[tuple[Claim, list[Opinion], Verdict]] = [
     (claim("not_covered"), [opinion(SURE, 0.0, AGAINST)], "contradicted"),
     (claim("not_covered"), [opinion(0.2, 0.5, AGAINST)], "contradicted"),
     (claim("not_covered"), [opinion(0.2, 0.2, AGAINST)], "not_covered"),
-    (claim("not_covered"), [opinion(0.0, SURE)], "not_covered"),
+    (claim("not_covered"), [opinion(0.0, 0.8)], "not_covered"),
+    (claim("not_covered"), [opinion(0.0, SURE)], "contradicted"),
     (claim("not_covered"), [opinion(SURE, 0.0), opinion(0.0, SURE, fact=OTHER.id)], "not_covered"),
     (claim("not_covered"), [opinion(0.5, 0.0), opinion(SURE, 0.0, AGAINST, fact=OTHER.id)], "not_covered"),
     (claim("not_covered"), [], "not_covered"),
     (claim("supported", ONE.id), [opinion(UNSURE, 0.1)], "supported"),
+    (claim("supported", ONE.id), [opinion(0.01, 0.1)], "not_covered"),
     (claim("supported", ONE.id), [opinion(0.1, 0.8)], "not_covered"),
     (claim("supported", ONE.id), [opinion(0.1, 0.8), opinion(0.4, 0.0, fact=OTHER.id)], "supported"),
     (claim("supported", ONE.id, OTHER.id), [opinion(0.1, 0.8)], "supported"),

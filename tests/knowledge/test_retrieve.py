@@ -11,10 +11,9 @@ import pytest
 
 from dermiq.knowledge import Graph, retrieve
 from dermiq.knowledge.language import embed
-from dermiq.knowledge.retrieve import rank
+from dermiq.knowledge.retrieve import questions, rank
 from dermiq.knowledge.retrieve.case import case_worth
 from dermiq.knowledge.retrieve.index import index_of
-from dermiq.knowledge.retrieve.intents import IntentClassifier, phrasings
 from dermiq.types import CLASSES, Evidence, Finding, PatientContext
 
 GRAPH = Graph.load()
@@ -134,13 +133,14 @@ def test_meaning_finds_what_words_do_not(monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.setattr(embed, "available", lambda: True)
     monkeypatch.setattr(embed, "encode", _fake)
     monkeypatch.setattr(embed, "_shipped", dict)
+    monkeypatch.setattr(questions, "encode", _fake)
+    monkeypatch.setattr(questions, "placed", lambda kind, sentences: sentences)
+    monkeypatch.setattr(questions, "scope", lambda vectors: np.eye(1, len(questions.labels()["scope"])))
     evidence = retrieve(Graph(Graph.load().tables), "garnet marble")  # of its own: vectors are kept with a graph
     assert "cherry-red" in _texts(evidence)
     assert evidence.items[0].reason == "close in meaning to the question"
     kept = list((tmp_path / "embeddings").glob("*.npy"))
-    assert (
-        len(kept) == 5
-    )  # the facts, whole and bare, and what is said for relations, for intents, and in or out of scope
+    assert len(kept) == 2  # the facts, whole and bare
 
 
 def test_a_long_first_embedding_is_announced(
@@ -186,19 +186,6 @@ def test_without_the_package_words_are_enough(
         embed.available.cache_clear()
     assert "5-fluorouracil" in _texts(evidence)
     assert embed.NOTE in caplog.text
-
-
-def test_a_question_is_heard_as_what_it_is_most_like() -> None:
-    """Phrasings of one relation lie on one axis; a question along it is heard as that relation."""
-    relations = list(phrasings())
-    labels = [key for key, texts in phrasings().items() for _ in texts]
-    vectors = np.array([np.eye(len(relations))[relations.index(key)] for key in labels])
-    asked = np.eye(len(relations))[[relations.index("treated_by"), relations.index("located_at")]]
-    plain, kernel = IntentClassifier(vectors, labels), IntentClassifier(vectors, labels, kernel=True)
-    for heard in (plain.classified(asked), kernel.classified(asked), plain.nearest(asked)):
-        first, second, *others = sorted(heard, key=lambda key: -heard[key])
-        assert {first, second} == {"treated_by", "located_at"}
-        assert heard[second] > heard[others[0]]
 
 
 def _features(

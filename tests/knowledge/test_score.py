@@ -93,15 +93,17 @@ def test_what_was_reached_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     assert claims["all"]["contradicted"]["recall"] >= 0.91
     retrieval, _ = score.score_retrieval(GRAPH, score.read_set("retrieval", "all")[::5])
     assert retrieval["fused"]["recall@8"]["mean"] >= 0.77
-    assert retrieval["fused"]["nDCG@8"]["mean"] >= 0.66
+    assert retrieval["fused"]["nDCG@8"]["mean"] >= 0.67
     assert retrieval["fused"]["recall@8"]["mean"] > retrieval["BM25 alone"]["recall@8"]["mean"]
 
 
 @pytest.mark.skipif(not embed.available(), reason=embed.NOTE)
 def test_what_meaning_adds_is_kept() -> None:
-    """The same questions with embeddings. 0.85 and 0.78 were reached before the graph grew by 193 facts, which take
-    places among the eight, and before a question could be refused: of these forty one is, wrongly.
-    """
+    """The same questions with embeddings, and those that are asked in a case."""
     retrieval, _ = score.score_retrieval(GRAPH, score.read_set("retrieval", "all")[::5])
-    assert retrieval["fused"]["recall@8"]["mean"] >= 0.81
-    assert retrieval["fused"]["nDCG@8"]["mean"] >= 0.75
+    assert retrieval["fused"]["recall@8"]["mean"] >= 0.87
+    assert retrieval["fused"]["nDCG@8"]["mean"] >= 0.83
+    asked, _ = score.score_asked(GRAPH, score.read_set("asked", "dev")[::3])
+    assert asked["fused"]["recall@8"]["mean"] >= 0.7
+    assert asked["intent"] >= 0.8
+    assert asked["in scope refused"] <= 0.02

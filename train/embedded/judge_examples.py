@@ -31,7 +31,8 @@ TEMPLATED = frozenset({"is_a", "coded_as", "likelihood_ratio_for", "risk_level",
 """Relations whose sentences a program wrote: a few are enough."""
 FEW = 0.06  # share of them that is taken
 NEAR = 1  # other facts of the condition that are shown beside a sentence
-BESIDE = 0.7  # share of sentences that are shown beside one
+BESIDE = 0.4  # share of sentences that are shown beside one
+EDITED = 0.5  # share of the paraphrases that are edited by program, too
 ALIKE = 0.80  # cosine from which on two facts may say the same
 _NOT_EDITED = word_set(
     "upper inner inside men women male female young younger old before after first last early late hour day night"
@@ -88,7 +89,7 @@ def made(graph: Graph, facts: Sequence[Fact], paraphrases: Sequence[tuple[Fact, 
         pairs.append(Pair(own, own, ENTAILS, "same"))
         pairs += [Pair(own, said, label, kind) for said, label, kind in _edits(own, draw)]
     for _, pair in paraphrases:
-        if pair.label == ENTAILS:
+        if pair.label == ENTAILS and draw.random() < EDITED:
             changed = [edit for edit in _edits(pair.sentence, draw) if edit[1] == CONTRADICTS]
             pairs += [Pair(pair.fact, said, label, kind) for said, label, kind in changed[:1]]
     return pairs

@@ -1,12 +1,13 @@
 """Fit what ranks the facts of a question (`dermiq.knowledge.retrieve.rank`) on the labelled questions of
-`tests/judged`.
+`tests/judged` that the encoder of questions has not seen (`train.embedded.questions`, which comes first).
 
     python -m train.embedded.retrieval [--out dermiq/weights/retrieval] [--folds 5]
 
-Reads `questions_tuning.tsv` and the part `dev` of `questions.tsv`. First cross-validates over questions; rows marked
-`aside` in their note are never fitted there, only scored. Then fits on all of them and writes `ranker.json` and
-`taught.npz`. --folds 0 leaves the cross-validation out. A question's loss is the mean of two: cross-entropy of each
-candidate (is it marked?), and of the softmax over its candidates, against the marked ones. Deterministic.
+First cross-validates over questions; rows marked `aside` in their note are never fitted there, only scored. Then fits
+on all of them and writes `ranker.json` and `taught.npz`; the ranker for where nothing is embedded is
+fitted on the questions without an intent, all of them.
+--folds 0 leaves the cross-validation out. A question's loss is the mean of two: cross-entropy of each candidate (is it
+marked?), and of the softmax over its candidates, against the marked ones. Deterministic.
 """
 
 from __future__ import annotations
@@ -29,15 +30,15 @@ from dermiq.knowledge.retrieve import rank
 from dermiq.knowledge.retrieve.index import index_of
 from dermiq.knowledge.retrieve.retrieve import Candidates, candidates, look_up, spread, statement
 from dermiq.knowledge.retrieve.understand import read
-from dermiq.knowledge.schema import RELATIONS, read_rows
+from dermiq.knowledge.schema import RELATIONS
 from dermiq.shipped import seal
+from train.embedded.questions import is_for_ranking, marked_questions
 
-TUNING = score.SETS / "questions_tuning.tsv"
 ASIDE = "aside"
 DIRECTIONS = 64  # of the embeddings, those in which facts differ most
 STEPS = 150
 RATES = {"features": 0.05, "taught": 0.03}  # of Adam
-PENALTY = {"features": 0.002, "taught": 0.001}  # on the sum of squares
+PENALTY = {"features": 0.002, "taught": 0.003, "wanted": 0.002}  # on the sum of squares
 CANDIDATES_COUNTED = 6  # the cross-entropy of a question's candidates is divided by it, to weigh as much as the softmax
 SEED = 0
 
@@ -50,6 +51,7 @@ class Example:
     found: Candidates
     marked: np.ndarray  # (facts,) whether each states what a marked fact states
     parts: np.ndarray | None  # (parts, 384)
+    wants: np.ndarray | None  # (16,) the shares of the intents
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ class Pairs:
     parts: Tensor  # (parts, 64) of all the questions; no columns without search by meaning
     nearest: Tensor  # (pairs,) which of the parts the fact is nearest to
     fact: Tensor  # (pairs, 64)
+    wants: Tensor  # (questions, 16); no columns without search by meaning
     questions: int
 
 
@@ -89,10 +92,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     try:
         graph = Graph.load()
-        rows = [*score.read_set("retrieval", "dev"), *(row for _, row in read_rows(TUNING))]
+        rows = [row for row in marked_questions() if row["facts"]]
         held: dict[str, object] = {}
         for name, semantic in (("meaning", True), ("words", False)):
-            examples = examples_of(graph, rows, semantic=semantic)
+            seen = [row for row in rows if (is_for_ranking(row) if semantic else "intent" not in row)]
+            examples = examples_of(graph, seen, semantic=semantic)
             if options.folds:
                 print(name, *cross_validated(graph, examples, options.folds), sep="\n  ", flush=True)
             scale = scale_of(graph, examples, semantic=semantic)
@@ -114,14 +118,21 @@ def examples_of(graph: Graph, rows: Sequence[score.Row], *, semantic: bool) -> l
     examples = []
     for row in rows:
         differential, context = score.differential_of(row), score.context_of(row)
-        reading = read(graph, row["question"], differential=differential, context=context, semantic=semantic)
+        reading = read(
+            graph,
+            row["question"],
+            earlier=score.earlier_of(row),
+            differential=differential,
+            context=context,
+            semantic=semantic,
+        )
         found = look_up(graph, reading, differential=differential)
         if found.is_open:
             continue
         pool = candidates(graph, found, differential=differential, context=reading.patient)
         wanted = {statement(graph.fact(key)) for key in row["facts"].split("|")}
         marked = np.array([statement(fact) in wanted for fact in pool.facts])
-        examples.append(Example(row, pool, marked, found.meant.parts if found.meant else None))
+        examples.append(Example(row, pool, marked, found.meant.parts if found.meant else None, reading.wants))
     return examples
 
 
@@ -162,6 +173,7 @@ def pairs_of(graph: Graph, examples: Sequence[Example], scale: Scale) -> Pairs:
         parts=_tensor(parts),
         nearest=torch.tensor(np.concatenate(nearest)),
         fact=_tensor(facts),
+        wants=_tensor([np.zeros((1, 0)) if one.wants is None else one.wants[None] for one in examples]),
         questions=len(examples),
     )
 
@@ -173,23 +185,29 @@ def _tensor(parts: Sequence[np.ndarray]) -> Tensor:
 class Fitted(torch.nn.Module):
     """The score of a pair, see `rank.scores` and `rank.Taught`."""
 
-    def __init__(self, features: int, directions: int) -> None:
+    def __init__(self, features: int, directions: int, intents: int) -> None:
         super().__init__()
         self.features = torch.nn.Parameter(torch.zeros(features))
         self.starts = torch.nn.Parameter(torch.zeros(len(RELATIONS)))
         self.constant = torch.nn.Parameter(torch.tensor(-3.0))  # for the cross-entropy; a softmax does not see it
         self.pairs = torch.nn.Parameter(torch.zeros(directions, directions))
         self.relations = torch.nn.Parameter(torch.zeros(len(RELATIONS), directions))
+        self.wanted = torch.nn.Parameter(torch.zeros(intents, features))
+        self.wanted_starts = torch.nn.Parameter(torch.zeros(len(RELATIONS), intents))
 
     def forward(self, pairs: Pairs) -> Tensor:
         likeness = ((pairs.parts @ self.pairs)[pairs.nearest] * pairs.fact).sum(dim=1)
         likeness = likeness + (pairs.parts @ self.relations.T)[pairs.nearest, pairs.relation]
+        wants = pairs.wants[pairs.question]
+        likeness = likeness + (pairs.features * (wants @ self.wanted)).sum(dim=1)
+        likeness = likeness + (wants * self.wanted_starts[pairs.relation]).sum(dim=1)
         return pairs.features @ self.features + self.starts[pairs.relation] + self.constant + likeness
 
     def penalty(self) -> Tensor:
         features = self.features.square().sum() + self.starts.square().sum()
         taught = self.pairs.square().sum() + self.relations.square().sum()
-        return PENALTY["features"] * features + PENALTY["taught"] * taught
+        wanted = self.wanted.square().sum() + self.wanted_starts.square().sum()
+        return PENALTY["features"] * features + PENALTY["taught"] * taught + PENALTY["wanted"] * wanted
 
     def readable(self, scale: Scale) -> dict[str, dict[str, float]]:
         """The weights of the features as they are, not standardised, and what each relation starts with."""
@@ -212,15 +230,17 @@ class Fitted(torch.nn.Module):
             pairs=self.pairs.detach().numpy(),
             relations=self.relations.detach().numpy(),
             names=np.array(RELATIONS),
+            features=(self.wanted.detach().numpy() / scale.deviation).astype(np.float32),
+            starts=self.wanted_starts.detach().numpy(),
         )
 
 
 def fit(pairs: Pairs) -> Fitted:
-    fitted = Fitted(pairs.features.shape[1], pairs.parts.shape[1])
+    fitted = Fitted(pairs.features.shape[1], pairs.parts.shape[1], pairs.wants.shape[1])
     optimiser = torch.optim.Adam(
         [
             {"params": [fitted.features, fitted.starts, fitted.constant], "lr": RATES["features"]},
-            {"params": [fitted.pairs, fitted.relations], "lr": RATES["taught"]},
+            {"params": [fitted.pairs, fitted.relations, fitted.wanted, fitted.wanted_starts], "lr": RATES["taught"]},
         ]
     )
     for _ in range(STEPS):
@@ -256,7 +276,7 @@ def cross_validated(graph: Graph, examples: Sequence[Example], folds: int) -> li
     """Lines with recall@8 and nDCG@8 on questions that were not fitted, by set."""
     places = np.array([place for place, example in enumerate(examples) if ASIDE not in example.row["note"]])
     order = np.random.default_rng(SEED).permutation(places)
-    gains: dict[str, list[tuple[float, float]]] = {"part dev": [], "tuning": [], ASIDE: []}
+    gains: dict[str, list[tuple[float, float]]] = {"part dev": [], "tuning": [], "asked": [], ASIDE: []}
     aside = [example for example in examples if ASIDE in example.row["note"]]
     for fold in range(folds):
         left_out = set(order[fold::folds].tolist())
@@ -264,10 +284,13 @@ def cross_validated(graph: Graph, examples: Sequence[Example], folds: int) -> li
         tested = [examples[place] for place in sorted(left_out)]
         scored = [*tested, *aside] if fold == 0 else tested
         for example, gain in zip(scored, _gains(graph, train, scored), strict=True):
-            name = ASIDE if ASIDE in example.row["note"] else "tuning" if example.row["id"][0] == "T" else "part dev"
+            first = example.row["id"][0]
+            name = ASIDE if ASIDE in example.row["note"] else {"T": "tuning", "q": "asked"}.get(first, "part dev")
             gains[name].append(gain)
     lines = []
     for name, found in {**gains, "all": [gain for part in gains.values() for gain in part]}.items():
+        if not found:
+            continue
         recall, ndcg = np.mean(found, axis=0)
         lines.append(f"{name:<9} n {len(found):>3}  recall@8 {recall:.3f}  nDCG@8 {ndcg:.3f}")
     return lines

@@ -42,8 +42,10 @@ class Bars:
     """
 
     supported: float  # that a fact entails a sentence which the rules leave open: it is supported
+    agreed: float  # that some fact entails what the rules support; below it, it is left open
     doubted: float  # that the fact by which the rules support one contradicts it: it is left open
     vetoed: float  # that a fact entails what the rules call contradicted: it is left open
+    contradicted: float  # that a fact contradicts a sentence which the rules leave open: it is contradicted
     same: float  # that a fact speaks of the same, where a guard finds another number, site or order: it is contradicted
 
 
@@ -196,7 +198,7 @@ def weighed(claim: Claim, opinions: Sequence[Opinion], by: Bars, *, open_to_judg
         return claim
     backing = max(one.backing for one in opinions)
     right = tuple(one.fact.id for one in opinions if one.backing >= by.supported)
-    denied = [one for one in opinions if one.denial >= by.same]
+    denied = [one for one in opinions if one.denial >= by.same or one.contradicts >= by.contradicted]
     if right and not denied and all(one.contradicts < CERTAIN for one in opinions):
         return replace(claim, verdict="supported", fact_ids=right, note="")
     if denied and backing < HINT:
@@ -210,6 +212,8 @@ def _is_doubted(claim: Claim, opinions: Sequence[Opinion], by: Bars) -> bool:
     backing = max(one.backing for one in opinions)
     if claim.verdict == "contradicted":
         return backing >= by.vetoed
+    if backing < by.agreed:
+        return True
     own = [one for one in opinions if one.fact.id in claim.fact_ids]
     if backing < by.supported and own and all(one.agreement != AGREES for one in own):
         return True

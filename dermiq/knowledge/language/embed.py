@@ -80,9 +80,14 @@ def readable(text: str) -> str:
 
 def encode(texts: Sequence[str]) -> np.ndarray:
     """(n, 384) float32, each of length 1: the mean over a text's tokens, as the model was trained."""
+    return pooled(model()[1], texts)
+
+
+def pooled(network: PreTrainedModel, texts: Sequence[str]) -> np.ndarray:
+    """As `encode`, by a network like it."""
     import torch
 
-    tokenizer, network = model()
+    tokenizer = model()[0]
     vectors = np.zeros((len(texts), DIMENSIONS), dtype=np.float32)
     order = sorted(range(len(texts)), key=lambda place: len(texts[place]))  # alike lengths together: little is padded
     for start in range(0, len(texts), BATCH):

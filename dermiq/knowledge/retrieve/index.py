@@ -1,4 +1,4 @@
-"""The facts of one graph, ready to be ranked, and what was learnt of how people ask for them.
+"""The facts of one graph, ready to be ranked.
 
 Made once for a graph, and kept as long as it is. Knows no question.
 """
@@ -15,13 +15,12 @@ import numpy as np
 from dermiq.knowledge.graph import CLASS_NODES, Graph
 from dermiq.knowledge.language import embed
 from dermiq.knowledge.language.lexical import BM25
-from dermiq.knowledge.retrieve import rank
-from dermiq.knowledge.retrieve.intents import IN_SCOPE, IntentClassifier, is_out, phrasings, said_of
+from dermiq.knowledge.retrieve import questions, rank
 from dermiq.types import Fact
 
 
 class FactIndex:
-    """The facts of one graph, and the classifiers of questions."""
+    """The facts of one graph, by their words and by their meaning."""
 
     def __init__(self, graph: Graph) -> None:
         self._ref = ref(graph)  # indexes are kept only as long as their graphs
@@ -37,51 +36,33 @@ class FactIndex:
         return graph
 
     @cached_property
-    def vectors(self) -> np.ndarray:
-        """(facts, 384), read from the cache or made on first use."""
+    def whole_sentences(self) -> np.ndarray:
+        """(facts, 384), read from what ships or made on first use."""
         return embed.encode_cached([fact.text for fact in self.facts])
 
     @cached_property
-    def bare(self) -> np.ndarray:
-        """(facts, 384): as `vectors`, of the sentences without the names of their conditions."""
+    def bare_sentences(self) -> np.ndarray:
+        """(facts, 384): as `whole_sentences`, without the names of their conditions."""
         return embed.encode_cached(_bare(self._graph, self.facts))
+
+    @cached_property
+    def vectors(self) -> np.ndarray:
+        """(facts, 384): where questions that each answers are looked for."""
+        return questions.placed("whole", self.whole_sentences)
+
+    @cached_property
+    def bare(self) -> np.ndarray:
+        """(facts, 384): as `vectors`, for questions with "it" for what they are about."""
+        return questions.placed("bare", self.bare_sentences)
 
     @cached_property
     def answering(self) -> np.ndarray:
         """(facts, 64): see `rank.Taught`."""
         return rank.taught().answering(self.bare, self.facts)
 
-    @cached_property
-    def relations(self) -> IntentClassifier:
-        """Tells the relation that a question asks for."""
-        pairs = said_of("relation")
-        return _fitted(pairs, kernel=False)
-
-    @cached_property
-    def intents(self) -> IntentClassifier:
-        """Tells what a question wants, of those that are about the skin."""
-        pairs = [(key, text) for key, text in said_of("intent") if not is_out(key)]
-        return _fitted(pairs, kernel=True)
-
-    @cached_property
-    def scopes(self) -> IntentClassifier:
-        """Tells questions about the skin, and the names of its conditions, from the kinds of all others."""
-        pairs = [(key if is_out(key) else IN_SCOPE, text) for key, text in said_of("intent")]
-        pairs += [(IN_SCOPE, text) for said in phrasings().values() for text in said]
-        pairs += [(IN_SCOPE, node.name) for node in self._graph.nodes if node.kind == "Disease" and node.tier > 0]
-        return _fitted(pairs, kernel=True)
-
-
     def sentences(self) -> list[str]:
         """All whose vectors are asked for before any question is."""
-        said = [text for key in ("relation", "intent") for _, text in said_of(key)]
-        names = [node.name for node in self._graph.nodes if node.kind == "Disease" and node.tier > 0]
-        return [*(fact.text for fact in self.facts), *_bare(self._graph, self.facts), *said, *names]
-
-
-def _fitted(pairs: Sequence[tuple[str, str]], *, kernel: bool) -> IntentClassifier:
-    vectors = embed.encode_cached([text for _, text in pairs])
-    return IntentClassifier(vectors, [label for label, _ in pairs], kernel=kernel)
+        return [*(fact.text for fact in self.facts), *_bare(self._graph, self.facts)]
 
 
 _INDEXES: WeakKeyDictionary[Graph, FactIndex] = WeakKeyDictionary()
@@ -97,8 +78,8 @@ def warm(graph: Graph) -> bool:
     """Do now what the first question would wait for. Says whether meaning is searched too."""
     index = index_of(graph)
     if embed.available():
-        _ = index.vectors, index.answering, index.relations, index.intents, index.scopes
-        embed.encode(["warm"])
+        _ = index.vectors, index.answering
+        questions.encode(["warm"])
         return True
     return False
 

@@ -1,27 +1,22 @@
 """What a question asks for: one of sixteen intents, and the relations that answer it. Knows no graph.
 
-Both are told by likeness to tables of what people say (`intents.tsv`, `phrasings.tsv`). Where nothing is embedded, the
-words of `SAID` decide.
+Both are told by what people say (`intents.tsv`, `phrasings.tsv`), from which `questions` was taught. Where nothing is
+embedded, the words of `SAID` decide.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-import numpy as np
-
-from dermiq.knowledge.language.lexical import words
 from dermiq.knowledge.schema import read_rows
 
-RIDGE = 1.0  # how much the weights are held back, in units of one phrasing
-SHARPNESS = 2.0  # of a kernel: how much nearer phrasings count for more than further ones
-KERNEL_RIDGE = 0.3
-NEAREST = 3  # phrasings of a label that are averaged
 IN_SCOPE = "in"
+OUT_KINDS = ("out_chat", "out_medicine", "out_world", "out_task", "out_service")
+"""What a question is that is not about the skin."""
 
 FINDINGS = ("has_dermoscopic_feature", "has_sign", "look_alike")
 ANSWERS: Mapping[str, tuple[str, ...]] = {
@@ -110,55 +105,6 @@ def said_of(column: str) -> tuple[tuple[str, str], ...]:
     return tuple((row[column], row["said"]) for _, row in read_rows(_FILES[column]))
 
 
-@cache
-def phrasings() -> dict[str, list[str]]:
-    """Relation -> what is said by who asks for it; "it" stands for the condition."""
-    found: dict[str, list[str]] = {}
-    for relation, text in said_of("relation"):
-        found.setdefault(relation, []).append(text)
-    return found
-
-
-@cache
-def asked_words() -> frozenset[str]:
-    """The stems of all words that the tables have in questions about the skin."""
-    texts = [text for key, text in (*said_of("intent"), *said_of("relation")) if not is_out(key)]
-    return frozenset(word for text in texts for word in words(text))
-
-
 def is_out(label: str) -> bool:
     """Whether a label of the table of intents is one of the kinds of questions that are not about the skin."""
     return label.startswith("out_")
-
-
-class IntentClassifier:
-    """Tells the label of a question by its likeness to labelled phrasings."""
-
-    def __init__(self, vectors: np.ndarray, labels: Sequence[str], *, kernel: bool = False) -> None:
-        """`vectors`: (phrasings, 384) of length 1. The ridge regression, with or without a kernel, is solved in closed
-        form; the kernel hears "it" and the name of an illness apart, where there are phrasings enough for both.
-        """
-        self.names = tuple(dict.fromkeys(labels))
-        self._vectors, self._sharpness = vectors, SHARPNESS if kernel else 0.0
-        marked = np.array([[other == name for name in self.names] for other in labels], dtype=float)
-        self._places = dict(zip(self.names, map(np.flatnonzero, marked.T), strict=True))
-        self._shares = marked.mean(axis=0)
-        likeness = self._likeness(vectors) + (KERNEL_RIDGE if kernel else RIDGE) * np.eye(len(vectors))
-        self._weights = np.linalg.solve(likeness, marked - self._shares)  # (phrasings, labels)
-
-    def _likeness(self, parts: np.ndarray) -> np.ndarray:
-        """(parts, phrasings): the cosine, or what the kernel makes of it."""
-        cosines: np.ndarray = parts @ self._vectors.T
-        return np.exp(self._sharpness * (cosines - 1)) if self._sharpness else cosines
-
-    def classified(self, parts: np.ndarray) -> dict[str, float]:
-        """Label -> what the regression says of the part that speaks most for it; `parts`: (parts, 384)."""
-        told = (self._likeness(parts) @ self._weights + self._shares).max(axis=0)
-        return dict(zip(self.names, told.tolist(), strict=True))
-
-    def nearest(self, parts: np.ndarray) -> dict[str, float]:
-        """Label -> mean cosine of its nearest phrasings to the nearest part, above the average label."""
-        cosines = (self._vectors @ parts.T).max(axis=1)
-        near = {key: float(np.sort(cosines[places])[-NEAREST:].mean()) for key, places in self._places.items()}
-        mean = sum(near.values()) / len(near)
-        return {label: value - mean for label, value in near.items()}

@@ -32,8 +32,7 @@ FEATURES: Mapping[str, str] = {
     "nearest part": "the same of the part of the question that it stands out for, in deviations above the mean",
     "all parts": "the same, mean over the parts",
     "whole meaning": "cosine of the sentence and the question as they are written",
-    "classified": "the question is classified as asking for this relation",
-    "nearest": "the question is near to phrasings that ask for this relation",
+    "classified": "what share of the answer is of this relation, as the question sounds",
     "own": "of the leading condition",
     "below": "of a form of it",
     "above": "of what it is a form of",
@@ -53,7 +52,7 @@ FEATURES: Mapping[str, str] = {
     "siblings": "logarithm of how many facts its condition has of this relation",
     "sources": "logarithm of how many of these state the same",
 }
-SEMANTIC = frozenset({"meaning", "nearest part", "all parts", "whole meaning", "classified", "nearest"})
+SEMANTIC = frozenset({"meaning", "nearest part", "all parts", "whole meaning", "classified"})
 """Features that need the embedder."""
 
 CHILD_AGE = 14  # years; below it a patient is a child
@@ -76,12 +75,11 @@ class Spoken:
 
 @dataclass(frozen=True)
 class Heard:
-    """What a question asks for; the last two are empty where there was no search by meaning."""
+    """What a question asks for; the last is empty where there was no search by meaning."""
 
     asked: frozenset[str]  # relations that its words name
     negated: bool  # asks for what is not there
-    classified: Mapping[str, float] = field(default_factory=dict)  # relation -> see `intents.IntentClassifier`
-    nearest: Mapping[str, float] = field(default_factory=dict)
+    classified: Mapping[str, float] = field(default_factory=dict)  # relation -> see `questions.relations`
 
 
 @dataclass(frozen=True)
@@ -114,7 +112,9 @@ class Ranker:
 class Taught:
     """Which questions want which facts, in the leading directions of the facts' embeddings.
 
-    Likeness of question q and fact f: B(q - question) . (P B(f - fact) + r), with r the row of f's relation.
+    Likeness of question q and fact f: B(q - question) . (P B(f - fact) + r), with r the row of f's relation. Added is
+    what the intents of the question, p, make of f's features x and of its relation: p . (V x + s), with s the column of
+    the relation.
     """
 
     question: np.ndarray  # (384,) the mean of bare questions
@@ -122,6 +122,8 @@ class Taught:
     basis: np.ndarray  # B, (64, 384)
     pairs: np.ndarray  # P, (64, 64)
     relations: Mapping[str, np.ndarray]  # relation -> (64,)
+    features: np.ndarray  # V, (16, features): what each feature counts for more or less under an intent
+    starts: Mapping[str, np.ndarray]  # relation -> (16,) what its facts start with under each intent
 
     def asked(self, parts: np.ndarray) -> np.ndarray:
         """(parts, 384) embedded parts of a bare question -> (parts, 64)."""
@@ -134,6 +136,12 @@ class Taught:
         wanted: np.ndarray = (vectors - self.fact) @ self.basis.T @ self.pairs.T + own
         return wanted
 
+    def intended(self, wants: np.ndarray, facts: Sequence[Fact], table: np.ndarray) -> np.ndarray:
+        """(facts,): what the shares of the intents, (16,), say of facts with these features."""
+        starts = np.array([self.starts[fact.relation] for fact in facts]).reshape(len(facts), len(wants))
+        found: np.ndarray = table @ (wants @ self.features) + starts @ wants
+        return found
+
 
 @lru_cache(maxsize=2)
 def ranker(*, semantic: bool) -> Ranker:
@@ -144,8 +152,16 @@ def ranker(*, semantic: bool) -> Ranker:
 @lru_cache(maxsize=1)
 def taught() -> Taught:
     with np.load(checked(WEIGHTS / "taught.npz"), allow_pickle=False) as held:
-        relations = dict(zip(held["names"].tolist(), held["relations"], strict=True))
-        return Taught(held["question"], held["fact"], held["basis"], held["pairs"], relations)
+        names = held["names"].tolist()
+        return Taught(
+            question=held["question"],
+            fact=held["fact"],
+            basis=held["basis"],
+            pairs=held["pairs"],
+            relations=dict(zip(names, held["relations"], strict=True)),
+            features=held["features"],
+            starts=dict(zip(names, held["starts"], strict=True)),
+        )
 
 
 def spoken_of(graph: Graph, condition: str) -> Spoken:
@@ -180,13 +196,12 @@ def features(
             math.log(len(fact.text) / TYPICAL_LENGTH),
             _DIGIT.search(fact.text) is not None,
             heard.classified.get(fact.relation, 0.0),
-            heard.nearest.get(fact.relation, 0.0),
         )
         for fact in facts
     ]
     names = (
         *("own", "below", "above", "names it", "second", "far", "joins", "strays"),
-        *("asked", "absent", "scaffold", "told apart", "patient", "long", "number", "classified", "nearest"),
+        *("asked", "absent", "scaffold", "told apart", "patient", "long", "number", "classified"),
     )
     above = _standard(searched.parts)
     columns = dict(zip(names, np.array(rows, dtype=float).reshape(len(facts), len(names)).T, strict=True))

@@ -21,10 +21,10 @@ from dermiq.knowledge.graph import Graph
 from dermiq.knowledge.language.lexical import FREQUENT, largest
 from dermiq.knowledge.language.lexicon import asks_for_lack
 from dermiq.knowledge.language.text import tokens, word_set, words
-from dermiq.knowledge.retrieve import rank
+from dermiq.knowledge.retrieve import questions, rank
 from dermiq.knowledge.retrieve.case import BASE, Worth, case_worth, diagnosis_nodes
 from dermiq.knowledge.retrieve.index import FactIndex, index_of
-from dermiq.knowledge.retrieve.intents import ANSWERS, SAID
+from dermiq.knowledge.retrieve.intents import SAID
 from dermiq.knowledge.retrieve.understand import MIN_KNOWN, Embedded, Question, Reading, Understood, read
 from dermiq.types import Evidence, EvidenceItem, Fact, Finding, PatientContext, Reason
 
@@ -40,7 +40,6 @@ SHOWN = frozenset({"has_dermoscopic_feature", "has_sign"})  # what the case brin
 VAGUE = 0.3  # what words and meaning count for when the question names nothing
 WANTED = 0.5  # how much a relation that was asked for adds, as a share
 SPOKEN = 4  # conditions of a question and its differential that facts are looked for
-UNASKED = frozenset({"has_dermoscopic_feature", "look_alike", "is_a", "coded_as"})  # what never leads unasked
 BEHIND = 1e-3  # what is left of a fact that speaks of none of the named conditions
 
 OPEN_WORDS = FREQUENT | word_set(
@@ -61,7 +60,7 @@ class LookedUp:
     case: Mapping[str, Worth]
     rankings: Mapping[str, Sequence[int]]  # fact numbers, best first
     meant: Embedded | None  # None without search by meaning
-    certain: bool  # see `Reading`
+    wants: np.ndarray | None  # (16,) see `Reading`
     is_open: bool  # nothing but the case says which facts are meant
 
 
@@ -99,7 +98,6 @@ def retrieve(
     found = look_up(graph, reading, differential=differential, findings=findings)
     scores, costs, wanted = _scored(graph, index, found, differential=differential, patient=reading.patient)
     chosen = spread(index, scores, costs=costs, k=k, token_budget=token_budget, wanted=wanted)
-    chosen = _answer_first(index, chosen, found)
     reasons = _Reasons(graph, found.asked, found.case, found.rankings)
     return Evidence(
         tuple(
@@ -126,8 +124,8 @@ def _scored(
     """Fact number -> score, what repetitions leave of it, and the relations that may repeat: see `spread`."""
     asked, nodes = found.asked, found.nodes
     if not found.is_open:
-        scores = _fitting(index, candidates(graph, found, differential=differential, context=patient), found.meant)
-        return _named_first(graph, index, scores, found), {}, frozenset()
+        scores = _fitting(index, candidates(graph, found, differential=differential, context=patient), found)
+        return scores if found.meant else _named_first(graph, index, scores, found), {}, frozenset()
     scores = _fused(found.rankings, vague=bool(nodes) and (asked.contrast or not asked.mentions))
     for number in scores:
         if asked.relations and index.facts[number].relation not in asked.relations:
@@ -136,7 +134,7 @@ def _scored(
 
 
 def _named_first(graph: Graph, index: FactIndex, scores: Mapping[int, float], found: LookedUp) -> dict[int, float]:
-    """A condition that was named beats the leading one: facts about others come behind all of its own."""
+    """By words alone, a condition that was named beats the leading one: facts about others come behind its own."""
     named = found.understood.conditions if found.asked.conditions else ()
     about = {member for key in named for member in (*graph.family(key), *graph.ancestors(key))}
 
@@ -145,15 +143,6 @@ def _named_first(graph: Graph, index: FactIndex, scores: Mapping[int, float], fo
         return not about or fact.subject in about or fact.object in about
 
     return {number: score * (1.0 if is_about(number) else BEHIND) for number, score in scores.items()}
-
-
-def _answer_first(index: FactIndex, chosen: Sequence[int], found: LookedUp) -> list[int]:
-    """Asked for treatment, never dermoscopy first; where the intent is certain, nothing but what answers it."""
-    wanted = ANSWERS[found.understood.intent]
-    lead = next((number for number in chosen if index.facts[number].relation in wanted), None)
-    if lead is None or not (found.certain or index.facts[chosen[0]].relation in UNASKED):
-        return list(chosen)
-    return [lead, *(number for number in chosen if number != lead)]
 
 
 def look_up(
@@ -173,7 +162,7 @@ def look_up(
     if nodes:
         rankings = _about_the_case(graph, index, rankings, nodes=nodes, asked=asked)
     return LookedUp(
-        asked, reading.understood, tuple(nodes), case, rankings, meant, reading.certain, _is_open(asked, nodes)
+        asked, reading.understood, tuple(nodes), case, rankings, meant, reading.wants, _is_open(asked, nodes)
     )
 
 
@@ -280,20 +269,21 @@ def candidates(
     """What is near the conditions that are spoken of, or was found at all."""
     index, asked, meant = index_of(graph), found.asked, found.meant
     named = [mention.id for mention in asked.mentions if mention.id in asked.conditions]
-    conditions = list(dict.fromkeys((*diagnosis_nodes(graph, differential), *named)))[:SPOKEN]
+    about = found.understood.conditions
+    conditions = list(dict.fromkeys((*about, *named, *diagnosis_nodes(graph, differential))))[:SPOKEN]
     spoken = [rank.spoken_of(graph, key) for key in conditions]
-    about = {fact.id for one in spoken for key in one.near for fact in graph.facts_about(key)}
-    about |= {
+    near = {fact.id for one in spoken for key in one.near for fact in graph.facts_about(key)}
+    near |= {
         fact.id for mention in asked.mentions for key in graph.family(mention.id) for fact in graph.facts_about(key)
     }
-    pool = sorted({index.at[key] for key in about if key in index.at}.union(*found.rankings.values()))
+    pool = sorted({index.at[key] for key in near if key in index.at}.union(*found.rankings.values()))
     facts = [index.facts[number] for number in pool]
     heard = rank.Heard(asked.relations, asks_for_lack(asked.text))
     parts, whole = np.zeros((len(pool), 1)), np.zeros(len(pool))
     if meant:
         parts, whole = index.bare[pool] @ meant.parts.T, index.vectors[pool] @ meant.whole
-        classifier = index.relations
-        heard = replace(heard, classified=classifier.classified(meant.parts), nearest=classifier.nearest(meant.parts))
+        told = questions.relations(meant.parts).max(axis=0)
+        heard = replace(heard, classified=dict(zip(questions.labels()["relations"], told.tolist(), strict=True)))
     full = " ".join((asked.text, *(graph.node(key).name for key in conditions)))
     searched = rank.Searched(index.words.scores(full)[pool], parts, whole)
     table = rank.features(facts, searched, _told(graph, facts, found.case), spoken, heard, context)
@@ -315,14 +305,16 @@ def _told(graph: Graph, facts: Sequence[Fact], case: Mapping[str, Worth]) -> ran
     )
 
 
-def _fitting(index: FactIndex, found: Candidates, meant: Embedded | None) -> dict[int, float]:
+def _fitting(index: FactIndex, pool: Candidates, found: LookedUp) -> dict[int, float]:
     """Fact number -> how well it fits the question, in (0, 1]."""
     likeness: np.ndarray | float = 0.0
-    if meant:
-        wanted = rank.taught().asked(meant.parts)[found.nearest]
-        likeness = (wanted * index.answering[found.numbers]).sum(axis=1)
-    scores = rank.scores(found.facts, found.table, likeness, semantic=meant is not None)
-    return dict(zip(found.numbers, map(float, scores), strict=True))
+    if found.meant is not None and found.wants is not None:
+        taught = rank.taught()
+        wanted = taught.asked(found.meant.parts)[pool.nearest]
+        likeness = (wanted * index.answering[pool.numbers]).sum(axis=1)
+        likeness = likeness + taught.intended(found.wants, pool.facts, pool.table)
+    scores = rank.scores(pool.facts, pool.table, likeness, semantic=found.meant is not None)
+    return dict(zip(pool.numbers, map(float, scores), strict=True))
 
 
 # --- choice ---------------------------------------------------------------------------------

@@ -24,17 +24,16 @@ from dermiq.knowledge.language.lexicon import asks_whether, warns
 from dermiq.knowledge.language.link import Mention, link
 from dermiq.knowledge.language.plain import plainly
 from dermiq.knowledge.language.text import tokens
+from dermiq.knowledge.retrieve import questions
 from dermiq.knowledge.retrieve.case import diagnosis_nodes
 from dermiq.knowledge.retrieve.ellipsis import conditions_in, sites_in, stand_alone
 from dermiq.knowledge.retrieve.index import FactIndex, index_of
 from dermiq.knowledge.retrieve.intents import (
     ABOUT_THE_CASE,
-    ANSWERS,
     CONTRAST,
     IN_SCOPE,
     SAID,
     WHAT_TO_DO,
-    asked_words,
 )
 from dermiq.knowledge.schema import Node
 from dermiq.types import PatientContext
@@ -45,15 +44,13 @@ _PARTS = re.compile(
 )
 """Where a question that asks for several things falls into parts."""
 
-SURE_NAMED, SURE_SHORT, SURE_PLAIN, SURE_KNOWN, SURE = 0.62, 0.85, 0.57, 0.55, 0.43
-"""From what share of strangeness a question is out of scope: where it names something of the skin; is a word or two
-that the facts have ("margins?"); has only words that questions about the skin have; only such and words of the facts,
-or points to "it" or "you"; and else."""
+SURE_NAMED, SURE_SHORT, SURE_POINTS, SURE = 0.95, 0.85, 0.6, 0.35
+"""From what probability on a question is out of scope: where it names something of the skin; is a word or two that the
+facts have ("margins?"); points to "it" or "this"; and else."""
 SHORT = 2  # words
-CERTAIN, AHEAD = 0.5, 0.3  # what the classifier says of an intent that is certain, and how far the next one is
 MIN_KNOWN = 0.5  # share of a question's words that the facts must know, where nothing is embedded
 NAMES_SKIN = frozenset({"Disease", "DermoscopicFeature", "Sign"})
-_POINTS = re.compile(r"\b(?:it|its|this|these|that|they|mine|my|your|you)\b", re.IGNORECASE)
+_POINTS = re.compile(r"\b(?:it|its|this|these|that|they)\b", re.IGNORECASE)
 _ORDER = re.compile(
     r"\b(?:ignore|disregard|forget|override|bypass)\b.{0,25}\b(?:instructions?|rules?|prompts?|guidelines|everything|above|"
     r"before|told|said)\b"
@@ -128,7 +125,7 @@ class Reading:
     asked: Question
     meant: Embedded | None  # None without search by meaning
     patient: PatientContext | None  # as told, with what the question supposes instead
-    certain: bool = False  # asks one thing, and clearly which
+    wants: np.ndarray | None = None  # (16,) the shares of the intents, in the order of `ANSWERS`; None likewise
 
 
 def understand(
@@ -157,7 +154,8 @@ def read(
     standing = stand_alone(graph, question, earlier=earlier, nodes=nodes)
     index, asked = index_of(graph), heard(graph, standing.text)
     meant = embedded(asked) if semantic and question.strip() and embed.available() else None
-    intent, certain = _intent(index, asked, meant)
+    wants = questions.intents(meant.parts[:1])[0] if meant else None
+    intent = _intent(asked, wants)
     out = _why_out(graph, index, asked, meant)
     patient = _supposed(graph, standing.text, context)
     return Reading(
@@ -172,7 +170,7 @@ def read(
         asked,
         meant,
         patient,
-        certain,
+        wants,
     )
 
 
@@ -216,21 +214,18 @@ def replaced(graph: Graph, text: str, mentions: Sequence[Mention], word: str) ->
 def embedded(asked: Question) -> Embedded:
     parts = [text for text in _PARTS.split(asked.bare) if len(text.split()) >= SHORTEST_PART]
     texts = list(dict.fromkeys((asked.bare, *parts)))
-    *found, whole = embed.encode([*texts, asked.text])
+    *found, whole = questions.encode([*texts, asked.text])
     return Embedded(whole, np.array(found))
 
 
 # --- what it wants ------------------------------------------------------------------------
 
 
-def _intent(index: FactIndex, asked: Question, meant: Embedded | None) -> tuple[str, bool]:
-    """The likeliest intent, and whether it is certain."""
-    if meant is None:
-        return next((said.intent for said in SAID if said.pattern.search(asked.text.lower())), "other"), False
-    told = index.intents.classified(meant.parts[:1])
-    first, second = sorted(ANSWERS, key=lambda intent: -told[intent])[:2]
-    asks_one_thing = len([part for part in _PARTS.split(asked.bare) if part.strip()]) == 1
-    return first, asks_one_thing and told[first] >= CERTAIN and told[first] - told[second] >= AHEAD
+def _intent(asked: Question, wants: np.ndarray | None) -> str:
+    """The likeliest intent."""
+    if wants is None:
+        return next((said.intent for said in SAID if said.pattern.search(asked.text.lower())), "other")
+    return questions.labels()["intents"][int(wants.argmax())]
 
 
 def _about(graph: Graph, asked: Question, intent: str, *, topic: str | None, nodes: Sequence[str]) -> tuple[str, ...]:
@@ -271,7 +266,7 @@ def _kind(graph: Graph, index: FactIndex, asked: Question, meant: Embedded | Non
     """The kind of question beside the skin that it is; "" for one about the skin."""
     if meant is None:
         return ""
-    told = index.scopes.classified(meant.whole[None])
+    told = dict(zip(questions.labels()["scope"], questions.scope(meant.whole[None])[0].tolist(), strict=True))
     strange = 1 - told.pop(IN_SCOPE)
     return max(told, key=lambda kind: told[kind]) if strange > _sure(graph, index, asked) else ""
 
@@ -280,12 +275,9 @@ def _sure(graph: Graph, index: FactIndex, asked: Question) -> float:
     """How strange it must be to be out of scope."""
     if any(_is_of_skin(graph.node(mention.id)) for mention in asked.mentions):
         return SURE_NAMED
-    new = set(stems(asked.text)) - FREQUENT - asked_words()
-    if len(tokens(asked.text)) <= SHORT and index.words.knows_all(new):
+    if len(tokens(asked.text)) <= SHORT and index.words.knows_all(set(stems(asked.text)) - FREQUENT):
         return SURE_SHORT
-    if not new:
-        return SURE_PLAIN
-    return SURE_KNOWN if _POINTS.search(asked.text) or index.words.knows_all(new) else SURE
+    return SURE_POINTS if _POINTS.search(asked.text) else SURE
 
 
 def _is_of_skin(node: Node) -> bool:

@@ -15,13 +15,18 @@ from train.embedded.retrieval import Pairs, Scale, fit
 QUESTIONS, EACH = 40, 6
 
 
-def _pairs(directions: int) -> Pairs:
-    """The first feature or, where there are directions, the same direction of question and fact marks a fact."""
+def _pairs(directions: int, intents: int = 0) -> Pairs:
+    """The first feature or, where there are directions, the same direction of question and fact marks a fact; with two
+    intents the first feature marks it under the one and speaks against it under the other.
+    """
     generator = np.random.default_rng(3)
     features = generator.normal(size=(QUESTIONS, EACH, 2))
     parts = generator.normal(size=(QUESTIONS, directions))
     facts = generator.normal(size=(QUESTIONS, EACH, directions))
     worth = (facts * parts[:, None]).sum(axis=2) if directions else features[:, :, 0]
+    wants = np.eye(intents)[np.arange(QUESTIONS) % intents] if intents else np.zeros((QUESTIONS, 0))
+    if intents:
+        worth = features[:, :, 0] * np.where(wants[:, :1] > 0, 1, -1)
     marked = worth == worth.max(axis=1, keepdims=True)
     return Pairs(
         features=torch.tensor(features.reshape(-1, 2), dtype=torch.float32),
@@ -31,6 +36,7 @@ def _pairs(directions: int) -> Pairs:
         parts=torch.tensor(parts, dtype=torch.float32),
         nearest=torch.arange(QUESTIONS).repeat_interleave(EACH),
         fact=torch.tensor(facts.reshape(QUESTIONS * EACH, directions), dtype=torch.float32),
+        wants=torch.tensor(wants, dtype=torch.float32),
         questions=QUESTIONS,
     )
 
@@ -49,6 +55,10 @@ def test_the_feature_that_marks_gets_the_weight() -> None:
 
 def test_a_likeness_that_no_feature_tells_is_learnt() -> None:
     assert _led_by_a_mark(_pairs(3)) > 0.9
+
+
+def test_what_an_intent_makes_of_a_feature_is_learnt() -> None:
+    assert _led_by_a_mark(_pairs(0, intents=2)) > 0.9
 
 
 def test_the_fit_is_the_same_twice() -> None:

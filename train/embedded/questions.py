@@ -1,0 +1,319 @@
+"""Teach the encoder of questions and its heads (`dermiq.knowledge.retrieve.questions`) on the CPU.
+
+    python -m train.embedded.questions [--run FOLDER] [--out dermiq/weights/questions]
+
+Learns from three quarters of `tests/judged/{asked,questions}_tuning.tsv` and of the part `dev` of `questions.tsv`, and
+the wordings of `retrieve/{intents,phrasings}.tsv`; each pass is scored on the part `dev` of `asked.tsv`, whose
+author wrote nothing of the rest. A question is drawn to the facts that answer it and away from others of the same
+conditions (bare) and of the graph (whole): the mean over its facts of the cross-entropy of a softmax over cosines
+(van den Oord and others 2018, equation 4). Saved after each pass in the run's folder, from where the same command goes
+on. `train.embedded.retrieval` follows it, on the last quarter.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import random
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dermiq.knowledge import Graph, score
+from dermiq.knowledge.language import embed
+from dermiq.knowledge.retrieve import questions
+from dermiq.knowledge.retrieve.case import diagnosis_nodes
+from dermiq.knowledge.retrieve.ellipsis import stand_alone
+from dermiq.knowledge.retrieve.index import index_of
+from dermiq.knowledge.retrieve.intents import ANSWERS, IN_SCOPE, OUT_KINDS, is_out, said_of
+from dermiq.knowledge.retrieve.retrieve import statement
+from dermiq.knowledge.retrieve.understand import heard
+from dermiq.knowledge.schema import RELATIONS, read_rows
+from dermiq.shipped import seal
+
+ASKED = score.SETS / "asked_tuning.tsv"
+TUNING = score.SETS / "questions_tuning.tsv"
+PASSES = 5
+BATCH = 32
+SAID = 64  # wordings beside the questions of a batch
+RATE = 6e-5  # of AdamW for the layers, at its highest; up over a twentieth, then down to nothing
+HEAD_RATE = 3e-3
+DECAY = 0.01
+HEAT = 0.05  # the temperature of the cosines
+LEAST_OTHERS = 8  # facts that a question is told from
+ALL_OUT = -1  # out of scope, of whatever kind
+NOTHING = -100  # a label that is not given
+SEED = 20
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question as it stands alone, and what is right for it."""
+
+    bare: str
+    whole: str
+    intent: int  # place in ANSWERS, or NOTHING
+    scope: int  # place in KINDS, or ALL_OUT
+    marked: tuple[int, ...]  # numbers of the facts that answer it
+    others: tuple[int, ...]  # of other facts about the same conditions
+    relation: int = NOTHING  # place in RELATIONS, of a wording that asks for one
+
+
+KINDS = (IN_SCOPE, *OUT_KINDS)
+
+
+def marked_questions() -> list[score.Row]:
+    """All that may be learned from."""
+    return [*score.read_set("retrieval", "dev"), *(row for path in (TUNING, ASKED) for _, row in read_rows(path))]
+
+
+def is_for_ranking(row: score.Row) -> bool:
+    """Whether a question is kept from the encoder, for the ranker to see it as it will see all others."""
+    return int(hashlib.sha256(row["id"].encode()).hexdigest(), 16) % 4 == 0
+
+
+def learned(graph: Graph) -> list[Asked]:
+    return [asked_of(graph, row) for row in marked_questions() if not is_for_ranking(row)]
+
+
+def asked_of(graph: Graph, row: score.Row) -> Asked:
+    index, nodes = index_of(graph), diagnosis_nodes(graph, score.differential_of(row))
+    standing = stand_alone(graph, row["question"], earlier=score.earlier_of(row), nodes=nodes)
+    said = heard(graph, standing.text)
+    intent = row.get("intent", "")
+    kind = ALL_OUT if intent == "out" else KINDS.index(IN_SCOPE)
+    told = list(ANSWERS).index(intent) if intent in ANSWERS else NOTHING
+    wanted = {statement(graph.fact(key)) for key in row["facts"].split("|") if key}
+    subjects = {graph.fact(key).subject for key in row["facts"].split("|") if key}
+    near = {member for key in subjects for member in (key, *graph.family(key), *graph.ancestors(key))}
+    about = [number for number, fact in enumerate(index.facts) if fact.subject in near]
+    marked = [number for number in about if statement(index.facts[number]) in wanted]
+    others = [number for number in about if statement(index.facts[number]) not in wanted]
+    return Asked(said.bare, said.text, told, kind, tuple(marked), tuple(others))
+
+
+def wordings() -> list[Asked]:
+    """What is said for intents, relations and kinds of questions; "it" stands for the condition."""
+    found = []
+    for label, text in said_of("intent"):
+        intent = NOTHING if is_out(label) else list(ANSWERS).index(label)
+        found.append(Asked(text, text, intent, KINDS.index(label if is_out(label) else IN_SCOPE), (), ()))
+    for label, text in said_of("relation"):
+        relation = RELATIONS.index(label)
+        found.append(Asked(text, text, NOTHING, KINDS.index(IN_SCOPE), (), (), relation))
+    return found
+
+
+class Hearing(nn.Module):
+    """The encoder, where the facts are turned to, and the heads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = questions.network()
+        for name, parameter in self.network.named_parameters():
+            parameter.requires_grad = questions.taught(name)
+        width = embed.DIMENSIONS
+        self.turned = nn.ParameterDict({kind: nn.Parameter(torch.eye(width)) for kind in ("bare", "whole")})
+        self.heads = nn.ModuleDict(
+            {
+                "intents": nn.Linear(width, len(ANSWERS)),
+                "scope": nn.Linear(width, len(KINDS)),
+                "relations": nn.Linear(width, len(RELATIONS)),
+            }
+        )
+
+    def encode(self, texts: Sequence[str]) -> Tensor:
+        """(n, 384), each of length 1; see `embed.pooled`."""
+        batch = embed.model()[0](
+            [embed.readable(text) for text in texts], padding=True, truncation=True, max_length=128, return_tensors="pt"
+        )
+        hidden = self.network(**batch).last_hidden_state
+        mask = batch["attention_mask"].unsqueeze(-1)
+        return nn.functional.normalize((hidden * mask).sum(dim=1) / mask.sum(dim=1), dim=1)
+
+    def placed(self, kind: str, sentences: Tensor) -> Tensor:
+        return nn.functional.normalize(sentences @ self.turned[kind].T, dim=1)
+
+    def told(self, head: str, vectors: Tensor) -> Tensor:
+        logits: Tensor = self.heads[head](questions.SCALE * vectors)
+        return logits
+
+
+class Loss:
+    """What a batch is to be blamed for, over the facts of one graph."""
+
+    def __init__(self, graph: Graph, asked: Sequence[Asked]) -> None:
+        index = index_of(graph)
+        self.bare, self.whole = torch.tensor(index.bare_sentences), torch.tensor(index.whole_sentences)
+        self.relation = torch.tensor([RELATIONS.index(fact.relation) for fact in index.facts])
+        self.asked = asked
+
+    def __call__(self, net: Hearing, batch: Sequence[Asked]) -> Tensor:
+        bare, whole = net.encode([one.bare for one in batch]), net.encode([one.whole for one in batch])
+        intent = torch.tensor([one.intent for one in batch])
+        total = nn.functional.cross_entropy(net.told("intents", bare), intent, label_smoothing=0.05)
+        total = total + self._of_scope(net.told("scope", whole), batch)
+        relation = torch.tensor([one.relation for one in batch])
+        if bool((relation != NOTHING).any()):
+            total = total + nn.functional.cross_entropy(net.told("relations", bare), relation)
+        places = [place for place, one in enumerate(batch) if one.marked and len(one.others) >= LEAST_OTHERS]
+        if not places:
+            return total
+        marked = torch.zeros(len(places), len(self.relation), dtype=torch.bool)
+        among = torch.zeros_like(marked)
+        for row, place in enumerate(places):
+            marked[row, list(batch[place].marked)] = True
+            among[row, list(batch[place].others)] = True
+        among |= marked
+        near = bare[places] @ net.placed("bare", self.bare).T / HEAT
+        total = total + _drawn(near.masked_fill(~among, -torch.inf), marked)
+        total = total + _drawn(whole[places] @ net.placed("whole", self.whole).T / HEAT, marked)
+        shares = torch.zeros(len(places), len(RELATIONS)).index_add(1, self.relation, marked.float())
+        shares = shares / shares.sum(dim=1, keepdim=True)
+        return total + nn.functional.cross_entropy(net.told("relations", bare[places]), shares)
+
+    def _of_scope(self, logits: Tensor, batch: Sequence[Asked]) -> Tensor:
+        """Where only "out" is known, the probability of all kinds together."""
+        logs = torch.log_softmax(logits, dim=1)
+        kinds = torch.tensor([max(one.scope, 0) for one in batch])
+        any_out = torch.tensor([one.scope == ALL_OUT for one in batch])
+        given = torch.where(any_out, logs[:, 1:].logsumexp(dim=1), logs[torch.arange(len(batch)), kinds])
+        return -given.mean()
+
+
+def _drawn(logits: Tensor, marked: Tensor) -> Tensor:
+    logs = torch.log_softmax(logits, dim=1)
+    each = torch.where(marked, logs, torch.zeros(())).sum(dim=1) / marked.sum(dim=1)
+    return -each.mean()
+
+
+def batches(asked: Sequence[Asked], said: Sequence[Asked], seed: int) -> Iterator[list[Asked]]:
+    draw = random.Random(seed)
+    order, beside = draw.sample(asked, len(asked)), draw.sample(said, len(said))
+    for number, start in enumerate(range(0, len(order), BATCH)):
+        first = number * SAID % len(beside)
+        yield order[start : start + BATCH] + (beside + beside)[first : first + SAID]
+
+
+@torch.inference_mode()
+def figures(graph: Graph, net: Hearing, rows: Sequence[score.Row]) -> dict[str, float]:
+    """On marked questions: right intents, out of scope seen, in scope refused, recall@8 by the cosine alone."""
+    net.eval()
+    asked, index = [asked_of(graph, row) for row in rows], index_of(graph)
+    bare, whole = net.encode([one.bare for one in asked]), net.encode([one.whole for one in asked])
+    intents = net.told("intents", bare).argmax(dim=1)
+    strange = 1 - torch.softmax(net.told("scope", whole), dim=1)[:, 0]
+    near = bare @ net.placed("bare", torch.tensor(index.bare_sentences)).T
+    recalls: list[float] = []
+    right: list[bool] = []
+    refused: list[bool] = []
+    seen: list[bool] = []
+    for place, one in enumerate(asked):
+        if one.scope == ALL_OUT:
+            seen.append(bool(strange[place] > 0.5))
+            continue
+        refused.append(bool(strange[place] > 0.5))
+        right.append(int(intents[place]) == one.intent)
+        if one.marked:
+            among = sorted((*one.marked, *one.others), key=lambda number: -float(near[place, number]))
+            found: list[str] = []
+            said: set[tuple[str, ...]] = set()
+            for number in among:
+                key = statement(index.facts[number])
+                if key not in said:
+                    said.add(key)
+                    found.append(index.facts[number].id)
+            recalls.append(score.gains(graph, rows[place]["facts"].split("|"), found)[0])
+    net.train()
+    return {
+        "intent": _mean(right),
+        "out seen": _mean(seen),
+        "in refused": _mean(refused),
+        "recall@8 among own": _mean(recalls),
+    }
+
+
+def _mean(values: Sequence[float]) -> float:
+    return round(sum(values) / len(values), 3) if values else 0.0
+
+
+def train(graph: Graph, run: Path, *, passes: int) -> Hearing:
+    torch.manual_seed(SEED)
+    net = Hearing()
+    asked, said = learned(graph), wordings()
+    dev = [row for row in score.read_set("asked", "dev") if row["note"] != "odd"]
+    print(f"{len(asked)} questions, {len(said)} wordings, {len(dev)} of dev", flush=True)
+    loss_of = Loss(graph, asked)
+    own = [parameter for name, parameter in net.network.named_parameters() if questions.taught(name)]
+    rest = [*net.turned.parameters(), *net.heads.parameters()]
+    optimizer = torch.optim.AdamW([{"params": own, "lr": RATE}, {"params": rest, "lr": HEAD_RATE}], weight_decay=DECAY)
+    steps = passes * (-(-len(asked) // BATCH))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: min((s + 1) / (0.05 * steps), 1 - s / steps))
+    first, state = 0, run / "state.pt"
+    if state.is_file():
+        saved = torch.load(state, weights_only=True)
+        net.load_state_dict(saved["net"])
+        optimizer.load_state_dict(saved["optimizer"])
+        schedule.load_state_dict(saved["schedule"])
+        first = saved["passes"]
+    for number in range(first, passes):
+        began, losses = time.monotonic(), []
+        for batch in batches(asked, said, SEED + number):
+            optimizer.zero_grad()
+            loss = loss_of(net, batch)
+            loss.backward()
+            nn.utils.clip_grad_norm_([*own, *rest], 1.0)
+            optimizer.step()
+            schedule.step()
+            losses.append(loss.item())
+        reached = figures(graph, net, dev)
+        took = (time.monotonic() - began) / 60
+        print(f"pass {number + 1}, {took:.1f} min, loss {np.mean(losses):.3f}", reached, flush=True)
+        torch.save(
+            {
+                "net": net.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "schedule": schedule.state_dict(),
+                "passes": number + 1,
+            },
+            state.with_suffix(".part"),
+        )
+        state.with_suffix(".part").replace(state)
+    return net
+
+
+def save(net: Hearing, out: Path) -> None:
+    from safetensors.torch import save_file
+
+    out.mkdir(parents=True, exist_ok=True)
+    layers = {name: tensor.half().contiguous() for name, tensor in net.network.state_dict().items()}
+    save_file({name: tensor for name, tensor in layers.items() if questions.taught(name)}, out / questions.LAYERS)
+    held = {kind: turned.detach().numpy() for kind, turned in net.turned.items()}
+    for name, head in net.heads.items():
+        held |= {f"{name}.{part}": tensor.numpy() for part, tensor in head.state_dict().items()}
+    np.savez(out / questions.HEADS, **held)
+    told = {"intents": list(ANSWERS), "scope": list(KINDS), "relations": list(RELATIONS)}
+    (out / questions.LABELS).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    seal(out)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run", type=Path, required=True, help="where the state is kept")
+    parser.add_argument("--out", type=Path, default=questions.FOLDER)
+    parser.add_argument("--passes", type=int, default=PASSES)
+    options = parser.parse_args(arguments)
+    options.run.mkdir(parents=True, exist_ok=True)
+    save(train(Graph.load(), options.run, passes=options.passes), options.out)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
