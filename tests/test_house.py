@@ -55,9 +55,10 @@ BANS = {
     "knowledge knows no model": Ban(
         r"dermiq\.knowledge",
         r"torch|transformers|peft|trl|dermiq\.(vlm|specialist|consultant|assess)",
-        but={  # a sentence's meaning as a vector, and what follows from it
+        but={  # what a sentence and a question mean as vectors, and what follows from what
             "dermiq.knowledge.language.embed": "torch|transformers",
             "dermiq.knowledge.language.entail": "torch|transformers|safetensors",
+            "dermiq.knowledge.language.questions": "transformers|safetensors",
         },
     ),
     "vlm knows no graph": Ban(r"dermiq\.vlm", r"dermiq\.(knowledge(?!\.language\b)|review|consultant|assess)"),

@@ -26,10 +26,9 @@ from dermiq import places
 from dermiq.errors import DermIQError, InputError
 from dermiq.knowledge.check.check import check_claims
 from dermiq.knowledge.graph import FOLDER, Graph
-from dermiq.knowledge.language import cues, embed
+from dermiq.knowledge.language import cues, embed, questions
 from dermiq.knowledge.language.lexical import largest
 from dermiq.knowledge.language.link import link
-from dermiq.knowledge.retrieve import questions
 from dermiq.knowledge.retrieve.index import index_of
 from dermiq.knowledge.retrieve.retrieve import retrieve, statement
 from dermiq.knowledge.retrieve.understand import Understood, understand

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from dermiq.knowledge import Graph, retrieve
-from dermiq.knowledge.language import embed
-from dermiq.knowledge.retrieve import questions, rank
+from dermiq.knowledge.language import embed, questions
+from dermiq.knowledge.retrieve import rank
 from dermiq.knowledge.retrieve.case import case_worth
 from dermiq.knowledge.retrieve.index import index_of
 from dermiq.types import CLASSES, Evidence, Finding, PatientContext

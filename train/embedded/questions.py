@@ -1,4 +1,4 @@
-"""Teach the encoder of questions and its heads (`dermiq.knowledge.retrieve.questions`) on the CPU.
+"""Teach the encoder of questions and its heads (`dermiq.knowledge.language.questions`) on the CPU.
 
     python -m train.embedded.questions [--run FOLDER] [--out dermiq/weights/questions]
 
@@ -27,8 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from dermiq.knowledge import Graph, score
-from dermiq.knowledge.language import embed
-from dermiq.knowledge.retrieve import questions
+from dermiq.knowledge.language import embed, questions
 from dermiq.knowledge.retrieve.case import diagnosis_nodes
 from dermiq.knowledge.retrieve.ellipsis import stand_alone
 from dermiq.knowledge.retrieve.index import index_of

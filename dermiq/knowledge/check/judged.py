@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 import numpy as np
 
@@ -78,18 +78,30 @@ class _Facts:
     """The facts of a graph by their subject, as the judge reads them, and what their words weigh."""
 
     def __init__(self, graph: Graph) -> None:
+        self._ref = ref(graph)  # kept only as long as its graph
         facts = [fact for fact in graph.all_facts if fact.relation not in UNTOLD]
-        self.text = {fact.id: shown(graph, fact.text, fact.subject) for fact in facts}
-        self.stems = {fact.id: stems(self.text[fact.id]) for fact in facts}
-        seen = Counter(stem for found in self.stems.values() for stem in found)
+        seen = Counter(stem for fact in facts for stem in stems(fact.text))
         self.weight = {stem: math.log(len(facts) / count) for stem, count in seen.items()}
         self.of: dict[str, list[Fact]] = {}
         for fact in facts:
             self.of.setdefault(fact.subject, []).append(fact)
+        self._read: dict[str, tuple[str, frozenset[str]]] = {}
+
+    def text(self, fact: Fact) -> str:
+        return self._as_read(fact)[0]
+
+    def _as_read(self, fact: Fact) -> tuple[str, frozenset[str]]:
+        """The sentence and its stems, read when it is first needed."""
+        if fact.id not in self._read:
+            graph = self._ref()
+            assert graph is not None
+            text = shown(graph, fact.text, fact.subject)
+            self._read[fact.id] = (text, stems(text))
+        return self._read[fact.id]
 
     def likeness(self, said: frozenset[str], fact: Fact) -> float:
         """What the words weigh that both have, against all words of the fact: rare ones say more."""
-        told = self.stems[fact.id]
+        told = self._as_read(fact)[1]
         shared, whole = (sum(self.weight.get(stem, 0.0) for stem in found) for found in (said & told, told))
         return shared / math.sqrt(whole or 1.0)
 
@@ -124,7 +136,7 @@ def judged_all(graph: Graph, asked: Sequence[Asked]) -> list[list[Opinion]]:
     """For each sentence the opinions on its candidates, the most telling first; none where no condition is named."""
     held = facts_of(graph)
     chosen = [_chosen(graph, held, one) for one in asked]
-    pairs = [(held.text[fact.id], text) for found in chosen for fact, text in found]
+    pairs = [(held.text(fact), text) for found in chosen for fact, text in found]
     answers = iter(entail.opinions(pairs) if pairs else ())
     return [
         sorted(
@@ -160,10 +172,10 @@ def _chosen(graph: Graph, held: _Facts, asked: Asked) -> list[tuple[Fact, str]]:
     own = [
         (fact, shown(graph, asked.sentence, fact.subject, topic=asked.topic))
         for fact in asked.facts[:CANDIDATES]
-        if fact.id in held.text
+        if fact.relation not in UNTOLD
     ]
-    taken = {held.text[fact.id] for fact, _ in own}
-    return own + [(fact, text) for fact, text in _nearest(held, texts) if held.text[fact.id] not in taken]
+    taken = {held.text(fact) for fact, _ in own}
+    return own + [(fact, text) for fact, text in _nearest(held, texts) if held.text(fact) not in taken]
 
 
 def _nearest(held: _Facts, texts: Sequence[tuple[str, str]]) -> list[tuple[Fact, str]]:
@@ -173,9 +185,9 @@ def _nearest(held: _Facts, texts: Sequence[tuple[str, str]]) -> list[tuple[Fact,
         said = stems(text)
         for fact in held.of.get(subject, ()):
             likeness = held.likeness(said, fact)
-            known = scored.get(held.text[fact.id])
+            known = scored.get(held.text(fact))
             if known is None or likeness > known[0]:
-                scored[held.text[fact.id]] = (likeness, fact, text)
+                scored[held.text(fact)] = (likeness, fact, text)
     best = sorted(scored.values(), key=lambda item: (-item[0], item[1].id))[:CANDIDATES]
     return [(fact, text) for _, fact, text in best]
 

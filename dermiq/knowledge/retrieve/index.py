@@ -13,9 +13,9 @@ from weakref import WeakKeyDictionary, ref
 import numpy as np
 
 from dermiq.knowledge.graph import CLASS_NODES, Graph
-from dermiq.knowledge.language import embed
+from dermiq.knowledge.language import embed, questions
 from dermiq.knowledge.language.lexical import BM25
-from dermiq.knowledge.retrieve import questions, rank
+from dermiq.knowledge.retrieve import rank
 from dermiq.types import Fact
 
 

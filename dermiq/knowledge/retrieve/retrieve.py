@@ -18,10 +18,11 @@ import numpy as np
 
 from dermiq.knowledge.card import topic_of
 from dermiq.knowledge.graph import Graph
+from dermiq.knowledge.language import questions
 from dermiq.knowledge.language.lexical import FREQUENT, largest
 from dermiq.knowledge.language.lexicon import asks_for_lack
 from dermiq.knowledge.language.text import tokens, word_set, words
-from dermiq.knowledge.retrieve import questions, rank
+from dermiq.knowledge.retrieve import rank
 from dermiq.knowledge.retrieve.case import BASE, Worth, case_worth, diagnosis_nodes
 from dermiq.knowledge.retrieve.index import FactIndex, index_of
 from dermiq.knowledge.retrieve.intents import SAID

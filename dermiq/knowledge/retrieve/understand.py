@@ -17,14 +17,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dermiq.knowledge.graph import Graph
-from dermiq.knowledge.language import embed
+from dermiq.knowledge.language import embed, questions
 from dermiq.knowledge.language.lexical import FREQUENT
 from dermiq.knowledge.language.lexical import words as stems
 from dermiq.knowledge.language.lexicon import asks_whether, warns
 from dermiq.knowledge.language.link import Mention, link
 from dermiq.knowledge.language.plain import plainly
 from dermiq.knowledge.language.text import tokens
-from dermiq.knowledge.retrieve import questions
 from dermiq.knowledge.retrieve.case import diagnosis_nodes
 from dermiq.knowledge.retrieve.ellipsis import conditions_in, sites_in, stand_alone
 from dermiq.knowledge.retrieve.index import FactIndex, index_of
@@ -64,6 +63,12 @@ _ORDER = re.compile(
     re.IGNORECASE,
 )
 """Rule `order`: asks for other work, or commands an answer."""
+_NATURE = re.compile(
+    r"^\W*(?:and |but |so )*(?:is|are) (?:it|this|that|they|these) (?:really |even |something )?"
+    r"(?:a |an )?(?:malign\w*|benign|cancer\w*|dangerous|harmless|serious)\W*$",
+    re.IGNORECASE,
+)
+"""Rule `nature`: whether it is malignant is told by its behaviour, not by how it looks."""
 _ILLNESS = re.compile(r"\w{3,}(?:itis|osis|omas?|aemia|emia|opathy|algia|plasia|sclerosis)$", re.IGNORECASE)
 _CHILD = re.compile(r"\b(?:child|children|kids?|toddlers?|boys?|girls?)\b", re.IGNORECASE)
 _BABY = re.compile(r"\b(?:bab(?:y|ies)|infants?|newborns?)\b", re.IGNORECASE)
@@ -222,7 +227,9 @@ def embedded(asked: Question) -> Embedded:
 
 
 def _intent(asked: Question, wants: np.ndarray | None) -> str:
-    """The likeliest intent."""
+    """The likeliest intent; how it behaves where that is asked (`_NATURE`)."""
+    if _NATURE.search(asked.bare):
+        return "prognosis"
     if wants is None:
         return next((said.intent for said in SAID if said.pattern.search(asked.text.lower())), "other")
     return questions.labels()["intents"][int(wants.argmax())]

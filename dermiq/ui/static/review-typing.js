@@ -61,7 +61,8 @@ window.dermiqTyping = window.dermiqTyping || (() => {
         const box = editor(), number = ++checks;
         if (!box || box.hidden) return;
         const reply = await ask({ do: "check", showing: item().showing, side: current().dataset.edit, text: current().value });
-        if (number !== checks || !reply) return; // something newer was asked
+        if (number !== checks) return; // something newer was asked
+        if (!reply || reply.later) return check(); // a first check loads the judge and may outlast our patience
         if (reply.marks) box.querySelector("[data-marks]").innerHTML = reply.marks;
         if (reply.error) tell(reply.error);
       }, CHECK_MS);

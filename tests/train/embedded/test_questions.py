@@ -10,8 +10,7 @@ import pytest
 import torch
 
 from dermiq.knowledge import Graph
-from dermiq.knowledge.language import embed
-from dermiq.knowledge.retrieve import questions
+from dermiq.knowledge.language import embed, questions
 from dermiq.knowledge.retrieve.index import index_of
 from dermiq.knowledge.retrieve.intents import ANSWERS
 from train.embedded import questions as teaching
