@@ -115,7 +115,7 @@ class Hearing(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.network = questions.network()
+        self.network = embed.copied()
         for name, parameter in self.network.named_parameters():
             parameter.requires_grad = questions.taught(name)
         width = embed.DIMENSIONS

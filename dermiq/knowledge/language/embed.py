@@ -5,6 +5,7 @@ Where the package is missing `available()` is false, `NOTE` says so, and retriev
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import importlib.util
 import logging
@@ -71,6 +72,13 @@ def model() -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
     finally:
         if had_bar:
             library_log.enable_progress_bar()
+
+
+def copied() -> PreTrainedModel:
+    """The network once more, as the package has it, for layers of another training."""
+    made = copy.deepcopy(model()[1])
+    made.pooler = None  # type: ignore[assignment]
+    return made
 
 
 def readable(text: str) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -46,14 +46,12 @@ def settings() -> Json:
 def network(layers: int) -> nn.Module:
     """MiniLM's first `layers` layers and a head over the mean of their tokens, three numbers a pair; untrained."""
     import torch
-    from transformers import AutoModel
 
     class Judge(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.encoder = AutoModel.from_pretrained(str(embed.model_folder()), local_files_only=True)
+            self.encoder = cast(Any, embed.copied())  # torch types a module's parts as tensors, too
             self.encoder.encoder.layer = self.encoder.encoder.layer[:layers]
-            self.encoder.pooler = None
             width = self.encoder.config.hidden_size
             self.head = torch.nn.Sequential(
                 torch.nn.Linear(2 * width, width), torch.nn.GELU(), torch.nn.Linear(width, len(LABELS))
@@ -84,6 +82,8 @@ def _model() -> tuple[nn.Module, float]:
     own = {name: tensor.float() for name, tensor in load_file(checked(FOLDER / MODEL)).items()}
     missing = [name for name in made.load_state_dict(own, strict=False).missing_keys if trained(name)]
     assert not missing, missing
+    encoder: Any = made.encoder
+    encoder.embeddings = embed.model()[1].embeddings  # the same: they are held once
     return made.eval(), float(settings()["temperature"])
 
 

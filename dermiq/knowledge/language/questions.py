@@ -32,16 +32,6 @@ Kind = Literal["bare", "whole"]
 """Of a sentence with "it" for its condition, or as it is written."""
 
 
-def network() -> PreTrainedModel:
-    """MiniLM as the package has it, not yet taught; its word vectors stay."""
-    from transformers import AutoModel
-
-    made = AutoModel.from_pretrained(str(embed.model_folder()), local_files_only=True)
-    made.pooler = None
-    network: PreTrainedModel = made
-    return network
-
-
 def taught(name: str) -> bool:
     """Whether a tensor is the encoder's own, not the package's."""
     return name.startswith("encoder.layer.")
@@ -51,10 +41,11 @@ def taught(name: str) -> bool:
 def _network() -> PreTrainedModel:
     from safetensors.torch import load_file
 
-    made = network()
+    made = embed.copied()
     own = {name: tensor.float() for name, tensor in load_file(checked(FOLDER / LAYERS)).items()}
     missing = [name for name in made.load_state_dict(own, strict=False).missing_keys if taught(name)]
     assert not missing, missing
+    made.embeddings = embed.model()[1].embeddings  # the same: they are held once
     made.eval()
     return made
 
