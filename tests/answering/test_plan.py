@@ -11,7 +11,7 @@ from dermiq.answering import plan
 from dermiq.answering.choose import flat
 from dermiq.answering.plan import KINDS
 from dermiq.knowledge import check_claims
-from dermiq.knowledge.retrieve.intents import ANSWERS
+from dermiq.knowledge.retrieve.intents import INTENTS
 from tests.answering.made import CASES, asked, finding, graph, known, numbers, planned, told
 
 NAMES = {"mel": "melanoma", "nv": "melanocytic nevus", "bcc": "basal cell carcinoma"}
@@ -74,7 +74,7 @@ def test_an_intent_is_answered(case: str, intent: str, names: tuple[str, ...], s
 
 
 def test_every_intent_that_is_understood_has_an_answer() -> None:
-    assert set(KINDS) == set(ANSWERS)
+    assert set(KINDS) == set(INTENTS)
     assert {intent for _, intent, *_ in SAYS} == set(KINDS)
 
 

@@ -16,6 +16,7 @@ from dermiq.types import PatientContext
 GRAPH = Graph.load()
 SAID = [row for _, row in read_rows(Path(__file__).with_name("understood.tsv"))]
 BCC, NEVUS, MELANOMA = "MONDO:0005341", GRAPH.class_node("nv"), GRAPH.class_node("mel")
+ALSO = {("behaves_as", "red_flag"), ("refer_if", "red_flag")}  # what answers as well
 INTENT_FLOOR, OUT_FLOOR, REFUSED_CEILING = 0.9, 0.95, 0.02
 
 needs_embedder = pytest.mark.skipif(not embed.available(), reason=embed.NOTE)
@@ -23,10 +24,10 @@ needs_embedder = pytest.mark.skipif(not embed.available(), reason=embed.NOTE)
 
 @needs_embedder
 def test_intents_are_told() -> None:
-    rows = [row for row in SAID if row["understood"] in intents.ANSWERS]
+    rows = [row for row in SAID if row["understood"] in intents.INTENTS]
     right = [row["understood"] == understand(GRAPH, row["question"], differential=["mel", "nv"]).intent for row in rows]
     assert len(rows) >= 60
-    assert {row["understood"] for row in rows} == set(intents.ANSWERS)
+    assert {row["understood"] for row in rows} == set(intents.INTENTS)
     assert sum(right) / len(right) >= INTENT_FLOOR
 
 
@@ -141,7 +142,7 @@ def test_what_a_lesion_is_likened_to_is_not_what_is_asked_about() -> None:
 @pytest.mark.parametrize("code", ["mel", "bcc"])
 def test_an_intent_decides_what_leads(question: str, relation: str, code: str) -> None:
     first = retrieve(GRAPH, question, differential=[code, "nv"]).items[0].fact
-    assert first.relation in (relation, *intents.ANSWERS[understand(GRAPH, question).intent])
+    assert first.relation == relation or (relation, first.relation) in ALSO
     assert (first.relation == "has_dermoscopic_feature") == (relation == "has_dermoscopic_feature")
 
 

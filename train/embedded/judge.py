@@ -221,7 +221,10 @@ def worth(rows: Sequence[Heard], bars: Bars) -> int:
 
 
 def chosen(rows: Sequence[Heard]) -> Bars:
-    """Those that are worth most, one bar after the other until none is bettered; of equals the most careful."""
+    """Those that are worth most, one bar after the other until none is bettered.
+
+    Of equals what changes least of what the rules said.
+    """
     best, most = NEVER, worth(rows, NEVER)
     bettered = True
     while bettered:

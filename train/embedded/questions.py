@@ -1,6 +1,6 @@
 """Teach the encoder of questions and its heads (`dermiq.knowledge.language.questions`) on the CPU.
 
-    python -m train.embedded.questions [--run FOLDER] [--out dermiq/weights/questions]
+    python -m train.embedded.questions --run FOLDER [--out dermiq/weights/questions]
 
 Learns from three quarters of `tests/judged/{asked,questions}_tuning.tsv` and of the part `dev` of `questions.tsv`, and
 the wordings of `retrieve/{intents,phrasings}.tsv`; each pass is scored on the part `dev` of `asked.tsv`, whose
@@ -31,7 +31,7 @@ from dermiq.knowledge.language import embed, questions
 from dermiq.knowledge.retrieve.case import diagnosis_nodes
 from dermiq.knowledge.retrieve.ellipsis import stand_alone
 from dermiq.knowledge.retrieve.index import index_of
-from dermiq.knowledge.retrieve.intents import ANSWERS, IN_SCOPE, OUT_KINDS, is_out, said_of
+from dermiq.knowledge.retrieve.intents import IN_SCOPE, INTENTS, OUT_KINDS, is_out, said_of
 from dermiq.knowledge.retrieve.retrieve import statement
 from dermiq.knowledge.retrieve.understand import heard
 from dermiq.knowledge.schema import RELATIONS, read_rows
@@ -58,7 +58,7 @@ class Asked:
 
     bare: str
     whole: str
-    intent: int  # place in ANSWERS, or NOTHING
+    intent: int  # place in INTENTS, or NOTHING
     scope: int  # place in KINDS, or ALL_OUT
     marked: tuple[int, ...]  # numbers of the facts that answer it
     others: tuple[int, ...]  # of other facts about the same conditions
@@ -88,7 +88,7 @@ def asked_of(graph: Graph, row: score.Row) -> Asked:
     said = heard(graph, standing.text)
     intent = row.get("intent", "")
     kind = ALL_OUT if intent == "out" else KINDS.index(IN_SCOPE)
-    told = list(ANSWERS).index(intent) if intent in ANSWERS else NOTHING
+    told = list(INTENTS).index(intent) if intent in INTENTS else NOTHING
     wanted = {statement(graph.fact(key)) for key in row["facts"].split("|") if key}
     subjects = {graph.fact(key).subject for key in row["facts"].split("|") if key}
     near = {member for key in subjects for member in (key, *graph.family(key), *graph.ancestors(key))}
@@ -102,7 +102,7 @@ def wordings() -> list[Asked]:
     """What is said for intents, relations and kinds of questions; "it" stands for the condition."""
     found = []
     for label, text in said_of("intent"):
-        intent = NOTHING if is_out(label) else list(ANSWERS).index(label)
+        intent = NOTHING if is_out(label) else list(INTENTS).index(label)
         found.append(Asked(text, text, intent, KINDS.index(label if is_out(label) else IN_SCOPE), (), ()))
     for label, text in said_of("relation"):
         relation = RELATIONS.index(label)
@@ -122,14 +122,14 @@ class Hearing(nn.Module):
         self.turned = nn.ParameterDict({kind: nn.Parameter(torch.eye(width)) for kind in ("bare", "whole")})
         self.heads = nn.ModuleDict(
             {
-                "intents": nn.Linear(width, len(ANSWERS)),
+                "intents": nn.Linear(width, len(INTENTS)),
                 "scope": nn.Linear(width, len(KINDS)),
                 "relations": nn.Linear(width, len(RELATIONS)),
             }
         )
 
     def encode(self, texts: Sequence[str]) -> Tensor:
-        """(n, 384), each of length 1; see `embed.pooled`."""
+        """(n, 384), each of length 1; as `embed.pooled`, of at most 128 tokens."""
         batch = embed.model()[0](
             [embed.readable(text) for text in texts], padding=True, truncation=True, max_length=128, return_tensors="pt"
         )
@@ -148,11 +148,10 @@ class Hearing(nn.Module):
 class Loss:
     """What a batch is to be blamed for, over the facts of one graph."""
 
-    def __init__(self, graph: Graph, asked: Sequence[Asked]) -> None:
+    def __init__(self, graph: Graph) -> None:
         index = index_of(graph)
         self.bare, self.whole = torch.tensor(index.bare_sentences), torch.tensor(index.whole_sentences)
         self.relation = torch.tensor([RELATIONS.index(fact.relation) for fact in index.facts])
-        self.asked = asked
 
     def __call__(self, net: Hearing, batch: Sequence[Asked]) -> Tensor:
         bare, whole = net.encode([one.bare for one in batch]), net.encode([one.whole for one in batch])
@@ -247,9 +246,9 @@ def train(graph: Graph, run: Path, *, passes: int) -> Hearing:
     torch.manual_seed(SEED)
     net = Hearing()
     asked, said = learned(graph), wordings()
-    dev = [row for row in score.read_set("asked", "dev") if row["note"] != "odd"]
+    dev = score.read_set("asked", "dev")
     print(f"{len(asked)} questions, {len(said)} wordings, {len(dev)} of dev", flush=True)
-    loss_of = Loss(graph, asked)
+    loss_of = Loss(graph)
     own = [parameter for name, parameter in net.network.named_parameters() if questions.taught(name)]
     rest = [*net.turned.parameters(), *net.heads.parameters()]
     optimizer = torch.optim.AdamW([{"params": own, "lr": RATE}, {"params": rest, "lr": HEAD_RATE}], weight_decay=DECAY)
@@ -262,6 +261,7 @@ def train(graph: Graph, run: Path, *, passes: int) -> Hearing:
         optimizer.load_state_dict(saved["optimizer"])
         schedule.load_state_dict(saved["schedule"])
         first = saved["passes"]
+    net.train()
     for number in range(first, passes):
         began, losses = time.monotonic(), []
         for batch in batches(asked, said, SEED + number):
@@ -298,7 +298,7 @@ def save(net: Hearing, out: Path) -> None:
     for name, head in net.heads.items():
         held |= {f"{name}.{part}": tensor.numpy() for part, tensor in head.state_dict().items()}
     np.savez(out / questions.HEADS, **held)
-    told = {"intents": list(ANSWERS), "scope": list(KINDS), "relations": list(RELATIONS)}
+    told = {"intents": list(INTENTS), "scope": list(KINDS), "relations": list(RELATIONS)}
     (out / questions.LABELS).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     seal(out)
 

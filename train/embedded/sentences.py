@@ -1,6 +1,6 @@
-"""The vectors of the graph's sentences and of what is said in questions, which ship so that nobody waits for them.
+"""The vectors of the graph's sentences, which ship so that nobody waits for them.
 
-    python -m train.embedded.sentences      # after each change of the graph's tables or of the wordings of questions
+    python -m train.embedded.sentences      # after each change of the graph's tables
 
 Sentences that do not ship are embedded on the user's machine at the first start, and kept in the cache.
 """

@@ -18,7 +18,7 @@ from weakref import WeakKeyDictionary, ref
 import numpy as np
 
 from dermiq.knowledge.check.guards import AGAINST, AGREES, BEYOND, Agreement, guarded
-from dermiq.knowledge.check.shown import shown
+from dermiq.knowledge.check.shown import IT, shown
 from dermiq.knowledge.graph import Graph
 from dermiq.knowledge.language import entail
 from dermiq.knowledge.language.cues import triggers
@@ -82,6 +82,7 @@ class _Facts:
         facts = [fact for fact in graph.all_facts if fact.relation not in UNTOLD]
         seen = Counter(stem for fact in facts for stem in stems(fact.text))
         self.weight = {stem: math.log(len(facts) / count) for stem, count in seen.items()}
+        self.weight |= dict.fromkeys(stems(IT), 0.0)  # which stands for every name
         self.of: dict[str, list[Fact]] = {}
         for fact in facts:
             self.of.setdefault(fact.subject, []).append(fact)
@@ -133,7 +134,9 @@ class Asked:
 
 
 def judged_all(graph: Graph, asked: Sequence[Asked]) -> list[list[Opinion]]:
-    """For each sentence the opinions on its candidates, the most telling first; none where no condition is named."""
+    """For each sentence the opinions on its candidates, the most telling first. None where it is about no condition, or
+    repeats a fact of the rules.
+    """
     held = facts_of(graph)
     chosen = [_chosen(graph, held, one) for one in asked]
     pairs = [(held.text(fact), text) for found in chosen for fact, text in found]

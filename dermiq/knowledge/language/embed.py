@@ -1,4 +1,6 @@
-"""Sentence embeddings from a pip package, offline, loaded on first use, cached by content. Knows no graph.
+"""Sentence embeddings from a pip package, offline, loaded on first use. Knows no graph.
+
+Those of the graph's sentences ship, others are kept on disk under the hash of their texts.
 
 Where the package is missing `available()` is false, `NOTE` says so, and retrieval works by words and names.
 """
@@ -97,11 +99,11 @@ def pooled(network: PreTrainedModel, texts: Sequence[str]) -> np.ndarray:
 
     tokenizer = model()[0]
     vectors = np.zeros((len(texts), DIMENSIONS), dtype=np.float32)
-    order = sorted(range(len(texts)), key=lambda place: len(texts[place]))  # alike lengths together: little is padded
+    order = sorted(range(len(texts)), key=lambda row: len(texts[row]))  # alike lengths together: little is padded
     for start in range(0, len(texts), BATCH):
-        places = order[start : start + BATCH]
+        rows = order[start : start + BATCH]
         batch = tokenizer(
-            [readable(texts[place]) for place in places],
+            [readable(texts[row]) for row in rows],
             padding=True,
             truncation=True,
             max_length=256,
@@ -111,7 +113,7 @@ def pooled(network: PreTrainedModel, texts: Sequence[str]) -> np.ndarray:
             hidden = network(**batch).last_hidden_state  # (n, tokens, 384)
         mask = batch["attention_mask"].unsqueeze(-1)
         mean = (hidden * mask).sum(dim=1) / mask.sum(dim=1)
-        vectors[places] = torch.nn.functional.normalize(mean, dim=1).numpy()
+        vectors[rows] = torch.nn.functional.normalize(mean, dim=1).numpy()
     return vectors
 
 

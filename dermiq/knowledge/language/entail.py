@@ -97,12 +97,13 @@ def encoded(pairs: Sequence[tuple[str, str]]) -> dict[str, Tensor]:
 
 def opinions(pairs: Sequence[tuple[str, str]]) -> np.ndarray:
     """(n, 3) float32: the probability of each of `LABELS` for pairs of (what is known, what is said)."""
-    new = list(dict.fromkeys(pair for pair in pairs if pair not in _READ))
-    if len(_READ) + len(new) > KEPT:
+    held = {pair: row for pair in pairs if (row := _READ.get(pair)) is not None}
+    new = list(dict.fromkeys(pair for pair in pairs if pair not in held))
+    held |= zip(new, _read(new), strict=True)
+    if len(_READ) > KEPT:
         _READ.clear()
-        new = list(dict.fromkeys(pairs))
-    _READ.update(zip(new, _read(new), strict=True))
-    return np.array([_READ[pair] for pair in pairs], dtype=np.float32).reshape(len(pairs), len(LABELS))
+    _READ.update(held)  # which another thread may clear at any time
+    return np.array([held[pair] for pair in pairs], dtype=np.float32).reshape(len(pairs), len(LABELS))
 
 
 _READ: dict[tuple[str, str], np.ndarray] = {}

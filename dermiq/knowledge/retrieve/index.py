@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary, ref
 import numpy as np
 
 from dermiq.knowledge.graph import CLASS_NODES, Graph
-from dermiq.knowledge.language import embed, questions
+from dermiq.knowledge.language import embed, entail, questions
 from dermiq.knowledge.language.lexical import BM25
 from dermiq.knowledge.retrieve import rank
 from dermiq.types import Fact
@@ -80,6 +80,8 @@ def warm(graph: Graph) -> bool:
     if embed.available():
         _ = index.vectors, index.answering
         questions.encode(["warm"])
+        if entail.available():
+            entail.opinions([("warm", "warm")])
         return True
     return False
 

@@ -7,7 +7,6 @@ embedded, the words of `SAID` decide.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,26 +17,10 @@ IN_SCOPE = "in"
 OUT_KINDS = ("out_chat", "out_medicine", "out_world", "out_task", "out_service")
 """What a question is that is not about the skin."""
 
-FINDINGS = ("has_dermoscopic_feature", "has_sign", "look_alike")
-ANSWERS: Mapping[str, tuple[str, ...]] = {
-    "why": FINDINGS,
-    "why_not": FINDINGS,
-    "against": FINDINGS,
-    "change_of_mind": (*FINDINGS, "red_flag", "diagnosed_by"),
-    "settle": ("diagnosed_by",),
-    "biopsy": ("diagnosed_by", "treated_by"),
-    "urgency": ("refer_if", "red_flag"),
-    "treatment": ("treated_by",),
-    "prognosis": ("behaves_as", "risk_level", "red_flag"),
-    "risk_factors": ("risk_factor",),
-    "dermoscopy": ("has_dermoscopic_feature",),
-    "plain_words": ("behaves_as", "has_sign", "risk_level", "has_symptom", "treated_by"),
-    "compare": FINDINGS,
-    "monitor": ("red_flag", "behaves_as", "refer_if", "diagnosed_by", "treated_by"),
-    "what_is": ("behaves_as", "has_sign", "risk_level", "is_a", "has_symptom", "has_dermoscopic_feature"),
-    "other": (),
-}
-"""Intent -> the relations whose facts answer it; none: what the question sounds like decides (`phrasings`)."""
+INTENTS = (
+    *("why", "why_not", "against", "change_of_mind", "settle", "biopsy", "urgency", "treatment", "prognosis"),
+    *("risk_factors", "dermoscopy", "plain_words", "compare", "monitor", "what_is", "other"),
+)
 ABOUT_THE_CASE = frozenset({"why", "why_not", "against", "change_of_mind", "compare"})
 """Intents that put the diagnoses of the case beside each other."""
 

@@ -110,7 +110,7 @@ class Ranker:
 
 @dataclass(frozen=True)
 class Taught:
-    """Which questions want which facts, in the leading directions of the facts' embeddings.
+    """Which questions want which facts, in the leading directions of the facts' vectors (`FactIndex.bare`).
 
     Likeness of question q and fact f: B(q - question) . (P B(f - fact) + r), with r the row of f's relation. Added is
     what the intents of the question, p, make of f's features x and of its relation: p . (V x + s), with s the column of
@@ -118,7 +118,7 @@ class Taught:
     """
 
     question: np.ndarray  # (384,) the mean of bare questions
-    fact: np.ndarray  # (384,) the mean of bare facts
+    fact: np.ndarray  # (384,) the mean of the facts' vectors
     basis: np.ndarray  # B, (64, 384)
     pairs: np.ndarray  # P, (64, 64)
     relations: Mapping[str, np.ndarray]  # relation -> (64,)
@@ -131,7 +131,7 @@ class Taught:
         return projected
 
     def answering(self, vectors: np.ndarray, facts: Sequence[Fact]) -> np.ndarray:
-        """(facts, 384) embedded bare facts -> (facts, 64): what a question that wants them looks like."""
+        """(facts, 384) vectors of facts -> (facts, 64): what a question that wants them looks like."""
         own = np.array([self.relations[fact.relation] for fact in facts], dtype=np.float32)
         wanted: np.ndarray = (vectors - self.fact) @ self.basis.T @ self.pairs.T + own
         return wanted

@@ -3,9 +3,9 @@
     understand(graph, "and if it were on the scalp?", earlier=["How is it treated?"], differential=["akiec", "bcc"])
     # Understood(intent="treatment", conditions=("dermiq:akiec",), site="scalp", question="How is it treated, if ...")
 
-What is left out is filled in from the questions before (`ellipsis`), a classifier over sentence embeddings tells the
-intent and the scope (`intents.tsv`), and a few rules that bear names decide where it must not err. Knows neither
-model nor page.
+What is left out is filled in from the questions before (`ellipsis`), the encoder of questions tells the intent and the
+scope (`language.questions`), and a few rules that bear names decide where it must not err. Knows neither reader nor
+page.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ WHY_OUT = {
 class Understood:
     """What was made of one question."""
 
-    intent: str  # a key of `intents.ANSWERS`
+    intent: str  # one of `intents.INTENTS`
     conditions: tuple[str, ...]  # node ids that it is about, named ones first
     site: str | None  # where it lies, as the question or the patient says
     question: str  # stands alone
@@ -130,7 +130,7 @@ class Reading:
     asked: Question
     meant: Embedded | None  # None without search by meaning
     patient: PatientContext | None  # as told, with what the question supposes instead
-    wants: np.ndarray | None = None  # (16,) the shares of the intents, in the order of `ANSWERS`; None likewise
+    wants: np.ndarray | None = None  # (16,) the shares of the intents, in the order of `INTENTS`; None likewise
 
 
 def understand(
@@ -159,7 +159,7 @@ def read(
     standing = stand_alone(graph, question, earlier=earlier, nodes=nodes)
     index, asked = index_of(graph), heard(graph, standing.text)
     meant = embedded(asked) if semantic and question.strip() and embed.available() else None
-    wants = questions.intents(meant.parts[:1])[0] if meant else None
+    wants = _wants(asked, meant) if meant else None
     intent = _intent(asked, wants)
     out = _why_out(graph, index, asked, meant)
     patient = _supposed(graph, standing.text, context)
@@ -226,10 +226,16 @@ def embedded(asked: Question) -> Embedded:
 # --- what it wants ------------------------------------------------------------------------
 
 
-def _intent(asked: Question, wants: np.ndarray | None) -> str:
-    """The likeliest intent; how it behaves where that is asked (`_NATURE`)."""
+def _wants(asked: Question, meant: Embedded) -> np.ndarray:
+    """(16,) the shares of the intents; all is prognosis where rule `nature` holds."""
     if _NATURE.search(asked.bare):
-        return "prognosis"
+        return np.array([intent == "prognosis" for intent in questions.labels()["intents"]], dtype=float)
+    shares: np.ndarray = questions.intents(meant.parts[:1])[0]
+    return shares
+
+
+def _intent(asked: Question, wants: np.ndarray | None) -> str:
+    """The likeliest intent."""
     if wants is None:
         return next((said.intent for said in SAID if said.pattern.search(asked.text.lower())), "other")
     return questions.labels()["intents"][int(wants.argmax())]

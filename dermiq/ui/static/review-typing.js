@@ -1,7 +1,7 @@
 // What is typed about a pair in the Review tab: grades, a comment, a corrected answer. Drafts go to the app after a pause.
 window.dermiqTyping = window.dermiqTyping || (() => {
   "use strict";
-  const DRAFT_MS = 400, CHECK_MS = 350;
+  const DRAFT_MS = 400, CHECK_MS = 350, AGAIN_MS = 3000, TRIES = 8;
 
   // `item()`: the pair on the screen; `ask(message)`: the app's reply or null; `save(entry)` sends until it is stored.
   return ({ item, ask, save, tell }) => {
@@ -55,17 +55,18 @@ window.dermiqTyping = window.dermiqTyping || (() => {
       check();
     }
 
-    function check() {
+    function check(wait = CHECK_MS, tries = TRIES) {
       clearTimeout(checkTimer);
       checkTimer = setTimeout(async () => {
         const box = editor(), number = ++checks;
         if (!box || box.hidden) return;
         const reply = await ask({ do: "check", showing: item().showing, side: current().dataset.edit, text: current().value });
         if (number !== checks) return; // something newer was asked
-        if (!reply || reply.later) return check(); // a first check loads the judge and may outlast our patience
+        // a first check loads the judge and may outlast our patience
+        if (!reply || reply.later) return tries > 1 ? check(AGAIN_MS, tries - 1) : tell("The graph could not be asked. Change the text to try again.");
         if (reply.marks) box.querySelector("[data-marks]").innerHTML = reply.marks;
         if (reply.error) tell(reply.error);
-      }, CHECK_MS);
+      }, wait);
     }
 
     function reset() {

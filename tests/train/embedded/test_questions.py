@@ -12,7 +12,7 @@ import torch
 from dermiq.knowledge import Graph
 from dermiq.knowledge.language import embed, questions
 from dermiq.knowledge.retrieve.index import index_of
-from dermiq.knowledge.retrieve.intents import ANSWERS
+from dermiq.knowledge.retrieve.intents import INTENTS
 from train.embedded import questions as teaching
 
 GRAPH = Graph.load()
@@ -31,7 +31,7 @@ def test_a_question_is_read_with_what_answers_it(shown: list[teaching.Asked]) ->
         assert one.marked
         assert not set(one.marked) & set(one.others)
     assert (shown[6].scope, shown[6].marked) == (teaching.ALL_OUT, ())
-    assert {one.intent for one in shown[7:]} == {list(ANSWERS).index("why")}
+    assert {one.intent for one in shown[7:]} == {list(INTENTS).index("why")}
 
 
 def test_steps_draw_questions_to_their_facts_and_what_is_saved_says_the_same(
@@ -39,7 +39,7 @@ def test_steps_draw_questions_to_their_facts_and_what_is_saved_says_the_same(
 ) -> None:
     torch.manual_seed(0)
     net = teaching.Hearing()
-    loss_of = teaching.Loss(GRAPH, shown)
+    loss_of = teaching.Loss(GRAPH)
     optimizer = torch.optim.AdamW([p for p in net.parameters() if p.requires_grad], lr=1e-4)
     losses = []
     for _ in range(4):
@@ -63,7 +63,7 @@ def test_steps_draw_questions_to_their_facts_and_what_is_saved_says_the_same(
         assert np.abs(again - vectors.numpy()).max() < 0.01
         assert np.abs(questions.intents(again) - told).max() < 0.02
         assert np.allclose(questions.placed("bare", index_of(GRAPH).bare_sentences[:5]), placed, atol=1e-4)
-        assert questions.labels()["intents"] == list(ANSWERS)
+        assert questions.labels()["intents"] == list(INTENTS)
     finally:
         for cache in caches:
             cache.cache_clear()
@@ -78,7 +78,7 @@ def test_what_is_masked_draws_nothing(shown: list[teaching.Asked]) -> None:
     assert teaching._drawn(logits, marked).item() == pytest.approx(np.log(4))
     few = replace(shown[0], others=shown[0].others[:2])  # told from too few: left out
     with torch.inference_mode():
-        alone = teaching.Loss(GRAPH, [few])
+        alone = teaching.Loss(GRAPH)
         net = teaching.Hearing().eval()
         assert alone(net, [few, shown[7]]).item() < alone(net, [shown[0], shown[7]]).item()
 
@@ -88,3 +88,5 @@ def test_a_quarter_is_kept_for_the_ranker_and_always_the_same() -> None:
     kept = [teaching.is_for_ranking(row) for row in rows]
     assert 0.2 < sum(kept) / len(kept) < 0.3
     assert len({row["id"] for row in rows}) == len(rows)
+    told = {row["id"]: row["part"] for row in rows if row.get("part") in ("encoder", "ranker")}
+    assert all((told[row["id"]] == "ranker") == keep for row, keep in zip(rows, kept, strict=True) if row["id"] in told)
