@@ -161,3 +161,17 @@ def test_the_gravest_guard_decides() -> None:
     assert guards.guarded(GRAPH, "Dermatofibroma lies on the lower legs.", told) == AGREES
     assert guards.guarded(GRAPH, "Dermatofibroma always lies on the lower legs.", told) == BEYOND
     assert guards.guarded(GRAPH, "Dermatofibroma always lies on the face.", told) == AGAINST
+
+
+@pytest.mark.parametrize(
+    ("said", "told", "possible"),
+    [
+        ("Impetigo can cause fever.", "Fever is rare in impetigo.", True),
+        ("It may itch.", "Itching is seldom told.", True),
+        ("Impetigo causes fever.", "Fever is rare in impetigo.", False),
+        ("Impetigo cannot cause fever.", "Fever is rare in impetigo.", False),
+        ("Impetigo can cause fever.", "Impetigo causes no fever.", False),
+    ],
+)
+def test_what_is_rare_is_possible(said: str, told: str, possible: bool) -> None:
+    assert guards.is_possible(said, told) == possible

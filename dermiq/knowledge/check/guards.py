@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from dermiq.knowledge.graph import Graph
+from dermiq.knowledge.language.cues import triggers
 from dermiq.knowledge.language.lexical import FREQUENT
 from dermiq.knowledge.language.link import Mention, link
 from dermiq.knowledge.language.numbers import in_digits
@@ -193,6 +194,15 @@ _EXTREMES = tuple(
 def extremes(sentence: str, fact: str) -> Agreement:
     """ "Always", "the only", "at once" and "the best" need a word of their kind in the fact."""
     return BEYOND if any(said.search(sentence) and not told.search(fact) for said, told in _EXTREMES) else AGREES
+
+
+_POSSIBLE = re.compile(r"\b(?:can|may|might|could)\b(?!n't| not\b)", re.IGNORECASE)
+_RARE = re.compile(r"\b(?:rare|rarely|seldom|occasional|occasionally|sometimes|uncommon)\b", re.IGNORECASE)
+
+
+def is_possible(sentence: str, fact: str) -> bool:
+    """Whether a sentence says no more than that something can be which the fact calls rare: no contradiction."""
+    return bool(_POSSIBLE.search(sentence) and not triggers(sentence) and _RARE.search(fact))
 
 
 # --- who and where --------------------------------------------------------------------------

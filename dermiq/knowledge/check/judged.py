@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary, ref
 
 import numpy as np
 
-from dermiq.knowledge.check.guards import AGAINST, AGREES, BEYOND, Agreement, guarded
+from dermiq.knowledge.check.guards import AGAINST, AGREES, BEYOND, Agreement, guarded, is_possible
 from dermiq.knowledge.check.shown import IT, shown
 from dermiq.knowledge.graph import Graph
 from dermiq.knowledge.language import entail
@@ -154,7 +154,8 @@ def _opinion(graph: Graph, asked: Asked, fact: Fact, row: np.ndarray) -> Opinion
     said = asked.sentence
     denied = turns(said) > 1 or bool(triggers(said)) != bool(triggers(fact.text))
     unsure = denied and fact not in asked.facts  # how the rules' own facts are denied, the rules have read
-    return Opinion(fact, float(row[0]), float(row[1]), BEYOND if unsure else guarded(graph, said, fact))
+    against = 0.0 if is_possible(said, fact.text) else float(row[1])
+    return Opinion(fact, float(row[0]), against, BEYOND if unsure else guarded(graph, said, fact))
 
 
 def _subjects(graph: Graph, asked: Asked) -> list[str]:
