@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from dermiq.knowledge.graph import Graph
+from dermiq.knowledge.language import lexicon
 from dermiq.knowledge.language.cues import triggers
 from dermiq.knowledge.language.lexical import FREQUENT
 from dermiq.knowledge.language.link import Mention, link
@@ -196,13 +197,9 @@ def extremes(sentence: str, fact: str) -> Agreement:
     return BEYOND if any(said.search(sentence) and not told.search(fact) for said, told in _EXTREMES) else AGREES
 
 
-_POSSIBLE = re.compile(r"\b(?:can|may|might|could)\b(?!n't| not\b)", re.IGNORECASE)
-_RARE = re.compile(r"\b(?:rare|rarely|seldom|occasional|occasionally|sometimes|uncommon)\b", re.IGNORECASE)
-
-
 def is_possible(sentence: str, fact: str) -> bool:
     """Whether a sentence says no more than that something can be which the fact calls rare: no contradiction."""
-    return bool(_POSSIBLE.search(sentence) and not triggers(sentence) and _RARE.search(fact))
+    return bool(lexicon.pattern("weak").search(sentence) and not triggers(sentence) and lexicon.RARELY.search(fact))
 
 
 # --- who and where --------------------------------------------------------------------------
