@@ -97,6 +97,7 @@ def guarded(settings: Settings, served: Path) -> Callable[[Starlette], AbstractA
     """The app's lifespan, with the gate before the whole app. `served`: the folder that files are served from."""
     from dermiq.ui.server.gate import Gate  # gradio, which must not be imported before `private_temp`
     from dermiq.ui.server.inbox import INBOX
+    from dermiq.ui.server.pages import SharedPages
 
     hosts = Hosts.of(settings)
     _print_no_words()
@@ -105,7 +106,7 @@ def guarded(settings: Settings, served: Path) -> Callable[[Starlette], AbstractA
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         # Middleware that gradio takes stands behind its own, which tells other sites that they may send anything.
         assert app.middleware_stack is not None
-        app.middleware_stack = PrivateHeaders(Gate(app.middleware_stack, hosts, served), headers())
+        app.middleware_stack = PrivateHeaders(Gate(SharedPages(app.middleware_stack), hosts, served), headers())
         sweeping = asyncio.create_task(_sweep_inbox(INBOX.sweep))
         try:
             yield
