@@ -182,8 +182,9 @@ def test_a_numbered_text_that_the_graph_lacks_is_compared_by_its_words() -> None
 
 
 def sentences() -> Iterator[tuple[str, list[Fact]]]:
-    """Those that are called supported, and behind the fact that supports them three others of the same condition."""
-    for row in read_set("claims", "dev"):
+    """Those that are called supported, and behind the fact that supports them three others of the same condition;
+    of every second row."""
+    for row in read_set("claims", "dev")[::2]:
         found = re.findall(r"\bE[0-9a-f]{10}\b", row["edges"]) if row["label"] == "supported" else []
         claims = check_claims(GRAPH, row["sentence"]) if found else ()
         if [claim.verdict for claim in claims] == ["supported"]:
@@ -194,7 +195,7 @@ def sentences() -> Iterator[tuple[str, list[Fact]]]:
 
 
 def test_right_numbers_stand_and_wrong_ones_are_found_and_mended() -> None:
-    """Measured on `dev`: 93 of 94 right ones stand; 469 of 470 wrong ones are found, 460 of them mended."""
+    """Measured on the whole of `dev`: 93 of 94 right ones stand; 469 of 470 wrong ones are found, 460 of them mended."""
     stands, found, mended = [], [], []
     for sentence, facts in sentences():
         evidence = numbered(facts)
@@ -205,7 +206,7 @@ def test_right_numbers_stand_and_wrong_ones_are_found_and_mended() -> None:
             else:
                 found.append(claim.verdict == "wrong_citation")
                 mended.append(claim.mended == (1,))
-    assert len(stands) > 80
+    assert len(stands) > 40
     assert sum(stands) / len(stands) >= 0.97
     assert sum(found) / len(found) >= 0.98
     assert sum(mended) / len(mended) >= 0.95

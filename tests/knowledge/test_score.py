@@ -79,12 +79,13 @@ def test_the_command_adds_to_its_file(tmp_path: Path, capsys: pytest.CaptureFixt
 
 
 def test_what_was_reached_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Floors a little under what is reached; retrieval by words and names alone, on every fifth question."""
+    """Floors a little under what is reached; retrieval by words and names alone, on every fifth question;
+    claims in every third row (`dermiq.knowledge.score` scores all)."""
     monkeypatch.setattr(embed, "available", lambda: False)
     linking, _ = score.score_linking(GRAPH, score.read_set("linking", "all"))
     assert linking["F1"] >= 0.96
     assert linking["negation"] >= 0.97
-    claims, _ = score.score_claims(GRAPH, score.read_set("claims", "all"))
+    claims, _ = score.score_claims(GRAPH, score.read_set("claims", "all")[::3])
     assert claims["all"]["supported"]["precision"] >= 0.98
     assert claims["all"]["supported"]["recall"] >= 0.86
     written, _ = score.score_claims(GRAPH, score.read_set("model_text", "all"))

@@ -61,15 +61,14 @@ def test_a_run_learns_and_keeps_its_samples(config: GRPOConfig, tmp_path: Path) 
     assert all(set(sample["rewards"]) == set(config.rewards.parts) for sample in samples)
 
 
-@pytest.mark.parametrize("iterations", [1, 2])
-def test_stop_and_resume_equal_the_unbroken_run(iterations: int, config: GRPOConfig, tmp_path: Path) -> None:
-    config = replace(config, steps=4, iterations=iterations, schedule="linear", accumulation=2)
+def test_stop_and_resume_equal_the_unbroken_run(config: GRPOConfig, tmp_path: Path) -> None:
+    config = replace(config, steps=4, iterations=2, schedule="linear", accumulation=2)
     whole = train(config, tmp_path / "runs", "whole")
     folder = runs.create(config, name="broken", root=tmp_path / "runs")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Job, "stop_requested", property(lambda self: self.step >= 1))
         assert worker.work(folder).state == "stopped"
-    assert runs.load_run(folder).status.step == iterations
+    assert runs.load_run(folder).status.step == 2
     runs.prepare_resume(folder)
     assert worker.work(folder).state == "finished"
     expected, found = (load_file(f / "final" / "model.safetensors") for f in (whole.folder, folder))

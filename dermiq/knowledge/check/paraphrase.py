@@ -18,6 +18,7 @@ from dermiq.knowledge.language.lexical import FREQUENT
 from dermiq.knowledge.language.lexicon import RARELY, TURNS, denials, denies, part, pattern, turns
 from dermiq.knowledge.language.link import link
 from dermiq.knowledge.language.numbers import in_digits, is_number, numbers
+from dermiq.knowledge.language.remember import remembered
 from dermiq.knowledge.language.stem import stem
 from dermiq.knowledge.language.text import word_set, words
 from dermiq.knowledge.language.wording import (
@@ -409,12 +410,12 @@ def _meaning(graph: Graph, fact: Fact) -> _Meaning:
 def _read(graph: Graph, fact: Fact) -> _Meaning:
     subject = frozenset(sense for item in _named(graph, fact.subject) for sense in item)
     text = _named_alike(graph, fact.text)
-    said = _said(text)
+    said: Sequence[_Said] = _said(text)
     names: list[list[_Said]] = []
     if fact.object in graph:
         node = graph.node(fact.object)
         for name in (node.name, *node.synonyms):
-            words = _said(name)
+            words: Sequence[_Said] = _said(name)
             if fact.polarity == "absent":
                 words = [_Said(w.senses, _turned(w.sign), w.parts, w.start, w.end) for w in words]
             names.append([word for word in words if SILENT not in word.senses and not word.senses <= subject])
@@ -465,7 +466,8 @@ def _turned(sign: Sign) -> Sign:
     return {"+": "-", "-": "+"}.get(sign, sign)
 
 
-def _said(text: str) -> list[_Said]:
+@remembered(10_000)
+def _said(text: str) -> tuple[_Said, ...]:
     """The words of a text that say something, each with its sign."""
     found = []
     listed = items(text)
@@ -488,7 +490,7 @@ def _said(text: str) -> list[_Said]:
         found.append(
             _Said(senses, _turned(sign) if denied else sign, item.parts if not denied else (), item.start, item.end)
         )
-    return found
+    return tuple(found)
 
 
 def _signs(text: str) -> Iterator[tuple[int, int, Sign]]:

@@ -187,7 +187,7 @@ def _find(graph: Graph, index: Index, text: str) -> list[Mention]:
     ]
 
 
-def _coded(graph: Graph, text: str, line: list[Token], at: int) -> tuple[int, str]:
+def _coded(graph: Graph, text: str, line: Sequence[Token], at: int) -> tuple[int, str]:
     """The words of a code of ICD-10 that starts here, and the one condition that it means."""
     code = CODE.match(text, line[at].start)
     node = graph.by_code(code.group()) if code else None
@@ -200,7 +200,7 @@ def _whole(
     graph: Graph,
     index: Index,
     text: str,
-    line: list[Token],
+    line: Sequence[Token],
     compared: list[str],
     at: int,
     size: int,
@@ -219,7 +219,7 @@ def _whole(
 
 
 def _longest(
-    index: Index, text: str, line: list[Token], compared: list[str], may_slip: list[bool], at: int
+    index: Index, text: str, line: Sequence[Token], compared: list[str], may_slip: list[bool], at: int
 ) -> tuple[int, str]:
     if at and compared[at] == "back" and compared[at - 1] in MOVES:
         return 0, ""

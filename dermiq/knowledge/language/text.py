@@ -90,8 +90,9 @@ def _plain(word: str) -> str:
     return "".join(mark for mark in unicodedata.normalize("NFKD", word) if not unicodedata.combining(mark))
 
 
-def tokens(text: str) -> list[Token]:
-    return [Token(m.start(), m.end(), normal(m.group()), m.group()) for m in WORD.finditer(text)]
+@remembered(20_000)  # names are asked for again with every fact that has them
+def tokens(text: str) -> tuple[Token, ...]:
+    return tuple(Token(m.start(), m.end(), normal(m.group()), m.group()) for m in WORD.finditer(text))
 
 
 def word_set(listed: str) -> frozenset[str]:

@@ -87,7 +87,8 @@ def is_listed(word: str) -> bool:
     return (word,) in wording().senses
 
 
-def items(text: str) -> list[Item]:
+@remembered(10_000)
+def items(text: str) -> tuple[Item, ...]:
     """The text's words and phrases, the longest phrase first at each place."""
     line = tokens(text)
     roots = [stem(token.word) for token in line]
@@ -101,7 +102,7 @@ def items(text: str) -> list[Item]:
         own |= {SILENT} if size == 1 and line[at].word in quiet else frozenset()
         found.append(Item(line[at].start, line[at + size - 1].end, own, parts))
         at += size
-    return found
+    return tuple(found)
 
 
 def _phrase(
