@@ -13,6 +13,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # the cores are divided among the test 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test asks the hub, and none waits for it to be given up
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +26,26 @@ from tests.postgres import programs, server
 from train.cases.data import data_folder, read_table
 from train.runs import duration, paths
 from train.runs import registry as runs
+
+
+SHARED: dict[str, tuple[str, ...]] = {
+    "pages": (
+        "review/test_browser.py",
+        "ui/test_access.py",
+        "ui/test_browser.py",
+        "ui/test_serving.py",
+        "ui/test_visitors.py",
+        "ui/training/test_words_browser.py",
+    ),
+    "runs": ("train/test_ablate.py", "train/test_pipeline.py"),
+    "judge": ("answering/", "knowledge/"),
+}
+"""Files of tests that use what takes a process some ten seconds to make: one process runs them all."""
+
+
+def group_of(file: str) -> str:
+    """What goes to one process: a file of tests, or several."""
+    return next((name for name, parts in SHARED.items() if file.startswith(parts)), file)
 
 
 @pytest.fixture(scope="session")
@@ -89,9 +110,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest files first, of unknown ones before all: the processes then end together."""
-    seconds = cpu.measured()
-    items.sort(key=lambda item: -seconds.get(item.location[0].removeprefix("tests/"), math.inf))
+    """Each group goes to one process: the longest first, of unknown length before all, so that all end together."""
+    seconds, files = cpu.measured(), {item: item.location[0].removeprefix("tests/") for item in items}
+    whole: Counter[str] = Counter()
+    for file in set(files.values()):
+        whole[group_of(file)] += seconds.get(file, math.inf)
+    items.sort(key=lambda item: (-whole[group_of(files[item])], group_of(files[item]), -seconds.get(files[item], 0)))
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group_of(files[item])))
 
 
 def pytest_collection_finish() -> None:
