@@ -13,7 +13,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # the cores are divided among the test 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test asks the hub, and none waits for it to be given up
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,7 +26,6 @@ from tests.postgres import programs, server
 from train.cases.data import data_folder, read_table
 from train.runs import duration, paths
 from train.runs import registry as runs
-
 
 SHARED: dict[str, tuple[str, ...]] = {
     "pages": (
@@ -109,10 +108,11 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(cpu.Meter(file))
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist, which reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Each group goes to one process: the longest first, of unknown length before all, so that all end together."""
     seconds, files = cpu.measured(), {item: item.location[0].removeprefix("tests/") for item in items}
-    whole: Counter[str] = Counter()
+    whole: dict[str, float] = defaultdict(float)
     for file in set(files.values()):
         whole[group_of(file)] += seconds.get(file, math.inf)
     items.sort(key=lambda item: (-whole[group_of(files[item])], group_of(files[item]), -seconds.get(files[item], 0)))
