@@ -16,8 +16,10 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test asks the hub, and none w
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from dermiq.errors import DataError
 from dermiq.knowledge.build import build
@@ -40,6 +42,11 @@ SHARED: dict[str, tuple[str, ...]] = {
     "judge": ("answering/", "knowledge/"),
 }
 """Files of tests that use what takes a process some ten seconds to make: one process runs them all."""
+
+
+def file_of(nodeid: str) -> str:
+    """Its path under `tests/`."""
+    return nodeid.split("::")[0].removeprefix("tests/")
 
 
 def group_of(file: str) -> str:
@@ -108,16 +115,25 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(cpu.Meter(file))
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist, which reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Each group goes to one process: the longest first, of unknown length before all, so that all end together."""
-    seconds, files = cpu.measured(), {item: item.location[0].removeprefix("tests/") for item in items}
+    """The longest group first, of unknown length before all: the processes then end together."""
+    seconds, files = cpu.measured(), {item: file_of(item.nodeid) for item in items}
     whole: dict[str, float] = defaultdict(float)
     for file in set(files.values()):
         whole[group_of(file)] += seconds.get(file, math.inf)
     items.sort(key=lambda item: (-whole[group_of(files[item])], group_of(files[item]), -seconds.get(files[item], 0)))
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group_of(files[item])))
+
+
+class Groups(LoadScopeScheduling):  # type: ignore[misc]  # has no types
+    """Gives each group to one process. (`--dist loadgroup` of pytest-xdist 3.8 does nothing with pytest 9.2.)"""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group_of(file_of(nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Groups:
+    return Groups(config, log)
 
 
 def pytest_collection_finish() -> None:
