@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from dermiq.answering.judge import percent
+from dermiq.answering.weigh import percent
 from dermiq.settings import Subparsers
 from dermiq.types import Answer, Case, Differential, Event, Finding, ImagesRead, Json, Lesion, TextDelta, TextSettled
 

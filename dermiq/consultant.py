@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from dermiq import memory
-from dermiq.answering.judge import percent
+from dermiq.answering.weigh import percent
 from dermiq.consultation import Readers, Thread, assess, blanked, open_thread, vlm_differential
 from dermiq.decoder.pool import prepare
 from dermiq.errors import DermIQError, InputError, ModelError

@@ -13,9 +13,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from dermiq.answering import Known, Settled, as_written, plan, refused, settle_first, settle_follow_up, with_facts
-from dermiq.answering.judge import percent, self_checks
+from dermiq.answering.judge import self_checks
+from dermiq.answering.weigh import percent
 from dermiq.knowledge import Graph, retrieve, urgency
 from dermiq.knowledge.retrieve.understand import Understood, understand
+from dermiq.lesion import assess_quality
 from dermiq.specialist import Specialist, fuse_readings, lesion_window
 from dermiq.types import (
     CLASS_NAMES,
@@ -47,10 +49,10 @@ from dermiq.vlm.load import VLM
 from dermiq.vlm.parse import parse
 from dermiq.vlm.prompts import (
     ANSWER_PREFILL,
-    REASONING_PREFILL,
     Message,
     answer_candidates,
     assistant_message,
+    begun,
     differential_messages,
     follow_up_message,
     reasoning_messages,
@@ -87,7 +89,6 @@ class Thread:
     evidence: Evidence = field(default_factory=Evidence)
     ended: list[Ended] = field(default_factory=list)  # the turns so far
     opinions: tuple[Differential, ...] = ()
-    answer_code: str | None = None  # of the first answer
 
     def rewind(self, turns: int) -> None:
         """Forgets what came after the first `turns` turns: a retried question replaces its earlier attempt."""
@@ -145,7 +146,12 @@ def assess(case: Case, readers: Readers, *, thread: Thread | None, stop: threadi
 
     advice = urgency(readers.graph, differential=specialist, context=case.context, findings=findings)
     shown = tuple(turn.text for turn in thread.ended)
-    known = Known(leading(readers.graph, thread, opinions), opinions, findings, case.context, advice, earlier=shown)
+    known = Known(
+        opinions[-1].top.diagnosis, opinions, findings, case.context, advice, quality=faults_seen(thread), earlier=shown
+    )
+    if asked.supposed:
+        changed = urgency(readers.graph, differential=specialist, context=asked.supposed, findings=findings)
+        known = replace(known, supposed=changed)
     prompted = Evidence()
     if asked.in_scope:
         prompted, known = gathered(readers.graph, thread, asked, known, question=case.question)
@@ -156,7 +162,7 @@ def assess(case: Case, readers: Readers, *, thread: Thread | None, stop: threadi
         thread.messages.append(follow_up_message(prompted, case.question))
     elif asked.in_scope:
         thread.messages = reasoning_messages(case.context, findings, prompted, case.question, images=images)
-    prefill = REASONING_PREFILL if first and asked.in_scope else ""
+    prefill = reasoning_begun(findings, opinions[-1]) if first and asked.in_scope else ""
     text = prefill
     try:
         if prefill:
@@ -167,17 +173,14 @@ def assess(case: Case, readers: Readers, *, thread: Thread | None, stop: threadi
     finally:  # also where the visitor closes the page: turns keep alternating
         thread.end(case.question, text)
 
-    if first and asked.in_scope:
-        thread.answer_code = parse(text).answer_code
-        known = replace(known, lead=leading(readers.graph, thread, opinions))
-    settled = settle(readers.graph, thread, asked, known, text, stopped=stop.is_set(), first=first)
+    settled = settle(readers.graph, thread, asked, known, text, stopped=stop.is_set(), first=first, begun=prefill)
     thread.show(settled)
     if settled.own:
         yield TextSettled(settled.text, settled.own, settled.evidence)
     parsed = parse(settled.text) if prefill else replace(parse(""), prose=settled.text.strip(), problems=())
-    checks = checked(settled, opinions, reasoned=bool(prefill), earlier=thread.answer_code)
+    checks = checked(settled, opinions, reasoned=bool(prefill), earlier=known.lead.code)
     if prefill and readers.votes > 1 and not stop.is_set():
-        checks = (*checks, vote(thread, readers))
+        checks = (*checks, vote(thread, readers, prefill))
     yield ClaimsChecked(settled.claims, checks)
     yield AnswerDone(
         Answer(
@@ -231,15 +234,14 @@ def understood(case: Case, thread: Thread, graph: Graph, specialist: Differentia
         graph,
         case.question,
         earlier=[turn.question for turn in thread.ended],
-        differential=suspects(leading(graph, thread, opinions), opinions),
+        differential=suspects(opinions),
         context=case.context,
     )
 
 
-def leading(graph: Graph, thread: Thread, opinions: Sequence[Differential]) -> Diagnosis:
-    """The diagnosis that was answered; before that, and where no answer was read, the language model's first."""
-    answered = graph.diagnosis(thread.answer_code) if thread.answer_code else None
-    return answered or opinions[-1].top.diagnosis
+def reasoning_begun(findings: Sequence[Finding], own: Differential) -> str:
+    """What the model's reasoning goes on from: the measurements, and its own likelihoods in words."""
+    return begun(findings, [f"{one.diagnosis.name} ({percent(one.probability)})" for one in own.candidates[:3]])
 
 
 def gathered(graph: Graph, thread: Thread, asked: Understood, known: Known, *, question: str) -> tuple[Evidence, Known]:
@@ -251,7 +253,7 @@ def gathered(graph: Graph, thread: Thread, asked: Understood, known: Known, *, q
     found = retrieve(
         graph,
         question,
-        differential=suspects(known.lead, known.differentials),
+        differential=suspects(known.differentials),
         earlier=[turn.question for turn in thread.ended],
         context=known.context,
         findings=known.findings,
@@ -278,7 +280,15 @@ def written(thread: Thread, prefill: str, stop: threading.Event) -> Iterator[str
 
 
 def settle(
-    graph: Graph, thread: Thread, asked: Understood, known: Known, text: str, *, stopped: bool, first: bool
+    graph: Graph,
+    thread: Thread,
+    asked: Understood,
+    known: Known,
+    text: str,
+    *,
+    stopped: bool,
+    first: bool,
+    begun: str,
 ) -> Settled:
     """What is shown. A text that the visitor stopped stays as it is: they have seen what they wanted."""
     if not asked.in_scope:
@@ -286,7 +296,7 @@ def settle(
     if stopped:
         return as_written(graph, text, known, thread.evidence)
     if first:
-        return settle_first(graph, text, asked, known, thread.evidence)
+        return settle_first(graph, text, asked, known, thread.evidence, begun=begun)
     return settle_follow_up(graph, text, plan(graph, asked, known), known, thread.evidence)
 
 
@@ -328,10 +338,10 @@ def likely_codes(specialist: Differential, vlm: Differential, *, count: int = 3)
     return sorted(mean, key=lambda code: -mean[code])[:count]
 
 
-def suspects(lead: Diagnosis, opinions: Sequence[Differential]) -> list[str]:
-    """Class codes to look facts up for: what was answered first."""
+def suspects(opinions: Sequence[Differential]) -> list[str]:
+    """Class codes to look facts up for: the language model's first, then what both readers hold likely."""
     likely = likely_codes(opinions[0], opinions[-1])
-    return list(dict.fromkeys(code for code in (lead.code, *likely) if code))
+    return list(dict.fromkeys(code for code in (opinions[-1].top.diagnosis.code, *likely) if code))
 
 
 def all_findings(readings: Sequence[SpecialistReading]) -> tuple[Finding, ...]:
@@ -342,6 +352,13 @@ def all_findings(readings: Sequence[SpecialistReading]) -> tuple[Finding, ...]:
 def renumbered(evidence: Evidence, *, after: int) -> Evidence:
     """The same facts, numbered on from `after`, so that a later turn cites new numbers."""
     return Evidence(tuple(replace(item, number=after + i) for i, item in enumerate(evidence.items, start=1)))
+
+
+def faults_seen(thread: Thread) -> tuple[str, ...]:
+    """What is wrong with the pictures, each once."""
+    pairs = zip(thread.lesions, thread.readings, strict=True)
+    issues = (issue for lesion, reading in pairs for issue in assess_quality(lesion.pixels, reading.outline))
+    return tuple(dict.fromkeys(issue.message for issue in issues))
 
 
 def shared_abstention(thread: Thread, specialist: Specialist) -> Abstention | None:
@@ -369,14 +386,14 @@ def compare_images(lesions: Sequence[Lesion], readings: Sequence[SpecialistReadi
     return tuple(notes)
 
 
-def vote(thread: Thread, readers: Readers) -> SelfCheck:
+def vote(thread: Thread, readers: Readers, prefill: str) -> SelfCheck:
     """A majority vote over seeded samples of the same prompt (the paper's decoding)."""
     result = majority(
         thread.session,
         thread.messages[:-1],
         readers.votes,
-        vote=lambda text: parse(REASONING_PREFILL + text).answer_code,
-        prefill=REASONING_PREFILL,
+        vote=lambda text: parse(prefill + text).answer_code,
+        prefill=prefill,
         max_new_tokens=MAX_NEW_TOKENS,
     )
     winner = readers.graph.diagnosis(result.winner) if result.winner else None

@@ -9,6 +9,8 @@ from dermiq.knowledge.card import held
 from dermiq.knowledge.compare import Point as Compared
 from dermiq.knowledge.compare import compare
 from dermiq.knowledge.graph import FEATURES, Graph
+from dermiq.knowledge.language.lexical import FREQUENT
+from dermiq.knowledge.language.lexical import words as stems
 from dermiq.knowledge.language.text import words
 from dermiq.knowledge.retrieve.case import GROUPS
 from dermiq.knowledge.retrieve.retrieve import statement
@@ -21,6 +23,7 @@ SPECIAL = re.compile(
 )
 """Qualifiers of facts that hold in special circumstances."""
 COUNTED = "derived statistic"
+SAME = 0.7  # share of the words of the shorter of two statements from which on they say the same
 DEPTH = {"own": 0, "subtype": 1, "inherited": 2}
 _CITATION = re.compile(r"\[\s*F\s*\d[^\]]*\]", re.IGNORECASE)
 CONTRASTS = re.compile(
@@ -77,7 +80,17 @@ def separating(graph: Graph, one: str, other: str) -> list[tuple[Fact, ...]]:
     both = [(fact,) for fact in compared.confused if CONTRASTS.search(fact.text) and not ALIKE.search(fact.text)]
     opposite = [_both_sides(point) for point in seen if point.kind == "opposite" and _is_of_both(point, (one, other))]
     firm = [pair for pair in opposite if not all(fact.evidence_type == COUNTED for fact in pair)]
-    return [*both, *firm, *((fact,) for fact in _alone(seen))]
+    return [*_once(both), *firm, *((fact,) for fact in _alone(seen))]
+
+
+def _once(told: Iterable[tuple[Fact, ...]]) -> Iterator[tuple[Fact, ...]]:
+    """Without what another one says from the other side: "it has no horn pearls", "horn pearls speak for"."""
+    kept: list[set[str]] = []
+    for facts in told:
+        said = {stem for fact in facts for stem in stems(fact.text)} - FREQUENT
+        if not any(len(said & old) >= SAME * min(len(said), len(old)) for old in kept):
+            kept.append(said)
+            yield facts
 
 
 def _is_of_both(point: Compared, sides: tuple[str, str]) -> bool:

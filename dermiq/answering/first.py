@@ -73,6 +73,20 @@ def speaks_against(claim: Claim, findings: Sequence[Finding], code: str) -> bool
     return bool(logs) and math.fsum(logs) / len(logs) < math.log(WEAK)
 
 
+BARE = re.compile(
+    r"^\W*(?:overall,? |so,? |again,? |in short,? )?"
+    r"(?:the (?:image|picture|lesion) (?:as a whole )?(?:still )?(?:fits|looks like)|it (?:fits|is most likely)"
+    r"|this (?:would )?(?:fits?|looks most like|is most likely)|I keep to my answer|most likely)"
+    r"\b[^.;:]{0,60}[.:]?\W*$",
+    re.IGNORECASE,
+)
+
+
+def is_bare(text: str) -> bool:
+    """Whether a sentence only says once more which diagnosis fits, and why not: "The image fits melanoma best."."""
+    return BARE.search(text) is not None
+
+
 def _ratios(findings: Sequence[Finding], code: str) -> Mapping[str, float]:
     """Finding code -> its ratio for the class; of several images the first one's."""
     return {f.code: f.likelihood_ratios[code] for f in reversed(findings) if code in f.likelihood_ratios}

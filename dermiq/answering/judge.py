@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
+from dermiq.answering.weigh import percent
 from dermiq.knowledge.language.plain import plain
 from dermiq.types import CLASS_NAMES, Claim, Differential, ParsedText, SelfCheck
 from dermiq.vlm.parse import class_mentions, class_of
@@ -22,11 +23,6 @@ ALTERNATIVE = re.compile(
     re.I,
 )
 STEP_HEADING = re.compile(r"^\s*(?:\d[.)]\s*)?(?:findings|differential|knowledge|conclusion):\s*", re.I)
-
-
-def percent(share: float) -> str:
-    """A share from 0 to 1 as the page writes it: "62 %"."""
-    return f"{100 * share:.0f} %"
 
 
 def self_checks(

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 
 from dermiq.answering.planner import DANGEROUS, DERMOSCOPY, Planner, Points, capital
 from dermiq.answering.points import Known, Plan, Point
+from dermiq.answering.premise import corrected
+from dermiq.answering.trust import ASKS, ASSUMED, KNOWN_CLASSES, LIMITS, PICTURE, SHARPER, UNSEEN, WITHOUT, record
 from dermiq.answering.weigh import listed, speaking_for, weighed
 from dermiq.knowledge import Graph
 from dermiq.knowledge.language.lexical import words as stems
@@ -23,7 +25,7 @@ WEIGHS = re.compile(r"\bweighs?\b|\bcounts? (?:the )?most|most (?:important|tell
 """Asks which finding weighs most: that is why it was read so."""
 COURSE = re.compile(
     r"progress|spread|recur|\breturn|surviv|mortal|\bdie|\brisk|invas|metasta|malignan|benign|regress|disappear|resolv"
-    r"|harmless|transform|cancer|cure|become",
+    r"|harmless|transform|cancer|cure|become|persist|go(?:es)? away|for good|permanent",
     re.IGNORECASE,
 )
 WATCH = re.compile(
@@ -77,13 +79,50 @@ def plan(graph: Graph, asked: Understood, known: Known) -> Plan:
     if not asked.in_scope:
         return Plan(asked.intent, (refusal(asked),))
     planner = Planner(graph, asked, known)
-    intent = "why" if WEIGHS.search(asked.question) else asked.intent if asked.intent in KINDS else "other"
+    intent = _meant(planner)
     kind = KINDS[intent]
-    points = tuple(point for point in kind.points(planner) if point.text or point.facts)
+    made = (*corrected(graph, asked.question, known), *_if_so(planner), *kind.points(planner))
+    points = tuple(point for point in made if point.text or point.facts)
     relations = kind.relations or frozenset(fact.relation for point in points for fact in point.facts)
     found = Plan(intent, points, _about(planner, intent), relations, fits=kind.fits)
     families = {key for node in found.about for key in graph.family(node)}
     return replace(found, asks=min(kind.asks, sum(found.is_answer(fact, families) for fact in found.facts)))
+
+
+def _meant(one: Planner) -> str:
+    """The kind of answer: the intent, but for a few words that say surely what is wanted."""
+    question, intent = one.asked.question, one.asked.intent
+    named_others = [key for key in one.named if not one.is_lead(key)]
+    if any(pattern.search(question) for pattern in (ASKS, ASSUMED, PICTURE, UNSEEN)):
+        return "trust"
+    if WEIGHS.search(question):
+        return "why"
+    if intent == "why" and named_others and one.lead.id not in one.named:
+        return "why_not"  # "and melanoma?"
+    if intent == "plain_words" and named_others:
+        return "what_is"
+    return intent if intent in KINDS else "other"
+
+
+SUPPOSED = {"itch": "itched", "bled": "had bled", "grew": "had grown", "changed": "had changed", "hurts": "hurt"}
+
+
+def _if_so(one: Planner) -> Points:
+    """What changes where the question supposes something of the patient: the rule's urgency alone."""
+    patient, now, then = one.asked.supposed, one.known.urgency, one.known.supposed
+    if patient is None or now is None or then is None:
+        return
+    told = one.known.context
+    parts = [f"it {SUPPOSED[name]}" for name in patient.symptoms if name not in told.symptoms]
+    parts += [f"the patient is {patient.age}"] if patient.age != told.age else []
+    parts += [f"it lies there ({patient.site})"] if patient.site != told.site else []
+    begins, signs = LEVELS[then.level]
+    same = (
+        "which is the same as without it" if then.level == now.level else f"without it: {LEVELS[now.level][0].lower()}"
+    )
+    text = f"If {listed(parts)}: {begins[:1].lower()}{begins[1:]}, {same}. {then.text}"
+    yield Point("urgency", text, 2.0, then.facts[:3], about=(one.lead.id,), needed=True, signs=signs, level=then.level)
+    yield one.says("the readers judge the image alone: what is told of the patient does not change their reading.")
 
 
 def _about(one: Planner, intent: str) -> tuple[str, ...]:
@@ -125,7 +164,8 @@ def _why_not(one: Planner) -> Points:
         yield from _against(one)
         return
     name, code = one.name(other), one.code(other)
-    given = f"{name}{one.odds(code)} stands behind {one.lead.name}{one.odds(one.lead.code)}."
+    counted = one.name(one.class_node(other))  # whose findings were counted: those of a kind were not
+    given = f"{one.read_as(other)} stands behind {one.read_as(one.lead.id)}."
     yield one.says(
         given
         if code
@@ -133,9 +173,9 @@ def _why_not(one: Planner) -> Points:
         other,
     )
     if code:
-        yield from one.opposed(other, f"Against {name}")
+        yield from one.opposed(other, f"Against {counted}")
         yield from one.in_favour(one.lead.id, f"What fits {one.lead.name} better", against=other, most=2)
-        yield from one.in_favour(other, f"For {name}, all the same", most=1)
+        yield from one.in_favour(other, f"For {counted}, all the same", most=1)
     found = list(one.apart(other, one.lead.id, f"What separates {name} from {one.lead.name}"))
     yield from found
     if not found:
@@ -181,7 +221,7 @@ def _change_of_mind(one: Planner) -> Points:
     yield from one.facts("What decides in the end", (one.lead.id, other), TESTS, most=1, fits=says(TISSUE))
     yield Point(
         "alternative",
-        f"Now {one.lead.name} stands first{one.odds(one.lead.code)}, {name} behind it{one.odds(one.code(other))}.",
+        f"Now {one.lead.name} stands first{one.odds(one.lead.code)}, {one.read_as(other)} behind it.",
         about=(other,),
     )
 
@@ -196,14 +236,18 @@ def _compare(one: Planner) -> Points:
         return
     left, right = pair[:2]
     names = one.name(left), one.name(right)
+    counted = one.name(one.class_node(left)), one.name(one.class_node(right))
+    if one.site:
+        lead_in = f"On this site ({one.site})"
+        yield from one.facts(lead_in, (left, right), DERMOSCOPY, most=3, fits=one.is_on_site)
     found = list(one.apart(left, right, f"{capital(names[0])} and {names[1]} differ in this", most=3))
     yield from found or [one.nothing(f"the graph has no fact that separates {names[0]} from {names[1]}.")]
     if one.code(left) and one.code(right):
-        yield from one.in_favour(left, f"Measured here, this fits {names[0]} better", against=right, most=2)
-        yield from one.in_favour(right, f"Measured here, this fits {names[1]} better", against=left, most=2)
+        yield from one.in_favour(left, f"Measured here, this fits {counted[0]} better", against=right, most=2)
+        yield from one.in_favour(right, f"Measured here, this fits {counted[1]} better", against=left, most=2)
         yield Point(
             "alternative",
-            f"The readers give {names[0]}{one.odds(one.code(left))} and {names[1]}{one.odds(one.code(right))}.",
+            f"The readers give {one.read_as(left)} and {one.read_as(right)}.",
             about=(left, right),
         )
 
@@ -212,7 +256,8 @@ def _compare(one: Planner) -> Points:
 
 
 def _settle(one: Planner) -> Points:
-    yield from _known(one, "What settles it", f"how {one.name(one.topic)} is confirmed", TESTS, most=2)
+    tissue = list(one.facts("What settles it", (one.topic,), TESTS, most=2, fits=says(TISSUE)))
+    yield from tissue or _known(one, "What settles it", f"how {one.name(one.topic)} is confirmed", TESTS, most=2)
     if one.danger:
         yield from one.facts(
             f"For {one.danger.name}, which is possible", (one.danger.id,), TESTS, most=1, fits=says(TISSUE)
@@ -346,9 +391,10 @@ def _plain_words(one: Planner) -> Points:
     shown = speaking_for(weighed(one.known.findings, lead.code), most=2)
     if shown:
         yield one.says(f"What they saw in the picture: {listed([item.text for item in shown])}.")
-    if one.danger:
-        text = f"It could also be {_plain_name(one.danger)}; that has to be ruled out."
-        yield Point("alternative", text, about=(one.danger.id,), needed=True)
+    danger = one.danger_beside(lead.code)
+    if danger:
+        text = f"It could also be {_plain_name(danger)}; that has to be ruled out."
+        yield Point("alternative", text, about=(danger.id,), needed=True)
     elif one.rival:
         yield Point("alternative", f"Less likely it is {_plain_name(one.rival)}.", about=(one.rival.id,))
     if one.known.urgency:
@@ -372,7 +418,22 @@ def _what_is(one: Planner) -> Points:
     name, code = one.name(one.topic), one.code(one.topic)
     yield from _known(one, "", f"what {name} is", frozenset({"behaves_as", "has_sign"}), most=3)
     if code and one.known.differentials:
-        yield one.says(f"for this lesion the readers give {name}{one.odds(code)}.", one.topic)
+        yield one.says(f"for this lesion the readers give {one.read_as(one.topic)}.", one.topic)
+
+
+def _trust(one: Planner) -> Points:
+    yield one.standing()
+    question = one.asked.question
+    if PICTURE.search(question):
+        found = " ".join(one.known.quality) or "No fault of sharpness, light or framing was measured on the picture."
+        yield Point("standing", found, needed=True, signs=r"sharp|blur|focus|light|fram")
+        yield one.says(SHARPER)
+    if UNSEEN.search(question):
+        yield Point("standing", KNOWN_CLASSES, needed=True, signs=r"seven|classes|rash")
+    yield Point("standing", record(), needed=True, signs=r"\d ?%.*(?:images|melanomas)|calibrat")
+    if ASSUMED.search(question):
+        yield one.says(WITHOUT)
+    yield one.says(LIMITS)
 
 
 def _other(one: Planner) -> Points:
@@ -440,5 +501,6 @@ KINDS: Mapping[str, Kind] = {
     "compare": Kind(_compare, APART, 2),
     "monitor": Kind(_monitor, FOLLOW_UP, 1, says(WATCH)),
     "what_is": Kind(_what_is, SEEN | OUTLOOK | {"is_a"}, 1),
+    "trust": Kind(_trust),
     "other": Kind(_other, asks=1),
 }

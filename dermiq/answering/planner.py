@@ -70,8 +70,12 @@ class Planner:
 
     @property
     def danger(self) -> Diagnosis | None:
-        """The most dangerous diagnosis that a reader holds possible, if it is worse than the leading one."""
-        worse = DANGEROUS[: DANGEROUS.index(self.lead.code)] if self.lead.code in DANGEROUS else DANGEROUS
+        """The most dangerous diagnosis that this lesion may have, if it is worse than the one that is spoken of."""
+        return self.danger_beside(self.lead.code if self.is_lead(self.topic) else self.code(self.topic))
+
+    def danger_beside(self, code: str | None) -> Diagnosis | None:
+        """The most dangerous diagnosis that a reader holds possible, if it is worse than that of a class."""
+        worse = DANGEROUS[: DANGEROUS.index(code)] if code in DANGEROUS else DANGEROUS
         possible = (code for code in worse if self.chance(code) >= POSSIBLE)
         return next((self.graph.diagnosis(code) for code in possible), None)
 
@@ -100,6 +104,13 @@ class Planner:
         said = chances(code, self.known.differentials)
         return f" ({said})" if said else ""
 
+    def read_as(self, node: str) -> str:
+        """'melanoma (language model 62 %, specialist 58 %)'; of a kind, its class: the readers know no others."""
+        code = self.code(node)
+        whole = self.class_node(node)
+        kind = f" (with {self.name(node)} in it)" if code and whole != node else ""
+        return f"{self.name(whole)}{kind}{self.odds(code)}"
+
     # --- points --------------------------------------------------------------------------------
 
     def says(self, text: str, *about: str) -> Point:
@@ -113,7 +124,8 @@ class Planner:
         rival = self.rival
         if rival is None:
             return
-        best = speaking_for(self._reasons(rival.id, self.lead.id), most=1)
+        own = {item.finding.code for item in weighed(self.known.findings, rival.code) if item.ratio > 1}
+        best = [item for item in speaking_for(self._reasons(rival.id, self.lead.id)) if item.finding.code in own][:1]
         text = f"The next candidate is {rival.name}{self.odds(rival.code)}"
         for item in best:
             text += f"; of what was measured, “{item.text}” speaks most for it (by a factor of {times(item.ratio)})"
@@ -164,10 +176,10 @@ class Planner:
         """One sentence: '<lead-in>: colours unevenly placed, 4.7 times as often as in other lesions; ...'."""
         if not found:
             return
-        than = f" as often as in {self.name(against)}" if against else " as often as in other lesions"
+        than = f" as often as in {self.name(self.class_node(against))}" if against else " as often as in other lesions"
         said = [f"{item.text}, {times(item.ratio)} times" for item in found]
         said[0] += than
-        again = f"{lead_in}, as said above: {listed([item.text for item in found])}."
+        again = f"{lead_in}, as said above: {listed([f'{item.text} ({times(item.ratio)} times)' for item in found])}."
         codes, seen = zip(*((item.finding.code, item.finding.text) for item in found), strict=True)
         text = f"{lead_in}: {'; '.join(said)}."
         yield Point(kind, text, found[0].strength, findings=codes, seen=seen, needed=True, again=again)
@@ -191,17 +203,25 @@ class Planner:
         )
         near = self._nearest_first(found, nodes)
         chosen = tuple(near[:most]) if again else untold(near, self.told, most=most)
-        if chosen:
-            yield Point("fact", lead_in, facts=chosen, about=tuple(nodes))
+        own = tuple(fact for fact in chosen if not self.is_from_above(fact, nodes))
+        for facts in (own, tuple(fact for fact in chosen if fact not in own)):
+            if facts:
+                wider = f" ({self.name(facts[0].subject)} in general)" if facts != own and lead_in else ""
+                yield Point("fact", f"{lead_in}{wider}", facts=facts, about=tuple(nodes))
+
+    def is_from_above(self, fact: Fact, nodes: Sequence[str]) -> bool:
+        """Whether it is told of a wider condition: what holds of melanoma is not all that marks lentigo maligna."""
+        return not any(fact.subject in self.graph.family(node) for node in nodes) and fact.relation != "look_alike"
 
     def is_safe(self, fact: Fact) -> bool:
         """Not what destroys a lesion unexamined, of whatever condition, where this one may be a melanoma."""
-        melanoma = self.lead.code == "mel" or (self.danger is not None and self.danger.code == "mel")
+        melanoma = self.lead.code == "mel" or self.chance("mel") >= POSSIBLE
         unsafe = fact.polarity == "present" and DESTROYS.search(fact.text) and not WARNS.search(fact.text)
-        return not (melanoma and unsafe and self.is_lead(self.topic))
+        return not (melanoma and unsafe and (self.is_lead(self.topic) or self.topic not in self.named))
 
     def _nearest_first(self, facts: Sequence[Fact], nodes: Sequence[str]) -> list[Fact]:
-        """Facts on the site that is asked about or told first, then those of the condition itself, then general ones.
+        """What is told of the condition before what is told of a wider one; of both, facts on the site that is asked
+        about or told first, then those of the condition itself, then general ones.
 
         Of a condition's kinds only what was retrieved, unless nothing is known of it itself, or it is a mere group.
         """
@@ -210,7 +230,10 @@ class Planner:
             return fact.subject not in nodes and not GROUPS & set(nodes)
 
         own = [fact for fact in facts if not is_of_kind(fact) or fact in self.known.found]
-        return sorted(own or facts, key=lambda f: (not self.is_on_site(f), is_of_kind(f), self.is_special(f)))
+        return sorted(
+            own or facts,
+            key=lambda f: (self.is_from_above(f, nodes), not self.is_on_site(f), is_of_kind(f), self.is_special(f)),
+        )
 
     def is_special(self, fact: Fact) -> bool:
         """Whether a fact holds in special circumstances that nobody asked about."""
@@ -244,6 +267,8 @@ class Planner:
         found = separating(self.graph, one, other)
         pairs = [self._of_side(pair, side) for pair in found if not firm or len(pair) > 1 or _is_of_both(pair[0])]
         pairs = [pair for pair in pairs if pair and all(not relations or fact.relation in relations for fact in pair)]
+        if self.site:
+            pairs.sort(key=lambda pair: not any(map(self.is_on_site, pair)))
         new = [pair for pair in pairs if not all(is_told(fact.text, self.told) for fact in pair)]
         facts = tuple(dict.fromkeys(fact for pair in (new or pairs)[:most] for fact in pair))
         if facts:

@@ -8,7 +8,9 @@ from typing import Literal
 
 from dermiq.types import Diagnosis, Differential, Fact, Finding, PatientContext, Urgency
 
-Kind = Literal["standing", "finding_for", "finding_against", "alternative", "fact", "urgency", "unknown", "refusal"]
+Kind = Literal[
+    "standing", "premise", "finding_for", "finding_against", "alternative", "fact", "urgency", "unknown", "refusal"
+]
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,9 @@ class Known:
     findings: tuple[Finding, ...] = ()
     context: PatientContext = field(default_factory=PatientContext)
     urgency: Urgency | None = None
+    supposed: Urgency | None = None  # where the question supposes something of the patient: the urgency with it
     found: tuple[Fact, ...] = ()  # retrieved for this question, best first
+    quality: tuple[str, ...] = ()  # what was found wrong with the pictures, in sentences
     earlier: tuple[str, ...] = ()  # the answers that were shown before, in plain text
 
     @property

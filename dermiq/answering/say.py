@@ -61,8 +61,10 @@ def _of_facts(
     """A lead-in and its facts: one of them in the same line, several as a list; what was quoted before in a word."""
     new = [fact for fact in point.facts if not is_told(fact.text, told)]
     if not new:
+        if not point.text:
+            return []
         again = ", ".join(f"{short(fact)} [F{numbers[fact.id]}]".strip() for fact in point.facts)
-        return [Sentence(f"{point.text or 'What answers this'}, as said above: {again}.", point, point.facts)]
+        return [Sentence(f"{point.text}, as said above: {again}.", point, point.facts)]
     quoted = [(f"{fact.text.rstrip('.')} [F{numbers[fact.id]}].", fact) for fact in new]
     if len(quoted) == 1 or not point.text:
         begins = f"{point.text}: " if point.text else ""

@@ -15,15 +15,15 @@ from functools import partial
 
 from dermiq.answering.answered import Answered, AnswerVerdict, answers
 from dermiq.answering.choose import in_short
-from dermiq.answering.first import faults
-from dermiq.answering.judge import statements
+from dermiq.answering.first import faults, is_bare, speaks_against
+from dermiq.answering.judge import follow_up_matches_answer, statements
 from dermiq.answering.plan import plan
 from dermiq.answering.points import Known, Plan, Point
 from dermiq.answering.say import claimed, said, text_of
 from dermiq.knowledge import Graph, check_claims
 from dermiq.knowledge.check.whose import about_whom
 from dermiq.knowledge.retrieve.understand import Understood
-from dermiq.types import Claim, Evidence, EvidenceItem, Fact, OwnWords, SelfCheck
+from dermiq.types import CLASS_NAMES, Claim, Evidence, EvidenceItem, Fact, OwnWords, SelfCheck
 from dermiq.vlm.parse import parse
 
 FOR_THE_PLAN = "chosen to answer the question"  # why a fact is there that was not retrieved
@@ -44,6 +44,7 @@ CHECKED: Mapping[AnswerVerdict, str] = {
     "wrong_citation": "The model's text cites facts that say something else.",
     "another_condition": "The model's text is about another condition.",
 }
+LEFT_OUT = "A sentence of the model's answer is contradicted, and left out."
 WEIGHED = "What weighs for and against, by measurement."
 NOT_ASKED = "The model was not asked this."
 NOTHING_NEW = "There is nothing to add to what was said above."
@@ -70,10 +71,25 @@ class Settled:
 
 
 def settle_follow_up(graph: Graph, text: str, planned: Plan, known: Known, evidence: Evidence) -> Settled:
-    """A text that answers stays; one that answers in part is followed by the rest; any other gives way to the plan."""
-    claims = _checked(graph, text, "", known, evidence)
+    """A text that answers stays; one that answers in part is followed by the rest; any other gives way to the plan.
+
+    Sentences that are contradicted are left out first, and with them those that say but the diagnosis once more.
+    """
+    claims = tuple(_by_the_case(claim, known) for claim in _checked(graph, text, "", known, evidence))
     answered = answers(graph, planned, claims, text, earlier=known.earlier)
     shown = Settled(text, text, claims, evidence, answered=answered)
+    faulty = [claim for claim in claims if claim.verdict == "contradicted"]
+    sound = tuple(claim for claim in claims if claim not in faulty and not is_bare(claim.text))
+    if faulty and (rest := _without(text, (claim for claim in claims if claim not in sound))):
+        again = answers(graph, planned, sound, rest, earlier=known.earlier)
+        if again.verdict in ("answers", "partly"):
+            why = LEFT_OUT
+            left = OwnWords("", why, text.strip(), claims)
+            shown = Settled(rest, rest, sound, evidence, left, answered=again)
+            if again.verdict == "answers":
+                return shown
+            why = f"{why} {WHY['partly']}"
+            return _with_own(graph, shown, again.missing, known, why, (*known.earlier, rest), replace(left, why=why))
     why = WHY.get(answered.verdict, "")
     if answered.verdict == "answers":
         return shown
@@ -88,12 +104,25 @@ def as_written(graph: Graph, text: str, known: Known, evidence: Evidence) -> Set
     return Settled(text, text, _checked(graph, text, parse(text).answer, known, evidence), evidence)
 
 
-def settle_first(graph: Graph, text: str, asked: Understood, known: Known, evidence: Evidence) -> Settled:
-    """Reasons by weight follow the model's explanation, or take its place where that speaks against its own answer."""
+def settle_first(
+    graph: Graph, text: str, asked: Understood, known: Known, evidence: Evidence, *, begun: str = ""
+) -> Settled:
+    """Reasons by weight follow the model's explanation, or take its place where that speaks against its own answer.
+
+    A text that answers what the model itself holds less likely is not shown at all. `begun`: what the program wrote of
+    the reasoning.
+    """
     parsed, code = parse(text), known.lead.code
     head = found.group() if (found := _HEAD.match(text)) else ""
     tail = text[len(head) :]
     before, after = (_checked(graph, part, parsed.answer, known, evidence) for part in (head, tail))
+    before = tuple(_by_the_program(claim) if claim.text in begun else claim for claim in before)
+    if parsed.answer_code not in (code, None):
+        other, lead = CLASS_NAMES[parsed.answer_code], known.lead.name
+        why = f"The model's text ends with {other}, where the model itself holds {lead} likelier, so it is not shown."
+        shown = Settled(f"<answer>{lead}</answer>", f"<answer>{lead}</answer>", (), evidence)
+        left = OwnWords("", f"{why} These are the reasons by measurement.", text.strip(), (*before, *after))
+        return _with_own(graph, shown, first_points(graph, asked, known), known, why, (), left)
     wrong = faults(parsed, after, known.findings, code, known.own) if code and tail.strip() else ()
     points = first_points(graph, asked, known)
     if not wrong:
@@ -102,6 +131,34 @@ def settle_first(graph: Graph, text: str, asked: Understood, known: Known, evide
     why = f"The model's explanation {wrong[0]}, so it is not shown. These are the reasons by measurement."
     shown, left = Settled(text, head, before, evidence), OwnWords("", why, tail.strip(), after)
     return _with_own(graph, shown, points, known, why, (head,), left)
+
+
+def _by_the_case(claim: Claim, known: Known) -> Claim:
+    """A sentence that favours another diagnosis than the readers', or gives as a reason what speaks against it."""
+    lead, code = known.lead, known.lead.code
+    if code is None or claim.verdict == "contradicted":
+        return claim
+    if follow_up_matches_answer(claim.text, code).passed is False:
+        return replace(claim, verdict="contradicted", note=f"the readers put {lead.name} first")
+    if speaks_against(claim, known.findings, code):
+        return replace(claim, verdict="contradicted", note=f"what it names speaks against {lead.name}")
+    return claim
+
+
+def _without(text: str, claims: Iterable[Claim]) -> str:
+    """The text without these sentences; "" where one of them does not stand in it as it was read."""
+    for claim in claims:
+        if claim.text not in text:
+            return ""
+        text = text.replace(claim.text, "", 1)
+    lines = (re.sub(r" {2,}", " ", line).strip() for line in text.splitlines())
+    kept = [line for line in lines if line.strip("-*• .")]
+    return "\n".join(kept).strip()
+
+
+def _by_the_program(claim: Claim) -> Claim:
+    """What was read off measurements and likelihoods is so."""
+    return replace(claim, verdict="supported", note="read off by the program")
 
 
 def _checked(graph: Graph, text: str, answer: str, known: Known, evidence: Evidence) -> tuple[Claim, ...]:

@@ -95,6 +95,19 @@ def reasoning_messages(
     return [system_message(), user_message("\n".join(lines), images=images)]
 
 
+def begun(findings: Sequence[Finding], candidates: Sequence[str]) -> str:
+    """The reasoning's first two steps, from which the model goes on: what was measured, and what it holds likely.
+
+    `candidates`: the first three by the model's own likelihoods, as they are written ("melanoma (39 %)"). Left to
+    itself a small model often names another order than its own, and reasons from it.
+    """
+    words = "; ".join(finding.text for finding in notable(findings))
+    seen = f"Measured on the image: {words}." if words else "Nothing could be measured on the image."
+    first, second, third = candidates
+    order = f"By likelihood {first} leads; {second} is the main alternative, then {third}."
+    return f"{REASONING_PREFILL} {seen}\n2. Differential: {order}\n3. Knowledge:"
+
+
 def follow_up_message(evidence: Evidence, question: str) -> Message:
     """A later question: new facts, numbered on from the earlier ones, and prose as the answer."""
     return user_message(f"{facts_block(evidence)}\nQuestion: {question}")

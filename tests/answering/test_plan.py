@@ -74,8 +74,8 @@ def test_an_intent_is_answered(case: str, intent: str, names: tuple[str, ...], s
 
 
 def test_every_intent_that_is_understood_has_an_answer() -> None:
-    assert set(KINDS) == set(INTENTS)
-    assert {intent for _, intent, *_ in SAYS} == set(KINDS)
+    assert set(KINDS) == {*INTENTS, "trust"}, "the last is known by its words alone"
+    assert {intent for _, intent, *_ in SAYS} == set(INTENTS)
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dermiq.answering import Settled, settle_first, settle_follow_up
-from dermiq.answering.settle import WHY
+from dermiq.answering.settle import LEFT_OUT, WHY
 from dermiq.types import Evidence
 from tests.answering.made import asked, graph, known, planned
 
@@ -125,3 +125,39 @@ def test_another_first_question_is_answered_below_the_reasons() -> None:
     shown = settle_first(graph(), text, asked("treatment"), known("mel"), Evidence())
     assert shown.own is not None
     assert shown.own.text.index("In favour of melanoma") < shown.own.text.index("Treatment of melanoma")
+
+
+def test_a_sentence_that_favours_another_diagnosis_is_left_out() -> None:
+    good = (
+        "Operable melanoma is treated by wide surgical excision. "
+        "Melanoma up to 1 mm thick is excised with a margin of 1 cm."
+    )
+    shown = follow_up(f"{good} The image fits basal cell carcinoma best.")
+    assert shown.text == good
+    assert shown.own is not None
+    assert shown.own.why == LEFT_OUT
+    assert "basal cell" in shown.own.replaced
+
+
+def test_a_reason_that_speaks_against_is_left_out() -> None:
+    shown = follow_up("The image fits melanoma best: round shape.", "why")
+    assert "round shape." not in shown.text.split("Against it")[0]
+    assert shown.own is not None
+
+
+def test_a_text_that_answers_what_its_model_holds_less_likely_is_not_shown() -> None:
+    shown = first("The image fits melanocytic nevus best.", answer="melanocytic nevus")
+    assert shown.text.startswith("<answer>melanoma</answer>")
+    assert shown.own is not None
+    assert "where the model itself holds melanoma likelier" in shown.own.why
+    assert "<think>" in shown.own.replaced
+    assert "Melanoma is put first" in shown.text
+
+
+def test_what_the_program_wrote_of_the_reasoning_is_marked_as_read_off() -> None:
+    begun = "<think>\n1. Findings: Measured on the image: irregular border.\n2. Differential: By likelihood a leads.\n"
+    text = f"{begun}3. Knowledge: Melanoma is malignant.\n4. Conclusion: b\n</think>\n<answer>melanoma</answer>"
+    shown = settle_first(graph(), text, asked("why"), known(), Evidence(), begun=begun)
+    notes = {claim.text: claim.note for claim in shown.claims}
+    assert notes["By likelihood a leads."] == "read off by the program"
+    assert notes["Melanoma is malignant."] != "read off by the program"

@@ -5,7 +5,7 @@ one?", "what about a child?". What was asked before stays, what is new replaces.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from dermiq.knowledge.graph import Graph
@@ -71,14 +71,29 @@ class Standing:
 
     text: str
     topic: str | None = None  # node id; None: the lesion itself
+    asks: str = ""  # the question whose intent it has: the one that it leans on, else itself
     named: tuple[str, ...] = ()  # conditions that were spoken of so far, in order, each once
 
 
-def stand_alone(graph: Graph, question: str, *, earlier: Sequence[str], nodes: Sequence[str]) -> Standing:
-    """`earlier`: the questions before, oldest first; `nodes`: the differential's nodes, likeliest first."""
+def contrasts(text: str) -> bool:
+    """Whether a question sets a condition beside another by its words."""
+    return bool(CONTRAST.search(text.lower()))
+
+
+def stand_alone(
+    graph: Graph,
+    question: str,
+    *,
+    earlier: Sequence[str],
+    nodes: Sequence[str],
+    beside: Callable[[str], bool] = contrasts,
+) -> Standing:
+    """`earlier`: the questions before, oldest first; `nodes`: the differential's nodes, likeliest first; `beside`:
+    whether a question sets the condition that it names beside this lesion, which then stays what is spoken of.
+    """
     standing = Standing("")
     for one in (*earlier, question):
-        standing = _next(graph, one.strip(), standing, nodes)
+        standing = _next(graph, one.strip(), standing, nodes, beside)
     return standing
 
 
@@ -92,18 +107,20 @@ def sites_in(graph: Graph, text: str) -> list[Mention]:
     return [mention for mention in link(graph, text) if graph.node(mention.id).kind == "BodySite"]
 
 
-def _next(graph: Graph, said: str, before: Standing, nodes: Sequence[str]) -> Standing:
+def _next(graph: Graph, said: str, before: Standing, nodes: Sequence[str], beside: Callable[[str], bool]) -> Standing:
     said = _with_other_named(graph, said, before, nodes)
-    text = _continued(graph, said, before.text) if before.text and leans(graph, said) else said
+    leaning = bool(before.text) and leans(graph, said)
+    text = _continued(graph, said, before.text) if leaning else said
     if before.topic and not conditions_in(graph, text) and not _THIS.search(text):
         text = _with_pronoun_named(text, graph.node(before.topic).name)
     mentioned = list(dict.fromkeys(mention.id for mention in conditions_in(graph, text)))
     topic = before.topic
-    if len(mentioned) == 1 and not CONTRAST.search(text.lower()):
+    if len(mentioned) == 1 and not contrasts(text) and (mentioned[0] in nodes[:1] or not beside(text)):
         topic = mentioned[0]
     elif mentioned or _THIS.search(text):
         topic = None
-    return Standing(text, topic, tuple(dict.fromkeys((*before.named, *mentioned))))
+    named = tuple(dict.fromkeys((*before.named, *mentioned)))
+    return Standing(text, topic, before.asks if leaning else text, named)
 
 
 def leans(graph: Graph, said: str) -> bool:

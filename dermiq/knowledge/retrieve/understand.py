@@ -11,7 +11,7 @@ page.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,9 +23,10 @@ from dermiq.knowledge.language.lexical import words as stems
 from dermiq.knowledge.language.lexicon import asks_whether, warns
 from dermiq.knowledge.language.link import Mention, link
 from dermiq.knowledge.language.plain import plainly
+from dermiq.knowledge.language.remember import remembered
 from dermiq.knowledge.language.text import tokens
 from dermiq.knowledge.retrieve.case import diagnosis_nodes
-from dermiq.knowledge.retrieve.ellipsis import conditions_in, sites_in, stand_alone
+from dermiq.knowledge.retrieve.ellipsis import conditions_in, contrasts, sites_in, stand_alone
 from dermiq.knowledge.retrieve.index import FactIndex, index_of
 from dermiq.knowledge.retrieve.intents import (
     ABOUT_THE_CASE,
@@ -74,6 +75,22 @@ _CHILD = re.compile(r"\b(?:child|children|kids?|toddlers?|boys?|girls?)\b", re.I
 _BABY = re.compile(r"\b(?:bab(?:y|ies)|infants?|newborns?)\b", re.IGNORECASE)
 _ELDERLY = re.compile(r"\b(?:elderly|old (?:man|men|woman|women|people|person|patient)s?|older)\b", re.IGNORECASE)
 _AGED = re.compile(r"\b(\d{1,3})[- ]year", re.IGNORECASE)
+_OF_AGE = re.compile(
+    r"\b(?:(?:he|she|they|it|(?:the )?patient)(?:'s| is| was| were| had been)|aged?|at(?: age)?)\s+(\d{1,3})\b"
+    r"(?!\s*(?:%|mm|cm))",
+    re.IGNORECASE,
+)
+_IF = re.compile(
+    r"\b(?:if|suppos(?:e|ing)|assum(?:e|ing)|imagine|had (?:it|she|he|they)|were (?:it|she|he|they))\b", re.I
+)
+_NOT_SO = re.compile(r"\b(?:not|never|no|hadn't|hasn't|didn't|doesn't|without|unchanged)\b", re.IGNORECASE)
+COMPLAINTS = {
+    "bled": re.compile(r"\b(?:bled|bleed(?:s|ing)?|oozed?|oozing)\b", re.IGNORECASE),
+    "grew": re.compile(r"\b(?:gr[eo]wn?|grows|growing|bigger|larger|enlarg\w+|doubled)\b", re.IGNORECASE),
+    "itch": re.compile(r"\bitch\w*", re.IGNORECASE),
+    "changed": re.compile(r"\bchang(?:ed|es|ing)\b", re.IGNORECASE),
+    "hurts": re.compile(r"\b(?:hurts?|hurting|pain\w*|sore|tender)\b", re.IGNORECASE),
+}
 _EITHER = re.compile(r"\b(?:or|both|either|the two)\b", re.IGNORECASE)
 AGES = ((_CHILD, 8), (_BABY, 0), (_ELDERLY, 75))
 
@@ -100,6 +117,9 @@ class Understood:
     question: str  # stands alone
     in_scope: bool
     why_out: str  # one or two sentences that say what can be asked; "" in scope
+    supposed: PatientContext | None = (
+        None  # the patient with what the question supposes; None where it supposes nothing
+    )
 
 
 @dataclass(frozen=True)
@@ -156,10 +176,13 @@ def read(
 ) -> Reading:
     """As `understand`, with what was worked out on the way; `semantic=False` leaves the embeddings out."""
     nodes = diagnosis_nodes(graph, differential)
-    standing = stand_alone(graph, question, earlier=earlier, nodes=nodes)
+    semantic = semantic and bool(question.strip()) and embed.available()
+    standing = stand_alone(graph, question, earlier=earlier, nodes=nodes, beside=_beside(graph, semantic=semantic))
     index, asked = index_of(graph), heard(graph, standing.text)
-    meant = embedded(asked) if semantic and question.strip() and embed.available() else None
-    wants = _wants(asked, meant) if meant else None
+    meant = embedded(asked) if semantic else None
+    wants = None
+    if meant:
+        wants = _wants(asked, meant.parts[0]) if standing.asks == standing.text else _wants(heard(graph, standing.asks))
     intent = _intent(asked, wants)
     out = _why_out(graph, index, asked, meant)
     patient = _supposed(graph, standing.text, context)
@@ -171,6 +194,7 @@ def read(
             question=standing.text,
             in_scope=not out,
             why_out=out,
+            supposed=supposed(graph, question, context),
         ),
         asked,
         meant,
@@ -226,12 +250,29 @@ def embedded(asked: Question) -> Embedded:
 # --- what it wants ------------------------------------------------------------------------
 
 
-def _wants(asked: Question, meant: Embedded) -> np.ndarray:
-    """(16,) the shares of the intents; all is prognosis where rule `nature` holds."""
+def _beside(graph: Graph, *, semantic: bool) -> Callable[[str], bool]:
+    """Whether a question sets what it names beside the lesion: "what kept seborrheic keratosis from being first?"."""
+
+    def told(text: str) -> bool:
+        return _intent(asked := heard(graph, text), _wants(asked)) in ABOUT_THE_CASE
+
+    return told if semantic else contrasts
+
+
+def _wants(asked: Question, bare: np.ndarray | None = None) -> np.ndarray:
+    """(16,) the shares of the intents; all is prognosis where rule `nature` holds. `bare`: the bare question."""
     if _NATURE.search(asked.bare):
         return np.array([intent == "prognosis" for intent in questions.labels()["intents"]], dtype=float)
-    shares: np.ndarray = questions.intents(meant.parts[:1])[0]
+    vector = _encoded(asked.bare) if bare is None else bare
+    shares: np.ndarray = questions.intents(vector[None])[0]
     return shares
+
+
+@remembered(2000)  # what was asked before is asked for again with every question
+def _encoded(text: str) -> np.ndarray:
+    """(384,)"""
+    found: np.ndarray = questions.encode([text])[0]
+    return found
 
 
 def _intent(asked: Question, wants: np.ndarray | None) -> str:
@@ -252,10 +293,24 @@ def _about(graph: Graph, asked: Question, intent: str, *, topic: str | None, nod
     return tuple(named) or ((topic,) if topic else tuple(nodes[:1]))
 
 
+def supposed(graph: Graph, question: str, context: PatientContext | None) -> PatientContext | None:
+    """The patient with the site, age and complaints that a question supposes ("and if it had bled?"); None where it
+    supposes nothing, or nothing new.
+    """
+    begins = _IF.search(question)
+    if begins is None:
+        return None
+    told, text = context or PatientContext(), question[begins.start() :]
+    said = [name for name, pattern in COMPLAINTS.items() if pattern.search(text) and not _NOT_SO.search(text)]
+    symptoms = tuple(dict.fromkeys((*told.symptoms, *said)))
+    patient = replace(_supposed(graph, text, told) or told, symptoms=symptoms)
+    return None if patient == told else patient
+
+
 def _supposed(graph: Graph, text: str, context: PatientContext | None) -> PatientContext | None:
     """The patient as told, with the site and the age that the question supposes."""
     sites = sites_in(graph, text)
-    aged = _AGED.search(text)
+    aged = _AGED.search(text) or _OF_AGE.search(text)
     ages = [int(aged[1])] if aged else [age for pattern, age in AGES if pattern.search(text)]
     told = context or PatientContext()
     patient = replace(told, site=sites[-1].text if sites else told.site, age=ages[0] if ages else told.age)

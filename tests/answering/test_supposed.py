@@ -1,0 +1,79 @@
+"""What a question supposes of the patient, how far a reading can be trusted, and which answer a few words want."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from dermiq.answering import plan
+from dermiq.answering.trust import LIMITS, WITHOUT, record
+from dermiq.knowledge import urgency
+from dermiq.knowledge.retrieve.understand import supposed
+from dermiq.types import PatientContext
+from tests.answering.made import CASES, asked, graph, known, told
+
+TOLD = PatientContext(age=54, sex="female", site="back")
+
+
+@pytest.mark.parametrize(
+    ("question", "changed"),
+    [
+        ("And if it had bled?", {"symptoms": ("bled",)}),
+        ("Suppose it itched and was growing?", {"symptoms": ("grew", "itch")}),
+        ("What if she were 80?", {"age": 80}),
+        ("And if it were on the scalp?", {"site": "scalp"}),
+    ],
+)
+def test_what_is_supposed_takes_the_place_of_what_was_told(question: str, changed: dict[str, object]) -> None:
+    assert supposed(graph(), question, TOLD) == replace(TOLD, **changed)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "question", ["Is it urgent?", "It bled last week.", "And if it had not bled?", "And if it were on the back?"]
+)
+def test_nothing_new_is_supposed(question: str) -> None:
+    assert supposed(graph(), question, TOLD) is None
+
+
+@pytest.mark.parametrize(("case", "words"), [("mel", "the same as without it"), ("nv", "without it")])
+def test_the_rule_is_asked_again_with_what_is_supposed(case: str, words: str) -> None:
+    findings, specialist, _ = CASES[case]
+    patient = PatientContext(symptoms=("bled", "grew"))
+    then = urgency(graph(), differential=specialist, context=patient, findings=findings)
+    made = plan(
+        graph(),
+        replace(asked("urgency", question="And if it had bled and grown?"), supposed=patient),
+        replace(known(case, patient=PatientContext()), supposed=then),
+    )
+    point = made.points[0]
+    assert point.kind == "urgency"
+    assert point.text.startswith("If it had bled and had grown: ") or point.text.startswith("If it had bled and it")
+    assert words in point.text
+    assert any("do not judge" in one.text or "does not change their reading" in one.text for one in made.points)
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["How sure are you?", "How far can I lean on that?", "Can I really trust it?", "Sure?", "Are you ever wrong?"],
+)
+def test_who_asks_how_sure_it_is_gets_what_was_measured(question: str) -> None:
+    text = told("against", question=question)
+    assert record() in text
+    assert LIMITS in text
+
+
+def test_who_asks_what_was_assumed_hears_that_nothing_was() -> None:
+    assert WITHOUT in told("why", question="I gave no age. What did you assume instead?")
+
+
+def test_a_named_condition_that_is_not_the_first_is_what_is_asked_about() -> None:
+    assert "Against melanocytic nevus" in told("why", "nv", question="And melanocytic nevus?")
+    assert "Two computer readers" not in told("plain_words", "psoriasis", question="Psoriasis, what was that again?")
+
+
+def test_of_a_lesion_that_may_be_a_melanoma_no_sampling_is_offered_that_suits_another() -> None:
+    """The conversation had come to seborrheic keratosis; the question is about this lesion."""
+    text = told("biopsy", "bkl", question="If I take tissue, which technique, and how wide?")
+    assert "Melanoma is possible" in text
+    assert "A shave biopsy suits" not in text
