@@ -158,7 +158,8 @@ def _text_lines(answer: Answer) -> list[str]:
     own = answer.own
     written = answer.text.removesuffix(own.text) if own else answer.text
     text = re.sub(r"<answer>\s*(.*?)\s*</answer>", r"Answer: \1", written, flags=re.DOTALL)
-    said = [f"Said by the program, not by the model: {own.why}", *own.text.splitlines()] if own else []
+    whose = "Said by the program, not by the model: " if own and own.text else ""
+    said = [f"{whose}{own.why}", *own.text.splitlines()] if own else []
     return [line.strip() for line in (*_TAGS.sub("", text).splitlines(), *said) if line.strip()]
 
 

@@ -43,8 +43,8 @@ WITHOUT = (
     "count only for the facts that are looked up and for the rule of urgency."
 )
 LIMITS = (
-    "A probability says how often such readings are right among such images, not whether this one is: what a doctor sees "
-    "and what the tissue shows decides."
+    "A probability says how often such readings are right among such images, not whether this one is: what a doctor "
+    "sees and what the tissue shows decides."
 )
 
 

@@ -113,6 +113,24 @@ def test_the_intent_of_the_turn_before_stays_and_what_is_new_replaces() -> None:
     assert (other.intent, other.conditions, other.site) == ("treatment", (MELANOMA,), "back")
 
 
+@needs_embedder
+def test_an_ellipsis_has_the_intent_of_the_question_that_it_leans_on() -> None:
+    asked = "How do I tell an ordinary nevus from an early melanoma through the scope?"
+    before = understand(GRAPH, asked, differential=["nv", "mel"]).intent
+    found = understand(GRAPH, "And on the sole?", earlier=[asked], differential=["nv", "mel"])
+    assert (found.intent, found.site) == (before, "sole")
+
+
+@needs_embedder
+def test_what_was_set_beside_the_lesion_does_not_take_its_place() -> None:
+    """The question before asked why it is no seborrheic keratosis; this one asks how to sample the lesion."""
+    before = "Why not seborrheic keratosis?"
+    found = understand(GRAPH, "If I take tissue, which technique?", earlier=[before], differential=["mel", "bkl"])
+    assert found.conditions[0] == MELANOMA
+    about = understand(GRAPH, "How is it treated?", earlier=["What is rosacea?"], differential=["mel", "bkl"])
+    assert [GRAPH.node(key).name for key in about.conditions] == ["rosacea"]
+
+
 def test_a_named_condition_beats_the_leading_one() -> None:
     for question, named in (("How is melanoma treated?", MELANOMA), ("Is a nevus dangerous?", NEVUS)):
         assert understand(GRAPH, question, differential=["bcc", "akiec"]).conditions[0] == named

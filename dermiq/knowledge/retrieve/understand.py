@@ -20,7 +20,7 @@ from dermiq.knowledge.graph import Graph
 from dermiq.knowledge.language import embed, questions
 from dermiq.knowledge.language.lexical import FREQUENT
 from dermiq.knowledge.language.lexical import words as stems
-from dermiq.knowledge.language.lexicon import asks_whether, warns
+from dermiq.knowledge.language.lexicon import asks_whether, turns, warns
 from dermiq.knowledge.language.link import Mention, link
 from dermiq.knowledge.language.plain import plainly
 from dermiq.knowledge.language.remember import remembered
@@ -83,7 +83,6 @@ _OF_AGE = re.compile(
 _IF = re.compile(
     r"\b(?:if|suppos(?:e|ing)|assum(?:e|ing)|imagine|had (?:it|she|he|they)|were (?:it|she|he|they))\b", re.I
 )
-_NOT_SO = re.compile(r"\b(?:not|never|no|hadn't|hasn't|didn't|doesn't|without|unchanged)\b", re.IGNORECASE)
 COMPLAINTS = {
     "bled": re.compile(r"\b(?:bled|bleed(?:s|ing)?|oozed?|oozing)\b", re.IGNORECASE),
     "grew": re.compile(r"\b(?:gr[eo]wn?|grows|growing|bigger|larger|enlarg\w+|doubled)\b", re.IGNORECASE),
@@ -301,7 +300,7 @@ def supposed(graph: Graph, question: str, context: PatientContext | None) -> Pat
     if begins is None:
         return None
     told, text = context or PatientContext(), question[begins.start() :]
-    said = [name for name, pattern in COMPLAINTS.items() if pattern.search(text) and not _NOT_SO.search(text)]
+    said = [name for name, pattern in COMPLAINTS.items() if pattern.search(text) and not turns(text)]
     symptoms = tuple(dict.fromkeys((*told.symptoms, *said)))
     patient = replace(_supposed(graph, text, told) or told, symptoms=symptoms)
     return None if patient == told else patient

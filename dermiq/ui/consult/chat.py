@@ -131,9 +131,11 @@ def _prose(exchange: Exchange, parts: Parts, sources: Sources) -> list[Markup]:
 def own_words(own: OwnWords, sources: Sources) -> Markup:
     """The program's own words under a mark that says so; what the model wrote in their place can be opened."""
     left = replace(sources, key=f"{sources.key}-left", claims=own.replaced_claims)
+    parts = split_text(own.replaced)
     model = fill(
-        '<details class="dq-left" data-open="no"><summary>What the model wrote</summary>{text}{cards}</details>',
-        text=paragraphs(split_text(own.replaced).prose, left),
+        '<details class="dq-left" data-open="no"><summary>What the model wrote</summary>{steps}{text}{cards}</details>',
+        steps=reasoning_list(parts.reasoning, left) if parts.reasoning else "",
+        text=paragraphs(parts.prose, left),
         cards=cards(left),
     )
     return fill(
