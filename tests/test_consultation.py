@@ -92,6 +92,18 @@ def test_events_come_in_the_agreed_order(readers: Readers, lesions: tuple[Lesion
         assert {c.diagnosis.code for c in differential.candidates} == set(CLASSES)
 
 
+def test_reasoning_goes_on_from_what_was_measured_and_the_models_own_order(
+    readers: Readers, lesions: tuple[Lesion, ...]
+) -> None:
+    events = run(Case(lesions[:1]), readers)
+    begun = next(event.text for event in events if isinstance(event, TextDelta))
+    own = next(event.differential for event in events if isinstance(event, DifferentialRead))
+    assert begun.startswith("<think>\n1. Findings: Measured on the image: ")
+    places = [begun.index(f"{one.diagnosis.name} (") for one in own.candidates[:3]]
+    assert places == sorted(places)
+    assert begun.endswith("3. Knowledge:")
+
+
 def test_follow_up_goes_on_without_reading_the_image_again(readers: Readers, lesions: tuple[Lesion, ...]) -> None:
     case = Case(lesions[:1])
     thread = open_thread(case, readers)

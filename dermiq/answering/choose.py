@@ -80,17 +80,17 @@ def separating(graph: Graph, one: str, other: str) -> list[tuple[Fact, ...]]:
     both = [(fact,) for fact in compared.confused if CONTRASTS.search(fact.text) and not ALIKE.search(fact.text)]
     opposite = [_both_sides(point) for point in seen if point.kind == "opposite" and _is_of_both(point, (one, other))]
     firm = [pair for pair in opposite if not all(fact.evidence_type == COUNTED for fact in pair)]
-    return [*_once(both), *firm, *((fact,) for fact in _alone(seen))]
+    return [*((fact,) for fact in distinct(fact for (fact,) in both)), *firm, *((fact,) for fact in _alone(seen))]
 
 
-def _once(told: Iterable[tuple[Fact, ...]]) -> Iterator[tuple[Fact, ...]]:
+def distinct(facts: Iterable[Fact]) -> tuple[Fact, ...]:
     """Without what another one says from the other side: "it has no horn pearls", "horn pearls speak for"."""
-    kept: list[set[str]] = []
-    for facts in told:
-        said = {stem for fact in facts for stem in stems(fact.text)} - FREQUENT
-        if not any(len(said & old) >= SAME * min(len(said), len(old)) for old in kept):
-            kept.append(said)
-            yield facts
+    kept: list[tuple[Fact, frozenset[str]]] = []
+    for fact in facts:
+        said = frozenset(stems(fact.text)) - FREQUENT
+        if not any(len(said & old) >= SAME * min(len(said), len(old)) for _, old in kept):
+            kept.append((fact, said))
+    return tuple(fact for fact, _ in kept)
 
 
 def _is_of_both(point: Compared, sides: tuple[str, str]) -> bool:

@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Literal
 
-from dermiq.answering.choose import SPECIAL, facts_of, flat, is_told, separating, untold
+from dermiq.answering.choose import SPECIAL, distinct, facts_of, flat, is_told, separating, untold
 from dermiq.answering.points import Known, Point
 from dermiq.answering.weigh import Weighed, chances, listed, percent, speaking_against, speaking_for, times, weighed
 from dermiq.knowledge import Graph, link
 from dermiq.knowledge.graph import CLASS_NODES
 from dermiq.knowledge.language.lexical import FREQUENT
 from dermiq.knowledge.language.lexical import words as stems
-from dermiq.knowledge.retrieve.case import ABNORMAL, FINDING_SIGNS, GROUPS, SITE_WORDS
+from dermiq.knowledge.retrieve.case import ABNORMAL, FINDING_SIGNS, GROUPS, SITE_WORDS, sites_of
 from dermiq.knowledge.retrieve.understand import Understood
 from dermiq.types import Candidate, Diagnosis, Fact, Finding
 
@@ -108,7 +108,7 @@ class Planner:
         """'melanoma (language model 62 %, specialist 58 %)'; of a kind, its class: the readers know no others."""
         code = self.code(node)
         whole = self.class_node(node)
-        kind = f" (with {self.name(node)} in it)" if code and whole != node else ""
+        kind = f" (which includes {self.name(node)})" if code and whole != node else ""
         return f"{self.name(whole)}{kind}{self.odds(code)}"
 
     # --- points --------------------------------------------------------------------------------
@@ -223,13 +223,17 @@ class Planner:
         """What is told of the condition before what is told of a wider one; of both, facts on the site that is asked
         about or told first, then those of the condition itself, then general ones.
 
-        Of a condition's kinds only what was retrieved, unless nothing is known of it itself, or it is a mere group.
+        Of a condition's kinds only what was retrieved or is of the site that is asked about, unless nothing is known of it itself, or it is a mere group.
         """
 
         def is_of_kind(fact: Fact) -> bool:
             return fact.subject not in nodes and not GROUPS & set(nodes)
 
-        own = [fact for fact in facts if not is_of_kind(fact) or fact in self.known.found]
+        own = [
+            fact
+            for fact in facts
+            if not is_of_kind(fact) or fact in self.known.found or (self.site and self.is_on_site(fact))
+        ]
         return sorted(
             own or facts,
             key=lambda f: (self.is_from_above(f, nodes), not self.is_on_site(f), is_of_kind(f), self.is_special(f)),
@@ -243,8 +247,8 @@ class Planner:
         return found is not None and found.group().lower() not in self.asked.question.lower()
 
     def is_on_site(self, fact: Fact) -> bool:
-        site = set((self.asked.site or "").lower().split())
-        needles = [needle for word, found in SITE_WORDS.items() if word in site for needle in (word, *found)]
+        sites = sites_of(self.graph, self.asked.site or "")
+        needles = [needle for site in sites for needle in (site, *SITE_WORDS[site])]
         told = f"{fact.text} {self.graph.numbers(fact.id).qualifier}".lower()
         return any(re.search(rf"\b{re.escape(needle)}s?\b", told) for needle in needles)
 
@@ -270,7 +274,7 @@ class Planner:
         if self.site:
             pairs.sort(key=lambda pair: not any(map(self.is_on_site, pair)))
         new = [pair for pair in pairs if not all(is_told(fact.text, self.told) for fact in pair)]
-        facts = tuple(dict.fromkeys(fact for pair in (new or pairs)[:most] for fact in pair))
+        facts = distinct(dict.fromkeys(fact for pair in (new or pairs)[:most] for fact in pair))
         if facts:
             yield Point("fact", lead_in, facts=facts, about=(one, other))
 

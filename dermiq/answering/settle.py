@@ -20,11 +20,12 @@ from dermiq.answering.judge import follow_up_matches_answer, statements
 from dermiq.answering.plan import plan
 from dermiq.answering.points import Known, Plan, Point
 from dermiq.answering.say import claimed, said, text_of
+from dermiq.answering.weigh import listed
 from dermiq.knowledge import Graph, check_claims
 from dermiq.knowledge.check.whose import about_whom
 from dermiq.knowledge.retrieve.understand import Understood
-from dermiq.types import CLASS_NAMES, Claim, Evidence, EvidenceItem, Fact, OwnWords, SelfCheck
-from dermiq.vlm.parse import parse
+from dermiq.types import CLASS_NAMES, CLASSES, Claim, Evidence, EvidenceItem, Fact, OwnWords, ParsedText, SelfCheck
+from dermiq.vlm.parse import class_mentions, parse
 
 FOR_THE_PLAN = "chosen to answer the question"  # why a fact is there that was not retrieved
 WHY: Mapping[AnswerVerdict, str] = {
@@ -80,7 +81,8 @@ def settle_follow_up(graph: Graph, text: str, planned: Plan, known: Known, evide
     shown = Settled(text, text, claims, evidence, answered=answered)
     faulty = [claim for claim in claims if claim.verdict == "contradicted"]
     sound = tuple(claim for claim in claims if claim not in faulty and not is_bare(claim.text))
-    if faulty and (rest := _without(text, (claim for claim in claims if claim not in sound))):
+    is_sound = all(claim.verdict == "supported" for claim in sound)
+    if faulty and is_sound and (rest := _without(text, (claim for claim in claims if claim not in sound))):
         again = answers(graph, planned, sound, rest, earlier=known.earlier)
         if again.verdict in ("answers", "partly"):
             why = LEFT_OUT
@@ -117,8 +119,8 @@ def settle_first(
     tail = text[len(head) :]
     before, after = (_checked(graph, part, parsed.answer, known, evidence) for part in (head, tail))
     before = tuple(_by_the_program(claim) if claim.text in begun else claim for claim in before)
-    if parsed.answer_code not in (code, None):
-        other, lead = CLASS_NAMES[parsed.answer_code], known.lead.name
+    if other := _other_answer(parsed, code):
+        lead = known.lead.name
         why = f"The model's text ends with {other}, where the model itself holds {lead} likelier, so it is not shown."
         shown = Settled(f"<answer>{lead}</answer>", f"<answer>{lead}</answer>", (), evidence)
         left = OwnWords("", f"{why} These are the reasons by measurement.", text.strip(), (*before, *after))
@@ -131,6 +133,12 @@ def settle_first(
     why = f"The model's explanation {wrong[0]}, so it is not shown. These are the reasons by measurement."
     shown, left = Settled(text, head, before, evidence), OwnWords("", why, tail.strip(), after)
     return _with_own(graph, shown, points, known, why, (head,), left)
+
+
+def _other_answer(parsed: ParsedText, code: str | None) -> str:
+    """What a text answers, where that is not the one diagnosis that its model holds likeliest; "" where it is."""
+    named = {found for _, found in class_mentions(parsed.answer)}
+    return listed([CLASS_NAMES[one] for one in CLASSES if one in named]) if named - {code} else ""
 
 
 def _by_the_case(claim: Claim, known: Known) -> Claim:

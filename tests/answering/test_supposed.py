@@ -77,3 +77,9 @@ def test_of_a_lesion_that_may_be_a_melanoma_no_sampling_is_offered_that_suits_an
     text = told("biopsy", "bkl", question="If I take tissue, which technique, and how wide?")
     assert "Melanoma is possible" in text
     assert "A shave biopsy suits" not in text
+
+
+def test_a_question_of_a_site_gets_the_facts_of_that_site_first() -> None:
+    text = told("compare", "nv", "mel", case="nv", question="Melanocytic nevus or melanoma, on the sole?", site="sole")
+    assert "On this site (sole): " in text or "On this site (sole):\n" in text
+    assert "parallel" in text
