@@ -23,6 +23,8 @@ from dermiq.types import Diagnosis, Fact, UrgencyLevel
 TISSUE = re.compile(r"^(?!.*\b(?:sentinel|node)).*(?:biops|histolog|punch|specimen|sampled)", re.IGNORECASE)
 WEIGHS = re.compile(r"\bweighs?\b|\bcounts? (?:the )?most|most (?:important|telling)", re.IGNORECASE)
 """Asks which finding weighs most: that is why it was read so."""
+SCOPE = re.compile(r"\b(?:dermo?at?o?scop\w+|scopes?|structures?)\b", re.IGNORECASE)
+"""Asks for what dermoscopy shows."""
 COURSE = re.compile(
     r"progress|spread|recur|\breturn|surviv|mortal|\bdie|\brisk|invas|metasta|malignan|benign|regress|disappear|resolv"
     r"|harmless|transform|cancer|cure|become|persist|go(?:es)? away|for good|permanent",
@@ -240,7 +242,9 @@ def _compare(one: Planner) -> Points:
     if one.site:
         lead_in = f"On this site ({one.site})"
         yield from one.facts(lead_in, (left, right), DERMOSCOPY, most=3, fits=one.is_on_site)
-    found = list(one.apart(left, right, f"{capital(names[0])} and {names[1]} differ in this", most=3))
+    lead_in, scope = f"{capital(names[0])} and {names[1]} differ in this", bool(SCOPE.search(one.asked.question))
+    found = list(one.apart(left, right, lead_in, most=3, relations=DERMOSCOPY)) if scope else []
+    found = found or list(one.apart(left, right, lead_in, most=3))
     yield from found or [one.nothing(f"the graph has no fact that separates {names[0]} from {names[1]}.")]
     if one.code(left) and one.code(right):
         yield from one.in_favour(left, f"Measured here, this fits {counted[0]} better", against=right, most=2)

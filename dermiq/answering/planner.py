@@ -223,7 +223,8 @@ class Planner:
         """What is told of the condition before what is told of a wider one; of both, facts on the site that is asked
         about or told first, then those of the condition itself, then general ones.
 
-        Of a condition's kinds only what was retrieved or is of the site that is asked about, unless nothing is known of it itself, or it is a mere group.
+        Of a condition's kinds only what was retrieved or is of the site that is asked about, unless nothing is known of
+        it itself, or it is a mere group.
         """
 
         def is_of_kind(fact: Fact) -> bool:
