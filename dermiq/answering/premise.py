@@ -11,10 +11,18 @@ import re
 from collections.abc import Iterator
 
 from dermiq.answering.points import Known, Point
-from dermiq.knowledge import Graph, check_claims
+from dermiq.knowledge import Graph, check_claims, link, retrieve
 from dermiq.knowledge.language.text import words
+from dermiq.types import Fact
 
 SHORTEST = 3  # words of a statement
+OTHERWISE = "The question takes for granted what the sources say otherwise"
+ON_THIS = "On what the question takes for granted the sources say this"
+_SOMEBODY = re.compile(
+    r"\b(?:i|we|you|he|she|my|our|your|his|her|hers|me|us|him|doc|doctor|consultant|registrar|boss|mum|mother|father|wife"
+    r"|husband|gran\w*|letter|year-old|\d+[mf])\b",
+    re.IGNORECASE,
+)
 _GIVEN = re.compile(
     r"\b(?:since|because|seeing (?:as|that)|given that|now that|considering that|knowing that|as)\s+(?P<said>[^,;?.]+)"
     r"|\bI (?:gather|hear|read|understand|know|was told|have heard|heard|thought|believe|take it)(?: that)?\s+"
@@ -37,12 +45,30 @@ def premises(question: str) -> Iterator[str]:
 
 
 def corrected(graph: Graph, question: str, known: Known) -> Iterator[Point]:
-    """A point for the first statement that a fact contradicts."""
-    for text in premises(question):
-        for claim in check_claims(graph, f"{text[:1].upper()}{text[1:]}.", findings=(), diagnosis=known.lead.id):
+    """A point for the first statement that a fact contradicts, or else on which the graph holds something."""
+    said = list(premises(question))
+    for text in said:
+        for claim in check_claims(graph, f"{capital(text)}.", findings=(), diagnosis=known.lead.id):
             if claim.verdict == "contradicted" and claim.fact_ids:
-                fact = graph.fact(claim.fact_ids[0])
-                said = f"The question takes for granted what the sources say otherwise: {fact.text}"
-                signs = re.escape(fact.text.rstrip("."))
-                yield Point("premise", said, 3.0, (fact,), about=(fact.subject,), needed=True, signs=signs)
+                yield _point(OTHERWISE, graph.fact(claim.fact_ids[0]))
                 return
+    for text in said:
+        if is_general(graph, text):
+            found = retrieve(graph, text, differential=[known.lead.code or known.lead.id], k=1).items
+            yield from (_point(ON_THIS, item.fact) for item in found)
+            return
+
+
+def is_general(graph: Graph, text: str) -> bool:
+    """Whether it says something of a condition or of what is done, not of somebody in the room."""
+    kinds = {graph.node(mention.id).kind for mention in link(graph, text)}
+    return bool(kinds & {"Disease", "Test", "Treatment"}) and not _SOMEBODY.search(text)
+
+
+def _point(lead_in: str, fact: Fact) -> Point:
+    signs = re.escape(fact.text.rstrip("."))
+    return Point("premise", f"{lead_in}: {fact.text}", 3.0, (fact,), about=(fact.subject,), needed=True, signs=signs)
+
+
+def capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dermiq.answering.premise import corrected, premises
+from dermiq.knowledge.language import embed
 from tests.answering.made import graph, known, told
 
 
@@ -31,7 +32,28 @@ def test_what_the_sources_contradict_is_said_first() -> None:
 
 
 @pytest.mark.parametrize(
-    "question", ["Since melanoma is malignant, how is it treated?", "Seeing as it is Friday, how is it treated?"]
+    ("question", "fact"),
+    [
+        ("Since basal cell carcinoma spreads to the lungs within months, what now?", "very rarely spreads"),
+        ("I gather that seborrhoeic keratoses turn into cancer when left alone, so shall I freeze it?", "keratos"),
+        ("They say a biopsy makes a melanoma spread. Is it safe?", "biops"),
+    ],
 )
-def test_nothing_is_said_of_what_is_true_or_unknown(question: str) -> None:
+@pytest.mark.skipif(not embed.available(), reason=embed.NOTE)
+def test_what_is_held_of_it_is_said_where_nothing_decides(question: str, fact: str) -> None:
+    (point,) = corrected(graph(), question, known("mel"))
+    assert point.kind == "premise"
+    assert fact in point.facts[0].text
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Seeing as it is Friday, how is it treated?",
+        "My registrar called it a seborrhoeic keratosis. What kept that from being first?",
+        "Her letter says lentigo maligna. What is that?",
+        "How is melanoma treated?",
+    ],
+)
+def test_of_somebody_in_the_room_nothing_is_said(question: str) -> None:
     assert not list(corrected(graph(), question, known("mel")))
