@@ -17,6 +17,8 @@ from dermiq.answering.answered import Answered, AnswerVerdict, answers
 from dermiq.answering.choose import in_short
 from dermiq.answering.first import faults, is_bare, speaks_against
 from dermiq.answering.judge import follow_up_matches_answer, statements
+from dermiq.answering.order import BY_ORDER, Order
+from dermiq.answering.order import judged as by_order
 from dermiq.answering.plan import plan
 from dermiq.answering.points import Known, Plan, Point
 from dermiq.answering.say import claimed, said, text_of
@@ -144,7 +146,7 @@ def _other_answer(parsed: ParsedText, code: str | None) -> str:
 def _by_the_case(claim: Claim, known: Known) -> Claim:
     """A sentence that favours another diagnosis than the readers', or gives as a reason what speaks against it."""
     lead, code = known.lead, known.lead.code
-    if code is None or claim.verdict == "contradicted":
+    if code is None or claim.verdict == "contradicted" or claim.note == BY_ORDER:
         return claim
     if follow_up_matches_answer(claim.text, code).passed is False:
         return replace(claim, verdict="contradicted", note=f"the readers put {lead.name} first")
@@ -170,8 +172,10 @@ def _by_the_program(claim: Claim) -> Claim:
 
 
 def _checked(graph: Graph, text: str, answer: str, known: Known, evidence: Evidence) -> tuple[Claim, ...]:
-    lead = known.lead.id
-    return statements(check_claims(graph, text, findings=known.findings, diagnosis=lead, evidence=evidence), answer)
+    found = check_claims(graph, text, findings=known.findings, diagnosis=known.lead.id, evidence=evidence)
+    own = [known.own] if known.own else []
+    orders = [Order.of(one) for one in (*own, *(other for other in known.differentials if other is not known.own))]
+    return tuple(by_order(claim, orders) for claim in statements(found, answer))
 
 
 def first_points(graph: Graph, asked: Understood, known: Known) -> tuple[Point, ...]:
