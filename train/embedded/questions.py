@@ -1,6 +1,7 @@
 """Teach the encoder of questions and its heads (`dermiq.knowledge.language.questions`) on the CPU.
 
     python -m train.embedded.questions --run FOLDER [--out dermiq/weights/questions]
+    python -m train.embedded.questions --heads      # after more wordings: the head of intents alone
 
 Learns from three quarters of `tests/judged/{asked,questions}_tuning.tsv` and of the part `dev` of `questions.tsv`, and
 the wordings of `retrieve/{intents,phrasings}.tsv`; each pass is scored on the part `dev` of `asked.tsv`, whose

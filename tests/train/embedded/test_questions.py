@@ -34,6 +34,16 @@ def test_a_question_is_read_with_what_answers_it(shown: list[teaching.Asked]) ->
     assert {one.intent for one in shown[7:]} == {list(INTENTS).index("why")}
 
 
+def test_the_head_of_intents_is_fitted_to_its_best_and_the_rest_stays() -> None:
+    net, rows = teaching.shipped(questions.FOLDER), teaching.wordings()[:48:3]
+    before = net.network.state_dict()["encoder.layer.0.output.dense.weight"].clone()
+    teaching.refit(net, rows)
+    with torch.inference_mode():
+        told = net.told("intents", net.encode([one.bare for one in rows])).argmax(dim=1)
+    assert told.tolist() == [one.intent for one in rows]
+    assert torch.equal(net.network.state_dict()["encoder.layer.0.output.dense.weight"], before)
+
+
 def test_steps_draw_questions_to_their_facts_and_what_is_saved_says_the_same(
     shown: list[teaching.Asked], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
