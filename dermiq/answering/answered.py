@@ -25,7 +25,9 @@ AnswerVerdict = Literal[
     "answers", "partly", "does_not_answer", "repeats", "contradicted", "wrong_citation", "another_condition"
 ]
 ANSWERS, PARTLY = 0.65, 0.34  # completeness from which a text answers, or answers in part
-RELEVANT = 0.5  # share of sentences to the point below which it answers in part at most
+RELEVANT = 0.5  # share of sentences to the point below which it does not answer
+WHOLE = frozenset({"plain_words"})
+"""Intents of which a part is no answer: what is read out to a patient stands alone."""
 REPEATED = 1 / 3  # share of sentences said before from which a text repeats
 OF_THIS_LESION = frozenset(
     {"why", "why_not", "against", "change_of_mind", "compare", "settle", "urgency", "dermoscopy"}
@@ -147,8 +149,11 @@ class _Reading:
         enough = completeness if completeness is not None else 0.0
         if enough < PARTLY:
             return "does_not_answer"
-        on_the_point = self.relevance is None or self.relevance >= RELEVANT
-        return "answers" if enough >= ANSWERS and on_the_point else "partly"
+        if self.relevance is not None and self.relevance < RELEVANT:
+            return "does_not_answer"
+        if enough >= ANSWERS:
+            return "answers"
+        return "does_not_answer" if self.plan.intent in WHOLE else "partly"
 
     @cached_property
     def is_elsewhere(self) -> bool:

@@ -16,7 +16,7 @@ from dermiq.answering.trust import ASKS, ASSUMED, KNOWN_CLASSES, LIMITS, PICTURE
 from dermiq.answering.weigh import listed, speaking_for, weighed
 from dermiq.knowledge import Graph
 from dermiq.knowledge.language.lexical import words as stems
-from dermiq.knowledge.retrieve.understand import Understood
+from dermiq.knowledge.retrieve.understand import COMPLAINTS, Understood
 from dermiq.knowledge.schema import RELATIONS
 from dermiq.types import Diagnosis, Fact, UrgencyLevel
 
@@ -83,12 +83,23 @@ def plan(graph: Graph, asked: Understood, known: Known) -> Plan:
     planner = Planner(graph, asked, known)
     intent = _meant(planner)
     kind = KINDS[intent]
-    made = (*corrected(graph, asked.question, known), *_if_so(planner), *kind.points(planner))
+    made = (*corrected(graph, asked.question, known), *_if_so(planner), *_in_order(intent, planner, kind))
     points = tuple(point for point in made if point.text or point.facts)
     relations = kind.relations or frozenset(fact.relation for point in points for fact in point.facts)
     found = Plan(intent, points, _about(planner, intent), relations, fits=kind.fits)
     families = {key for node in found.about for key in graph.family(node)}
     return replace(found, asks=min(kind.asks, sum(found.is_answer(fact, families) for fact in found.facts)))
+
+
+def _in_order(intent: str, one: Planner, kind: Kind) -> Points:
+    """The intent's points behind the facts that were found for the question itself; how urgent it is stands first."""
+    points = list(kind.points(one))
+    if intent in BY_MEASUREMENT:
+        yield from points
+        return
+    yield from (point for point in points if point.kind == "urgency")
+    yield from one.closest("Closest to the question", most=2)
+    yield from (point for point in points if point.kind != "urgency")
 
 
 def _meant(one: Planner) -> str:
@@ -128,8 +139,13 @@ def _if_so(one: Planner) -> Points:
 
 
 def _about(one: Planner, intent: str) -> tuple[str, ...]:
-    """The conditions that an answer may be about: what was named, and, unless that alone was meant, both candidates."""
-    case = () if intent in OF_ITS_TOPIC else (one.lead.id, *((one.rival.id,) if one.rival else ()))
+    """The conditions that an answer may be about: what was named, and, unless that alone was meant, both candidates.
+
+    Beside a condition that is set against this lesion stands the first candidate alone, beside two of them none.
+    """
+    rival = (one.rival.id,) if one.rival and not one.named else ()
+    is_pair = intent in BESIDE and len(one.named) > 1
+    case = () if intent in OF_ITS_TOPIC or is_pair else (one.lead.id, *rival)
     return tuple(dict.fromkeys((*one.named, one.topic, *case)))
 
 
@@ -167,7 +183,7 @@ def _why_not(one: Planner) -> Points:
         return
     name, code = one.name(other), one.code(other)
     counted = one.name(one.class_node(other))  # whose findings were counted: those of a kind were not
-    given = f"{one.read_as(other)} stands behind {one.read_as(one.lead.id)}."
+    given = one.behind(other)
     yield one.says(
         given
         if code
@@ -214,16 +230,20 @@ def _change_of_mind(one: Planner) -> Points:
     name = one.name(other)
     yield from one.apart_on_looking(one.lead.id, other, f"This would turn the reading to {name}", most=2, side=other)
     yield from one.in_favour(other, f"Of what was measured, this points to {name} already", against=one.lead.id, most=2)
-    told = {"grew", "changed", "bled"} & set(one.known.context.symptoms)
+    said = {key for key, pattern in COMPLAINTS.items() if pattern.search(one.asked.question)}
+    told = {"grew", "changed", "bled"} & {*one.known.context.symptoms, *said}
     yield one.says(
         "growth, change and bleeding were not told; what the patient says of them counts."
         if not told
         else f"told of it: it {' and '.join(sorted(told))}."
     )
+    if told:
+        alarms = frozenset({"red_flag"})
+        yield from one.facts("What is known of that", (one.lead.id, other), alarms, most=1, fits=_is_alarm)
     yield from one.facts("What decides in the end", (one.lead.id, other), TESTS, most=1, fits=says(TISSUE))
     yield Point(
         "alternative",
-        f"Now {one.lead.name} stands first{one.odds(one.lead.code)}, {one.read_as(other)} behind it.",
+        one.behind(other),
         about=(other,),
     )
 
@@ -405,8 +425,11 @@ def _plain_words(one: Planner) -> Points:
         level = one.known.urgency.level
         signs = LEVELS[level][1] + r"|specialist|doctor"
         yield Point("urgency", f"{PLAIN_LEVELS[level]}.", 2.0, needed=True, signs=signs)
-    yield one.says(
-        "a picture alone decides nothing: a doctor looks at the skin itself, and sometimes at a sample of it."
+    yield Point(
+        "standing",
+        "A picture alone decides nothing: a doctor looks at the skin itself, and sometimes at a sample of it.",
+        needed=True,
+        signs=r"picture|photo|image|not (?:sure|certain)|doctor|specialist|sample",
     )
 
 
@@ -487,6 +510,9 @@ RISK = frozenset({"risk_factor"})
 TOLD = frozenset(RELATIONS) - {"is_a", "coded_as", "likelihood_ratio_for"}
 OUTLOOK = frozenset({"behaves_as", "red_flag", "risk_level"})
 APART = SEEN | {"look_alike"}
+BY_MEASUREMENT = frozenset({"why", "against", "plain_words", "trust"})
+"""Intents that are answered by what was measured and read, whatever else was found."""
+BESIDE = frozenset({"compare", "why_not"})
 OF_ITS_TOPIC = frozenset({"treatment", "prognosis", "risk_factors", "dermoscopy", "monitor", "what_is"})
 """Intents of which an answer about another condition is no answer."""
 KINDS: Mapping[str, Kind] = {

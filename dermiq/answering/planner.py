@@ -12,7 +12,17 @@ from typing import Literal
 
 from dermiq.answering.choose import SPECIAL, distinct, facts_of, flat, is_told, separating, untold
 from dermiq.answering.points import Known, Point
-from dermiq.answering.weigh import Weighed, chances, listed, percent, speaking_against, speaking_for, times, weighed
+from dermiq.answering.weigh import (
+    READERS,
+    Weighed,
+    chances,
+    listed,
+    percent,
+    speaking_against,
+    speaking_for,
+    times,
+    weighed,
+)
 from dermiq.knowledge import Graph, link
 from dermiq.knowledge.graph import CLASS_NODES
 from dermiq.knowledge.language.lexical import FREQUENT
@@ -111,6 +121,17 @@ class Planner:
         kind = f" (which includes {self.name(node)})" if code and whole != node else ""
         return f"{self.name(whole)}{kind}{self.odds(code)}"
 
+    def behind(self, node: str) -> str:
+        """Where a condition stands beside the leading one; where the readers disagree, that they do."""
+        code = self.code(node)
+        others = [d.reader for d in self.known.differentials if d.top.diagnosis.code == code]
+        if code and others:
+            return (
+                f"{self.read_as(node)} is what {READERS[others[0]]} puts first, "
+                f"{self.read_as(self.lead.id)} what {READERS['vlm']} does: the readers disagree."
+            )
+        return f"{self.read_as(node)} stands behind {self.read_as(self.lead.id)}."
+
     # --- points --------------------------------------------------------------------------------
 
     def says(self, text: str, *about: str) -> Point:
@@ -128,7 +149,7 @@ class Planner:
         best = [item for item in speaking_for(self._reasons(rival.id, self.lead.id)) if item.finding.code in own][:1]
         text = f"The next candidate is {rival.name}{self.odds(rival.code)}"
         for item in best:
-            text += f"; of what was measured, “{item.text}” speaks most for it (by a factor of {times(item.ratio)})"
+            text += f"; of shape and colour, “{item.text}” speaks most for it (by a factor of {times(item.ratio)})"
         again = f"As said above, the next candidate is {rival.name}."
         found = tuple(item.finding.code for item in best)
         yield Point("alternative", f"{text}.", findings=found, about=(rival.id,), needed=True, again=again)
@@ -208,6 +229,18 @@ class Planner:
             if facts:
                 wider = f" ({self.name(facts[0].subject)} in general)" if facts != own and lead_in else ""
                 yield Point("fact", f"{lead_in}{wider}", facts=facts, about=tuple(nodes))
+
+    def closest(self, lead_in: str, *, most: int) -> Points:
+        """The best facts that were found for the question itself, on what it is about: an intent knows but a kind."""
+        about = {key for node in (*self.named, self.topic, self.lead.id) for key in self.graph.family(node)}
+        found = [
+            fact
+            for fact in self.known.found[: most + 1]
+            if (fact.subject in about or fact.object in about) and self.is_safe(fact)
+        ]
+        chosen = untold(found, self.told, most=most) if found else ()
+        if chosen and not all(is_told(fact.text, self.told) for fact in chosen):
+            yield Point("fact", lead_in, facts=chosen, about=tuple({fact.subject for fact in chosen}))
 
     def is_from_above(self, fact: Fact, nodes: Sequence[str]) -> bool:
         """Whether it is told of a wider condition: what holds of melanoma is not all that marks lentigo maligna."""

@@ -24,10 +24,11 @@ _SOMEBODY = re.compile(
     re.IGNORECASE,
 )
 _GIVEN = re.compile(
-    r"\b(?:since|because|seeing (?:as|that)|given that|now that|considering that|knowing that|as)\s+(?P<said>[^,;?.]+)"
-    r"|\bI (?:gather|hear|read|understand|know|was told|have heard|heard|thought|believe|take it)(?: that)?\s+"
-    r"(?P<heard>[^;?.]+?)(?=, so\b|[,;?.]|$)"
-    r"|\b(?:told|tells|said|says|reckons|swears|thinks|insists|claims)"
+    r"\b(?:since|because|seeing (?:as|that)|given that|now that|considering that|knowing that|as)"
+    r"\s+(?P<said>[^,;?.]+)"
+    r"|\bI (?:gather|hear|read|understand|know|was (?:told|taught)|have heard|heard|thought|believe|take it)"
+    r"(?: that)?\s+(?P<heard>[^;?.]+?)(?=, so\b|[,;?.]|$)"
+    r"|\b(?:told|tells|telling|taught|teach(?:es|ing)|said|says?|saying|reckons|swears|thinks|insists|claims)"
     r"(?: (?:me|him|her|us|them|mum|mom|dad))?(?: that)?\s+(?P<told>[^,;?.]+)",
     re.IGNORECASE,
 )

@@ -10,8 +10,8 @@ from dermiq.answering import plan
 from dermiq.answering.trust import LIMITS, WITHOUT, record
 from dermiq.knowledge import urgency
 from dermiq.knowledge.retrieve.understand import supposed
-from dermiq.types import PatientContext
-from tests.answering.made import CASES, asked, graph, known, told
+from dermiq.types import Fact, PatientContext
+from tests.answering.made import CASES, asked, differential, graph, known, told
 
 TOLD = PatientContext(age=54, sex="female", site="back")
 
@@ -83,3 +83,50 @@ def test_a_question_of_a_site_gets_the_facts_of_that_site_first() -> None:
     text = told("compare", "nv", "mel", case="nv", question="Melanocytic nevus or melanoma, on the sole?", site="sole")
     assert "On this site (sole): " in text or "On this site (sole):\n" in text
     assert "parallel" in text
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "And if she is 30 weeks pregnant?",
+        "If you are 100 percent sure?",
+        "What if it is 12 mm?",
+        "Is it urgent if it is?",
+    ],
+)
+def test_a_number_of_something_else_is_no_age(question: str) -> None:
+    assert supposed(graph(), question, TOLD) is None
+
+
+def _found(text: str) -> Fact:
+    return next(fact for fact in graph().all_facts if text in fact.text)
+
+
+def test_what_was_found_for_the_question_itself_is_said_first() -> None:
+    fact = _found("Seborrheic keratoses are not contagious")
+    made = plan(graph(), asked("prognosis", "bkl"), replace(known("mel"), found=(fact,)))
+    assert made.points[0].facts == (fact,)
+    assert made.points[0].text == "Closest to the question"
+
+
+def test_but_not_what_is_of_another_condition_or_unsafe_or_where_measurements_answer() -> None:
+    other = _found("A Spitz nevus can grow rapidly")
+    shave = _found("A shave biopsy suits lesions of the epidermis")
+    for intent, fact in (("prognosis", other), ("biopsy", shave), ("why", _found("Melanoma is malignant"))):
+        made = plan(graph(), asked(intent), replace(known("mel"), found=(fact,)))
+        assert all(point.text != "Closest to the question" for point in made.points)
+
+
+def test_readers_that_disagree_are_not_put_in_one_order() -> None:
+    made = known("mel")
+    specialist = differential("specialist", nv=0.6, mel=0.3, bkl=0.05, bcc=0.03, akiec=0.01, vasc=0.006, df=0.004)
+    case = replace(made, differentials=(specialist, made.differentials[1]))
+    text = " ".join(point.text for point in plan(graph(), asked("why_not", "nv"), case).points)
+    assert "the readers disagree" in text
+    assert "stands behind" not in text
+
+
+def test_growth_that_the_question_tells_counts() -> None:
+    text = told("change_of_mind", question="It has doubled in three months, do you shift?")
+    assert "it grew" in text
+    assert "were not told" not in text

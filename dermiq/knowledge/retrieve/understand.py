@@ -77,11 +77,12 @@ _ELDERLY = re.compile(r"\b(?:elderly|old (?:man|men|woman|women|people|person|pa
 _AGED = re.compile(r"\b(\d{1,3})[- ]year", re.IGNORECASE)
 _OF_AGE = re.compile(
     r"\b(?:(?:he|she|they|it|(?:the )?patient)(?:'s| is| was| were| had been)|aged?|at(?: age)?)\s+(\d{1,3})\b"
-    r"(?!\s*(?:%|mm|cm))",
+    r"(?!\s*(?:%|mm|cm|kg|per ?cent|weeks?|months?|days?|hours?|minutes?|times))",
     re.IGNORECASE,
 )
 _IF = re.compile(
-    r"\b(?:if|suppos(?:e|ing)|assum(?:e|ing)|imagine|had (?:it|she|he|they)|were (?:it|she|he|they))\b", re.I
+    r"\b(?:if|suppos(?:e|ing)|assum(?:e|ing)|imagine|(?:say|had|were) (?:it|she|he|they))\b",
+    re.I,
 )
 COMPLAINTS = {
     "bled": re.compile(r"\b(?:bled|bleed(?:s|ing)?|oozed?|oozing)\b", re.IGNORECASE),
