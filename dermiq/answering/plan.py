@@ -241,11 +241,7 @@ def _change_of_mind(one: Planner) -> Points:
         alarms = frozenset({"red_flag"})
         yield from one.facts("What is known of that", (one.lead.id, other), alarms, most=1, fits=_is_alarm)
     yield from one.facts("What decides in the end", (one.lead.id, other), TESTS, most=1, fits=says(TISSUE))
-    yield Point(
-        "alternative",
-        one.behind(other),
-        about=(other,),
-    )
+    yield Point("alternative", capital(one.behind(other)), about=(other,))
 
 
 def _compare(one: Planner) -> Points:
