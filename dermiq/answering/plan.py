@@ -96,6 +96,8 @@ def _in_order(intent: str, one: Planner, kind: Kind) -> Points:
     points = list(kind.points(one))
     if intent in BY_MEASUREMENT:
         yield from points
+        if intent == "against":  # also "a tan protects, so that speaks for me, no?"
+            yield from one.closest("Closest to the question", most=1)
         return
     yield from (point for point in points if point.kind == "urgency")
     yield from one.closest("Closest to the question", most=2)
@@ -108,7 +110,7 @@ def _meant(one: Planner) -> str:
     named_others = [key for key in one.named if not one.is_lead(key)]
     if any(pattern.search(question) for pattern in (ASKS, ASSUMED, PICTURE, UNSEEN)):
         return "trust"
-    if WEIGHS.search(question):
+    if WEIGHS.search(question) and not named_others:  # "how do you weigh the two?" is no question for reasons
         return "why"
     if intent == "why" and named_others and one.lead.id not in one.named:
         return "why_not"  # "and melanoma?"

@@ -83,7 +83,8 @@ def settle_follow_up(graph: Graph, text: str, planned: Plan, known: Known, evide
     shown = Settled(text, text, claims, evidence, answered=answered)
     faulty = [claim for claim in claims if claim.verdict == "contradicted"]
     sound = tuple(claim for claim in claims if claim not in faulty and not is_bare(claim.text))
-    is_sound = all(claim.verdict == "supported" for claim in sound)
+    rests_on = any(claim.fact_ids or claim.finding_codes for claim in sound)
+    is_sound = rests_on and all(claim.verdict == "supported" for claim in sound)
     if faulty and is_sound and (rest := _without(text, (claim for claim in claims if claim not in sound))):
         again = answers(graph, planned, sound, rest, earlier=known.earlier)
         if again.verdict in ("answers", "partly"):

@@ -161,3 +161,9 @@ def test_what_the_program_wrote_of_the_reasoning_is_marked_as_read_off() -> None
     notes = {claim.text: claim.note for claim in shown.claims}
     assert notes["By likelihood a leads."] == "read off by the program"
     assert notes["Melanoma is malignant."] != "read off by the program"
+
+
+def test_a_rest_that_rests_on_nothing_is_no_answer() -> None:
+    shown = follow_up("The image fits basal cell carcinoma best. Melanoma remains possible.")
+    assert "remains possible" not in shown.text
+    assert "Treatment of melanoma" in shown.text

@@ -130,3 +130,8 @@ def test_growth_that_the_question_tells_counts() -> None:
     text = told("change_of_mind", question="It has doubled in three months, do you shift?")
     assert "it grew" in text
     assert "were not told" not in text
+
+
+def test_who_weighs_two_conditions_asks_for_no_reasons() -> None:
+    text = told("compare", "mel", "bcc", question="Melanoma against basal cell carcinoma, how do you weigh the two?")
+    assert "Melanoma and basal cell carcinoma differ in this" in text

@@ -228,7 +228,7 @@ def answered(graph: Graph, text: str, claims: Sequence[Claim], question: Questio
     asked = understand(graph, question.text, differential=[lead.id])
     if not asked.in_scope:
         return None
-    known = Known(lead, findings=question.findings, found=question.given, earlier=question.earlier)
+    known = Known(lead, findings=question.findings, earlier=question.earlier)  # what was given may be beside the point
     return answers(graph, plan(graph, asked, known), claims, text, earlier=question.earlier)
 
 
