@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 from dermiq.answering.planner import DANGEROUS, DERMOSCOPY, Planner, Points, capital
 from dermiq.answering.points import Known, Plan, Point
 from dermiq.answering.premise import corrected
-from dermiq.answering.trust import ASKS, ASSUMED, KNOWN_CLASSES, LIMITS, PICTURE, SHARPER, UNSEEN, WITHOUT, record
+from dermiq.answering.trust import KNOWN_CLASSES, LIMITS, SHARPER, WITHOUT, record
 from dermiq.answering.weigh import listed, speaking_for, weighed
 from dermiq.knowledge import Graph
 from dermiq.knowledge.language.lexical import words as stems
+from dermiq.knowledge.retrieve.reading import ASSUMED, PICTURE, UNSEEN, is_of_the_reading
 from dermiq.knowledge.retrieve.understand import COMPLAINTS, Understood
 from dermiq.knowledge.schema import RELATIONS
 from dermiq.types import Diagnosis, Fact, UrgencyLevel
@@ -108,7 +109,7 @@ def _meant(one: Planner) -> str:
     """The kind of answer: the intent, but for a few words that say surely what is wanted."""
     question, intent = one.asked.question, one.asked.intent
     named_others = [key for key in one.named if not one.is_lead(key)]
-    if any(pattern.search(question) for pattern in (ASKS, ASSUMED, PICTURE, UNSEEN)):
+    if is_of_the_reading(question):
         return "trust"
     if WEIGHS.search(question) and not named_others:  # "how do you weigh the two?" is no question for reasons
         return "why"

@@ -2,37 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from functools import cache
 
 from dermiq import places
 from dermiq.shipped import read_json
 from dermiq.types import CLASS_NAMES
 
-ASKS = re.compile(
-    r"\bhow (?:sure|certain|confident|reliable|accurate|trustworthy|dependable|often (?:are|is|do) (?:you|it|this)"
-    r"|good are you|far (?:can|could|should|would|may) (?:i|we|one) (?:lean|rely|trust|go by))"
-    r"|\b(?:can|could|should|may) (?:i|we) (?:really |actually |safely )?(?:trust|rely|bank|depend|believe|lean)\b"
-    r"|\bare you (?:sure|certain|ever wrong)\b|\b(?:are|were) you ever wrong|\bhow wrong\b|\btrack record\b"
-    r"|\byour (?:accuracy|error|reliability|confidence)\b|\bpercent(?:ages?)?\b.*\b(?:mean|sure|certain)"
-    r"|\b(?:same as|mean) being (?:sure|certain|right)\b|^\W*(?:sure|certain|really)\W*$",
-    re.IGNORECASE,
-)
-ASSUMED = re.compile(
-    r"\b(?:assum\w+|suppos\w+|take|took) (?:in (?:their|its) place|instead|for (?:the )?(?:age|sex|site))", re.I
-)
-PICTURE = re.compile(
-    r"\bblurr?(?:y|ed|ing)?\b|\bout of focus\b|\b(?:photo|picture|image|lighting|light)(?:'s|s)?\b[^?]*"
-    r"\b(?:good enough|poor|bad|dark|sharp|quality|glare|reflection|filter)"
-    r"|\b(?:another|better|second|sharper) (?:photo|picture|image|shot)\b",
-    re.IGNORECASE,
-)
-UNSEEN = re.compile(
-    r"\bwhat (?:can(?:no|')t|can not|don't|do you not|won't|would) (?:you|it|this) "
-    r"(?:see|spot|recogni[sz]e|tell|know|read|miss)|\bblind spots?\b|\byour (?:limits|limitations|weak\w*)\b"
-    r"|\bwhat (?:would|do|might|could) you (?:miss|overlook|get wrong)",
-    re.IGNORECASE,
-)
 KNOWN_CLASSES = (
     f"The readers know seven classes of single lesions ({', '.join(CLASS_NAMES.values())}) and put every image into "
     "one of them; of rashes, infections, nails, hair, mucosa and all other tumours they know nothing."

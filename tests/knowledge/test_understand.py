@@ -121,6 +121,14 @@ def test_an_ellipsis_has_the_intent_of_the_question_that_it_leans_on() -> None:
     assert (found.intent, found.site) == (before, "sole")
 
 
+@pytest.mark.parametrize(
+    "question",
+    ["How sure are you?", "Can I trust that?", "Could the blurry photo have fooled you?", "What can't you see?"],
+)
+def test_of_the_reading_itself_may_be_asked_where_there_is_one(question: str) -> None:
+    assert understand(GRAPH, question, differential=["mel", "nv"]).in_scope
+
+
 @needs_embedder
 def test_what_was_set_beside_the_lesion_does_not_take_its_place() -> None:
     """The question before asked why it is no seborrheic keratosis; this one asks how to sample the lesion."""

@@ -35,6 +35,7 @@ from dermiq.knowledge.retrieve.intents import (
     SAID,
     WHAT_TO_DO,
 )
+from dermiq.knowledge.retrieve.reading import is_of_the_reading
 from dermiq.knowledge.schema import Node
 from dermiq.types import PatientContext
 
@@ -184,7 +185,7 @@ def read(
     if meant:
         wants = _wants(asked, meant.parts[0]) if standing.asks == standing.text else _wants(heard(graph, standing.asks))
     intent = _intent(asked, wants)
-    out = _why_out(graph, index, asked, meant)
+    out = "" if nodes and is_of_the_reading(question) else _why_out(graph, index, asked, meant)
     patient = _supposed(graph, standing.text, context)
     return Reading(
         Understood(
