@@ -448,7 +448,7 @@ def _what_is(one: Planner) -> Points:
 
 
 def _trust(one: Planner) -> Points:
-    yield one.standing()
+    yield replace(one.standing(), again=f"As said above: {one.read_as(one.lead.id)}.")
     question = one.asked.question
     if PICTURE.search(question):
         found = " ".join(one.known.quality) or "No fault of sharpness, light or framing was measured on the picture."
