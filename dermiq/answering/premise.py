@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from dermiq.answering.planner import capital
 from dermiq.answering.points import Known, Point
 from dermiq.knowledge import Graph, check_claims, link, retrieve
 from dermiq.knowledge.language.text import words
@@ -69,7 +70,3 @@ def is_general(graph: Graph, text: str) -> bool:
 def _point(lead_in: str, fact: Fact) -> Point:
     signs = re.escape(fact.text.rstrip("."))
     return Point("premise", f"{lead_in}: {fact.text}", 3.0, (fact,), about=(fact.subject,), needed=True, signs=signs)
-
-
-def capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
