@@ -16,7 +16,6 @@ from dermiq.answering.weigh import (
     READERS,
     Weighed,
     chances,
-    listed,
     percent,
     speaking_against,
     speaking_for,
@@ -200,7 +199,7 @@ class Planner:
         than = f" as often as in {self.name(self.class_node(against))}" if against else " as often as in other lesions"
         said = [f"{item.text}, {times(item.ratio)} times" for item in found]
         said[0] += than
-        again = f"{lead_in}, as said above: {listed([f'{item.text} ({times(item.ratio)} times)' for item in found])}."
+        again = f"{lead_in}, as said above: {'; '.join(f'{item.text}, {times(item.ratio)} times' for item in found)}."
         codes, seen = zip(*((item.finding.code, item.finding.text) for item in found), strict=True)
         text = f"{lead_in}: {'; '.join(said)}."
         yield Point(kind, text, found[0].strength, findings=codes, seen=seen, needed=True, again=again)

@@ -130,6 +130,15 @@ def test_of_the_reading_itself_may_be_asked_where_there_is_one(question: str) ->
 
 
 @needs_embedder
+def test_to_say_it_plainly_supposes_nothing() -> None:
+    earlier = ["What is this?", "What speaks against it?"]
+    said = understand(GRAPH, "Say it in plain words for her", earlier=earlier, differential=["nv", "bcc"])
+    assert said.intent == "plain_words"
+    supposed = understand(GRAPH, "Say it had bled?", earlier=["Is it urgent?"], differential=["nv", "bcc"])
+    assert supposed.intent == "urgency"
+
+
+@needs_embedder
 def test_what_was_set_beside_the_lesion_does_not_take_its_place() -> None:
     """The question before asked why it is no seborrheic keratosis; this one asks how to sample the lesion."""
     before = "Why not seborrheic keratosis?"

@@ -36,7 +36,9 @@ _ABOUT = re.compile(
     r"^\W*(?:(?:and|but|so|ok(?:ay)?)\W+)?(?:what|how) about\b(?!\s+(?:on|in|at|for|with|if|when)\b)", re.IGNORECASE
 )
 _SUPPOSES = re.compile(
-    r"^\s*(?:and|but|or|so|then|,|\s)*(?:what if|if|suppose|supposing|assuming|say|(?:and|but) "
+    r"^\s*(?:and|but|or|so|then|,|\s)*(?:what if|if|suppose|supposing|assuming"
+    r"|say(?=,|\s+(?:it|this|he|she|they)(?:'[sd]|\s+(?:is|was|were|had|has|got|start\w*|bled|bleeds|grew|itche[sd]|lay))\b)"
+    r"|(?:and|but) "
     r"(?:for|in|on|at|with|when|during|without|after|under|above|below))\b",
     re.IGNORECASE,
 )
