@@ -5,11 +5,24 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from dermiq.answering.weigh import percent
 from dermiq.settings import Subparsers
-from dermiq.types import Answer, Case, Differential, Event, Finding, ImagesRead, Json, Lesion, TextDelta, TextSettled
+from dermiq.types import (
+    Answer,
+    Case,
+    Differential,
+    Event,
+    Finding,
+    ImagesRead,
+    Json,
+    Lesion,
+    PatientContext,
+    TextDelta,
+    TextSettled,
+)
 
 SYMPTOMS = ("itch", "bled", "grew", "changed", "hurts")
 PATIENT = ("age", "sex", "site", "skin_type", "symptoms")
@@ -44,8 +57,8 @@ def run(options: argparse.Namespace) -> int:
 
     patient = {name: getattr(options, name) for name in PATIENT}
     if options.reader == "specialist":
-        api.patient_of(**patient)  # it reads the images alone, but a slip is said all the same
-        return specialist_only([api.lesion_of(path) for path in options.images], as_json=options.json)
+        context = api.patient_of(**patient)
+        return specialist_only([api.lesion_of(path) for path in options.images], context, as_json=options.json)
     asked = {name: getattr(options, name) for name in ASKED}
     answer = api.assess(*options.images, **patient, **asked, on_event=None if options.json else show)
     print(json.dumps(answer_json(answer), indent=1) if options.json else summary(answer))
@@ -62,22 +75,27 @@ def show(event: Event) -> None:
         print(f"\n\n[The program] {event.own.why}\n\n{event.own.text}", end="", flush=True)
 
 
-def specialist_only(lesions: Sequence[Lesion], *, as_json: bool) -> int:
-    from dermiq.specialist import Specialist, fuse_readings
+def specialist_only(lesions: Sequence[Lesion], context: PatientContext, *, as_json: bool) -> int:
+    from dermiq.specialist import Specialist, opinion_of
 
     specialist = Specialist.load()
     readings = [specialist.read(lesion, image_index=i) for i, lesion in enumerate(lesions)]
-    probabilities = fuse_readings(readings)
+    opinion = opinion_of(readings, context, specialist)
     findings = [finding_json(finding) for reading in readings for finding in reading.findings]
     reasons = [specialist.abstention(lesion, r) for lesion, r in zip(lesions, readings, strict=True)]
     abstention = reasons[0].message if reasons[0] and all(reasons) else None
     if as_json:
-        print(json.dumps({"probabilities": probabilities, "findings": findings, "abstention": abstention}, indent=1))
+        told = {"probabilities": opinion.probabilities, "by_image": opinion.by_image, "sets": opinion.sets}
+        similar = [asdict(case) for case in readings[0].similar]
+        print(json.dumps({**told, "findings": findings, "similar": similar, "abstention": abstention}, indent=1))
         return 0
     if abstention:
         print(f"Caution: {abstention}")
-    for code, probability in sorted(probabilities.items(), key=lambda item: -item[1]):
-        print(f"{code:6} {percent(probability):>5}")
+    for code, probability in sorted(opinion.probabilities.items(), key=lambda item: -item[1]):
+        alone = f"  ({percent(opinion.by_image[code])} by the image alone)" if opinion.told else ""
+        print(f"{code:6} {percent(probability):>5}{alone}")
+    for certainty, codes in opinion.sets.items():
+        print(f"With {certainty} % certainty one of: {', '.join(codes)}")
     for finding in findings:
         print(f"{finding['name']}: {finding['text']}")
     return 0
@@ -105,6 +123,7 @@ def differential_json(differential: Differential) -> list[Json]:
             "id": candidate.diagnosis.id,
             "name": candidate.diagnosis.name,
             "probability": round(candidate.probability, 4),
+            "by_image": None if candidate.by_image is None else round(candidate.by_image, 4),
         }
         for candidate in differential.candidates
     ]
@@ -119,6 +138,7 @@ def answer_json(answer: Answer) -> Json:
         "seconds": round(answer.seconds, 2),
         "abstention": answer.abstention and {"code": answer.abstention.code, "message": answer.abstention.message},
         "differentials": {d.reader: differential_json(d) for d in answer.differentials},
+        "sets": {d.reader: d.sets for d in answer.differentials if d.sets},
         "answer": {"code": answer.parsed.answer_code, "text": answer.parsed.answer},
         "reasoning": {
             "findings": answer.parsed.findings,

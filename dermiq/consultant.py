@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -27,11 +28,12 @@ from dermiq.places import WEIGHTS
 from dermiq.settings import Settings
 from dermiq.shipped import read_json
 from dermiq.specialist import Specialist
-from dermiq.types import Case, Events, Json, Lesion, SelfCheck
+from dermiq.types import Case, Events, Json, Lesion, SelfCheck, SpecialistReading
 from dermiq.vlm.load import VLM, load_vlm
 from dermiq.vlm.nano import is_nano
 
-MAX_THREADS = 16  # cases kept at once; the one that rested longest goes first (a cache takes tens of MB)
+MAX_THREADS = 16  # cases kept at once; the one that rested longest goes first
+MAX_CACHES = 3  # of them, those whose text needn't be read again (a cache takes 40 MB; to read again, a second)
 STAGES = {
     "waiting": "waiting for another process that fetches the language model",
     "downloading": "downloading the language model, {}",
@@ -172,11 +174,18 @@ class LocalConsultant:
             self._threads.move_to_end(session_id)
             while len(self._threads) > MAX_THREADS:
                 self._threads.popitem(last=False)
+            resting = list(self._threads.values())[:-MAX_CACHES]
+        for other in resting:
+            other.session.rest()
         return thread
 
     def heatmap(self, lesion: Lesion, code: str) -> np.ndarray:
         """Where the specialist looks for class `code`: (H, W), 0 to 1."""
         return self.readers().specialist.heatmap(lesion, code)
+
+    def structures(self, lesion: Lesion, reading: SpecialistReading) -> Mapping[str, np.ndarray]:
+        """Where the specialist sees each dermoscopic structure: (H, W), 0 to 1."""
+        return self.readers().specialist.structure_maps(lesion, reading.outline)
 
     def image_check(self, case: Case) -> SelfCheck:
         """Does the language model's answer change when the image is blanked?"""

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import threading
 import time
@@ -15,10 +16,11 @@ from dataclasses import dataclass, field, replace
 from dermiq.answering import Known, Settled, as_written, plan, refused, settle_first, settle_follow_up, with_facts
 from dermiq.answering.judge import self_checks
 from dermiq.answering.weigh import percent
+from dermiq.errors import ModelError
 from dermiq.knowledge import Graph, retrieve, urgency
 from dermiq.knowledge.retrieve.understand import Understood, understand
 from dermiq.lesion import assess_quality
-from dermiq.specialist import Specialist, fuse_readings, lesion_window
+from dermiq.specialist import Specialist, lesion_window, opinion_of
 from dermiq.types import (
     CLASS_NAMES,
     CLASSES,
@@ -132,7 +134,7 @@ def assess(case: Case, readers: Readers, *, thread: Thread | None, stop: threadi
     thread = thread or open_thread(case, readers)
     thread.rewind(len(case.history) // 2)
     findings = all_findings(thread.readings)
-    specialist = differential(fuse_readings(thread.readings), readers.graph, "specialist")
+    specialist = specialist_differential(thread.readings, case, readers)
     abstention = shared_abstention(thread, readers.specialist)
     notes = compare_images(case.lesions, thread.readings)
     yield ImagesRead(thread.readings, specialist, abstention, notes)
@@ -201,6 +203,9 @@ def assess(case: Case, readers: Readers, *, thread: Thread | None, stop: threadi
             own=settled.own,
         )
     )
+    if thread.messages and not stop.is_set():  # what is shown is not what was written: read it before it is asked about
+        with contextlib.suppress(ModelError):
+            thread.session.read(thread.messages)
 
 
 # --- the steps --------------------------------------------------------------------------
@@ -319,6 +324,17 @@ def differential(probabilities: Mapping[str, float], graph: Graph, reader: Reade
 
     order = sorted(CLASSES, key=lambda code: -probabilities[code])
     return Differential(tuple(Candidate(named(code), probabilities[code]) for code in order), reader)
+
+
+def specialist_differential(readings: Sequence[SpecialistReading], case: Case, readers: Readers) -> Differential:
+    """The specialist's opinion on all images, with what of the patient counts, and the sets that hold the right one."""
+    views = {lesion.view for lesion in case.lesions}
+    opinion = opinion_of(readings, case.context, readers.specialist, views=views)
+    found = differential(opinion.probabilities, readers.graph, "specialist")
+    if opinion.told:
+        candidates = [replace(one, by_image=opinion.by_image[one.diagnosis.code or ""]) for one in found.candidates]
+        found = replace(found, candidates=tuple(candidates))
+    return replace(found, sets=opinion.sets, told=opinion.told)
 
 
 def vlm_differential(session: Session, case: Case, readers: Readers) -> Differential:

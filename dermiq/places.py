@@ -33,6 +33,11 @@ def runs_folder() -> Path:
     return Path(os.environ.get("DERMIQ_RUNS") or beside / "runs").expanduser().resolve()
 
 
+def data_folder() -> Path:
+    """Where data sets are looked for: `DERMIQ_DATA`, or `../shared/data` beside the repository. Need not exist."""
+    return Path(os.environ.get("DERMIQ_DATA") or ROOT.parent / "shared" / "data").expanduser()
+
+
 def variables() -> dict[str, str]:
     """The places that the environment names or leaves to us, absolute: for a process in another folder."""
     named = {name: os.environ.get(f"DERMIQ_{name}", "") for name in ("DATA", "KG", "CACHE")}

@@ -18,7 +18,18 @@ from fpdf.enums import XPos, YPos
 from fpdf.fonts import FontFace, TTFFont
 from PIL import Image
 
-from dermiq.types import Answer, Case, Claim, Differential, EvidenceItem, Fact, Finding, PatientContext
+from dermiq.lesion.scores import scores
+from dermiq.types import (
+    CLASS_NAMES,
+    Answer,
+    Case,
+    Claim,
+    Differential,
+    EvidenceItem,
+    Fact,
+    Finding,
+    PatientContext,
+)
 
 TITLE = "DermIQ consultation report"
 DISCLAIMER = (
@@ -66,7 +77,9 @@ def sections(case: Case, answer: Answer, created: datetime) -> list[Section]:
         ),
         ("Urgency", _urgency_lines(answer)),
         ("Differential", _differential_table(answer.differentials)),
+        ("Sets of diagnoses, and the patient", _set_lines(answer.differentials)),
         ("Findings", _finding_table(answer.findings, answer.differentials)),
+        ("Scores, for melanocytic lesions", _score_table(answer.findings)),
         ("Between the images", list(answer.notes)),
         ("Reasoning and answer", _text_lines(answer)),
         ("Sentences checked", [_claim_line(c, answer) for c in answer.claims]),
@@ -129,6 +142,29 @@ def _differential_table(differentials: Sequence[Differential]) -> Table:
         rows.append((name, *("–" if p is None else percent(p) for p in given)))
     count = len(differentials)
     return Table(rows, widths=(3, *[1] * count), right=range(1, count + 1))
+
+
+def _set_lines(differentials: Sequence[Differential]) -> list[str]:
+    """What holds the right diagnosis with a stated certainty, and what the figures were by the image alone."""
+    lines = []
+    for opinion in differentials:
+        for certainty, codes in sorted(opinion.sets.items(), reverse=True):
+            names = ", ".join(CLASS_NAMES[code] for code in codes)
+            lines.append(f"With {certainty} % certainty, by the {READERS[opinion.reader].lower()}, one of: {names}.")
+        if opinion.told:
+            order = sorted(opinion.candidates, key=lambda one: -(one.by_image or 0.0))[:3]
+            alone = ", ".join(f"{one.diagnosis.name} {percent(one.by_image or 0.0)}" for one in order)
+            lines.append(f"Its figures include {', '.join(opinion.told)}. By the image alone: {alone}.")
+    return lines
+
+
+def _score_table(findings: Sequence[Finding]) -> Table:
+    made = scores([finding for finding in findings if finding.image_index == findings[0].image_index])
+    rows: list[Row] = [("Score", "Points", "Meaning and basis")]
+    for score in made:
+        basis = "; ".join(f"{one.name}: {one.basis}" for one in score.criteria)
+        rows.append((score.name, score.text, f"{score.meaning.capitalize()}. {basis} ({score.source})"))
+    return Table(rows if made else [], widths=(1, 0.7, 4))
 
 
 def _finding_table(findings: Sequence[Finding], differentials: Sequence[Differential]) -> Table:

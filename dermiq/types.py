@@ -29,6 +29,10 @@ CLASS_NAMES: Mapping[str, str] = {
     "vasc": "vascular lesion",
 }
 
+STRUCTURES: tuple[str, ...] = ("globules", "milia_like_cyst", "negative_network", "pigment_network", "streaks")
+"""The dermoscopic structures that were drawn for ISIC 2018, task 2, in the order of the bits of its files."""
+SEEN, UNSEEN = 50.0, 20.0  # % of certainty from which a structure counts as seen, below which it does not
+
 View = Literal["dermoscopy", "close-up", "overview", "unknown"]
 Reader = Literal["specialist", "vlm"]
 Verdict = Literal["supported", "contradicted", "not_covered", "another_condition", "wrong_citation"]
@@ -117,6 +121,23 @@ class Finding:
     n: int | None = None  # training lesions behind percentile and ratios
     image_index: int = 0
 
+    @property
+    def is_seen(self) -> bool | None:
+        """Of a dermoscopic structure, whether it is there; None where that is doubtful, and of other findings."""
+        if self.code not in STRUCTURES or UNSEEN <= self.value < SEEN:
+            return None
+        return self.value >= SEEN
+
+
+@dataclass(frozen=True)
+class SimilarCase:
+    """A labelled training image that looks alike; its picture is in the public archive under its id."""
+
+    image_id: str
+    code: str  # one of CLASSES
+    proof: str  # how the diagnosis was found: "histopathology"
+    likeness: float  # cosine of the features, -1 to 1
+
 
 @dataclass(frozen=True, eq=False)
 class SpecialistReading:
@@ -128,6 +149,7 @@ class SpecialistReading:
     distance: float  # from the training data, as percentile among validation images, 0 to 100
     findings: tuple[Finding, ...] = ()
     image_index: int = 0
+    similar: tuple[SimilarCase, ...] = ()  # the most alike first
 
 
 @dataclass(frozen=True)
@@ -143,6 +165,7 @@ class Diagnosis:
 class Candidate:
     diagnosis: Diagnosis
     probability: float  # calibrated, 0 to 1
+    by_image: float | None = None  # the same by the image alone, where age, sex or site changed it
 
 
 @dataclass(frozen=True)
@@ -151,6 +174,9 @@ class Differential:
 
     candidates: tuple[Candidate, ...]
     reader: Reader
+    sets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Certainty in percent ("95") -> class codes of which one is right with it; empty where that was not measured."""
+    told: tuple[str, ...] = ()  # what of the patient the probabilities include: "age", "sex", "site"
 
     @property
     def top(self) -> Candidate:

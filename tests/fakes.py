@@ -11,6 +11,7 @@ import json
 import re
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from dermiq.line import Line
 from dermiq.settings import Settings
 from dermiq.types import (
     CLASS_NAMES,
+    STRUCTURES,
     Abstention,
     Answer,
     AnswerDone,
@@ -46,6 +48,7 @@ from dermiq.types import (
     ParsedText,
     QualityIssue,
     SelfCheck,
+    SimilarCase,
     Source,
     SpecialistReading,
     TextDelta,
@@ -153,6 +156,13 @@ VLM = differential("vlm", mel=0.62, nv=0.21, bkl=0.09, bcc=0.04, akiec=0.02, vas
 VLM_NEVUS = differential("vlm", nv=0.55, mel=0.32, bkl=0.07, bcc=0.03, akiec=0.01, vasc=0.01, df=0.01)
 
 
+SIMILAR = (
+    SimilarCase("ISIC_0000001", "mel", "histopathology", 0.93),
+    SimilarCase("ISIC_0000002", "nv", "follow-up", 0.91),
+    SimilarCase("ISIC_0000003", "mel", "not stated", 0.88),
+)
+
+
 def findings(index: int = 0) -> tuple[Finding, ...]:
     def make(
         code: str, name: str, value: float, unit: str, text: str, how: str, pct: float | None, ratio: float
@@ -209,7 +219,7 @@ def reading(lesion: Lesion, index: int) -> SpecialistReading:
     radius = 0.3 + 0.05 * np.sin(5 * np.arctan2(y - lesion.height / 2, x - lesion.width / 2))
     outline = ((y / lesion.height - 0.5) ** 2 + (x / lesion.width - 0.5) ** 2) ** 0.5 < radius
     probabilities = {c.diagnosis.code or "": c.probability for c in SPECIALIST.candidates}
-    return SpecialistReading(probabilities, outline, 0.93, 41.0, findings(index), index)
+    return SpecialistReading(probabilities, outline, 0.93, 41.0, findings(index), index, SIMILAR)
 
 
 class FakeConsultant:
@@ -312,6 +322,9 @@ class FakeConsultant:
     def heatmap(self, lesion: Lesion, code: str) -> np.ndarray:
         y, x = np.mgrid[: lesion.height, : lesion.width]
         return np.exp(-8 * ((y / lesion.height - 0.4) ** 2 + (x / lesion.width - 0.55) ** 2))
+
+    def structures(self, lesion: Lesion, reading: SpecialistReading) -> Mapping[str, np.ndarray]:
+        return {code: self.heatmap(lesion, "") for code in STRUCTURES}
 
     def image_check(self, case: Case) -> SelfCheck:
         time.sleep(self.pace)

@@ -165,6 +165,9 @@ class Says:
         order = ("mel", "nv", "bkl", "bcc", "akiec", "df", "vasc")
         return {code: -2.0 * order.index(code) for code in candidates}
 
+    def read(self, messages: Any) -> None:
+        """Nothing is read ahead."""
+
     def stream(self, messages: Any, **_: Any) -> Iterator[str]:
         self.asked += 1
         yield from self.texts.pop(0).splitlines(keepends=True)

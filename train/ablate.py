@@ -128,8 +128,9 @@ def judge(config: AblationConfig, model: str, folder: Path) -> list[Json]:
     lines = read_lines(file)[: len(rows)]
     if len(lines) == len(rows):
         return lines
+    from dermiq.vlm.drafts import SamplingSettings
     from dermiq.vlm.load import load_vlm  # PyTorch takes seconds to load
-    from train.rl.rollout import Sampler, SamplingSettings
+    from train.rl.rollout import Sampler
 
     grpo = config.grpo
     vlm = load_vlm(resolved_model(model), load_in_4bit=grpo.load_in_4bit, device=grpo.device or None, fast=False)

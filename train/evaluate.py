@@ -8,7 +8,8 @@ The CSV names images (`image`, a path relative to the CSV, or `image_id` alone w
 folder below); `train.cases.labelled` says under which names columns are known, and reads the tables of ISIC, HAM10000
 and PAD-UFES-20 as they are. With `label` the figures are printed as JSON with 95 % bootstrap intervals over patients or
 lesions where they are named, and by the columns `sex`, `age` and `skin_type` where they are present. `mask` adds the
-outline's Dice. Predictions: `image_id`, `p_<class>` of the seven classes, `answer`.
+outline's Dice. Predictions: `image_id`, `p_<class>` of the seven classes, `answer`; of the specialist also the sets of
+classes that hold the right one with 90 and 95 % certainty, and the probability `s_<structure>` of each structure.
 
 The VLM's probabilities are its calibrated likelihoods of each candidate answer; with `--generate` it also writes
 its reasoning for the first `--generate-limit` images (drawn at random), and `answer` is what it wrote there.
@@ -36,8 +37,8 @@ from dermiq.data_sets import DATA_SETS
 from dermiq.errors import DermIQError
 from dermiq.files.paths import folder_for
 from dermiq.settings import Settings
-from dermiq.specialist import Specialist
-from dermiq.types import CLASSES, AnswerDone, Case, DifferentialRead, Json, PatientContext
+from dermiq.specialist import Specialist, opinion_of
+from dermiq.types import CLASSES, STRUCTURES, AnswerDone, Case, DifferentialRead, Json, PatientContext
 from train.cases.data import context_of, data_folder, lesion_of, read_table
 from train.cases.labelled import LABELS, quiet, read_labelled, refuse_missing
 from train.embedded.metrics import (
@@ -46,6 +47,7 @@ from train.embedded.metrics import (
     confusion,
     recall_by_class,
     reliability_bins,
+    set_figures,
 )
 
 
@@ -92,7 +94,8 @@ def progress(done: int, total: int, started: float) -> None:
         print(f"{done} of {total} images, about {left / 60:.0f} min left", file=sys.stderr, flush=True)
 
 
-def run_specialist(table: pd.DataFrame) -> pd.DataFrame:
+def run_specialist(table: pd.DataFrame, *, told: bool = False) -> pd.DataFrame:
+    """`told`: age, sex and site, which change the probabilities."""
     specialist = Specialist.load()
     rows: list[Json] = []
     begun = time.perf_counter()
@@ -101,13 +104,15 @@ def run_specialist(table: pd.DataFrame) -> pd.DataFrame:
         started = time.perf_counter()
         reading = specialist.read(lesion)
         seconds = time.perf_counter() - started
-        probabilities = {f"p_{c}": reading.probabilities[c] for c in CLASSES}
-        answer = max(CLASSES, key=lambda c: reading.probabilities[c])
+        opinion = opinion_of([reading], context_of(row) if told else PatientContext(), specialist)
+        structures = {f"s_{f.code}": f.value / 100 for f in reading.findings if f.code in STRUCTURES}
         rows.append(
             {
                 "image_id": row.image_id,
-                **probabilities,
-                "answer": answer,
+                **{f"p_{c}": opinion.probabilities[c] for c in CLASSES},
+                "answer": max(CLASSES, key=lambda c: opinion.probabilities[c]),
+                **{f"set_{certainty}": " ".join(codes) for certainty, codes in opinion.sets.items()},
+                **structures,
                 "distance": reading.distance,
                 "abstained": specialist.abstention(lesion, reading) is not None,
                 "dice": dice(reading.outline, str(getattr(row, "mask", ""))),
@@ -183,6 +188,10 @@ def figures(table: pd.DataFrame, predictions: pd.DataFrame, *, rounds: int = 500
     for column in ("dice", "seconds"):
         if column in predictions and predictions[column].notna().any():
             result[f"mean_{column}"] = float(predictions[column].mean())
+    sets = [name for name in predictions if str(name).startswith("set_")]
+    if sets:
+        found = {str(name)[4:]: set_figures(labels, predictions[name].str.split().tolist()) for name in sets}
+        result["sets"] = found
     if "abstained" in predictions:
         result["abstained"] = float(predictions["abstained"].mean())
     if "parsed" in predictions and predictions["parsed"].notna().any():
@@ -263,7 +272,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--generate", action="store_true", help="let the vlm write, too")
     parser.add_argument("--generate-limit", type=int, default=200, help="images for which it writes")
     parser.add_argument("--votes", type=int, default=1, help="samples for a majority vote")
-    parser.add_argument("--context", action="store_true", help="tell the vlm age, sex and site")
+    parser.add_argument("--context", action="store_true", help="tell the reader age, sex and site")
     parser.add_argument("--limit", type=int, default=0, help="rows, drawn at random; 0: all")
     parser.add_argument("--rounds", type=int, default=500, help="of the bootstrap")
     parser.add_argument("--out", type=Path, required=True, help="the predictions, as CSV")
@@ -281,7 +290,7 @@ def main(arguments: list[str] | None = None) -> None:
         table = table.sample(min(options.limit, len(table)), random_state=0).reset_index(drop=True)
     reader = options.reader or ("vlm" if options.model else "specialist")
     if reader == "specialist":
-        predictions = run_specialist(table)
+        predictions = run_specialist(table, told=options.context)
     else:
         settings = replace(
             Settings.load([]),

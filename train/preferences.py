@@ -86,11 +86,6 @@ class Proxy:
         self.settings, self.chat, self.seed = settings, chat, seed
         self._writers = [_Writer(one, settings) for one in (vlm, against) if one is not None]
 
-    def close(self) -> None:
-        """The models can be saved and trained again."""
-        for writer in self._writers:
-            writer.close()
-
     def image(self, row: Row) -> np.ndarray:
         """What the model sees of it: (H, W, 3) uint8."""
         return np.asarray(lesion_image(row.image, self.box(row)))
@@ -141,7 +136,8 @@ class _Writer:
     """Draws a model's answers."""
 
     def __init__(self, vlm: VLM, settings: ProxySettings) -> None:
-        from train.rl.rollout import Sampler, SamplingSettings  # PyTorch takes seconds to load
+        from dermiq.vlm.drafts import SamplingSettings
+        from train.rl.rollout import Sampler  # PyTorch takes seconds to load
 
         self._vlm, self._count, self._sampler = vlm, settings.answers, Sampler(vlm.model)
         self._sampling = SamplingSettings.of(
@@ -155,9 +151,6 @@ class _Writer:
         rollout = self._sampler.sample(prompt.inputs, self._count, self._sampling, seed=number)
         texts = rollout.texts(self._vlm.processor.tokenizer)
         return list(zip(texts, rollout.finished.tolist(), strict=True))
-
-    def close(self) -> None:
-        self._sampler.close()
 
 
 def opening(
@@ -350,18 +343,15 @@ def write_pairs(
     if left and not stop():
         proxy = Proxy(vlm, measured, settings, chat, seed=seed, graph=Graph.load(), against=against)
         turns = Turns(vlm)
-        try:
-            for number, (name, row) in enumerate(left.items(), 1):
-                asked_of = proxy.ask(row)
-                shared = {"case": name, "split": split, "group": row.group, "diagnosis": row.label}
-                shown = {"images": [name], **({"boxes": [list(box)]} if (box := proxy.box(row)) else {})}
-                lines = [{**shown, **line, **shared} for line in _pair_lines(asked_of, turns, pairs.made)]
-                pairs.add({**shared, "questions": [_question_line(answered) for answered in asked_of]}, lines)
-                progress(len(names) - len(left) + number, len(names))
-                if stop():
-                    break
-        finally:
-            proxy.close()
+        for number, (name, row) in enumerate(left.items(), 1):
+            asked_of = proxy.ask(row)
+            shared = {"case": name, "split": split, "group": row.group, "diagnosis": row.label}
+            shown = {"images": [name], **({"boxes": [list(box)]} if (box := proxy.box(row)) else {})}
+            lines = [{**shown, **line, **shared} for line in _pair_lines(asked_of, turns, pairs.made)]
+            pairs.add({**shared, "questions": [_question_line(answered) for answered in asked_of]}, lines)
+            progress(len(names) - len(left) + number, len(names))
+            if stop():
+                break
     return summarised(pairs.lines(), left=sum(name not in pairs.done for name in names))
 
 

@@ -398,11 +398,14 @@ def _risk_factors(one: Planner) -> Points:
 
 def _dermoscopy(one: Planner) -> Points:
     name = one.name(one.topic)
+    if one.is_lead(one.topic):
+        yield from one.structures()
     yield from _known(one, f"Dermoscopy of {name}", f"dermoscopy of {name}", DERMOSCOPY, most=3)
     if one.rival and one.is_lead(one.topic):
         lead_in = f"What tells it from {one.rival.name}"
         yield from one.apart(one.lead.id, one.rival.id, lead_in, most=1, relations=DERMOSCOPY)
-    yield one.says("shape and colour were measured on this image, these structures were not: look for them yourself.")
+    if not one.is_lead(one.topic):
+        yield from one.structures()
 
 
 def _plain_words(one: Planner) -> Points:

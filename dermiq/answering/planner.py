@@ -16,6 +16,7 @@ from dermiq.answering.weigh import (
     READERS,
     Weighed,
     chances,
+    listed,
     percent,
     speaking_against,
     speaking_for,
@@ -26,11 +27,10 @@ from dermiq.knowledge import Graph, link
 from dermiq.knowledge.graph import CLASS_NODES
 from dermiq.knowledge.language.lexical import FREQUENT
 from dermiq.knowledge.language.lexical import words as stems
-from dermiq.knowledge.retrieve.case import ABNORMAL, FINDING_SIGNS, GROUPS, SITE_WORDS, sites_of
+from dermiq.knowledge.retrieve.case import FINDING_SIGNS, GROUPS, SITE_WORDS, STRUCTURE_SIGNS, shows, sites_of
 from dermiq.knowledge.retrieve.understand import Understood
 from dermiq.types import Candidate, Diagnosis, Fact, Finding
 
-USUAL = 60.0  # percentile among benign lesions up to which a sign is not there
 POSSIBLE = 0.10  # probability from which a dangerous diagnosis is kept in mind, as for urgency
 DANGEROUS = ("mel", "bcc", "akiec")  # malignant, or on the way there; the most dangerous first
 DESTROYS = re.compile(
@@ -148,7 +148,7 @@ class Planner:
         best = [item for item in speaking_for(self._reasons(rival.id, self.lead.id)) if item.finding.code in own][:1]
         text = f"The next candidate is {rival.name}{self.odds(rival.code)}"
         for item in best:
-            text += f"; of shape and colour, “{item.text}” speaks most for it (by a factor of {times(item.ratio)})"
+            text += f"; of what was seen, “{item.text}” speaks most for it (by a factor of {times(item.ratio)})"
         again = f"As said above, the next candidate is {rival.name}."
         found = tuple(item.finding.code for item in best)
         yield Point("alternative", f"{text}.", findings=found, about=(rival.id,), needed=True, again=again)
@@ -178,11 +178,11 @@ class Planner:
 
     def _known_for(self, finding: Finding, node: str) -> bool | None:
         """Whether the graph knows a condition for what this finding shows; None where it says nothing of it."""
-        sign, place = FINDING_SIGNS.get(finding.code), finding.percentile
+        sign, shown = FINDING_SIGNS.get(finding.code), shows(finding)
         facts = [fact for fact in self.graph.facts(node) if fact.object == sign]
-        if not facts or place is None or USUAL < place < ABNORMAL:
+        if not facts or shown is None:
             return None
-        polarity = "present" if place >= ABNORMAL else "absent"
+        polarity = "present" if shown else "absent"
         return any(fact.polarity == polarity for fact in facts)
 
     def _findings(
@@ -310,6 +310,17 @@ class Planner:
         facts = distinct(dict.fromkeys(fact for pair in (new or pairs)[:most] for fact in pair))
         if facts:
             yield Point("fact", lead_in, facts=facts, about=(one, other))
+
+    def structures(self) -> Points:
+        """Which dermoscopic structures the specialist sees on this image, and that it knows no others."""
+        found = {finding.code: finding for finding in reversed(self.known.findings) if finding.code in STRUCTURE_SIGNS}
+        if not found:
+            yield self.says("no dermoscopic structure was looked for on this image: look for them yourself.")
+            return
+        words = listed([finding.text for finding in sorted(found.values(), key=lambda one: -one.value)])
+        text = f"The specialist's reading of this image: {words}. It knows no other structures: look for them yourself."
+        again = "What the specialist sees on this image was said above."
+        yield Point("standing", text, findings=tuple(found), seen=tuple(f.text for f in found.values()), again=again)
 
     def apart_on_looking(self, one: str, other: str, lead_in: str, *, most: int, side: str) -> Points:
         """The same of one side, by dermoscopy where that separates the two: shape and colour were measured already."""

@@ -14,6 +14,8 @@ MOST = 20.0  # a ratio further from 1 is not told apart from it by some hundred 
 FEWEST = 20  # reference lesions behind a ratio that may be a reason
 BY_THE_PHOTOGRAPH = frozenset({"relative_size", "contrast"})
 """Findings that depend on how near and in which light the photograph was taken: no reasons to give."""
+UNSURE = frozenset({"milia_like_cyst"})
+"""Structures that the specialist tells too poorly (AUROC below 0.7 on `val`) for what they weigh to be a reason."""
 READERS = {"vlm": "the language model", "specialist": "the specialist"}
 
 
@@ -43,7 +45,7 @@ def weighed(findings: Sequence[Finding], code: str | None, *, against: str | Non
     found = []
     for finding in by_code.values():
         ratio = _ratio(finding, code, against)
-        if ratio is not None and finding.code not in BY_THE_PHOTOGRAPH and (finding.n or FEWEST) >= FEWEST:
+        if ratio is not None and finding.code not in BY_THE_PHOTOGRAPH | UNSURE and (finding.n or FEWEST) >= FEWEST:
             found.append(Weighed(finding, ratio))
     return tuple(sorted(found, key=lambda item: (-item.strength, item.finding.code)))
 

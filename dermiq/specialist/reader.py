@@ -1,14 +1,15 @@
-"""The specialist reads a lesion: probabilities, outline, findings, distance from the training data, heatmap.
+"""The specialist reads a lesion: probabilities, outline, findings, structures, distance from the training data, maps.
 
-Two looks: the whole frame (outline and a first opinion), then a square window around the outline (a
-second opinion nearer to the lesion, whatever camera the visitor has). Each look has a network of its own,
-so that their errors differ; both are averaged over mirrored copies. Knows neither the graph nor the page.
+Three looks: the whole frame (outline and a first opinion), then a square window around the outline, nearer to the
+lesion whatever camera the visitor has, by a convolutional network and by a vision transformer, which also says which
+dermoscopic structures are there. Each look has a network of its own, so that their errors differ; all are averaged over
+mirrored copies. Knows neither the graph nor the page.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,12 +26,21 @@ from dermiq.errors import ModelError
 from dermiq.lesion import assess_quality, default_reference, measure_findings
 from dermiq.lesion.frame import main_region
 from dermiq.shipped import checked, read_json
+from dermiq.specialist import structures
+from dermiq.specialist.conformal import Sets
+from dermiq.specialist.familiarity import Familiarity
 from dermiq.specialist.model import SpecialistNet
-from dermiq.types import CLASSES, Abstention, Lesion, SpecialistReading
+from dermiq.specialist.similar import Similar
+from dermiq.specialist.told import Told
+from dermiq.specialist.vit import PATCH, StructureHeads, ViTNet, normalised
+from dermiq.types import CLASSES, STRUCTURES, Abstention, Finding, Lesion, SpecialistReading
 from dermiq.vlm.tower import FLIPS, PIXEL_MEAN, PIXEL_STD, DermTowerConfig
 
 WEIGHTS = places.WEIGHTS / "specialist"
 NEAR = "near."  # before the names of the second look's tensors, which lack an outline decoder
+TRANSFORMER = ("transformer_1.safetensors", "transformer_2.safetensors")  # in two, since hosts refuse large files
+HEADS = "structures."  # before the names of the structure heads' tensors
+STRUCTURE_SIZE = 280  # px of the window in which structures are looked for: 20 x 20 places
 MIN_OUTLINE_SHARE = 0.003  # of the frame; below it there is no lesion to measure
 
 
@@ -41,7 +51,10 @@ class Calibration:
     image_size: int = 160  # px
     window: float = 1.5  # side of the second look, in lesion extents
     smallest_window: float = 0.75  # ... but at least this share of the frame's short side (dermoscopy-sized frames)
-    crop_weight: float = 0.5  # of the second look's logits
+    look_weights: tuple[float, ...] = (0.5, 0.5, 0.0)  # of the logits of frame, window, and window by the transformer
+    transformer_size: int = 140  # px
+    structure_scales: tuple[float, ...] = (1.0,) * len(STRUCTURES)  # of the structures' logits (Platt 1999) ...
+    structure_shifts: tuple[float, ...] = (0.0,) * len(STRUCTURES)  # ... and what is added to them
     offsets: tuple[float, ...] = (0.0,) * len(CLASSES)  # added to the logits: what rare classes are given
     temperature: float = 1.0
     distance_limit: float = 99.5  # percentile among validation images beyond which no opinion is given
@@ -85,6 +98,25 @@ def squash(pixels: np.ndarray, size: int) -> Tensor:
     return (values - PIXEL_MEAN) / PIXEL_STD
 
 
+def transformer_views(window: np.ndarray, size: int) -> Tensor:
+    """A window (H, W, 3) uint8 and its mirror image, as the transformer wants them: (2, 3, S, S)."""
+    image = Image.fromarray(window).resize((size, size), Image.Resampling.BICUBIC)
+    values = normalised(torch.from_numpy(np.asarray(image, np.float32)).permute(2, 0, 1)[None])
+    return torch.cat([values, values.flip(3)])
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """What the networks make of one image, before any calibration."""
+
+    logits: Tensor  # (3, 7): frame, window, window by the transformer
+    structures: Tensor  # (5,)
+    outline: np.ndarray  # (H, W) bool
+    confidence: float  # mean foreground probability inside the outline
+    features: Tensor  # (1280,) of the frame: by them its distance is told
+    impression: Tensor  # (768,) of the window by the transformer: by it similar cases are found
+
+
 def mirrored(image: Tensor) -> Tensor:
     """(3, S, S) -> its four mirrored copies (4, 3, S, S), in the order of FLIPS."""
     batch = torch.stack([image.flip([axis - 1 for axis in axes]) for axes in FLIPS])
@@ -98,16 +130,26 @@ class Specialist:
         self,
         net: SpecialistNet,
         near_net: SpecialistNet,
+        transformer: ViTNet,
+        heads: StructureHeads,
         calibration: Calibration,
         familiarity: Familiarity | None,
         revision: str,
+        *,
+        similar: Similar | None = None,
+        told: Told | None = None,
+        sets: Sets | None = None,
     ):
         self.calibration = calibration
         self.revision = revision
         self.net = net.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.near_net = near_net.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.transformer, self.heads = transformer.eval(), heads.eval()
         self.familiarity = familiarity
+        self.similar = similar
+        self.told, self.sets = told or Told(), sets or Sets({})
         self.reference = default_reference()
+        self.structures_reference = structures.default_reference()
 
     @classmethod
     def load(cls, folder: Path = WEIGHTS) -> Specialist:
@@ -116,6 +158,9 @@ class Specialist:
             calibration = Calibration(**read_json(folder / "calibration.json"))
             path = checked(folder / "model.safetensors")
             state = load_file(path)
+            near_state = {
+                key: value for name in TRANSFORMER for key, value in load_file(checked(folder / name)).items()
+            }
             revision = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
         except (OSError, ValueError, TypeError, SafetensorError) as error:
             raise ModelError(
@@ -133,31 +178,95 @@ class Specialist:
             if unknown or any(not any(part in key for part in unneeded) for key in missing):
                 raise ModelError(f"The weights in {folder.name}/model.safetensors are not the specialist's.")
             nets.append(net)
-        return cls(nets[0], nets[1], calibration, Familiarity.from_tensors(extra) if extra else None, revision)
-
-    @torch.inference_mode()
-    def read(self, lesion: Lesion, *, image_index: int = 0) -> SpecialistReading:
-        """One image: about a tenth of a second on two cores."""
-        logits, outline, confidence, features = self.look(lesion.pixels)
-        offsets = torch.tensor(self.calibration.offsets)
-        probabilities = ((logits + offsets) / self.calibration.temperature).softmax(0).tolist()
-        found = measure_findings(lesion.pixels, outline, reference=self.reference) if outline.any() else ()
-        return SpecialistReading(
-            probabilities=dict(zip(CLASSES, probabilities, strict=True)),
-            outline=outline,
-            outline_confidence=confidence,
-            distance=self.familiarity.percentile(features) if self.familiarity else 0.0,
-            findings=tuple(replace(finding, image_index=image_index) for finding in found),
-            image_index=image_index,
+        transformer, heads = ViTNet(), StructureHeads()
+        own = {key: near_state.pop(key) for key in list(near_state) if key.startswith(HEADS)}
+        try:
+            transformer.load_state_dict({key: value.float() for key, value in near_state.items()})
+            heads.load_state_dict({key.removeprefix(HEADS): value.float() for key, value in own.items()})
+        except RuntimeError as error:
+            raise ModelError(
+                f"The weights in {folder.name}/{TRANSFORMER[0]} are not the specialist's.", detail=str(error)
+            ) from error
+        known = Familiarity.from_tensors(extra) if extra else None
+        return cls(
+            nets[0],
+            nets[1],
+            transformer,
+            heads,
+            calibration,
+            known,
+            revision,
+            similar=Similar.load(folder / "similar.npz"),
+            told=Told.load(folder / "told.json"),
+            sets=Sets.load(folder / "sets.json"),
         )
 
     @torch.inference_mode()
-    def look(self, pixels: np.ndarray) -> tuple[Tensor, np.ndarray, float, Tensor]:
-        """Uncalibrated logits (7,), outline (H, W) bool, its confidence, features of the first look (1280,)."""
+    def read(self, lesion: Lesion, *, image_index: int = 0) -> SpecialistReading:
+        """One image: about a third of a second on two cores."""
+        look, calibration = self.look(lesion.pixels), self.calibration
+        seen = self.structures_of(look)
+        found: tuple[Finding, ...] = ()
+        if look.outline.any():
+            found = measure_findings(lesion.pixels, look.outline, reference=self.reference)
+            if lesion.view in ("dermoscopy", "unknown"):
+                found += structures.structure_findings(seen, reference=self.structures_reference)
+        return SpecialistReading(
+            probabilities=dict(zip(CLASSES, calibrated(look.logits, calibration).tolist(), strict=True)),
+            outline=look.outline,
+            outline_confidence=look.confidence,
+            distance=self.familiarity.percentile(look.features) if self.familiarity else 0.0,
+            findings=tuple(replace(finding, image_index=image_index) for finding in found),
+            image_index=image_index,
+            similar=self.similar.nearest(look.impression) if self.similar and look.outline.any() else (),
+        )
+
+    @torch.inference_mode()
+    def look(self, pixels: np.ndarray) -> Look:
+        """All three looks at one image (H, W, 3) uint8."""
         logits, features, outline, confidence = self.look_at_frame(pixels)
-        calibration, weight = self.calibration, self.calibration.crop_weight
-        near = self.look_at_window(pixels, outline, extents=calibration.window, smallest=calibration.smallest_window)
-        return (1 - weight) * logits + weight * near, outline, confidence, features
+        extents, smallest = self.calibration.window, self.calibration.smallest_window
+        near = self.look_at_window(pixels, outline, extents=extents, smallest=smallest)
+        window = lesion_window(pixels, outline, extents=extents, smallest=smallest)
+        seen = self.transformer(transformer_views(window, self.calibration.transformer_size))
+        presence, _ = self._structures(window)
+        return Look(
+            logits=torch.stack([logits, near, seen.classes.mean(0)]),
+            structures=presence,
+            outline=outline,
+            confidence=confidence,
+            features=features,
+            impression=seen.features.mean(0),
+        )
+
+    def _structures(self, window: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Of a window (H, W, 3) uint8: logits of presence (5,) and of places (5, 20, 20)."""
+        views = transformer_views(window, STRUCTURE_SIZE)[:1]
+        presence, places_of = self.heads(*self.transformer.tokens(views, self.heads.layers))
+        side = STRUCTURE_SIZE // PATCH
+        return presence[0], places_of[0].T.unflatten(1, (side, side))
+
+    def structures_of(self, look: Look) -> dict[str, float]:
+        """Structure -> the calibrated probability that it is there."""
+        scales, shifts = (
+            torch.tensor(values) for values in (self.calibration.structure_scales, self.calibration.structure_shifts)
+        )
+        return dict(zip(STRUCTURES, (look.structures * scales + shifts).sigmoid().tolist(), strict=True))
+
+    @torch.inference_mode()
+    def structure_maps(self, lesion: Lesion, outline: np.ndarray) -> dict[str, np.ndarray]:
+        """Structure -> where it is: (H, W) of the image's own pixels, 0 to 1, in the window around the outline."""
+        top, left, bottom, right = window_box(
+            outline, extents=self.calibration.window, smallest=self.calibration.smallest_window
+        )
+        _, places_of = self._structures(lesion.pixels[top:bottom, left:right])
+        shape = (bottom - top, right - left)
+        fine = F.interpolate(places_of[None].sigmoid(), size=shape, mode="bilinear")[0].numpy()
+        found = {}
+        for number, code in enumerate(STRUCTURES):
+            found[code] = np.zeros(outline.shape, np.float32)
+            found[code][top:bottom, left:right] = fine[number]
+        return found
 
     @torch.inference_mode()
     def look_at_frame(self, pixels: np.ndarray) -> tuple[Tensor, Tensor, np.ndarray, float]:
@@ -214,47 +323,11 @@ class Specialist:
         return None
 
 
-class Familiarity:
-    """Distance of an image from the training data.
-
-    Mahalanobis distance to the nearest class mean with one shared covariance (Lee et al. 2018, arXiv
-    1807.03888), on the leading principal components of the features, stated as percentile among `val` images.
-    """
-
-    def __init__(self, basis: Tensor, means: Tensor, precision: Tensor, quantiles: Tensor) -> None:
-        self.basis = basis  # (1280, k)
-        self.means = means  # (groups, k)
-        self.precision = precision  # (k, k)
-        self.quantiles = quantiles  # (1001,) distances of validation images, ascending
-
-    @classmethod
-    def fit(cls, features: Tensor, groups: Tensor, held_out: Tensor, *, components: int = 48) -> Familiarity:
-        """`features` (N, 1280) of training images with their group, `held_out` (M, 1280) of validation images."""
-        _, _, right = torch.linalg.svd(features - features.mean(0), full_matrices=False)
-        basis = right[:components].T.contiguous()
-        projected = features @ basis
-        means = torch.stack([projected[groups == g].mean(0) for g in groups.unique()])
-        centred = torch.cat([projected[groups == g] - projected[groups == g].mean(0) for g in groups.unique()])
-        precision = torch.linalg.inv(torch.cov(centred.T) + 1e-3 * torch.eye(components))
-        made = cls(basis, means, precision, torch.zeros(1001))
-        made.quantiles = torch.quantile(made.distance(held_out), torch.linspace(0, 1, 1001))
-        return made
-
-    def distance(self, features: Tensor) -> Tensor:
-        """(N, 1280) -> (N,), in standard deviations."""
-        gap = (features @ self.basis)[:, None] - self.means  # (N, groups, k)
-        return torch.einsum("ngk,kl,ngl->ng", gap, self.precision, gap).min(1).values.clamp(min=0).sqrt()
-
-    def percentile(self, features: Tensor) -> float:
-        rank = torch.searchsorted(self.quantiles, self.distance(features[None]))
-        return float(rank[0]) / (len(self.quantiles) - 1) * 100 if rank[0] < len(self.quantiles) else 100.0
-
-    def tensors(self) -> dict[str, Tensor]:
-        return {f"familiarity.{name}": value.contiguous() for name, value in vars(self).items()}
-
-    @classmethod
-    def from_tensors(cls, tensors: Mapping[str, Tensor]) -> Familiarity:
-        return cls(**{key.removeprefix("familiarity."): value.float() for key, value in tensors.items()})
+def calibrated(logits: Tensor, calibration: Calibration) -> Tensor:
+    """Logits of the looks (..., 3, 7) -> probabilities (..., 7)."""
+    weights, offsets = torch.tensor(calibration.look_weights), torch.tensor(calibration.offsets)
+    mixed = torch.einsum("l,...lc->...c", weights, logits)
+    return ((mixed + offsets) / calibration.temperature).softmax(-1)
 
 
 def fuse_readings(readings: Sequence[SpecialistReading]) -> dict[str, float]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from typing import Protocol
 
 import numpy as np
 
-from dermiq.types import Case, Events, Lesion, SelfCheck
+from dermiq.types import Case, Events, Lesion, SelfCheck, SpecialistReading
 
 
 class Consultant(Protocol):
@@ -45,6 +46,10 @@ class Consultant(Protocol):
 
     def heatmap(self, lesion: Lesion, code: str) -> np.ndarray:
         """Where the specialist looks for class `code`: (H, W) float in 0 to 1."""
+        ...
+
+    def structures(self, lesion: Lesion, reading: SpecialistReading) -> Mapping[str, np.ndarray]:
+        """Where each dermoscopic structure is seen: by its code (H, W) float in 0 to 1."""
         ...
 
     def image_check(self, case: Case) -> SelfCheck:

@@ -11,8 +11,11 @@ from typing import Any, Protocol
 
 import torch
 
+from dermiq.vlm.drafts import Rows
 from dermiq.vlm.hub import Model
 from dermiq.vlm.prompt_inputs import Prompt
+
+MAX_POSITIONS = 32_768  # tokens of a conversation
 
 
 class Backend(Protocol):
@@ -25,6 +28,19 @@ class Backend(Protocol):
     def prefill(self, prompt: Prompt) -> torch.Tensor: ...
 
     def extend(self, ids: Sequence[int]) -> torch.Tensor: ...
+
+    def read(self, ids: Sequence[int]) -> torch.Tensor:
+        """As `extend`, with the logits after each of the tokens: (n, V)."""
+
+    @property
+    def guesses(self) -> int:
+        """How many tokens may be read ahead of what was chosen; 0 where that takes longer than it saves."""
+
+    def rows(self, count: int, *, room: int) -> Rows:
+        """Equal rows behind the cached tokens, which stay as they are, with room for `room` tokens each."""
+
+    def forget(self) -> None:
+        """Let go of all tokens, and of their memory."""
 
     def crop(self, length: int) -> bool:
         """Forget all tokens from `length` on; False where this cache cannot, and a prefill is needed."""
@@ -45,6 +61,8 @@ def rope_positions(rope_index: Any, inputs: Mapping[str, torch.Tensor]) -> torch
 
 class PlainBackend:
     """The model's own forward with its own cache."""
+
+    guesses = 0
 
     def __init__(self, model: Model) -> None:
         self.model = model
@@ -81,18 +99,28 @@ class PlainBackend:
 
     @torch.inference_mode()
     def extend(self, ids: Sequence[int]) -> torch.Tensor:
-        logits = self._forward(torch.tensor([list(ids)], device=self.model.device), self._cache, last_only=True)
+        logits = self.forward(torch.tensor([list(ids)], device=self.model.device), self._cache, last_only=True)
         self.length += len(ids)
         return logits[0, -1].float()
 
-    def _forward(self, ids: torch.Tensor, cache: Any, *, last_only: bool) -> torch.Tensor:
+    @torch.inference_mode()
+    def read(self, ids: Sequence[int]) -> torch.Tensor:
+        logits = self.forward(torch.tensor([list(ids)], device=self.model.device), self._cache, last_only=False)
+        self.length += len(ids)
+        return logits[0].float()
+
+    def forward(self, ids: torch.Tensor, cache: Any, *, last_only: bool, after: int = 0) -> torch.Tensor:
+        """(rows, n) -> logits (rows, n or 1, V), behind the cached tokens and `after` more."""
         extra: dict[str, Any] = {"logits_to_keep": 1} if last_only and self._keeps_last else {}
         if self._rope_index is not None:
-            start = self.length + self._position_offset
+            start = self.length + after + self._position_offset
             positions = torch.arange(start, start + ids.shape[1], device=ids.device)
             extra["position_ids"] = positions.expand(3, ids.shape[0], -1)
         logits: torch.Tensor = self.model(input_ids=ids, past_key_values=cache, use_cache=True, **extra).logits
         return logits
+
+    def forget(self) -> None:
+        self._cache, self.length = None, 0
 
     def crop(self, length: int) -> bool:
         if length == self.length:
@@ -113,11 +141,14 @@ class PlainBackend:
         padded = torch.zeros(len(rows), width, dtype=torch.long, device=self.model.device)
         for index, row in enumerate(rows):  # padding comes last, so causal attention never looks at it
             padded[index, : len(row) - 1] = torch.tensor(row[:-1])
-        logits = self._forward(padded, self._branch(len(rows)), last_only=False)
+        logits = self.forward(padded, self._branch(len(rows)), last_only=False)
         for index, row in enumerate(rows):
             scores = torch.log_softmax(logits[index, : len(row) - 1].float(), dim=-1)
             totals[index] += sum(float(scores[step, token]) for step, token in enumerate(row[1:]))
         return totals
+
+    def rows(self, count: int, *, room: int) -> Rows:
+        return _PlainRows(self, self._branch(count))
 
     def _branch(self, rows: int) -> Any:
         """A copy of the cache with `rows` equal rows."""
@@ -126,3 +157,20 @@ class PlainBackend:
         branched = copy.deepcopy(self._cache)
         branched.batch_repeat_interleave(rows)
         return branched
+
+
+class _PlainRows:
+    """Rows that branched off a plain cache."""
+
+    def __init__(self, backend: PlainBackend, cache: Any) -> None:
+        self._backend, self._cache, self._read = backend, cache, 0
+
+    @torch.inference_mode()
+    def step(self, tokens: torch.Tensor) -> torch.Tensor:
+        ids = tokens[:, None].to(self._backend.model.device)
+        logits = self._backend.forward(ids, self._cache, last_only=True, after=self._read)
+        self._read += 1
+        return logits[:, -1].float().cpu()
+
+    def keep(self, rows: torch.Tensor) -> None:
+        self._cache.batch_select_indices(rows.to(self._backend.model.device))

@@ -1,11 +1,13 @@
-"""How fast a model answers: plain `generate` against a session, in one run, alternating.
+"""How fast a model answers: plain `generate` against a session, and against llama.cpp, in one run, alternating.
 
-    python -m dermiq.vlm.benchmark [--model nano] [--rounds 3] [--tokens 128] [--threads 2]
+    python -m dermiq.vlm.benchmark [--model nano] [--rounds 3] [--tokens 128] [--threads 2] [--llama FILE.gguf]
 
-Prints, as medians over the rounds: time to the first token and tokens a second of both, and a follow-up question's time
-to the first token, against the same conversation read by a cold session and against the case's first question. The
-prompts are a consultation's own. Where DermIQ-Nano's trained parts are missing, it measures the same architecture
-around the base model with a random tower.
+Prints, as medians over the rounds: time to the first token, tokens a second of one row (with and without guesses looked
+up in the prompt), what four rows behind one prompt take, prompt tokens a second, and a follow-up question's time to the
+first token, against the same conversation read by a cold session and against the case's first question. The prompts are
+a consultation's own. With `--llama` (needs the package xllamacpp) llama.cpp reads a prompt of as many tokens and writes
+as many, with the base language model alone. Where DermIQ-Nano's trained parts are missing, it measures the same
+architecture around the base model with a random tower.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import json
 import statistics
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -57,9 +60,9 @@ def _conversation() -> tuple[list[Message], Message]:
     return first, follow_up_message(Evidence(items[:3]), "What should happen next, and how soon?")
 
 
-def _vlm(name: str) -> VLM:
+def _vlm(name: str, *, fast: bool) -> VLM:
     try:
-        return load_vlm(name)
+        return load_vlm(name, fast=fast)
     except ModelError as error:
         if name != "nano":
             raise
@@ -69,7 +72,7 @@ def _vlm(name: str) -> VLM:
 
     torch.manual_seed(0)
     model, processor = assemble(ensure_base(), tower=None, image_size=224)
-    return VLM(model, processor, name="nano (untrained)", revision="none")
+    return VLM(model, processor, name="nano (untrained)", revision="none", fast=fast)
 
 
 class _Clock:
@@ -102,47 +105,98 @@ def _read(session: Session, messages: list[Message], tokens: int) -> tuple[str, 
     return text, session.last_stats
 
 
-def measure(vlm: VLM, *, rounds: int, tokens: int) -> Json:
+class Llama:
+    """llama.cpp on a GGUF file, through xllamacpp."""
+
+    def __init__(self, file: Path, *, threads: int) -> None:
+        import xllamacpp
+
+        params = xllamacpp.CommonParams()
+        params.model.path = str(file)
+        params.n_ctx, params.n_parallel, params.warmup = 4096, 1, True
+        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
+        self._server = xllamacpp.Server(params)
+
+    def rates(self, prompt: list[int], tokens: int) -> tuple[float, float]:
+        """Prompt tokens, and tokens written, a second."""
+        asked = {"prompt": prompt, "n_predict": tokens, "ignore_eos": True, "cache_prompt": False, "temperature": 0}
+        timings = self._server.handle_completions(asked)["timings"]
+        return float(timings["prompt_per_second"]), float(timings["predicted_per_second"])
+
+
+def _rows(vlm: VLM, messages: list[Message], image: np.ndarray, tokens: int, *, rows: int) -> float:
+    """Seconds a step of so many rows behind one prompt."""
+    session = vlm.session([image])
+    session.generate(messages, max_new_tokens=1)
+    decoding = session.rows(rows, room=tokens + 1)
+    ids = torch.arange(100, 100 + rows)
+    decoding.step(ids)
+    start = time.perf_counter()
+    for _ in range(tokens):
+        decoding.step(ids)
+    return (time.perf_counter() - start) / tokens
+
+
+def measure(vlm: VLM, plain: VLM, *, rounds: int, tokens: int, llama: Llama | None = None) -> Json:
     image = np.random.default_rng(0).integers(0, 256, (450, 600, 3), dtype=np.uint8)
     messages, follow_up = _conversation()
     seen: dict[str, list[float]] = {}
-    banned, vlm.banned_ids = vlm.banned_ids, vlm.banned_ids | vlm.end_ids  # both write exactly `tokens` tokens
-    try:
-        for index in range(rounds + 1):  # the first round warms up
-            plain_first, plain_rate = _plain(vlm, messages, image, tokens)
-            session = vlm.session([image])
-            text, first = _read(session, messages, tokens)
-            later = [*messages, assistant_message(text), follow_up]
-            _, warm = _read(session, later, 1)
-            _, cold = _read(vlm.session([image]), later, 1)
-            start = time.perf_counter()
-            session.score(messages, answer_candidates(), prefill=ANSWER_PREFILL)
-            values = {
-                "plain_first_s": plain_first,
-                "plain_rate": plain_rate,
-                "first_s": first.first_token_s,
-                "rate": first.tokens_per_s,
-                "follow_up_first_s": warm.first_token_s,
-                "follow_up_cold_first_s": cold.first_token_s,
-                "differential_s": time.perf_counter() - start,
-            }
-            for key, value in values.items() if index else ():
-                seen.setdefault(key, []).append(value)
-    finally:
-        vlm.banned_ids = banned
+    length = len(vlm.encoder.encode(messages, [image]).ids)
+    for one in (vlm, plain):
+        one.banned_ids = one.banned_ids | one.end_ids  # all write exactly `tokens` tokens
+    for index in range(rounds + 1):  # the first round warms up
+        plain_first, plain_rate = _plain(plain, messages, image, tokens)
+        session = vlm.session([image])
+        text, first = _read(session, messages, tokens)
+        single = vlm.session([image])
+        single.guesses = 0
+        _, one_by_one = _read(single, messages, tokens)
+        later = [*messages, assistant_message(text), follow_up]
+        _, warm = _read(session, later, 1)
+        _, cold = _read(vlm.session([image]), later, 1)
+        start = time.perf_counter()
+        session.score(messages, answer_candidates(), prefill=ANSWER_PREFILL)
+        values = {
+            "plain_first_s": plain_first,
+            "plain_rate": plain_rate,
+            "first_s": first.first_token_s,
+            "rate": one_by_one.tokens_per_s,
+            "rate_with_guesses": first.tokens_per_s,
+            "prompt_rate": length / first.first_token_s,
+            "follow_up_first_s": warm.first_token_s,
+            "follow_up_cold_first_s": cold.first_token_s,
+            "differential_s": time.perf_counter() - start,
+        }
+        if vlm.is_fast:
+            steps = {rows: _rows(vlm, messages, image, 16, rows=rows) for rows in (1, 4, 8)}
+            values |= {"four_rows_ratio": steps[4] / steps[1], "eight_rows_ratio": steps[8] / steps[1]}
+        if llama is not None:
+            values["llama_prompt_rate"], values["llama_rate"] = llama.rates(list(range(1000, 1000 + length)), tokens)
+        for key, value in values.items() if index else ():
+            seen.setdefault(key, []).append(value)
     medians = {key: statistics.median(values) for key, values in seen.items()}
+    ratios = {
+        "rate_ratio": medians["rate"] / medians["plain_rate"],
+        "rate_with_guesses_ratio": medians["rate_with_guesses"] / medians["plain_rate"],
+        "first_token_ratio": medians["first_s"] / medians["plain_first_s"],
+        "follow_up_against_cold": medians["follow_up_first_s"] / medians["follow_up_cold_first_s"],
+        "follow_up_against_first": medians["follow_up_first_s"] / medians["first_s"],
+    }
+    if llama is not None:
+        ratios |= {
+            "rate_against_llama": medians["rate"] / medians["llama_rate"],
+            "rate_with_guesses_against_llama": medians["rate_with_guesses"] / medians["llama_rate"],
+            "prompt_rate_against_llama": medians["prompt_rate"] / medians["llama_prompt_rate"],
+        }
     return {
         "model": vlm.name,
         "fast_decoder": vlm.is_fast,
         "threads": torch.get_num_threads(),
-        "prompt_tokens": first.prompt_tokens,
+        "prompt_tokens": length,
         "follow_up_tokens": warm.prompt_tokens,
         "follow_up_reused_tokens": warm.reused_tokens,
         **{key: round(value, 4) for key, value in medians.items()},
-        "rate_ratio": round(medians["rate"] / medians["plain_rate"], 2),
-        "first_token_ratio": round(medians["first_s"] / medians["plain_first_s"], 2),
-        "follow_up_against_cold": round(medians["follow_up_first_s"] / medians["follow_up_cold_first_s"], 2),
-        "follow_up_against_first": round(medians["follow_up_first_s"] / medians["first_s"], 2),
+        **{key: round(value, 2) for key, value in ratios.items()},
     }
 
 
@@ -152,10 +206,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--tokens", type=int, default=128, help="written by each; a real answer has 150 to 300")
     parser.add_argument("--threads", type=int, default=0, help="0: PyTorch's own choice")
+    parser.add_argument("--llama", type=Path, help="a GGUF file that llama.cpp reads, through the package xllamacpp")
     options = parser.parse_args(arguments)
     if options.threads:
         torch.set_num_threads(options.threads)
-    print(json.dumps(measure(_vlm(options.model), rounds=options.rounds, tokens=options.tokens), indent=1))
+    llama = Llama(options.llama, threads=torch.get_num_threads()) if options.llama else None
+    vlm, plain = (_vlm(options.model, fast=fast) for fast in (True, False))
+    found = measure(vlm, plain, rounds=options.rounds, tokens=options.tokens, llama=llama)
+    print(json.dumps(found, indent=1))
     return 0
 
 

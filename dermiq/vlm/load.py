@@ -14,7 +14,7 @@ import hashlib
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -25,14 +25,17 @@ from dermiq.errors import DermIQError, ModelError
 from dermiq.places import WEIGHTS, runs_folder
 from dermiq.shipped import read_json
 from dermiq.vlm import tower  # noqa: F401  registers the specialist's tower, so a saved DermIQ-Nano loads by name
-from dermiq.vlm.backend import Backend, PlainBackend
+from dermiq.vlm.backend import MAX_POSITIONS, Backend, PlainBackend
 from dermiq.vlm.base import GGUF_SHA256, ensure_base
-from dermiq.vlm.fast import MAX_POSITIONS, FastBackend, FastDecoder
 from dermiq.vlm.hub import Model, Processor
+from dermiq.vlm.merged import remember
 from dermiq.vlm.nano import load_nano, nano_skeleton, quiet_peft
 from dermiq.vlm.processors import load_processor
 from dermiq.vlm.prompt_inputs import PromptEncoder
 from dermiq.vlm.session import Session
+
+if TYPE_CHECKING:
+    from dermiq.vlm.compact import CompactDecoder
 
 NANO = "nano"
 NANO_NAMES = (NANO, "DermIQ-Nano")  # the second is what an exported adapter calls it
@@ -57,7 +60,7 @@ class VLM:
         self.end_ids = frozenset(_ids(model.generation_config.eos_token_id) + _ids(processor.tokenizer.eos_token_id))
         markers = ("video_token_id", "vision_start_token_id", "vision_end_token_id")
         self.banned_ids = frozenset([image_token, *(i for m in markers for i in _ids(getattr(config, m, None)))])
-        self._decoder = FastDecoder(model) if fast and FastDecoder.supports(model) else None
+        self._decoder = compact(model) if fast else None
         text = config.get_text_config()
         self.max_tokens = min(getattr(text, "max_position_embeddings", None) or MAX_POSITIONS, MAX_POSITIONS)
 
@@ -67,13 +70,28 @@ class VLM:
 
     @property
     def is_fast(self) -> bool:
-        """Whether the lean CPU decoder runs it."""
+        """Whether the decoder on compact weights runs it. Then the model itself holds no text weights."""
         return self._decoder is not None
 
     def session(self, images: Sequence[np.ndarray]) -> Session:
         """A conversation about `images`, each (H, W, 3) uint8 RGB; its cache goes when it goes."""
-        backend: Backend = FastBackend(self._decoder) if self._decoder is not None else PlainBackend(self.model)
+        backend: Backend = PlainBackend(self.model) if self._decoder is None else self._decoder.backend()
         return Session(self, images, backend)
+
+
+def compact(model: Model) -> CompactDecoder | None:
+    """The decoder on compact weights, which are then the only ones; None where it can't compute this model, or where
+    there is no ONNX Runtime for this machine.
+    """
+    try:
+        from dermiq.vlm.compact import CompactDecoder
+    except ImportError:
+        return None
+    if not CompactDecoder.supports(model):
+        return None
+    decoder = CompactDecoder(model)
+    decoder.release()
+    return decoder
 
 
 def load_vlm(
@@ -324,7 +342,10 @@ def _with_adapter(model: Model, adapter: str, *, merge: bool) -> Model:
     missing = [key for key in result.missing_keys if "lora_" in key]
     if result.unexpected_keys or missing:
         raise ModelError(misfit, detail=f"unexpected {result.unexpected_keys[:3]}, missing {missing[:3]}")
-    return adapted.merge_and_unload() if merge else adapted.get_base_model()
+    if not merge:
+        return adapted.get_base_model()
+    remember(adapted.get_base_model())
+    return adapted.merge_and_unload()
 
 
 def _weights_hash(folder: Path) -> str:

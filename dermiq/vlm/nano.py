@@ -34,6 +34,7 @@ from dermiq.places import WEIGHTS
 from dermiq.shipped import checked, read_json, seal
 from dermiq.vlm.base import GGUF_SHA256, WHEEL, ensure_base
 from dermiq.vlm.hub import Model
+from dermiq.vlm.merged import merged_into
 from dermiq.vlm.tower import PIXEL_MEAN, PIXEL_STD, DermTowerPair, DermTowerPairConfig
 
 IMAGE_TOKEN = "<image>"
@@ -215,7 +216,7 @@ def nano_skeleton(*, base: Path | None = None) -> tuple[LlavaForConditionalGener
 
 
 def merge_lora(model: nn.Module, folder: Path) -> None:
-    """Add a plain LoRA adapter, as PEFT saved it, into the weights: W += (alpha / r) B A."""
+    """Add a plain LoRA adapter, as PEFT saved it, into the weights, W += (alpha / r) B A, and remember it besides."""
     config = read_json(folder / "adapter_config.json")
     variants = ("use_dora", "use_rslora", "rank_pattern", "alpha_pattern", "fan_in_fan_out", "modules_to_save")
     if config.get("peft_type") != "LORA" or any(config.get(name) for name in variants):
@@ -230,6 +231,7 @@ def merge_lora(model: nn.Module, folder: Path) -> None:
         down, up = state.pop(key).float(), state.pop(key.replace("lora_A", "lora_B")).float()
         with torch.no_grad():
             weight += scale * (up @ down)
+        merged_into(model).setdefault(name, []).append((down, up, scale))
     if state:
         raise ModelError(
             f"The adapter in {folder.name} has tensors that do not fit this model, such as {next(iter(state))}."

@@ -103,6 +103,8 @@ def begun(findings: Sequence[Finding], candidates: Sequence[str]) -> str:
     """
     words = "; ".join(finding.text for finding in notable(findings))
     seen = f"Measured on the image: {words}." if words else "Nothing could be measured on the image."
+    structures = "; ".join(finding.text for finding in findings if finding.is_seen)
+    seen += f" The specialist's reading: {structures}." if structures else ""
     first, second, third = candidates
     order = f"By likelihood {first} leads; {second} is the main alternative, then {third}."
     return f"{REASONING_PREFILL} {seen}\n2. Differential: {order}\n3. Knowledge:"

@@ -20,7 +20,9 @@ import torch
 
 from dermiq.errors import ModelError
 from dermiq.vlm.backend import Backend
+from dermiq.vlm.drafts import Rows, SamplingSettings, drawn
 from dermiq.vlm.hub import Processor
+from dermiq.vlm.lookup import guessed
 from dermiq.vlm.prompt_inputs import Message, Prompt, PromptEncoder, TextWriter
 
 Ending = Literal["end", "length", "stopped", "string"]
@@ -68,7 +70,16 @@ class Session:
         self._backend = backend
         self._ids: list[int] = []  # what the cache holds
         self._logits: torch.Tensor | None = None  # after the last of them
+        # read on a guess behind them: tokens, and the logits after each
+        self._ahead: list[tuple[int, torch.Tensor]] = []
         self._call = 0
+        self._writing = False
+        self.guesses = backend.guesses
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """What was read and written so far."""
+        return tuple(self._ids)
 
     def stream(
         self,
@@ -91,6 +102,7 @@ class Session:
         writer, strings = TextWriter(self.vlm.processor.tokenizer), _StopStrings(stop_strings)
         reused, first_token_s = 0, 0.0
         ending: Ending = "length"
+        self._writing = True
         try:
             with self._step(call):
                 reused = self._advance_to(prompt)
@@ -114,7 +126,7 @@ class Session:
                     break
                 if index + 1 < max_new_tokens:
                     with self._step(call):
-                        self._extend([token])
+                        self._follow(token, room=max_new_tokens - index - 2)
             if ending != "string" and (delta := strings.push(writer.finish())[0]):
                 yield delta
         except GeneratorExit:  # the reader went away: what was written stays in the cache
@@ -123,6 +135,7 @@ class Session:
         except _Overtaken:
             ending = "stopped"
         finally:
+            self._writing = False
             self.last_stats = Stats(
                 prompt_tokens=len(prompt.ids),
                 reused_tokens=reused,
@@ -135,6 +148,51 @@ class Session:
     def generate(self, messages: Sequence[Message], **options: Any) -> str:
         """The whole text of `stream`."""
         return "".join(self.stream(messages, **options))
+
+    def rest(self) -> None:
+        """Lets go of the cache, unless it is being written to: the next call reads the conversation again."""
+        with self.vlm.lock:
+            if not self._writing:
+                self._backend.forget()
+                self._ids, self._logits = [], None
+                self._ahead.clear()
+
+    def read(self, messages: Sequence[Message]) -> None:
+        """Reads a conversation ahead of its next question, which then begins to be answered so much sooner."""
+        self._call += 1
+        with self._step(self._call):
+            self._advance_to(self._encode(messages))
+
+    def drafts(
+        self,
+        messages: Sequence[Message],
+        count: int,
+        *,
+        prefill: str = "",
+        max_new_tokens: int = 320,
+        temperature: float = 0.7,
+        top_p: float = 0.95,
+        seed: int = 0,
+    ) -> list[str]:
+        """So many texts that follow `prefill`, drawn side by side at little more than the time of one."""
+        self._call += 1
+        prompt = self._encode(messages, prefill=prefill)
+        with self._step(self._call):
+            self._advance_to(prompt)
+            assert self._logits is not None
+            settings = SamplingSettings.of(
+                self.vlm,
+                new_tokens=max(1, min(max_new_tokens, self.vlm.max_tokens - len(self._ids))),
+                temperature=temperature,
+                top_p=top_p,
+            )
+            rows = self.rows(count, room=settings.max_new_tokens)
+            return drawn(rows, self._logits[None].cpu(), count, settings, seed=seed).texts(self.vlm.processor.tokenizer)
+
+    def rows(self, count: int, *, room: int) -> Rows:
+        """Equal rows behind what was read and written so far, with room for so many tokens each."""
+        self._forget_guesses()
+        return self._backend.rows(count, room=room)
 
     def score(
         self, messages: Sequence[Message], candidates: Mapping[str, str], *, prefill: str = ""
@@ -151,6 +209,7 @@ class Session:
         full = Prompt(ids=prompt.ids + rows[0][:given], inputs=prompt.inputs, image_end=prompt.image_end)
         with self._step(self._call):
             self._advance_to(full)
+            self._forget_guesses()
             assert self._logits is not None
             totals = self._backend.continuations(self._logits, [row[given:] for row in rows])
         return dict(zip(candidates, totals, strict=True))
@@ -171,6 +230,7 @@ class Session:
         if keep == len(prompt.ids) == len(self._ids) and self._logits is not None:
             return keep
         keep = min(keep, len(prompt.ids) - 1)  # the last token is read again for its logits
+        self._ahead.clear()
         if keep < max(prompt.image_end, 1) or not self._backend.crop(keep):
             self._ids = []
             self._logits = self._backend.prefill(prompt)
@@ -197,6 +257,28 @@ class Session:
         self._logits = self._backend.extend(ids)
         self._ids.extend(ids)
 
+    def _follow(self, token: int, *, room: int) -> None:
+        """One more token. Those that are likely to come next are read with it, which takes little longer."""
+        if self._ahead and self._ahead[0][0] == token:
+            self._logits = self._ahead.pop(0)[1]
+            self._ids.append(token)
+            return
+        self._forget_guesses()
+        ids = (*self._ids, token)
+        guesses = guessed(ids, most=min(self.guesses, room)) if self.guesses else ()
+        if not guesses:
+            self._extend([token])
+            return
+        logits = self._backend.read((token, *guesses))
+        self._ids.append(token)
+        self._logits = logits[0]
+        self._ahead = list(zip(guesses, logits[1:], strict=True))
+
+    def _forget_guesses(self) -> None:
+        if self._ahead:
+            self._ahead.clear()
+            self._backend.crop(len(self._ids))
+
     @contextmanager
     def _step(self, call: int) -> Iterator[None]:
         """One forward at a time on the model; a failure leaves an empty cache, never a wrong one."""
@@ -206,7 +288,7 @@ class Session:
             try:
                 yield
             except Exception as error:
-                self._ids, self._logits = [], None
+                self._ids, self._logits, self._ahead = [], None, []
                 if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
                     raise ModelError(
                         "The model ran out of memory. Use a smaller model or image, or start with --load-in-4bit.",
@@ -245,11 +327,8 @@ def majority(
     seed: int = 0,
     **options: Any,
 ) -> Majority:
-    """k seeded samples; `vote` reads the answer out of a text. The prompt is read once."""
-    texts = tuple(
-        session.generate(messages, temperature=temperature, top_p=top_p, seed=seed + index, **options)
-        for index in range(k)
-    )
+    """k seeded samples, side by side; `vote` reads the answer out of a text. The prompt is read once."""
+    texts = tuple(session.drafts(messages, k, temperature=temperature, top_p=top_p, seed=seed, **options))
     return Majority(texts=texts, votes=tuple(vote(text) for text in texts))
 
 

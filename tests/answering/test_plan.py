@@ -49,7 +49,7 @@ SAYS = [  # case, intent, what it names, what the answer must say, what it must 
     ("mel", "risk_factors", (), "What raises the risk of melanoma", "excis"),
     ("mel", "risk_factors", (), "Of this patient is known: age 62, male, back and skin type 2", ""),
     ("bcc", "dermoscopy", (), "Dermoscopy of basal cell carcinoma", "excis"),
-    ("bcc", "dermoscopy", (), "these structures were not", ""),
+    ("bcc", "dermoscopy", (), "No dermoscopic structure was looked for", ""),
     ("mel", "plain_words", (), "Their first guess is melanoma, a skin cancer", "dermoscop"),
     ("nv", "plain_words", (), "an ordinary mole", "has to be ruled out"),
     ("nv", "plain_words", (), "In plain words: a mole is a small cluster of pigment cells", ""),

@@ -75,8 +75,10 @@ def test_precision_is_chosen(tmp_path: Path) -> None:
 def test_an_adapter_is_merged(family: str, tmp_path: Path) -> None:
     base = save_tiny(family, tmp_path / "base")
     adapted = save_adapter(family, tmp_path / "adapter")
-    vlm = load_vlm(str(base), adapter=str(tmp_path / "adapter"))
+    vlm = load_vlm(str(base), adapter=str(tmp_path / "adapter"), fast=False)
     assert not any("lora" in name for name, _ in vlm.model.named_parameters())
+    quick = load_vlm(str(base), adapter=str(tmp_path / "adapter"))
+    assert text_of(quick) == text_of(vlm)
     inputs = vlm.encoder.encode(ASK, [picture()]).inputs
     with torch.no_grad():
         expected = adapted(**inputs).logits

@@ -78,7 +78,8 @@ def test_greedy_text_equals_generate(vlm: VLM) -> None:
     messages, image = ask("What is this lesion?"), picture()
     written = vlm.session([image]).generate(messages, max_new_tokens=20)
     inputs = dict(vlm.encoder.encode(messages, [image]).inputs)
-    ids = vlm.model.generate(**inputs, max_new_tokens=20, do_sample=False, bad_words_ids=[[i] for i in vlm.banned_ids])
+    model = tiny(vlm.name.removesuffix(" plain"))[0]  # the decoder's own holds no text weights any more
+    ids = model.generate(**inputs, max_new_tokens=20, do_sample=False, bad_words_ids=[[i] for i in vlm.banned_ids])
     expected = vlm.processor.tokenizer.decode(ids[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
     assert written == expected
 
@@ -314,3 +315,58 @@ def test_images_are_not_changed(vlm: VLM) -> None:
     before = image.copy()
     vlm.session([image]).generate(ask("What?"), max_new_tokens=1)
     assert np.array_equal(image, before)
+
+
+def test_drafts_are_the_same_by_either_decoder() -> None:
+    """Several rows behind one prompt: by the decoder on compact weights, and by the model's own forward."""
+    options: dict[str, Any] = {"max_new_tokens": 8, "temperature": 1.2, "top_p": 0.95, "seed": 5}
+    found = {kind: build(kind).session([picture()]).drafts(ask("What?"), 5, **options) for kind in KINDS[:2]}
+    assert found["llava"] == found["llava plain"]
+    assert len(set(found["llava"])) > 1
+    session = build("llava").session([picture()])
+    before = session.generate(ask("What?"), max_new_tokens=8)
+    session.drafts(ask("What?"), 3, **options)
+    assert session.generate(ask("What?"), max_new_tokens=8) == before, "the conversation goes on as it was"
+    assert session.last_stats is not None
+    assert session.last_stats.reused_tokens > 0
+
+
+@pytest.mark.parametrize("kind", ["qwen2_5_vl", "smolvlm"])
+def test_drafts_of_other_families_repeat_with_their_seed(kind: str) -> None:
+    session = build(kind).session([picture()])
+    drafts = [session.drafts(ask("What?"), 3, max_new_tokens=6, temperature=1.2, seed=seed) for seed in (1, 1, 2)]
+    assert drafts[0] == drafts[1] != drafts[2]
+
+
+def test_a_session_that_rested_reads_again_and_goes_on(vlm: VLM) -> None:
+    messages = ask("What is this lesion?")
+    session = vlm.session([picture()])
+    first = session.generate(messages, max_new_tokens=8)
+    later = ask("What is this lesion?", first, "And now?")
+    expected = session.generate(later, max_new_tokens=8)
+    session.rest()
+    assert session.ids == ()
+    assert session.generate(later, max_new_tokens=8) == expected
+    assert session.last_stats is not None
+    assert session.last_stats.reused_tokens == 0
+
+
+def test_a_session_that_is_writing_does_not_rest(llava: VLM) -> None:
+    session = llava.session([picture()])
+    stream = session.stream(ask("What is this lesion?"), max_new_tokens=12)
+    begun = next(stream)
+    session.rest()
+    assert begun + "".join(stream) == llava.session([picture()]).generate(
+        ask("What is this lesion?"), max_new_tokens=12
+    )
+
+
+def test_what_was_read_ahead_is_not_read_again(vlm: VLM) -> None:
+    session = vlm.session([picture()])
+    session.generate(ask("What is this?"), max_new_tokens=4)
+    shown = ask("What is this?", "Something else was shown.")
+    session.read(shown)
+    session.generate(ask("What is this?", "Something else was shown.", "Why?"), max_new_tokens=1)
+    assert session.last_stats is not None
+    read = session.last_stats.prompt_tokens - session.last_stats.reused_tokens
+    assert read < session.last_stats.prompt_tokens / 2

@@ -6,7 +6,6 @@ column is fixed; and `ham10000_square256`, the images of `ham10000` as finer cen
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +14,10 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from dermiq import places
 from dermiq.data_sets import DATA_SETS, NAMED, DataSet
 from dermiq.errors import DataError, ImageError
 from dermiq.lesion import read_lesion
-from dermiq.places import ROOT
 from dermiq.types import CLASSES, Lesion, PatientContext
 
 
@@ -27,7 +26,7 @@ def data_folder(folder: str | Path | None = None) -> Path:
 
     Raises DataError where none of them exists.
     """
-    chosen = Path(folder or os.environ.get("DERMIQ_DATA") or ROOT.parent / "shared" / "data")
+    chosen = Path(folder) if folder else places.data_folder()
     if not any(one.table(chosen).is_file() for one in DATA_SETS.values()):
         raise DataError(
             f"No data at {chosen}: set DERMIQ_DATA to the folder that holds the data sets ({NAMED}; the README says "

@@ -24,6 +24,7 @@ NAMES = {
     "macro_f1": "macro-F1",
     "accuracy": "accuracy",
     "melanoma_auroc": "melanoma against the rest, AUROC",
+    "cancer_sensitivity": "skin cancer (mel, bcc, akiec): sensitivity at 90 % specificity",
     "expected_calibration_error": "expected calibration error, 15 bins",
     "brier": "Brier score",
 }
@@ -57,7 +58,8 @@ def figures_of(metrics: Json, title: str) -> str:
     rows = [["figure", "value", "95 % interval"]]
     for key, name in NAMES.items():
         low, high = intervals.get(key, (None, None))
-        rows.append([name, number(metrics["figures"][key]), f"{number(low)} to {number(high)}"])
+        if key in metrics["figures"]:
+            rows.append([name, number(metrics["figures"][key]), f"{number(low)} to {number(high)}"])
     parts = [f"### {title}, {metrics['n']:,} images", table(rows)]
     rest = []
     if "mean_dice" in metrics:
@@ -70,6 +72,12 @@ def figures_of(metrics: Json, title: str) -> str:
             f"of {made['n']} generated answers {made['parsed']:.1%} parse, in {made['reasoning_and_answer_agree']:.1%} "
             f"reasoning and answer agree, {made['accuracy']:.1%} are right, "
             f"{made['contradicted_sentences']:.1%} of their sentences are contradicted by graph or measurement"
+        )
+    for certainty, held in sorted(metrics.get("sets", {}).items()):
+        worst = min(held["by_class"].items(), key=lambda item: item[1])
+        rest.append(
+            f"sets made for {certainty} % certainty hold the right class in {held['coverage']:.1%} of images (fewest: "
+            f"{worst[1]:.1%}, {CLASS_NAMES[worst[0]]}) and {held['mean_size']:.2f} classes on average"
         )
     if rest:
         parts.append("Also measured: " + "; ".join(rest) + ".")
@@ -89,6 +97,46 @@ def figures_of(metrics: Json, title: str) -> str:
     return "\n\n".join(parts)
 
 
+def structures_of(found: Json) -> str:
+    """The dermoscopic structures' section."""
+    rows = [
+        ["structure", "drawn on", "AUROC of presence", "95 % interval", "Brier (of the share alone)", "Dice of places"]
+    ]
+    for code, one in found.items():
+        if isinstance(one, dict):
+            low, high = one["auroc_95"]
+            brier = f"{number(one['brier'])} ({number(one['brier_of_the_share'])})"
+            name = code.replace("_", " ")
+            rows.append(
+                [
+                    name,
+                    str(one["drawn_on"]),
+                    number(one["auroc"]),
+                    f"{number(low)} to {number(high)}",
+                    brier,
+                    number(one["dice"]),
+                ]
+            )
+    low, high = found["mean_auroc_95"]
+    mean = f"Mean AUROC {number(found['mean_auroc'])} ({number(low)} to {number(high)})."
+    return f"### Dermoscopic structures, {found['data_set']}, {found['n']} images\n\n{table(rows)}\n\n{mean}"
+
+
+def told_of(found: Json) -> str:
+    """What age, sex and site bring, and the sets of diagnoses."""
+    rows = [["figure", "with age, sex and site", "gained", "95 % interval of the gain"]]
+    for key, name in NAMES.items():
+        low, high = found["intervals_95"].get(f"gain_{key}", (None, None))
+        figures = found["figures"]
+        rows.append([name, number(figures[key]), number(figures[f"gain_{key}"]), f"{number(low)} to {number(high)}"])
+    held = [["sets, certainty", "hold the right class", "classes on average", *CLASSES]]
+    for certainty, one in sorted(found["sets"].items()):
+        by_class = [number(one["by_class"].get(code)) for code in CLASSES]
+        held.append([f"{certainty} %", number(one["coverage"]), f"{one['mean_size']:.2f}", *by_class])
+    title = f"### With what was told of the patient, HAM10000 `test`, {found['n']:,} images"
+    return "\n\n".join([title, table(rows), table(held)])
+
+
 SPEEDS = {
     "reading_s": "one image, whole reading",
     "looks_s": "of it, the two looks",
@@ -97,6 +145,14 @@ SPEEDS = {
     "first_token_ratio": "... against plain `generate` (ratio)",
     "rate": "tokens a second",
     "rate_ratio": "... against plain `generate` (ratio)",
+    "rate_against_llama": "... against llama.cpp on the same base (ratio)",
+    "rate_with_guesses": "tokens a second with guesses from the prompt",
+    "rate_with_guesses_ratio": "... against plain `generate` (ratio)",
+    "rate_with_guesses_against_llama": "... against llama.cpp on the same base (ratio)",
+    "four_rows_ratio": "a step of four drafts side by side, against one (ratio)",
+    "eight_rows_ratio": "a step of eight, against one (ratio)",
+    "prompt_rate": "prompt tokens a second",
+    "prompt_rate_against_llama": "... against llama.cpp on the same base (ratio)",
     "follow_up_first_s": "follow-up question, first token",
     "follow_up_against_cold": "... against the same conversation read cold (ratio)",
     "differential_s": "differential by likelihood, after the first question",
@@ -138,6 +194,12 @@ def rendered(card: Path) -> str:
         for one in DATA_SETS.values()
         if (card.parent / one.metrics).is_file()
     ]
+    told = card.parent / "told_test.json"
+    if told.is_file():
+        sections.append(told_of(json.loads(told.read_text(encoding="utf-8"))))
+    structures = card.parent / "structures_test.json"
+    if structures.is_file():
+        sections.append(structures_of(json.loads(structures.read_text(encoding="utf-8"))))
     speed = card.parent / "speed.json"
     if speed.is_file():
         sections.append(speeds_of(json.loads(speed.read_text(encoding="utf-8"))))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from sklearn.metrics import confusion_matrix, f1_score, recall_score, roc_auc_score
@@ -59,8 +59,38 @@ def classification_figures(labels: np.ndarray, probabilities: np.ndarray) -> dic
         "macro_f1": macro_f1(labels, answers),
         "accuracy": float((labels == answers).mean()),
         "melanoma_auroc": one_class_auroc(labels, probabilities, "mel"),
+        "cancer_sensitivity": cancer_sensitivity(labels, probabilities),
         "expected_calibration_error": expected_calibration_error(labels, probabilities),
         "brier": float(((probabilities - truth) ** 2).sum(1).mean()),
+    }
+
+
+MALIGNANT = ("akiec", "bcc", "mel")
+
+
+def sensitivity_at(positive: np.ndarray, scores: np.ndarray, specificity: float) -> float | None:
+    """Of positives (N,) bool the share whose score is above all but 1 - `specificity` of the negatives'."""
+    if positive.all() or not positive.any():
+        return None
+    limit = np.quantile(scores[~positive], specificity, method="inverted_cdf")
+    return float((scores[positive] > limit).mean())
+
+
+def cancer_sensitivity(labels: np.ndarray, probabilities: np.ndarray, *, specificity: float = 0.9) -> float | None:
+    """Of melanoma, basal cell carcinoma and actinic keratosis or Bowen's disease together, against all else."""
+    codes = [CLASSES.index(code) for code in MALIGNANT]
+    return sensitivity_at(np.isin(labels, codes), probabilities[:, codes].sum(1), specificity)
+
+
+def set_figures(labels: np.ndarray, sets: Sequence[Sequence[str]]) -> dict[str, object]:
+    """How often a set of class codes holds the right one, in all and in each class, and how many it holds."""
+    right = np.array([CLASSES[label] in codes for label, codes in zip(labels, sets, strict=True)])
+    present = [i for i in range(len(CLASSES)) if (labels == i).any()]
+    return {
+        "coverage": float(right.mean()),
+        "by_class": {CLASSES[i]: float(right[labels == i].mean()) for i in present},
+        "mean_size": float(np.mean([len(codes) for codes in sets])),
+        "single": float(np.mean([len(codes) == 1 for codes in sets])),
     }
 
 

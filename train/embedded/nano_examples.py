@@ -23,7 +23,7 @@ from dermiq.specialist.reader import Specialist, lesion_window, squash
 from dermiq.types import CLASSES, Finding, PatientContext
 from dermiq.vlm.tower import DermTowerPair, DermTowerPairConfig
 from train.cases.data import context_of
-from train.embedded.calibrate import pixels_of
+from train.embedded.looks import pixels_of
 
 
 @dataclass(frozen=True, eq=False)

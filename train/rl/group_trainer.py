@@ -36,13 +36,14 @@ from trl.trainer.utils import RepeatSampler, split_pixel_values_by_grid, split_t
 from dermiq.errors import ModelError
 from dermiq.memory import map_large_blocks, trim
 from dermiq.types import Fields, Json
+from dermiq.vlm.drafts import SamplingSettings
 from dermiq.vlm.hub import Model
 from train.rl.advantages import AdvantageSettings, collapse_rate, combine, estimate
 from train.rl.group_loss import GroupLoss, accumulate_gradients, log_probabilities, read_prompt
 from train.rl.memory import release
 from train.rl.policy_loss import LossSettings, Normaliser, Targets, token_weights
 from train.rl.prefix import Group, Prefix, reference, split_batch
-from train.rl.rollout import Sampler, SamplingSettings
+from train.rl.rollout import Sampler
 from train.scoring.rewards import completion_text, read_findings
 
 log = logging.getLogger(__name__)
@@ -142,15 +143,6 @@ class GroupTrainer(GRPOTrainer):
         self._sampled: Tensor | None = None  # log-probabilities of the last rollout, where they serve as the old policy
         self._scored: Tensor | None = None  # (all processes' completions, parts)
         self._cases: list[_Case] = []  # diagnosis, truncated: of all processes' completions
-
-    def train(self, *args: Any, **options: Any) -> Any:
-        """TRL's; the model can be saved afterwards."""
-        try:
-            return super().train(*args, **options)
-        finally:
-            if self._sampler is not None:
-                self._sampler.close()
-                self._sampler = None
 
     # --- the order of the questions ------------------------------------------------------------
 

@@ -8,15 +8,39 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
+import threadpoolctl
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from dermiq.vlm.fast import by_numpy, is_lora, one_blas_thread, onednn
 from dermiq.vlm.hub import Model
+from dermiq.vlm.merged import is_lora
+
+
+def onednn(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """(..., I) and (O, I), in fp32 -> (..., O), where `torch.backends.mkldnn` is available. For weights without gaps: a
+    slice of others would go through its reference, a thousand times slower."""
+    product: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+    return product
+
+
+def by_numpy(x: Tensor, matrix: Tensor) -> Tensor:
+    """Also best for thin matrices, which no second thread makes faster."""
+    return torch.from_numpy(x.numpy() @ matrix.numpy())
+
+
+@cache
+def one_blas_thread() -> None:
+    """NumPy's products take one thread in this process from now on.
+
+    OpenBLAS's threads wait for each other by spinning. A token is some two hundred short products, and whenever
+    another program has one of the cores, each waits for it: 1.7 s a token were measured in place of 0.07. Alone on two
+    cores a second thread would save a tenth.
+    """
+    threadpoolctl.threadpool_limits(1, user_api="blas")
 
 
 class _Frozen(torch.autograd.Function):

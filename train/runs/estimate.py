@@ -44,6 +44,7 @@ READERS = 160_000_000  # the specialist that measures the images on the CPU; the
 BESIDE = 90_000_000  # on the CPU, whatever is trained: the graph, and code that is loaded when it is first needed
 CPU_WASTE = 0.6  # of what is kept for the backward pass: freed blocks that the C library keeps, as measured with Nano
 _KEPT = ("activations", "prompt", "completions")
+PACKED = 1.6  # bytes of the decoder for each weight that was rounded to 4 bits, as its runtime keeps them
 _ALWAYS, _SAMPLING, _LEARNING = "always", "sampling", "learning"
 
 
@@ -151,20 +152,19 @@ def _sampling(model: Model, shape: Shape, device: str) -> Iterator[Part]:
         return
     base = model.get_base_model() if hasattr(model, "peft_config") else model
     text = base.config.get_text_config(decoder=True)
-    from dermiq.vlm.fast import FastDecoder  # PyTorch takes seconds to load
+    from dermiq.vlm.compact import CompactDecoder  # PyTorch takes seconds to load
+    from dermiq.vlm.nano import is_nano
 
-    rows, fast = shape.sampled, device == "cpu" and FastDecoder.supports(base, adapters=True)
-    tokens = (
-        1 if fast else rows + 1
-    ) * shape.prompt + rows * shape.completion  # the lean decoder's rows share a prompt
+    rows, fast = shape.sampled, device == "cpu" and CompactDecoder.supports(base, adapters=True)
+    tokens = rows * (shape.prompt + shape.completion) + shape.prompt
     why = f"keys and values of {rows} completions of {shape.completion} tokens behind {shape.prompt}"
     yield Part("cache", tokens * _key_value_bytes(text) * base.dtype.itemsize, _SAMPLING, why)
     # logits, scores, probabilities in float32, the distribution function and its scaled copy in float64
     yield Part("choice", rows * text.vocab_size * 28, _SAMPLING, f"over {text.vocab_size} tokens, for each row")
-    if fast and not hasattr(model, "peft_config"):
-        count = sum(p.numel() for n, p in base.named_parameters() if "vision" not in n)
+    if fast and hasattr(model, "peft_config") and is_nano(base.config):  # others were never rounded, and are shared
+        count = sum(p.numel() for n, p in base.named_parameters() if "vision" not in n and "lora_" not in n)
         when = _ALWAYS if shape.shared else _SAMPLING  # GRPO samples again, DPO does not
-        yield Part("decoder", 4 * count, when, "a copy of the language model, laid out for sampling")
+        yield Part("decoder", PACKED * count, when, "the language model as it was rounded, for sampling")
 
 
 def _learning(model: Model, config: StageConfig, shape: Shape, device: str, free: int | None) -> Iterator[Part]:

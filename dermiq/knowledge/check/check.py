@@ -30,7 +30,7 @@ from dermiq.knowledge.language.plain import plainly, proposition
 from dermiq.knowledge.language.stem import stem
 from dermiq.knowledge.language.text import normal, split_sentences, word_set, words
 from dermiq.knowledge.language.wording import goes_further, in_the_graphs_names, turns_round
-from dermiq.knowledge.retrieve.case import GROUPS
+from dermiq.knowledge.retrieve.case import GROUPS, STRUCTURE_SIGNS
 from dermiq.knowledge.schema import Node
 from dermiq.types import Claim, Evidence, Fact, Finding, Verdict
 
@@ -425,6 +425,7 @@ def _best(facts: Sequence[Fact]) -> list[Fact]:
 def _is_measured(node_id: str, codes: set[str]) -> bool:
     signs = {"sign:asymmetry": {"asymmetry"}, "sign:border": {"border_irregularity"}}
     signs["sign:colour"] = {"colour_count", "colour_variegation"}
+    signs |= {node: {code} for code, node in STRUCTURE_SIGNS.items()}
     return bool(signs.get(node_id, set()) & codes)
 
 

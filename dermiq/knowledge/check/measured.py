@@ -24,6 +24,18 @@ COLOURS = {
     "colour_blue_gray": r"blue[- ]gr[ae]y|bluish[- ]gr[ae]y|gr[ae]y[- ]blue",
     "colour_black": r"black",
 }
+STRUCTURES = {
+    "globules": r"globules",
+    "milia_like_cyst": r"milia[- ]like cysts?|milia",
+    "negative_network": r"negative (?:pigment )?network|inverse network",
+    "pigment_network": r"(?<!negative )(?<!inverse )(?:pigment(?:ed)? )?network",
+    "streaks": r"streaks",
+}
+_SHOWN = (
+    r"\b(?:specialist(?:'s reading)?|image|picture|photo(?:graph)?|lesion|it)\b[^.;]{0,40}"
+    r"\b(?:sees?|saw|shows?|has|displays?|reading)\b|\b(?:seen|visible|found|measured|detected)\b"
+)
+"""How a sentence says that a structure is on this image, not that a condition has it."""
 PRESENT = 5.0  # % of the lesion's area from which a colour counts as there
 _COLOUR = r"colou?rs?"
 _COUNT = r"one|a single|single|[1-9]"
@@ -82,7 +94,7 @@ def judge(sentence: str, findings: Sequence[Finding]) -> list[Judgement]:
     for finding in findings:
         by_code.setdefault(finding.code, []).append(finding)
     found = [*_scales(sentence, by_code), *_axes(sentence, by_code), *_count(sentence, by_code)]
-    found += _colours(sentence, by_code)
+    found += [*_colours(sentence, by_code), *_structures(sentence, by_code)]
     return _once(found)
 
 
@@ -203,3 +215,19 @@ def _colours(sentence: str, by_code: dict[str, list[Finding]]) -> Iterator[Judge
                     continue  # hardly any: neither there nor absent
                 said = not _negated(sentence, match.start())
                 yield Judgement(code, said == there, f"measured: {finding.text}")
+
+
+def _structures(sentence: str, by_code: dict[str, list[Finding]]) -> Iterator[Judgement]:
+    """ "Milia-like cysts are seen", "the image shows no streaks"; a doubtful structure decides nothing."""
+    if not re.search(_SHOWN, sentence, re.IGNORECASE):
+        return
+    for code, words in STRUCTURES.items():
+        for match in re.finditer(rf"\b(?:{words})\b(?P<doubt> doubtful)?", sentence, re.IGNORECASE):
+            for finding in by_code.get(code, ()):
+                note = f"the specialist: {finding.text}"
+                if match["doubt"] or finding.is_seen is None:
+                    if match["doubt"] and finding.is_seen is None:
+                        yield Judgement(code, True, note)
+                    continue
+                said = not _negated(sentence, match.start())
+                yield Judgement(code, said == finding.is_seen, note)

@@ -79,16 +79,24 @@ SYMPTOM_WORDS = {
 GROUPS = frozenset({"dermiq:akiec", "dermiq:bkl", "dermiq:vasc"})
 """Classes that are collections of conditions."""
 
+STRUCTURE_SIGNS = {
+    "globules": "dsc:dots-globules",
+    "milia_like_cyst": "dsc:milia-like-cysts",
+    "negative_network": "dsc:negative-network",
+    "pigment_network": "dsc:network",
+    "streaks": "dsc:streaks",
+}
 FINDING_SIGNS = {
     "asymmetry": "sign:asymmetry",
     "border_irregularity": "sign:border",
     "colour_count": "sign:colour",
     "colour_variegation": "sign:colour",
+    **STRUCTURE_SIGNS,
 }
 FIRST = 0.15  # what being listed first adds
 PLACES = ("which leads the differential", "second in the differential", "third in the differential")
 FIT = {"findings": 0.5, "patient": 0.55}  # what fitting a measurement, or what was told, adds
-ABNORMAL = 80.0  # percentile among benign lesions from which a finding stands out
+ABNORMAL, USUAL = 80.0, 60.0  # percentiles among benign lesions: a finding stands out from, is not there up to
 
 
 @dataclass(frozen=True)
@@ -221,13 +229,22 @@ def _standing(graph: Graph, fact: Fact, node: str) -> float:
 def _fits(graph: Graph, fact: Fact, context: PatientContext | None, findings: Sequence[Finding]) -> Iterator[Reason]:
     """What of the measurements and of the patient speaks for naming the fact; the first one counts."""
     for finding in findings:
-        stands_out = finding.percentile is not None and finding.percentile >= ABNORMAL
-        if stands_out and FINDING_SIGNS.get(finding.code) == fact.object:
-            yield Reason("findings", f"fits what was measured: {finding.text}")
+        if shows(finding) and FINDING_SIGNS.get(finding.code) == fact.object:
+            seen = "the specialist sees" if finding.code in STRUCTURE_SIGNS else "was measured"
+            yield Reason("findings", f"fits what {seen}: {finding.text}")
     for told, needles in _told(graph, context):
         qualifier = graph.numbers(fact.id).qualifier
         if needles.search(f"{fact.text} {qualifier}"):
             yield Reason("patient", f"fits what was told: {told}")
+
+
+def shows(finding: Finding) -> bool | None:
+    """Whether the lesion shows the sign that a finding is about; None where that is open, or was not compared."""
+    if finding.code in STRUCTURE_SIGNS:
+        return finding.is_seen
+    if finding.percentile is None:
+        return None
+    return True if finding.percentile >= ABNORMAL else False if finding.percentile <= USUAL else None
 
 
 def _told(graph: Graph, context: PatientContext | None) -> Iterator[tuple[str, re.Pattern[str]]]:

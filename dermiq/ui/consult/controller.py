@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -20,6 +21,7 @@ from PIL import Image
 
 from dermiq.errors import DermIQError, ImageError, InputError
 from dermiq.knowledge.language.citation import cited
+from dermiq.places import data_folder
 from dermiq.review.store.images import png_of
 from dermiq.review.store.store import Store
 from dermiq.types import (
@@ -38,6 +40,7 @@ from dermiq.ui.consult import chat as chat_html
 from dermiq.ui.consult import panels as panel_html
 from dermiq.ui.consult import viewer as viewer_html
 from dermiq.ui.consult.panels import leading_code
+from dermiq.ui.consult.similar import thumbnail_in
 from dermiq.ui.consult.viewer import Example, Heat, Layer
 from dermiq.ui.consult.visit import Exchange, Visit
 from dermiq.ui.markup import data_url
@@ -106,6 +109,7 @@ class ConsultController:
             layer=visit.layer,
             readings=visit.readings,
             heat=visit.heat,
+            maps=visit.maps,
             drawing=visit.drawing,
             abstention=preview.abstention if preview and not visit.exchanges else None,
             errors=visit.errors,
@@ -134,6 +138,8 @@ class ConsultController:
             abstained=shown.abstention is not None,
             reading=shown.phase in {"reading", "writing"},
             name=self.name,
+            similar=next((r.similar for r in visit.readings if r.image_index == visit.current), ()),
+            thumbnail=partial(thumbnail_in, data_folder()),
         )
 
     def frame(self, visit: Visit, *, clear_question: bool = False) -> Frame:
@@ -219,23 +225,26 @@ class ConsultController:
 
     def show(self, visit: Visit, index: int) -> Frame:
         if 0 <= index < len(visit.lesions):
-            visit.current, visit.heat = index, None
-            if visit.layer == "heatmap":
+            visit.current, visit.heat, visit.maps = index, None, None
+            if visit.layer in ("heatmap", "structures"):
                 visit.layer = "outline"
-        return Frame(viewer=self.viewer(visit))
+        return Frame(viewer=self.viewer(visit), panels=self.panels(visit))
 
     def set_layer(self, visit: Visit, layer: Layer) -> Frame:
         """Switch what lies over the image; the heatmap is computed when it is first asked for."""
         if layer not in viewer_html.LAYERS or not visit.lesions:
             return Frame()
         visit.layer = layer
-        shown = visit.shown
+        shown, lesion = visit.shown, visit.lesions[visit.current]
         code = leading_code(shown.differentials) if shown else None
-        if layer == "heatmap" and code and (visit.heat is None or visit.heat.code != code):
-            try:
-                visit.heat = Heat(self.consultant.heatmap(visit.lesions[visit.current], code), code)
-            except DermIQError as error:
-                visit.errors, visit.layer = (str(error),), "outline"
+        reading = next((r for r in visit.readings if r.image_index == visit.current), None)
+        try:
+            if layer == "heatmap" and code and (visit.heat is None or visit.heat.code != code):
+                visit.heat = Heat(self.consultant.heatmap(lesion, code), code)
+            if layer == "structures" and reading is not None and visit.maps is None:
+                visit.maps = self.consultant.structures(lesion, reading)
+        except DermIQError as error:
+            visit.errors, visit.layer = (str(error),), "outline"
         return Frame(viewer=self.viewer(visit))
 
     # --- questions ----------------------------------------------------------------------

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from dermiq.errors import DermIQError, ModelError
-from dermiq.types import Case, Events, Lesion, SelfCheck
+from dermiq.types import Case, Events, Lesion, SelfCheck, SpecialistReading
 from dermiq.ui.protocol import Consultant
 
 log = logging.getLogger(__name__)
@@ -77,6 +77,9 @@ class Behind:
 
     def heatmap(self, lesion: Lesion, code: str) -> np.ndarray:
         return self.real().heatmap(lesion, code)
+
+    def structures(self, lesion: Lesion, reading: SpecialistReading) -> Mapping[str, np.ndarray]:
+        return self.real().structures(lesion, reading)
 
     def image_check(self, case: Case) -> SelfCheck:
         return self.real().image_check(case)

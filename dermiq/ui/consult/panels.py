@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from markupsafe import Markup
 
-from dermiq.types import CLASS_NAMES, Abstention, Differential, Evidence, EvidenceItem, Finding, SelfCheck, Urgency
+from dermiq.lesion.scores import Score, scores
+from dermiq.types import (
+    CLASS_NAMES,
+    Abstention,
+    Differential,
+    Evidence,
+    EvidenceItem,
+    Finding,
+    SelfCheck,
+    SimilarCase,
+    Urgency,
+)
 from dermiq.ui.consult.drawing import evidence_graph
+from dermiq.ui.consult.similar import Thumbnail, similar_body
 from dermiq.ui.facts import Licences, card_of, source_lines
-from dermiq.ui.markup import fill, join, percent, percentile, quantity, ratio, versus
+from dermiq.ui.markup import THIN, capital, fill, join, link, percent, percentile, quantity, ratio, versus
 
 READERS = {"vlm": "Language model", "specialist": "Specialist"}
 
 LIKELY, POSSIBLE = 0.5, 0.1
 WORDS = "Likely: 50 % or more. Possible: 10 to 49 %. Unlikely: below 10 %."
+
+SETS_MEAN = (
+    "Sets of diagnoses made so that, of new images like the validation images, the right one is in the set in 95 % "
+    "(90 %) of each diagnosis's cases. On other images, such as photographs, they hold it less often."
+)
 
 URGENCY_WORDS = {"urgent": "Urgent", "soon": "Soon", "routine": "Routine", "none": "No referral rule applies"}
 
@@ -63,8 +80,53 @@ def differential_panel(
         rows=rows,
     )
     words = fill('<p class="dq-fine">{w}</p>', w=WORDS)
-    body = join([agreement_line(differentials), table, _compare_top_two(differentials), words])
+    notes = join(note(by_reader["specialist"]) for note in (set_line, told_line) if "specialist" in by_reader)
+    body = join([agreement_line(differentials), table, notes, _compare_top_two(differentials), words])
     return panel("differential", "Differential", body, note="calibrated probabilities")
+
+
+def set_line(opinion: Differential) -> Markup:
+    """The diagnoses of which one is right with a stated certainty, where there are several."""
+    parts = []
+    for certainty, codes in sorted(opinion.sets.items(), reverse=True):
+        if len(codes) > 1:
+            names = either(CLASS_NAMES[code] for code in codes)
+            parts.append(fill("<li>with {c}{thin}% certainty {names}</li>", c=certainty, thin=THIN, names=names))
+        else:
+            name = CLASS_NAMES[codes[0]]
+            parts.append(fill("<li>with {c}{thin}% certainty {name} alone</li>", c=certainty, thin=THIN, name=name))
+    if all(len(codes) < 2 for codes in opinion.sets.values()):
+        return Markup("")
+    return fill(
+        '<div class="dq-sets"><p><span class="dq-term" tabindex="0" data-tip="{tip}">The specialist’s sets</span></p>'
+        "<ul>{parts}</ul></div>",
+        tip=SETS_MEAN,
+        parts=join(parts),
+    )
+
+
+def either(names: Iterable[str]) -> str:
+    """ "melanoma or melanocytic nevus"."""
+    *before, last = names
+    return " or ".join(filter(None, (", ".join(before), last)))
+
+
+def told_line(opinion: Differential) -> Markup:
+    """What of the patient counts in the specialist's figures, and what they are without it."""
+    if not opinion.told:
+        return Markup("")
+    order = sorted(opinion.candidates, key=lambda one: -(one.by_image or 0.0))[:3]
+    alone = ", ".join(f"{one.diagnosis.name} {percent(one.by_image or 0.0)}" for one in order)
+    return fill(
+        '<p class="dq-fine">The specialist’s figures include {told}. By the image alone: {alone}.</p>',
+        told=both(opinion.told),
+        alone=alone,
+    )
+
+
+def both(names: Sequence[str]) -> str:
+    """ "age, sex and site"."""
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def _compare_top_two(differentials: Sequence[Differential]) -> Markup:
@@ -157,8 +219,47 @@ def findings_panel(findings: Sequence[Finding], leading: str | None, *, reading:
         "above 1 speaks for it, below 1 against it. The ratios are not independent of each other.</p>",
         of=f" for {name}" if name else "",
     )
-    body = join([_finding_table(telling, leading, several), rest if usual else "", note])
+    body = join([_finding_table(telling, leading, several), rest if usual else "", note, scores_part(findings)])
     return panel("findings", "Findings", body, note="measured")
+
+
+def scores_part(findings: Sequence[Finding]) -> Markup:
+    """The scores that dermatologists use, folded, each with what it rests on; nothing where they can't be computed."""
+    groups = sorted({finding.image_index for finding in findings})
+    made = scores([finding for finding in findings if finding.image_index == groups[0]])
+    if not made:
+        return Markup("")
+    which = f" (image {groups[0] + 1})" if len(groups) > 1 else ""
+    return fill(
+        '<details class="dq-scores" data-open="no"><summary>Scores: ABCD, 7-point, 3-point{which}</summary>{rows}'
+        '<p class="dq-fine">For melanocytic lesions in dermoscopy. A range: from the points that were seen to those '
+        "that are possible where a criterion was not judged. No low score outweighs the readers, the history or the "
+        "rule of urgency.</p></details>",
+        which=which,
+        rows=join(_score(one) for one in made),
+    )
+
+
+def _score(score: Score) -> Markup:
+    rows = join(
+        fill(
+            '<tr><th scope="row">{name}<span class="dq-say">{basis}</span></th><td class="dq-num">{points}</td></tr>',
+            name=capital(one.name),
+            basis=one.basis,
+            points=f"{one.low:g}" if one.is_judged else f"{one.low:g} to {one.high:g}",
+        )
+        for one in score.criteria
+    )
+    return fill(
+        '<h3>{name}: {range}</h3><p>{meaning}. {source}</p><table class="dq-score"><caption class="dq-sr">{name}: '
+        'criteria</caption><thead><tr><th scope="col">Criterion</th><th scope="col">Points</th></tr></thead><tbody>'
+        "{rows}</tbody></table>",
+        name=score.name,
+        range=score.text,
+        meaning=capital(score.meaning),
+        source=link(score.source, "Source of the rule"),
+        rows=rows,
+    )
 
 
 def stands_out(finding: Finding, leading: str | None) -> bool:
@@ -280,13 +381,18 @@ def panels(
     abstained: bool = False,
     reading: bool = False,
     name: Callable[[str], str] = str,
+    similar: Sequence[SimilarCase] = (),
+    thumbnail: Thumbnail = lambda image_id: None,
 ) -> Markup:
-    """The three panels under the conversation. `reading`: more is on its way; `name`: of a node of the graph."""
+    """The panels under the conversation. `reading`: more is on its way; `name`: of a node of the graph; `thumbnail`:
+    the picture of a similar case, where it is at hand.
+    """
     leading = leading_code(differentials)
     parts = [
         differential_panel(differentials, abstained=abstained, reading=reading),
         findings_panel(findings, leading, reading=reading),
         evidence_panel(evidence, cited, key, reading=reading, name=name),
+        panel("similar", "Similar cases", similar_body(similar, thumbnail), note="labelled") if similar else Markup(""),
     ]
     return fill('<div class="dq-panels">{parts}</div>', parts=join(parts))
 

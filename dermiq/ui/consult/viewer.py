@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -11,11 +11,19 @@ import numpy as np
 from markupsafe import Markup
 
 from dermiq.decoder import ACCEPTED
-from dermiq.types import CLASS_NAMES, Abstention, Lesion, SpecialistReading
+from dermiq.types import CLASS_NAMES, Abstention, Finding, Lesion, SpecialistReading
 from dermiq.ui.markup import THIN, data_url, error_line, fill, join, number
 
-Layer = Literal["outline", "heatmap", "plain"]
-LAYERS: tuple[Layer, ...] = ("outline", "heatmap", "plain")
+Layer = Literal["outline", "structures", "heatmap", "plain"]
+LAYERS: tuple[Layer, ...] = ("outline", "structures", "heatmap", "plain")
+STRUCTURE_COLOURS = {  # told apart without red and green
+    "globules": "#f0e442",
+    "milia_like_cyst": "#ffffff",
+    "negative_network": "#cc79a7",
+    "pigment_network": "#56b4e9",
+    "streaks": "#e69f00",
+}
+THERE = 0.4  # of a structure's map, from which a place is drawn
 VIEWS = (
     ("unknown", "kind not stated"),
     ("dermoscopy", "dermoscopy"),
@@ -71,6 +79,48 @@ def heat_layer(heat: Heat) -> str:
     return data_url((colours * 255).astype(np.uint8), longest=480, form="PNG")
 
 
+def seen_structures(reading: SpecialistReading) -> list[Finding]:
+    """The structures that were seen or are doubtful, the surest first."""
+    found = [f for f in reading.findings if f.code in STRUCTURE_COLOURS and f.is_seen is not False]
+    return sorted(found, key=lambda finding: -finding.value)
+
+
+def structure_layer(lesion: Lesion, reading: SpecialistReading, maps: Mapping[str, np.ndarray]) -> Markup:
+    """Lines around the places of every structure that may be there."""
+    paths = join(
+        fill(
+            '<path class="dq-halo" d="{d}"/><path class="dq-line" style="stroke:{c}" d="{d}"/>',
+            d=outline_path(maps[finding.code] >= THERE),
+            c=STRUCTURE_COLOURS[finding.code],
+        )
+        for finding in seen_structures(reading)
+    )
+    return fill(
+        '<svg class="dq-outline" viewBox="0 0 {w} {h}" role="img" aria-label="Where dermoscopic structures are seen">'
+        "{paths}</svg>",
+        w=lesion.width,
+        h=lesion.height,
+        paths=paths,
+    )
+
+
+def _legend(reading: SpecialistReading | None, maps: Mapping[str, np.ndarray]) -> Markup:
+    """Each structure's line, how sure it is, and whether any place of it is drawn."""
+    seen = seen_structures(reading) if reading is not None else []
+    if not seen:
+        return Markup("")
+    rows = join(
+        fill(
+            '<li><span class="dq-swatch" style="background:{c}"></span>{text}{where}</li>',
+            c=STRUCTURE_COLOURS[finding.code],
+            text=finding.text,
+            where="" if (maps[finding.code] >= THERE).any() else ": no place stands out",
+        )
+        for finding in seen
+    )
+    return fill('<ul class="dq-legend">{rows}</ul>', rows=rows)
+
+
 def viewer(
     lesions: Sequence[Lesion],
     pictures: Sequence[str],
@@ -79,6 +129,7 @@ def viewer(
     layer: Layer = "outline",
     readings: Sequence[SpecialistReading] = (),
     heat: Heat | None = None,
+    maps: Mapping[str, np.ndarray] | None = None,
     drawing: bool = False,
     abstention: Abstention | None = None,
     errors: Sequence[str] = (),
@@ -87,9 +138,10 @@ def viewer(
     lesion = lesions[current]
     reading = next((r for r in readings if r.image_index == current), None)
     parts = [
-        _picture(lesion, pictures[current], current, layer, reading, heat, drawing),
+        _picture(lesion, pictures[current], current, layer, reading, heat, maps, drawing),
         _switch(layer, enabled=reading is not None),
         _caption(layer, reading, heat),
+        _legend(reading, maps) if layer == "structures" and maps is not None else Markup(""),
         _thumbnails(pictures, current) if len(lesions) > 1 else Markup(""),
         _about_image(lesion, current, len(lesions)),
         quality_line(lesion),
@@ -107,9 +159,12 @@ def _picture(
     layer: Layer,
     reading: SpecialistReading | None,
     heat: Heat | None,
+    maps: Mapping[str, np.ndarray] | None,
     drawing: bool,
 ) -> Markup:
     over = Markup("")
+    if layer == "structures" and maps is not None and reading is not None:
+        over = structure_layer(lesion, reading, maps)
     if layer == "outline" and reading is not None:
         over = fill(
             '<svg class="dq-outline" viewBox="0 0 {w} {h}" role="img" aria-label="Outline of the lesion">'
@@ -156,6 +211,11 @@ def _caption(layer: Layer, reading: SpecialistReading | None, heat: Heat | None)
         text = f"Outline by the specialist, mean certainty {round(reading.outline_confidence * 100)}{THIN}%."
     elif layer == "heatmap" and heat is not None:
         text = f"Where the specialist looks for {CLASS_NAMES.get(heat.code, heat.code)}: bright is strong."
+    elif layer == "structures" and reading is not None:
+        if seen_structures(reading):
+            text = "Where the specialist sees dermoscopic structures, roughly: in squares of the image."
+        else:
+            text = "The specialist sees no dermoscopic structure here."
     elif layer == "plain":
         text = "The image as it was read."
     else:

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import secrets
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, cast
+
+import numpy as np
 
 from dermiq.types import (
     Abstention,
@@ -86,6 +89,7 @@ class Visit:
         self.current = 0
         self.layer: Layer = "outline"
         self.heat: Heat | None = None
+        self.maps: Mapping[str, np.ndarray] | None = None  # where the structures of the current image are
         self.errors: tuple[str, ...] = ()
         self.insisted = False  # asks of these images although the readers abstained
         self.stop = threading.Event()
@@ -127,7 +131,7 @@ class Visit:
 
     def unread(self) -> None:
         """The images changed: what was read of them no longer holds."""
-        self.readings, self.heat, self.preview, self.insisted = (), None, None, False
+        self.readings, self.heat, self.maps, self.preview, self.insisted = (), None, None, None, False
 
     def case(self, question: str) -> Case:
         return Case(tuple(self.lesions), self.context, question, self.history())

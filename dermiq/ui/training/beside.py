@@ -8,11 +8,12 @@ beside.give_back()
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from dermiq.types import Case, Events, Lesion, SelfCheck
+from dermiq.types import Case, Events, Lesion, SelfCheck, SpecialistReading
 from dermiq.ui.protocol import Consultant
 from train.runs.arbiter import consulting
 from train.runs.registry import Run
@@ -68,6 +69,9 @@ class Beside:
 
     def heatmap(self, lesion: Lesion, code: str) -> np.ndarray:
         return self._consultant.heatmap(lesion, code)
+
+    def structures(self, lesion: Lesion, reading: SpecialistReading) -> Mapping[str, np.ndarray]:
+        return self._consultant.structures(lesion, reading)
 
     def image_check(self, case: Case) -> SelfCheck:
         with consulting(self._root):

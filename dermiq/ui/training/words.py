@@ -19,6 +19,10 @@ JUDGED: Mapping[str, tuple[str, str]] = {  # of an evaluation: what it is called
     "accuracy": ("Accuracy", "share of images answered rightly; higher is better"),
     "macro_f1": ("Macro F1", "mean of the F1 of each class; higher is better"),
     "melanoma_auroc": ("Melanoma AUROC", "how well melanoma is ranked above the rest: 1 is perfect, 0.5 is chance"),
+    "cancer_sensitivity": (
+        "Skin cancers found",
+        "share of melanomas, basal cell carcinomas and actinic keratoses that stand above 90 % of all other lesions",
+    ),
     "expected_calibration_error": (
         "Calibration error",
         "mean gap between claimed probability and share that is right; lower is better",

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from dermiq.errors import ModelError
-from dermiq.vlm import fast
+from dermiq.vlm.drafts import SamplingSettings, allowed, draw
 from tests.train.rl.test_group_loss import FAMILIES, inputs_for, model_with, plain_scores
 from train.rl.group_loss import accumulate_gradients, log_probabilities, read_prompt
 from train.rl.policy_loss import Targets
-from train.rl.rollout import Rollout, Sampler, SamplingSettings, allowed, draw
+from train.rl.rollout import Rollout, Sampler
 
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")  # peft
 
@@ -34,13 +34,9 @@ def assert_log_probabilities(model: Any, inputs: dict[str, Tensor], rollout: Rol
     torch.testing.assert_close(rollout.log_probabilities, expected, atol=1e-4, rtol=0)
 
 
-@pytest.mark.parametrize("one_thread", [fast.ONE_THREAD, 0])  # tiny products are all left to one thread else
 @pytest.mark.parametrize("lora", [False, True], ids=["full", "lora"])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_kept_log_probabilities_equal_whole_sequences(
-    family: str, lora: bool, one_thread: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(fast, "ONE_THREAD", one_thread)
+def test_kept_log_probabilities_equal_whole_sequences(family: str, lora: bool) -> None:
     model, processor = model_with(family, lora=lora)
     inputs, settings = inputs_for(model, processor, images=2), end_often(processor)
     sampler = Sampler(model)
@@ -137,13 +133,12 @@ def test_sampling_changes_neither_weights_nor_modes(lora: bool) -> None:
     assert all(torch.equal(value, values[name]) for name, value in model.state_dict().items())
 
 
-def test_a_closed_sampler_leaves_a_model_that_can_be_saved(tmp_path: Path) -> None:
+def test_a_model_that_was_sampled_from_can_be_saved(tmp_path: Path) -> None:
     model, processor = model_with("llava")
     model.requires_grad_(False)
     values = {name: value.clone() for name, value in model.state_dict().items()}
     sampler = Sampler(model)
     sampler.sample(inputs_for(model, processor), 2, end_often(processor), seed=0)
-    sampler.close()
     model.save_pretrained(tmp_path)
     saved = type(model).from_pretrained(tmp_path).state_dict()
     assert all(torch.equal(value, values[name]) for name, value in saved.items())
@@ -161,7 +156,7 @@ def test_a_disabled_adapter_is_not_sampled_from() -> None:
     assert_log_probabilities(model, inputs, sampler.sample(inputs, 3, settings, seed=0), settings.temperature)
 
 
-def test_an_adapter_that_the_lean_decoder_does_not_compute_is_left_to_the_plain_path() -> None:
+def test_an_adapter_that_the_decoder_does_not_compute_is_left_to_the_plain_path() -> None:
     from peft import LoraConfig, get_peft_model
 
     model, processor = model_with("llava")

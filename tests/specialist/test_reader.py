@@ -11,7 +11,7 @@ from PIL import Image
 from dermiq.errors import ModelError
 from dermiq.lesion.drawn import drawn_examples
 from dermiq.specialist import Specialist, fuse_readings, lesion_window
-from dermiq.specialist.reader import Familiarity
+from dermiq.specialist.familiarity import Familiarity
 from dermiq.types import CLASSES, Lesion, SpecialistReading
 from dermiq.vlm.tower import (
     PYRAMID_CHANNELS,
