@@ -25,6 +25,7 @@ import itertools
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -55,16 +56,11 @@ TEMPERATURES = torch.exp(torch.linspace(-1.2, 1.2, 241))
 ASKED_RECALL, ASKED_F1 = 0.83, 0.77
 
 
-def load_average(run: Path) -> SpecialistNet:
-    net = SpecialistNet()
-    path = run / "average.pt"
-    state = torch.load(path, weights_only=True) if path.is_file() else None
-    net.load_state_dict(state or torch.load(run / "checkpoint.pt", weights_only=True)["average"])
-    return net.eval()
+Net = TypeVar("Net", SpecialistNet, ViTNet)
 
 
-def load_transformer(run: Path) -> ViTNet:
-    net = ViTNet()
+def load_average(net: Net, run: Path) -> Net:
+    """With the moving average that a run ended with, or has reached."""
     path = run / "average.pt"
     state = torch.load(path, weights_only=True) if path.is_file() else None
     net.load_state_dict(state or torch.load(run / "checkpoint.pt", weights_only=True)["average"])
@@ -195,8 +191,8 @@ def calibrate(
         before = Specialist.load(out)
         net, near_net = before.net, before.near_net
     else:
-        net, near_net = load_average(run), load_average(near or run)
-    third = load_transformer(transformer)
+        net, near_net = load_average(SpecialistNet(), run), load_average(SpecialistNet(), near or run)
+    third = load_average(ViTNet(), transformer)
     state = shipped(net)
     state |= {NEAR + key: value for key, value in shipped(near_net).items() if not key.startswith("decoder.")}
     third_state = shipped(third)

@@ -12,13 +12,12 @@ is an exponential moving average; `val` is scored as it goes, a checkpoint is wr
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +33,7 @@ from dermiq.specialist.reader import window_box
 from dermiq.specialist.vit import PATCH, Seen, ViTNet, normalised
 from dermiq.types import CLASSES, STRUCTURES
 from train.cases.data import Pixels, data_folder, load_pixels, read_table, square_pixels
+from train.embedded.loop import options_of, write_checkpoint
 from train.embedded.metrics import classification_figures
 from train.runs.log import append
 
@@ -396,20 +396,14 @@ def train(config: Config, *, resume: bool = False) -> None:
                 "schedule": schedule.state_dict(),
                 "step": step + 1,
             }
-            torch.save(state, checkpoint.with_suffix(".part"))
-            os.replace(checkpoint.with_suffix(".part"), checkpoint)  # a killed process leaves the old one whole
+            write_checkpoint(checkpoint, state)
             saved = time.time()
     torch.save(average.state_dict(), out / "average.pt")
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for field in fields(Config):
-        parser.add_argument(f"--{field.name.replace('_', '-')}", type=type(field.default), default=field.default)
-    parser.add_argument("--resume", action="store_true")
-    options = vars(parser.parse_args(arguments))
-    resume = options.pop("resume")
-    train(Config(**options), resume=resume)
+    config, resume = options_of(Config, __doc__, arguments)
+    train(config, resume=resume)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ tells the class apart. `python -m train.embedded.calibrate` then makes the shipp
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import os
@@ -23,7 +22,7 @@ import sys
 import tempfile
 import time
 import zipfile
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +36,7 @@ from dermiq.specialist.model import SpecialistNet
 from dermiq.types import CLASSES
 from dermiq.vlm.tower import PIXEL_MEAN, PIXEL_STD, DermTower
 from train.cases.data import Pixels, data_folder, load_pixels, read_table, square_pixels
+from train.embedded.loop import options_of, write_checkpoint
 from train.embedded.metrics import classification_figures
 from train.runs.log import append
 
@@ -307,7 +307,6 @@ def train(config: Config, *, resume: bool = False) -> None:
         if (step + 1) % config.eval_every == 0 or step + 1 == config.steps:
             scores = evaluate(average, val, config.large_size)
             append(log, {"step": step + 1, **scores})
-            part = checkpoint.with_suffix(".part")
             state = {
                 "net": net.state_dict(),
                 "average": average.state_dict(),
@@ -315,19 +314,13 @@ def train(config: Config, *, resume: bool = False) -> None:
                 "schedule": schedule.state_dict(),
                 "step": step + 1,
             }
-            torch.save(state, part)
-            os.replace(part, checkpoint)  # a killed process leaves the old checkpoint whole
+            write_checkpoint(checkpoint, state)
     torch.save(average.state_dict(), out / "average.pt")
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for field in fields(Config):
-        parser.add_argument(f"--{field.name.replace('_', '-')}", type=type(field.default), default=field.default)
-    parser.add_argument("--resume", action="store_true")
-    options = vars(parser.parse_args(arguments))
-    resume = options.pop("resume")
-    train(Config(**options), resume=resume)
+    config, resume = options_of(Config, __doc__, arguments)
+    train(config, resume=resume)
 
 
 if __name__ == "__main__":
