@@ -72,7 +72,8 @@ def show(event: Event) -> None:
     if isinstance(event, TextDelta):
         print(event.text, end="", flush=True)
     if isinstance(event, TextSettled):
-        print(f"\n\n[The program] {event.own.why}\n\n{event.own.text}", end="", flush=True)
+        said = f"[The program] {event.own.why}\n\n{event.own.text}" if event.own else f"[Another draft]\n\n{event.text}"
+        print(f"\n\n{said}", end="", flush=True)
 
 
 def specialist_only(lesions: Sequence[Lesion], context: PatientContext, *, as_json: bool) -> int:

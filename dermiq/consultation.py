@@ -7,13 +7,26 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from dermiq.answering import Known, Settled, as_written, plan, refused, settle_first, settle_follow_up, with_facts
+from dermiq.answering import (
+    Given,
+    Known,
+    Settled,
+    as_written,
+    best_of,
+    plan,
+    refused,
+    settle_first,
+    settle_follow_up,
+    with_facts,
+)
+from dermiq.answering.briefing import briefing
 from dermiq.answering.judge import self_checks
 from dermiq.answering.weigh import percent
 from dermiq.errors import ModelError
@@ -64,6 +77,7 @@ from dermiq.vlm.session import Session, majority
 FACTS_FIRST, FACTS_LATER = 4, 3  # facts in the prompt of a first and of a later question
 FACTS_CONSIDERED = 8  # of a later question, from which its plan chooses
 MAX_NEW_TOKENS = 360
+DRAFTS, MAX_DRAFT_TOKENS = 3, 160  # of a later question, where the first draft does not stand by itself
 COMPARED = ("asymmetry", "border_irregularity", "colour_count", "colour_variegation")  # between images
 
 
@@ -160,8 +174,11 @@ def assess(case: Case, readers: Readers, *, thread: Thread | None, stop: threadi
     yield EvidenceFound(thread.evidence, advice)
 
     images = len(thread.session.images)
+    given = None
     if not first:
-        thread.messages.append(follow_up_message(prompted, case.question))
+        told = briefing(readers.graph, known, asked) if asked.in_scope else ""
+        given = Given(told, {item.number: item.fact for item in prompted.items}, case.question, asked.intent)
+        thread.messages.append(follow_up_message(prompted, case.question, case=told, earlier=thread.messages))
     elif asked.in_scope:
         thread.messages = reasoning_messages(case.context, findings, prompted, case.question, images=images)
     prefill = reasoning_begun(findings, opinions[-1]) if first and asked.in_scope else ""
@@ -175,9 +192,9 @@ def assess(case: Case, readers: Readers, *, thread: Thread | None, stop: threadi
     finally:  # also where the visitor closes the page: turns keep alternating
         thread.end(case.question, text)
 
-    settled = settle(readers.graph, thread, asked, known, text, stopped=stop.is_set(), first=first, begun=prefill)
+    settled = settle(readers.graph, thread, asked, known, text, stop=stop, given=given, begun=prefill)
     thread.show(settled)
-    if settled.own:
+    if settled.own or settled.text != text:
         yield TextSettled(settled.text, settled.own, settled.evidence)
     parsed = parse(settled.text) if prefill else replace(parse(""), prose=settled.text.strip(), problems=())
     checks = checked(settled, opinions, reasoned=bool(prefill), earlier=known.lead.code)
@@ -284,6 +301,13 @@ def written(thread: Thread, prefill: str, stop: threading.Event) -> Iterator[str
     return thread.session.stream(thread.messages, prefill=prefill, max_new_tokens=MAX_NEW_TOKENS, stop=stop)
 
 
+def further_drafts(thread: Thread, stop: threading.Event) -> Iterator[str]:
+    """More answers to the last question, drawn side by side when the first of them is asked for."""
+    if not stop.is_set():
+        asked = thread.messages[:-1]  # without the draft that was written first
+        yield from thread.session.drafts(asked, DRAFTS, max_new_tokens=MAX_DRAFT_TOKENS)
+
+
 def settle(
     graph: Graph,
     thread: Thread,
@@ -291,18 +315,23 @@ def settle(
     known: Known,
     text: str,
     *,
-    stopped: bool,
-    first: bool,
+    stop: threading.Event,
+    given: Given | None,
     begun: str,
 ) -> Settled:
-    """What is shown. A text that the visitor stopped stays as it is: they have seen what they wanted."""
+    """What is shown. A text that the visitor stopped stays as it is: they have seen what they wanted.
+
+    `given` to a later question: where its first draft does not stand by itself, more are written and the best is shown.
+    """
     if not asked.in_scope:
         return refused(plan(graph, asked, known), known, thread.evidence)
-    if stopped:
+    if stop.is_set():
         return as_written(graph, text, known, thread.evidence)
-    if first:
+    if given is None:
         return settle_first(graph, text, asked, known, thread.evidence, begun=begun)
-    return settle_follow_up(graph, text, plan(graph, asked, known), known, thread.evidence)
+    planned = plan(graph, asked, known)
+    drafts = itertools.chain([text], further_drafts(thread, stop))
+    return best_of(settle_follow_up(graph, one, planned, known, thread.evidence, given) for one in drafts)
 
 
 def checked(

@@ -371,10 +371,10 @@ class TextDelta:
 
 @dataclass(frozen=True)
 class TextSettled:
-    """The program adds to what the model wrote, or replaces it: the whole text as it is shown from now on."""
+    """The whole text as it is shown from now on: another draft of the model, or what the program adds or replaces."""
 
     text: str
-    own: OwnWords
+    own: OwnWords | None
     evidence: Evidence  # with the facts that the new text cites
 
 

@@ -84,6 +84,7 @@ def test_events_come_in_the_agreed_order(readers: Readers, lesions: tuple[Lesion
     written = "".join(event.text for event in events if isinstance(event, TextDelta))
     assert answer.text == settled.text
     assert answer.own == settled.own
+    assert settled.own is not None
     kept = answer.text.removesuffix(settled.own.text).strip()
     assert written.strip() in (kept, f"{kept}\n{settled.own.replaced}".strip(), settled.own.replaced)
     assert {check.code for check in answer.checks} >= {"readers_agree", "reasoning_matches_answer", "findings_match"}

@@ -22,7 +22,7 @@ from dermiq.knowledge.retrieve.retrieve import statement
 from dermiq.types import Claim, Fact
 
 AnswerVerdict = Literal[
-    "answers", "partly", "does_not_answer", "repeats", "contradicted", "wrong_citation", "another_condition"
+    "answers", "partly", "does_not_answer", "repeats", "contradicted", "wrong_citation", "another_condition", "unsafe"
 ]
 ANSWERS, PARTLY = 0.65, 0.34  # completeness from which a text answers, or answers in part
 RELEVANT = 0.5  # share of sentences to the point below which it does not answer

@@ -14,13 +14,17 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from dermiq.answering.answered import Answered, AnswerVerdict, answers
+from dermiq.answering.asked import answering
+from dermiq.answering.briefing import BETWEEN_TWO
 from dermiq.answering.choose import in_short
 from dermiq.answering.first import faults, is_bare, speaks_against
+from dermiq.answering.grounded import Given, Heard, grounded
 from dermiq.answering.judge import follow_up_matches_answer, statements
 from dermiq.answering.order import BY_ORDER, Order
 from dermiq.answering.order import judged as by_order
 from dermiq.answering.plan import plan
 from dermiq.answering.points import Known, Plan, Point
+from dermiq.answering.safe import is_unsafe
 from dermiq.answering.say import claimed, said, text_of
 from dermiq.answering.weigh import listed
 from dermiq.knowledge import Graph, check_claims
@@ -36,6 +40,7 @@ WHY: Mapping[AnswerVerdict, str] = {
     "contradicted": "The model's answer has a sentence that is contradicted. These are the facts.",
     "wrong_citation": "The model's answer cites facts that say something else. These are the facts.",
     "another_condition": "The model's answer was about another condition. These are the facts.",
+    "unsafe": "The model's answer offered what must not be done before melanoma is excluded. These are the facts.",
     "partly": "The model's answer left this out.",
 }
 CHECKED: Mapping[AnswerVerdict, str] = {
@@ -46,7 +51,13 @@ CHECKED: Mapping[AnswerVerdict, str] = {
     "contradicted": "The model's text has a contradicted sentence.",
     "wrong_citation": "The model's text cites facts that say something else.",
     "another_condition": "The model's text is about another condition.",
+    "unsafe": "The model's text offers what must not be done before melanoma is excluded.",
 }
+LOOSE = "A sentence of the model's answer stands on nothing that it was given, and is left out."
+GIVEN = "as given: the facts that it cites, or the lines on the case"
+FAULTS = frozenset({"contradicted", "repeats", "wrong_citation", "another_condition"})
+GROUNDED, CERTAIN = 0.5, 0.8  # probabilities from which a sentence stands on what was given; also against the graph
+ANSWERING, PARTLY_ANSWERING = 0.5, 0.25  # probabilities from which a text answers, or answers in part
 LEFT_OUT = "A sentence of the model's answer is contradicted, and left out."
 WEIGHED = "What weighs for and against, by measurement."
 NOT_ASKED = "The model was not asked this."
@@ -72,29 +83,45 @@ class Settled:
             return None
         return SelfCheck("answers_question", self.answered.is_enough, CHECKED[self.answered.verdict])
 
+    @property
+    def worth(self) -> tuple[int, float]:
+        """Of several drafts the higher one is shown: first what the program had to do, then how well it answers."""
+        if self.answered is None:
+            return (0, 0.0)
+        order = {"answers": 2, "partly": 1}
+        return (order.get(self.answered.verdict, 0), self.answered.score)
 
-def settle_follow_up(graph: Graph, text: str, planned: Plan, known: Known, evidence: Evidence) -> Settled:
+
+def settle_follow_up(
+    graph: Graph, text: str, planned: Plan, known: Known, evidence: Evidence, given: Given | None = None
+) -> Settled:
     """A text that answers stays; one that answers in part is followed by the rest; any other gives way to the plan.
 
-    Sentences that are contradicted are left out first, and with them those that say but the diagnosis once more.
+    Sentences that are contradicted or stand on nothing that was `given` are left out first, and with them those that
+    say but the diagnosis once more. Without `given` the plan and the graph alone judge.
     """
-    claims = tuple(_by_the_case(claim, known) for claim in _checked(graph, text, "", known, evidence))
-    answered = answers(graph, planned, claims, text, earlier=known.earlier)
+    shares = {one.text: one for one in grounded(graph, given, text)} if given else {}
+    checked = _checked(graph, text, "", known, evidence)
+    claims = tuple(_by_what_was_given(_by_the_case(claim, known, given), shares, evidence) for claim in checked)
+    answered = _answered(graph, planned, claims, text, known, given)
     shown = Settled(text, text, claims, evidence, answered=answered)
-    faulty = [claim for claim in claims if claim.verdict == "contradicted"]
+    faulty = [claim for claim in claims if claim.verdict == "contradicted" or (given and _is_loose(claim, shares))]
     sound = tuple(claim for claim in claims if claim not in faulty and not is_bare(claim.text))
-    rests_on = any(claim.fact_ids or claim.finding_codes for claim in sound)
+    rests_on = any(claim.fact_ids or claim.finding_codes or claim.text in shares for claim in sound)
     is_sound = rests_on and all(claim.verdict == "supported" for claim in sound)
     if faulty and is_sound and (rest := _without(text, (claim for claim in claims if claim not in sound))):
-        again = answers(graph, planned, sound, rest, earlier=known.earlier)
+        again = _answered(graph, planned, sound, rest, known, given)
         if again.verdict in ("answers", "partly"):
-            why = LEFT_OUT
+            why = LEFT_OUT if any(claim.verdict == "contradicted" for claim in faulty) else LOOSE
             left = OwnWords("", why, text.strip(), claims)
             shown = Settled(rest, rest, sound, evidence, left, answered=again)
             if again.verdict == "answers":
                 return shown
             why = f"{why} {WHY['partly']}"
             return _with_own(graph, shown, again.missing, known, why, (*known.earlier, rest), replace(left, why=why))
+    if given and faulty and answered.verdict in ("answers", "partly"):
+        answered = replace(answered, verdict="does_not_answer")
+        shown = replace(shown, answered=answered)
     why = WHY.get(answered.verdict, "")
     if answered.verdict == "answers":
         return shown
@@ -102,6 +129,57 @@ def settle_follow_up(graph: Graph, text: str, planned: Plan, known: Known, evide
         return _with_own(graph, shown, answered.missing, known, why, (*known.earlier, text))
     left = OwnWords("", why, text.strip(), claims)
     return _with_own(graph, replace(shown, kept="", claims=()), planned.points, known, why, known.earlier, left)
+
+
+def best_of(settled: Iterable[Settled]) -> Settled:
+    """The first draft that needs nothing from the program; else the one that answers best."""
+    best: Settled | None = None
+    for one in settled:
+        if best is None or one.worth > best.worth:
+            best = one
+        if one.own is None:
+            return one
+    assert best is not None  # a model has written at least one
+    return best
+
+
+def _answered(
+    graph: Graph, planned: Plan, claims: Sequence[Claim], text: str, known: Known, given: Given | None
+) -> Answered:
+    """By the points of the plan and, where it is known what the writer was given, by the learned ear for the question.
+
+    A dangerous offer is never an answer.
+    """
+    found = answers(graph, planned, claims, text, earlier=known.earlier)
+    if given is None or found.verdict in FAULTS:
+        return found
+    share = answering(given, text)
+    found = replace(found, score=round(share, 3))
+    if is_unsafe(text, known):
+        return replace(found, verdict="unsafe")
+    if share >= ANSWERING or (found.verdict == "answers" and share >= PARTLY_ANSWERING):
+        return replace(found, verdict="answers")
+    if share >= PARTLY_ANSWERING or found.verdict in ("answers", "partly"):
+        return replace(found, verdict="partly")
+    return replace(found, verdict="does_not_answer")
+
+
+def _by_what_was_given(claim: Claim, shares: Mapping[str, Heard], evidence: Evidence) -> Claim:
+    """A sentence that stands on what its writer was given is supported by it, whatever else was left open."""
+    heard = shares.get(claim.text)
+    if heard is None:
+        return claim
+    sure = heard.share >= (CERTAIN if claim.verdict == "contradicted" else GROUNDED)
+    if not sure or claim.verdict == "supported" or claim.note == BY_ORDER:
+        return claim
+    facts = tuple(item.fact.id for item in evidence.items if item.number in heard.cites)
+    return replace(claim, verdict="supported", fact_ids=facts or claim.fact_ids, note=GIVEN, miscited=(), mended=())
+
+
+def _is_loose(claim: Claim, shares: Mapping[str, Heard]) -> bool:
+    """Whether a sentence stands neither on the graph nor on what was given."""
+    heard = shares.get(claim.text)
+    return claim.verdict == "not_covered" and heard is not None and heard.share < GROUNDED
 
 
 def as_written(graph: Graph, text: str, known: Known, evidence: Evidence) -> Settled:
@@ -144,11 +222,13 @@ def _other_answer(parsed: ParsedText, code: str | None) -> str:
     return listed([CLASS_NAMES[one] for one in CLASSES if one in named]) if named - {code} else ""
 
 
-def _by_the_case(claim: Claim, known: Known) -> Claim:
+def _by_the_case(claim: Claim, known: Known, given: Given | None = None) -> Claim:
     """A sentence that favours another diagnosis than the readers', or gives as a reason what speaks against it."""
     lead, code = known.lead, known.lead.code
     if code is None or claim.verdict == "contradicted" or claim.note == BY_ORDER:
         return claim
+    if given is not None and given.intent in BETWEEN_TWO | {"against", "why"}:
+        return claim  # "smooth borders favour a nevus" favours nothing as a whole
     if follow_up_matches_answer(claim.text, code).passed is False:
         return replace(claim, verdict="contradicted", note=f"the readers put {lead.name} first")
     if speaks_against(claim, known.findings, code):

@@ -110,6 +110,15 @@ def begun(findings: Sequence[Finding], candidates: Sequence[str]) -> str:
     return f"{REASONING_PREFILL} {seen}\n2. Differential: {order}\n3. Knowledge:"
 
 
-def follow_up_message(evidence: Evidence, question: str) -> Message:
-    """A later question: new facts, numbered on from the earlier ones, and prose as the answer."""
-    return user_message(f"{facts_block(evidence)}\nQuestion: {question}")
+def follow_up_message(evidence: Evidence, question: str, *, case: str = "", earlier: Sequence[Message] = ()) -> Message:
+    """A later question: what is known of the case in lines, facts numbered on from the earlier ones, prose to answer.
+
+    Lines that an `earlier` message has are not told again.
+    """
+    told = {line for message in earlier if message["role"] == "user" for line in _text(message).splitlines()}
+    lines = [line for line in case.splitlines() if line not in told]
+    return user_message("\n".join((*lines, facts_block(evidence), f"Question: {question}")))
+
+
+def _text(message: Message) -> str:
+    return "".join(part["text"] for part in message["content"] if part["type"] == "text")
