@@ -133,6 +133,7 @@ def test_numbers_and_conditions_of_a_text_are_judged_by_the_case(
     known = next(item for item in first.evidence.items if item.fact.relation.startswith("has_"))
     said = f"{known.fact.text} [F99] Tinea corporis is confirmed by microscopy of skin scrapings."
     monkeypatch.setattr(thread.session, "stream", lambda *args, **options: iter([said]))
+    monkeypatch.setattr(thread.session, "drafts", lambda *args, **options: [])
     again = replace(case, question="Why?", history=(Turn("user", case.question), Turn("assistant", first.text)))
     answer = run(again, readers, thread=thread)[-1].answer
     assert answer.own.replaced == said, "it does not say why"
@@ -161,6 +162,7 @@ class Says:
     def __init__(self, real: Session, *texts: str) -> None:
         self.vlm, self.images, self.last_stats = real.vlm, real.images, None
         self.texts, self.asked = list(texts), 0
+        self.further: tuple[str, ...] = ()
 
     def score(self, messages: Any, candidates: dict[str, str], *, prefill: str = "") -> dict[str, float]:
         order = ("mel", "nv", "bkl", "bcc", "akiec", "df", "vasc")
@@ -168,6 +170,9 @@ class Says:
 
     def read(self, messages: Any) -> None:
         """Nothing is read ahead."""
+
+    def drafts(self, messages: Any, count: int, **_: Any) -> tuple[str, ...]:
+        return self.further[:count]
 
     def stream(self, messages: Any, **_: Any) -> Iterator[str]:
         self.asked += 1
@@ -235,6 +240,20 @@ def test_a_bad_follow_up_is_replaced(
     assert "Treatment of melanoma" in answer.text
     assert text not in answer.text
     assert [check.passed for check in answer.checks if check.code == "answers_question"] == [False]
+
+
+def test_of_several_drafts_the_one_that_answers_is_shown(readers: Readers, lesions: tuple[Lesion, ...]) -> None:
+    thread = open_thread(Case(lesions[:1]), readers)
+    session = Says(thread.session, FIRST, "Melanoma is benign.")
+    session.further = ("Dermatofibroma is benign.", TREATED, "Nothing is known.")
+    thread.session = session  # type: ignore[assignment]
+    first = run(Case(lesions[:1], question="What is it?"), readers, thread=thread)[-1].answer
+    past = (Turn("user", "What is it?"), Turn("assistant", first.text))
+    events = run(Case(lesions[:1], question="How is it treated?", history=past), readers, thread=thread)
+    settled = next(event for event in events if isinstance(event, TextSettled))
+    assert settled.own is None
+    assert settled.text == TREATED == events[-1].answer.text
+    assert text_of(thread.messages[-1]) == TREATED, "what is shown is what the model reads later"
 
 
 def test_a_good_follow_up_stays(readers: Readers, lesions: tuple[Lesion, ...]) -> None:

@@ -18,7 +18,8 @@ OFFERED = re.compile(
 )
 GUARDED = re.compile(
     r"\b(?:not?|never|nothing|without|avoid\w*|exclud\w*|before|until|unless|only (?:after|once|when|if)|first"
-    r"|rather than|instead|contraindicat\w*|must|cannot|can't|don't|doesn't|isn't|if|where|whether|though|but|melanoma)\b",
+    r"|rather than|instead|contraindicat\w*|must|cannot|can't|don't|doesn't|isn't|if|where|whether|though|but"
+    r"|melanoma)\b",
     re.IGNORECASE,
 )
 """What makes of an offer a warning, a condition or a comparison."""

@@ -56,8 +56,8 @@ CHECKED: Mapping[AnswerVerdict, str] = {
 LOOSE = "A sentence of the model's answer stands on nothing that it was given, and is left out."
 GIVEN = "as given: the facts that it cites, or the lines on the case"
 FAULTS = frozenset({"contradicted", "repeats", "wrong_citation", "another_condition"})
-GROUNDED, CERTAIN = 0.5, 0.8  # probabilities from which a sentence stands on what was given; also against the graph
-ANSWERING, PARTLY_ANSWERING = 0.5, 0.25  # probabilities from which a text answers, or answers in part
+GROUNDED, CERTAIN = 0.35, 0.8  # probabilities from which a sentence stands on what was given; also against the graph
+ANSWERING, PARTLY_ANSWERING = 0.4, 0.2  # probabilities from which a text answers, or answers in part
 LEFT_OUT = "A sentence of the model's answer is contradicted, and left out."
 WEIGHED = "What weighs for and against, by measurement."
 NOT_ASKED = "The model was not asked this."
@@ -169,7 +169,8 @@ def _by_what_was_given(claim: Claim, shares: Mapping[str, Heard], evidence: Evid
     heard = shares.get(claim.text)
     if heard is None:
         return claim
-    sure = heard.share >= (CERTAIN if claim.verdict == "contradicted" else GROUNDED)
+    cites_given = bool(heard.cites) and heard.share >= CERTAIN
+    sure = cites_given if claim.verdict == "contradicted" else heard.share >= GROUNDED
     if not sure or claim.verdict == "supported" or claim.note == BY_ORDER:
         return claim
     facts = tuple(item.fact.id for item in evidence.items if item.number in heard.cites)

@@ -62,21 +62,26 @@ class Config:
 class Talker(Trainee):
     """Reads the turns before the first learned one without a gradient."""
 
+    @torch.no_grad()
+    def read(self, ids: Sequence[int], features: Tensor) -> DynamicCache:
+        """The cache behind the system turn and these tokens; `features` (1, cells, 2560)."""
+        cache = DynamicCache()
+        for index, (keys, values) in enumerate(self.prefix):
+            cache.update(keys, values, index)
+        given = torch.tensor([list(ids)])
+        embedded = self.language.get_input_embeddings()(given)
+        visual = self.projector(features.float()).flatten(0, 1)
+        embedded = embedded.masked_scatter((given == self.tokens.image_id).unsqueeze(-1), visual)
+        self.language(inputs_embeds=embedded, past_key_values=cache, use_cache=True)
+        return cache
+
     def talk_loss(self, row: TokenRow, first: int, features: Tensor) -> tuple[Tensor, int]:
         """Sum of cross-entropies of the learned tokens from place `first` on, and their number.
 
         `features` (1, cells, 2560). All before `first` is a constant.
         """
         start = len(self.tokens.system_ids)
-        cache = DynamicCache()
-        for index, (keys, values) in enumerate(self.prefix):
-            cache.update(keys, values, index)
-        with torch.no_grad():
-            ids = torch.tensor([row.ids[:first]])
-            embedded = self.language.get_input_embeddings()(ids)
-            visual = self.projector(features.float()).flatten(0, 1)
-            embedded = embedded.masked_scatter((ids == self.tokens.image_id).unsqueeze(-1), visual)
-            self.language(inputs_embeds=embedded, past_key_values=cache, use_cache=True)
+        cache = self.read(row.ids[:first], features)
         ids = torch.tensor([row.ids[first:]])
         learned = torch.tensor(row.learned[first:])
         positions = torch.arange(start + first, start + len(row.ids))[None]
@@ -103,7 +108,7 @@ def train(config: Config, *, resume: bool = False) -> None:
     specialist, graph = Specialist.load(), Graph.load()
     teacher, examples = Teacher(specialist), images_of(config, specialist, out)
     size = specialist.calibration.image_size
-    model, processor, rank = _nano(config, size)
+    model, processor, rank = nano_of(config.init, size)
     print(f"LoRA of rank {rank}", flush=True)
     talker = Talker(model, Tokens(processor, (size // 32) ** 2))
     conversations = [one for one in read_conversations() if one.id.startswith(tuple(config.only) or ("",))]
@@ -111,9 +116,9 @@ def train(config: Config, *, resume: bool = False) -> None:
     save_nano_parts(model, Path(config.weights), image_size=size, training=asdict(config))
 
 
-def _nano(config: Config, size: int) -> tuple[Any, Any, int]:
+def nano_of(init: str, size: int) -> tuple[Any, Any, int]:
     """Nano with all adapters of `init` as one that trains, and its rank."""
-    folders = [Path(name) for name in config.init.split(",")]
+    folders = [Path(name) for name in init.split(",")]
     state, rank = load_adapters(folders)
     model, processor = assemble(
         ensure_base(),
