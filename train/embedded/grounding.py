@@ -3,11 +3,11 @@
     python -m train.embedded.grounding                # twenty minutes on two cores; writes both files of weights
     python -m train.embedded.grounding --examples 200 # a part, to try it
 
-Right are the answers of `train.cases.conversations`. Wrong are the faulty ones that were written by hand, and copies of
-right ones with one thing changed by code: the number of a citation, a figure, a word of strength, a diagnosis; and facts
-of the graph that were not given, or that were and are turned round. For the second ear also the answers to other questions on the same case, a distractor quoted, and "the sources do not say"
-where they do. Logistic regression on the features and their products; four of sixteen writers are kept out, and the
-figures that are printed are theirs.
+Right are the answers of `train.cases.conversations`. Wrong are the faulty ones that were written by hand, copies of
+right ones with one thing changed by code (the number of a citation, a figure, a word of strength, a diagnosis), and
+facts of the graph that were not given, or were and are turned round. For the second ear wrong are the answers to other
+questions on the same case, a distractor quoted, and "the sources do not say" where they do. Logistic regression on the
+features and their products; four of sixteen writers are kept out, and the figures that are printed are theirs.
 """
 
 from __future__ import annotations
