@@ -61,6 +61,7 @@ NAMES = (
     "contradicts",
     "entails_other",
     "fact_covered",
+    "echo",
 )
 """What is compared, in the order of a row of numbers."""
 
@@ -155,17 +156,18 @@ def rows(graph: Graph, given: Given, parts: Sequence[Part]) -> np.ndarray:
     pairs = [(facts[key], text) for text in texts for key in keys]
     judged = entail.opinions(pairs).reshape(len(texts), len(keys), 3) if pairs else np.zeros((len(texts), 0, 3))
     weight = facts_of(graph).weight
-    around = _stems(f"{given.case}\n{given.question}")
+    around = stems(f"{given.case}\n{given.question}")
+    echoed = stems(given.question) - stems(given.case)
     found, before = [], frozenset[str]()
     for place, (part, text) in enumerate(zip(parts, texts, strict=True)):
         own = [facts[n] for n in part.numbers if n in facts]
-        told = frozenset().union(*map(_stems, own)) if own else frozenset()
+        told = frozenset().union(*map(stems, own)) if own else frozenset()
         cited_in_sentence = {n for one in parts if one.sentence == part.sentence for n in one.numbers}
-        beside = before.union(*(_stems(facts[n]) for n in cited_in_sentence if n in facts))
-        said = _stems(text)
+        beside = before.union(*(stems(facts[n]) for n in cited_in_sentence if n in facts))
+        said = stems(text)
         source = told | around | beside
-        beyond = said - source - _manners()
-        off_fact = said - told - _manners() if own else frozenset()
+        beyond = said - source - manners()
+        off_fact = said - told - manners() if own else frozenset()
         known = {word: weight.get(word, 3.0) for word in said}
         sources = " ".join(
             [*own, given.case, given.question, *(facts[n] for n in sorted(cited_in_sentence) if n in facts)]
@@ -197,13 +199,14 @@ def rows(graph: Graph, given: Given, parts: Sequence[Part]) -> np.ndarray:
                 max((float(judged[place, column, 1]) for column in cited), default=0.0),
                 max((float(judged[place, column, 0]) for column in other), default=0.0),
                 len(said & told) / max(1, len(told)) if own else 0.0,
+                len(said & echoed - told - beside) / max(1, len(said)),
             ]
         )
         before = before | beside
     return np.array(found, dtype=np.float64)
 
 
-def _manners() -> frozenset[str]:
+def manners() -> frozenset[str]:
     """Words by which an answer speaks and that add nothing, as the writers used them."""
     if not _MANNERS:
         use_manners(weights()["manners"])
@@ -218,7 +221,7 @@ _MANNERS: list[frozenset[str]] = []
 
 
 @remembered(20_000)
-def _stems(text: str) -> frozenset[str]:
+def stems(text: str) -> frozenset[str]:
     return frozenset(stem(word) for word in words(text) if word not in FREQUENT and not word.isdigit())
 
 

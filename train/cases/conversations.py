@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,13 +46,18 @@ class Conversation:
     first_answer: str
     turns: tuple[LaterTurn, ...]
 
-    def messages(self, graph: Graph, *, images: int = 1) -> list[Message]:
-        """As a consultation would have them. DataError for a fact that the graph no longer has."""
+    def messages(
+        self, graph: Graph, *, images: int = 1, say: Callable[[Graph, LaterTurn], str] = lambda _, turn: turn.answer
+    ) -> list[Message]:
+        """As a consultation would have them; `say` gives each later answer, as it was written if it is left out.
+
+        DataError for a fact that the graph no longer has.
+        """
         found = [system_message(), user_message(self.first_user, images=images), assistant_message(self.first_answer)]
         for turn in self.turns:
             evidence = Evidence(tuple(self._item(graph, number, key) for number, key in turn.facts))
             asked = follow_up_message(evidence, turn.question, case=turn.case, earlier=found)
-            found += [asked, assistant_message(turn.answer)]
+            found += [asked, assistant_message(say(graph, turn))]
         return found
 
     def _item(self, graph: Graph, number: int, key: str) -> EvidenceItem:

@@ -28,6 +28,7 @@ from dermiq.vlm.load import VLM, load_vlm
 from dermiq.vlm.prompts import Message
 from train.cases.conversations import Conversation, LaterTurn, read_conversations, shuffled
 from train.cases.data import data_folder, lesion_of, read_table
+from train.cases.quoted import quoted
 from train.embedded.grounding import KEPT_OUT, given_of
 from train.runs.log import append
 
@@ -62,7 +63,7 @@ def pairs_of(
         lesion.pixels, reading.outline, extents=calibration.window, smallest=calibration.smallest_window
     )
     session = vlm.session([window])
-    messages = conversation.messages(graph)
+    messages = conversation.messages(graph, say=quoted)
     for place, turn in enumerate(conversation.turns):
         asked = messages[: 4 + 2 * place]
         if turn.kind == "out":
@@ -83,7 +84,7 @@ def pairs_of_turn(
     if high >= GOOD and high - low >= APART:
         yield Pair(asked, best, worst, lead, "drafts")
     elif high < GOOD and worst != turn.answer:
-        yield Pair(asked, turn.answer, worst, lead, "written")
+        yield Pair(asked, quoted(graph, turn), worst, lead, "written")
     if turn.faulty:
         yield Pair(asked, turn.answer, turn.faulty, lead, "faulty")
 

@@ -179,6 +179,19 @@ def ungiven(graph: Graph, every: Sequence[LaterTurn], rng: random.Random) -> Ite
             yield from (Judged(row, True, turn.writer, "given, not cited") for row in _rows(graph, given, said))
 
 
+def echoes(graph: Graph, every: Sequence[LaterTurn], rng: random.Random) -> Iterator[Judged]:
+    """The question said as if it were an answer, alone or before a fact."""
+    for turn in every:
+        given = given_of(graph, turn)
+        said = re.sub(r"[?!]+", ".", turn.question.strip())
+        said = said if said.endswith(".") else f"{said}."
+        if rng.random() < 0.4 and given.facts:
+            number, fact = rng.choice(list(given.facts.items()))
+            said = f"{said.rstrip('.')}, and {fact.text.rstrip('.').lower()} [F{number}]."
+        parts = parts_of(said)[1][:1]
+        yield from (Judged(row, False, turn.writer, "echo") for row in _rows(graph, given, parts))
+
+
 def _rows(graph: Graph, given: Given, parts: Sequence[Part]) -> np.ndarray:
     return grounded.rows(graph, given, parts) if parts else np.zeros((0, len(grounded.NAMES)))
 
@@ -262,7 +275,7 @@ def main() -> None:
         grounded.use_manners(held)
         chosen = [turn for _, turn in order]
         fit(
-            [*grounded_examples(graph, chosen, rng), *ungiven(graph, chosen, rng)],
+            [*grounded_examples(graph, chosen, rng), *ungiven(graph, chosen, rng), *echoes(graph, chosen[::4], rng)],
             grounded.WEIGHTS,
             grounded.NAMES,
             {"manners": held},

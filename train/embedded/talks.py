@@ -3,10 +3,11 @@
     python -m train.embedded.talks --out runs/talks --weights runs/talks/parts            # an hour on two cores
     python -m train.embedded.talks --out runs/talks --weights runs/talks/parts --resume   # goes on after a stop
 
-The conversations are `train.cases.conversations`, each beside an image of the class that its first answer names. What
-was said first is read without a gradient and held as a cache; the later turns go on from it, and their answers alone
-are learned. Beside each batch stands the diagnosis at once, distilled from the specialist as in `train.embedded.nano`,
-so that the likelihoods stay what they were. The projector stays as it is.
+The conversations are `train.cases.conversations`, their answers in the words of their facts (`train.cases.quoted`),
+each beside an image of the class that its first answer names. What was said first is read without a gradient and held
+as a cache; the later turns go on from it, and their answers alone are learned. Beside each batch stands the diagnosis
+at once, distilled from the specialist as in `train.embedded.nano`, so that the likelihoods stay what they were. The
+projector stays as it is.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from dermiq.vlm.base import ensure_base
 from dermiq.vlm.nano import assemble, load_tensors, save_nano_parts
 from train.cases.conversations import Conversation, read_conversations, shuffled
 from train.cases.data import data_folder, read_table
+from train.cases.quoted import quoted
 from train.embedded.adapters import load_adapters
 from train.embedded.loop import options_of, write_checkpoint
 from train.embedded.nano import TokenRow, Tokens, Trainee, differential_rows
@@ -189,7 +191,7 @@ def learn(
         (config.differential_weight * loss).backward()
         losses, tokens = 0.0, 0
         for one in order[step * config.batch : (step + 1) * config.batch]:
-            row = talker.tokens.sequence(one.messages(graph))
+            row = talker.tokens.sequence(one.messages(graph, say=quoted))
             beside = rng.choice(examples[one.lead])
             talk, count = talker.talk_loss(row, later_turns(row), pick_views([beside], rng))
             (talk / 250 / config.batch).backward()  # about the learned tokens of a conversation: longer ones weigh more
