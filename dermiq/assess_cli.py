@@ -140,6 +140,7 @@ def answer_json(answer: Answer) -> Json:
         "abstention": answer.abstention and {"code": answer.abstention.code, "message": answer.abstention.message},
         "differentials": {d.reader: differential_json(d) for d in answer.differentials},
         "sets": {d.reader: d.sets for d in answer.differentials if d.sets},
+        "understood": answer.intent,
         "answer": {"code": answer.parsed.answer_code, "text": answer.parsed.answer},
         "reasoning": {
             "findings": answer.parsed.findings,

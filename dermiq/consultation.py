@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from dermiq.answering import (
     Given,
     Known,
+    Plan,
     Settled,
     as_written,
     best_of,
@@ -54,6 +55,7 @@ from dermiq.types import (
     Finding,
     ImagesRead,
     Lesion,
+    QuestionUnderstood,
     Reader,
     SelfCheck,
     SpecialistReading,
@@ -155,6 +157,7 @@ def assess(case: Case, readers: Readers, *, thread: Thread | None, stop: threadi
 
     first = not thread.messages
     asked = understood(case, thread, readers.graph, specialist)
+    yield QuestionUnderstood(asked.intent if asked.in_scope else "", named(readers.graph, asked))
     if asked.in_scope and not thread.opinions:
         thread.opinions = (specialist, vlm_differential(thread.session, case, readers))
     opinions = thread.opinions or (specialist,)
@@ -218,6 +221,8 @@ def assess(case: Case, readers: Readers, *, thread: Thread | None, stop: threadi
             stopped=stop.is_set(),
             notes=notes,
             own=settled.own,
+            intent=asked.intent if asked.in_scope else "",
+            points=spoken_of(plan(readers.graph, asked, known), thread.evidence),
         )
     )
     if thread.messages and not stop.is_set():  # what is shown is not what was written: read it before it is asked about
@@ -250,15 +255,21 @@ def open_thread(case: Case, readers: Readers) -> Thread:
 
 
 def understood(case: Case, thread: Thread, graph: Graph, specialist: Differential) -> Understood:
-    """What is asked, with what the turns before it fill in."""
+    """What is asked, with what the turns before it fill in; the intent is the visitor's where they say which."""
     opinions = thread.opinions or (specialist,)
-    return understand(
+    asked = understand(
         graph,
         case.question,
         earlier=[turn.question for turn in thread.ended],
         differential=suspects(opinions),
         context=case.context,
     )
+    return replace(asked, intent=case.intent, in_scope=True, why_out="") if case.intent else asked
+
+
+def named(graph: Graph, asked: Understood) -> tuple[str, ...]:
+    """The conditions that a question is about, by name."""
+    return tuple(graph.node(key).name for key in asked.conditions)
 
 
 def reasoning_begun(findings: Sequence[Finding], own: Differential) -> str:
@@ -332,6 +343,19 @@ def settle(
     planned = plan(graph, asked, known)
     drafts = itertools.chain([text], further_drafts(thread, stop))
     return best_of(settle_follow_up(graph, one, planned, known, thread.evidence, given) for one in drafts)
+
+
+def spoken_of(planned: Plan, evidence: Evidence) -> tuple[str, ...]:
+    """The plan's points in words, each with its facts and the numbers that these have."""
+    numbers = {item.fact.id: item.number for item in evidence.items}
+    said = []
+    for point in planned.points:
+        facts = "; ".join(
+            f"{fact.text.rstrip('.')} [F{numbers[fact.id]}]" if fact.id in numbers else fact.text.rstrip(".")
+            for fact in point.facts
+        )
+        said.append(": ".join(filter(None, (point.text.rstrip("."), facts))) + ".")
+    return tuple(dict.fromkeys(said))
 
 
 def checked(

@@ -67,8 +67,8 @@ class Table(list[Row]):
 # --- content: the same for both forms ---------------------------------------------------
 
 
-def sections(case: Case, answer: Answer, created: datetime) -> list[Section]:
-    """(heading, lines or table) in reading order; empty sections are left out."""
+def sections(case: Case, answer: Answer, created: datetime, *, plain: Answer | None = None) -> list[Section]:
+    """(heading, lines or table) in reading order; empty ones are left out. `plain`: what was said in plain words."""
     found: list[Section] = [
         ("Case", _case_lines(case, answer, created)),
         (
@@ -82,6 +82,7 @@ def sections(case: Case, answer: Answer, created: datetime) -> list[Section]:
         ("Scores, for melanocytic lesions", _score_table(answer.findings)),
         ("Between the images", list(answer.notes)),
         ("Reasoning and answer", _text_lines(answer)),
+        ("In plain words, for the patient", _text_lines(plain) if plain is not None and plain is not answer else []),
         ("Sentences checked", [_claim_line(c, answer) for c in answer.claims]),
         ("Self-checks", [f"{c.message} ({PASSED[c.passed]})" for c in answer.checks]),
         ("Facts", [_fact_line(i) for i in answer.evidence.items]),
@@ -224,10 +225,12 @@ def _source(fact: Fact) -> str:
 # --- Markdown ---------------------------------------------------------------------------
 
 
-def to_markdown(case: Case, answer: Answer, *, created: datetime, include_image: bool = False) -> str:
+def to_markdown(
+    case: Case, answer: Answer, *, created: datetime, include_image: bool = False, plain: Answer | None = None
+) -> str:
     """The report as Markdown. What a model or a visitor wrote is escaped."""
     parts = [f"# {TITLE}", f"> {DISCLAIMER}"]
-    for heading, body in sections(case, answer, created):
+    for heading, body in sections(case, answer, created, plain=plain):
         parts.append(f"## {heading}")
         parts.append(_markdown_table(body) if isinstance(body, Table) else _markdown_lines(body))
     if include_image:
@@ -277,7 +280,9 @@ class _Page(FPDF):
         self.multi_cell(0, 3.2, f"{DISCLAIMER}\nPage {self.page_no()} of {{nb}}", align="C")
 
 
-def to_pdf(case: Case, answer: Answer, *, created: datetime, include_image: bool = False) -> bytes:
+def to_pdf(
+    case: Case, answer: Answer, *, created: datetime, include_image: bool = False, plain: Answer | None = None
+) -> bytes:
     """The report as a PDF with embedded fonts."""
     page = _Page(format="A4")
     page.alias_nb_pages()
@@ -296,7 +301,7 @@ def to_pdf(case: Case, answer: Answer, *, created: datetime, include_image: bool
     _line(page, TITLE, size=15, bold=True)
     page.set_fill_color(253, 241, 216)
     _line(page, DISCLAIMER, size=8.5, filled=True)
-    for heading, body in sections(case, answer, created):
+    for heading, body in sections(case, answer, created, plain=plain):
         page.ln(3)
         if page.will_page_break(18):
             page.add_page()

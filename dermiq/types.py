@@ -101,6 +101,7 @@ class Case:
     context: PatientContext = PatientContext()
     question: str = "What is this lesion, and why?"
     history: tuple[Turn, ...] = ()
+    intent: str = ""  # what the visitor says the question means; "": it is heard from its words
 
 
 # --- what is seen -----------------------------------------------------------------------
@@ -327,6 +328,8 @@ class Answer:
     stopped: bool = False  # the visitor stopped it: the text is cut
     notes: tuple[str, ...] = ()  # differences between several images, in words
     own: OwnWords | None = None  # which part of the text the program said itself; None: the model wrote all of it
+    intent: str = ""  # what was understood to be asked
+    points: tuple[str, ...] = ()  # what a good answer speaks of, each with the numbers of its facts
 
 
 # --- the stream -------------------------------------------------------------------------
@@ -340,6 +343,14 @@ class ImagesRead:
     differential: Differential
     abstention: Abstention | None
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class QuestionUnderstood:
+    """What is taken to be asked, and of which conditions."""
+
+    intent: str  # one of `INTENTS`; "" for what is out of scope
+    about: tuple[str, ...]  # names
 
 
 @dataclass(frozen=True)
@@ -389,5 +400,15 @@ class AnswerDone:
     answer: Answer
 
 
-Event = ImagesRead | Waiting | DifferentialRead | EvidenceFound | TextDelta | TextSettled | ClaimsChecked | AnswerDone
+Event = (
+    ImagesRead
+    | QuestionUnderstood
+    | Waiting
+    | DifferentialRead
+    | EvidenceFound
+    | TextDelta
+    | TextSettled
+    | ClaimsChecked
+    | AnswerDone
+)
 Events = Generator[Event, None, None]  # closing them ends the work behind them

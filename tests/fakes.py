@@ -47,6 +47,7 @@ from dermiq.types import (
     OwnWords,
     ParsedText,
     QualityIssue,
+    QuestionUnderstood,
     SelfCheck,
     SimilarCase,
     Source,
@@ -284,6 +285,8 @@ class FakeConsultant:
         notes = ("The second image is 20 % larger in relation to the frame.",) if len(case.lesions) > 1 else ()
         readings = tuple(reading(lesion, i) for i, lesion in enumerate(case.lesions))
         yield ImagesRead(readings, SPECIALIST, abstention, notes)
+        intent = case.intent or ("why" if not case.history else "treatment")
+        yield QuestionUnderstood(intent, ("melanoma",))
         yield EvidenceFound(self.evidence, URGENCY)
         vlm = VLM_NEVUS if self.disagree else VLM
         yield DifferentialRead(vlm)
@@ -316,6 +319,8 @@ class FakeConsultant:
             stopped,
             notes,
             own,
+            intent,
+            ("Treatment of melanoma: Operable melanoma is excised [F1].",),
         )
         yield AnswerDone(answer)
 

@@ -42,6 +42,7 @@ from dermiq.types import (
     ImagesRead,
     Lesion,
     PatientContext,
+    QuestionUnderstood,
     TextDelta,
     TextSettled,
     Turn,
@@ -78,7 +79,15 @@ def run(case: Case, readers: Readers, **options: Any) -> list[Any]:
 def test_events_come_in_the_agreed_order(readers: Readers, lesions: tuple[Lesion, ...]) -> None:
     events = run(Case(lesions[:1], PatientContext(age=60, site="back")), readers)
     kinds = [type(event) for event in events if not isinstance(event, TextDelta)]
-    assert kinds == [ImagesRead, DifferentialRead, EvidenceFound, TextSettled, ClaimsChecked, AnswerDone]
+    assert kinds == [
+        ImagesRead,
+        QuestionUnderstood,
+        DifferentialRead,
+        EvidenceFound,
+        TextSettled,
+        ClaimsChecked,
+        AnswerDone,
+    ]
     answer = events[-1].answer
     settled = next(event for event in events if isinstance(event, TextSettled))
     written = "".join(event.text for event in events if isinstance(event, TextDelta))
@@ -260,6 +269,20 @@ def test_a_good_follow_up_stays(readers: Readers, lesions: tuple[Lesion, ...]) -
     (_, answer), _ = conversation(readers, lesions, ["What is it?", "How is it treated?"], [FIRST, TREATED])
     assert answer.own is None
     assert answer.text == TREATED
+
+
+def test_what_a_question_means_can_be_said(readers: Readers, lesions: tuple[Lesion, ...]) -> None:
+    """By the visitor, who was not understood: also where it was taken for something that is not about the skin."""
+    thread = open_thread(Case(lesions[:1]), readers)
+    thread.session = Says(thread.session, FIRST, TREATED)  # type: ignore[assignment]
+    first = run(Case(lesions[:1], question="What is it?"), readers, thread=thread)[-1].answer
+    past = (Turn("user", "What is it?"), Turn("assistant", first.text))
+    meant = Case(lesions[:1], question="What is the capital of France?", history=past, intent="treatment")
+    events = run(meant, readers, thread=thread)
+    assert next(event.intent for event in events if isinstance(event, QuestionUnderstood)) == "treatment"
+    answer = events[-1].answer
+    assert answer.intent == "treatment"
+    assert any("surgical excision" in point for point in answer.points)
 
 
 def test_a_question_out_of_scope_is_refused_without_the_model(readers: Readers, lesions: tuple[Lesion, ...]) -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from markupsafe import Markup
 
 from dermiq.types import CLASS_NAMES, Evidence, OwnWords
+from dermiq.ui.consult import asked
 from dermiq.ui.consult.panels import abstention_banner, check_lines
 from dermiq.ui.consult.visit import RUNNING, Exchange
 from dermiq.ui.markup import THIN, error_line, fill, join
@@ -25,8 +26,7 @@ from dermiq.ui.prose import (
     steps,
 )
 
-QUESTIONS = ("What is this lesion, and why?", "What speaks against a nevus?", "What would settle it?", "Is it urgent?")
-FOLLOW_UPS = ("Why not a nevus?", "What would settle it?", "Is it urgent?", "Which finding weighs most?")
+QUESTIONS = asked.FIRST
 
 
 def chat(
@@ -60,7 +60,7 @@ def chat(
 
 def suggestions(exchanges: Sequence[Exchange], *, has_image: bool) -> Markup:
     """Questions to start or to go on with; the place is kept while there is nothing to ask about."""
-    offered = FOLLOW_UPS if any(e.phase == "done" for e in exchanges) else QUESTIONS
+    offered = asked.next_questions(exchanges)
     busy = not has_image or (bool(exchanges) and exchanges[-1].phase in RUNNING)
     buttons = join(
         fill(
@@ -86,9 +86,10 @@ def sources_of(exchange: Exchange, name: Callable[[str], str] = str) -> Sources:
 
 def _exchange(exchange: Exchange, is_last: bool, reader: str, name: Callable[[str], str], after: Markup) -> Markup:
     return fill(
-        '<article class="dq-turn dq-user"><h3>You</h3><p>{question}</p></article>'
+        '<article class="dq-turn dq-user"><h3>You</h3><p>{question}</p>{understood}</article>'
         '<article class="dq-turn dq-answer" data-key="{key}"><h3>{reader}</h3>{body}{after}</article>',
         question=exchange.question,
+        understood=asked.understood_mark(exchange, can_correct=is_last and exchange.phase in ("done", "stopped")),
         key=exchange.key,
         reader=reader,
         body=_body(exchange, is_last, name),
@@ -111,6 +112,7 @@ def _body(exchange: Exchange, is_last: bool, name: Callable[[str], str]) -> Mark
         else Markup(""),
         error_line(exchange.error) if exchange.error else Markup(""),
         _verdicts(exchange, sources) if done else Markup(""),
+        asked.points_of(exchange) if done else Markup(""),
         _notes(exchange.notes),
         check_lines(exchange.checks) if done else Markup(""),
         _actions(exchange, is_last),

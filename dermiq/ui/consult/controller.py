@@ -32,10 +32,12 @@ from dermiq.types import (
     Events,
     EvidenceFound,
     ImagesRead,
+    QuestionUnderstood,
     TextDelta,
     TextSettled,
     Waiting,
 )
+from dermiq.ui.consult import asked as asked_html
 from dermiq.ui.consult import chat as chat_html
 from dermiq.ui.consult import panels as panel_html
 from dermiq.ui.consult import viewer as viewer_html
@@ -250,9 +252,18 @@ class ConsultController:
     # --- questions ----------------------------------------------------------------------
 
     def ask(
-        self, visit: Visit, question: str, *, insisted: bool = False, drafts: tuple[Exchange, ...] = ()
+        self,
+        visit: Visit,
+        question: str,
+        *,
+        insisted: bool = False,
+        drafts: tuple[Exchange, ...] = (),
+        intent: str = "",
     ) -> Iterator[Frame]:
-        """One question; the frames follow the events until the answer is done, stopped or refused."""
+        """One question; the frames follow the events until the answer is done, stopped or refused.
+
+        `intent`: what the visitor says it means.
+        """
         question = " ".join(question.split())[:MAX_QUESTION] or chat_html.QUESTIONS[0]
         if visit.running:
             return
@@ -260,7 +271,7 @@ class ConsultController:
             yield self.refuse(visit, "Add an image of the lesion first: drop it here, or choose a drawing.")
             return
         visit.errors = ()
-        case = visit.case(question)
+        case = visit.case(question, intent=intent)
         visit.insisted = visit.insisted or insisted  # said once for these images, not before every question
         exchange = visit.open(case, insisted=visit.insisted)
         exchange.drafts = drafts
@@ -330,6 +341,8 @@ class ConsultController:
     def _take(self, visit: Visit, exchange: Exchange, event: Event) -> None:
         if isinstance(event, ImagesRead):
             self._images_read(visit, exchange, event)
+        elif isinstance(event, QuestionUnderstood):
+            exchange.understood = event
         elif isinstance(event, Waiting):
             exchange.phase, exchange.note = ("waiting", in_line(event.ahead)) if event.ahead else ("reading", "")
         elif isinstance(event, DifferentialRead):
@@ -363,6 +376,8 @@ class ConsultController:
         if isinstance(event, EvidenceFound):
             urgency = panel_html.urgency_line(event.urgency)
             return Frame(panels=self.panels(visit), urgency=urgency, chat=self.chat(visit))  # the chat holds the cards
+        if isinstance(event, QuestionUnderstood):
+            return Frame(chat=self.chat(visit))
         if isinstance(event, DifferentialRead):
             return Frame(panels=self.panels(visit))
         return Frame(chat=self.chat(visit), panels=self.panels(visit))
@@ -377,7 +392,17 @@ class ConsultController:
         if visit.exchanges and not visit.running:
             last = visit.exchanges.pop()
             drafts = (*last.drafts, *([last] if last.gift else ()))
-            yield from self.ask(visit, last.question, insisted=last.insisted, drafts=drafts)
+            intent = last.case.intent if last.case else ""
+            yield from self.ask(visit, last.question, insisted=last.insisted, drafts=drafts, intent=intent)
+
+    def understand(self, visit: Visit, key: str, intent: str) -> Iterator[Frame]:
+        """Ask the last question again, as the visitor says that it is meant."""
+        last = visit.exchanges[-1] if visit.exchanges else None
+        if last is None or visit.running or last.key != key or intent not in asked_html.INTENTS:
+            yield Frame(chat=self.chat(visit))
+            return
+        visit.exchanges.pop()
+        yield from self.ask(visit, last.question, insisted=last.insisted, intent=intent)
 
     def check_image(self, visit: Visit) -> Iterator[Frame]:
         """Does the answer depend on the image? Asked again with the image blanked."""

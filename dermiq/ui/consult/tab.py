@@ -74,7 +74,7 @@ def consult_tab(controller: consult.ConsultController, blocks: gr.Blocks) -> Par
             chat = html_part(
                 "dq-chat",
                 first.chat,
-                events=["insist", "retry", "imagecheck", "open", "opinion", "keepanswer", "takeback"],
+                events=["insist", "retry", "understood", "imagecheck", "open", "opinion", "keepanswer", "takeback"],
             )
             with gr.Row(elem_id="dq-ask"):
                 question = gr.Textbox(
@@ -193,6 +193,7 @@ def _wire_questions(
     suggestions.suggest(suggest, [visit, *fields], outputs, **ASKED)
     chat.insist(_frames(lambda v, _: controller.insist(v)), [visit], outputs, **ASKED)
     chat.retry(_frames(lambda v, _: controller.retry(v)), [visit], outputs, **ASKED)
+    chat.understood(_frames(lambda v, e: controller.understand(v, _key_of(e), text_of(e))), [visit], outputs, **ASKED)
     chat.imagecheck(_frames(lambda v, _: controller.check_image(v)), [visit], outputs, **SLOW)
     chat.takeback(_frame(lambda v, e: controller.take_back(v, _key_of(e))), [visit], outputs, **QUICK)
     chat.opinion(_frame(lambda v, e: controller.opinion(v, _key_of(e), text_of(e))), [visit], outputs, **QUICK)
@@ -213,13 +214,15 @@ def _wire_report(
         assert last.answer is not None
         assert last.case is not None
         case, created = last.case, datetime.now().astimezone()
+        plain = next((e.answer for e in reversed(answered) if e.answer and e.answer.intent == "plain_words"), None)
         if form == "pdf":
             content, kind = (
-                report.to_pdf(case, last.answer, created=created, include_image=with_image),
+                report.to_pdf(case, last.answer, created=created, include_image=with_image, plain=plain),
                 "application/pdf",
             )
         else:
-            content = report.to_markdown(case, last.answer, created=created, include_image=with_image).encode()
+            text = report.to_markdown(case, last.answer, created=created, include_image=with_image, plain=plain)
+            content = text.encode()
             kind = "text/markdown"
         name = f"dermiq-report-{created:%Y-%m-%d-%H%M}.{'pdf' if form == 'pdf' else 'md'}"
         return str(download(name, kind, content))

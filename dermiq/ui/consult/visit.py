@@ -25,6 +25,7 @@ from dermiq.types import (
     Lesion,
     OwnWords,
     PatientContext,
+    QuestionUnderstood,
     SelfCheck,
     SpecialistReading,
     Turn,
@@ -55,6 +56,7 @@ class Exchange:
     abstention: Abstention | None = None
     claims: tuple[Claim, ...] = ()
     checks: tuple[SelfCheck, ...] = ()
+    understood: QuestionUnderstood | None = None
     notes: tuple[str, ...] = ()
     answer: Answer | None = None
     error: str = ""
@@ -133,8 +135,8 @@ class Visit:
         """The images changed: what was read of them no longer holds."""
         self.readings, self.heat, self.maps, self.preview, self.insisted = (), None, None, None, False
 
-    def case(self, question: str) -> Case:
-        return Case(tuple(self.lesions), self.context, question, self.history())
+    def case(self, question: str, *, intent: str = "") -> Case:
+        return Case(tuple(self.lesions), self.context, question, self.history(), intent)
 
     def history(self) -> tuple[Turn, ...]:
         turns: list[Turn] = []
