@@ -3,6 +3,7 @@
     python -m train.evaluate --images test.csv --out predictions.csv                  # the specialist
     python -m train.evaluate --images test.csv --out predictions.csv --reader vlm     # Nano, or --model NAME
     python -m train.evaluate --data-set ham10000 --split test --out predictions.csv   # rows of the data folder
+    python -m train.evaluate --conversations FILE --out answers.jsonl                 # whole conversations
 
 The CSV names images (`image`, a path relative to the CSV, or `image_id` alone where the file lies beside it or in a
 folder below); `train.cases.labelled` says under which names columns are known, and reads the tables of ISIC, HAM10000
@@ -13,6 +14,7 @@ classes that hold the right one with 90 and 95 % certainty, and the probability 
 
 The VLM's probabilities are its calibrated likelihoods of each candidate answer; with `--generate` it also writes
 its reasoning for the first `--generate-limit` images (drawn at random), and `answer` is what it wrote there.
+Conversations are held as on the page: `train.scoring.conversing`.
 """
 
 from __future__ import annotations
@@ -261,6 +263,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=Path, help="a CSV with image or image_id, and perhaps label")
     parser.add_argument("--data-set", choices=tuple(DATA_SETS), help="rows of the data folder instead")
+    parser.add_argument(
+        "--conversations", type=Path, help="hold the conversations of this file about images of --split"
+    )
+    parser.add_argument("--part", default="", help="of the conversations; default: all")
+    parser.add_argument("--seed", type=int, default=0, help="by which images are drawn for conversations")
     parser.add_argument("--labels", choices=LABELS[:2], default=LABELS[0], help="known: leave out rows of no class")
     parser.add_argument("--split", default="test")
     parser.add_argument("--data", default=None, help="the data folder; default: DERMIQ_DATA")
@@ -278,10 +285,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="the predictions, as CSV")
     parser.add_argument("--metrics", type=Path, help="also write the figures here")
     options = parser.parse_args(arguments)
-    if (options.images is None) == (options.data_set is None):
-        parser.error("give either --images or --data-set")
+    if [options.images, options.data_set, options.conversations].count(None) != 2:
+        parser.error("give one of --images, --data-set and --conversations")
     for file in filter(None, (options.out, options.metrics)):
         folder_for(file)
+    if options.conversations is not None:
+        _told(hold(options), options.metrics)
+        return
     if options.images is not None:
         table = table_of_csv(options.images, labels=options.labels, say=warn)
     else:
@@ -292,21 +302,47 @@ def main(arguments: list[str] | None = None) -> None:
     if reader == "specialist":
         predictions = run_specialist(table, told=options.context)
     else:
-        settings = replace(
-            Settings.load([]),
-            model=options.model,
-            adapter=options.adapter,
-            load_in_4bit=options.load_in_4bit,
-            device=options.device,
-        )
+        settings = _settings(options)
         count = options.generate_limit if options.generate else 0
         predictions = run_vlm(table, settings, generate=count, votes=options.votes, told=options.context)
     write_predictions(predictions, options.out)
     if "label" in table:
-        text = json.dumps(rounded(figures(table, predictions, rounds=options.rounds)), indent=1)
-        print(text)
-        if options.metrics:
-            options.metrics.write_text(text + "\n")
+        _told(figures(table, predictions, rounds=options.rounds), options.metrics)
+
+
+def hold(options: argparse.Namespace) -> Json:
+    """The conversations of a file, and their figures."""
+    from train.scoring import conversing
+
+    consultant = LocalConsultant(_settings(options))
+    consultant.load()
+    return conversing.evaluate(
+        consultant,
+        options.conversations,
+        options.out,
+        part=options.part,
+        data=options.data,
+        split=options.split,
+        seed=options.seed,
+        limit=options.limit,
+    )
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    return replace(
+        Settings.load([]),
+        model=options.model,
+        adapter=options.adapter,
+        load_in_4bit=options.load_in_4bit,
+        device=options.device,
+    )
+
+
+def _told(found: Json, path: Path | None) -> None:
+    text = json.dumps(rounded(found), indent=1)
+    print(text)
+    if path:
+        path.write_text(text + "\n")
 
 
 def command() -> int:
