@@ -33,6 +33,7 @@ from dermiq.knowledge.language.stem import stem
 from dermiq.knowledge.language.text import words
 from dermiq.types import CLASS_NAMES, Fact, Json
 from train.cases.conversations import LaterTurn, read_conversations
+from train.cases.quoted import quoted
 
 KEPT_OUT = frozenset({6, 7, 14, 15})  # writers by whom the figures are made
 MANNERS_FROM = 10  # answers that have a word from which on it is one by which an answer speaks
@@ -218,11 +219,13 @@ def asked_examples(
             return Judged(row, right, turn.writer, kind)
 
         yield judged(turn.answer, True, turn.kind)
+        yield judged(quoted(graph, turn), True, f"{turn.kind}, quoted")
         others = [one for one in by_case[key] if one.intent != turn.intent]
         if others:
             other = rng.choice(others)
             facts = {**given.facts, **given_of(graph, other).facts}
             yield judged(other.answer, False, "another question of the case", facts)
+            yield judged(quoted(graph, other), False, "another question of the case, quoted", facts)
         if turn.fault == "other_question":
             yield judged(turn.faulty, False, "by hand: other_question")
         unused = [number for number in given.facts if f"[F{number}]" not in turn.answer]

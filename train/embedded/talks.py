@@ -30,17 +30,20 @@ from transformers import DynamicCache
 from dermiq.knowledge import Graph
 from dermiq.places import WEIGHTS
 from dermiq.specialist.reader import Specialist
-from dermiq.types import PatientContext
+from dermiq.types import CLASSES, PatientContext
 from dermiq.vlm.base import ensure_base
 from dermiq.vlm.nano import assemble, load_tensors, save_nano_parts
 from train.cases.conversations import Conversation, read_conversations, shuffled
 from train.cases.data import data_folder, read_table
 from train.cases.quoted import quoted
 from train.embedded.adapters import load_adapters
+from train.embedded.calibrate import careful_temperature
 from train.embedded.loop import options_of, write_checkpoint
-from train.embedded.nano import TokenRow, Tokens, Trainee, differential_rows
+from train.embedded.nano import TokenRow, Tokens, Trainee, differential_rows, likelihoods
 from train.embedded.nano_examples import Example, Teacher, mix, pick_views, prepare, read_examples, write_examples
 from train.runs.log import append
+
+VERSION = "0.4"
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ class Config:
     differential_weight: float = 0.3
     learning_rate: float = 4e-4
     save_every: int = 10  # steps
+    val_images: int = 200  # by which the temperature of the likelihoods is fitted
     seed: int = 1
     threads: int = 2
 
@@ -115,7 +119,25 @@ def train(config: Config, *, resume: bool = False) -> None:
     talker = Talker(model, Tokens(processor, (size // 32) ** 2))
     conversations = [one for one in read_conversations() if one.id.startswith(tuple(config.only) or ("",))]
     learn(talker, examples, teacher, conversations, graph, config, out, resume=resume)
-    save_nano_parts(model, Path(config.weights), image_size=size, training=asdict(config))
+    options = {key: value for key, value in asdict(config).items() if key not in ("out", "init", "data", "weights")}
+    temperature = temperature_of(talker, config, specialist)
+    save_nano_parts(
+        model,
+        Path(config.weights),
+        image_size=size,
+        temperature=temperature,
+        offsets=dict.fromkeys(CLASSES, 0.0),
+        version=VERSION,
+        training=options,
+    )
+
+
+def temperature_of(talker: Talker, config: Config, specialist: Specialist) -> float:
+    """Of the likelihoods, on images of `val`."""
+    val = read_table(data_folder(config.data or None), "ham10000", ["val"])
+    held_out = prepare(val.sample(min(len(val), config.val_images), random_state=0), specialist, views=1, seed=2)
+    labels = torch.tensor([CLASSES.index(example.label) for example in held_out])
+    return round(careful_temperature(likelihoods(talker, held_out), labels), 4)
 
 
 def nano_of(init: str, size: int) -> tuple[Any, Any, int]:

@@ -44,6 +44,7 @@ def parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr("train.embedded.talks.Specialist.load", Teaching)
     monkeypatch.setattr(talks, "Teacher", lambda specialist: lambda cells: torch.full((len(cells), 7), 1 / 7))
     monkeypatch.setattr(talks, "images_of", lambda *_: beside())
+    monkeypatch.setattr(talks, "temperature_of", lambda *_: 1.0)
     monkeypatch.setattr(prefer, "images_of", lambda *_: beside())
     model, _ = assemble(base, tower=None, image_size=64, lora_rank=2)
     save_nano_parts(model, tmp_path / "parts", image_size=64)
