@@ -29,6 +29,7 @@ from dermiq.answering import (
 )
 from dermiq.answering.briefing import briefing
 from dermiq.answering.judge import self_checks
+from dermiq.answering.sayable import sayable
 from dermiq.answering.weigh import percent
 from dermiq.errors import ModelError
 from dermiq.knowledge import Graph, retrieve, urgency
@@ -62,6 +63,7 @@ from dermiq.types import (
     TextDelta,
     TextSettled,
 )
+from dermiq.vlm.guided import guided
 from dermiq.vlm.load import VLM
 from dermiq.vlm.parse import parse
 from dermiq.vlm.prompts import (
@@ -79,7 +81,7 @@ from dermiq.vlm.session import Session, majority
 FACTS_FIRST, FACTS_LATER = 4, 3  # facts in the prompt of a first and of a later question
 FACTS_CONSIDERED = 8  # of a later question, from which its plan chooses
 MAX_NEW_TOKENS = 360
-DRAFTS, MAX_DRAFT_TOKENS = 3, 160  # of a later question, where the first draft does not stand by itself
+DRAFTS = 3  # more of them for a later question, where the first does not stand by itself
 COMPARED = ("asymmetry", "border_irregularity", "colour_count", "colour_variegation")  # between images
 
 
@@ -312,11 +314,13 @@ def written(thread: Thread, prefill: str, stop: threading.Event) -> Iterator[str
     return thread.session.stream(thread.messages, prefill=prefill, max_new_tokens=MAX_NEW_TOKENS, stop=stop)
 
 
-def further_drafts(thread: Thread, stop: threading.Event) -> Iterator[str]:
-    """More answers to the last question, drawn side by side when the first of them is asked for."""
-    if not stop.is_set():
-        asked = thread.messages[:-1]  # without the draft that was written first
-        yield from thread.session.drafts(asked, DRAFTS, max_new_tokens=MAX_DRAFT_TOKENS)
+def further_drafts(thread: Thread, given: Given, stop: threading.Event) -> Iterator[str]:
+    """More answers to the last question, of sentences that may stand as they are: the model chooses among them."""
+    asked = thread.messages[:-1]  # without the draft that was written first
+    for draft in guided(thread.session, asked, sayable(given), drafts=DRAFTS) if not stop.is_set() else ():
+        yield draft
+        if stop.is_set():
+            return
 
 
 def settle(
@@ -341,7 +345,7 @@ def settle(
     if given is None:
         return settle_first(graph, text, asked, known, thread.evidence, begun=begun)
     planned = plan(graph, asked, known)
-    drafts = itertools.chain([text], further_drafts(thread, stop))
+    drafts = itertools.chain([text], further_drafts(thread, given, stop))
     return best_of(settle_follow_up(graph, one, planned, known, thread.evidence, given) for one in drafts)
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from dermiq.answering.answered import Answered, AnswerVerdict, answers
-from dermiq.answering.asked import answering
+from dermiq.answering.asked import UNKNOWN, answering
 from dermiq.answering.briefing import BETWEEN_TWO
 from dermiq.answering.choose import in_short
 from dermiq.answering.first import faults, is_bare, speaks_against
@@ -29,6 +29,8 @@ from dermiq.answering.say import claimed, said, text_of
 from dermiq.answering.weigh import listed
 from dermiq.knowledge import Graph, check_claims
 from dermiq.knowledge.check.whose import about_whom
+from dermiq.knowledge.language.citation import cited
+from dermiq.knowledge.language.text import split_sentences
 from dermiq.knowledge.retrieve.understand import Understood
 from dermiq.types import CLASS_NAMES, CLASSES, Claim, Evidence, EvidenceItem, Fact, OwnWords, ParsedText, SelfCheck
 from dermiq.vlm.parse import class_mentions, parse
@@ -55,6 +57,7 @@ CHECKED: Mapping[AnswerVerdict, str] = {
 }
 LOOSE = "A sentence of the model's answer stands on nothing that it was given, and is left out."
 GIVEN = "as given: the facts that it cites, or the lines on the case"
+SURE = 2  # worth of an answer that says something: no other is looked for
 FAULTS = frozenset({"contradicted", "repeats", "wrong_citation", "another_condition"})
 GROUNDED, CERTAIN = 0.35, 0.8  # probabilities from which a sentence stands on what was given; also against the graph
 ANSWERING, PARTLY_ANSWERING = 0.4, 0.2  # probabilities from which a text answers, or answers in part
@@ -88,8 +91,9 @@ class Settled:
         """Of several drafts the higher one is shown: first what the program had to do, then how well it answers."""
         if self.answered is None:
             return (0, 0.0)
-        order = {"answers": 2, "partly": 1}
-        return (order.get(self.answered.verdict, 0), self.answered.score)
+        if self.answered.verdict == "answers":
+            return (1 if says_nothing(self.kept) else SURE, self.answered.score)
+        return (1 if self.answered.verdict == "partly" else 0, self.answered.score)
 
 
 def settle_follow_up(
@@ -131,13 +135,18 @@ def settle_follow_up(
     return _with_own(graph, replace(shown, kept="", claims=()), planned.points, known, why, known.earlier, left)
 
 
+def says_nothing(text: str) -> bool:
+    """Whether a text says but that the sources do not say."""
+    return all(UNKNOWN.search(line) and not cited(line) for line in split_sentences(text))
+
+
 def best_of(settled: Iterable[Settled]) -> Settled:
     """The first draft that needs nothing from the program; else the one that answers best."""
     best: Settled | None = None
     for one in settled:
         if best is None or one.worth > best.worth:
             best = one
-        if one.own is None:
+        if one.own is None and one.worth[0] >= SURE:
             return one
     assert best is not None  # a model has written at least one
     return best

@@ -214,6 +214,15 @@ class Session:
             totals = self._backend.continuations(self._logits, [row[given:] for row in rows])
         return dict(zip(candidates, totals, strict=True))
 
+    def ending(self, messages: Sequence[Message], *, prefill: str) -> float:
+        """The probability that the model's text ends behind `prefill`."""
+        self._call += 1
+        with self._step(self._call):
+            self._advance_to(self._encode(messages, prefill=prefill))
+            assert self._logits is not None
+            shares = torch.softmax(self._logits.float().cpu(), dim=-1)
+        return float(shares[sorted(self.vlm.end_ids)].sum())
+
     def _encode(self, messages: Sequence[Message], *, prefill: str = "") -> Prompt:
         prompt = self.vlm.encoder.encode(messages, self.images, prefill=prefill)
         if len(prompt.ids) >= self.vlm.max_tokens:

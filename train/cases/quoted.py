@@ -12,16 +12,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from dermiq.answering.asked import UNKNOWN
 from dermiq.answering.grounded import parts_of, stems
+from dermiq.answering.sayable import NOT_KNOWN, CaseLines
 from dermiq.knowledge import Graph
 from dermiq.knowledge.language.citation import uncited
 from dermiq.types import CLASS_NAMES
 from train.cases.conversations import LaterTurn
 
-NOT_KNOWN = "The sources at hand do not say this."
 OUT = "This assistant speaks of the lesion and of skin conditions in its graph alone."
 LEAD = re.compile(r"(yes|no|possibly|in part|rarely|often|usually|sometimes)[,:;]", re.IGNORECASE)
 REFERRAL = re.compile(
@@ -30,51 +29,6 @@ REFERRAL = re.compile(
 )
 CHANCE = re.compile(r"\d+ %|\breaders?\b|\bread as\b|\bmost likely\b|\bcandidate\b")
 NAMED = 0.7  # share of a finding's words that a sentence has, from which on it names it
-_SHARE = re.compile(r"([^,:.]+?) (under \d+ %|\d+ %)")
-
-
-@dataclass(frozen=True)
-class CaseLines:
-    """The lines on a case, taken apart."""
-
-    lead: str
-    readers: dict[str, dict[str, str]]  # "model", "specialist" -> diagnosis -> share as it is written
-    reasons: tuple[tuple[str, tuple[str, ...]], ...]  # "For melanoma", "Against it", "Rather ..." -> findings
-    urgency: str
-
-    @classmethod
-    def of(cls, text: str) -> CaseLines:
-        readers: dict[str, dict[str, str]] = {}
-        reasons: list[tuple[str, tuple[str, ...]]] = []
-        lead = urgency = ""
-        for line in text.splitlines():
-            if line.startswith("Model: "):
-                model, _, specialist = line.partition(" Specialist: ")
-                readers["model"] = _shares(model.removeprefix("Model: "))
-                readers["specialist"] = _shares(specialist)
-            elif line.startswith("For "):
-                lead = line.removeprefix("For ").partition(":")[0]
-                reasons += _reasons(line)
-            elif line.startswith("Rather "):
-                reasons += _reasons(line)
-            elif line.startswith("Urgency: "):
-                urgency = line.removeprefix("Urgency: ")
-        return cls(lead, readers, tuple(reasons), urgency)
-
-    def odds(self, name: str) -> str:
-        """ "Melanoma: model 76 %, specialist 64 %."; "" where neither reader names it."""
-        said = [f"{reader} {shares[name]}" for reader, shares in self.readers.items() if name in shares]
-        return f"{name[:1].upper()}{name[1:]}: {', '.join(said)}." if said else ""
-
-
-def _shares(text: str) -> dict[str, str]:
-    return {name.strip(): share for name, share in _SHARE.findall(text)}
-
-
-def _reasons(line: str) -> Iterator[tuple[str, tuple[str, ...]]]:
-    for head, listed in re.findall(r"((?:For|Against|Rather) [^:]+): (.*?)\.(?= Against| Rather|$)", line):
-        if listed != "nothing":
-            yield head, tuple(listed.split("; "))
 
 
 def quoted(graph: Graph, turn: LaterTurn) -> str:
