@@ -3,10 +3,11 @@
     python -m train.embedded.draft_pairs --out runs/prefer/pairs.jsonl --conversations 60
 
 Each question is answered four times, side by side, behind the turns that were written by hand. What a draft is worth is
-the probability that its weakest sentence stands on what was given times that it answers (`dermiq.answering`: the facts
-are the graph's, so that the graph stands for the expert). The best and the worst make a pair where they lie far enough
-apart; where even the best is poor, the answer written by hand takes its place. The faulty answers that were written by
-hand are pairs, too. One line is written a pair, so that a stopped run loses nothing; `--skip` goes on behind.
+the probability that its weakest sentence stands on what was given, times that it answers, times the share of its
+sentences that it says once (`dermiq.answering`: the facts are the graph's, so that the graph stands for the expert).
+The best and the worst make a pair where they lie far enough apart; where even the best is poor, the answer written by
+hand takes its place, in the words of its facts. One line is written a pair, so that a stopped run loses nothing;
+`--skip` goes on behind.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from train.cases.quoted import quoted
 from train.embedded.grounding import KEPT_OUT, given_of
 from train.runs.log import append
 
-DRAFTS, NEW_TOKENS = 4, 120
+DRAFTS, NEW_TOKENS = 4, 100
 APART = 0.25  # difference in worth from which on two drafts make a pair
 GOOD = 0.35  # worth from which on a draft may be the chosen one
 
@@ -43,7 +44,7 @@ class Pair:
     chosen: str
     rejected: str
     lead: str
-    source: str  # "drafts", "written" (against a draft), "faulty" (both written)
+    source: str  # "drafts", "written" (against a draft)
 
     def as_json(self) -> Json:
         return dict(vars(self))
@@ -51,7 +52,8 @@ class Pair:
 
 def worth(graph: Graph, given: Given, text: str) -> float:
     heard = grounded(graph, given, text)
-    return min((one.share for one in heard), default=0.0) * answering(given, text)
+    once = len({one.text for one in heard}) / max(1, len(heard))
+    return once * min((one.share for one in heard), default=0.0) * answering(given, text)
 
 
 def pairs_of(
@@ -68,7 +70,7 @@ def pairs_of(
         asked = messages[: 4 + 2 * place]
         if turn.kind == "out":
             continue
-        drafts = session.drafts(asked, DRAFTS, max_new_tokens=NEW_TOKENS, temperature=0.8, seed=seed + place)
+        drafts = session.drafts(asked, DRAFTS, max_new_tokens=NEW_TOKENS, temperature=0.7, seed=seed + place)
         yield from pairs_of_turn(graph, turn, asked, drafts, conversation.lead)
 
 
@@ -85,8 +87,6 @@ def pairs_of_turn(
         yield Pair(asked, best, worst, lead, "drafts")
     elif high < GOOD and worst != turn.answer:
         yield Pair(asked, quoted(graph, turn), worst, lead, "written")
-    if turn.faulty:
-        yield Pair(asked, turn.answer, turn.faulty, lead, "faulty")
 
 
 def main() -> None:

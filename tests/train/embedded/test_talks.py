@@ -21,6 +21,7 @@ from dermiq.types import CLASSES, PatientContext
 from dermiq.vlm.nano import assemble, save_nano_parts
 from tests.tiny import save_tiny_base
 from train.cases.conversations import Conversation, read_conversations, write_conversations
+from train.cases.quoted import quoted
 from train.embedded import draft_pairs, prefer, talks
 from train.embedded.adapters import load_adapters
 from train.embedded.grounding import given_of, spoiled
@@ -191,12 +192,9 @@ def test_drafts_are_told_apart_by_what_they_stand_on(graph: Graph, monkeypatch: 
     turn = next(turn for one in read_conversations() for turn in one.turns if turn.faulty)
     monkeypatch.setattr(draft_pairs, "worth", lambda graph, given, text: {"good": 0.9, "bad": 0.1}.get(text, 0.0))
     pairs = list(draft_pairs.pairs_of_turn(graph, turn, [], ["bad", "good", "bad"], "nv"))
-    assert [(pair.chosen, pair.rejected, pair.source) for pair in pairs] == [
-        ("good", "bad", "drafts"),
-        (turn.answer, turn.faulty, "faulty"),
-    ]
+    assert [(pair.chosen, pair.rejected, pair.source) for pair in pairs] == [("good", "bad", "drafts")]
     pairs = list(draft_pairs.pairs_of_turn(graph, turn, [], ["bad", "worse"], "nv"))
-    assert (pairs[0].chosen, pairs[0].rejected) == (turn.answer, "worse")
+    assert (pairs[0].chosen, pairs[0].rejected) == (quoted(graph, turn), "worse")
 
 
 def test_an_answer_is_spoiled_in_one_place(graph: Graph) -> None:
