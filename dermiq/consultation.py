@@ -315,12 +315,16 @@ def written(thread: Thread, prefill: str, stop: threading.Event) -> Iterator[str
 
 
 def further_drafts(thread: Thread, given: Given, stop: threading.Event) -> Iterator[str]:
-    """More answers to the last question, of sentences that may stand as they are: the model chooses among them."""
+    """More answers to the last question, of sentences that may stand as they are: the model chooses among them.
+
+    None where the conversation is too long to go on with.
+    """
     asked = thread.messages[:-1]  # without the draft that was written first
-    for draft in guided(thread.session, asked, sayable(given), drafts=DRAFTS) if not stop.is_set() else ():
-        yield draft
-        if stop.is_set():
-            return
+    with contextlib.suppress(ModelError):
+        for draft in guided(thread.session, asked, sayable(given), drafts=DRAFTS) if not stop.is_set() else ():
+            yield draft
+            if stop.is_set():
+                return
 
 
 def settle(

@@ -142,7 +142,7 @@ def test_numbers_and_conditions_of_a_text_are_judged_by_the_case(
     known = next(item for item in first.evidence.items if item.fact.relation.startswith("has_"))
     said = f"{known.fact.text} [F99] Tinea corporis is confirmed by microscopy of skin scrapings."
     monkeypatch.setattr(thread.session, "stream", lambda *args, **options: iter([said]))
-    monkeypatch.setattr(thread.session, "drafts", lambda *args, **options: [])
+    monkeypatch.setattr("dermiq.consultation.further_drafts", lambda *args: [])
     again = replace(case, question="Why?", history=(Turn("user", case.question), Turn("assistant", first.text)))
     answer = run(again, readers, thread=thread)[-1].answer
     assert answer.own.replaced == said, "it does not say why"
@@ -171,17 +171,19 @@ class Says:
     def __init__(self, real: Session, *texts: str) -> None:
         self.vlm, self.images, self.last_stats = real.vlm, real.images, None
         self.texts, self.asked = list(texts), 0
-        self.further: tuple[str, ...] = ()
+        self.further = "The sources at hand"  # how the sentence begins that it would say
 
     def score(self, messages: Any, candidates: dict[str, str], *, prefill: str = "") -> dict[str, float]:
         order = ("mel", "nv", "bkl", "bcc", "akiec", "df", "vasc")
-        return {code: -2.0 * order.index(code) for code in candidates}
+        if "mel" in candidates:
+            return {code: -2.0 * order.index(code) for code in candidates}
+        return {one: 0.0 if self.further in one else -9.0 for one in candidates}  # sentences of a guided draft
 
     def read(self, messages: Any) -> None:
         """Nothing is read ahead."""
 
-    def drafts(self, messages: Any, count: int, **_: Any) -> tuple[str, ...]:
-        return self.further[:count]
+    def ending(self, messages: Any, *, prefill: str) -> float:
+        return 1.0
 
     def stream(self, messages: Any, **_: Any) -> Iterator[str]:
         self.asked += 1
@@ -239,8 +241,14 @@ def test_a_bad_first_explanation_gives_way_to_reasons_by_weight(readers: Readers
     ],
 )
 def test_a_bad_follow_up_is_replaced(
-    readers: Readers, lesions: tuple[Lesion, ...], question: str, text: str, why: str
+    readers: Readers,
+    lesions: tuple[Lesion, ...],
+    question: str,
+    text: str,
+    why: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("dermiq.consultation.further_drafts", lambda *args: [])
     first = FIRST.replace("Melanoma cannot be excluded.", "The whole lesion was looked at twice.")
     (_, answer), _ = conversation(readers, lesions, ["What is it?", question], [first, text])
     assert answer.own is not None
@@ -252,17 +260,19 @@ def test_a_bad_follow_up_is_replaced(
 
 
 def test_of_several_drafts_the_one_that_answers_is_shown(readers: Readers, lesions: tuple[Lesion, ...]) -> None:
+    """Where what the model wrote itself is wrong, it chooses among the sentences that were given."""
     thread = open_thread(Case(lesions[:1]), readers)
     session = Says(thread.session, FIRST, "Melanoma is benign.")
-    session.further = ("Dermatofibroma is benign.", TREATED, "Nothing is known.")
+    session.further = "surgical excision"
     thread.session = session  # type: ignore[assignment]
     first = run(Case(lesions[:1], question="What is it?"), readers, thread=thread)[-1].answer
     past = (Turn("user", "What is it?"), Turn("assistant", first.text))
     events = run(Case(lesions[:1], question="How is it treated?", history=past), readers, thread=thread)
     settled = next(event for event in events if isinstance(event, TextSettled))
     assert settled.own is None
-    assert settled.text == TREATED == events[-1].answer.text
-    assert text_of(thread.messages[-1]) == TREATED, "what is shown is what the model reads later"
+    assert "surgical excision [F" in settled.text
+    assert settled.text == events[-1].answer.text
+    assert text_of(thread.messages[-1]) == settled.text, "what is shown is what the model reads later"
 
 
 def test_a_good_follow_up_stays(readers: Readers, lesions: tuple[Lesion, ...]) -> None:

@@ -16,9 +16,9 @@ from functools import partial
 from dermiq.answering.answered import Answered, AnswerVerdict, answers
 from dermiq.answering.asked import UNKNOWN, answering
 from dermiq.answering.briefing import BETWEEN_TWO
-from dermiq.answering.choose import in_short
+from dermiq.answering.choose import flat, in_short
 from dermiq.answering.first import faults, is_bare, speaks_against
-from dermiq.answering.grounded import Given, Heard, grounded
+from dermiq.answering.grounded import Given, Heard, grounded, parts_of
 from dermiq.answering.judge import follow_up_matches_answer, statements
 from dermiq.answering.order import BY_ORDER, Order
 from dermiq.answering.order import judged as by_order
@@ -29,7 +29,7 @@ from dermiq.answering.say import claimed, said, text_of
 from dermiq.answering.weigh import listed
 from dermiq.knowledge import Graph, check_claims
 from dermiq.knowledge.check.whose import about_whom
-from dermiq.knowledge.language.citation import cited
+from dermiq.knowledge.language.citation import CITATION, cited
 from dermiq.knowledge.language.text import split_sentences
 from dermiq.knowledge.retrieve.understand import Understood
 from dermiq.types import CLASS_NAMES, CLASSES, Claim, Evidence, EvidenceItem, Fact, OwnWords, ParsedText, SelfCheck
@@ -57,6 +57,8 @@ CHECKED: Mapping[AnswerVerdict, str] = {
 }
 LOOSE = "A sentence of the model's answer stands on nothing that it was given, and is left out."
 GIVEN = "as given: the facts that it cites, or the lines on the case"
+OWED = frozenset({"premise", "urgency", "finding_for", "finding_against"})
+"""Kinds of points that no answer may leave out where its plan has them: what else it says does not make up for them."""
 SURE = 2  # worth of an answer that says something: no other is looked for
 FAULTS = frozenset({"contradicted", "repeats", "wrong_citation", "another_condition"})
 GROUNDED, CERTAIN = 0.35, 0.8  # probabilities from which a sentence stands on what was given; also against the graph
@@ -104,6 +106,7 @@ def settle_follow_up(
     Sentences that are contradicted or stand on nothing that was `given` are left out first, and with them those that
     say but the diagnosis once more. Without `given` the plan and the graph alone judge.
     """
+    text = with_right_numbers(text, given) if given else text
     shares = {one.text: one for one in grounded(graph, given, text)} if given else {}
     checked = _checked(graph, text, "", known, evidence)
     claims = tuple(_by_what_was_given(_by_the_case(claim, known, given), shares, evidence) for claim in checked)
@@ -133,6 +136,20 @@ def settle_follow_up(
         return _with_own(graph, shown, answered.missing, known, why, (*known.earlier, text))
     left = OwnWords("", why, text.strip(), claims)
     return _with_own(graph, replace(shown, kept="", claims=()), planned.points, known, why, known.earlier, left)
+
+
+def with_right_numbers(text: str, given: Given) -> str:
+    """The text with the number of a fact behind each sentence that is that fact word for word, and has another's."""
+    numbers = {flat(fact.text): number for number, fact in given.facts.items()}
+    _, parts = parts_of(text)
+    for part in parts:
+        number = numbers.get(flat(part.text))
+        if number is not None and part.numbers and number not in part.numbers:
+            behind = text.index(part.text) + len(part.text)
+            wrong = CITATION.match(text[behind:].lstrip())
+            if wrong:
+                text = text[:behind] + text[behind:].replace(wrong.group(), f"[F{number}]", 1)
+    return text
 
 
 def says_nothing(text: str) -> bool:
@@ -166,6 +183,9 @@ def _answered(
     found = replace(found, score=round(share, 3))
     if is_unsafe(text, known):
         return replace(found, verdict="unsafe")
+    owed = tuple(point for point in found.missing if point.kind in OWED)
+    if owed and share >= PARTLY_ANSWERING:  # whatever else it says
+        return replace(found, verdict="partly", missing=owed)
     if share >= ANSWERING or (found.verdict == "answers" and share >= PARTLY_ANSWERING):
         return replace(found, verdict="answers")
     if share >= PARTLY_ANSWERING or found.verdict in ("answers", "partly"):

@@ -207,6 +207,7 @@ class Session:
         # tokens may merge across the end of the prefill: what all rows share with it is given, the rest is scored
         given = min(_common(row[:-1], encoder.text_ids(prefill)) for row in rows)
         full = Prompt(ids=prompt.ids + rows[0][:given], inputs=prompt.inputs, image_end=prompt.image_end)
+        self._refuse(len(full.ids) + max(len(row) - given for row in rows))
         with self._step(self._call):
             self._advance_to(full)
             self._forget_guesses()
@@ -225,12 +226,15 @@ class Session:
 
     def _encode(self, messages: Sequence[Message], *, prefill: str = "") -> Prompt:
         prompt = self.vlm.encoder.encode(messages, self.images, prefill=prefill)
-        if len(prompt.ids) >= self.vlm.max_tokens:
-            raise ModelError(
-                f"The conversation has grown to {len(prompt.ids)} tokens, and this model reads at most "
-                f"{self.vlm.max_tokens}. Start a new case or ask a shorter question."
-            )
+        self._refuse(len(prompt.ids) + 1)
         return prompt
+
+    def _refuse(self, tokens: int) -> None:
+        if tokens > self.vlm.max_tokens:
+            raise ModelError(
+                f"The conversation has grown to {tokens} tokens, and this model reads at most {self.vlm.max_tokens}. "
+                "Start a new case or ask a shorter question."
+            )
 
     def _advance_to(self, prompt: Prompt) -> int:
         """Make the cache hold exactly the prompt; how many of its tokens were there already."""

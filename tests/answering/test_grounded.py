@@ -8,7 +8,8 @@ from dermiq.answering.asked import answering
 from dermiq.answering.briefing import briefing
 from dermiq.answering.grounded import Given, grounded, parts_of
 from dermiq.answering.safe import is_unsafe
-from dermiq.answering.settle import ANSWERING
+from dermiq.answering.sayable import NOT_KNOWN, sayable
+from dermiq.answering.settle import ANSWERING, with_right_numbers
 from dermiq.knowledge.language import embed
 from dermiq.types import Fact
 from tests.answering.made import asked, graph, known
@@ -71,3 +72,19 @@ def test_what_takes_a_suspected_melanoma_away_is_unsafe() -> None:
     assert is_unsafe("A cream will do.", known("doubtful nv"))
     assert not is_unsafe("Freezing is not an option before melanoma is excluded.", known("mel"))
     assert not is_unsafe("You can freeze it with liquid nitrogen.", known("bcc"))
+
+
+def test_the_sentences_that_may_stand_are_those_of_facts_and_case() -> None:
+    found = sayable(given("How wide is the margin?", "why_not"))
+    assert "Melanoma in situ is excised with a margin of 0.5 cm [F8]." in found
+    assert "Melanoma: model 62 %, specialist 58 %." in found
+    assert any(one.startswith("For melanoma: colours unevenly placed (4.6 times); ") for one in found)
+    assert any(one.startswith("Rather melanoma than melanocytic nevus: ") for one in found)
+    assert any(one.startswith("Urgent referral (within 2 weeks) suggested") for one in found)
+    assert found[-1] == NOT_KNOWN
+
+
+def test_a_fact_word_for_word_gets_its_own_number() -> None:
+    told = given("How wide is the margin?")
+    text = "Melanoma is malignant [F7]. Melanoma in situ is excised with a margin of 0.5 cm [F8]. So be it [F7]."
+    assert with_right_numbers(text, told) == text.replace("malignant [F7]", "malignant [F9]")

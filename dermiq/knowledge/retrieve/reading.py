@@ -30,7 +30,13 @@ UNSEEN = re.compile(
     r"|\bwhat (?:would|do|might|could) you (?:miss|overlook|get wrong)",
     re.IGNORECASE,
 )
+AGAINST = re.compile(
+    r"\bdevil'?s advocate\b|\bargue (?:against|with) (?:yourself|it|that|your)"
+    r"|\b(?:against|contradict|challenge) yourself\b"
+    r"|\bpick (?:it|your answer|yourself) apart\b",
+    re.IGNORECASE,
+)
 
 
 def is_of_the_reading(question: str) -> bool:
-    return any(pattern.search(question) for pattern in (ASKS, ASSUMED, PICTURE, UNSEEN))
+    return any(pattern.search(question) for pattern in (ASKS, ASSUMED, PICTURE, UNSEEN, AGAINST))
