@@ -207,7 +207,7 @@ class Session:
         # tokens may merge across the end of the prefill: what all rows share with it is given, the rest is scored
         given = min(_common(row[:-1], encoder.text_ids(prefill)) for row in rows)
         full = Prompt(ids=prompt.ids + rows[0][:given], inputs=prompt.inputs, image_end=prompt.image_end)
-        self._refuse(len(full.ids) + max(len(row) - given for row in rows))
+        self._refuse(len(full.ids) + sum(len(row) - given for row in rows))  # they lie in one cache
         with self._step(self._call):
             self._advance_to(full)
             self._forget_guesses()
