@@ -174,7 +174,9 @@ def _answered(
 ) -> Answered:
     """By the points of the plan and, where it is known what the writer was given, by the learned ear for the question.
 
-    A dangerous offer is never an answer.
+    The ear hears whether sentences are to the point, not whether anything lacks: a text that it likes and that leaves
+    out points of the plan is followed by them. Blind readers found texts that it liked answering less than the plan did
+    (`tests/nightly/conversations.txt`). A dangerous offer is never an answer.
     """
     found = answers(graph, planned, claims, text, earlier=known.earlier)
     if given is None or found.verdict in FAULTS:
@@ -186,11 +188,11 @@ def _answered(
     owed = tuple(point for point in found.missing if point.kind in OWED)
     if owed and share >= PARTLY_ANSWERING:  # whatever else it says
         return replace(found, verdict="partly", missing=owed)
-    if share >= ANSWERING or (found.verdict == "answers" and share >= PARTLY_ANSWERING):
-        return replace(found, verdict="answers")
-    if share >= PARTLY_ANSWERING or found.verdict in ("answers", "partly"):
-        return replace(found, verdict="partly")
-    return replace(found, verdict="does_not_answer")
+    if says_nothing(text) or share < PARTLY_ANSWERING:
+        return replace(found, verdict="does_not_answer")
+    if found.verdict == "answers":
+        return found
+    return replace(found, verdict="partly" if share >= ANSWERING or found.verdict == "partly" else "does_not_answer")
 
 
 def _by_what_was_given(claim: Claim, shares: Mapping[str, Heard], evidence: Evidence) -> Claim:
