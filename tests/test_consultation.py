@@ -269,8 +269,11 @@ def test_of_several_drafts_the_one_that_answers_is_shown(readers: Readers, lesio
     past = (Turn("user", "What is it?"), Turn("assistant", first.text))
     events = run(Case(lesions[:1], question="How is it treated?", history=past), readers, thread=thread)
     settled = next(event for event in events if isinstance(event, TextSettled))
-    assert settled.own is None
-    assert "surgical excision [F" in settled.text
+    assert settled.own is not None
+    assert not settled.own.replaced, "its choice stays, and the rest of the plan follows"
+    kept = settled.text.removesuffix(settled.own.text).strip()
+    assert "surgical excision [F" in kept
+    assert "benign" not in kept
     assert settled.text == events[-1].answer.text
     assert text_of(thread.messages[-1]) == settled.text, "what is shown is what the model reads later"
 
