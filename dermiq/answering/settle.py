@@ -57,12 +57,10 @@ CHECKED: Mapping[AnswerVerdict, str] = {
 }
 LOOSE = "A sentence of the model's answer stands on nothing that it was given, and is left out."
 GIVEN = "as given: the facts that it cites, or the lines on the case"
-OWED = frozenset({"premise", "urgency", "finding_for", "finding_against"})
-"""Kinds of points that no answer may leave out where its plan has them: what else it says does not make up for them."""
 SURE = 2  # worth of an answer that says something: no other is looked for
 FAULTS = frozenset({"contradicted", "repeats", "wrong_citation", "another_condition"})
 GROUNDED, CERTAIN = 0.35, 0.8  # probabilities from which a sentence stands on what was given; also against the graph
-ANSWERING, PARTLY_ANSWERING = 0.4, 0.2  # probabilities from which a text answers, or answers in part
+ANSWERING = 0.4  # probability from which a text is heard as an answer to the question
 LEFT_OUT = "A sentence of the model's answer is contradicted, and left out."
 WEIGHED = "What weighs for and against, by measurement."
 NOT_ASKED = "The model was not asked this."
@@ -172,27 +170,22 @@ def best_of(settled: Iterable[Settled]) -> Settled:
 def _answered(
     graph: Graph, planned: Plan, claims: Sequence[Claim], text: str, known: Known, given: Given | None
 ) -> Answered:
-    """By the points of the plan and, where it is known what the writer was given, by the learned ear for the question.
+    """By the points of the plan; where it is known what the writer was given, the learned ear for the question may
+    object, and so may what is dangerous.
 
-    The ear hears whether sentences are to the point, not whether anything lacks: a text that it likes and that leaves
-    out points of the plan is followed by them. Blind readers found texts that it liked answering less than the plan did
-    (`tests/nightly/conversations.txt`). A dangerous offer is never an answer.
+    The ear hears whether sentences are to the point, not whether anything lacks, so that it never makes an answer of a
+    text that leaves out points of the plan: where it was allowed to, blind readers found fewer questions answered than
+    by the plan (`tests/nightly/conversations.txt`).
     """
     found = answers(graph, planned, claims, text, earlier=known.earlier)
     if given is None or found.verdict in FAULTS:
         return found
     share = answering(given, text)
-    found = replace(found, score=round(share, 3))
     if is_unsafe(text, known):
         return replace(found, verdict="unsafe")
-    owed = tuple(point for point in found.missing if point.kind in OWED)
-    if owed and share >= PARTLY_ANSWERING:  # whatever else it says
-        return replace(found, verdict="partly", missing=owed)
-    if says_nothing(text) or share < PARTLY_ANSWERING:
+    if says_nothing(text) or share < ANSWERING:
         return replace(found, verdict="does_not_answer")
-    if found.verdict == "answers":
-        return found
-    return replace(found, verdict="partly" if share >= ANSWERING or found.verdict == "partly" else "does_not_answer")
+    return found
 
 
 def _by_what_was_given(claim: Claim, shares: Mapping[str, Heard], evidence: Evidence) -> Claim:
