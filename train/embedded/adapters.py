@@ -1,6 +1,6 @@
 """Several LoRA adapters on one model as one: what stages of training add to the same weights, added up exactly.
 
-    python -m train.embedded.adapters dermiq/weights/nano runs/nano-grpo/model --out FOLDER
+    state, rank = load_adapters([Path("dermiq/weights/nano"), Path("runs/nano-grpo/final")])
 
 The sum of s_i B_i A_i is the product of the A_i stacked and the s_i B_i side by side, of the sum of their ranks
 (LoRA, arXiv:2106.09685, equation 3). Each stage trains what the one before it made, merged, so the sum is the last.
