@@ -22,24 +22,18 @@ from dermiq.answering.grounded import Given, expanded
 from dermiq.knowledge.language import embed, questions
 from dermiq.knowledge.language.citation import cited, tied, uncited
 from dermiq.knowledge.language.lexical import FREQUENT
+from dermiq.knowledge.language.lexicon import pattern
 from dermiq.knowledge.language.stem import stem
 from dermiq.knowledge.language.text import split_sentences, words
 from dermiq.types import Fact, Json
 
 WEIGHTS = Path(__file__).with_name("asked.json")
-UNKNOWN = re.compile(
-    r"\b(?:sources?|facts?|graph|image|picture|photograph|record|file|nothing|none)\b[^.;]{0,60}?\b(?:not?|nothing|silent|never"
-    r"|without|leave[sd]?|lack)\b"
-    r"|\b(?:no (?:source|fact|figure|number|word|advice|statement)|not (?:said|named|covered|given|told|measured|in the"
-    r" sources|answered|known here)|cannot (?:say|tell)|can't (?:say|tell)"
-    r"|do(?:es)? not (?:say|cover|give|name|tell|mention))\b",
-    re.IGNORECASE,
-)
+UNKNOWN = pattern("not known")
 """That what is at hand does not say it."""
 CHANCES = re.compile(r"\d+ %")
 TIMES = re.compile(r"\btimes\b|\bspeaks? (?:for|against)\b|\bfavou?rs?\b", re.IGNORECASE)
 URGENCY = re.compile(r"\b(?:refer\w*|urgent\w*|weeks?|seen|appointment|specialist|routine|soon)\b", re.IGNORECASE)
-YES_NO = re.compile(r"^\W*(?:yes|no|not|possibly|perhaps|only|neither)\b", re.IGNORECASE)
+YES_NO = pattern("short answer")
 WHETHER = re.compile(
     r"^\W*(?:so |and |but |then )?(?:is|are|was|do|does|did|can|could|will|would|should|shall|may|must|has|have)\b",
     re.IGNORECASE,

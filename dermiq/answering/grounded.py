@@ -26,7 +26,7 @@ from dermiq.knowledge.check.judged import facts_of
 from dermiq.knowledge.language import embed, entail
 from dermiq.knowledge.language.citation import CITATION, numbers, tied, uncited
 from dermiq.knowledge.language.lexical import FREQUENT
-from dermiq.knowledge.language.lexicon import turns
+from dermiq.knowledge.language.lexicon import pattern, turns
 from dermiq.knowledge.language.numbers import in_digits
 from dermiq.knowledge.language.remember import remembered
 from dermiq.knowledge.language.stem import stem
@@ -35,11 +35,7 @@ from dermiq.types import Fact, Json
 
 WEIGHTS = Path(__file__).with_name("grounded.json")
 AROUND = 8  # words on either side of a number that are compared
-STRONG = re.compile(
-    r"\b(always|never|only|all|every|none|no|often|usually|typically|mostly|rarely|rare|sometimes|occasionally|can|may"
-    r"|might|must|should|most|many|few|some|first|best|preferred|certain|safe|harmless)\b",
-    re.IGNORECASE,
-)
+STRONG = pattern("says how strongly")
 """Words that say how strongly something holds."""
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 NAMES = (

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 from dermiq.answering.points import Known
+from dermiq.knowledge.language.lexicon import pattern
 from dermiq.knowledge.language.text import split_sentences
 
 OFFERED = re.compile(
@@ -16,12 +17,7 @@ OFFERED = re.compile(
     r"|harmless|left alone|leave it)\b",
     re.IGNORECASE,
 )
-GUARDED = re.compile(
-    r"\b(?:not?|never|nothing|without|avoid\w*|exclud\w*|before|until|unless|only (?:after|once|when|if)|first"
-    r"|rather than|instead|contraindicat\w*|must|cannot|can't|don't|doesn't|isn't|if|where|whether|though|but"
-    r"|melanoma)\b",
-    re.IGNORECASE,
-)
+GUARDED = pattern("guarded offer")
 """What makes of an offer a warning, a condition or a comparison."""
 POSSIBLE = 0.1  # probability of melanoma from which on a reader holds it possible
 

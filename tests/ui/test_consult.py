@@ -70,7 +70,7 @@ def test_a_follow_up_carries_the_conversation_and_keeps_the_panels() -> None:
     frames = play(controller.ask(visit, "Why not a nevus?"))
     assert [t.text for t in fake.asked[-1][1].history] == ["Why?", TEXT]
     assert "58\u202f%" in str(frames[0].panels)
-    assert str(frames[-1].chat).count('data-open="no"') == 1
+    assert str(frames[-1].chat).count('class="dq-reasoning" data-open="no"') == 1
 
 
 OWN = OwnWords(

@@ -18,11 +18,12 @@ from dermiq.answering.grounded import parts_of, stems
 from dermiq.answering.sayable import NOT_KNOWN, CaseLines
 from dermiq.knowledge import Graph
 from dermiq.knowledge.language.citation import uncited
+from dermiq.knowledge.language.lexicon import pattern
 from dermiq.types import CLASS_NAMES
 from train.cases.conversations import LaterTurn
 
 OUT = "This assistant speaks of the lesion and of skin conditions in its graph alone."
-LEAD = re.compile(r"(yes|no|possibly|in part|rarely|often|usually|sometimes)[,:;]", re.IGNORECASE)
+LEAD = pattern("lead of an answer")
 REFERRAL = re.compile(
     r"\b(?:referral|refer(?:red|s)?|urgent\w*|2 weeks|two weeks|routine|seen soon|appointment|NG12|rule)\b",
     re.IGNORECASE,
