@@ -7,7 +7,7 @@ The conversations are `train.cases.conversations`, their answers in the words of
 each beside an image of the class that its first answer names. What was said first is read without a gradient and held
 as a cache; the later turns go on from it, and their answers alone are learned. Beside each batch stands the diagnosis
 at once, distilled from the specialist as in `train.embedded.nano`, so that the likelihoods stay what they were. The
-projector stays as it is.
+projector stays as it is. What it makes does not ship yet: it forgets to close first answers, which are not rehearsed.
 """
 
 from __future__ import annotations
