@@ -33,7 +33,7 @@ from dermiq.answering.sayable import sayable
 from dermiq.answering.weigh import percent
 from dermiq.errors import ModelError
 from dermiq.knowledge import Graph, retrieve, urgency
-from dermiq.knowledge.retrieve.understand import Understood, understand
+from dermiq.knowledge.retrieve.understand import Understood, of_intent, understand
 from dermiq.lesion import assess_quality
 from dermiq.specialist import Specialist, lesion_window, opinion_of
 from dermiq.types import (
@@ -266,7 +266,7 @@ def understood(case: Case, thread: Thread, graph: Graph, specialist: Differentia
         differential=suspects(opinions),
         context=case.context,
     )
-    return replace(asked, intent=case.intent, in_scope=True, why_out="") if case.intent else asked
+    return of_intent(asked, case.intent) if case.intent else asked
 
 
 def named(graph: Graph, asked: Understood) -> tuple[str, ...]:

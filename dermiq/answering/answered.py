@@ -84,7 +84,8 @@ class _Reading:
         missing = [point for point in needed if point not in made]
         missing += [point for point in self.plan.points if lacking and self.brings(point)]
         worth = (completeness or 0.0) * (1.0 if self.relevance is None else self.relevance) * (1 - share) * self.sound
-        verdict = self.fault(share) or self.standing(completeness)
+        unanswered = any(point.kind == "reply" for point in missing)
+        verdict = self.fault(share) or ("does_not_answer" if unanswered else self.standing(completeness))
         return Answered(verdict, round(worth, 3), self.relevance, completeness, tuple(missing), repeated, share)
 
     # --- what it says ---------------------------------------------------------------------------
@@ -118,7 +119,15 @@ class _Reading:
             return bool(self.spoken_of & {key for node in point.about for key in self.graph.family(node)})
         if point.kind == "urgency":
             return self.says(point.signs) and not self.is_contrary
+        if point.kind == "reply":
+            return self.replies(point)
         return self.says(point.signs)
+
+    def replies(self, point: Point) -> bool:
+        """Whether the text begins with what answers directly: a sentence that rests on a fact of the reply."""
+        wanted = {statement(fact) for fact in point.facts}
+        first = [claim for claim in self.claims if claim.verdict == "supported"][:1]
+        return any(statement(fact) in wanted for claim in first for fact in self.facts(claim))
 
     def says(self, signs: str) -> bool:
         return bool(signs) and re.search(signs, self.text, re.IGNORECASE) is not None

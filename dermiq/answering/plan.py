@@ -9,14 +9,17 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+from dermiq.answering.direct import lacking, mistaken, replies, with_replies
+from dermiq.answering.of_reading import SAYS, of_reading
 from dermiq.answering.planner import DANGEROUS, DERMOSCOPY, Planner, Points, capital
 from dermiq.answering.points import Known, Plan, Point
 from dermiq.answering.premise import corrected
-from dermiq.answering.trust import KNOWN_CLASSES, LIMITS, SHARPER, WITHOUT, record
 from dermiq.answering.weigh import listed, speaking_for, weighed
 from dermiq.knowledge import Graph
 from dermiq.knowledge.language.lexical import words as stems
-from dermiq.knowledge.retrieve.reading import ASSUMED, PICTURE, UNSEEN, is_of_the_reading
+from dermiq.knowledge.retrieve.aspects import OF_THE_READING
+from dermiq.knowledge.retrieve.intents import ABOUT_THE_CASE
+from dermiq.knowledge.retrieve.reading import is_of_the_reading
 from dermiq.knowledge.retrieve.understand import COMPLAINTS, Understood
 from dermiq.knowledge.schema import RELATIONS
 from dermiq.types import Diagnosis, Fact, UrgencyLevel
@@ -84,10 +87,23 @@ def plan(graph: Graph, asked: Understood, known: Known) -> Plan:
     planner = Planner(graph, asked, known)
     intent = _meant(planner)
     kind = KINDS[intent]
-    made = (*corrected(graph, asked.question, known), *_if_so(planner), *_in_order(intent, planner, kind))
-    points = tuple(point for point in made if point.text or point.facts)
+    direct = replies(planner, intent)
+    if "home_treatment" in asked.aspects and not planner.is_lead(planner.topic):
+        made = tuple(mistaken(planner))
+    elif direct:
+        made = tuple(with_replies(planner, intent, direct, tuple(kind.points(planner)), _if_so(planner)))
+    else:
+        nothing = lacking(planner, intent)
+        made = (*_if_so(planner), *nothing, *(() if nothing else _in_order(intent, planner, kind)))
+    every = (
+        *corrected(graph, asked.question, known, denied_alone=bool(direct or "home_treatment" in asked.aspects)),
+        *made,
+    )
+    points = tuple(dict.fromkeys(point for point in every if point.text or point.facts))
     relations = kind.relations or frozenset(fact.relation for point in points for fact in point.facts)
     found = Plan(intent, points, _about(planner, intent), relations, fits=kind.fits)
+    if any(point.needed for point in direct):  # which is what was asked for
+        return found
     families = {key for node in found.about for key in graph.family(node)}
     return replace(found, asks=min(kind.asks, sum(found.is_answer(fact, families) for fact in found.facts)))
 
@@ -95,9 +111,9 @@ def plan(graph: Graph, asked: Understood, known: Known) -> Plan:
 def _in_order(intent: str, one: Planner, kind: Kind) -> Points:
     """The intent's points behind the facts that were found for the question itself; how urgent it is stands first."""
     points = list(kind.points(one))
-    if intent in BY_MEASUREMENT:
+    if intent in BY_MEASUREMENT | ABOUT_THE_CASE:
         yield from points
-        if intent == "against":  # also "a tan protects, so that speaks for me, no?"
+        if intent in ABOUT_THE_CASE - {"why"}:  # also "a tan protects, so that speaks for me, no?"
             yield from one.closest("Closest to the question", most=1)
         return
     yield from (point for point in points if point.kind == "urgency")
@@ -109,7 +125,7 @@ def _meant(one: Planner) -> str:
     """The kind of answer: the intent, but for a few words that say surely what is wanted."""
     question, intent = one.asked.question, one.asked.intent
     named_others = [key for key in one.named if not one.is_lead(key)]
-    if is_of_the_reading(question):
+    if is_of_the_reading(question) or set(one.asked.aspects[:1]) & set(OF_THE_READING):
         return "trust"
     if WEIGHS.search(question) and not named_others:  # "how do you weigh the two?" is no question for reasons
         return "why"
@@ -125,20 +141,25 @@ SUPPOSED = {"itch": "itched", "bled": "had bled", "grew": "had grown", "changed"
 
 def _if_so(one: Planner) -> Points:
     """What changes where the question supposes something of the patient: the rule's urgency alone."""
-    patient, now, then = one.asked.supposed, one.known.urgency, one.known.supposed
-    if patient is None or now is None or then is None:
+    patient, before, then = one.asked.supposed, one.known.urgency, one.known.supposed
+    if patient is None or before is None or then is None:
         return
     told = one.known.context
-    parts = [f"it {SUPPOSED[name]}" for name in patient.symptoms if name not in told.symptoms]
+    now = "now_told" in one.asked.aspects
+    words = SAYS if now else SUPPOSED
+    parts = [f"it {words[name]}" for name in patient.symptoms if name not in told.symptoms]
     parts += [f"the patient is {patient.age}"] if patient.age != told.age else []
     parts += [f"it lies there ({patient.site})"] if patient.site != told.site else []
     begins, signs = LEVELS[then.level]
     same = (
-        "which is the same as without it" if then.level == now.level else f"without it: {LEVELS[now.level][0].lower()}"
+        "which is the same as without it"
+        if then.level == before.level
+        else f"without it: {LEVELS[before.level][0].lower()}"
     )
-    text = f"If {listed(parts)}: {begins[:1].lower()}{begins[1:]}, {same}. {then.text}"
+    text = f"{'Since' if now else 'If'} {listed(parts)}: {begins[:1].lower()}{begins[1:]}, {same}. {then.text}"
     yield Point("urgency", text, 2.0, then.facts[:3], about=(one.lead.id,), needed=True, signs=signs, level=then.level)
-    yield one.says("the readers judge the image alone: what is told of the patient does not change their reading.")
+    if not now:
+        yield one.says("the readers do not count complaints: what is told of them does not change their reading.")
 
 
 def _about(one: Planner, intent: str) -> tuple[str, ...]:
@@ -187,12 +208,7 @@ def _why_not(one: Planner) -> Points:
     name, code = one.name(other), one.code(other)
     counted = one.name(one.class_node(other))  # whose findings were counted: those of a kind were not
     given = one.behind(other)
-    yield one.says(
-        given
-        if code
-        else f"{name} is none of the seven classes that the readers know, so no probability stands for it.",
-        other,
-    )
+    yield one.says(given, other) if code else one.unknown_class(other)
     if code:
         yield from one.opposed(other, f"Against {counted}")
         yield from one.in_favour(one.lead.id, f"What fits {one.lead.name} better", against=other, most=2)
@@ -248,10 +264,8 @@ def _change_of_mind(one: Planner) -> Points:
 
 
 def _compare(one: Planner) -> Points:
-    pair = [
-        *one.named,
-        *(key for key in (one.lead.id, one.rival.id if one.rival else "") if key and key not in one.named),
-    ]
+    case = (key for key in (one.lead.id, one.rival.id if one.rival else "") if key and key not in one.named)
+    pair = list(one.kinds) if len(one.kinds) > 1 else [*one.named, *case]
     if len(pair) < 2:
         yield from _what_is(one)
         return
@@ -262,16 +276,20 @@ def _compare(one: Planner) -> Points:
         lead_in = f"On this site ({one.site})"
         yield from one.facts(lead_in, (left, right), DERMOSCOPY, most=3, fits=one.is_on_site)
     lead_in, scope = f"{capital(names[0])} and {names[1]} differ in this", bool(SCOPE.search(one.asked.question))
+    if scope:
+        for node in (left, right):
+            yield from one.replied(node, "dermoscopy", needed=False)
     found = list(one.apart(left, right, lead_in, most=3, relations=DERMOSCOPY)) if scope else []
     found = found or list(one.apart(left, right, lead_in, most=3))
     yield from found or [one.nothing(f"the graph has no fact that separates {names[0]} from {names[1]}.")]
     if one.code(left) and one.code(right):
         yield from one.in_favour(left, f"Measured here, this fits {counted[0]} better", against=right, most=2)
         yield from one.in_favour(right, f"Measured here, this fits {counted[1]} better", against=left, most=2)
+        if one.code(left) == one.code(right):
+            yield one.says(f"{names[0]} and {names[1]} are one class for the readers, who do not tell them apart.")
+            return
         yield Point(
-            "alternative",
-            f"The readers give {one.read_as(left)} and {one.read_as(right)}.",
-            about=(left, right),
+            "alternative", f"The readers give {one.read_as(left)} and {one.read_as(right)}.", about=(left, right)
         )
 
 
@@ -327,6 +345,9 @@ def _urgency(one: Planner) -> Points:
         again=f"{begins}, as said above.",
         level=urgency.level,
     )
+    if urgency.level in ("none", "routine"):
+        text = "{name} is not excluded{odds}: what grows, bleeds, hardens or does not heal is shown to a doctor soon."
+        yield from one.caution(text)
     if urgency.level != "urgent":
         yield from one.facts("What would make it more urgent", lead, frozenset({"red_flag"}), most=1, fits=_is_alarm)
 
@@ -362,7 +383,7 @@ def _monitor(one: Planner) -> Points:
     )
     yield from found
     if not any(re.search(r"\d|once a|two|three", fact.text) for point in found for fact in point.facts):
-        yield one.says(f"an interval for {name} is not in the graph.")
+        yield Point("unknown", capital(f"an interval for {name} is not in the graph."))
     yield from one.facts("What to look out for", (one.topic,), frozenset({"red_flag"}), most=2, fits=_is_alarm)
 
 
@@ -413,7 +434,8 @@ def _plain_words(one: Planner) -> Points:
     begins = f"Two computer readers looked at the picture. Their first guess is {_plain_name(lead)}."
     behaves = one.graph.facts(lead.id, "behaves_as", family=True)[:1]
     yield Point("standing", begins, facts=behaves, about=(lead.id,), needed=True, signs=signs)
-    yield from one.facts("", (lead.id,), frozenset({"behaves_as"}), most=1, fits=_is_plain)
+    plainly = list(one.replied(lead.id, "plainly", needed=False))
+    yield from plainly or one.facts("", (lead.id,), frozenset({"behaves_as"}), most=1, fits=_is_plain)
     shown = speaking_for(weighed(one.known.findings, lead.code), most=2)
     if shown:
         yield one.says(f"What they saw in the picture: {listed([item.text for item in shown])}.")
@@ -450,21 +472,6 @@ def _what_is(one: Planner) -> Points:
         yield one.says(f"for this lesion the readers give {one.read_as(one.topic)}.", one.topic)
 
 
-def _trust(one: Planner) -> Points:
-    yield replace(one.standing(), again=f"As said above: {one.read_as(one.lead.id)}.")
-    question = one.asked.question
-    if PICTURE.search(question):
-        found = " ".join(one.known.quality) or "No fault of sharpness, light or framing was measured on the picture."
-        yield Point("standing", found, needed=True, signs=r"sharp|blur|focus|light|fram")
-        yield one.says(SHARPER)
-    if UNSEEN.search(question):
-        yield Point("standing", KNOWN_CLASSES, needed=True, signs=r"seven|classes|rash")
-    yield Point("standing", record(), needed=True, signs=r"\d ?%.*(?:images|melanomas)|calibrat")
-    if ASSUMED.search(question):
-        yield one.says(WITHOUT)
-    yield one.says(LIMITS)
-
-
 def _other(one: Planner) -> Points:
     """Facts on the topic that share a word with the question, then what was retrieved on it."""
     asked, topics = one.asked_words(), (one.topic,)
@@ -496,7 +503,7 @@ def _known(
     found = list(one.facts(lead_in, (one.topic,), relations, most=most, fits=fits))
     if not found:
         yield one.nothing(f"the graph has no fact on {what}.")
-    elif one.site and not any(one.is_on_site(fact) for point in found for fact in point.facts):
+    elif one.asks_of_site and not any(one.is_on_site(fact) for point in found for fact in point.facts):
         yield one.nothing(f"the graph has no fact on {what} that is of this site alone ({one.site}).")
         yield from one.facts(lead_in, (one.topic,), relations, most=most, fits=fits, again=True)
     else:
@@ -510,7 +517,7 @@ FOLLOW_UP = frozenset({"treated_by", "diagnosed_by", "refer_if", "red_flag"})
 REFERRAL = frozenset({"refer_if"})
 RISK = frozenset({"risk_factor"})
 TOLD = frozenset(RELATIONS) - {"is_a", "coded_as", "likelihood_ratio_for"}
-OUTLOOK = frozenset({"behaves_as", "red_flag", "risk_level"})
+OUTLOOK = frozenset({"behaves_as", "red_flag"})
 APART = SEEN | {"look_alike"}
 BY_MEASUREMENT = frozenset({"why", "against", "plain_words", "trust"})
 """Intents that are answered by what was measured and read, whatever else was found."""
@@ -533,6 +540,6 @@ KINDS: Mapping[str, Kind] = {
     "compare": Kind(_compare, APART, 2),
     "monitor": Kind(_monitor, FOLLOW_UP, 1, says(WATCH)),
     "what_is": Kind(_what_is, SEEN | OUTLOOK | {"is_a"}, 1),
-    "trust": Kind(_trust),
+    "trust": Kind(of_reading),
     "other": Kind(_other, asks=1),
 }

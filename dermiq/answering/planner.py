@@ -12,6 +12,7 @@ from typing import Literal
 
 from dermiq.answering.choose import SPECIAL, distinct, facts_of, flat, is_told, separating, untold
 from dermiq.answering.points import Known, Point
+from dermiq.answering.replies import reply
 from dermiq.answering.weigh import (
     READERS,
     Weighed,
@@ -59,6 +60,15 @@ class Planner:
         found = (key for key in self.asked.conditions if key in mentioned)
         return tuple(dict.fromkeys(self.lead.id if self.is_lead(key) else key for key in found))
 
+    @cached_property
+    def kinds(self) -> tuple[str, ...]:
+        """The conditions that the question names as it names them, none of which is a kind of another."""
+        found = tuple(
+            mention.id for mention in link(self.graph, self.asked.question) if mention.id in self.asked.conditions
+        )
+        wider = {above for key in found for above in self.graph.ancestors(key)}
+        return tuple(dict.fromkeys(key for key in found if key not in wider))
+
     @property
     def topic(self) -> str:
         """The one condition that the question is about, as narrowly as it says; else the diagnosis that leads."""
@@ -69,6 +79,11 @@ class Planner:
         """The site that the question names, in small letters; "" where it names none."""
         site = (self.asked.site or "").lower()
         return site if site and site in self.asked.question.lower() else ""
+
+    @property
+    def asks_of_site(self) -> bool:
+        """Whether the site is what is asked about ("and on the scalp?"), not told by the way."""
+        return bool(self.site) and self.asked.question.lower().rstrip(" ?.!").endswith(self.site)
 
     @cached_property
     def rival(self) -> Diagnosis | None:
@@ -92,6 +107,16 @@ class Planner:
         """The higher of the readers' probabilities; 0 where none has the class."""
         every: Iterator[Candidate] = (c for d in self.known.differentials for c in d.candidates)
         return max((c.probability for c in every if code and c.diagnosis.code == code), default=0.0)
+
+    @cached_property
+    def counted(self) -> tuple[str, ...]:
+        """What was told of the patient and is in the specialist's probabilities: "age", "sex", "site"."""
+        return next((d.told for d in self.known.differentials if d.reader == "specialist"), ())
+
+    def by_image(self, code: str | None) -> float | None:
+        """The specialist's probability by the image alone, where what was told is in it."""
+        found = (d.candidates for d in self.known.differentials if d.reader == "specialist")
+        return next((c.by_image for candidates in found for c in candidates if c.diagnosis.code == code), None)
 
     def is_lead(self, node: str) -> bool:
         """Whether a condition is the leading diagnosis, a form of it, or another name of its class."""
@@ -343,6 +368,25 @@ class Planner:
         """Stems of what the question asks about, without its conditions' names."""
         named = {stem for key in self.asked.conditions for stem in stems(self.name(key))}
         return frozenset(stems(self.asked.question)) - FREQUENT - named
+
+    def replied(self, node: str, aspect: str, *, needed: bool = True) -> Points:
+        """What is written for an aspect of a condition, where it is safe to say here."""
+        found = reply(self.graph, node, aspect)
+        if found and all(map(self.is_safe, found.facts)):
+            again = f"As said above: {found.text}"
+            yield Point("reply", found.text, 2.0, found.facts, about=(found.condition,), needed=needed, again=again)
+
+    def unknown_class(self, node: str) -> Point:
+        """That the readers do not know a condition, so that their silence says nothing."""
+        text = f"{self.name(node)} is none of the seven classes that the readers know: it got no probability"
+        signs = r"seven|classes|not excluded"
+        return Point("standing", capital(f"{text}, and is not excluded."), about=(node,), needed=True, signs=signs)
+
+    def elsewhere(self, node: str) -> Point:
+        """That a lesion was not read as what it is taken for, so that what is done about that is not for it."""
+        lead, name = self.lead.name, self.name(node)
+        text = f"This lesion was read as {lead}, not as {name}: what is done about that is not for it."
+        return Point("standing", text, about=(node,), needed=True, signs=rf"read as|not (?:an? )?{re.escape(name)}")
 
     def nothing(self, text: str) -> Point:
         return Point("unknown", capital(text), needed=True, signs=LACKS)

@@ -9,7 +9,16 @@ from typing import Literal
 from dermiq.types import Diagnosis, Differential, Fact, Finding, PatientContext, Urgency
 
 Kind = Literal[
-    "standing", "premise", "finding_for", "finding_against", "alternative", "fact", "urgency", "unknown", "refusal"
+    "standing",
+    "premise",
+    "reply",
+    "finding_for",
+    "finding_against",
+    "alternative",
+    "fact",
+    "urgency",
+    "unknown",
+    "refusal",
 ]
 
 

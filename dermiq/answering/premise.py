@@ -46,15 +46,17 @@ def premises(question: str) -> Iterator[str]:
     yield from dict.fromkeys(text for text in clean if len(words(text)) >= SHORTEST)
 
 
-def corrected(graph: Graph, question: str, known: Known) -> Iterator[Point]:
-    """A point for the first statement that a fact contradicts, or else on which the graph holds something."""
+def corrected(graph: Graph, question: str, known: Known, *, denied_alone: bool = False) -> Iterator[Point]:
+    """A point for the first statement that a fact contradicts, or else, unless these alone are wanted, on which the
+    graph holds something.
+    """
     said = list(premises(question))
     for text in said:
         for claim in check_claims(graph, f"{capital(text)}.", findings=(), diagnosis=known.lead.id):
             if claim.verdict == "contradicted" and claim.fact_ids:
                 yield _point(OTHERWISE, graph.fact(claim.fact_ids[0]))
                 return
-    for text in said:
+    for text in said if not denied_alone else ():
         if is_general(graph, text):
             found = retrieve(graph, text, differential=[known.lead.code or known.lead.id], k=1).items
             yield from (_point(ON_THIS, item.fact) for item in found)

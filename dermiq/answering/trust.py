@@ -13,10 +13,15 @@ KNOWN_CLASSES = (
     "one of them; of rashes, infections, nails, hair, mucosa and all other tumours they know nothing."
 )
 SHARPER = "A sharp close-up in even light may be read otherwise: it can be uploaded in place of this one."
-WITHOUT = (
-    "Nothing is assumed of what was not told: both readers judge the image alone, and age, sex, site and complaints "
-    "count only for the facts that are looked up and for the rule of urgency."
+ONE_PHOTO = (
+    "One photograph gives a likelihood and no proof: depth, touch, the rest of the skin and change over time are not "
+    "on it."
 )
+NO_PROOF = (
+    "A reading is not a diagnosis and no pathology: this is a research demonstration, and its percentages must not "
+    "stand in a record or a letter as if a laboratory or a doctor had found them."
+)
+TISSUE = "A doctor's look and, where doubt is left, tissue decide."
 LIMITS = (
     "A probability says how often such readings are right among such images, not whether this one is: what a doctor "
     "sees and what the tissue shows decides."

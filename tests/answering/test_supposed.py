@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from dermiq.answering import plan
-from dermiq.answering.trust import LIMITS, WITHOUT, record
+from dermiq.answering.trust import LIMITS, record
 from dermiq.knowledge import urgency
 from dermiq.knowledge.retrieve.understand import supposed
 from dermiq.types import Fact, PatientContext

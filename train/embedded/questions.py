@@ -1,10 +1,10 @@
 """Teach the encoder of questions and its heads (`dermiq.knowledge.language.questions`) on the CPU.
 
     python -m train.embedded.questions --run FOLDER [--out dermiq/weights/questions]
-    python -m train.embedded.questions --heads      # after more wordings: the head of intents alone
+    python -m train.embedded.questions --heads      # after more wordings: the heads of intents, aspects and scope alone
 
 Learns from three quarters of `tests/judged/{asked,questions}_tuning.tsv` and of the part `dev` of `questions.tsv`, and
-the wordings of `retrieve/{intents,phrasings}.tsv`; each pass is scored on the part `dev` of `asked.tsv`, whose
+the wordings of `retrieve/{intents,phrasings,aspects}.tsv`; each pass is scored on the part `dev` of `asked.tsv`, whose
 author wrote nothing of the rest. A question is drawn to the facts that answer it and away from others of the same
 conditions (bare) and of the graph (whole): the mean over its facts of the cross-entropy of a softmax over cosines
 (van den Oord and others 2018, equation 4). Saved after each pass in the run's folder, from where the same command goes
@@ -19,8 +19,9 @@ import json
 import random
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ from torch import Tensor, nn
 
 from dermiq.knowledge import Graph, score
 from dermiq.knowledge.language import embed, questions
+from dermiq.knowledge.retrieve.aspects import ASPECTS, NONE, WITHOUT
 from dermiq.knowledge.retrieve.case import diagnosis_nodes
 from dermiq.knowledge.retrieve.ellipsis import stand_alone
 from dermiq.knowledge.retrieve.index import index_of
@@ -47,6 +49,7 @@ RATE = 6e-5  # of AdamW for the layers, at its highest; up over a twentieth, the
 HEAD_RATE = 3e-3
 REFIT_STEPS, HEAD_PENALTY = 300, 1e-3  # of the head of intents, at the end
 DECAY = 0.01
+APART = 12  # of so many questions about no aspect one is learned as such: there are as many as of an aspect
 HEAT = 0.05  # the temperature of the cosines
 LEAST_OTHERS = 8  # facts that a question is told from
 ALL_OUT = -1  # out of scope, of whatever kind
@@ -65,6 +68,7 @@ class Asked:
     marked: tuple[int, ...]  # numbers of the facts that answer it
     others: tuple[int, ...]  # of other facts about the same conditions
     relation: int = NOTHING  # place in RELATIONS, of a wording that asks for one
+    aspect: int = NOTHING  # place in ASPECTS, likewise
 
 
 KINDS = (IN_SCOPE, *OUT_KINDS)
@@ -103,13 +107,24 @@ def asked_of(graph: Graph, row: score.Row) -> Asked:
 def wordings() -> list[Asked]:
     """What is said for intents, relations and kinds of questions; "it" stands for the condition."""
     found = []
-    for label, text in said_of("intent"):
-        intent = NOTHING if is_out(label) else list(INTENTS).index(label)
-        found.append(Asked(text, text, intent, KINDS.index(label if is_out(label) else IN_SCOPE), (), ()))
+    for number, (label, text) in enumerate(said_of("intent")):
+        intent = INTENTS.index(label) if label in INTENTS else NOTHING
+        kind = KINDS.index(label if is_out(label) else IN_SCOPE)
+        aspect = ASPECTS.index(NONE) if label in WITHOUT and number % APART == 0 else NOTHING
+        found.append(Asked(text, text, intent, kind, (), (), aspect=aspect))
     for label, text in said_of("relation"):
         relation = RELATIONS.index(label)
         found.append(Asked(text, text, NOTHING, KINDS.index(IN_SCOPE), (), (), relation))
     return found
+
+
+def aspects_asked(graph: Graph) -> list[Asked]:
+    """What is said for each aspect; a condition that is named is "it" in the bare question."""
+    return [
+        Asked(said.bare, said.text, NOTHING, KINDS.index(IN_SCOPE), (), (), aspect=ASPECTS.index(label))
+        for label, text in said_of("aspect")
+        for said in [heard(graph, text)]
+    ]
 
 
 class Hearing(nn.Module):
@@ -127,6 +142,7 @@ class Hearing(nn.Module):
                 "intents": nn.Linear(width, len(INTENTS)),
                 "scope": nn.Linear(width, len(KINDS)),
                 "relations": nn.Linear(width, len(RELATIONS)),
+                "aspects": nn.Linear(width, len(ASPECTS)),
             }
         )
 
@@ -159,7 +175,7 @@ class Loss:
         bare, whole = net.encode([one.bare for one in batch]), net.encode([one.whole for one in batch])
         intent = torch.tensor([one.intent for one in batch])
         total = nn.functional.cross_entropy(net.told("intents", bare), intent, label_smoothing=0.05)
-        total = total + self._of_scope(net.told("scope", whole), batch)
+        total = total + self.of_scope(net.told("scope", whole), batch)
         relation = torch.tensor([one.relation for one in batch])
         if bool((relation != NOTHING).any()):
             total = total + nn.functional.cross_entropy(net.told("relations", bare), relation)
@@ -179,7 +195,8 @@ class Loss:
         shares = shares / shares.sum(dim=1, keepdim=True)
         return total + nn.functional.cross_entropy(net.told("relations", bare[places]), shares)
 
-    def _of_scope(self, logits: Tensor, batch: Sequence[Asked]) -> Tensor:
+    @staticmethod
+    def of_scope(logits: Tensor, batch: Sequence[Asked]) -> Tensor:
         """Where only "out" is known, the probability of all kinds together."""
         logs = torch.log_softmax(logits, dim=1)
         kinds = torch.tensor([max(one.scope, 0) for one in batch])
@@ -291,20 +308,38 @@ def train(graph: Graph, run: Path, *, passes: int) -> Hearing:
 
 
 def refit(net: Hearing, rows: Sequence[Asked]) -> None:
-    """The head of intents alone, to its best on all that has one: the passes leave it behind where wordings are new."""
-    rows = [one for one in rows if one.intent != NOTHING]
+    """The heads of intents, aspects and scope, each to its best on all that has a label for it.
+
+    The passes leave them behind where wordings are new.
+    """
+    bare, whole = encoded(net, [one.bare for one in rows]), encoded(net, [one.whole for one in rows])
+    labelled = {"intents": [one.intent for one in rows], "aspects": [one.aspect for one in rows]}
+    for name, labels in labelled.items():
+        target = torch.tensor(labels)
+        known = target != NOTHING
+        fit(net, name, bare[known], partial(nn.functional.cross_entropy, target=target[known], label_smoothing=0.05))
+    fit(net, "scope", whole, partial(Loss.of_scope, batch=rows))
+
+
+@torch.inference_mode()
+def encoded(net: Hearing, texts: Sequence[str]) -> Tensor:
+    """(n, 384)"""
     net.eval()
-    with torch.inference_mode():
-        found = [net.encode([one.bare for one in rows[start : start + 64]]) for start in range(0, len(rows), 64)]
-    vectors, intent = torch.cat(found).clone(), torch.tensor([one.intent for one in rows])
-    head = net.heads["intents"]
+    order = sorted(range(len(texts)), key=lambda place: len(texts[place]))  # a batch is padded to its longest
+    found = torch.cat([net.encode([texts[n] for n in order[start : start + 64]]) for start in range(0, len(order), 64)])
+    return found[torch.tensor(order).argsort()]
+
+
+def fit(net: Hearing, name: str, vectors: Tensor, loss_of: Callable[[Tensor], Tensor]) -> None:
+    """One head, linear, with a penalty on its weights."""
+    vectors = vectors.clone()  # of tensors of inference no gradient may be asked
+    head = net.heads[name]
     optimizer = torch.optim.LBFGS(head.parameters(), max_iter=REFIT_STEPS, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        loss = nn.functional.cross_entropy(net.told("intents", vectors), intent, label_smoothing=0.05)
         weight = next(head.parameters())
-        total: Tensor = loss + HEAD_PENALTY * weight.square().sum()
+        total: Tensor = loss_of(net.told(name, vectors)) + HEAD_PENALTY * weight.square().sum()
         total.backward()
         return total
 
@@ -323,7 +358,8 @@ def shipped(folder: Path) -> Hearing:
         for kind, turned in net.turned.items():
             turned.data = torch.from_numpy(held[kind])
         for name, head in net.heads.items():
-            head.load_state_dict({part: torch.from_numpy(held[f"{name}.{part}"]) for part in ("weight", "bias")})
+            if f"{name}.weight" in held and held[f"{name}.weight"].shape == head.weight.shape:
+                head.load_state_dict({part: torch.from_numpy(held[f"{name}.{part}"]) for part in ("weight", "bias")})
     return net
 
 
@@ -337,7 +373,12 @@ def save(net: Hearing, out: Path) -> None:
     for name, head in net.heads.items():
         held |= {f"{name}.{part}": tensor.numpy() for part, tensor in head.state_dict().items()}
     np.savez(out / questions.HEADS, **held)
-    told = {"intents": list(INTENTS), "scope": list(KINDS), "relations": list(RELATIONS)}
+    told = {
+        "intents": list(INTENTS),
+        "scope": list(KINDS),
+        "relations": list(RELATIONS),
+        "aspects": list(ASPECTS),
+    }
     (out / questions.LABELS).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     seal(out)
 
@@ -345,7 +386,7 @@ def save(net: Hearing, out: Path) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, help="where the state is kept")
-    parser.add_argument("--heads", action="store_true", help="only the head of intents, of what is in --out")
+    parser.add_argument("--heads", action="store_true", help="only the heads, of what is in --out")
     parser.add_argument("--out", type=Path, default=questions.FOLDER)
     parser.add_argument("--passes", type=int, default=PASSES)
     options = parser.parse_args(arguments)
@@ -357,7 +398,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     else:
         options.run.mkdir(parents=True, exist_ok=True)
         net = train(graph, options.run, passes=options.passes)
-    refit(net, [*learned(graph), *wordings()])
+    refit(net, [*learned(graph), *wordings(), *aspects_asked(graph)])
     print(figures(graph, net, score.read_set("asked", "dev")), flush=True)
     save(net, options.out)
     return 0

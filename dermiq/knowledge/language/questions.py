@@ -1,7 +1,7 @@
 """What a question means: a small encoder of questions beside that of sentences, and what is told from its vectors.
 
     vectors = encode(["will it come back?"])          # (1, 384), each of length 1
-    intents(vectors), relations(vectors), scope(vectors)
+    intents(vectors), aspects(vectors), relations(vectors), scope(vectors)
     vectors @ placed("bare", facts).T                 # how near each fact is, a cosine
 
 The encoder is MiniLM (see `embed`) with layers of its own, taught that a question is near to the facts that answer it
@@ -77,6 +77,11 @@ def placed(kind: Kind, sentences: np.ndarray) -> np.ndarray:
 def intents(vectors: np.ndarray) -> np.ndarray:
     """(n, 16): the probability of each intent that is about the skin."""
     return _told("intents", vectors)
+
+
+def aspects(vectors: np.ndarray) -> np.ndarray:
+    """(n, aspects): the probability of each aspect, of questions that are about one."""
+    return _told("aspects", vectors)
 
 
 def relations(vectors: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """What a question asks for: one of sixteen intents, and the relations that answer it. Knows no graph.
 
-Both are told by what people say (`intents.tsv`, `phrasings.tsv`), from which `questions` was taught. Where nothing is
-embedded, the words of `SAID` decide.
+Both are told by what people say (`intents.tsv`, `phrasings.tsv`; of what is narrower `aspects.tsv`), from which
+`questions` was taught. Where nothing is embedded, the words of `SAID` decide.
 """
 
 from __future__ import annotations
@@ -79,12 +79,15 @@ CONTRAST = re.compile(
     r"\b(why not|against|separat\w*|distinguish\w*|tell\b.{0,40}\bfrom|tell apart|differ\w*|rather than|versus|vs)\b"
 )
 
-_FILES = {"intent": Path(__file__).with_name("intents.tsv"), "relation": Path(__file__).with_name("phrasings.tsv")}
+_FILES = {
+    column: Path(__file__).with_name(name)
+    for column, name in (("intent", "intents.tsv"), ("relation", "phrasings.tsv"), ("aspect", "aspects.tsv"))
+}
 
 
 @cache
 def said_of(column: str) -> tuple[tuple[str, str], ...]:
-    """(label, what clinicians and patients say for it) of the table of "intent" or "relation", in its order."""
+    """(label, what clinicians and patients say for it) of a table ("intent", "relation", "aspect"), in its order."""
     return tuple((row[column], row["said"]) for _, row in read_rows(_FILES[column]))
 
 

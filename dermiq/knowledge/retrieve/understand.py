@@ -11,8 +11,10 @@ page.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 
@@ -25,8 +27,9 @@ from dermiq.knowledge.language.link import Mention, link
 from dermiq.knowledge.language.plain import plainly
 from dermiq.knowledge.language.remember import remembered
 from dermiq.knowledge.language.text import tokens
+from dermiq.knowledge.retrieve.aspects import HEARD, HEARD_IN_A_PART, NONE, OF_CONDITIONS, shares
 from dermiq.knowledge.retrieve.case import diagnosis_nodes
-from dermiq.knowledge.retrieve.ellipsis import conditions_in, contrasts, sites_in, stand_alone
+from dermiq.knowledge.retrieve.ellipsis import Standing, conditions_in, contrasts, sites_in, stand_alone
 from dermiq.knowledge.retrieve.index import FactIndex, index_of
 from dermiq.knowledge.retrieve.intents import (
     ABOUT_THE_CASE,
@@ -34,6 +37,8 @@ from dermiq.knowledge.retrieve.intents import (
     IN_SCOPE,
     SAID,
     WHAT_TO_DO,
+    is_out,
+    said_of,
 )
 from dermiq.knowledge.retrieve.reading import is_of_the_reading
 from dermiq.knowledge.schema import Node
@@ -48,7 +53,10 @@ _PARTS = re.compile(
 SURE_NAMED, SURE_SHORT, SURE_POINTS, SURE = 0.95, 0.85, 0.6, 0.35
 """From what probability on a question is out of scope: where it names something of the skin; is a word or two that the
 facts have ("margins?"); points to "it" or "this"; and else."""
+FOREIGN, FOREIGN_SHARE, UNHEARD = 2, 0.3, 0.2
+"""How many words, what share of all, and below what probability of any aspect, for a question to be foreign."""
 SHORT = 2  # words
+MOST_ASPECTS = 2
 MIN_KNOWN = 0.5  # share of a question's words that the facts must know, where nothing is embedded
 NAMES_SKIN = frozenset({"Disease", "DermoscopicFeature", "Sign"})
 _POINTS = re.compile(r"\b(?:it|its|this|these|that|they)\b", re.IGNORECASE)
@@ -71,6 +79,9 @@ _NATURE = re.compile(
     re.IGNORECASE,
 )
 """Rule `nature`: whether it is malignant is told by its behaviour, not by how it looks."""
+_TELLS = re.compile(r"^\W*(?:now|actually|oh|also|sorry|by the way|btw|forgot|i forgot)\b[^?]*$", re.IGNORECASE)
+"""Rule `tells`: a sign or a complaint that is told behind such a word is new."""
+TOLD, SEEN_OR_FELT = "now_told", frozenset({"Sign", "Symptom"})
 _ILLNESS = re.compile(r"\w{3,}(?:itis|osis|omas?|aemia|emia|opathy|algia|plasia|sclerosis)$", re.IGNORECASE)
 _CHILD = re.compile(r"\b(?:child|children|kids?|toddlers?|boys?|girls?)\b", re.IGNORECASE)
 _BABY = re.compile(r"\b(?:bab(?:y|ies)|infants?|newborns?)\b", re.IGNORECASE)
@@ -87,9 +98,13 @@ _IF = re.compile(
 )
 COMPLAINTS = {
     "bled": re.compile(r"\b(?:bled|bleed(?:s|ing)?|oozed?|oozing)\b", re.IGNORECASE),
-    "grew": re.compile(r"\b(?:gr[eo]wn?|grows|growing|bigger|larger|enlarg\w+|doubled)\b", re.IGNORECASE),
+    "grew": re.compile(r"\b(?:gr[eo]wn?|grows|growing|bigger|larger|enlarg\w+|doubled|tripled)\b", re.IGNORECASE),
     "itch": re.compile(r"\bitch\w*", re.IGNORECASE),
-    "changed": re.compile(r"\bchang(?:ed|es|ing)\b", re.IGNORECASE),
+    "changed": re.compile(
+        r"\bchang(?:ed|es|ing)\b"
+        r"|\b(?:went|gone|goes|turn(?:s|ed|ing)?) (?:\w+ )?(?:black|blue|dark\w*|pale|red|white)\b",
+        re.IGNORECASE,
+    ),
     "hurts": re.compile(r"\b(?:hurts?|hurting|pain\w*|sore|tender)\b", re.IGNORECASE),
 }
 _EITHER = re.compile(r"\b(?:or|both|either|the two)\b", re.IGNORECASE)
@@ -121,6 +136,13 @@ class Understood:
     supposed: PatientContext | None = (
         None  # the patient with what the question supposes; None where it supposes nothing
     )
+    aspects: tuple[str, ...] = ()  # of `aspects.ASPECTS`, narrower than the intent, the surest of the whole first
+
+
+def of_intent(asked: Understood, intent: str) -> Understood:
+    """The same with the intent that the visitor says it has; aspects of others are dropped."""
+    fitting = tuple(aspect for aspect in asked.aspects if OF_CONDITIONS.get(aspect) == intent)
+    return replace(asked, intent=intent, aspects=fitting, in_scope=True, why_out="")
 
 
 @dataclass(frozen=True)
@@ -184,7 +206,12 @@ def read(
     wants = None
     if meant:
         wants = _wants(asked, meant.parts[0]) if standing.asks == standing.text else _wants(heard(graph, standing.asks))
+    aspects = _aspects(graph, question, standing, meant) if meant else ()
     intent = _intent(asked, wants)
+    if _TELLS.search(question) and earlier and any(graph.node(m.id).kind in SEEN_OR_FELT for m in asked.mentions):
+        aspects = ((TOLD, 1.0),)
+    if aspects and (intent not in ABOUT_THE_CASE | {"urgency"} or _is_surer(*aspects[0])):
+        intent = OF_CONDITIONS.get(aspects[0][0], intent)
     out = "" if nodes and is_of_the_reading(question) else _why_out(graph, index, asked, meant)
     patient = _supposed(graph, standing.text, context)
     return Reading(
@@ -195,7 +222,8 @@ def read(
             question=standing.text,
             in_scope=not out,
             why_out=out,
-            supposed=supposed(graph, question, context),
+            supposed=supposed(graph, question, context, told=TOLD in dict(aspects)),
+            aspects=tuple(dict(aspects)),
         ),
         asked,
         meant,
@@ -283,6 +311,32 @@ def _intent(asked: Question, wants: np.ndarray | None) -> str:
     return questions.labels()["intents"][int(wants.argmax())]
 
 
+def _aspects(graph: Graph, question: str, standing: Standing, meant: Embedded) -> tuple[tuple[str, float], ...]:
+    """Of the whole question, else of its parts. One that leans on another has its own, or that of the other: "and on
+    the scalp?" names a place, and asks what was asked before.
+    """
+    if standing.asks == standing.text:
+        return _heard_in(meant.parts)
+    own = () if sites_in(graph, question) else _heard_in(_encoded(heard(graph, question).bare)[None])
+    return own or _heard_in(_encoded(heard(graph, standing.asks).bare)[None])
+
+
+def _is_surer(aspect: str, share: float) -> bool:
+    """Whether an aspect is heard more surely than an intent that sets diagnoses beside each other."""
+    return share >= HEARD_IN_A_PART or aspect == "plainly"
+
+
+def _heard_in(vectors: np.ndarray) -> tuple[tuple[str, float], ...]:
+    """(n, 384) a question and its parts -> its aspects, at most two, each once; that of a part counts as just heard."""
+    (whole, share), *parts = shares(vectors)
+    found = {whole: share} if share >= HEARD else {}
+    for part, sure in parts:
+        if sure >= HEARD_IN_A_PART:
+            found.setdefault(part, HEARD)
+    found.pop(NONE, None)
+    return tuple(found.items())[:MOST_ASPECTS]
+
+
 def _about(graph: Graph, asked: Question, intent: str, *, topic: str | None, nodes: Sequence[str]) -> tuple[str, ...]:
     """Named conditions, then those of the case where they are set beside each other; else the topic or the leader."""
     named = list(dict.fromkeys(mention.id for mention in conditions_in(graph, asked.text)))
@@ -294,18 +348,20 @@ def _about(graph: Graph, asked: Question, intent: str, *, topic: str | None, nod
     return tuple(named) or ((topic,) if topic else tuple(nodes[:1]))
 
 
-def supposed(graph: Graph, question: str, context: PatientContext | None) -> PatientContext | None:
-    """The patient with the site, age and complaints that a question supposes ("and if it had bled?"); None where it
-    supposes nothing, or nothing new.
+def supposed(
+    graph: Graph, question: str, context: PatientContext | None, *, told: bool = False
+) -> PatientContext | None:
+    """The patient with the site, age and complaints that a question supposes ("and if it had bled?"), or, where it is
+    one that tells something (`told`), that it says; None where there is nothing, or nothing new.
     """
     begins = _IF.search(question)
-    if begins is None:
+    if begins is None and not told:
         return None
-    told, text = context or PatientContext(), question[begins.start() :]
+    before, text = context or PatientContext(), question[begins.start() if begins else 0 :]
     said = [name for name, pattern in COMPLAINTS.items() if pattern.search(text) and not turns(text)]
-    symptoms = tuple(dict.fromkeys((*told.symptoms, *said)))
-    patient = replace(_supposed(graph, text, told) or told, symptoms=symptoms)
-    return None if patient == told else patient
+    symptoms = tuple(dict.fromkeys((*before.symptoms, *said)))
+    patient = replace(_supposed(graph, text, before) or before, symptoms=symptoms)
+    return None if patient == before else patient
 
 
 def _supposed(graph: Graph, text: str, context: PatientContext | None) -> PatientContext | None:
@@ -337,7 +393,25 @@ def _kind(graph: Graph, index: FactIndex, asked: Question, meant: Embedded | Non
         return ""
     told = dict(zip(questions.labels()["scope"], questions.scope(meant.whole[None])[0].tolist(), strict=True))
     strange = 1 - told.pop(IN_SCOPE)
-    return max(told, key=lambda kind: told[kind]) if strange > _sure(graph, index, asked) else ""
+    is_strange = strange > _sure(graph, index, asked) or _is_foreign(index, asked, meant)
+    return max(told, key=lambda kind: told[kind]) if is_strange else ""
+
+
+def _is_foreign(index: FactIndex, asked: Question, meant: Embedded) -> bool:
+    """Rule `foreign`: words that neither the facts nor people's questions on the skin have, and no aspect is heard."""
+    said = {stem for stem in stems(asked.text) if stem not in FREQUENT and not stem.isdigit()}
+    foreign = [stem for stem in said if not index.words.knows_all({stem}) and stem not in _usual_words()]
+    if len(foreign) < FOREIGN or len(foreign) < FOREIGN_SHARE * len(said):
+        return False
+    return float(questions.aspects(meant.parts[:1])[0, :-1].max()) < UNHEARD
+
+
+@cache
+def _usual_words() -> frozenset[str]:
+    """Stems that two people at least use who ask about the skin."""
+    texts = [text for label, text in said_of("intent") if not is_out(label)] + [text for _, text in said_of("aspect")]
+    found = Counter(stem for text in texts for stem in set(stems(text)))
+    return frozenset(stem for stem, count in found.items() if count > 1)
 
 
 def _sure(graph: Graph, index: FactIndex, asked: Question) -> float:

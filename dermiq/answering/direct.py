@@ -1,0 +1,136 @@
+"""What answers a question directly: the sentences written for its aspect (`replies`), and what is said beside them.
+
+Knows no model and no page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from dermiq.answering.of_reading import complaints
+from dermiq.answering.planner import Planner, Points
+from dermiq.answering.points import Point
+from dermiq.knowledge.retrieve.aspects import OF_CONDITIONS
+from dermiq.knowledge.retrieve.intents import ABOUT_THE_CASE
+
+MOST = 2  # sentences
+TO_DO = frozenset({"treatment", "biopsy", "settle", "monitor"})
+"""Intents whose replies are for a diagnosis that is certain."""
+WARNED = TO_DO | {"prognosis", "what_is"}
+USUAL: Mapping[str, tuple[str, ...]] = {
+    "treatment": ("treatments",),
+    "biopsy": ("biopsy_needed", "biopsy_kind"),
+    "settle": ("confirmed",),
+    "monitor": ("follow_up", "self_check"),
+    "prognosis": ("nature", "spreads", "untreated"),
+    "risk_factors": ("cause",),
+    "dermoscopy": ("dermoscopy",),
+    "what_is": ("what_is", "nature"),
+}
+"""Aspects that answer an intent where none was heard."""
+MEANS = {"bled": "bleeds", "grew": "grows", "itch": "itches", "changed": "changes", "hurts": "itches"}
+"""Complaint -> the aspect that says what it means."""
+
+
+ASKS: Mapping[str, str] = {
+    "nature": "whether {it} is dangerous",
+    "turns": "whether {it} turns into something worse",
+    "spreads": "whether {it} spreads",
+    "fatal": "how many survive {it}",
+    "recurs": "whether {it} comes back",
+    "untreated": "what becomes of {it} without treatment",
+    "contagious": "whether {it} is catching",
+    "inherited": "whether {it} runs in families",
+    "cause": "what causes {it}",
+    "sun": "what sun does in {it}",
+    "injury": "whether rubbing or a knock matters in {it}",
+    "hormones": "what pregnancy or hormones do in {it}",
+    "dark_skin": "how frequent {it} is in dark skin",
+    "sexes": "whether women or men have {it} more often",
+    "itches": "whether {it} itches or hurts",
+    "bleeds": "what bleeding means in {it}",
+    "creams": "whether creams help in {it}",
+    "freezing": "whether freezing or laser is right for {it}",
+    "surgery": "how {it} is cut out",
+    "home_treatment": "that {it} may be treated at home",
+    "biopsy_kind": "which kind of biopsy is right in {it}",
+    "biopsy_spreads": "that a biopsy makes {it} spread",
+    "pathology": "what the laboratory reports of {it}",
+    "staging": "that {it} needs scans or blood tests",
+    "vessels": "which vessels dermoscopy shows in {it}",
+    "follow_up": "how often {it} is checked",
+    "other_cancers": "whether other skin cancers go with {it}",
+    "weak_immunity": "what weak immunity means in {it}",
+    "blood_thinner": "what blood thinners mean for the removal of {it}",
+    "daily_life": "what {it} means for daily life",
+    "infection": "that {it} is an infection",
+}
+"""What is asked of a condition, where nothing was written for some."""
+
+
+def replies(one: Planner, intent: str) -> tuple[Point, ...]:
+    """What is written for the aspect that was asked for, else for the intent; of complaints, what they mean.
+
+    A good answer gives the one for its aspect; that for an intent is one among others.
+    """
+    heard = _heard(one)
+    if not one.asked.supposed and (intent in ABOUT_THE_CASE or (intent, heard[:1]) == ("plain_words", ["plainly"])):
+        return ()
+    aspects = heard or USUAL.get(intent, ())
+    found = (point for aspect in aspects for point in one.replied(one.topic, aspect, needed=bool(heard)))
+    return tuple(found)[:MOST]
+
+
+def _heard(one: Planner) -> list[str]:
+    if one.asked.supposed:  # "and if it had bled?", "it bled yesterday"
+        return [MEANS[name] for name in complaints(one.asked.question)]
+    return [aspect for aspect in one.asked.aspects if aspect in OF_CONDITIONS]
+
+
+def lacking(one: Planner, intent: str) -> tuple[Point, ...]:
+    """That nothing is written for what was asked of one of the seven classes, where something is for others."""
+    asked = next((ASKS[aspect] for aspect in one.asked.aspects[:1] if aspect in ASKS), "")
+    if not asked or not one.code(one.topic) or intent in ABOUT_THE_CASE:
+        return ()
+    return (one.nothing(f"the sources at hand do not say {asked.format(it=one.name(one.topic))}."),)
+
+
+def mistaken(one: Planner) -> Points:
+    """Where somebody would treat at home what they take for another condition: what it was read as, and of that."""
+    yield one.elsewhere(one.topic)
+    yield from one.caution("{name} has to be excluded first{odds}.")
+    yield from one.replied(one.lead.id, "home_treatment")
+    yield one.says("treat nothing at home before a doctor has seen it.")
+
+
+def with_replies(
+    one: Planner, intent: str, direct: Sequence[Point], points: Sequence[Point], supposed: Iterable[Point]
+) -> Points:
+    """Direct replies, what the question supposes, what is said of this lesion, and facts: one point of those of the
+    intent where the aspect was heard, else the nearest to the question.
+
+    What has to be excluded first stands before a reply that says what to do, and behind any other.
+    """
+    warning = [point for point in points if point.kind == "alternative"]
+    if not warning and intent in WARNED:
+        warning = list(one.caution("this changes if it is {name}{odds}."))
+    yield from (point for point in points if point.kind == "urgency")
+    if intent == "treatment" and not one.is_lead(one.topic):
+        yield one.elsewhere(one.topic)
+    yield from (*warning, *direct) if intent in TO_DO else (*direct, *warning)
+    yield from supposed
+    yield from (point for point in points if point.kind not in ("fact", "unknown", "alternative"))
+    if not one.asked.supposed:
+        yield from _further(one, intent, direct, points)
+
+
+def _further(one: Planner, intent: str, direct: Sequence[Point], points: Sequence[Point]) -> Points:
+    """The facts nearest to the question, and of the intent's own those that the replies do not rest on."""
+    heard = _heard(one)
+    if not heard:
+        yield from one.closest("Closest to the question", most=2)
+    if not heard or intent in TO_DO:
+        quoted = {fact for point in direct for fact in point.facts}
+        rest = ((point, tuple(fact for fact in point.facts if fact not in quoted)[:2]) for point in points)
+        yield from [replace(point, facts=facts) for point, facts in rest if point.kind == "fact" and facts][:1]
