@@ -23,7 +23,7 @@ USUAL: Mapping[str, tuple[str, ...]] = {
     "biopsy": ("biopsy_needed", "biopsy_kind"),
     "settle": ("confirmed",),
     "monitor": ("follow_up", "self_check"),
-    "prognosis": ("nature", "spreads", "untreated"),
+    "prognosis": ("nature", "untreated"),
     "risk_factors": ("cause",),
     "dermoscopy": ("dermoscopy",),
     "what_is": ("what_is", "nature"),
@@ -115,12 +115,14 @@ def with_replies(
     warning = [point for point in points if point.kind == "alternative"]
     if not warning and intent in WARNED:
         warning = list(one.caution("this changes if it is {name}{odds}."))
-    yield from (point for point in points if point.kind == "urgency")
+    if not one.asked.supposed:
+        yield from (point for point in points if point.kind == "urgency")
     if intent == "treatment" and not one.is_lead(one.topic):
         yield one.elsewhere(one.topic)
     yield from (*warning, *direct) if intent in TO_DO else (*direct, *warning)
     yield from supposed
-    yield from (point for point in points if point.kind not in ("fact", "unknown", "alternative"))
+    beside = {"fact", "alternative", "urgency"} | (set() if one.asks_of_site else {"unknown"})
+    yield from (point for point in points if point.kind not in beside)
     if not one.asked.supposed:
         yield from _further(one, intent, direct, points)
 

@@ -370,10 +370,11 @@ class Planner:
         return frozenset(stems(self.asked.question)) - FREQUENT - named
 
     def replied(self, node: str, aspect: str, *, needed: bool = True) -> Points:
-        """What is written for an aspect of a condition, where it is safe to say here."""
+        """What is written for an aspect of a condition, where it is safe to say here, and needed or new."""
         found = reply(self.graph, node, aspect)
-        if found and all(map(self.is_safe, found.facts)):
-            again = f"As said above: {found.text}"
+        is_new = found and (needed or not is_told(found.text, self.told))
+        if found and is_new and all(map(self.is_safe, found.facts)):
+            again = f"As said above: {found.text}" if needed else ""
             yield Point("reply", found.text, 2.0, found.facts, about=(found.condition,), needed=needed, again=again)
 
     def unknown_class(self, node: str) -> Point:
@@ -386,7 +387,7 @@ class Planner:
         """That a lesion was not read as what it is taken for, so that what is done about that is not for it."""
         lead, name = self.lead.name, self.name(node)
         text = f"This lesion was read as {lead}, not as {name}: what is done about that is not for it."
-        return Point("standing", text, about=(node,), needed=True, signs=rf"read as|not (?:an? )?{re.escape(name)}")
+        return Point("standing", text, about=(node,))
 
     def nothing(self, text: str) -> Point:
         return Point("unknown", capital(text), needed=True, signs=LACKS)

@@ -1,7 +1,7 @@
 """How well names are linked, facts retrieved and sentences judged, on the sets in `tests/judged`.
 
-    python -m dermiq.knowledge.score claims|edits|model_text|retrieval|asked|linking|negation [--part dev|test|all]
-                                     [--show-errors] [--out FILE.json]
+    python -m dermiq.knowledge.score claims|edits|model_text|retrieval|asked|aspects|linking|negation
+                                     [--part dev|test|all] [--show-errors] [--out FILE.json]
 
 The sets were written by people who did not see the code. Their part `dev` may be looked at when the code is
 improved; `test` is only scored, so --show-errors refuses it. --out adds the figures to a JSON file, under the name of
@@ -42,6 +42,7 @@ FILES = {
     "model_text": ("model_sentences.tsv",),
     "retrieval": ("questions.tsv",),
     "asked": ("asked.tsv",),
+    "aspects": ("aspects.tsv",),
     "linking": ("mentions.tsv",),
     "negation": ("negation_dev.tsv", "negation_test.tsv"),
     "negation_blind": ("negation_blind.tsv",),
@@ -275,6 +276,29 @@ def _is_of(graph: Graph, fact_id: str, condition: str) -> bool:
     return bool({fact.subject, fact.object} & own)
 
 
+# --- aspects ----------------------------------------------------------------------------
+
+
+def score_aspects(graph: Graph, rows: Sequence[Row]) -> Scored:
+    """Which aspect is heard first. "right" and "wrong" of the questions that are about one, where the others are heard
+    as about none; "heard" of those that are about none.
+    """
+    heard = [next(iter(understand(graph, row["question"]).aspects), "") for row in rows]
+    pairs = [(row["aspect"], found) for row, found in zip(rows, heard, strict=True)]
+    about = [pair for pair in pairs if pair[0]]
+    none = [found for marked, found in pairs if not marked]
+    figures: Figures = {
+        "n": len(rows),
+        "right": _share(sum(marked == found for marked, found in about), len(about)),
+        "wrong": _share(sum(found not in (marked, "") for marked, found in about), len(about)),
+        "none, heard": _share(len(none) - none.count(""), len(none)),
+    }
+    wrong = zip(rows, heard, strict=True)
+    return figures, [
+        f"{row['aspect']} {found or '-'}: {row['question']}" for row, found in wrong if found != row["aspect"]
+    ]
+
+
 # --- linking ----------------------------------------------------------------------------
 
 
@@ -387,6 +411,7 @@ SCORERS: dict[str, Callable[[Graph, Sequence[Row]], Scored]] = {
     "model_text": score_claims,
     "retrieval": score_retrieval,
     "asked": score_asked,
+    "aspects": score_aspects,
     "linking": score_linking,
     "negation": score_negation,
     "negation_blind": score_blind_negation,

@@ -64,7 +64,8 @@ def test_who_asks_how_sure_it_is_gets_what_was_measured(question: str) -> None:
 
 
 def test_who_asks_what_was_assumed_hears_that_nothing_was() -> None:
-    assert WITHOUT in told("why", question="I gave no age. What did you assume instead?")
+    text = told("why", question="I gave no age. What did you assume instead?")
+    assert "nothing that was told changed a probability" in text
 
 
 def test_a_named_condition_that_is_not_the_first_is_what_is_asked_about() -> None:
@@ -102,11 +103,10 @@ def _found(text: str) -> Fact:
     return next(fact for fact in graph().all_facts if text in fact.text)
 
 
-def test_what_was_found_for_the_question_itself_is_said_first() -> None:
+def test_what_was_found_for_the_question_itself_is_said() -> None:
     fact = _found("Seborrheic keratoses are not contagious")
     made = plan(graph(), asked("prognosis", "bkl"), replace(known("mel"), found=(fact,)))
-    assert made.points[0].facts == (fact,)
-    assert made.points[0].text == "Closest to the question"
+    assert [point.facts for point in made.points if point.text == "Closest to the question"] == [(fact,)]
 
 
 def test_but_not_what_is_of_another_condition_or_unsafe_or_where_measurements_answer() -> None:

@@ -136,6 +136,7 @@ def test_meaning_finds_what_words_do_not(monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.setattr(questions, "encode", _fake)
     monkeypatch.setattr(questions, "placed", lambda kind, sentences: sentences)
     monkeypatch.setattr(questions, "scope", lambda vectors: np.eye(1, len(questions.labels()["scope"])))
+    monkeypatch.setattr(questions, "aspects", lambda vectors: np.eye(1, len(questions.labels()["aspects"])))
     evidence = retrieve(Graph(Graph.load().tables), "garnet marble")  # of its own: vectors are kept with a graph
     assert "cherry-red" in _texts(evidence)
     assert evidence.items[0].reason == "close in meaning to the question"

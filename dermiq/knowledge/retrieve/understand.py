@@ -313,11 +313,15 @@ def _intent(asked: Question, wants: np.ndarray | None) -> str:
 
 def _aspects(graph: Graph, question: str, standing: Standing, meant: Embedded) -> tuple[tuple[str, float], ...]:
     """Of the whole question, else of its parts. One that leans on another has its own, or that of the other: "and on
-    the scalp?" names a place, and asks what was asked before.
+    the scalp?" and "if it bled?" change the case, and ask what was asked before.
     """
     if standing.asks == standing.text:
         return _heard_in(meant.parts)
-    own = () if sites_in(graph, question) else _heard_in(_encoded(heard(graph, question).bare)[None])
+    own = (
+        ()
+        if sites_in(graph, question) or _IF.search(question)
+        else _heard_in(_encoded(heard(graph, question).bare)[None])
+    )
     return own or _heard_in(_encoded(heard(graph, standing.asks).bare)[None])
 
 
