@@ -349,7 +349,8 @@ def settle(
     if given is None:
         return settle_first(graph, text, asked, known, thread.evidence, begun=begun)
     planned = plan(graph, asked, known)
-    drafts = itertools.chain([text], further_drafts(thread, given, stop))
+    further = () if planned.replies else further_drafts(thread, given, stop)  # the program answers what was asked
+    drafts = itertools.chain([text], further)
     return best_of(settle_follow_up(graph, one, planned, known, thread.evidence, given) for one in drafts)
 
 

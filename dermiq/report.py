@@ -191,13 +191,18 @@ def _finding_table(findings: Sequence[Finding], differentials: Sequence[Differen
 
 
 def _text_lines(answer: Answer) -> list[str]:
-    """The text as it was shown; where the program's own words begin, a line says so."""
+    """The text as it was shown; lines say which words are the program's own, and where the model's follow them."""
     own = answer.own
-    written = answer.text.removesuffix(own.text) if own else answer.text
+    written = own.beside(answer.text) if own else answer.text
     text = re.sub(r"<answer>\s*(.*?)\s*</answer>", r"Answer: \1", written, flags=re.DOTALL)
     whose = "Said by the program, not by the model: " if own and own.text else ""
     said = [f"{whose}{own.why}", *own.text.splitlines()] if own else []
-    return [line.strip() for line in (*_TAGS.sub("", text).splitlines(), *said) if line.strip()]
+    models = _TAGS.sub("", text).splitlines()
+    if own and own.is_first:
+        lines = [*said, *(["Written by the model:", *models] if text.strip() else [])]
+    else:
+        lines = [*models, *said]
+    return [line.strip() for line in lines if line.strip()]
 
 
 def _claim_line(claim: Claim, answer: Answer) -> str:

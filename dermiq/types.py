@@ -305,10 +305,16 @@ class SelfCheck:
 class OwnWords:
     """What the program says itself, of facts and measurements, beside the model's text or in its place."""
 
-    text: str  # as it stands at the end of the answer's text
+    text: str  # as it stands at the end of the answer's text, or at its beginning
     why: str  # a sentence for the reader
     replaced: str = ""  # what the model wrote and is not shown; "" where nothing was left out
     replaced_claims: tuple[Claim, ...] = ()  # of that text
+    is_first: bool = False  # it stands before the model's text
+
+    def beside(self, text: str) -> str:
+        """What an answer's text has besides: the model's."""
+        rest = text.strip()
+        return (rest.removeprefix(self.text) if self.is_first else rest.removesuffix(self.text)).strip()
 
 
 @dataclass(frozen=True)

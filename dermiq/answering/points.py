@@ -91,6 +91,11 @@ class Plan:
     def refuses(self) -> bool:
         return any(point.kind == "refusal" for point in self.points)
 
+    @property
+    def replies(self) -> tuple[Point, ...]:
+        """The sentences that answer directly, where there are some for what was asked."""
+        return tuple(point for point in self.points if point.kind == "reply" and point.needed)
+
     def needed(self) -> Iterator[Point]:
         """What a good answer speaks of, besides facts of the right kind."""
         yield from (point for point in self.points if point.needed and point.kind != "fact")

@@ -16,7 +16,7 @@ from functools import partial
 from dermiq.answering.answered import Answered, AnswerVerdict, answers
 from dermiq.answering.asked import UNKNOWN, answering
 from dermiq.answering.briefing import BETWEEN_TWO
-from dermiq.answering.choose import flat, in_short
+from dermiq.answering.choose import flat, in_short, is_told
 from dermiq.answering.first import faults, is_bare, speaks_against
 from dermiq.answering.grounded import Given, Heard, grounded, parts_of
 from dermiq.answering.judge import follow_up_matches_answer, statements
@@ -55,12 +55,15 @@ CHECKED: Mapping[AnswerVerdict, str] = {
     "another_condition": "The model's text is about another condition.",
     "unsafe": "The model's text offers what must not be done before melanoma is excluded.",
 }
+REPLIED = "The answer to this, from the sources."
+ADDS_NOTHING = "What the model wrote adds nothing to it that is sure."
 LOOSE = "A sentence of the model's answer stands on nothing that it was given, and is left out."
 GIVEN = "as given: the facts that it cites, or the lines on the case"
 SURE = 2  # worth of an answer that says something: no other is looked for
 FAULTS = frozenset({"contradicted", "repeats", "wrong_citation", "another_condition"})
 GROUNDED, CERTAIN = 0.35, 0.8  # probabilities from which a sentence stands on what was given; also against the graph
 ANSWERING = 0.4  # probability from which a text is heard as an answer to the question
+TO_THE_POINT = 0.6  # and from which what it adds to a direct reply is shown
 LEFT_OUT = "A sentence of the model's answer is contradicted, and left out."
 WEIGHED = "What weighs for and against, by measurement."
 NOT_ASKED = "The model was not asked this."
@@ -110,6 +113,8 @@ def settle_follow_up(
     claims = tuple(_by_what_was_given(_by_the_case(claim, known, given), shares, evidence) for claim in checked)
     answered = _answered(graph, planned, claims, text, known, given)
     shown = Settled(text, text, claims, evidence, answered=answered)
+    if planned.replies:
+        return _behind_replies(graph, shown, planned, known, given)
     faulty = [claim for claim in claims if claim.verdict == "contradicted" or (given and _is_loose(claim, shares))]
     sound = tuple(claim for claim in claims if claim not in faulty and not is_bare(claim.text))
     rests_on = any(claim.fact_ids or claim.finding_codes or claim.text in shares for claim in sound)
@@ -134,6 +139,32 @@ def settle_follow_up(
         return _with_own(graph, shown, answered.missing, known, why, (*known.earlier, text))
     left = OwnWords("", why, text.strip(), claims)
     return _with_own(graph, replace(shown, kept="", claims=()), planned.points, known, why, known.earlier, left)
+
+
+def _behind_replies(graph: Graph, shown: Settled, planned: Plan, known: Known, given: Given | None) -> Settled:
+    """The direct replies first, said by the program; behind them what the model adds that is sound and to the point."""
+    quoted = {fact.id for point in planned.replies for fact in point.facts}
+    families = {key for node in planned.about for key in graph.family(node)}
+    adds = tuple(
+        claim
+        for claim in shown.claims
+        if claim.verdict == "supported"
+        and not set(claim.fact_ids) <= quoted
+        and any(planned.is_answer(graph.fact(key), families) for key in claim.fact_ids)
+        and not is_told(claim.text, map(flat, known.earlier))
+    )
+    kept = " ".join(claim.text for claim in adds)
+    is_fit = adds and not is_unsafe(kept, known) and (given is None or answering(given, kept) >= TO_THE_POINT)
+    why = REPLIED if is_fit else f"{REPLIED} {ADDS_NOTHING}"
+    if not is_fit:
+        left = OwnWords("", why, shown.text.strip(), shown.claims)
+        return _with_own(graph, replace(shown, kept="", claims=()), planned.points, known, why, known.earlier, left)
+    points = tuple(point for point in planned.points if point.kind != "fact")
+    said = _with_own(graph, replace(shown, text="", kept="", claims=()), points, known, why, known.earlier)
+    if said.own is None:
+        return said
+    own = replace(said.own, is_first=True)
+    return replace(said, text=f"{own.text}\n\n{kept}", kept=kept, claims=(*said.claims, *adds), own=own)
 
 
 def with_right_numbers(text: str, given: Given) -> str:

@@ -46,8 +46,7 @@ def test_the_rule_is_asked_again_with_what_is_supposed(case: str, words: str) ->
         replace(asked("urgency", question="And if it had bled and grown?"), supposed=patient),
         replace(known(case, patient=PatientContext()), supposed=then),
     )
-    point = made.points[0]
-    assert point.kind == "urgency"
+    point = next(point for point in made.points if point.kind == "urgency")
     assert point.text.startswith("If it had bled and had grown: ") or point.text.startswith("If it had bled and it")
     assert words in point.text
     assert any("do not judge" in one.text or "does not change their reading" in one.text for one in made.points)

@@ -126,8 +126,8 @@ def _prose(exchange: Exchange, parts: Parts, sources: Sources) -> list[Markup]:
     own = exchange.own
     if own is None:
         return [paragraphs(parts.prose, sources)]
-    written = paragraphs(parts.prose.removesuffix(own.text.strip()).strip(), sources)
-    return [written, own_words(own, sources)]
+    written = paragraphs(own.beside(parts.prose), sources)
+    return [own_words(own, sources), written] if own.is_first else [written, own_words(own, sources)]
 
 
 def own_words(own: OwnWords, sources: Sources) -> Markup:
