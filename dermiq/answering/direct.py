@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from dermiq.answering.of_reading import complaints
-from dermiq.answering.planner import Planner, Points
+from dermiq.answering.planner import DANGEROUS, Planner, Points
 from dermiq.answering.points import Point
 from dermiq.knowledge.retrieve.aspects import OF_CONDITIONS
 from dermiq.knowledge.retrieve.intents import ABOUT_THE_CASE
@@ -99,7 +99,7 @@ def lacking(one: Planner, intent: str) -> tuple[Point, ...]:
 def mistaken(one: Planner) -> Points:
     """Where somebody would treat at home what they take for another condition: what it was read as, and of that."""
     yield one.elsewhere(one.topic)
-    yield from one.caution("{name} has to be excluded first{odds}.")
+    yield from one.tissue_first("nothing is treated before tissue has decided: {why}.")
     yield from one.replied(one.lead.id, "home_treatment")
     yield one.says("treat nothing at home before a doctor has seen it.")
 
@@ -114,12 +114,17 @@ def with_replies(
     """
     warning = [point for point in points if point.kind == "alternative"]
     if not warning and intent in WARNED:
-        warning = list(one.caution("this changes if it is {name}{odds}."))
+        warning = list(
+            one.caution("that holds if the reading is right: {name} is possible{odds}, and only tissue tells.")
+        )
+    if "after_histology" in one.asked.aspects:
+        warning = []
+    is_first = intent in TO_DO
     if not one.asked.supposed:
         yield from (point for point in points if point.kind == "urgency")
-    if intent == "treatment" and not one.is_lead(one.topic):
+    if not one.is_lead(one.topic) and (intent == "treatment" or one.lead.code in DANGEROUS):
         yield one.elsewhere(one.topic)
-    yield from (*warning, *direct) if intent in TO_DO else (*direct, *warning)
+    yield from (*warning, *direct) if is_first else (*direct, *warning)
     yield from supposed
     beside = {"fact", "alternative", "urgency"} | (set() if one.asks_of_site else {"unknown"})
     yield from (point for point in points if point.kind not in beside)

@@ -11,7 +11,17 @@ from dataclasses import replace
 
 from dermiq.answering.planner import Planner, Points
 from dermiq.answering.points import Point
-from dermiq.answering.trust import KNOWN_CLASSES, LIMITS, NO_PROOF, ONE_PHOTO, SHARPER, TISSUE, record
+from dermiq.answering.trust import (
+    KNOWN_CLASSES,
+    LIMITS,
+    NO_PROOF,
+    ONE_PHOTO,
+    OTHER_LESION,
+    RETURN,
+    SHARPER,
+    TISSUE,
+    record,
+)
 from dermiq.answering.weigh import listed, percent
 from dermiq.knowledge.language.lexical import words as stems
 from dermiq.knowledge.retrieve.reading import AGAINST, ASSUMED, PICTURE, UNSEEN
@@ -31,7 +41,9 @@ def of_reading(one: Planner) -> Points:
 def _aspect(one: Planner) -> Callable[[Planner], Points]:
     question = one.asked.question
     told = next((BY_ASPECT[aspect] for aspect in one.asked.aspects if aspect in BY_ASPECT), None)
-    by_words = ((AGAINST, _doubt), (ASSUMED, _from_words), (UNSEEN, _beyond), (PICTURE, _picture))
+    if PICTURE.search(question):
+        return _picture
+    by_words = ((AGAINST, _doubt), (ASSUMED, _from_words), (UNSEEN, _beyond))
     return told or next((said for pattern, said in by_words if pattern.search(question)), _sure)
 
 
@@ -61,7 +73,8 @@ def _beyond(one: Planner) -> Points:
         name = one.name(key)
         yield one.unknown_class(key)
         yield from one.apart(key, one.lead.id, f"What separates {name} from {one.lead.name}")
-    seven = Point("standing", KNOWN_CLASSES, needed=True, signs=r"seven|classes|rash", again="")
+    again = f"As said above: {KNOWN_CLASSES}"
+    seven = Point("standing", KNOWN_CLASSES, needed=True, signs=r"seven|classes|rash", again=again)
     yield seven if not others else replace(seven, needed=False)
     yield one.says(f"so {TISSUE[:1].lower()}{TISSUE[1:]}")
 
@@ -112,6 +125,27 @@ def _now_told(one: Planner) -> Points:
     yield one.says(TISSUE)
 
 
+def _other_lesion(one: Planner) -> Points:
+    """Of what is not in the picture nothing is said."""
+    yield Point(
+        "standing", OTHER_LESION, needed=True, signs=r"only|not (?:seen|in the)", again=f"As said above: {OTHER_LESION}"
+    )
+
+
+def _decide(one: Planner) -> Points:
+    """Whether it may be left: by the most dangerous diagnosis that is possible, and the rule."""
+    warned = list(one.tissue_first("it should not be left: {why}, and that takes tissue to decide."))
+    calm = (
+        f"The reading alone does not decide that. It puts {one.lead.name} first{one.odds(one.lead.code)} and holds no "
+        "dangerous diagnosis for likelier than 10 %; who sees the skin decides."
+    )
+    yield from warned or [Point("standing", calm, needed=True, signs=r"not decide|decides")]
+    yield from one.replied(one.lead.id, "self_check", needed=False)
+    if one.known.urgency:
+        yield Point("urgency", one.known.urgency.text, facts=one.known.urgency.facts[:3], level=one.known.urgency.level)
+    yield one.says(RETURN)
+
+
 def complaints(question: str) -> tuple[str, ...]:
     return tuple(name for name, pattern in COMPLAINTS.items() if pattern.search(question))
 
@@ -127,7 +161,11 @@ def _is_tissue(fact: Fact) -> bool:
 BY_ASPECT: Mapping[str, Callable[[Planner], Points]] = {
     "sure": _sure,
     "one_photo": _one_photo,
+    "picture": _picture,
+    "other_lesion": _other_lesion,
+    "decide": _decide,
     "beyond": _beyond,
+    "is_it": _beyond,
     "from_words": _from_words,
     "as_proof": _as_proof,
     "doubt": _doubt,

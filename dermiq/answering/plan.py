@@ -14,10 +14,11 @@ from dermiq.answering.of_reading import SAYS, of_reading
 from dermiq.answering.planner import DANGEROUS, DERMOSCOPY, Planner, Points, capital
 from dermiq.answering.points import Known, Plan, Point
 from dermiq.answering.premise import corrected
+from dermiq.answering.trust import TISSUE as BY_TISSUE
 from dermiq.answering.weigh import listed, speaking_for, weighed
 from dermiq.knowledge import Graph
 from dermiq.knowledge.language.lexical import words as stems
-from dermiq.knowledge.retrieve.aspects import OF_THE_READING
+from dermiq.knowledge.retrieve.aspects import IS_IT, OF_THE_READING
 from dermiq.knowledge.retrieve.intents import ABOUT_THE_CASE
 from dermiq.knowledge.retrieve.reading import is_of_the_reading
 from dermiq.knowledge.retrieve.understand import COMPLAINTS, Understood
@@ -101,7 +102,7 @@ def plan(graph: Graph, asked: Understood, known: Known) -> Plan:
     )
     points = tuple(dict.fromkeys(point for point in every if point.text or point.facts))
     relations = kind.relations or frozenset(fact.relation for point in points for fact in point.facts)
-    found = Plan(intent, points, _about(planner, intent), relations, fits=kind.fits)
+    found = Plan(intent, points, _about(planner, intent), relations, fits=kind.fits, replies=direct)
     if any(point.needed for point in direct):  # which is what was asked for
         return found
     families = {key for node in found.about for key in graph.family(node)}
@@ -127,6 +128,8 @@ def _meant(one: Planner) -> str:
     named_others = [key for key in one.named if not one.is_lead(key)]
     if is_of_the_reading(question) or set(one.asked.aspects[:1]) & set(OF_THE_READING):
         return "trust"
+    if IS_IT in one.asked.aspects and len(one.kinds) < 2:
+        return "why_not" if named_others else "trust"
     if WEIGHS.search(question) and not named_others:  # "how do you weigh the two?" is no question for reasons
         return "why"
     if intent == "why" and named_others and one.lead.id not in one.named:
@@ -215,6 +218,7 @@ def _why_not(one: Planner) -> Points:
         yield from one.in_favour(other, f"For {counted}, all the same", most=1)
     found = list(one.apart(other, one.lead.id, f"What separates {name} from {one.lead.name}"))
     yield from found
+    yield one.says(BY_TISSUE)
     if not found:
         yield from one.facts(f"What is known of {name}", (other,), SEEN, most=2)
         yield one.nothing(f"the graph has no fact that separates {name} from {one.lead.name}.")
@@ -309,7 +313,7 @@ def _settle(one: Planner) -> Points:
 
 
 def _biopsy(one: Planner) -> Points:
-    yield from one.caution("{name} is possible{odds}.")
+    yield from one.tissue_first("{why}: so tissue is taken, not only looked at again.")
     if one.danger:
         yield from one.facts(
             f"What is said of suspected {one.danger.name}", (one.danger.id,), TESTS, most=2, fits=says(TISSUE)
@@ -354,7 +358,7 @@ def _urgency(one: Planner) -> Points:
 
 def _treatment(one: Planner) -> Points:
     name = one.name(one.topic)
-    yield from one.caution("{name} has to be excluded first{odds}.")
+    yield from one.tissue_first("nothing is treated before tissue has decided: {why}.")
     own = f"Treatment of {name}, once that diagnosis is certain"
     other = f"Treatment of {name}, which you named (this lesion was read as {one.lead.name})"
     lead_in = own if one.is_lead(one.topic) else other
@@ -377,7 +381,7 @@ def _is_alarm(fact: Fact) -> bool:
 
 def _monitor(one: Planner) -> Points:
     name = one.name(one.topic)
-    yield from one.caution("watching alone is for when {name} is excluded{odds}.")
+    yield from one.tissue_first("watching alone is not enough here: {why}, and tissue decides.")
     found = list(
         _known(one, f"On follow-up of {name}", f"how {name} is followed up", FOLLOW_UP, most=2, fits=says(WATCH))
     )
@@ -395,7 +399,7 @@ def _prognosis(one: Planner) -> Points:
     yield from one.facts("", (one.topic,), frozenset({"behaves_as"}), most=1)
     course = (OUTLOOK | CARE) - {"behaves_as"}
     yield from _known(one, f"On the course of {name}", f"the course of {name}", course, most=3, fits=_is_outlook)
-    yield from one.caution("this changes if it is {name}{odds}.")
+    yield from one.caution("that holds if the reading is right: {name} is possible{odds}, and only tissue tells.")
     if one.code(one.topic) in DANGEROUS:
         yield one.says("how deep it goes is not seen on a photograph, so no figure is given for this patient.")
 

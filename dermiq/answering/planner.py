@@ -204,8 +204,11 @@ class Planner:
     def _known_for(self, finding: Finding, node: str) -> bool | None:
         """Whether the graph knows a condition for what this finding shows; None where it says nothing of it."""
         sign, shown = FINDING_SIGNS.get(finding.code), shows(finding)
-        facts = [fact for fact in self.graph.facts(node) if fact.object == sign]
-        if not facts or shown is None:
+        if sign is None or shown is None:
+            return None
+        kinds = self.graph.family(sign)
+        facts = [fact for fact in self.graph.facts(node) if fact.object in kinds]
+        if not facts:
             return None
         polarity = "present" if shown else "absent"
         return any(fact.polarity == polarity for fact in facts)
@@ -364,6 +367,16 @@ class Planner:
             again = f"As said above, {danger.name} is not excluded."
             yield Point("alternative", capital(said), about=(danger.id,), again=again)
 
+    def tissue_first(self, text: str) -> Points:
+        """`text` on what has to come first, with a dangerous diagnosis that is possible or was put first."""
+        leads = self.lead.code in DANGEROUS
+        danger = self.lead if leads else self.danger_beside(self.lead.code)
+        if danger is not None:
+            standing = "is put first" if leads else "is possible"
+            said = text.format(why=f"{danger.name} {standing}{self.odds(danger.code)}")
+            again = text.format(why=f"{danger.name} {standing}")
+            yield Point("alternative", capital(said), about=(danger.id,), again=capital(again))
+
     def asked_words(self) -> frozenset[str]:
         """Stems of what the question asks about, without its conditions' names."""
         named = {stem for key in self.asked.conditions for stem in stems(self.name(key))}
@@ -384,7 +397,7 @@ class Planner:
         return Point("standing", capital(f"{text}, and is not excluded."), about=(node,), needed=True, signs=signs)
 
     def elsewhere(self, node: str) -> Point:
-        """That a lesion was not read as what it is taken for, so that what is done about that is not for it."""
+        """That a lesion was not read as what it is taken for, so that what is known of that may not hold for it."""
         lead, name = self.lead.name, self.name(node)
         text = f"This lesion was read as {lead}, not as {name}: what is done about that is not for it."
         return Point("standing", text, about=(node,))

@@ -73,6 +73,7 @@ class Plan:
     relations: frozenset[str] = frozenset()
     asks: int = 0
     fits: Callable[[Fact], bool] = lambda fact: True  # what such a fact must say besides
+    replies: tuple[Point, ...] = ()  # of the points those that answer directly, in sentences that are written
 
     def is_answer(self, fact: Fact, families: Container[str]) -> bool:
         """Whether a fact is of the kind that was asked for. `families`: of the nodes in `about`."""
@@ -90,11 +91,6 @@ class Plan:
     @property
     def refuses(self) -> bool:
         return any(point.kind == "refusal" for point in self.points)
-
-    @property
-    def replies(self) -> tuple[Point, ...]:
-        """The sentences that answer directly, where there are some for what was asked."""
-        return tuple(point for point in self.points if point.kind == "reply" and point.needed)
 
     def needed(self) -> Iterator[Point]:
         """What a good answer speaks of, besides facts of the right kind."""

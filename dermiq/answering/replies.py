@@ -36,9 +36,10 @@ def reply(graph: Graph, condition: str, aspect: str) -> Reply | None:
     for node in (condition, *graph.ancestors(condition)):
         row = _rows().get((node, aspect))
         if row is not None:
-            held = {fact.id: fact for member in graph.family(node) for fact in graph.facts_about(member)}
-            facts = tuple(held[key] for key in row[1] if key in held)
-            return Reply(node, row[0], facts) if len(facts) == len(row[1]) else None
+            try:
+                return Reply(node, row[0], tuple(map(graph.fact, row[1])))
+            except KeyError:
+                return None
     return None
 
 

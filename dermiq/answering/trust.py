@@ -21,6 +21,11 @@ NO_PROOF = (
     "A reading is not a diagnosis and no pathology: this is a research demonstration, and its percentages must not "
     "stand in a record or a letter as if a laboratory or a doctor had found them."
 )
+OTHER_LESION = (
+    "Only the lesion in the picture was read; the other was not seen, and nothing of this reading holds for it. It "
+    "needs a picture of its own or a doctor's look, soon if it is new, grows, changes, bleeds or stands out."
+)
+RETURN = "What grows, bleeds, hardens, changes or does not heal is shown to a doctor again, soon."
 TISSUE = "A doctor's look and, where doubt is left, tissue decide."
 LIMITS = (
     "A probability says how often such readings are right among such images, not whether this one is: what a doctor "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dermiq.answering import Settled, settle_first, settle_follow_up
-from dermiq.answering.settle import LEFT_OUT, WHY
+from dermiq.answering.settle import LEFT_OUT, REPLIED, WHY
 from dermiq.types import Evidence
 from tests.answering.made import asked, graph, known, planned
 
@@ -27,23 +27,20 @@ def follow_up(text: str, intent: str = "treatment", *, case: str = "mel", earlie
 )
 def test_a_bad_follow_up_gives_way_to_the_facts(text: str, verdict: str) -> None:
     earlier = ("The second sentence of the first answer stands here again.",)
-    shown = follow_up(text, earlier=earlier)
+    shown = follow_up(text, "urgency", earlier=earlier)
     assert shown.own is not None
     assert shown.own.why == WHY[verdict]  # type: ignore[index]
     assert shown.own.replaced == text
     assert text not in shown.text
     assert shown.text == shown.own.text
-    assert "Treatment of melanoma" in shown.text
+    assert "by the rule it is urgent" in shown.text
     assert shown.check is not None
     assert shown.check.passed is False
 
 
 def test_a_follow_up_that_answers_stays_alone() -> None:
-    text = (
-        "Operable melanoma is treated by wide surgical excision. "
-        "Melanoma up to 1 mm thick is excised with a margin of 1 cm."
-    )
-    shown = follow_up(text)
+    text = "Yes, it is urgent: refer within 2 weeks."
+    shown = follow_up(text, "urgency")
     assert shown.own is None
     assert shown.text == text
     assert shown.check is not None
@@ -51,13 +48,43 @@ def test_a_follow_up_that_answers_stays_alone() -> None:
 
 
 def test_a_part_of_an_answer_is_followed_by_the_rest() -> None:
-    text = "Operable melanoma is treated by wide surgical excision."
-    shown = follow_up(text)
+    text = "The shape is round, which speaks against melanoma."
+    shown = follow_up(text, "against")
     assert shown.own is not None
     assert shown.own.why == WHY["partly"]
     assert not shown.own.replaced
+    assert not shown.own.is_first
     assert shown.text.startswith(text)
-    assert shown.text.count("wide surgical excision") == 1
+    assert shown.own.beside(shown.text) == text
+    assert "The next candidate is melanocytic nevus" in shown.own.text
+
+
+def test_what_is_written_for_a_question_stands_before_what_the_model_adds() -> None:
+    adds = "Melanoma up to 1 mm thick is excised with a margin of 1 cm."
+    shown = follow_up(f"Operable melanoma is treated by wide surgical excision. Melanoma is benign. {adds}")
+    assert shown.own is not None
+    assert shown.own.why == REPLIED
+    assert shown.own.is_first
+    assert "Operable melanoma is treated by wide surgical excision; metastatic melanoma" in shown.own.text
+    assert shown.own.beside(shown.text) == shown.kept == adds
+    assert "benign" not in shown.text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Operable melanoma is treated by wide surgical excision.",  # what the reply rests on
+        "Melanoma is benign.",
+        "Cryotherapy is an option for smaller, lower-risk basal cell carcinoma.",
+        "The image fits melanoma best.",
+    ],
+)
+def test_a_text_that_adds_nothing_gives_way_to_what_is_written(text: str) -> None:
+    shown = follow_up(text)
+    assert shown.own is not None
+    assert shown.own.replaced == text
+    assert shown.kept == ""
+    assert shown.text == shown.own.text
 
 
 def test_every_fact_that_the_program_cites_is_numbered_and_its_sentence_marked() -> None:
@@ -124,19 +151,16 @@ def test_another_first_question_is_answered_below_the_reasons() -> None:
     text = "<think>\n1. Findings: a\n</think>\n<answer>melanoma</answer>\nIt is melanoma."
     shown = settle_first(graph(), text, asked("treatment"), known("mel"), Evidence())
     assert shown.own is not None
-    assert shown.own.text.index("In favour of melanoma") < shown.own.text.index("Treatment of melanoma")
+    assert shown.own.text.index("In favour of melanoma") < shown.own.text.index("Operable melanoma is treated")
 
 
 def test_a_sentence_that_favours_another_diagnosis_is_left_out() -> None:
-    good = (
-        "Operable melanoma is treated by wide surgical excision. "
-        "Melanoma up to 1 mm thick is excised with a margin of 1 cm."
-    )
-    shown = follow_up(f"{good} The image fits basal cell carcinoma best.")
-    assert shown.text == good
+    good = "Yes, it is urgent: refer within 2 weeks. NG12 (UK): refer within 2 weeks if dermoscopy suggests melanoma."
+    shown = follow_up(f"{good} The image fits basal cell carcinoma best.", "urgency")
     assert shown.own is not None
     assert shown.own.why == LEFT_OUT
     assert "basal cell" in shown.own.replaced
+    assert "basal cell" not in shown.text
 
 
 def test_a_reason_that_speaks_against_is_left_out() -> None:
@@ -166,4 +190,4 @@ def test_what_the_program_wrote_of_the_reasoning_is_marked_as_read_off() -> None
 def test_a_rest_that_rests_on_nothing_is_no_answer() -> None:
     shown = follow_up("The image fits basal cell carcinoma best. Melanoma remains possible.")
     assert "remains possible" not in shown.text
-    assert "Treatment of melanoma" in shown.text
+    assert "Operable melanoma is treated" in shown.text

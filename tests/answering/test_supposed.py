@@ -75,7 +75,7 @@ def test_a_named_condition_that_is_not_the_first_is_what_is_asked_about() -> Non
 def test_of_a_lesion_that_may_be_a_melanoma_no_sampling_is_offered_that_suits_another() -> None:
     """The conversation had come to seborrheic keratosis; the question is about this lesion."""
     text = told("biopsy", "bkl", question="If I take tissue, which technique, and how wide?")
-    assert "Melanoma is possible" in text
+    assert "Melanoma is put first" in text
     assert "A shave biopsy suits" not in text
 
 

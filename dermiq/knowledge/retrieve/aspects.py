@@ -13,7 +13,7 @@ import numpy as np
 
 from dermiq.knowledge.language import questions
 
-HEARD, HEARD_IN_A_PART = 0.45, 0.6
+HEARD, HEARD_IN_A_PART = 0.4, 0.6
 """Probability from which a question, or one of the parts that it falls into, is about an aspect; chosen on
 `tests/judged/aspects.tsv`, part dev."""
 
@@ -65,17 +65,23 @@ OF_CONDITIONS: Mapping[str, str] = {
     "daily_life": "other",
     "infection": "other",
     "lookalikes": "compare",
+    "hair": "other",
+    "after_histology": "treatment",
 }
 """Aspects of a condition, and the intent that is wider."""
 
-OF_THE_READING = ("sure", "one_photo", "beyond", "from_words", "as_proof", "doubt", "now_told")
+OF_THE_READING = (
+    *("sure", "one_photo", "picture", "beyond", "from_words", "as_proof", "doubt", "now_told", "other_lesion"),
+    "decide",
+)
 """Aspects of what was read, and on what."""
 
 WITHOUT = frozenset({"why", "why_not", "against", "change_of_mind", "urgency"})
 """Intents that are about no aspect: the reasons of this reading, and how soon."""
 
-NONE = ""
-ASPECTS = (*OF_CONDITIONS, *OF_THE_READING, NONE)
+IS_IT, NONE = "is_it", ""
+"""Whether it could be a condition by name; and nothing of all this."""
+ASPECTS = (*OF_CONDITIONS, *OF_THE_READING, IS_IT, NONE)
 
 
 def shares(vectors: np.ndarray) -> list[tuple[str, float]]:

@@ -27,7 +27,7 @@ from dermiq.knowledge.language.link import Mention, link
 from dermiq.knowledge.language.plain import plainly
 from dermiq.knowledge.language.remember import remembered
 from dermiq.knowledge.language.text import tokens
-from dermiq.knowledge.retrieve.aspects import HEARD, HEARD_IN_A_PART, NONE, OF_CONDITIONS, shares
+from dermiq.knowledge.retrieve.aspects import HEARD, HEARD_IN_A_PART, IS_IT, NONE, OF_CONDITIONS, shares
 from dermiq.knowledge.retrieve.case import diagnosis_nodes
 from dermiq.knowledge.retrieve.ellipsis import Standing, conditions_in, contrasts, sites_in, stand_alone
 from dermiq.knowledge.retrieve.index import FactIndex, index_of
@@ -73,12 +73,24 @@ _ORDER = re.compile(
     re.IGNORECASE,
 )
 """Rule `order`: asks for other work, or commands an answer."""
+_OF_OTHERS = re.compile(
+    r"\b(?:my|the|our|his|her|a) (?:dog|cat|horse|rabbit|hamster|guinea pig|puppy|kitten|cow)(?:'s|s)?\b"
+    r"|\b(?:in|inside|behind) (?:the|my|his|her) (?:eye|retina|brain|liver|lungs?)\b",
+    re.IGNORECASE,
+)
+"""Rule `others`: animals, and what lies within."""
 _NATURE = re.compile(
     r"^\W*(?:and |but |so )*(?:is|are) (?:it|this|that|they|these) (?:really |even |something )?"
     r"(?:a |an )?(?:malign\w*|benign|cancer\w*|dangerous|harmless|serious)\W*$",
     re.IGNORECASE,
 )
 """Rule `nature`: whether it is malignant is told by its behaviour, not by how it looks."""
+_IS_IT = re.compile(
+    r"\bany (?:chance|way) (?:that )?(?:this|it|that)(?:'s| is|s)\b"
+    r"|\b(?:could|can|might|may) (?:this|it|that) (?:just |really |also |actually )?be\b",
+    re.IGNORECASE,
+)
+"""Rule `is it`: whether it could be a condition by name."""
 _TELLS = re.compile(r"^\W*(?:now|actually|oh|also|sorry|by the way|btw|forgot|i forgot)\b[^?]*$", re.IGNORECASE)
 """Rule `tells`: a sign or a complaint that is told behind such a word is new."""
 TOLD, SEEN_OR_FELT = "now_told", frozenset({"Sign", "Symptom"})
@@ -96,6 +108,22 @@ _IF = re.compile(
     r"\b(?:if|suppos(?:e|ing)|assum(?:e|ing)|imagine|(?:say|had|were) (?:it|she|he|they))\b",
     re.I,
 )
+SHORT_FOR = tuple(
+    (re.compile(rf"(?<![\d-])\b(?:{short})\b", re.IGNORECASE), word)
+    for short, word in (
+        ("bx", "biopsy"),
+        ("tx|rx", "treatment"),
+        ("f/?u", "follow-up"),
+        ("histo|path(?= (?:report|says|said|shows|came|comes|back|is|was))", "histology"),
+        ("mel(?!an)", "melanoma"),
+        ("mets?(?= )", "metastasis"),
+        ("df", "dermatofibroma"),
+        ("dfsp", "dermatofibrosarcoma protuberans"),
+        ("ka", "keratoacanthoma"),
+        ("pt", "patient"),
+    )
+)
+"""Abbreviations that the names of the graph do not hold."""
 COMPLAINTS = {
     "bled": re.compile(r"\b(?:bled|bleed(?:s|ing)?|oozed?|oozing)\b", re.IGNORECASE),
     "grew": re.compile(r"\b(?:gr[eo]wn?|grows|growing|bigger|larger|enlarg\w+|doubled|tripled)\b", re.IGNORECASE),
@@ -198,6 +226,8 @@ def read(
     semantic: bool = True,
 ) -> Reading:
     """As `understand`, with what was worked out on the way; `semantic=False` leaves the embeddings out."""
+    question = unabridged(question)
+    earlier = [unabridged(text) for text in earlier]
     nodes = diagnosis_nodes(graph, differential)
     semantic = semantic and bool(question.strip()) and embed.available()
     standing = stand_alone(graph, question, earlier=earlier, nodes=nodes, beside=_beside(graph, semantic=semantic))
@@ -210,6 +240,8 @@ def read(
     intent = _intent(asked, wants)
     if _TELLS.search(question) and earlier and any(graph.node(m.id).kind in SEEN_OR_FELT for m in asked.mentions):
         aspects = ((TOLD, 1.0),)
+    if _IS_IT.search(question) and asked.conditions:
+        aspects = ((IS_IT, 1.0),)
     if aspects and (intent not in ABOUT_THE_CASE | {"urgency"} or _is_surer(*aspects[0])):
         intent = OF_CONDITIONS.get(aspects[0][0], intent)
     out = "" if nodes and is_of_the_reading(question) else _why_out(graph, index, asked, meant)
@@ -230,6 +262,13 @@ def read(
         patient,
         wants,
     )
+
+
+def unabridged(question: str) -> str:
+    """A question with the abbreviations of notes written out."""
+    for pattern, word in SHORT_FOR:
+        question = pattern.sub(word, question)
+    return question
 
 
 # --- what it says -------------------------------------------------------------------------
@@ -283,7 +322,9 @@ def _beside(graph: Graph, *, semantic: bool) -> Callable[[str], bool]:
     """Whether a question sets what it names beside the lesion: "what kept seborrheic keratosis from being first?"."""
 
     def told(text: str) -> bool:
-        return _intent(asked := heard(graph, text), _wants(asked)) in ABOUT_THE_CASE
+        vector = _encoded((asked := heard(graph, text)).bare)
+        is_it = bool(_IS_IT.search(text)) or shares(vector[None])[0][0] == IS_IT
+        return is_it or _intent(asked, _wants(asked, vector)) in ABOUT_THE_CASE
 
     return told if semantic else contrasts
 
@@ -384,7 +425,8 @@ def _supposed(graph: Graph, text: str, context: PatientContext | None) -> Patien
 def _why_out(graph: Graph, index: FactIndex, asked: Question, meant: Embedded | None) -> str:
     """Why it is out of scope, and what can be asked; "" where it is in scope."""
     text = asked.text.strip()
-    kind = "out_task" if _ORDER.search(text) else _kind(graph, index, asked, meant) if text else ""
+    kind = "out_task" if _ORDER.search(text) else "out_medicine" if _OF_OTHERS.search(text) else ""
+    kind = kind or (_kind(graph, index, asked, meant) if text else "")
     if kind:
         return f"{WHY_OUT[kind]} {CAN_ASK}"
     stranger = _stranger(index, asked)
