@@ -64,7 +64,7 @@ def runs_folder() -> Path:
 
 
 def review_folder() -> Path:
-    """Where the review is kept: `DERMIQ_REVIEW`, a Space's storage, or `review` in the folder that it was started in."""
+    """Where the review is kept: `DERMIQ_REVIEW`, a Space's storage, or `review` in the folder of the start."""
     return Path(os.environ.get("DERMIQ_REVIEW") or (storage() or Path()) / "review").expanduser()
 
 

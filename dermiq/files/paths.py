@@ -59,8 +59,8 @@ def folder_for(file: Path) -> Path:
 
 
 def cache_folder() -> Path:
-    """Where models and embeddings are kept: `DERMIQ_CACHE`, a Space's storage, `~/.cache/dermiq`, or where none of these
-    can be written a folder for temporary files. InputError where that is somebody else's."""
+    """Where models and embeddings are kept: `DERMIQ_CACHE`, a Space's storage, `~/.cache/dermiq`, or where none of
+    these can be written a folder for temporary files. InputError where that is somebody else's."""
     return cache_folders()[-1]
 
 

