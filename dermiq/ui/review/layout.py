@@ -38,7 +38,8 @@ def frame(person: Person, *, lost: str = "") -> Markup:
         '<p class="dq-pace" data-part="progress"></p><p class="dq-saved" role="status" data-part="saved"></p>'
         '<p class="dq-who">{name}{role} <button type="button" class="dq-link" data-do="sign_out">Sign out</button></p>'
         '</header>{lost}<div data-part="told" role="alert"></div><div data-part="view" hidden></div>'
-        '<div data-part="work"><div data-part="pair"><p class="dq-placeholder">Fetching the first pair.</p></div>{choices}</div>'
+        '<div data-part="work"><div data-part="pair"><p class="dq-placeholder">Fetching the first pair.</p></div>'
+        "{choices}</div>"
         '<dialog class="dq-dialog" data-dialog="look" aria-label="The pair just judged"><form method="dialog">'
         '<button class="dq-button">Back to the pair <kbd>Esc</kbd></button></form><div data-part="look"></div></dialog>'
         "{keys}</div>",
