@@ -104,18 +104,11 @@ def test_storage_that_cannot_be_written_is_none(storage: Path, monkeypatch: pyte
     assert places.storage() is None
 
 
-def test_a_reader_answers_where_no_folder_can_be_written_but_that_of_temporary_files(tmp_path: Path) -> None:
-    """Run as such a container runs it; what libraries say of their caches would stand on standard error."""
-    variables = {f"DERMIQ_{name}": str(NOWHERE / name) for name in ("RUNS", "REVIEW")}
-    environment = {
-        **os.environ,
-        **variables,
-        "HOME": str(NOWHERE),
-        "TMPDIR": str(tmp_path),
-        "PYTHONPATH": str(places.ROOT),
-    }
-    command = [sys.executable, "-m", "dermiq", "check", "Melanoma is benign."]
+def test_a_command_works_where_no_folder_can_be_written_but_that_of_temporary_files(tmp_path: Path) -> None:
+    """Run as such a container runs it; `tests/ui/test_prefix.py` runs the page so."""
+    environment = {**os.environ, "HOME": str(NOWHERE), "TMPDIR": str(tmp_path), "PYTHONPATH": str(places.ROOT)}
+    command = [sys.executable, "-m", "dermiq", "doctor"]
     done = subprocess.run(command, cwd="/proc", env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "contradicted" in done.stdout
-    assert "rror" not in done.stderr
+    assert done.returncode == 0, done.stdout
+    assert "review cannot be written" in done.stdout
+    assert done.stderr == ""

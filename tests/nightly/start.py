@@ -23,7 +23,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.nightly.visitors import Visitor, _up
+from tests.nightly.visitors import Visitor, WrongAnswer, _up
 from tests.page import ROOT, free_port
 
 OUT = Path(__file__).with_suffix(".txt")
@@ -77,6 +77,8 @@ async def _asked(address: str, began: float) -> tuple[float, float, float]:
         await visitor.ask("What is this lesion, and why?")
         first = time.monotonic() - began
         later = await visitor.ask("What speaks against a nevus?")
+        if "failed" in visitor.shown("dq-chat"):
+            raise WrongAnswer("a reading failed; the page's log says why")
     return page, first, later.seconds
 
 
