@@ -3,19 +3,23 @@ Dockerfile does, in an environment of its own."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shlex
 import subprocess
 import sys
+import tempfile
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.deploy.test_container import statements, told, variables
+from tests.deploy.test_container import told, variables
 from tests.nightly.start import study
-from tests.page import ROOT, _wait
+from tests.nightly.visitors import Visitor
+from tests.page import ROOT, _wait, free_port
 
 pytestmark = [pytest.mark.embedded, pytest.mark.skipif(sys.platform != "linux", reason="uses /proc")]
 USER = 1000
@@ -29,52 +33,64 @@ def test_a_fresh_process_answers_with_less_than_4_gb() -> None:
 
 
 @pytest.fixture
-def image(tmp_path: Path) -> Path:
-    """The tree as the Dockerfile copies it, for everybody to read."""
-    folder = tmp_path / "app"
-    subprocess.run(["git", "archive", "--format=zip", "-o", tmp_path / "tree.zip", "HEAD"], cwd=ROOT, check=True)
-    with zipfile.ZipFile(tmp_path / "tree.zip") as held:
+def place() -> Iterator[Path]:
+    """A folder that other users may enter, as pytest's own are not."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@pytest.fixture
+def image(place: Path) -> Path:
+    """The tree as the Dockerfile copies it."""
+    folder = place / "app"
+    subprocess.run(["git", "archive", "--format=zip", "-o", place / "tree.zip", "HEAD"], cwd=ROOT, check=True)
+    with zipfile.ZipFile(place / "tree.zip") as held:
         held.extractall(folder)
     return folder
 
 
-def test_what_the_dockerfile_does_gives_a_page_that_is_well(image: Path, tmp_path: Path) -> None:
-    subprocess.run([sys.executable, "-m", "venv", tmp_path / "env"], check=True)
-    home = tmp_path / "home"
+def test_what_the_dockerfile_does_gives_a_page_that_is_well(image: Path, place: Path) -> None:
+    """The user is another one than here where that one may read this interpreter."""
+    subprocess.run([sys.executable, "-m", "venv", place / "env"], check=True)
+    port, home = free_port(), place / "home"
     home.mkdir()
-    environment = {
-        **os.environ,
-        **variables(),
-        "PATH": f"{tmp_path}/env/bin:{os.environ['PATH']}",
-        "HOME": str(home),
-        "DERMIQ_CACHE": str(home / "models"),  # in place of a folder of the image's user
-    }
-    environment.pop("PYTHONPATH", None)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | variables()
+    environment |= {"PATH": f"{place}/env/bin:{environment['PATH']}", "HOME": str(home), "DERMIQ_PORT": str(port)}
+    environment |= {"DERMIQ_CACHE": str(home / "models")}  # the image's own user is not here
     for rest in told("RUN"):
         if not rest.startswith("useradd"):
             subprocess.run(shlex.split(rest), cwd=image, env=environment, check=True)
-    (command,) = (json.loads(rest) for word, rest in statements() if word == "CMD")
-    (health,) = (json.loads(rest.split("CMD ", 1)[1]) for rest in told("HEALTHCHECK"))
-    process = subprocess.Popen(command, cwd=image, env=environment, **_as_user(tmp_path, home))
+    health = json.loads(told("HEALTHCHECK")[0].split("CMD ", 1)[1].replace("7860", str(port)))
+    user = given_to(home, place / "env" / "bin" / "python")
+    process = subprocess.Popen(json.loads(told("CMD")[0]), cwd=image, env=environment, user=user, group=user)
     try:
-        _wait(lambda: process.poll() is not None, "http://127.0.0.1:7860")
+        _wait(lambda: process.poll() is not None, f"http://127.0.0.1:{port}")
         subprocess.run(health, env=environment, check=True)
-        asked = [str(tmp_path / "env" / "bin" / "python"), "-m", "dermiq", "doctor", "--json"]
-        done = subprocess.run(asked, cwd=image, env=environment, capture_output=True, text=True, check=True)
+        asyncio.run(one_answer(f"http://127.0.0.1:{port}"))
+        doctor = ["python", "-m", "dermiq", "doctor", "--json"]
+        done = subprocess.run(doctor, cwd=image, env=environment, capture_output=True, text=True, user=user, check=True)
         assert json.loads(done.stdout)["ok"]
     finally:
         process.terminate()
         process.wait(30)
 
 
-def _as_user(folder: Path, home: Path) -> dict[str, int]:
-    """Who starts the page: nobody special, where this user may choose and that one may read the interpreter."""
+def given_to(home: Path, interpreter: Path) -> int | None:
+    """The image's user, whose the home now is; None where it may not be had."""
     if os.getuid() != 0:
-        return {}
+        return None
+    try:
+        subprocess.run([interpreter, "-c", ""], user=USER, group=USER, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
     for path in (home, *home.rglob("*")):
         os.chown(path, USER, USER)
-    for parent in (folder, *folder.parents):
-        if parent != Path("/") and parent.stat().st_uid == 0:
-            parent.chmod(parent.stat().st_mode | 0o011)
-    may = subprocess.run([folder / "env" / "bin" / "python", "-c", ""], user=USER, group=USER, check=False)
-    return {"user": USER, "group": USER} if may.returncode == 0 else {}
+    return USER
+
+
+async def one_answer(address: str) -> None:
+    async with Visitor(address, 1).visit() as visitor:
+        await visitor.upload()
+        await visitor.ask("What is this lesion, and why?")
+        assert "failed" not in visitor.shown("dq-chat")
