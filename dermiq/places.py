@@ -39,7 +39,7 @@ def is_space() -> bool:
 
 def storage() -> Path | None:
     """What outlives a restart of a Space; None where it has no such storage, and on any other machine."""
-    return STORAGE if is_space() and STORAGE.is_dir() and is_writable(STORAGE) else None
+    return STORAGE if is_space() and os.path.isdir(STORAGE) and is_writable(STORAGE) else None
 
 
 @lru_cache(maxsize=64)
@@ -47,7 +47,7 @@ def is_writable(folder: Path) -> bool:
     """Whether files can be made in the folder, which need not exist yet. Tried, since rights alone do not tell: a disk
     may be mounted to be read alone."""
     place = folder.expanduser().absolute()
-    while not place.exists() and place != place.parent:
+    while not os.path.exists(place) and place != place.parent:  # also below a folder that may not be entered
         place = place.parent
     try:
         with tempfile.TemporaryDirectory(dir=place):

@@ -49,6 +49,16 @@ def test_a_folder_that_is_not_there_can_be_written_where_it_could_be_made(tmp_pa
     assert not places.is_writable(Path("/sys/devices"))
 
 
+@pytest.mark.skipif(os.name != "posix" or os.getuid() != 0, reason="becomes another user")
+def test_below_a_folder_that_may_not_be_entered_nothing_can_be_written(tmp_path: Path) -> None:
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o700)
+    code = "import os, sys; from pathlib import Path; from dermiq import places; os.setuid(1000); "
+    code += f"print(places.is_writable(Path('{locked}/a/b')))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=places.ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
 def test_a_home_that_can_be_written_keeps_all(tmp_path: Path) -> None:
     assert cache_folder() == tmp_path / "home" / ".cache" / "dermiq"
     assert places.for_libraries() == {}

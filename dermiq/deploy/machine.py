@@ -84,7 +84,7 @@ def memory() -> tuple[int, int]:
 def free(folder: Path) -> int | None:
     """Bytes on the disk of a folder that need not exist; None where that cannot be told."""
     place = folder.absolute()
-    while not place.exists() and place != place.parent:
+    while not os.path.exists(place) and place != place.parent:
         place = place.parent
     try:
         return shutil.disk_usage(place).free
