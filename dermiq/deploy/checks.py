@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -153,18 +154,30 @@ def _written(wanted: Requirement) -> str:
     return f"{wanted.name}{wanted.specifier}"
 
 
-def _extras() -> Iterator[Check]:
-    """What an installed copy offers beside its requirements."""
+def extras() -> dict[str, list[Requirement]]:
+    """What may be installed beside the requirements, by name; empty where that cannot be told."""
+    file = places.ROOT / "pyproject.toml"
+    if not places.is_installed() and file.is_file():
+        if sys.version_info < (3, 11):  # which has no reader of TOML
+            return {}
+        import tomllib
+
+        told = tomllib.loads(file.read_text(encoding="utf-8"))["project"].get("optional-dependencies", {})
+        return {extra: list(map(Requirement, lines)) for extra, lines in told.items()}
     try:
-        told = importlib.metadata.metadata("dermiq").get_all("Provides-Extra") or []
-        lines = importlib.metadata.requires("dermiq") or []
+        names = importlib.metadata.metadata("dermiq").get_all("Provides-Extra") or []
     except importlib.metadata.PackageNotFoundError:
-        return
-    for extra in told:
-        wanted = [one for one in map(Requirement, lines) if one.marker and one.marker.evaluate({"extra": extra})]
-        missing = [one.name for one in wanted if _package(one) is not None and not one.marker.evaluate({"extra": ""})]
+        return {}
+    wanted = [Requirement(line) for line in importlib.metadata.requires("dermiq") or [] if "extra ==" in line]
+    return {name: [one for one in wanted if one.marker and one.marker.evaluate({"extra": name})] for name in names}
+
+
+def _extras() -> Iterator[Check]:
+    for extra, wanted in extras().items():
+        missing = [one.name for one in wanted if _package(one) is not None]
         text = f"not here: {', '.join(missing)}" if missing else "here"
-        yield Check(f"extra {extra}", "ok", text, f'pip install "dermiq[{extra}]" if you want it' if missing else "")
+        advice = f"pip install {' '.join(missing)}, if you want it" if missing else ""
+        yield Check(f"extra {extra}", "ok", text, advice)
 
 
 def _shipped() -> Iterator[Check]:
@@ -286,4 +299,8 @@ def _settings() -> Iterator[Check]:
         if not known:
             yield Check(name, "warning", "is set, and means nothing", "Is it misspelt? `dermiq app --help` lists all.")
         else:
-            yield Check(name, "ok", "set, not shown" if secret.get(name) else os.environ[name])
+            yield Check(name, "ok", "set, not shown" if secret.get(name) else _without_login(os.environ[name]))
+
+
+def _without_login(value: str) -> str:
+    return re.sub(r"//[^/@\s]+@", "//", value)

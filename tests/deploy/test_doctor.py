@@ -64,6 +64,7 @@ def test_secrets_are_never_shown(capsys: pytest.CaptureFixture[str], monkeypatch
     for name, value in secrets.items():
         monkeypatch.setenv(f"DERMIQ_{name}", value)
     monkeypatch.setenv("DERMIQ_ADMIN_PASWORD", "very-secret")  # misspelt
+    monkeypatch.setenv("HF_ENDPOINT", "https://ada:very-secret@hub.example")
     main(["doctor"])
     said = capsys.readouterr().out
     assert "very-secret" not in said
@@ -166,6 +167,17 @@ def test_packages_are_held_against_what_is_required(
     (wanted,) = checks.requirements()
     check = checks._package(wanted)
     assert (check and check.state) == state
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="has no reader of TOML")
+def test_extras_say_what_they_lack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = '[project]\n[project.optional-dependencies]\nhere = ["numpy"]\nthere = ["numpy", "no-such-package-at-all"]\n'
+    (tmp_path / "pyproject.toml").write_text(text)
+    monkeypatch.setattr(places, "ROOT", tmp_path)
+    monkeypatch.setattr(places, "is_installed", lambda: False)
+    here, there = checks._extras()
+    assert here == Check("extra here", "ok", "here")
+    assert there.text == "not here: no-such-package-at-all"
 
 
 def test_the_memory_that_it_asks_for_is_what_was_measured() -> None:
