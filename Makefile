@@ -3,13 +3,15 @@
 # make nightly  the studies that CI does not run; a line of results is added to tests/nightly/results.txt
 # make release  what must hold of a release: the nightly tests on this code, and `make test`
 # make install  the environment alone, in .venv
+# make doctor   what this machine can do, what is off and why
+# make space SPACE=owner/name   the committed tree onto a Hugging Face Space; ARGS=--dry-run only lists it
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export OMP_WAIT_POLICY := passive
 unexport PYTHONDONTWRITEBYTECODE  # each of many processes would compile every module
 
-.PHONY: app install test lint types tests nightly release format clean
+.PHONY: app install doctor space test lint types tests nightly release format clean
 
 app: install
 	$(BIN)/python -m dermiq.vlm.base
@@ -27,6 +29,12 @@ $(VENV)/.installed: requirements.txt
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
 	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
 	touch $@
+
+doctor: install
+	$(BIN)/python -m dermiq doctor $(ARGS)
+
+space: install
+	$(BIN)/python -m dermiq space push $(SPACE) $(ARGS)
 
 test: lint types tests
 

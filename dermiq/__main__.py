@@ -1,4 +1,4 @@
-"""The command line: `dermiq app|assess|knowledge|check|review ...`; `--help` of each says what it takes.
+"""The command line: `dermiq app|assess|knowledge|check|review|doctor|space ...`; `--help` of each says what it takes.
 
 In a checkout that is not installed it is `python -m dermiq`.
 """
@@ -13,7 +13,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,11 +21,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from dermiq.knowledge import Graph
     from dermiq.review.types import NewPair, Proxy
+    from dermiq.settings import Settings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; errors are one sentence on standard error and exit status 2."""
-    from dermiq import assess_cli
+    from dermiq import assess_cli, places
+    from dermiq.deploy import doctor, space
     from dermiq.errors import DermIQError
     from dermiq.knowledge import cli as knowledge_cli
     from dermiq.review import cli as review_cli
@@ -36,8 +38,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     assess_cli.add_parser(subparsers)
     knowledge_cli.add_parsers(subparsers)
     review_cli.add_parser(subparsers, judged)
+    doctor.add_parser(subparsers, closed)
+    space.add_parser(subparsers)
     options = parser.parse_args(arguments)
     try:
+        os.environ.update(places.for_libraries())
         return int(options.run(options) or 0)
     except DermIQError as error:
         print(f"dermiq: {error}", file=sys.stderr)
@@ -66,6 +71,13 @@ def run_app(options: argparse.Namespace) -> None:
     from dermiq.ui.launch import launch
 
     launch(Settings.of(options))
+
+
+def closed(settings: Settings) -> Mapping[str, str]:
+    """Why tabs of the page are off."""
+    from dermiq.ui.closed import closed
+
+    return closed(settings)
 
 
 def judged(pair: NewPair) -> Proxy:

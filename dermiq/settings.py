@@ -39,7 +39,7 @@ class Settings:
     proxies: str | None = setting(
         None, "addresses of reverse proxies whose X-Forwarded-For says who the visitor is: 127.0.0.1, 10.0.0.0/8"
     )
-    cache: Path | None = setting(None, "where downloaded and converted models are kept")
+    cache: Path | None = setting(None, "where downloaded and converted models are kept; default: ~/.cache/dermiq")
     data: Path | None = setting(None, "folder of the data sets, for training and evaluation")
     runs: Path | None = setting(None, "where training runs are kept; default: runs")
     admin_password: str | None = setting(
@@ -99,6 +99,8 @@ def _from_environment(env: Mapping[str, str]) -> Json:
     values: dict[str, Any] = {}
     if env.get("SPACE_ID"):
         values["host"] = "0.0.0.0"
+    if env.get("SPACES_ZERO_GPU"):  # there PyTorch tells of a GPU that no function but a marked one may touch
+        values["device"] = "cpu"
     for f in fields(Settings):
         assert f.default is not MISSING
         name = f"DERMIQ_{f.name.upper()}"

@@ -45,6 +45,23 @@ def checked(path: Path) -> Path:
     return path
 
 
+def damaged() -> list[str]:
+    """A sentence for every shipped part that is missing or not as it was shipped."""
+    said = []
+    for folder, error in PARTS.items():
+        try:
+            names = list(_manifest(folder, error))
+        except DermIQError as reason:
+            said.append(str(reason))
+            continue
+        for name in names:
+            try:
+                checked(folder / name)
+            except DermIQError as reason:
+                said.append(str(reason))
+    return said
+
+
 def read_json(path: Path) -> Json:
     """The settings in a shipped file, or in one like it elsewhere. Raises ModelError."""
     try:

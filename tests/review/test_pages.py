@@ -216,6 +216,24 @@ def test_every_choice_has_its_key_in_its_label() -> None:
     assert 'data-view="split"' in layout.frame(LEAD)
 
 
+def test_a_space_that_forgets_says_so_before_and_after_signing_in(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from dermiq import places
+    from dermiq.settings import Settings
+
+    monkeypatch.setattr(places, "STORAGE", tmp_path / "none")
+    monkeypatch.setenv("SPACE_ID", "ada/derm")
+    access = Access(Settings())
+    assert "lost when it restarts" in layout.sign_in(access)
+    assert "lost when it restarts" in layout.frame(ADA, lost=access.lost)
+    assert Access(Settings(review=tmp_path)).lost == "", "whoever names a folder knows what becomes of it"
+    (tmp_path / "none").mkdir()
+    assert access.lost == ""
+    monkeypatch.delenv("SPACE_ID")
+    assert "lost when" not in layout.sign_in(access)
+
+
 def test_a_password_is_asked_for_where_one_is_needed() -> None:
     from dermiq.settings import Settings
 

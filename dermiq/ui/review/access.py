@@ -14,6 +14,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Literal
 
+from dermiq import places
 from dermiq.errors import InputError
 from dermiq.settings import Settings
 from dermiq.ui.server.guesses import Guesses, same
@@ -25,6 +26,11 @@ WRONG = "The name and the password do not belong together."
 READ_ONLY = (
     "This page can be reached from other computers and names no reviewers, so here the tab only shows figures. Whoever "
     "runs it opens it for reviewing with DERMIQ_REVIEWERS (name:password, name:password) or DERMIQ_ADMIN_PASSWORD."
+)
+
+LOST = (
+    "This Space has no storage of its own: votes, pairs and images that are given to the review are lost when it "
+    "restarts. Whoever runs it attaches storage, or names a folder that is kept in DERMIQ_REVIEW."
 )
 
 
@@ -47,6 +53,7 @@ class Access:
         self._passwords = read_reviewers(settings.reviewers or "")
         self._admin_password = settings.admin_password or ""
         self._is_public = is_public(settings)
+        self._is_placed = bool(settings.review)
         self._people: OrderedDict[str, Person] = OrderedDict()
         self._guesses = Guesses()
         self._lock = threading.Lock()
@@ -55,6 +62,11 @@ class Access:
     def closed(self) -> str:
         """Why nobody can sign in, and how that is changed; "" where people can."""
         return READ_ONLY if self._is_public and not (self._passwords or self._admin_password) else ""
+
+    @property
+    def lost(self) -> str:
+        """What becomes of votes at a restart, where they do not outlive it; "" where they do."""
+        return LOST if places.is_space() and not self._is_placed and places.storage() is None else ""
 
     @property
     def asks_reviewers(self) -> bool:

@@ -152,7 +152,10 @@ class ReviewController:
         return person
 
     def _welcome(self, person: Person) -> Reply:
-        return {"frame": str(layout.frame(person)), "work": work(ReviewerSession(self.services, person).work())}
+        return {
+            "frame": str(layout.frame(person, lost=self.access.lost)),
+            "work": work(ReviewerSession(self.services, person).work()),
+        }
 
     def _do_sign_out(self, person: Person, said: Message) -> Reply:
         self.access.sign_out(text(said, "token"))

@@ -31,23 +31,29 @@ FIRST = Markup("<kbd>?</kbd> shows all keys. What the graph says comes after you
 MORE = (("u", "undo", "undo"), ("e", "correct", "correct"), ("?", "help", "keys"))
 
 
-def frame(person: Person) -> Markup:
-    """All that stays while pairs come and go. `data-part`: what the server fills."""
+def frame(person: Person, *, lost: str = "") -> Markup:
+    """All that stays while pairs come and go. `data-part`: what the server fills. `lost`: see `Access.lost`."""
     return fill(
         '<div class="dq-review" data-who="{name}" data-mode="work"><header class="dq-review-top">{views}'
         '<p class="dq-pace" data-part="progress"></p><p class="dq-saved" role="status" data-part="saved"></p>'
         '<p class="dq-who">{name}{role} <button type="button" class="dq-link" data-do="sign_out">Sign out</button></p>'
-        '</header><div data-part="told" role="alert"></div><div data-part="view" hidden></div><div data-part="work">'
-        '<div data-part="pair"><p class="dq-placeholder">Fetching the first pair.</p></div>{choices}</div>'
+        '</header>{lost}<div data-part="told" role="alert"></div><div data-part="view" hidden></div>'
+        '<div data-part="work"><div data-part="pair"><p class="dq-placeholder">Fetching the first pair.</p></div>'
+        "{choices}</div>"
         '<dialog class="dq-dialog" data-dialog="look" aria-label="The pair just judged"><form method="dialog">'
         '<button class="dq-button">Back to the pair <kbd>Esc</kbd></button></form><div data-part="look"></div></dialog>'
         "{keys}</div>",
         name=person.name,
         role=", administrator" if person.is_admin else "",
         views=_views(person),
+        lost=_notice(lost),
         choices=choices(),
         keys=_keys(person),
     )
+
+
+def _notice(text: str) -> Markup:
+    return fill('<p class="dq-locked" role="status">{text}</p>', text=text) if text else Markup("")
 
 
 def _views(person: Person) -> Markup:
@@ -116,12 +122,13 @@ def sign_in(access: Access, *, refused: str = "", name: str = "") -> Markup:
     return fill(
         '<section class="dq-review-sign-in" data-fields data-enter aria-label="Sign in to review"><h2>Review</h2>'
         "<p>Two answers, side by side, without names: you say which is better. Votes are kept under your name, with "
-        "the time that each took.</p>{error}"
+        "the time that each took.</p>{lost}{error}"
         '<label for="dq-reviewer">Name</label><input id="dq-reviewer" class="dq-field" name="name" maxlength="{most}" '
         'value="{name}" autocomplete="username" spellcheck="false">{password}'
         '<label class="dq-check"><input type="checkbox" name="admin"> Sign in as an administrator (decides '
         "disagreements, freezes sets, puts pairs in)</label>"
         '<p><button type="button" class="dq-button dq-primary" data-do="sign_in">Start</button></p></section>',
+        lost=_notice(access.lost),
         error=fill('<p class="dq-error" role="alert">{r}</p>', r=refused) if refused else "",
         most=MAX_NAME,
         name=name,

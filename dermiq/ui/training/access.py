@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 
 from dermiq.errors import InputError
+from dermiq.places import is_writable
 from dermiq.settings import Settings
 from dermiq.ui.server.guesses import Guesses, same
 from dermiq.ui.server.hosts import is_public
@@ -58,6 +60,16 @@ def impossible(environment: Mapping[str, str] = os.environ) -> str:
             "Duplicate it with a GPU, or train on your own computer; runs that are here can be looked at."
         )
     return ""
+
+
+def unkept(root: Path) -> str:
+    """Why no run can be kept in its folder; "" where one can."""
+    if is_writable(root):
+        return ""
+    return (
+        "Nothing can be trained here, since the folder of the runs cannot be written. Whoever runs this page names "
+        "another one in DERMIQ_RUNS; runs that are here can be looked at."
+    )
 
 
 def _has_gpu() -> bool:

@@ -36,7 +36,7 @@ from dermiq.ui.consult.controller import is_loading
 from dermiq.ui.markup import data_url, download, fill
 from dermiq.ui.protocol import Consultant
 from dermiq.ui.training import ask, compared_runs, curves, exports, form_shown, groups, own_data, rows, watch
-from dermiq.ui.training.access import Access, impossible
+from dermiq.ui.training.access import Access, impossible, unkept
 from dermiq.ui.training.ask import Asked
 from dermiq.ui.training.beside import Beside
 from dermiq.ui.training.forecast import forecast
@@ -134,7 +134,7 @@ class TrainingController:
 
     @cached_property
     def impossible(self) -> str:
-        return impossible()
+        return impossible() or unkept(self.root)
 
     # --- what is seen -------------------------------------------------------------------
 

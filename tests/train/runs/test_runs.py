@@ -362,6 +362,13 @@ def test_rename_and_note(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert runs.annotate(folder, " ").note == ""
 
 
+def test_an_answer_is_given_where_no_sign_of_it_can_be_left() -> None:
+    """As in a container whose disk can only be read."""
+    nowhere = Path("/proc/none")  # can be made by nobody, root included
+    with arbiter.consulting(nowhere):
+        assert not arbiter.is_consulting(nowhere)
+
+
 def test_a_run_makes_way_for_a_consultation_but_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     job = Job(runs.create(TinyConfig(), root=tmp_path))
     job.update(reason="")
