@@ -33,6 +33,7 @@ import numpy as np
 from dermiq.data_sets import DEFAULT, NAMED
 from dermiq.errors import DataError, DermIQError, InputError
 from dermiq.files.paths import folder_for
+from dermiq.files.writing import write_whole, writing
 from dermiq.knowledge import Graph, retrieve
 from dermiq.knowledge.graph import FOLDER
 from dermiq.knowledge.score import digest
@@ -45,7 +46,6 @@ from train.cases.texts import TELL, TREATED, URGENT, WHY_NOT, Asked, first_quest
 from train.config import resolved_model
 from train.options import option
 from train.runs.estimate import tokens_of
-from train.runs.run_folder import write_whole
 from train.scoring.proxy import PARTS, Choice, Pair, ProxySettings, Question, Scored, choose_pairs, score
 
 if TYPE_CHECKING:
@@ -252,8 +252,9 @@ class Pairs:
             )
 
     def add(self, case: Line, pairs: Sequence[Line]) -> None:
-        _append(self.file, pairs)
-        _append(self.cases, [case])
+        with writing(self.file, "Free some space there: the same command goes on."):
+            _append(self.file, pairs)
+            _append(self.cases, [case])
         self.done.add(case["case"])
 
     def lines(self) -> list[Line]:

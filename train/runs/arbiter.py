@@ -4,7 +4,7 @@
     wait(root, until=stop_requested)      # in a run, between two steps: at most LONGEST_S, so that it gets on, too
 
 The sign is a file that whoever consults touches every second. It counts while it is fresh, so a page that died holds
-no run up. Knows no page and no run.
+no run up. Where it cannot be written no run waits, and the consultation goes on. Knows no page and no run.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _changes = threading.Lock()
 def is_consulting(root: Path) -> bool:
     """Whether an answer is being written on this machine now."""
     try:
-        return time.time() - lock_path(root, SIGN).stat().st_mtime < FRESH_S
+        return abs(time.time() - lock_path(root, SIGN).stat().st_mtime) < FRESH_S  # the clock may have been set back
     except OSError:
         return False
 
@@ -43,15 +43,15 @@ def wait(root: Path, *, until: Callable[[], bool] = lambda: False) -> None:
 def consulting(root: Path) -> Iterator[None]:
     """While it lasts, runs below `root` wait between their steps. Several answers may overlap."""
     global _answers
-    path, done = lock_path(root, SIGN), threading.Event()
+    done = threading.Event()
 
     def touch() -> None:
         while not done.wait(TOUCH_S):
-            path.touch()
+            _give_sign(root)
 
     with _changes:
         _answers += 1
-        path.touch()
+        _give_sign(root)
     toucher = threading.Thread(target=touch, daemon=True)
     toucher.start()
     try:
@@ -62,4 +62,10 @@ def consulting(root: Path) -> Iterator[None]:
         with _changes:
             _answers -= 1
             if not _answers:
-                path.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):
+                    lock_path(root, SIGN).unlink(missing_ok=True)
+
+
+def _give_sign(root: Path) -> None:
+    with contextlib.suppress(OSError):  # a full disk, or a folder that is read-only: then nobody waits
+        lock_path(root, SIGN).touch()

@@ -19,7 +19,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, IntegrityError, OperationalError
 
 from dermiq.errors import DataError, InputError
 from dermiq.review.store.schema import NEWEST, Query, SqlColumn, SqlRow
@@ -118,8 +118,9 @@ class Database:
             try:
                 with self.writing() as connection:
                     return work(connection)
-            except (IntegrityError, OperationalError) as error:
-                if not left or (self.is_sqlite and isinstance(error, OperationalError)):  # it has waited long enough
+            except DatabaseError as error:
+                again = isinstance(error, IntegrityError if self.is_sqlite else IntegrityError | OperationalError)
+                if not left or not again:  # SQLite has waited long enough
                     raise DataError(
                         f"The review's database did not take this{_why(error)}; try again.", detail=repr(error)
                     ) from error

@@ -90,11 +90,14 @@ class ImageFolder:
         if not path.exists():
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             half = path.with_name(f"{path.name}.{os.getpid()}.part")
-            with half.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            half.replace(path)
+            try:
+                with half.open("wb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                half.replace(path)
+            finally:
+                half.unlink(missing_ok=True)
             _sync(self.folder)
         return image, suffix
 
