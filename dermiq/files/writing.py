@@ -18,7 +18,15 @@ from dermiq.errors import DermIQError, InputError
 
 ELSEWHERE = "Free some space there, or name another place."
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_FULL_IN_WORDS = ("no space left", "os error 28", "disk full", "disk is full", "file write failed")
+_FULL_IN_WORDS = (
+    "no space left",
+    "os error 27",
+    "os error 28",
+    "disk full",
+    "disk is full",
+    "file write failed",
+    "iostream error",
+)
 """Libraries that write without Python (safetensors, PyTorch, SQLite) tell it in words alone."""
 
 

@@ -1,6 +1,6 @@
 """docs/faults.md, made of what the tests say of themselves.
 
-    @pytest.mark.fault("The disk is full", where="a run's small files", seen="“The disk is full (at step …).”", kept="…")
+    @pytest.mark.fault("The disk is full", where="a run", seen="“The disk is full (at step …).”", kept="…")
 
 A test that shows what happens in a fault carries this mark, one for each row; all of it is written out, so that it is
 read without importing a test. What stands in quotation marks is said by the program, "…" for what differs: a test holds
