@@ -235,10 +235,16 @@ def _convert(gguf: Path, out: Path, report: Progress) -> None:
                 raise OSError(errno.ENOSPC, "No space left on device") from error
             raise
         tokenizer.save_pretrained(out)
-    files = {path.name: path.stat().st_size for path in sorted(out.iterdir())}
-    manifest = {"gguf_sha256": GGUF_SHA256, "files": files, "sha256": {name: _sha256(out / name) for name in files}}
-    (out / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+    write_manifest(out)
     report("converting", 1.0)
+
+
+def write_manifest(folder: Path) -> None:
+    """Every file's size and digest."""
+    files = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
+    digests = {name: _sha256(folder / name) for name in files}
+    manifest = {"gguf_sha256": GGUF_SHA256, "files": files, "sha256": digests}
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
 
 
 @contextlib.contextmanager

@@ -2,9 +2,9 @@
 
     @pytest.mark.fault("The disk is full", where="a run", seen="“The disk is full (at step …).”", kept="…")
 
-A test that shows what happens in a fault carries this mark, one for each row; all of it is written out, so that it is
-read without importing a test. What stands in quotation marks is said by the program, "…" for what differs: a test holds
-that some text in `dermiq/` or `train/` says so.
+A test of this room, or of `tests/nightly/`, carries this mark, one for each row; all of it is written out, so that it
+is read without importing a test. Tests of other rooms are rows in `tests/faults/others.py`. What stands in quotation
+marks is said by the program, "…" for what differs: a test holds that some text in `dermiq/` or `train/` says so.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+
+from tests.faults.others import OTHERS
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "faults.md"
@@ -60,6 +62,7 @@ class Row:
 def rows() -> list[Row]:
     """In the order of `FAULTS`, then of files and lines."""
     found = [row for path in sorted((ROOT / "tests").rglob("test_*.py")) for row in rows_in(path)]
+    found += [Row(*map(str.strip, line.split(" | "))) for line in OTHERS.strip().splitlines()]
     return sorted(found, key=lambda row: FAULTS.index(row.fault))
 
 

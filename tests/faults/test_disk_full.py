@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import itertools
 import json
 import os
 import sqlite3
@@ -106,11 +105,9 @@ def test_a_run_that_cannot_be_made_leaves_nothing(tmp_path: Path) -> None:
 )
 def test_a_run_goes_on_wherever_its_disk_was_full(tmp_path: Path) -> None:
     config = TinyConfig(steps=4, seconds=0, files=1)
-    numbers = itertools.count()
-    for number in range(80):
-        runs.create(config, name=str(number), root=tmp_path)
-    for error in each_refusal(tmp_path, lambda: worker.work(tmp_path / str(next(numbers))), step=4):
-        folder = max((path for path in tmp_path.glob("*/metrics.jsonl")), key=lambda p: int(p.parent.name)).parent
+    folders = [runs.create(config, name=str(number), root=tmp_path) for number in range(80)]
+    for error in each_refusal(tmp_path, lambda: worker.work(folders[0]), step=4):
+        folder = folders.pop(0)
         end_as_killed(folder)
         run = runs.load_run(folder)
         assert run.state in ("failed", "interrupted", "finished")
@@ -169,15 +166,20 @@ def test_a_consultation_needs_no_disk(tmp_path: Path) -> None:
     kept="the pairs of every case that is done; a half-written line does not count",
 )
 def test_pairs_that_were_being_written_are_made_again(tmp_path: Path) -> None:
-    pairs = preferences.Pairs(tmp_path / "pairs.jsonl", {"model": "a"})
-    pairs.add({"case": "first"}, [{"case": "first", "chosen": "x"}])
-    add = preferences.Pairs.add
-    opened = [pairs]
-    for error in each_refusal(tmp_path, lambda: add(opened[-1], {"case": "second"}, [{"case": "second"}])):
+    file = tmp_path / "pairs.jsonl"
+    opened = [preferences.Pairs(file, {"model": "a"})]
+    opened[0].add({"case": "0"}, [{"case": "0", "chosen": "x"}])
+    for error in each_refusal(tmp_path, lambda: _add(opened[-1], len(opened))):
         assert isinstance(error, InputError)
-        opened.append(preferences.Pairs(tmp_path / "pairs.jsonl", {"model": "a"}))
-        assert opened[-1].done == {"first"}
-        assert [json.loads(line)["case"] for line in (tmp_path / "pairs.jsonl").read_text().splitlines()] == ["first"]
+        opened.append(preferences.Pairs(file, {"model": "a"}))
+        written = [json.loads(line)["case"] for line in file.read_text().splitlines()]
+        assert set(written) == opened[-1].done
+        assert len(written) == len(set(written))
+        assert "0" in written
+
+
+def _add(pairs: preferences.Pairs, number: int) -> None:
+    pairs.add({"case": str(number)}, [{"case": str(number), "chosen": "x"}])
 
 
 # --- review -----------------------------------------------------------------------------

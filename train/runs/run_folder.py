@@ -149,10 +149,9 @@ def keep_checkpoints(folder: Path, count: int, *, best: int | None = None) -> No
 
 
 def drop_incomplete(folder: Path) -> None:
-    """Deletes checkpoints that were being written when the process ended, and a half-written result."""
-    whole = set(checkpoints(folder).values())
+    """Deletes checkpoints that were being written when the process ended, or changed since, and a half-written result."""
     for path in (*folder.glob("checkpoint-*"), folder / "final"):
-        if path.is_dir() and path not in whole and not is_complete(path):
+        if path.is_dir() and not is_complete(path, hashes=path.name != "final"):
             shutil.rmtree(path)
 
 
