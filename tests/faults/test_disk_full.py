@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 from sqlalchemy import event
 
 from dermiq import shipped
-from dermiq.errors import DataError, DownloadError, InputError, ModelError
+from dermiq.errors import DownloadError, InputError, ModelError
 from dermiq.files.writing import is_full, write_whole
 from dermiq.knowledge.export import export as export_graph
 from dermiq.knowledge.language import embed
@@ -31,7 +31,11 @@ from dermiq.review.sets.freeze import export as export_set
 from dermiq.review.sets.freeze import freeze
 from dermiq.review.store.store import Store
 from dermiq.review.types import SetRule
+from dermiq.settings import Settings
 from dermiq.types import CLASSES, Case, Lesion
+from dermiq.ui.review.access import Access
+from dermiq.ui.review.controller import ReviewController
+from dermiq.ui.review.verdicts import Verdicts
 from dermiq.ui.training import own_data
 from dermiq.ui.training.beside import Beside
 from dermiq.vlm import base
@@ -39,7 +43,7 @@ from tests.fakes import FakeConsultant, picture
 from tests.faults.disk import each_refusal
 from tests.review import cases
 from tests.review.votes import review, store_of
-from tests.tiny_graph import EDGES, NODES, SOURCE
+from tests.tiny_graph import EDGES, GRAPH, NODES, SOURCE
 from tests.train.runs.test_runs import final_value, result_of
 from tests.train.stage_runs import make_table
 from tests.train.tiny_stage import TinyConfig
@@ -213,15 +217,16 @@ def test_votes_before_a_refused_one_stay(pragma: str, tmp_path: Path) -> None:
     store = Store(tmp_path / "review")
     cases.filled(store, 40, "ana")
     first = cases.vote(store, "ana")
-    found = store.next("ana")
-    assert found is not None
+    page = ReviewController(Access(Settings()), lambda: store, Verdicts(lambda: GRAPH), tmp_path)
+    token = page.answer({"do": "sign_in", "fields": {"name": "ana"}})["token"]
+    showing = page.answer({"do": "work", "token": token})["work"]["items"][0]["showing"]
+    said = {"do": "vote", "token": token, "key": uuid4().hex, "showing": showing, "choice": "a", "wanted": False}
     limited(store, pragma)  # of 1: SQLite takes no page more than it has
-    key = uuid4().hex
-    with pytest.raises(DataError, match="did not take this"):
-        store.vote(found[0].id, "a", reviewer="ana", key=key, comment="long " * 4000)
+    refused = page.answer({**said, "comment": "long " * 2000})
+    assert "did not take this" in refused["later"], "which a page takes for: send it again"
     store.close()
     again = Store(tmp_path / "review")
-    made = again.vote(found[0].id, "a", reviewer="ana", key=key)
+    made = again.vote(showing, "a", reviewer="ana", key=said["key"])
     assert [vote.id for vote in again.votes()] == [first.id, made.id]
     again.close()
 

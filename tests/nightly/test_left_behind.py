@@ -144,7 +144,7 @@ def test_a_file_that_gives_a_visitor_away_is_found(tmp_path: Path) -> None:
         (tmp_path / str(number)).write_bytes(content)
     (tmp_path / "log").write_text(f"upload {NAME}")
     (tmp_path / "innocent").write_text("What is this lesion, and why?")
-    found = given_away({path for path in tmp_path.iterdir()})
+    found = given_away(set(tmp_path.iterdir()))
     assert [path.name for path in found] == ["0", "1", "2", "3", "log"]
 
 

@@ -452,7 +452,7 @@ class Measured:
                     ValueError,
                     KeyError,
                     TypeError,
-                ):  # torn when the process ended, or of an older version: measured again
+                ):  # torn, or of an older version: measured again
                     continue
 
     def of(self, path: str) -> Measurement:

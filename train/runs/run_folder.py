@@ -149,7 +149,7 @@ def keep_checkpoints(folder: Path, count: int, *, best: int | None = None) -> No
 
 
 def drop_incomplete(folder: Path) -> None:
-    """Deletes checkpoints that were being written when the process ended, or changed since, and a half-written result."""
+    """Deletes checkpoints that were being written when the process ended or that changed since, and half a result."""
     for path in (*folder.glob("checkpoint-*"), folder / "final"):
         if path.is_dir() and not is_complete(path, hashes=path.name != "final"):
             shutil.rmtree(path)

@@ -35,6 +35,10 @@ WRITERS = 4  # at once on PostgreSQL: more of one process hold locks while they 
 MIGRATION_LOCK = 0x6465726D  # PostgreSQL's advisory lock: one process migrates, the others wait
 
 
+class NotTaken(DataError):
+    """The database refused to write for now (a full disk, another writer): the same may be tried again."""
+
+
 class Line:
     """Lets so many threads in at once, in the order in which they came: no reviewer waits while others vote twice."""
 
@@ -121,7 +125,8 @@ class Database:
             except DatabaseError as error:
                 again = isinstance(error, IntegrityError if self.is_sqlite else IntegrityError | OperationalError)
                 if not left or not again:  # SQLite has waited long enough
-                    raise DataError(
+                    kind = DataError if isinstance(error, IntegrityError) else NotTaken
+                    raise kind(
                         f"The review's database did not take this{_why(error)}; try again.", detail=repr(error)
                     ) from error
         raise AssertionError
