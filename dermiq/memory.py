@@ -1,5 +1,4 @@
 """The C library's heap, kept small: what is freed goes back to the system. Does nothing where that is not glibc.
-And what an error says of memory that ran out, whichever library raised it.
 
 glibc gives every thread a heap of its own, and each keeps what was once freed in it. A page whose answers are written
 by whichever thread is free grew by 250 MB in fourteen consultations, of which nothing was in use.
@@ -14,13 +13,6 @@ M_ARENA_MAX = -8  # of mallopt(3)
 M_MMAP_THRESHOLD = -3
 ARENAS = 2
 MAPPED_BYTES = 4 * 2**20
-_RAN_OUT = ("out of memory", "can't allocate memory", "bad allocation", "failed to allocate memory")
-
-
-def ran_out(error: BaseException) -> bool:
-    """Whether memory, or that of the GPU, was not enough: PyTorch and ONNX Runtime say so in words."""
-    text = str(error).lower()
-    return isinstance(error, MemoryError) or any(words in text for words in _RAN_OUT)
 
 
 @cache

@@ -15,9 +15,9 @@ from functools import lru_cache
 from pathlib import Path
 
 from dermiq.errors import DermIQError, KnowledgeError, ModelError
-from dermiq.files.writing import write_whole, writing
 from dermiq.places import WEIGHTS, graph_tables
 from dermiq.types import Json
+from dermiq.writing import write_whole, writing
 
 PARTS: dict[Path, type[DermIQError]] = {WEIGHTS: ModelError, graph_tables(): KnowledgeError}
 """Folder -> what is raised where a file of it is not as it was shipped."""

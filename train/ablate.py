@@ -23,8 +23,8 @@ from statistics import fmean
 import numpy as np
 
 from dermiq.errors import DataError, DermIQError, InputError
-from dermiq.files.writing import write_whole
 from dermiq.types import Fields, Json
+from dermiq.writing import write_whole
 from train.cases.sources import Measured, Row
 from train.config import resolved_model
 from train.embedded.metrics import bootstrap_intervals

@@ -38,10 +38,10 @@ from dermiq.consultant import LocalConsultant
 from dermiq.data_sets import DATA_SETS
 from dermiq.errors import DermIQError
 from dermiq.files.paths import folder_for
-from dermiq.files.writing import write_whole, writing
 from dermiq.settings import Settings
 from dermiq.specialist import Specialist, opinion_of
 from dermiq.types import CLASSES, STRUCTURES, AnswerDone, Case, DifferentialRead, Json, PatientContext
+from dermiq.writing import write_whole, writing
 from train.cases.data import context_of, data_folder, lesion_of, read_table
 from train.cases.labelled import LABELS, quiet, read_labelled, refuse_missing
 from train.embedded.metrics import (

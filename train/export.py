@@ -19,9 +19,9 @@ from pathlib import Path
 
 from dermiq.data_sets import DATA_SETS
 from dermiq.errors import DermIQError, InputError
-from dermiq.files.writing import whole_folder
 from dermiq.types import Fields
 from dermiq.vlm.base import WHEEL
+from dermiq.writing import whole_folder
 from train import options
 from train.embedded.card import NAMES, number, table
 from train.evaluation import run_of

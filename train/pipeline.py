@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from dermiq.errors import DermIQError, InputError, ModelError
-from dermiq.files.writing import write_whole
 from dermiq.types import Fields
+from dermiq.writing import write_whole
 from train import options
 from train.config import StageConfig
 from train.dpo import DPOConfig

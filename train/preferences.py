@@ -33,12 +33,12 @@ import numpy as np
 from dermiq.data_sets import DEFAULT, NAMED
 from dermiq.errors import DataError, DermIQError, InputError
 from dermiq.files.paths import folder_for
-from dermiq.files.writing import write_whole, writing
 from dermiq.knowledge import Graph, retrieve
 from dermiq.knowledge.graph import FOLDER
 from dermiq.knowledge.score import digest
 from dermiq.types import CLASS_NAMES, Evidence, Fact, Fields, Json
 from dermiq.vlm.prompts import assistant_message, follow_up_message
+from dermiq.writing import write_whole, writing
 from train import options
 from train.cases.examples import ChatOptions, Turns
 from train.cases.sources import Box, Case, Item, Measured, Row, choose, labelled, lesion_image, read_source
@@ -229,7 +229,7 @@ class Pairs:
         """Opens them, begun or not. DataError where they are of another model, graph or setting."""
         self.file, self.cases = file, cases_file(file)
         self.made = json.loads(json.dumps(made))
-        file.parent.mkdir(parents=True, exist_ok=True)
+        folder_for(file)
         if file.exists() and not self.cases.exists():
             raise DataError(f"{file} exists, but {self.cases.name} beside it does not: name another file.")
         lines = _whole_lines(self.cases)

@@ -14,9 +14,9 @@ from tempfile import TemporaryDirectory
 import networkx as nx
 
 from dermiq.errors import InputError
-from dermiq.files.writing import writing
 from dermiq.knowledge.schema import LITERAL_RELATIONS, Edge, Node, Tables, cell, write_tables
 from dermiq.types import Json, Source
+from dermiq.writing import writing
 
 CONTEXT = Path(__file__).with_name("context.jsonld")
 """Our own words, said in SKOS, PROV and schema.org where they have a term; the rest lies in a urn of ours."""

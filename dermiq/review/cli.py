@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dermiq.errors import DataError, InputError
-from dermiq.files.writing import ELSEWHERE
 from dermiq.settings import Subparsers
 from dermiq.types import Json
+from dermiq.writing import ELSEWHERE
 
 if TYPE_CHECKING:
     from dermiq.review.measures.agreement import Estimate

@@ -26,7 +26,7 @@ from pathlib import Path
 
 from dermiq.errors import DownloadError
 from dermiq.files.paths import cache_folder
-from dermiq.files.writing import is_full
+from dermiq.writing import is_full
 
 Progress = Callable[[str, float], None]
 """Called with a stage ("waiting", "downloading", "checking", "converting", "ready") and a fraction, 0 to 1."""

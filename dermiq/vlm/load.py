@@ -22,8 +22,7 @@ import torch
 from transformers import AutoConfig, AutoModelForImageTextToText, GenerationConfig
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
-from dermiq.errors import DermIQError, ModelError
-from dermiq.memory import ran_out
+from dermiq.errors import DermIQError, ModelError, ran_out_of_memory
 from dermiq.places import WEIGHTS, runs_folder
 from dermiq.shipped import read_json
 from dermiq.vlm import tower  # noqa: F401  registers the specialist's tower, so a saved DermIQ-Nano loads by name
@@ -376,7 +375,7 @@ def _explained(name: str, error: Exception) -> ModelError:
     """One sentence that says what to do; the library's own words go into the log."""
     text = str(error).lower()
     kind = type(error).__name__
-    if ran_out(error):
+    if ran_out_of_memory(error):
         sentence = f"{name} does not fit into memory. Choose a smaller model or add --load-in-4bit."
     elif "gated" in text or "401" in text or kind == "GatedRepoError":
         sentence = f"{name} is gated: accept its licence on its hub page, then run `hf auth login`."

@@ -26,7 +26,7 @@ def hub_or_cache() -> Iterator[None]:
         constants.HF_HUB_OFFLINE = before
 
 
-def answers(address: str, *, seconds: float = ANSWER_S) -> bool:
+def answers(address: str) -> bool:
     """Whether anything comes back, be it a refusal: through the proxy that the environment names, if any."""
     import httpx
 
@@ -34,10 +34,10 @@ def answers(address: str, *, seconds: float = ANSWER_S) -> bool:
 
     def ask() -> None:
         with contextlib.suppress(httpx.HTTPError, OSError):
-            httpx.head(address, timeout=seconds)
+            httpx.head(address, timeout=ANSWER_S)
             found.set()
 
     asking = threading.Thread(target=ask, daemon=True)  # a name server that is silent knows no time limit
     asking.start()
-    asking.join(seconds)
+    asking.join(ANSWER_S)
     return found.is_set()

@@ -19,8 +19,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import torch
 
-from dermiq.errors import ModelError
-from dermiq.memory import ran_out
+from dermiq.errors import ModelError, ran_out_of_memory
 from dermiq.vlm.backend import Backend
 from dermiq.vlm.drafts import Rows, SamplingSettings, drawn
 from dermiq.vlm.hub import Processor
@@ -305,7 +304,7 @@ class Session:
             except Exception as error:
                 self._ids, self._logits, self._ahead = [], None, []
                 self._backend.forget()
-                if ran_out(error):
+                if ran_out_of_memory(error):
                     _give_back(error)
                     raise ModelError(
                         "The model ran out of memory. Use a smaller model or image, or start with --load-in-4bit.",

@@ -23,7 +23,6 @@ from sqlalchemy import event
 
 from dermiq import shipped
 from dermiq.errors import DownloadError, InputError, ModelError
-from dermiq.files.writing import is_full, write_whole
 from dermiq.knowledge.export import export as export_graph
 from dermiq.knowledge.language import embed
 from dermiq.knowledge.schema import Tables
@@ -39,6 +38,7 @@ from dermiq.ui.review.verdicts import Verdicts
 from dermiq.ui.training import own_data
 from dermiq.ui.training.beside import Beside
 from dermiq.vlm import base
+from dermiq.writing import is_full, write_whole
 from tests.fakes import FakeConsultant, picture
 from tests.faults.disk import each_refusal
 from tests.review import cases

@@ -32,7 +32,7 @@ def asks_the_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """As for a user: tests are offline otherwise."""
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr(reach, "ANSWER_S", 0.5)
+    monkeypatch.setattr(reach, "ANSWER_S", 0.3)
 
 
 @pytest.mark.fault(

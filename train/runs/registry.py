@@ -31,9 +31,9 @@ from filelock import FileLock
 
 from dermiq import places
 from dermiq.errors import DataError, DermIQError, InputError
-from dermiq.files.writing import write_whole, writing
 from dermiq.review.types import is_frozen_set
 from dermiq.types import Fields, Json
+from dermiq.writing import write_whole, writing
 from train import options
 from train.runs import hints, memory
 from train.runs.cpu_share import NICENESS

@@ -30,8 +30,8 @@ from typing import Any
 import psutil
 
 from dermiq.errors import DataError
-from dermiq.files.writing import write_whole
 from dermiq.types import Fields, Json
+from dermiq.writing import write_whole
 
 MANIFEST, STATUS, CONFIG, STOP = "manifest.json", "status.json", "config.json", "STOP"
 EVALUATION = "evaluation.json"

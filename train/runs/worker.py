@@ -22,10 +22,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from dermiq.errors import DataError, DermIQError, InputError
-from dermiq.files.writing import is_full
-from dermiq.memory import ran_out
+from dermiq.errors import DataError, DermIQError, InputError, ran_out_of_memory
 from dermiq.types import Fields
+from dermiq.writing import is_full
 from train import options
 from train.runs.cpu_share import step_back
 from train.runs.hints import learned_nothing
@@ -126,7 +125,7 @@ def explained(error: BaseException, step: int) -> str:
     """One sentence for what a stage did not foresee."""
     if is_full(error):
         return f"The disk is full (at step {step}). Free some and resume."
-    if ran_out(error):
+    if ran_out_of_memory(error):
         return (
             f"Out of memory at step {step}. Lower batch_size, or of GRPO group or new_tokens, or turn "
             "gradient_checkpointing on, and resume."

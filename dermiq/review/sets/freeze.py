@@ -16,7 +16,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from dermiq.errors import DataError, InputError
-from dermiq.files.writing import whole_folder
 from dermiq.review.measures.columns import Votes
 from dermiq.review.measures.quality import report_of
 from dermiq.review.sets.card import Contents, card_of, readme_of
@@ -24,6 +23,7 @@ from dermiq.review.sets.decide import Decision, Said, decide, said_of
 from dermiq.review.store.store import Store
 from dermiq.review.types import SET_NAME, Box, FrozenSet, PairView, SetRule, Side, named_set, other
 from dermiq.types import Json
+from dermiq.writing import whole_folder
 
 Line = Json
 PNG = b"\x89PNG"

@@ -14,9 +14,9 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from dermiq.errors import DermIQError
-from dermiq.files.writing import writing
 from dermiq.ui.markup import download, error_line, fill, link
 from dermiq.ui.training.words import gigabytes
+from dermiq.writing import writing
 from train import export as exporting
 from train.runs.registry import Run
 
