@@ -16,6 +16,7 @@ from dermiq.errors import ModelError
 from dermiq.vlm import reach
 from dermiq.vlm.load import load_vlm
 from tests import alone
+from tests.faults.table import ROOT
 
 
 @pytest.fixture
@@ -52,6 +53,23 @@ def test_a_hub_that_is_not_there_is_said_in_seconds(
         load_vlm("nobody/nothing")
     assert time.monotonic() - began < 5
     assert constants.HF_HUB_OFFLINE is False, "the next model is asked for again"
+
+
+@pytest.mark.fault(
+    "Data leave the machine",
+    where="the library that multiplies the weights, which reports each process to its maker where it is not told not to",
+    seen="nothing",
+    kept="everything: it is told before it is loaded",
+)
+def test_the_runtime_is_told_to_report_nothing_before_it_is_loaded() -> None:
+    lines = (ROOT / "dermiq" / "vlm" / "compact.py").read_text(encoding="utf-8").splitlines()
+    told = next(
+        number for number, line in enumerate(lines) if line.startswith('os.environ["ORT_DISABLE_TELEMETRY"] = "1"')
+    )
+    loading = [number for number, line in enumerate(lines) if "onnxruntime" in line and "import" in line]
+    assert told < min(loading)
+    files = [path for room in ("dermiq", "train") for path in (ROOT / room).rglob("*.py")]
+    assert [path.name for path in files if "import onnxruntime" in path.read_text(encoding="utf-8")] == ["compact.py"]
 
 
 def test_a_hub_that_answers_is_asked() -> None:
