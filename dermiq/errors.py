@@ -43,3 +43,12 @@ class KnowledgeError(DermIQError):
 
 class DataError(DermIQError):
     """A training or evaluation table cannot be used."""
+
+
+_NO_MEMORY = ("out of memory", "can't allocate memory", "bad allocation", "failed to allocate memory")
+
+
+def ran_out_of_memory(error: BaseException) -> bool:
+    """Whether memory, or that of the GPU, was not enough: PyTorch and ONNX Runtime say so in words."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or any(words in text for words in _NO_MEMORY)

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from functools import lru_cache
 from pathlib import Path
 
 from dermiq.errors import DermIQError, KnowledgeError, ModelError
 from dermiq.places import WEIGHTS, graph_tables
 from dermiq.types import Json
+from dermiq.writing import write_whole, writing
 
 PARTS: dict[Path, type[DermIQError]] = {WEIGHTS: ModelError, graph_tables(): KnowledgeError}
 """Folder -> what is raised where a file of it is not as it was shipped."""
@@ -80,7 +82,8 @@ def seal(folder: Path) -> Path | None:
         if folder.is_relative_to(shipped):
             files = {path.relative_to(shipped).as_posix(): _digest(path) for path in parts_in(shipped)}
             text = json.dumps({"sha256": files}, indent=1) + "\n"
-            (shipped / MANIFEST).write_text(text, encoding="utf-8")
+            with writing(shipped / MANIFEST, "The manifest is as it was."):
+                write_whole(shipped / MANIFEST, text)
             return shipped / MANIFEST
     return None
 
@@ -125,5 +128,8 @@ def _digest(path: Path) -> str:
 
 
 if __name__ == "__main__":
-    for parts in PARTS:
-        print(seal(parts))
+    try:
+        for parts in PARTS:
+            print(seal(parts))
+    except DermIQError as failure:
+        sys.exit(str(failure))

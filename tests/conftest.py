@@ -23,11 +23,13 @@ from xdist.scheduler import LoadScopeScheduling
 
 from dermiq.errors import DataError
 from dermiq.knowledge.build import build
-from tests import cpu, forked
+from tests import alone, cpu, forked
 from tests.postgres import programs, server
 from train.cases.data import data_folder, read_table
 from train.runs import duration, paths
 from train.runs import registry as runs
+
+alone.guard()
 
 SHARED: dict[str, tuple[str, ...]] = {
     "pages": (
@@ -86,6 +88,14 @@ def melanoma(real_data: Path) -> Path:
 def _idle(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs of tests do not look how busy the machine is: that takes a second of a processor, more than all the rest."""
     monkeypatch.setattr(duration, "share_of_a_run", forked.idle)
+
+
+@pytest.fixture(autouse=True)
+def _alone() -> Iterator[None]:
+    """No test reaches another machine."""
+    alone.tried.clear()
+    yield
+    assert alone.tried == [], "it would have left this machine"
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from dermiq import shipped
 from dermiq.errors import DermIQError, KnowledgeError, ModelError
 from dermiq.knowledge import Graph
+from dermiq.knowledge.language import embed, entail, questions
 from dermiq.knowledge.retrieve import rank
 from dermiq.knowledge.schema import read_tables, write_tables
 from dermiq.lesion.reference import FindingsReference
@@ -72,6 +73,12 @@ def loaders(root: Path) -> dict[str, Callable[[], object]]:
         "weights/nano/adapter_config.json": lambda: merge_lora(torch.nn.Linear(1, 1), nano),
         "weights/nano/adapter_model.safetensors": lambda: merge_lora(torch.nn.Linear(1, 1), nano),
         "weights/nano/projector.safetensors": lambda: load_tensors(nano / "projector.safetensors"),
+        "weights/judge/config.json": entail.settings.__wrapped__,
+        "weights/judge/model.safetensors": entail._model.__wrapped__,
+        "weights/questions/encoder.safetensors": questions._network.__wrapped__,
+        "weights/questions/heads.npz": questions._heads.__wrapped__,
+        "weights/questions/labels.json": questions.labels.__wrapped__,
+        "weights/sentences/sentences.npz": embed._shipped.__wrapped__,
         "weights/retrieval/taught.npz": rank.taught.__wrapped__,
         "weights/retrieval/ranker.json": lambda: rank.ranker.__wrapped__(semantic=True),
         "kg_data/nodes.tsv": lambda: Graph.load(root / "kg_data"),
@@ -83,6 +90,9 @@ def loaders(root: Path) -> dict[str, Callable[[], object]]:
 @pytest.mark.parametrize("name", loaders(Path()))
 def test_a_flipped_bit_in_what_ships_is_a_sentence(name: str, copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rank, "WEIGHTS", copy / "weights" / "retrieval")
+    monkeypatch.setattr(entail, "FOLDER", copy / "weights" / "judge")
+    monkeypatch.setattr(questions, "FOLDER", copy / "weights" / "questions")
+    monkeypatch.setattr(embed, "SHIPPED", copy / "weights" / "sentences" / "sentences.npz")
     flip(copy / name)
     with pytest.raises(DermIQError, match="not the file that was shipped") as caught:
         loaders(copy)[name]()

@@ -24,6 +24,7 @@ import numpy as np
 
 from dermiq.errors import DataError, DermIQError, InputError
 from dermiq.types import Fields, Json
+from dermiq.writing import write_whole
 from train.cases.sources import Measured, Row
 from train.config import resolved_model
 from train.embedded.metrics import bootstrap_intervals
@@ -35,7 +36,7 @@ from train.runs import registry as runs
 from train.runs.forecast import forecast
 from train.runs.log import append
 from train.runs.progress import on_screen
-from train.runs.run_folder import CACHE, read_lines, write_whole
+from train.runs.run_folder import CACHE, read_lines
 from train.runs.times import between
 from train.scoring.rewards import LENGTH_REWARDS, CaseFacts, Reward, Rewarder, RewardSettings
 

@@ -41,6 +41,7 @@ from dermiq.files.paths import folder_for
 from dermiq.settings import Settings
 from dermiq.specialist import Specialist, opinion_of
 from dermiq.types import CLASSES, STRUCTURES, AnswerDone, Case, DifferentialRead, Json, PatientContext
+from dermiq.writing import write_whole, writing
 from train.cases.data import context_of, data_folder, lesion_of, read_table
 from train.cases.labelled import LABELS, quiet, read_labelled, refuse_missing
 from train.embedded.metrics import (
@@ -247,7 +248,8 @@ def by_group(
 def write_predictions(predictions: pd.DataFrame, path: Path) -> None:
     columns = ["image_id", *(f"p_{c}" for c in CLASSES), "answer"]
     rest = [column for column in predictions.columns if column not in columns]
-    predictions[columns + rest].round(5).to_csv(path, index=False)
+    with writing(path):
+        write_whole(path, predictions[columns + rest].round(5).to_csv(index=False))
 
 
 def rounded(value: object) -> Any:
@@ -342,7 +344,8 @@ def _told(found: Json, path: Path | None) -> None:
     text = json.dumps(rounded(found), indent=1)
     print(text)
     if path:
-        path.write_text(text + "\n")
+        with writing(path):
+            write_whole(path, text + "\n")
 
 
 def command() -> int:

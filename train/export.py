@@ -21,6 +21,7 @@ from dermiq.data_sets import DATA_SETS
 from dermiq.errors import DermIQError, InputError
 from dermiq.types import Fields
 from dermiq.vlm.base import WHEEL
+from dermiq.writing import whole_folder
 from train import options
 from train.embedded.card import NAMES, number, table
 from train.evaluation import run_of
@@ -56,16 +57,10 @@ def export(run: runs.Run, target: Path, *, form: str = "merged", weights: str = 
         raise InputError(f"The run {run.name} has no {weights} to export; it has {had}.")
     if target.exists():
         raise InputError(f"{target} exists already. Name a new folder.")
-    part = target.with_name(f".{target.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    try:
+    with whole_folder(target) as part:
         source = run.folder / weights
         _adapter(run, source, part) if form == "adapter" else _merged(source, part)
         (part / "README.md").write_text(card(run, form=form, weights=weights, name=target.name), encoding="utf-8")
-        part.rename(target)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return target
 
 

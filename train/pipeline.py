@@ -24,6 +24,7 @@ from typing import TypeVar
 
 from dermiq.errors import DermIQError, InputError, ModelError
 from dermiq.types import Fields
+from dermiq.writing import write_whole
 from train import options
 from train.config import StageConfig
 from train.dpo import DPOConfig
@@ -33,7 +34,6 @@ from train.runs import registry as runs
 from train.runs.forecast import chain_text, forecast_chain
 from train.runs.paths import runs_folder
 from train.runs.progress import on_screen
-from train.runs.run_folder import write_whole
 from train.sft import SFTConfig
 
 T = TypeVar("T")

@@ -38,6 +38,7 @@ from dermiq.knowledge.graph import FOLDER
 from dermiq.knowledge.score import digest
 from dermiq.types import CLASS_NAMES, Evidence, Fact, Fields, Json
 from dermiq.vlm.prompts import assistant_message, follow_up_message
+from dermiq.writing import write_whole, writing
 from train import options
 from train.cases.examples import ChatOptions, Turns
 from train.cases.sources import Box, Case, Item, Measured, Row, choose, labelled, lesion_image, read_source
@@ -45,7 +46,6 @@ from train.cases.texts import TELL, TREATED, URGENT, WHY_NOT, Asked, first_quest
 from train.config import resolved_model
 from train.options import option
 from train.runs.estimate import tokens_of
-from train.runs.run_folder import write_whole
 from train.scoring.proxy import PARTS, Choice, Pair, ProxySettings, Question, Scored, choose_pairs, score
 
 if TYPE_CHECKING:
@@ -229,7 +229,7 @@ class Pairs:
         """Opens them, begun or not. DataError where they are of another model, graph or setting."""
         self.file, self.cases = file, cases_file(file)
         self.made = json.loads(json.dumps(made))
-        file.parent.mkdir(parents=True, exist_ok=True)
+        folder_for(file)
         if file.exists() and not self.cases.exists():
             raise DataError(f"{file} exists, but {self.cases.name} beside it does not: name another file.")
         lines = _whole_lines(self.cases)
@@ -252,8 +252,9 @@ class Pairs:
             )
 
     def add(self, case: Line, pairs: Sequence[Line]) -> None:
-        _append(self.file, pairs)
-        _append(self.cases, [case])
+        with writing(self.file, "Free some space there: the same command goes on."):
+            _append(self.file, pairs)
+            _append(self.cases, [case])
         self.done.add(case["case"])
 
     def lines(self) -> list[Line]:

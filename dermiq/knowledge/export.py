@@ -9,12 +9,14 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import networkx as nx
 
 from dermiq.errors import InputError
 from dermiq.knowledge.schema import LITERAL_RELATIONS, Edge, Node, Tables, cell, write_tables
 from dermiq.types import Json, Source
+from dermiq.writing import writing
 
 CONTEXT = Path(__file__).with_name("context.jsonld")
 """Our own words, said in SKOS, PROV and schema.org where they have a term; the rest lies in a urn of ours."""
@@ -27,11 +29,22 @@ def export(tables: Tables, form: str, out: Path) -> None:
     """
     if form not in FORMATS:
         raise InputError(f"There is no format {form!r}; choose one of {', '.join(FORMATS)}.")
-    try:
+    with writing(out):
         out.parent.mkdir(parents=True, exist_ok=True)
-        FORMATS[form](tables, out)
-    except OSError as error:
-        raise InputError(f"{out} cannot be written: {error}.") from error
+        with TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as part:  # what was there stays until all is
+            made = Path(part) / out.name
+            FORMATS[form](tables, made)
+            _put(made, out)
+
+
+def _put(made: Path, out: Path) -> None:
+    """The file in its place; of a folder each of its files."""
+    if made.is_dir():
+        out.mkdir(exist_ok=True)
+        for file in made.iterdir():
+            file.replace(out / file.name)
+    else:
+        made.replace(out)
 
 
 # --- GraphML ------------------------------------------------------------------------------

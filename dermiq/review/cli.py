@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from dermiq.errors import DataError, InputError
 from dermiq.settings import Subparsers
 from dermiq.types import Json
+from dermiq.writing import ELSEWHERE
 
 if TYPE_CHECKING:
     from dermiq.review.measures.agreement import Estimate
@@ -127,7 +128,7 @@ def _told() -> Iterator[None]:
         if isinstance(error, BrokenPipeError):
             raise
         named = f"{error.filename} cannot be read or written" if error.filename else "A file cannot be read or written"
-        raise DataError(f"{named}: {error.strerror or error}.", detail=repr(error)) from error
+        raise DataError(f"{named}: {error.strerror or error}. {ELSEWHERE}", detail=repr(error)) from error
     except KeyboardInterrupt:
         print("Stopped. What was done until now is kept; the same command goes on.", file=sys.stderr)
         raise SystemExit(130) from None

@@ -28,6 +28,7 @@ from pathlib import Path
 
 from dermiq.errors import DownloadError
 from dermiq.files.paths import cache_folder, cache_folders
+from dermiq.writing import is_full
 
 Progress = Callable[[str, float], None]
 """Called with a stage ("waiting", "downloading", "checking", "converting", "ready") and a fraction, 0 to 1."""
@@ -61,13 +62,13 @@ def ensure_base(cache: Path | None = None, progress: Progress | None = None) -> 
     there = at_hand() if cache is None else None
     cache = Path(cache) if cache is not None else cache_folder()
     target = there or cache / FOLDER
-    if is_complete(target):
+    if is_whole(target):
         report("ready", 1.0)
         return target
     with _clear_errors(cache):
         cache.mkdir(parents=True, exist_ok=True)
         with _locked(cache / f"{FOLDER}.lock", report):
-            if not is_complete(target):  # another process may have fetched it meanwhile
+            if not is_whole(target):  # another process may have fetched it meanwhile
                 _fetch_into(target, report)
     report("ready", 1.0)
     return target
@@ -86,6 +87,28 @@ def is_complete(folder: Path) -> bool:
     except (OSError, ValueError, KeyError, TypeError):
         return False
     return bool(manifest.get("gguf_sha256") == GGUF_SHA256 and sizes == manifest["files"])
+
+
+def is_whole(folder: Path) -> bool:
+    """`is_complete`, and the files are what they were when they were converted: half a second of reading.
+
+    A folder of an earlier version, whose manifest holds no digests, is taken as it is.
+    """
+    if not is_complete(folder):
+        return False
+    digests = json.loads((folder / MANIFEST).read_text(encoding="utf-8")).get("sha256", {})
+    try:
+        return all(_sha256(folder / name) == digest for name, digest in digests.items())
+    except OSError:
+        return False
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 @contextlib.contextmanager
@@ -128,7 +151,7 @@ def _fetch_into(target: Path, report: Progress) -> None:
         report("converting", 0.0)
         converted = work / "converted"
         _convert(gguf, converted, report)
-        if target.exists():  # incomplete: its manifest did not hold
+        if target.exists():  # incomplete or damaged: its manifest did not hold
             shutil.rmtree(target)
         os.replace(converted, target)  # last, so its existence means that all of it is there
     finally:
@@ -282,13 +305,20 @@ def _convert(gguf: Path, out: Path, report: Progress) -> None:
         try:
             model.save_pretrained(out)
         except SafetensorError as error:
-            if "os error 28" in str(error):
+            if is_full(error):
                 raise OSError(errno.ENOSPC, "No space left on device") from error
             raise
         tokenizer.save_pretrained(out)
-    files = {path.name: path.stat().st_size for path in sorted(out.iterdir())}
-    (out / MANIFEST).write_text(json.dumps({"gguf_sha256": GGUF_SHA256, "files": files}, indent=1), encoding="utf-8")
+    write_manifest(out)
     report("converting", 1.0)
+
+
+def write_manifest(folder: Path) -> None:
+    """Every file's size and digest."""
+    files = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
+    digests = {name: _sha256(folder / name) for name in files}
+    manifest = {"gguf_sha256": GGUF_SHA256, "files": files, "sha256": digests}
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
 
 
 @contextlib.contextmanager

@@ -7,12 +7,17 @@ side by side. Knows no text and no sampling.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import onnxruntime
 import torch
+
+# Read when it is imported: without it ONNX Runtime 1.29 and later tell their maker of each process.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+import onnxruntime
 from onnxruntime import OrtValue
 from torch import Tensor, nn
 
@@ -23,6 +28,7 @@ from dermiq.vlm.packed import Packed, eight_bits, four_bits
 from dermiq.vlm.prompt_inputs import Prompt
 from dermiq.vlm.step import LayerWeights, Linear, Weights, build
 
+onnxruntime.disable_telemetry_events()  # on Windows, which does not read the variable
 LARGEST = 1_900_000_000  # bytes of a graph with its weights: protobuf holds no more than 2 GB
 _GROWTH = 256  # tokens by which a cache is made larger
 GROUPS = {

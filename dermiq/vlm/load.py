@@ -13,6 +13,7 @@ import difflib
 import hashlib
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ import torch
 from transformers import AutoConfig, AutoModelForImageTextToText, GenerationConfig
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
-from dermiq.errors import DermIQError, ModelError
+from dermiq.errors import DermIQError, ModelError, ran_out_of_memory
 from dermiq.places import WEIGHTS, runs_folder
 from dermiq.shipped import read_json
 from dermiq.vlm import tower  # noqa: F401  registers the specialist's tower, so a saved DermIQ-Nano loads by name
@@ -32,6 +33,7 @@ from dermiq.vlm.merged import remember
 from dermiq.vlm.nano import load_nano, nano_skeleton, quiet_peft
 from dermiq.vlm.processors import load_processor
 from dermiq.vlm.prompt_inputs import PromptEncoder
+from dermiq.vlm.reach import hub_or_cache
 from dermiq.vlm.session import Session
 
 if TYPE_CHECKING:
@@ -121,10 +123,12 @@ def load_vlm(
             model = model.to(where, _DTYPES[dtype or "float32"])
         else:
             precision = _DTYPES[dtype] if dtype else _default_dtype(where)
-            model, processor, revision = _load_checkpoint(name, where, precision, load_in_4bit=load_in_4bit)
+            with _fetching(name):
+                model, processor, revision = _load_checkpoint(name, where, precision, load_in_4bit=load_in_4bit)
         report("loading", 0.8)
         if adapter is not None:
-            model = _with_adapter(model, adapter, merge=not load_in_4bit)
+            with _fetching(adapter):
+                model = _with_adapter(model, adapter, merge=not load_in_4bit)
             revision = f"{revision}+{_weights_hash(Path(adapter)) if Path(adapter).is_dir() else adapter}"
     except DermIQError:
         raise
@@ -147,17 +151,23 @@ def load_skeleton(name: str = NANO, *, device: str | None = None, dtype: str | N
             model, processor = nano_skeleton()
             model = model.to(dtype=_DTYPES[dtype or "float32"])
         else:
-            config = AutoConfig.from_pretrained(name)
+            with _fetching(name):
+                config = AutoConfig.from_pretrained(name)
+                processor = load_processor(name, config.model_type)
             precision = _DTYPES[dtype] if dtype else _default_dtype(_device(device))
             with torch.device("meta"):
                 model = AutoModelForImageTextToText.from_config(config, dtype=precision)
             model.generation_config = GenerationConfig.from_model_config(config)
-            processor = load_processor(name, config.model_type)
     except DermIQError:
         raise
     except Exception as error:
         raise _explained(name, error) from error
     return VLM(model, processor, name=name, revision="", fast=False)
+
+
+def _fetching(name: str) -> AbstractContextManager[None]:
+    """Around what may ask the hub: nothing does of a folder."""
+    return nullcontext() if Path(name).is_dir() else hub_or_cache()
 
 
 def _ids(value: int | Sequence[int] | None) -> list[int]:
@@ -365,7 +375,7 @@ def _explained(name: str, error: Exception) -> ModelError:
     """One sentence that says what to do; the library's own words go into the log."""
     text = str(error).lower()
     kind = type(error).__name__
-    if isinstance(error, MemoryError) or "out of memory" in text:
+    if ran_out_of_memory(error):
         sentence = f"{name} does not fit into memory. Choose a smaller model or add --load-in-4bit."
     elif "gated" in text or "401" in text or kind == "GatedRepoError":
         sentence = f"{name} is gated: accept its licence on its hub page, then run `hf auth login`."

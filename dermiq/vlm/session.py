@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -18,7 +19,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import torch
 
-from dermiq.errors import ModelError
+from dermiq.errors import ModelError, ran_out_of_memory
 from dermiq.vlm.backend import Backend
 from dermiq.vlm.drafts import Rows, SamplingSettings, drawn
 from dermiq.vlm.hub import Processor
@@ -302,7 +303,9 @@ class Session:
                 yield
             except Exception as error:
                 self._ids, self._logits, self._ahead = [], None, []
-                if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+                self._backend.forget()
+                if ran_out_of_memory(error):
+                    _give_back(error)
                     raise ModelError(
                         "The model ran out of memory. Use a smaller model or image, or start with --load-in-4bit.",
                         detail=repr(error),
@@ -343,6 +346,13 @@ def majority(
     """k seeded samples, side by side; `vote` reads the answer out of a text. The prompt is read once."""
     texts = tuple(session.drafts(messages, k, temperature=temperature, top_p=top_p, seed=seed, **options))
     return Majority(texts=texts, votes=tuple(vote(text) for text in texts))
+
+
+def _give_back(error: Exception) -> None:
+    """What the failed forward held goes back now, not when the last who looks at the error lets go of it."""
+    traceback.clear_frames(error.__traceback__)
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 class _Overtaken(Exception):

@@ -444,11 +444,15 @@ class Measured:
         self._file = folder / f"measured-{rank}.jsonl"
         self._known: dict[str, Json] = {}
         for file in sorted(folder.glob("measured-*.jsonl")):
-            for line in file.read_text(encoding="utf-8").splitlines():
+            for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
                 try:
                     value = json.loads(line)
                     self._known[value["key"]] = {name: value[name] for name in MEASURED}
-                except (ValueError, KeyError):  # torn when the process ended, or of an older version: measured again
+                except (
+                    ValueError,
+                    KeyError,
+                    TypeError,
+                ):  # torn, or of an older version: measured again
                     continue
 
     def of(self, path: str) -> Measurement:

@@ -361,7 +361,7 @@ def sft(
     short = batches(examples, config.differential_batch, rng)
     mixed = batches(examples, config.mixed_differential_batch, rng)
     reasoning = batches(whole, config.reasoning_batch, rng)
-    started = time.time()
+    started = time.perf_counter()
     for step in range(done, total):
         if (step - done) % config.prefix_every == 0:
             trainee.renew_prefix()
@@ -392,7 +392,7 @@ def sft(
         optimizer.step()
         schedule.step()
         optimizer.zero_grad(set_to_none=True)
-        line["seconds"] = (time.time() - started) / (step + 1 - done)
+        line["seconds"] = (time.perf_counter() - started) / (step + 1 - done)
         append(out / "metrics.jsonl", line)
         if (step + 1) % config.save_every == 0 or step + 1 == total:
             state = {

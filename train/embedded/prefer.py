@@ -129,7 +129,7 @@ def learn(
         optimizer.load_state_dict(state["optimizer"])
         schedule.load_state_dict(state["schedule"])
         done = int(state["step"])
-    started = time.time()
+    started = time.perf_counter()
     for step in range(done, total):
         preferer.renew_prefix()
         right, losses = 0, 0.0
@@ -147,7 +147,7 @@ def learn(
         schedule.step()
         optimizer.zero_grad(set_to_none=True)
         line = {"step": step + 1, "of": total, "loss": losses, "accuracy": right / config.batch}
-        append(out / "metrics.jsonl", line | {"seconds": (time.time() - started) / (step + 1 - done)})
+        append(out / "metrics.jsonl", line | {"seconds": (time.perf_counter() - started) / (step + 1 - done)})
         if (step + 1) % config.save_every == 0 or step + 1 == total:
             state = {
                 "parameters": [p.detach() for p in trainable],

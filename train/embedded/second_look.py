@@ -360,7 +360,7 @@ def train(config: Config, *, resume: bool = False) -> None:
             part.load_state_dict(state[name])
         done = int(state["step"])
     sampler = Windows(sources, drawn, config, np.random.default_rng(config.seed + done))
-    began, saved, totals = time.time(), time.time(), np.zeros(3)
+    began, saved, totals = time.perf_counter(), time.perf_counter(), np.zeros(3)
     for step in range(done, config.steps):
         net.train()
         batch, pixels, mix = sampler.batch(), None, None
@@ -382,13 +382,13 @@ def train(config: Config, *, resume: bool = False) -> None:
         totals += [part.item() for part in parts]
         if (step + 1) % 25 == 0:
             names = ("class_loss", "presence_loss", "place_loss")
-            seconds = (time.time() - began) / (step + 1 - done)
+            seconds = (time.perf_counter() - began) / (step + 1 - done)
             append(log, {"step": step + 1, **dict(zip(names, totals / 25, strict=True)), "seconds": seconds})
             totals[:] = 0
         last = step + 1 == config.steps
         if (step + 1) % config.eval_every == 0 or last:
             append(log, {"step": step + 1, **held.scores(average)})
-        if time.time() - saved > config.save_seconds or last:
+        if time.perf_counter() - saved > config.save_seconds or last:
             state = {
                 "net": net.state_dict(),
                 "average": average.state_dict(),
@@ -397,7 +397,7 @@ def train(config: Config, *, resume: bool = False) -> None:
                 "step": step + 1,
             }
             write_checkpoint(checkpoint, state)
-            saved = time.time()
+            saved = time.perf_counter()
     torch.save(average.state_dict(), out / "average.pt")
 
 

@@ -278,7 +278,7 @@ def train(config: Config, *, resume: bool = False) -> None:
     rng = np.random.default_rng(config.seed + done)
     sampler = Sampler(sources, config, rng)
     log = out / "metrics.jsonl"
-    started, totals = time.time(), np.zeros(2)
+    started, totals = time.perf_counter(), np.zeros(2)
     for step in range(done, config.steps):
         net.train()
         for module in [net.tower.stem, *net.tower.blocks[: config.frozen_blocks]]:
@@ -300,7 +300,7 @@ def train(config: Config, *, resume: bool = False) -> None:
                     mean.copy_(value)
         totals += [class_loss.item(), outline_loss.item()]
         if (step + 1) % 50 == 0:
-            seconds = (time.time() - started) / (step + 1 - done)
+            seconds = (time.perf_counter() - started) / (step + 1 - done)
             line = {"step": step + 1, "class_loss": totals[0] / 50, "outline_loss": totals[1] / 50, "seconds": seconds}
             append(log, line)
             totals[:] = 0

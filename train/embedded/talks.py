@@ -201,7 +201,7 @@ def learn(
         done = int(state["step"])
     every = [example for group in examples.values() for example in group]
     order = [one for epoch in range(int(config.passes) + 1) for one in shuffled(conversations, epoch, config.seed)]
-    started = time.time()
+    started = time.perf_counter()
     for step in range(done, total):
         rng = random.Random(f"{config.seed}:{step}")
         talker.renew_prefix()
@@ -223,7 +223,7 @@ def learn(
         schedule.step()
         optimizer.zero_grad(set_to_none=True)
         line = {"step": step + 1, "of": total, "loss": losses / max(tokens, 1), "differential_loss": loss.item()}
-        append(out / "metrics.jsonl", line | {"seconds": (time.time() - started) / (step + 1 - done)})
+        append(out / "metrics.jsonl", line | {"seconds": (time.perf_counter() - started) / (step + 1 - done)})
         if (step + 1) % config.save_every == 0 or step + 1 == total:
             state = {
                 "parameters": [p.detach() for p in trainable],

@@ -37,7 +37,7 @@ class Job:
         self.folder = folder
         self.is_main = int(os.environ.get("RANK", "0")) == 0
         self._status = replace(read_status(folder), **own_process())
-        self._written = 0.0
+        self._written = -STATUS_EVERY_S  # s on the clock that nobody sets
         self._began = time.monotonic()  # what it does now
         self._quiet = threading.Event()
 
@@ -91,14 +91,14 @@ class Job:
                 due = lasted + min(lasted, LONGEST_SILENT_S)
 
     def progress(self, step: int, total: int) -> None:
-        self.update(step=step, total=total, soon=time.time() - self._written < STATUS_EVERY_S)
+        self.update(step=step, total=total, soon=time.monotonic() - self._written < STATUS_EVERY_S)
 
     def update(self, *, soon: bool = False, **changes: Any) -> None:
         """Changes the status; with `soon` it is written with the next change."""
         self._status = replace(self._status, **changes)
         if self.is_main and not soon:
             write_status(self.folder, self._status)
-            self._written = time.time()
+            self._written = time.monotonic()
 
     def wait_for(self, name: str) -> str:
         """Waits until the run of this name is finished: "". Else why it will not be."""

@@ -33,6 +33,7 @@ from dermiq import places
 from dermiq.errors import DataError, DermIQError, InputError
 from dermiq.review.types import is_frozen_set
 from dermiq.types import Fields, Json
+from dermiq.writing import write_whole, writing
 from train import options
 from train.runs import hints, memory
 from train.runs.cpu_share import NICENESS
@@ -53,9 +54,9 @@ from train.runs.run_folder import (
     waits_for,
     write_json,
     write_status,
-    write_whole,
 )
 
+ADVICE = "Free some space there, or name another folder with --runs or DERMIQ_RUNS."
 TRASH, NOTE = ".trash", "note.txt"
 NOTE_LENGTH = 2000
 POLL_S = 0.5  # between two looks at the queue
@@ -136,7 +137,7 @@ def load_run(folder: Path) -> Run:
         stage.rsplit(".", 1)[-1],
         values,
         current_status(folder),
-        note=note.read_text(encoding="utf-8") if note.is_file() else "",
+        note=note.read_text(encoding="utf-8", errors="replace") if note.is_file() else "",
         after=waits_for(folder),
     )
 
@@ -206,18 +207,20 @@ def create(config: Config, *, name: str = "", root: Path | None = None, after: s
     stage = config.stage.rsplit(".", 1)[-1]
     if name:
         check_name(name)
-    with _explained_disk(root):
+    with writing(root, ADVICE):
         root.mkdir(parents=True, exist_ok=True)
         check_disk(root)
         new = root / f".new-{os.getpid()}-{threading.get_ident()}"
-        shutil.rmtree(new, ignore_errors=True)
-        new.mkdir()
         values = options.as_dict(config)
         learned = _sets(values.get("preferences") or ())
-        write_json(new / CONFIG, {"stage": config.stage, "options": values, "after": after, **learned})
-        now = time.time()
-        write_status(new, Status("queued", "Starting.", created=now, queued=now))
-        return _take_name(new, root, name, stage)
+        try:
+            new.mkdir()
+            write_json(new / CONFIG, {"stage": config.stage, "options": values, "after": after, **learned})
+            now = time.time()
+            write_status(new, Status("queued", "Starting.", created=now, queued=now))
+            return _take_name(new, root, name, stage)
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
 
 
 def _sets(sources: Sequence[str]) -> dict[str, dict[str, str]]:
@@ -249,7 +252,6 @@ def _take_name(new: Path, root: Path, name: str, stage: str) -> Path:
                 return target
         if name:
             break
-    shutil.rmtree(new)
     raise InputError(f"There is already a run {base!r} in {root}. Choose another name, or resume it.")
 
 
@@ -262,21 +264,11 @@ def free_name(base: str, root: Path, endings: Sequence[str] = ()) -> str:
     raise InputError(f"There are too many runs called {base!r} in {root}. Choose another name.")
 
 
-@contextlib.contextmanager
-def _explained_disk(root: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise InputError(
-            f"{root} cannot be written: {error.strerror or error}. Name another folder with --runs or DERMIQ_RUNS.",
-            detail=repr(error),
-        ) from error
-
-
 def start(config: Config, *, name: str = "", root: Path | None = None, steps_back: bool = True) -> Run:
     """Starts a run as a child process that outlives this one; it waits in its device's queue if it must."""
     folder = create(config, name=name, root=root)
-    _spawn(folder, steps_back=steps_back)
+    with writing(folder, ADVICE):
+        _spawn(folder, steps_back=steps_back)
     return load_run(folder)
 
 
@@ -294,7 +286,8 @@ def start_chain(configs: Mapping[str, Config], *, root: Path | None = None) -> l
             shutil.rmtree(folder)
         raise
     for folder in folders:
-        _spawn(folder)
+        with writing(folder, ADVICE):
+            _spawn(folder)
     return [load_run(folder) for folder in folders]
 
 
@@ -303,7 +296,8 @@ def resume(folder: Path, *, steps_back: bool = True) -> Run:
     InputError where there is nothing to do.
     """
     prepare_resume(folder)
-    _spawn(folder, steps_back=steps_back)
+    with writing(folder, ADVICE):
+        _spawn(folder, steps_back=steps_back)
     for run in list_runs(folder.parent):
         if run.after == folder.name and not run.is_live and run.status.started is None:
             resume(run.folder)
@@ -320,7 +314,7 @@ def prepare_resume(folder: Path) -> None:
             f"The run {run.name} is finished. Start a new one with --model {run.name} to train it further."
         )
     check_disk(folder.parent)
-    with _explained_disk(folder):
+    with writing(folder, ADVICE):
         (folder / STOP).unlink(missing_ok=True)
         spent = run.status.took(last_sign(folder)) or run.status.spent
         nobody = replace(run.status, pid=None, pid_started=None, started=None, ended=None, spent=spent)
@@ -358,7 +352,8 @@ def stop(folder: Path) -> Run:
     run = load_run(folder)
     if not run.is_live:
         raise InputError(f"The run {run.name} is not running: it is {run.state}.")
-    (folder / STOP).touch()
+    with writing(folder, "Kill it, or free some space there."):
+        (folder / STOP).touch()
     return load_run(folder)
 
 
@@ -386,8 +381,9 @@ def delete(folder: Path) -> Path:
     if run.is_live:
         raise InputError(f"The run {run.name} is {run.state}. Stop it before it is deleted.")
     trash = folder.parent / TRASH / f"{run.name}@{time.time_ns()}"
-    trash.parent.mkdir(exist_ok=True)
-    os.replace(folder, trash)
+    with writing(trash, ADVICE):
+        trash.parent.mkdir(exist_ok=True)
+        os.replace(folder, trash)
     return trash
 
 
@@ -399,7 +395,8 @@ def undelete(name: str, root: Path | None = None) -> Path:
         raise InputError(f"No deleted run is called {name!r}.")
     if (root / name).exists():
         raise InputError(f"There is a run {name!r} again. Delete or rename it first.")
-    os.replace(kept[-1], root / name)
+    with writing(root / name, ADVICE):
+        os.replace(kept[-1], root / name)
     return root / name
 
 
@@ -414,7 +411,7 @@ def rename(folder: Path, name: str) -> Path:
         if other.state != "finished" and run.name in (other.options.get("model"), other.after):
             raise InputError(f"The run {other.name} trains the result of {run.name} and needs its name.")
     target = folder.parent / name
-    with FileLock(lock_path(folder.parent, "names")):
+    with writing(target, ADVICE), FileLock(lock_path(folder.parent, "names")):
         if target.exists():
             raise InputError(f"There is already a run {name!r}. Choose another name.")
         os.replace(folder, target)
@@ -424,7 +421,7 @@ def rename(folder: Path, name: str) -> Path:
 def annotate(folder: Path, text: str) -> Run:
     """Keeps a note with the run, of at most NOTE_LENGTH characters; an empty one is taken away."""
     load_run(folder)
-    with _explained_disk(folder):
+    with writing(folder, ADVICE):
         if text.strip():
             write_whole(folder / NOTE, text.strip()[:NOTE_LENGTH])
         else:

@@ -31,29 +31,17 @@ import psutil
 
 from dermiq.errors import DataError
 from dermiq.types import Fields, Json
+from dermiq.writing import write_whole
 
 MANIFEST, STATUS, CONFIG, STOP = "manifest.json", "status.json", "config.json", "STOP"
 EVALUATION = "evaluation.json"
 CACHE = "cache"  # folder of what was measured of images
 LIVE = ("queued", "running", "stopping")
 START_GRACE_S = 60.0  # a process that was just started has this long to say that it lives
-_SAME_START_S = 5.0  # the system's clock may be set between two readings of a process's start
+_SAME_START_S = 5.0  # between two readings of a process's start, which on Linux is told in whole seconds
 
 
 # --- files ------------------------------------------------------------------------------
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Replaces a file at once: a reader sees the old text or the new one, also after a power loss."""
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with part.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: object) -> None:
@@ -79,9 +67,10 @@ def read_lines(path: Path, since: int = 0) -> list[Json]:
     lines = []
     for line in whole[since:]:
         try:
-            lines.append(json.loads(line))
+            value = json.loads(line)
         except ValueError:  # torn by a power loss
-            lines.append({})
+            value = None
+        lines.append(value if isinstance(value, dict) else {})
     return lines
 
 
@@ -160,10 +149,9 @@ def keep_checkpoints(folder: Path, count: int, *, best: int | None = None) -> No
 
 
 def drop_incomplete(folder: Path) -> None:
-    """Deletes checkpoints that were being written when the process ended, and a half-written result."""
-    whole = set(checkpoints(folder).values())
+    """Deletes checkpoints that were being written when the process ended or that changed since, and half a result."""
     for path in (*folder.glob("checkpoint-*"), folder / "final"):
-        if path.is_dir() and path not in whole and not is_complete(path):
+        if path.is_dir() and not is_complete(path, hashes=path.name != "final"):
             shutil.rmtree(path)
 
 
@@ -240,14 +228,14 @@ def _interrupted(folder: Path, status: Status) -> str:
 def lives(status: Status) -> bool:
     """Whether the process that wrote this status is still there, and not another one of its number."""
     if status.pid is None:
-        return time.time() - status.queued < START_GRACE_S
+        return abs(time.time() - status.queued) < START_GRACE_S  # in the future: the clock was set back since
     return status.pid_started is not None and same_process(status.pid, status.pid_started)
 
 
 def same_process(pid: int, started: float) -> bool:
     try:
         process = psutil.Process(pid)
-        is_same = abs(process.create_time() - started) < _SAME_START_S
+        is_same = abs(_started(process) - started) < _SAME_START_S
         return bool(is_same and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.Error:
         return False
@@ -255,7 +243,12 @@ def same_process(pid: int, started: float) -> bool:
 
 def own_process() -> Json:
     """The fields of `Status` that say which process this is."""
-    return {"pid": os.getpid(), "pid_started": psutil.Process().create_time()}
+    return {"pid": os.getpid(), "pid_started": _started(psutil.Process())}
+
+
+def _started(process: psutil.Process) -> float:
+    """When it started. On Linux in seconds since the machine did: the time of day moves there when the clock is set."""
+    return float(process.create_time() - (psutil.boot_time() if psutil.LINUX else 0.0))
 
 
 def read_config(folder: Path) -> tuple[str, Fields]:

@@ -8,7 +8,6 @@ Knows no trainer: a stage is given a `Job`.
 from __future__ import annotations
 
 import contextlib
-import errno
 import importlib
 import os
 import re
@@ -23,8 +22,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from dermiq.errors import DataError, DermIQError, InputError
+from dermiq.errors import DataError, DermIQError, InputError, ran_out_of_memory
 from dermiq.types import Fields
+from dermiq.writing import is_full
 from train import options
 from train.runs.cpu_share import step_back
 from train.runs.hints import learned_nothing
@@ -123,10 +123,9 @@ def begin(job: Job) -> None:
 
 def explained(error: BaseException, step: int) -> str:
     """One sentence for what a stage did not foresee."""
-    text = str(error).lower()
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+    if is_full(error):
         return f"The disk is full (at step {step}). Free some and resume."
-    if isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text:
+    if ran_out_of_memory(error):
         return (
             f"Out of memory at step {step}. Lower batch_size, or of GRPO group or new_tokens, or turn "
             "gradient_checkpointing on, and resume."

@@ -176,7 +176,11 @@ def _save(path: Path, vectors: np.ndarray) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as stream:
-            np.save(stream, vectors)
-        os.replace(stream.name, path)
+            try:
+                np.save(stream, vectors)
+                stream.flush()
+                os.replace(stream.name, path)
+            finally:
+                Path(stream.name).unlink(missing_ok=True)
     except OSError as error:
         log.warning("Embeddings cannot be kept in %s: %s", path.parent, error)

@@ -23,6 +23,7 @@ from dermiq.review.sets.decide import Decision, Said, decide, said_of
 from dermiq.review.store.store import Store
 from dermiq.review.types import SET_NAME, Box, FrozenSet, PairView, SetRule, Side, named_set, other
 from dermiq.types import Json
+from dermiq.writing import whole_folder
 
 Line = Json
 PNG = b"\x89PNG"
@@ -153,13 +154,14 @@ def export(store: Store, named: str, folder: Path) -> FrozenSet:
     kept = list(present(store, every))
     if folder.exists() and any(folder.iterdir()):
         raise InputError(f"{folder} is not empty: name a new folder.")
-    (folder / "images").mkdir(parents=True)
-    names = {sha256: _written(store, sha256, folder) for line in kept for sha256 in line["images"]}
-    rows = [{**line, "images": [names[sha256] for sha256 in line["images"]]} for line in kept]
-    with (folder / "pairs.jsonl").open("w", encoding="ascii") as file:
-        file.writelines(json.dumps(row) + "\n" for row in rows)
-    parquet.write_table(pyarrow.Table.from_pylist(list(map(_row_of_table, rows))), folder / "pairs.parquet")
-    (folder / "README.md").write_text(readme_of(frozen, len(every) - len(kept)), encoding="utf-8")
+    with whole_folder(folder) as part:
+        (part / "images").mkdir()
+        names = {sha256: _written(store, sha256, part) for line in kept for sha256 in line["images"]}
+        rows = [{**line, "images": [names[sha256] for sha256 in line["images"]]} for line in kept]
+        with (part / "pairs.jsonl").open("w", encoding="ascii") as file:
+            file.writelines(json.dumps(row) + "\n" for row in rows)
+        parquet.write_table(pyarrow.Table.from_pylist(list(map(_row_of_table, rows))), part / "pairs.parquet")
+        (part / "README.md").write_text(readme_of(frozen, len(every) - len(kept)), encoding="utf-8")
     return frozen
 
 

@@ -220,6 +220,10 @@ def keep_images(
             raise InputError("An image is kept under the SHA-256 of its file, as one of its case's images.")
 
 
+def kept_hashes(connection: Connection) -> frozenset[str]:
+    return frozenset(connection.execute(select(schema.kept_images.c.sha256)).scalars())
+
+
 def is_purged(connection: Connection, sha256: str) -> bool:
     purged = schema.purged_images
     return connection.execute(select(literal_column("1")).where(purged.c.sha256 == sha256)).scalar() is not None

@@ -19,7 +19,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, IntegrityError, OperationalError
 
 from dermiq.errors import DataError, InputError
 from dermiq.review.store.schema import NEWEST, Query, SqlColumn, SqlRow
@@ -33,6 +33,10 @@ PAGE = 1_000  # rows of a page, pairs of a transaction
 ATTEMPTS = 3
 WRITERS = 4  # at once on PostgreSQL: more of one process hold locks while they wait for the interpreter
 MIGRATION_LOCK = 0x6465726D  # PostgreSQL's advisory lock: one process migrates, the others wait
+
+
+class NotTaken(DataError):
+    """The database refused to write for now (a full disk, another writer): the same may be tried again."""
 
 
 class Line:
@@ -118,9 +122,11 @@ class Database:
             try:
                 with self.writing() as connection:
                     return work(connection)
-            except (IntegrityError, OperationalError) as error:
-                if not left or (self.is_sqlite and isinstance(error, OperationalError)):  # it has waited long enough
-                    raise DataError(
+            except DatabaseError as error:
+                again = isinstance(error, IntegrityError if self.is_sqlite else IntegrityError | OperationalError)
+                if not left or not again:  # SQLite has waited long enough
+                    kind = DataError if isinstance(error, IntegrityError) else NotTaken
+                    raise kind(
                         f"The review's database did not take this{_why(error)}; try again.", detail=repr(error)
                     ) from error
         raise AssertionError

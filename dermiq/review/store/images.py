@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import time
+from collections.abc import Collection
 from pathlib import Path
 
 from PIL import Image
@@ -90,11 +92,14 @@ class ImageFolder:
         if not path.exists():
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             half = path.with_name(f"{path.name}.{os.getpid()}.part")
-            with half.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            half.replace(path)
+            try:
+                with half.open("wb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                half.replace(path)
+            finally:
+                half.unlink(missing_ok=True)
             _sync(self.folder)
         return image, suffix
 
@@ -104,11 +109,20 @@ class ImageFolder:
         except OSError as error:
             raise DataError("The image's file is not in the review's folder any more.", detail=repr(error)) from error
 
+    def unnamed(self, named: Collection[str], *, older_s: float = 0.0) -> list[Path]:
+        """Files of none of these hashes, and halves of files: whoever wrote them died, or their row was refused."""
+        found = (path for path in self.folder.glob("*") if path.name.split(".")[0] not in named or _is_half(path))
+        return [path for path in found if time.time() - path.stat().st_mtime >= older_s]
+
     def delete(self, sha256: str, suffix: str) -> None:
         self.path(sha256, suffix).unlink(missing_ok=True)
 
     def path(self, sha256: str, suffix: str) -> Path:
         return self.folder / f"{sha256}.{suffix}"
+
+
+def _is_half(path: Path) -> bool:
+    return path.name.endswith(".part")
 
 
 def _sync(folder: Path) -> None:

@@ -42,6 +42,10 @@ class QueueSettings:
     held: timedelta = timedelta(minutes=30)  # so long a pair that was shown and not voted on is kept for the reviewer
     seed: int = 1
 
+    def lying(self, now: datetime) -> dict[str, datetime]:
+        """`before` and `after`: what was shown outside of these was left lying."""
+        return {"before": now - self.held, "after": now + self.held}
+
 
 # --- what is drawn ----------------------------------------------------------------------
 

@@ -40,7 +40,7 @@ def progress(connection: Connection, settings: QueueSettings, reviewer: str, at:
     who, seen = {"who": reviewer}, {"seen": f"%{queue.among(number)}%"}
     waiting = _count(connection, STILL_OPEN, who)
     done, skipped = _count(connection, DONE, who), _count(connection, SKIPPED, who)
-    abandoned = _count(connection, LEFT_LYING, {**seen, "before": at - settings.held})
+    abandoned = _count(connection, LEFT_LYING, {**seen, **settings.lying(at)})
     left = waiting + _count(connection, READY, seen) + abandoned
     seconds = connection.execute(SECONDS, who).scalars().all()
     each = median(seconds) if seconds else None

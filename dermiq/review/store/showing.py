@@ -57,7 +57,7 @@ def _drawn(
     if purpose == "repeat":
         candidates = _repeatable(connection, settings, by.who)
         return queue.repeated(settings, by.who, shown, candidates) if candidates else None
-    values = {"seen": f"%{queue.among(number)}%", "before": by.at - settings.held}
+    values = {"seen": f"%{queue.among(number)}%", **settings.lying(by.at)}
     tried = (GOLD,) if purpose == "gold" else (WAITING_FREE, WAITING, ABANDONED)
     found = (connection.execute(statement, values).scalar() for statement in tried)
     return next(filter(None, found), None)

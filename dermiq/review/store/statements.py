@@ -74,7 +74,12 @@ WAITING_FREE = _foremost(_tallies.c.stage == "waiting", skip_locked=True)
 """Without those that somebody draws or votes on at this moment: nobody stands in line while there are others."""
 WAITING = _foremost(_tallies.c.stage == "waiting")
 GOLD = _foremost(_tallies.c.stage == "gold")
-ABANDONED = _foremost(_tallies.c.stage == "held", _tallies.c.shown_at < bindparam("before"))
+_LEFT_LYING = (
+    _tallies.c.stage == "held",
+    or_(_tallies.c.shown_at < bindparam("before"), _tallies.c.shown_at > bindparam("after")),
+)
+"""Shown too long ago; or later than now, by a clock that was set back since."""
+ABANDONED = _foremost(*_LEFT_LYING)
 
 RECENT = (
     select(_showings.c.number)
@@ -194,7 +199,7 @@ LAST_VOTE = (
 STILL_OPEN = select(func.count()).where(_open.c.reviewer == _who)
 _unseen = select(func.count()).where(_tallies.c.seen_by.not_like(bindparam("seen")))
 READY = _unseen.where(_tallies.c.stage.in_(("waiting", "gold")))
-LEFT_LYING = _unseen.where(_tallies.c.stage == "held", _tallies.c.shown_at < bindparam("before"))
+LEFT_LYING = _unseen.where(*_LEFT_LYING)
 _mine = _votes.outerjoin(_undos, _undos.c.vote_id == _votes.c.id)
 SECONDS = (
     select(_votes.c.seconds)

@@ -36,7 +36,7 @@ from dermiq.review.store import (
     showing,
     voting,
 )
-from dermiq.review.store.database import PAGE, Database
+from dermiq.review.store.database import PAGE, Database, T
 from dermiq.review.store.images import ImageFolder
 from dermiq.review.store.journal import By
 from dermiq.review.store.queue import QueueSettings
@@ -153,7 +153,7 @@ class Store:
             return bool(cases.add_cases(connection, [case], moment))
 
         moment = self._by(by)
-        return self._database.write(add)
+        return self._write_images(add)
 
     def add_answers(self, answers: Sequence[ReviewAnswer], *, by: str) -> int:
         """How many were new. InputError where the case is not there."""
@@ -183,7 +183,7 @@ class Store:
 
     def keep_image(self, data: bytes, *, by: str) -> ImageRef:
         """Keeps an image file by its content. InputError for what is no image or carries metadata (see `images`)."""
-        return self._database.write(lambda connection: cases.keep_image(connection, self._images, data, self._by(by)))
+        return self._write_images(lambda connection: cases.keep_image(connection, self._images, data, self._by(by)))
 
     def image(self, sha256: str) -> bytes:
         """DataError where it was purged or never kept."""
@@ -391,7 +391,7 @@ class Store:
 
     def _add_batch(self, batch: Sequence[NewPair], by: str) -> dict[str, int]:
         batch = self._judged(batch)  # before the transaction: others need not wait for the graph
-        return self._database.write(
+        return self._write_images(
             lambda connection: cases.add_batch(connection, batch, self._images, self._queue.overlap, self._by(by))
         )
 
@@ -404,8 +404,30 @@ class Store:
             known = set(connection.execute(select(schema.pairs.c.id).where(schema.pairs.c.id.in_(ids))).scalars())
         return [pair if pair.proxy or pair.id in known else replace(pair, proxy=self._judge(pair)) for pair in batch]
 
+    def _write_images(self, work: Callable[[Connection], T]) -> T:
+        """As a write of the database; where it is refused, no image stays whose row was."""
+        try:
+            return self._database.write(work)
+        except Exception:
+            self._drop_unnamed()
+            raise
+
+    def _drop_unnamed(self) -> None:
+        """Deletes images that no row names. Others may be between a file and its row: of SQLite nobody is while this
+        writes, of PostgreSQL nobody is for an hour.
+        """
+        older_s = 0.0 if self.kind == "sqlite" else 3600.0
+        if self._images.unnamed((), older_s=older_s):
+            with self._database.reading() as connection:
+                found = self._images.unnamed(cases.kept_hashes(connection), older_s=older_s)
+            if found:
+                with self._database.writing() as connection:
+                    for path in self._images.unnamed(cases.kept_hashes(connection), older_s=older_s):
+                        path.unlink(missing_ok=True)
+
     def _sweep(self) -> None:
-        """Deletes what was purged or taken back: also where the process died before the file was gone."""
+        """Deletes what was purged or taken back, and what no row names: also where the process died meanwhile."""
+        self._drop_unnamed()
         with self._database.reading() as connection:
             for sha256, suffix in cases.deleted_files(connection):
                 self._images.delete(sha256, suffix)

@@ -25,6 +25,7 @@ from dermiq.errors import DermIQError, InputError
 from dermiq.knowledge import Graph
 from dermiq.review.measures.columns import Votes
 from dermiq.review.measures.quality import report_of
+from dermiq.review.store.database import NotTaken
 from dermiq.review.store.store import Store
 from dermiq.settings import Settings
 from dermiq.types import Fields, Json
@@ -94,6 +95,9 @@ class ReviewController:
             return {"error": "The page and the app are of different versions. Reload the page."}
         try:
             return self._permitted(act, said)
+        except NotTaken as error:
+            log.error("%s: %s (%s)", said.get("do"), error, error.detail)
+            return {"later": str(error)}
         except DermIQError as error:
             log.info("%s: %s (%s)", said.get("do"), error, error.detail)
             return {"error": str(error)}

@@ -43,7 +43,8 @@ window.dermiqOutbox = window.dermiqOutbox || (() => {
 
     return {
       post(entry) {
-        entries.push({ at: Date.now(), ...entry });
+        const at = Math.max(Date.now(), (entries.at(-1)?.at ?? 0) + 1); // also where the clock was set back meanwhile
+        entries.push({ at, ...entry });
         keep(entries.at(-1));
         changed(lost);
         pump();

@@ -16,6 +16,7 @@ from markupsafe import Markup
 from dermiq.errors import DermIQError
 from dermiq.ui.markup import download, error_line, fill, link
 from dermiq.ui.training.words import gigabytes
+from dermiq.writing import writing
 from train import export as exporting
 from train.runs.registry import Run
 
@@ -43,8 +44,13 @@ def export(run: Run, kind: str, root: Path, *, weights: str) -> Exported:
         text = exporting.card(run, form="merged", weights=weights, name=run.name)
         return Exported(run.name, download=download(f"{run.name}.md", "text/markdown", text.encode()))
     place = root / FOLDER / secrets.token_urlsafe(16)
-    folder = exporting.export(run, place / f"{run.name}-{kind}", form=kind, weights=weights)
-    archive = Path(shutil.make_archive(str(folder), "zip", root_dir=place, base_dir=folder.name))
+    try:
+        folder = exporting.export(run, place / f"{run.name}-{kind}", form=kind, weights=weights)
+        with writing(place):
+            archive = Path(shutil.make_archive(str(folder), "zip", root_dir=place, base_dir=folder.name))
+    except DermIQError:
+        shutil.rmtree(place, ignore_errors=True)
+        raise
     return Exported(run.name, folder=folder, archive=archive, kind=KINDS[kind])
 
 
