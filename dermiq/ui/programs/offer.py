@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from typing import Any
 
 import gradio as gr
+from gradio.events import api
 from gradio.state_holder import SessionState
 
 from dermiq.errors import DermIQError, InputError
@@ -32,8 +33,8 @@ MOST = 20  # calls at once: each holds a thread, and the page needs some
 BUSY = f"{MOST} calls of programs are under way already. Try again in a minute."
 UNEXPECTED = "The call failed for a reason that is written in the log."
 MISSING = (
-    'The setting mcp needs the package "mcp", which is not installed: pip install "dermiq[mcp]", '
-    'or pip install ".[mcp]" in a checkout.'
+    'The setting mcp needs the package "mcp", which is not installed: pip install ".[mcp]" in the folder of DermIQ, '
+    'or pip install "gradio[mcp]".'
 )
 
 
@@ -57,11 +58,11 @@ def offer(page: gr.Blocks, calls: Calls) -> None:
     places = threading.BoundedSemaphore(MOST)
     for name in CALLS:
         # Not in gradio's queue, which keeps an answer that nobody fetches: the consultant has a line of its own.
-        gr.api(_told(getattr(calls, name), places), api_name=name, queue=False)
+        api(told(getattr(calls, name), places), api_name=name, queue=False)
     _keep_nothing(page)
 
 
-def _told(call: Call, places: threading.BoundedSemaphore) -> Call:
+def told(call: Call, places: threading.BoundedSemaphore) -> Call:
     """Checks the arguments, and says errors so that gradio passes them on."""
     takes = arguments(call)
 
@@ -118,6 +119,8 @@ def as_json(page: gr.Blocks) -> None:
     """The tools of a launched page answer with JSON; gradio would write what Python prints of an object."""
     server: Any = page.mcp_server_obj
     if server is None:
+        if page.mcp_error:  # which gradio keeps to itself
+            log.error("There are no tools: %s", page.mcp_error)
         return
 
     def content(data: list[Any], root_url: str) -> list[Any]:

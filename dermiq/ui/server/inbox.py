@@ -156,5 +156,5 @@ def refused(error: InputError) -> str:
 
 
 def why_refused(ticket: str) -> str:
-    """"" of a ticket."""
+    """Why there is no upload behind it; empty for a ticket."""
     return ticket.partition("refused: ")[2] if ticket.startswith("refused: ") else ""
