@@ -39,6 +39,8 @@ class Settings:
     proxies: str | None = setting(
         None, "addresses of reverse proxies whose X-Forwarded-For says who the visitor is: 127.0.0.1, 10.0.0.0/8"
     )
+    api: bool = setting(True, "answer programs: assess, search_knowledge, compare, check_text, see docs/programs.md")
+    mcp: bool = setting(False, "offer these four as MCP tools, too, at /gradio_api/mcp/; needs the package mcp")
     cache: Path | None = setting(None, "where downloaded and converted models are kept; default: ~/.cache/dermiq")
     data: Path | None = setting(None, "folder of the data sets, for training and evaluation")
     runs: Path | None = setting(None, "where training runs are kept; default: runs")

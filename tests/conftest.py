@@ -36,6 +36,7 @@ SHARED: dict[str, tuple[str, ...]] = {
         "review/test_browser.py",
         "ui/test_access.py",
         "ui/test_browser.py",
+        "ui/test_programs.py",
         "ui/test_serving.py",
         "ui/test_visitors.py",
         "ui/training/test_words_browser.py",

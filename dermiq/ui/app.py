@@ -17,6 +17,8 @@ from dermiq.ui.component import MOST_ASKED, QUICK, html_part, scripts, styles
 from dermiq.ui.consult.controller import ConsultController
 from dermiq.ui.library.lookup import Library
 from dermiq.ui.markup import fill
+from dermiq.ui.programs import description, offer
+from dermiq.ui.programs.calls import Calls
 from dermiq.ui.protocol import Consultant
 from dermiq.ui.review.controller import review_controller
 from dermiq.ui.server import events_queue
@@ -53,7 +55,8 @@ def bar(consultant: Consultant, training: str = "") -> str:
 def create_app(
     consultant: Consultant, settings: Settings, *, examples: Sequence[tuple[str, np.ndarray]] = ()
 ) -> gr.Blocks:
-    """The whole page. `examples` are drawings: (title, pixels)."""
+    """The whole page. `examples` are drawings: (title, pixels). InputError at settings that do not go together."""
+    offer.check_settings(settings)
     library = Library(settings.kg)
     training = training_controller(consultant, settings, graph=lambda: library.graph)
     review = review_controller(settings, graph=lambda: library.graph, runs=training.root)
@@ -69,6 +72,8 @@ def create_app(
         for tab in TABS:
             tab.connect(page)
         _poll(training.beside, training, top)
+        if settings.api:
+            offer.offer(blocks, Calls(training.beside, graph=lambda: library.graph))
     events_queue.tend(blocks)
     return blocks
 
@@ -118,12 +123,13 @@ def launch_options(settings: Settings) -> Json:
         "run_history": False,
         "footer_links": [],
         "ssr_mode": False,
-        "mcp_server": False,
+        "mcp_server": settings.mcp,
         "_frontend": False,  # gradio's look at its own page gives up, and ends the app, after 3 s on a busy machine
         "state_session_capacity": 500,
-        "max_threads": MOST_ASKED + 40,  # a question that waits holds one; gradio's own default is 40
+        "max_threads": MOST_ASKED + offer.MOST + 40,  # a question that waits holds one; gradio's own default is 40
         "app_kwargs": {
-            "lifespan": guarded(settings, exports_folder(settings)),
+            "lifespan": guarded(settings, exports_folder(settings), launched=offer.as_json),
+            "routes": [description.route()] if settings.api else [],
             "docs_url": None,
             "redoc_url": None,
             "openapi_url": None,

@@ -2,6 +2,7 @@
 
     python -m tests.nightly.held            # a fake consultant
     python -m tests.nightly.held --models   # the real readers
+    python -m tests.nightly.held --program  # a program in the place of the visitor
 
 Prints a line for each object that has the question's text in it, and exits with their number. What was freed but not
 yet written over is not in Python's hands, and not looked for.
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import base64
 import gc
 import os
 import tempfile
@@ -18,6 +20,8 @@ import types
 import warnings
 from collections.abc import Iterator
 from typing import Any
+
+import httpx
 
 MARK = "".join(["zebra", "finch", " quokka"])  # of the words of the question alone, nowhere as they stand in it
 
@@ -48,9 +52,25 @@ async def _one_case(address: str) -> None:
     await asyncio.sleep(3)  # the server sees that the tab was closed
 
 
+def _one_program(address: str) -> None:
+    """Asks by gradio's client, which names a session, and by hand."""
+    from gradio_client import Client
+
+    from tests.fakes import picture, png
+
+    image = base64.b64encode(png(picture())).decode()
+    asked = {"images": [image], "question": f"Is this {MARK}?"}
+    client = Client(address, verbose=False, analytics_enabled=False)
+    assert client.predict(**asked, api_name="/assess")["text"]
+    client.close()
+    httpx.post(f"{address}/gradio_api/run/assess", json=asked, timeout=300).raise_for_status()
+    httpx.post(f"{address}/gradio_api/run/compare", json={"first": MARK, "second": MARK}, timeout=300)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="Who still holds a question after its case was closed.")
     parser.add_argument("--models", action="store_true", help="with the real readers")
+    parser.add_argument("--program", action="store_true", help="ask as a program does")
     options = parser.parse_args()
     warnings.simplefilter("ignore")  # of libraries whose objects are looked at
     folder = tempfile.mkdtemp(prefix="held-")
@@ -73,7 +93,11 @@ def main() -> int:
         consultant.load()
     page = create_app(consultant, settings, examples=drawn_examples())
     page.launch(prevent_thread_lock=True, **launch_options(settings))
-    asyncio.run(_one_case(f"http://127.0.0.1:{settings.port}"))
+    address = f"http://127.0.0.1:{settings.port}"
+    if options.program:
+        _one_program(address)
+    else:
+        asyncio.run(_one_case(address))
     if not options.models:
         consultant.asked.clear()  # which the fake keeps for its tests
     found = list(holders(MARK))

@@ -5,11 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 from tests.page import ROOT
 
 
-def test_nothing_holds_a_question_whose_case_is_closed() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.nightly.held"], cwd=ROOT, capture_output=True, text=True, timeout=240, check=False
-    )
+@pytest.mark.parametrize("who", [[], ["--program"]], ids=["a visitor", "a program"])
+def test_nothing_holds_a_question_whose_case_is_closed(who: list[str]) -> None:
+    command = [sys.executable, "-m", "tests.nightly.held", *who]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
     assert (done.returncode, done.stdout.splitlines()[-1:]) == (0, ["Nothing holds it."]), done.stdout + done.stderr

@@ -17,6 +17,7 @@ from dermiq.errors import InputError
 from dermiq.settings import Settings
 from dermiq.ui.app import bar, launch_options, theme
 from dermiq.ui.component import STATIC
+from dermiq.ui.programs.description import CALLS
 from dermiq.ui.server.inbox import INBOX
 from dermiq.ui.server.upload import path_of, private_file
 from tests import fakes
@@ -49,14 +50,16 @@ def test_nothing_is_loaded_from_elsewhere(client: httpx.Client) -> None:
         assert not re.search(r"@import|url\(\s*['\"]?(https?:)?//", sheet)
 
 
-@pytest.mark.parametrize("path", ["/monitoring", "/gradio_api/deep_link?session_hash=x", "/docs", "/openapi.json"])
+@pytest.mark.parametrize(
+    "path", ["/monitoring", "/gradio_api/deep_link?session_hash=x", "/docs", "/gradio_api/openapi.json"]
+)
 def test_what_a_visitor_does_not_need_is_closed(client: httpx.Client, path: str) -> None:
     assert client.get(path).status_code in {403, 404}
 
 
-def test_no_event_is_offered_to_programs(client: httpx.Client) -> None:
+def test_of_all_events_only_the_calls_are_offered_to_programs(client: httpx.Client) -> None:
     info = client.get("/gradio_api/info").json()
-    assert info["named_endpoints"] == {}
+    assert set(info["named_endpoints"]) == {f"/{name}" for name in CALLS}
     assert info["unnamed_endpoints"] == {}
 
 

@@ -8,21 +8,25 @@ serve files: all that is not named here is closed.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import PlainTextResponse
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dermiq.errors import InputError
 from dermiq.ui.server.hosts import Hosts, host_of
 from dermiq.ui.server.inbox import MB
-from dermiq.ui.server.upload import is_ticket, receive_upload
-from dermiq.ui.server.visitors import ADDRESS, network_of
+from dermiq.ui.server.programs import ARRIVING, DESCRIPTION, ProgramCalls
+from dermiq.ui.server.upload import Body, is_ticket, receive_upload, status_of
+from dermiq.ui.server.visitors import ADDRESS, LEFT, network_of
 
 API = "/gradio_api"
 UPLOAD, FILE = f"{API}/upload", f"{API}/file="
@@ -38,6 +42,8 @@ NOT_THIS_NAME = "The page is not served under this name. Whoever runs it lists i
 NOT_THIS_PAGE = "This request was sent by another site's page, and is refused."
 NOT_JSON = "A request that changes something carries JSON."
 NOT_UPLOADED = "A request may name only files that were uploaded here."
+STOPPED = "The request stopped. Try again."
+NOTHING = ProgramCalls({}, {})
 
 
 class Refused(InputError):
@@ -48,7 +54,9 @@ class Refused(InputError):
         self.status = status
 
 
-def check(method: str, path: str, headers: Headers, hosts: Hosts, served: Path) -> None:
+def check(
+    method: str, path: str, headers: Headers, hosts: Hosts, served: Path, programs: ProgramCalls = NOTHING
+) -> None:
     """Raises Refused. `served`: the folder whose files may be asked for."""
     named = headers.getlist("host")
     if len(named) != 1 or not hosts.admit(host_of(named[0])):
@@ -56,9 +64,10 @@ def check(method: str, path: str, headers: Headers, hosts: Hosts, served: Path) 
     _check_sender(method, headers, hosts)
     if method in ("GET", "HEAD"):
         known = bool(READ.fullmatch(path.rstrip("/") or "/")) or is_served(path, served)
+        known = known or (bool(programs.takes) and path == DESCRIPTION)
     else:
-        known = path == UPLOAD or bool(POSTED.fullmatch(path.rstrip("/")))
-    if method not in ("GET", "HEAD", "POST"):
+        known = path == UPLOAD or bool(POSTED.fullmatch(path.rstrip("/"))) or programs.is_tools(path)
+    if method not in ("GET", "HEAD", "POST") or (method != "POST" and programs.is_tools(path)):
         raise Refused(405, "Method not allowed")
     if not known:
         raise Refused(404, "Not found")
@@ -87,8 +96,8 @@ def is_served(path: str, folder: Path) -> bool:
 class Gate:
     """Stands before the whole app."""
 
-    def __init__(self, app: ASGIApp, hosts: Hosts, served: Path) -> None:
-        self.app, self.hosts, self.served = app, hosts, served
+    def __init__(self, app: ASGIApp, hosts: Hosts, served: Path, programs: ProgramCalls = NOTHING) -> None:
+        self.app, self.hosts, self.served, self.programs = app, hosts, served, programs
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":  # the page uses none
@@ -99,19 +108,48 @@ class Gate:
             return
         ADDRESS.set(network_of((scope.get("client") or ("",))[0]))
         try:
-            check(scope["method"], scope["path"], Headers(scope=scope), self.hosts, self.served)
+            check(scope["method"], scope["path"], Headers(scope=scope), self.hosts, self.served, self.programs)
             if scope["path"] == UPLOAD:
                 await receive_upload(scope, receive, send)
                 return
-            if scope["method"] == "POST":
-                receive = await _checked_body(scope, receive)
-        except Refused as error:
-            await PlainTextResponse(str(error), error.status)(scope, receive, send)
+            body = await self._body(scope, receive) if scope["method"] == "POST" else None
+        except InputError as error:
+            await self._refusal(scope, error)(scope, receive, send)
             return
-        except ClientDisconnect:
+        except ConnectionError:  # the visitor left: there is nobody to answer
             return
         self._forget_foreign_names(scope)
-        await self.app(scope, receive, send)
+        if body is None:
+            await self.app(scope, receive, send)
+            return
+        if not self.programs.waits(scope["path"]):
+            await self.app(scope, _replayed(scope, body, receive), send)
+            return
+        with _watched(receive) as gone:
+            await self.app(scope, _replayed(scope, body, gone), send)
+
+    def _refusal(self, scope: Scope, error: InputError) -> Response:
+        status = error.status if isinstance(error, Refused) else status_of(error)
+        if self.programs.waits(scope["path"]):
+            return JSONResponse({"error": str(error), "title": InputError.__name__}, status)
+        return PlainTextResponse(str(error), status)
+
+    async def _body(self, scope: Scope, receive: Receive) -> bytes:
+        """A JSON body, read whole, with no more of a file in it than its ticket."""
+        path = scope["path"]
+        large = self.programs.most(path)
+        limit = large or (MAX_IMPORT if path.startswith(IMPORTS) else MAX_JSON)
+        try:
+            said = json.loads(await _read(scope, receive, limit))
+        except (ValueError, RecursionError):
+            raise Refused(400, NOT_JSON) from None
+        said = self.programs.understood(path, said)
+        if isinstance(said, dict) and "data" in said and not path.startswith(IMPORTS):
+            said["data"] = tickets_alone(said["data"])
+        body = json.dumps(said).encode()
+        if large and len(body) > MAX_JSON:
+            raise _too_long(MAX_JSON)
+        return body
 
     def _forget_foreign_names(self, scope: Scope) -> None:
         """Gradio believes these without asking who sent them, and writes addresses from them."""
@@ -122,21 +160,59 @@ class Gate:
                 del headers[name]
 
 
-async def _checked_body(scope: Scope, receive: Receive) -> Receive:
-    """Reads a JSON body whole, and gives it on with no more of a file in it than its ticket."""
-    limit = MAX_IMPORT if scope["path"].startswith(IMPORTS) else MAX_JSON
-    body = bytearray()
-    async for chunk in Request(scope, receive).stream():
-        body += chunk
-        if len(body) > limit:
-            raise Refused(413, f"This is more than {limit // MB} MB at once.")
+@contextmanager
+def _watched(receive: Receive) -> Iterator[Receive]:
+    """Sets `LEFT` as soon as whoever asked is gone: nobody else has their question's turn taken for them."""
+    left = threading.Event()
+    LEFT.set(left)
+
+    async def watch() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        left.set()
+
+    async def gone() -> Message:
+        await asyncio.shield(watching)
+        return {"type": "http.disconnect"}
+
+    watching = asyncio.create_task(watch())
     try:
-        said = json.loads(bytes(body))
-    except (ValueError, RecursionError):
-        raise Refused(400, NOT_JSON) from None
-    if isinstance(said, dict) and "data" in said and not scope["path"].startswith(IMPORTS):
-        said["data"] = tickets_alone(said["data"])
-    return _replayed(scope, json.dumps(said).encode(), receive)
+        yield gone
+    finally:
+        watching.cancel()
+
+
+async def _read(scope: Scope, receive: Receive, limit: int) -> bytes:
+    """Raises Refused, TooMuch or Busy; ConnectionError where the visitor left."""
+    told = Headers(scope=scope).get("content-length", "")
+    try:
+        if limit > MAX_JSON and not (told.isdecimal() and int(told) <= MAX_JSON):
+            return await _read_large(receive, limit)
+        body = bytearray()
+        async for chunk in Body(receive):
+            body += chunk
+            if len(body) > limit:
+                raise _too_long(limit)
+        return bytes(body)
+    except asyncio.TimeoutError:
+        raise Refused(408, STOPPED) from None
+
+
+async def _read_large(receive: Receive, limit: int) -> bytes:
+    """Counts it among what arrives, so that a few senders cannot fill the memory."""
+    with ARRIVING.delivery(ADDRESS.get()) as delivery:
+        delivery.begin()
+        read = 0
+        async for chunk in Body(receive):
+            read += len(chunk)
+            if read > limit:
+                raise _too_long(limit)
+            delivery.write(chunk)
+        return ARRIVING.take(delivery.tickets[0]) or b""
+
+
+def _too_long(limit: int) -> Refused:
+    return Refused(413, f"This is more than {limit // MB} MB at once.")
 
 
 def tickets_alone(value: object) -> Any:
@@ -153,6 +229,7 @@ def tickets_alone(value: object) -> Any:
 
 
 def _replayed(scope: Scope, body: bytes, receive: Receive) -> Receive:
+    """`receive` after the body."""
     headers = MutableHeaders(scope=scope)
     headers["content-length"] = str(len(body))
     if "transfer-encoding" in headers:

@@ -148,3 +148,13 @@ class Delivery:
 
 
 INBOX = Inbox()  # one a process: the page's fields and what serves the page are made apart
+
+
+def refused(error: InputError) -> str:
+    """In the place of a ticket, why there is none: whoever comes for it can say so."""
+    return f"refused: {error}"
+
+
+def why_refused(ticket: str) -> str:
+    """Why there is no upload behind it; empty for a ticket."""
+    return ticket.partition("refused: ")[2] if ticket.startswith("refused: ") else ""

@@ -29,6 +29,10 @@ from dermiq.ui.server.hosts import Hosts
 
 if TYPE_CHECKING:
     import fcntl
+
+    from gradio import Blocks
+
+    from dermiq.ui.server.inbox import Inbox
 else:
     try:
         import fcntl
@@ -93,11 +97,15 @@ class PrivateHeaders:
         await self.app(scope, receive, send_with_headers)
 
 
-def guarded(settings: Settings, served: Path) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
-    """The app's lifespan, with the gate before the whole app. `served`: the folder that files are served from."""
+def guarded(
+    settings: Settings, served: Path, *, launched: Callable[[Blocks], None]
+) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
+    """The app's lifespan, with the gate before the whole app. `served`: the folder that files are served from;
+    `launched`: called with the page when gradio has made the app around it."""
     from dermiq.ui.server.gate import Gate  # gradio, which must not be imported before `private_temp`
     from dermiq.ui.server.inbox import INBOX
     from dermiq.ui.server.pages import SharedPages
+    from dermiq.ui.server.programs import ARRIVING, ProgramCalls
 
     hosts = Hosts.of(settings)
     _print_no_words()
@@ -106,8 +114,11 @@ def guarded(settings: Settings, served: Path) -> Callable[[Starlette], AbstractA
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         # Middleware that gradio takes stands behind its own, which tells other sites that they may send anything.
         assert app.middleware_stack is not None
-        app.middleware_stack = PrivateHeaders(Gate(SharedPages(app.middleware_stack), hosts, served), headers())
-        sweeping = asyncio.create_task(_sweep_inbox(INBOX.sweep))
+        page: Blocks = app.get_blocks()  # type: ignore[attr-defined]  # gradio's own app
+        launched(page)
+        gate = Gate(SharedPages(app.middleware_stack), hosts, served, ProgramCalls.of(page))
+        app.middleware_stack = PrivateHeaders(gate, headers())
+        sweeping = asyncio.create_task(_sweep(INBOX, ARRIVING))
         try:
             yield
         finally:
@@ -122,10 +133,10 @@ def _print_no_words() -> None:
     import gradio.routes
 
     for module in (gradio.queueing, gradio.routes):
-        vars(module)["traceback"] = SimpleNamespace(print_exc=_log_error)
+        vars(module)["traceback"] = SimpleNamespace(print_exc=log_error)
 
 
-def _log_error() -> None:
+def log_error() -> None:
     """Which error and where, without its words."""
     error, chain = sys.exc_info()[1], []
     while error is not None and error not in chain:
@@ -135,10 +146,11 @@ def _log_error() -> None:
         log.error("%s in a request\n%s", type(one).__name__, "".join(traceback.format_tb(one.__traceback__)))
 
 
-async def _sweep_inbox(sweep: Callable[[], None]) -> None:
+async def _sweep(*inboxes: Inbox) -> None:
     while True:
         await asyncio.sleep(SWEEP_S)
-        sweep()
+        for inbox in inboxes:
+            inbox.sweep()
 
 
 def believed_proxies(settings: Settings, environment: Mapping[str, str] = os.environ) -> str:

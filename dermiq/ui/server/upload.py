@@ -71,7 +71,7 @@ def is_ticket(path: str) -> bool:
 
 async def receive_upload(scope: Scope, receive: Receive, send: Send, inbox: Inbox = INBOX) -> None:
     """Answers gradio's upload request: the paths of what arrived, or a sentence with 400, 408, 413 or 503."""
-    body = _Body(receive)
+    body = Body(receive)
     try:
         if int(Headers(scope=scope).get("content-length", "0")) > inbox.limits.request + SLACK:
             raise _too_large(inbox.limits)
@@ -93,7 +93,7 @@ def _too_large(limits: Limits) -> TooMuch:
     return TooMuch(f"The files are larger than {limits.request // MB} MB together. Choose fewer.")
 
 
-class _Body:
+class Body:
     """A request's body; an iteration that was broken off can be taken up again."""
 
     def __init__(self, receive: Receive) -> None:
@@ -109,7 +109,7 @@ class _Body:
             yield message.get("body", b"")
 
 
-async def _read(scope: Scope, body: _Body, delivery: Delivery) -> None:
+async def _read(scope: Scope, body: Body, delivery: Delivery) -> None:
     _, options = parse_options_header(Headers(scope=scope).get("content-type"))
     if not options.get(b"boundary"):
         raise InputError(DAMAGED)
@@ -183,11 +183,14 @@ class _Parts:
             asyncio.get_running_loop().call_later(TRACKED_S, file_upload_statuses.stop_tracking, self._upload_id)
 
 
-async def _refuse(error: InputError, body: _Body, send: Send) -> None:
+def status_of(error: InputError) -> int:
+    return 413 if isinstance(error, TooMuch) else 503 if isinstance(error, Busy) else 400
+
+
+async def _refuse(error: InputError, body: Body, send: Send) -> None:
     """Says why at once, and then lets the browser send the rest, since one that cannot shows no answer."""
-    status = 413 if isinstance(error, TooMuch) else 503 if isinstance(error, Busy) else 400
-    text = PlainTextResponse(str(error), status, {"connection": "close"})
-    await send({"type": "http.response.start", "status": status, "headers": text.raw_headers})
+    text = PlainTextResponse(str(error), status_of(error), {"connection": "close"})
+    await send({"type": "http.response.start", "status": text.status_code, "headers": text.raw_headers})
     await send({"type": "http.response.body", "body": text.body, "more_body": True})
     try:
         await asyncio.wait_for(_drain(body), DRAIN_S)
@@ -196,7 +199,7 @@ async def _refuse(error: InputError, body: _Body, send: Send) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-async def _drain(body: _Body) -> None:
+async def _drain(body: Body) -> None:
     left = DRAINED
     async for chunk in body:
         left -= len(chunk)

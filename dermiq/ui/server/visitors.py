@@ -1,11 +1,13 @@
-"""Where the visitor of the request that is being answered comes from."""
+"""Where the visitor of the request that is being answered comes from, and whether they are still there."""
 
 from __future__ import annotations
 
 import ipaddress
+import threading
 from contextvars import ContextVar
 
 ADDRESS: ContextVar[str] = ContextVar("address", default="")  # "" where no request is at hand, as in the queue
+LEFT: ContextVar[threading.Event | None] = ContextVar("left", default=None)  # set once a program no longer waits
 
 
 def network_of(host: str) -> str:
