@@ -14,7 +14,7 @@ import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from dermiq.version import __version__
+from dermiq.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from dermiq.api import assess, check, retrieve

@@ -1,7 +1,7 @@
 """Who vouches for the shipped parts: signatures over the manifests, made and verified by OpenSSH.
 
     python -m dermiq.signed verify --signers FILE      # FILE: the maintainers' public keys, "name ssh-ed25519 AAAA..."
-    python -m dermiq.signed sign --key KEY             # a maintainer, before a release; KEY never lies in the repository
+    python -m dermiq.signed sign --key KEY             # a maintainer, at a release; KEY is never in the repository
 
 A manifest names every part with its SHA-256, so that one signature stands for them all: `verify` checks
 `manifest.json.sig` beside it, then every part against it. The keys have to come another way than the parts do: whoever

@@ -1,4 +1,4 @@
-"""Signatures over what ships, with a key that is thrown away: what was signed verifies, whatever was changed does not."""
+"""Signatures over what ships, with a key that is thrown away: what was signed verifies, what was changed does not."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_another_key_and_a_signature_for_another_purpose_are_refused(parts: Path
     with pytest.raises(ModelError, match="does not hold"):
         verify(parts, signers)
     (parts / "manifest.json.sig").unlink()
-    command = ["ssh-keygen", "-q", "-Y", "sign", "-f", key, "-n", "git", parts / "manifest.json"]
+    command = ["ssh-keygen", "-q", "-Y", "sign", "-f", str(key), "-n", "git", str(parts / "manifest.json")]
     subprocess.run(command, check=True, capture_output=True)
     with pytest.raises(ModelError, match="does not hold"):
         verify(parts, signers)
