@@ -5,13 +5,15 @@
 # make install  the environment alone, in .venv
 # make doctor   what this machine can do, what is off and why
 # make space SPACE=owner/name   the committed tree onto a Hugging Face Space; ARGS=--dry-run only lists it
+# make audit | newest | sbom | verify    known faults of what is installed; tests on the newest versions; a bill of
+#               materials; the maintainers' signature over what ships: docs/trust.md
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export OMP_WAIT_POLICY := passive
 unexport PYTHONDONTWRITEBYTECODE  # each of many processes would compile every module
 
-.PHONY: app install doctor space test lint types tests nightly release format clean
+.PHONY: app install doctor space test lint types tests nightly release format clean sbom audit newest verify
 
 app: install
 	$(BIN)/python -m dermiq.vlm.base
@@ -60,4 +62,41 @@ format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache test-artifacts
+	rm -rf $(VENV) $(TOOLS) $(NEWEST) .pytest_cache .mypy_cache .ruff_cache test-artifacts
+
+# --- supply chain: tools and newest versions have environments of their own ---------------
+TOOLS ?= .venv-tools
+NEWEST ?= .venv-newest
+SBOM ?= dist/sbom.json
+
+$(TOOLS)/.installed: requirements-tools.txt
+	$(PYTHON) -m venv $(TOOLS)
+	$(TOOLS)/bin/python -m pip install --quiet -r requirements-tools.txt
+	touch $@
+
+sbom: $(VENV)/.installed $(TOOLS)/.installed
+	mkdir -p $(dir $(SBOM))
+	$(TOOLS)/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible -o $(SBOM) $(BIN)/python
+	@echo "$(SBOM): what is installed in $(VENV)"
+
+audit: $(VENV)/.installed $(TOOLS)/.installed
+	@$(TOOLS)/bin/pip-audit --vulnerability-service osv --progress-spinner off \
+	  --path "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" 2>$(TOOLS)/audit.log \
+	  || { tail -n 1 $(TOOLS)/audit.log; \
+	       if grep -q "requests.exceptions\|ServiceError" $(TOOLS)/audit.log; \
+	       then echo "The database of known faults (api.osv.dev) was not reached: nothing was audited. Try again with a connection."; \
+	       else echo "A package above has a known fault: raise its version in requirements.txt, or say in CHANGELOG.md why not."; fi; exit 1; }
+	@tail -n 1 $(TOOLS)/audit.log
+
+newest:
+	rm -rf $(NEWEST)
+	$(PYTHON) -m venv $(NEWEST)
+	$(NEWEST)/bin/python -m pip install --quiet packaging
+	$(NEWEST)/bin/python -m tests.declared --newest > $(NEWEST)/requirements.txt
+	$(NEWEST)/bin/python -m pip install --quiet -r $(NEWEST)/requirements.txt
+	$(NEWEST)/bin/python -m pip freeze
+	$(NEWEST)/bin/python -m pytest -W default --numprocesses 3 --dist loadfile --no-loadscope-reorder $(TESTS)
+
+verify: $(VENV)/.installed
+	@test -n "$(SIGNERS)" || { echo "Name the maintainers' public keys: make verify SIGNERS=allowed_signers"; exit 1; }
+	$(BIN)/python -m dermiq.signed verify --signers $(SIGNERS)

@@ -14,12 +14,12 @@ import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from dermiq.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from dermiq.api import assess, check, retrieve
     from dermiq.errors import DataError, DermIQError, DownloadError, ImageError, InputError, KnowledgeError, ModelError
     from dermiq.types import Answer, Claim, Differential, Event, Evidence, Fact, Finding, Source
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Answer",

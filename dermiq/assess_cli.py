@@ -9,7 +9,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from dermiq.answering.weigh import percent
+from dermiq.report import GENERATED
 from dermiq.settings import Subparsers
+from dermiq.shipped import fingerprint
 from dermiq.types import (
     Answer,
     Case,
@@ -23,6 +25,7 @@ from dermiq.types import (
     TextDelta,
     TextSettled,
 )
+from dermiq.version import __version__
 
 SYMPTOMS = ("itch", "bled", "grew", "changed", "hurts")
 PATIENT = ("age", "sex", "site", "skin_type", "symptoms")
@@ -134,6 +137,9 @@ def answer_json(answer: Answer) -> Json:
     """The documented JSON of `assess --json`."""
     return {
         "disclaimer": "Research demonstration for clinicians. Not a medical device, not for diagnosis.",
+        "generated": GENERATED,
+        "version": __version__,
+        "weights": fingerprint(),  # SHA-256 of the list of the shipped ones
         "model": answer.model,
         "model_revision": answer.model_revision,
         "seconds": round(answer.seconds, 2),
@@ -202,5 +208,6 @@ def summary(answer: Answer) -> str:
     if answer.urgency:
         lines.append(f"Urgency: {answer.urgency.text}")
     lines += answer.notes
+    lines.append(GENERATED)
     lines.append("Research demonstration for clinicians. Not a medical device, not for diagnosis.")
     return "\n".join(lines)

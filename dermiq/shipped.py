@@ -2,8 +2,9 @@
 
     python -m dermiq.shipped        # writes the manifests anew, after a part was changed on purpose
 
-Each folder of parts has a `manifest.json` with the SHA-256 of every file in it. Files elsewhere (a training run's, a
-graph of one's own) are not checked. Knows neither model nor graph.
+Each folder of parts has a `manifest.json` with the SHA-256 of every file in it, and the day on which one of them
+changed last. Files elsewhere (a training run's, a graph of one's own) are not checked. `dermiq.signed` tells whose the
+manifests are. Knows neither model nor graph.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+from datetime import datetime, timezone
 from functools import lru_cache
 from pathlib import Path
 
@@ -81,11 +83,40 @@ def seal(folder: Path) -> Path | None:
     for shipped in PARTS:
         if folder.is_relative_to(shipped):
             files = {path.relative_to(shipped).as_posix(): _digest(path) for path in parts_in(shipped)}
-            text = json.dumps({"sha256": files}, indent=1) + "\n"
-            with writing(shipped / MANIFEST, "The manifest is as it was."):
-                write_whole(shipped / MANIFEST, text)
-            return shipped / MANIFEST
+            manifest = shipped / MANIFEST
+            text = json.dumps({"changed": _changed(manifest, files), "sha256": files}, indent=1) + "\n"
+            with writing(manifest, "The manifest is as it was."):
+                write_whole(manifest, text)
+            return manifest
     return None
+
+
+def differing(folder: Path) -> list[str]:
+    """Parts that are not as the folder's manifest says: changed, missing, or not named in it. Reads every byte."""
+    told = _manifest(folder, PARTS.get(folder, ModelError))
+    held = {path.relative_to(folder).as_posix(): _digest(path) for path in parts_in(folder)}
+    return sorted(name for name in told | held if told.get(name) != held.get(name))
+
+
+def fingerprint(folder: Path = WEIGHTS) -> str:
+    """SHA-256 of a folder's manifest, which names every part with its own. Raises the folder's error."""
+    return _digest_of(folder / MANIFEST, PARTS.get(folder, ModelError))
+
+
+def changed(folder: Path = WEIGHTS) -> str:
+    """The day, as 2026-11-30, on which a part of the folder changed last. Raises the folder's error."""
+    return str(_read(folder / MANIFEST, PARTS.get(folder, ModelError)).get("changed", "unknown"))
+
+
+def _changed(manifest: Path, files: dict[str, str]) -> str:
+    """Today, unless the manifest says the same of the files already."""
+    try:
+        told = json.loads(manifest.read_text(encoding="utf-8"))
+        if told["sha256"] == files and told.get("changed"):
+            return str(told["changed"])
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # there is none that could be kept
+    return f"{datetime.now(timezone.utc):%Y-%m-%d}"
 
 
 def parts_in(folder: Path) -> list[Path]:
@@ -93,14 +124,20 @@ def parts_in(folder: Path) -> list[Path]:
 
 
 def _manifest(folder: Path, error: type[DermIQError]) -> dict[str, str]:
-    path = folder / MANIFEST
+    return dict(_read(folder / MANIFEST, error)["sha256"])
+
+
+def _read(manifest: Path, error: type[DermIQError]) -> Json:
+    """A manifest whose `sha256` is a mapping."""
+    folder = manifest.parent.name
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8"))["sha256"])
+        told: Json = json.loads(manifest.read_text(encoding="utf-8"))
+        dict(told["sha256"])
     except (OSError, ValueError, KeyError, TypeError) as reason:
         raise error(
-            f"{folder.name}/{MANIFEST} is missing or damaged: restore {folder.name} from the repository.",
-            detail=repr(reason),
+            f"{folder}/{MANIFEST} is missing or damaged: restore {folder} from the repository.", detail=repr(reason)
         ) from reason
+    return told
 
 
 def _digest_of(path: Path, error: type[DermIQError]) -> str:

@@ -50,7 +50,14 @@ BANS = {
             "dermiq.ui.review.controller": r"train\.scoring\.verdicts",
         },
     ),
-    "nothing imports the page": Ban(NO_PAGE, r"dermiq\.ui", but={"dermiq.__main__": r"dermiq\.ui\.(launch|closed)"}),
+    "nothing imports the page": Ban(
+        NO_PAGE,
+        r"dermiq\.ui",
+        but={
+            "dermiq.__main__": r"dermiq\.ui\.(launch|closed)",
+            "docs.trust": r"dermiq\.ui",
+        },  # it tells the page's limits
+    ),
     "only the page knows gradio": Ban(NO_PAGE, "gradio|gradio_client"),
     "knowledge knows no model": Ban(
         r"dermiq\.knowledge",

@@ -9,8 +9,11 @@ from datetime import datetime, timezone
 
 import pytest
 
-from dermiq.report import DISCLAIMER, sections, to_markdown, to_pdf
+from dermiq.assess_cli import answer_json
+from dermiq.report import DISCLAIMER, GENERATED, sections, to_markdown, to_pdf
+from dermiq.shipped import fingerprint
 from dermiq.types import Abstention, Case, Lesion, OwnWords, PatientContext
+from dermiq.version import __version__
 from tests.fakes import picture, sample_answer
 
 CREATED = datetime(2026, 3, 4, 5, 6, tzinfo=timezone.utc)
@@ -38,6 +41,30 @@ def markdown(**changes: object) -> str:
 )  # fmt: skip
 def test_the_report_carries(said: str) -> None:
     assert said in markdown()
+
+
+def test_the_report_says_what_is_generated_by_which_version_and_what_was_checked() -> None:
+    text = markdown()
+    assert text.index("## Reasoning and answer") < text.index(GENERATED) < text.index("## Sentences checked")
+    answer = sample_answer(CASE)
+    assert f"DermIQ {__version__}; SHA-256 of the list of shipped weights: {fingerprint()}." in text
+    ran = ", ".join(check.code.replace("_", " ") for check in answer.checks)
+    assert f"Checks that ran: {len(answer.claims)} sentences against graph and measurements, {ran}." in text.replace(
+        "\\", ""
+    )
+    assert "Checks that ran: none." in markdown(claims=(), checks=())
+
+
+def test_the_json_says_so_too() -> None:
+    made = answer_json(sample_answer(CASE))
+    assert (made["generated"], made["version"], made["weights"]) == (GENERATED, __version__, fingerprint())
+    assert made["checks"]
+    assert made["claims"]
+
+
+def test_what_the_program_said_alone_is_not_called_generated() -> None:
+    own = OwnWords("A plain fact [F1].", "This is not about the skin.")
+    assert GENERATED not in markdown(text=own.text, own=own)
 
 
 def test_no_image_travels_unless_asked() -> None:

@@ -1,11 +1,13 @@
-"""The "About this model" tab: what it is for, the model cards, and what was measured. Knows no gradio.
+"""The "About this model" tab: what it is for, its facts, what is kept, the model cards, and what was measured.
 
-Cards and measurements are those that lie beside the weights: nothing here is written by hand but the purpose.
+Cards and measurements are those that lie beside the weights: nothing here is written by hand but the purpose. Knows no
+gradio.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import math
 import re
 from dataclasses import dataclass
@@ -14,12 +16,17 @@ from typing import Any
 
 from markupsafe import Markup
 
+from dermiq import model_facts
 from dermiq.data_sets import DATA_SETS
+from dermiq.errors import DermIQError
 from dermiq.places import WEIGHTS
 from dermiq.types import CLASS_NAMES, Fields
 from dermiq.ui.markup import fill, join, percent
 
 CARDS = (("DermIQ-Nano, the language model", "nano"), ("The specialist", "specialist"))
+
+STATIC = Path(__file__).with_name("static")
+log = logging.getLogger(__name__)
 
 _FRONT_MATTER = re.compile(r"\A---\s*\n.*?\n---\s*\n", re.DOTALL)
 _IMAGE = re.compile(r"!\[([^\]]*)\]\(\s*(?!data:)[^)]*\)")
@@ -171,4 +178,20 @@ def _table(bins: list[Bin]) -> Markup:
 
 def purpose() -> Markup:
     """What the page is for, what happens to images: the part that is written by hand."""
-    return Markup(Path(__file__).with_name("static").joinpath("purpose.html").read_text(encoding="utf-8"))
+    return Markup((STATIC / "purpose.html").read_text(encoding="utf-8"))
+
+
+def facts(*, weights: Path = WEIGHTS) -> str:
+    """The model's facts on one screen, as Markdown; where what they are read from is damaged, a sentence says so."""
+    try:
+        told = model_facts.label(weights)
+    except (DermIQError, OSError, LookupError, ValueError) as error:
+        log.warning("the model facts cannot be read: %r", error)
+        told = "They cannot be read from the files beside the weights; the log says why."
+    return f"## Model facts\n\n{told}"
+
+
+def kept() -> str:
+    """What is kept, where and how long, as Markdown; `python -m docs.trust` writes it with the limits of the code."""
+    table = (STATIC / "kept.md").read_text(encoding="utf-8")
+    return f"## What is kept, and for how long\n\n{table}"

@@ -27,6 +27,7 @@ from dermiq.ui.tabs import TABS, Page
 from dermiq.ui.training.controller import TrainingController, exports_folder, training_controller
 
 MAX_FILE = "25mb"
+CACHE_S, STALE_CACHE_S = 600, 1200  # between two looks at the files of gradio; how old one is that then goes
 BAR_SECONDS = 1.0  # between two looks at what the bar says
 NOTICE = "Research demonstration for clinicians. Not a medical device, not for diagnosis."
 
@@ -62,7 +63,9 @@ def create_app(
     review = review_controller(settings, graph=lambda: library.graph, runs=training.root)
     consultation = ConsultController(training.beside, examples, name=library.name, contributions=review.contributions)
     blocks: gr.Blocks
-    with gr.Blocks(title="DermIQ", analytics_enabled=False, fill_width=True, delete_cache=(600, 1200)) as blocks:
+    with gr.Blocks(
+        title="DermIQ", analytics_enabled=False, fill_width=True, delete_cache=(CACHE_S, STALE_CACHE_S)
+    ) as blocks:
         top = html_part("dq-top", bar(training.beside), events=["about", "training"])
         with gr.Tabs(elem_id="dq-tabs") as tabs:
             page = Page(training.beside, consultation, library, training, review, blocks, top, tabs)

@@ -81,6 +81,8 @@ def _about_tab() -> None:
         gr.HTML(str(value), apply_default_css=False, js_on_load=None)
 
     static(about.purpose())
+    for told in (about.facts(), about.kept()):
+        gr.Markdown(told, elem_classes="dq-model-card")
     for title, folder in about.CARDS:
         text = about.card_markdown(folder)
         if text is None:

@@ -12,7 +12,8 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
-from dermiq.types import Abstention, Claim, Differential, Evidence, EvidenceItem, SelfCheck, Verdict
+from dermiq.report import GENERATED
+from dermiq.types import Abstention, Claim, Differential, Evidence, EvidenceItem, OwnWords, SelfCheck, Verdict
 from dermiq.ui import about, markup, prose
 from dermiq.ui.consult import chat, panels, viewer
 from dermiq.ui.consult.visit import Exchange, Visit
@@ -135,6 +136,18 @@ def test_a_text_cut_anywhere_shows_no_tag(cut: int) -> None:
 def test_what_models_really_write_is_split_too(text: str, reasoning: str, answer: str, said: str) -> None:
     parts = prose.split_text(text)
     assert (parts.reasoning, parts.answer, parts.prose) == (reasoning, answer, said)
+
+
+def test_what_a_model_wrote_is_called_generated_and_the_programs_words_are_not() -> None:
+    def said(**changes: object) -> bool:
+        return GENERATED in str(chat.chat([done(**changes)], has_image=True, reader="R"))
+
+    own = OwnWords("Not about the skin.", "The question is about something else.")
+    assert said()
+    assert said(text="", phase="waiting"), "before the first word, so that nothing jumps"
+    assert said(text="A sentence. " + own.text, own=own)
+    assert not said(text=own.text, own=own)
+    assert not said(text="", phase="abstained")
 
 
 def test_citations_become_chips_that_open_a_card_which_is_there() -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from markupsafe import Markup
 
+from dermiq.report import GENERATED
 from dermiq.types import CLASS_NAMES, Evidence, OwnWords
 from dermiq.ui.consult import asked
 from dermiq.ui.consult.panels import abstention_banner, check_lines
@@ -87,14 +88,23 @@ def sources_of(exchange: Exchange, name: Callable[[str], str] = str) -> Sources:
 def _exchange(exchange: Exchange, is_last: bool, reader: str, name: Callable[[str], str], after: Markup) -> Markup:
     return fill(
         '<article class="dq-turn dq-user"><h3>You</h3><p>{question}</p>{understood}</article>'
-        '<article class="dq-turn dq-answer" data-key="{key}"><h3>{reader}</h3>{body}{after}</article>',
+        '<article class="dq-turn dq-answer" data-key="{key}"><h3>{reader}</h3>{generated}{body}{after}</article>',
         question=exchange.question,
         understood=asked.understood_mark(exchange, can_correct=is_last and exchange.phase in ("done", "stopped")),
         key=exchange.key,
         reader=reader,
+        generated=_generated(exchange),
         body=_body(exchange, is_last, name),
         after=after,
     )
+
+
+def _generated(exchange: Exchange) -> Markup:
+    """That a model writes this; nothing where all of it is the program's own, or nothing was written."""
+    written = exchange.text.removesuffix(exchange.own.text) if exchange.own else exchange.text
+    if not written.strip() and exchange.phase not in RUNNING:
+        return Markup("")
+    return fill('<p class="dq-fine">{said}</p>', said=GENERATED)
 
 
 def _body(exchange: Exchange, is_last: bool, name: Callable[[str], str]) -> Markup:
