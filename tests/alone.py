@@ -26,8 +26,8 @@ def guard() -> None:
         _refuse_host(host)
         return resolve(host, *args, **named)
 
-    socket.socket.connect = connected  # type: ignore[method-assign]
-    socket.socket.connect_ex = connected_ex  # type: ignore[method-assign]
+    socket.socket.connect = connected  # type: ignore[method-assign, assignment]
+    socket.socket.connect_ex = connected_ex  # type: ignore[method-assign, assignment]
     socket.getaddrinfo = resolved
 
 

@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from dermiq.answering import plan
+from dermiq.answering import plainly, plan
 from dermiq.answering.direct import ASKS, TO_DO, USUAL
 from dermiq.answering.replies import TABLE, reply
 from dermiq.knowledge.retrieve.aspects import OF_CONDITIONS, OF_THE_READING
 from dermiq.knowledge.schema import read_rows
 from dermiq.types import PatientContext
-from tests.answering.made import asked, graph, known, numbers, plainly
+from tests.answering.made import asked, graph, known, numbers
 
 ROWS = [row for _, row in read_rows(TABLE)]
 LONGEST = 36  # words

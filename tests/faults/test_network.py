@@ -57,7 +57,7 @@ def test_a_hub_that_is_not_there_is_said_in_seconds(
 
 @pytest.mark.fault(
     "Data leave the machine",
-    where="the library that multiplies the weights, which reports each process to its maker where it is not told not to",
+    where="the library that multiplies the weights, which tells its maker of each process where it is not told not to",
     seen="nothing",
     kept="everything: it is told before it is loaded",
 )

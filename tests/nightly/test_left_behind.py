@@ -71,7 +71,9 @@ class Clinician(Visitor):
     async def ask_until_text(self) -> None:
         """Returns in the middle of the answer."""
         fields = ["", "not stated", "not stated", "not stated", []]
-        sent = [(self._dependency("dq-send", "click"), [None, QUESTION, *fields], None)]
+        sent: list[tuple[Any, list[Any], Any]] = [
+            (self._dependency("dq-send", "click"), [None, QUESTION, *fields], None)
+        ]
         sent.append((self._dependency("dq-chat", "insist"), [None], {}))
         for dependency, data, event in sent:
             async for frame in self._queued(dependency, data, event):
