@@ -1,4 +1,4 @@
-"""The command line: `dermiq app|assess|knowledge|check|review ...`; `--help` of each says what it takes.
+"""The command line: `dermiq app|assess|batch|bundle|knowledge|check|review ...`; `--help` of each says what it takes.
 
 In a checkout that is not installed it is `python -m dermiq`.
 """
@@ -27,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; errors are one sentence on standard error and exit status 2."""
     from dermiq import assess_cli
     from dermiq.errors import DermIQError
+    from dermiq.exchange import batch
     from dermiq.knowledge import cli as knowledge_cli
     from dermiq.review import cli as review_cli
 
@@ -34,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     subparsers = parser.add_subparsers(dest="command", required=True)
     add_app(subparsers)
     assess_cli.add_parser(subparsers)
+    batch.add_parser(subparsers)
     knowledge_cli.add_parsers(subparsers)
     review_cli.add_parser(subparsers, judged)
     options = parser.parse_args(arguments)

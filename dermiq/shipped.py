@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
@@ -43,6 +44,15 @@ def checked(path: Path) -> Path:
                     "repository, or run `python -m dermiq.shipped` if you changed it on purpose."
                 )
     return path
+
+
+def digest_of(paths: Iterable[Path]) -> str:
+    """12 hex digits of the names and the whole contents of files; those that are not there are passed over."""
+    made = hashlib.sha256()
+    for path in sorted(path for path in paths if path.is_file()):
+        state = path.stat()
+        made.update(f"{path.name}\0{_known_digest(path.resolve(), state.st_mtime_ns, state.st_size)}".encode())
+    return made.hexdigest()[:12]
 
 
 def read_json(path: Path) -> Json:
