@@ -17,6 +17,7 @@ from PIL import Image
 
 from dermiq.decoder.formats import ACCEPTED
 from dermiq.errors import ImageError
+from dermiq.patient import OLDEST
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -54,11 +55,20 @@ def is_dicom(data: bytes) -> bool:
 
 
 def opened(data: bytes) -> Photograph:
-    """Raises ImageError with what to do; anything else for a file that is damaged."""
+    """Raises ImageError with what to do."""
     try:
-        from pydicom import dcmread
+        return _opened(data)
+    except (ImageError, MemoryError):
+        raise
     except ImportError as error:
         raise ImageError(f"To read DICOM files, DermIQ needs pydicom: {INSTALL}", detail=repr(error)) from error
+    except Exception as error:  # pydicom raises nearly anything on hostile bytes
+        raise ImageError("This DICOM file is damaged or incomplete: export it anew.", detail=repr(error)) from error
+
+
+def _opened(data: bytes) -> Photograph:
+    from pydicom import dcmread
+
     dataset = dcmread(io.BytesIO(data), specific_tags=list(READ))
     syntax = str(dataset.file_meta.TransferSyntaxUID)
     _refuse(dataset, syntax)
@@ -150,7 +160,8 @@ def _told(dataset: Dataset) -> dict[str, str]:
 def _age(value: Any) -> str:
     """ "054Y" -> "54"; "" for what is none."""
     found = re.fullmatch(r"(\d{3})([DWMY])", str(value))
-    return str(math.floor(int(found[1]) * DAYS[found[2]] / DAYS["Y"])) if found else ""
+    years = math.floor(int(found[1]) * DAYS[found[2]] / DAYS["Y"]) if found else OLDEST + 1
+    return str(years) if years <= OLDEST else ""
 
 
 def _site(dataset: Dataset) -> str:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from html import escape
+from importlib import import_module
 from typing import Any
 
 from dermiq.errors import InputError
@@ -19,7 +20,9 @@ from dermiq.knowledge import Graph
 from dermiq.report import DISCLAIMER, READERS, percent
 from dermiq.types import CLASS_NAMES, Answer, Candidate, Differential, Json
 
-RELEASES = ("R4", "R5")
+MODELS = {"R4": "fhir.resources.R4B.diagnosticreport", "R5": "fhir.resources.diagnosticreport"}
+"""By release. Of what is used here, R4B says what R4 says."""
+RELEASES = tuple(MODELS)
 SYSTEMS = {"sctid": "http://snomed.info/sct", "icd10cm": "http://hl7.org/fhir/sid/icd-10-cm"}
 CATEGORY = {"system": "http://terminology.hl7.org/CodeSystem/v2-0074", "code": "IMG", "display": "Diagnostic Imaging"}
 UNIT = {"unit": "probability", "system": "http://unitsofmeasure.org", "code": "1"}
@@ -40,13 +43,10 @@ def needed(release: str = "R4") -> None:
 
 def _checker(release: str) -> Any:
     try:
-        if release == "R5":
-            from fhir.resources.diagnosticreport import DiagnosticReport
-        else:  # of what is used here, R4B says what R4 says
-            from fhir.resources.R4B.diagnosticreport import DiagnosticReport
+        from fhir import resources  # noqa: F401
     except ImportError as error:
         raise InputError(MISSING, detail=repr(error)) from error
-    return DiagnosticReport
+    return import_module(MODELS[release]).DiagnosticReport
 
 
 def resource(answer: Answer, *, created: datetime, graph: Graph, release: str) -> Json:

@@ -1,4 +1,4 @@
-"""Which reader answers, and with which weights: the options that `assess` and `batch` share. Loads nothing by itself."""
+"""Which reader answers, and with which weights: what `assess` and `batch` share. Loads nothing by itself."""
 
 from __future__ import annotations
 

@@ -4,9 +4,9 @@
         if "a.jpg" not in results.done:
             results.append({"case": "a.jpg", "p_mel": "0.5"})
 
-CSV in UTF-8, a line a row: each is written whole and lies on the disk before the next case begins. What a kill or a lost
-power left of a last line is cut off at the next start. Each row says what it was made by; a table of another model, of
-other options or of another form is not gone on with.
+CSV in UTF-8, a line a row: each is written whole and lies on the disk before the next case begins. What a kill or a
+lost power left of a last line is cut off at the next start. Each row says what it was made by; a table of another
+model, of other options or of another form is not gone on with.
 """
 
 from __future__ import annotations
