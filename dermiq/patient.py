@@ -19,7 +19,6 @@ from dermiq.errors import InputError
 
 OLDEST = 120  # years
 LONGEST_SITE = 60  # characters
-SYMPTOMS = ("itch", "bled", "grew", "changed", "hurts")
 NOT_STATED = frozenset(
     (
         *("", "-", "--", "?", ".", "/", "x", "na", "n/a", "n.a.", "<na>", "#n/a", "nan", "nat", "none", "null", "nil"),

@@ -2,7 +2,7 @@
 
 A file that cannot be read is a row with the reason. The table holds names of files below the folder, figures and what
 they were made by: no image, and no path of this computer. The next images are read while one is assessed; each is
-assessed by itself, so that its figures are those of `dermiq assess`, bit for bit.
+assessed by itself, so that its figures are those of `dermiq assess`, bit for bit (several at once take as long).
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ BEFORE = {"specialist": "", "vlm": "vlm_"}  # before a reader's columns
 CERTAINTIES = ("90", "95")
 AHEAD, TRIES = 4, 5  # cases read while one is assessed; times that a busy computer is asked
 SHOWN_S = 10.0  # between two lines of progress where it is no terminal
+NOTE = "Research demonstration, not for diagnosis"
 GRAPH = ("nodes.tsv", "edges.tsv", "sources.tsv", "names.tsv")
 
 
@@ -76,7 +77,7 @@ def made_by(options: argparse.Namespace, reader: Assessor) -> dict[str, str]:
     if options.reader == "vlm":
         used |= {name: getattr(options, name) for name in ("votes", "device", "load_in_4bit")}
     said = "; ".join(f"{name}={value}" for name, value in used.items())
-    return {"model": Path(reader.name).name, "weights": reader.weights, "options": said}
+    return {"model": Path(reader.name).name, "weights": reader.weights, "options": said, "note": NOTE}
 
 
 def _is_done(task: Task, results: Results) -> bool:
@@ -98,7 +99,7 @@ def columns_of(reader: str) -> tuple[str, ...]:
     figures = [f"{BEFORE[one]}{name}" for one in both for name in ("diagnosis", *(f"p_{code}" for code in CLASSES))]
     sets = [f"set_{certainty}" for certainty in CERTAINTIES]
     reasons = ("abstention", "quality", "reasons", "urgency", "error")
-    return (KEY, "file", *TOLD, *figures, *sets, *reasons, "model", "weights", "options")
+    return (KEY, "file", *TOLD, *figures, *sets, *reasons, "model", "weights", "options", "note")
 
 
 def told_of(task: Task) -> dict[str, str]:

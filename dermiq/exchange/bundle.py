@@ -25,10 +25,10 @@ from PIL import Image
 
 import dermiq
 from dermiq.api import patient_of
+from dermiq.assess_cli import SYMPTOMS
 from dermiq.errors import InputError
 from dermiq.files.archive import read_files
 from dermiq.lesion import read_lesion
-from dermiq.patient import SYMPTOMS
 from dermiq.report import DISCLAIMER, to_markdown, to_pdf
 from dermiq.types import Answer, Case, Json, Lesion, PatientContext, View
 

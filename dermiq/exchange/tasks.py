@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from dermiq import api
+from dermiq.assess_cli import SYMPTOMS
 from dermiq.errors import DataError, InputError
 from dermiq.files.tables import TableRow, read_table_rows
 from dermiq.lesion import IMAGE_SUFFIXES
-from dermiq.patient import SYMPTOMS, Vague, age_of, sex_of, site_of, skin_type_of
+from dermiq.patient import Vague, age_of, sex_of, site_of, skin_type_of
 from dermiq.types import Case, PatientContext
 
 SUFFIXES = (*IMAGE_SUFFIXES, ".dcm")

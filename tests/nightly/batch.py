@@ -1,10 +1,10 @@
 """`dermiq batch` on many real images, killed by SIGKILL and gone on with, against an unbroken run and one by one.
 
-    python -m tests.nightly.batch [--images 1000] [--kills 3] [--alone 20] [--work FOLDER] [--out tests/nightly/batch.txt]
+    python -m tests.nightly.batch [--images 1000] [--kills 3] [--alone 20] [--work FOLDER]
+    [--out tests/nightly/batch.txt]
 
 Takes images of HAM10000 at 256 px, evenly from all, under numbers for names. Exits with 1 where the two tables differ
-in a byte, or an image by itself has another figure than its row. What is done lies in `--work`: a study that was stopped
-goes on from there.
+in a byte, or an image by itself has another figure than its row. What is done lies in `--work`.
 """
 
 from __future__ import annotations
@@ -104,10 +104,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     alone = rows[:: max(1, len(rows) // options.alone)][: options.alone]
     other = sum(differs(folder, row) for row in alone)
     same = broken.read_bytes() == whole.read_bytes()
+    unread = sum(bool(row["error"]) for row in rows)
     text = (
         f"# python -m tests.nightly.batch --images {options.images} --kills {kills} --alone {len(alone)}"
         f"      ({psutil.cpu_count()} cores, {datetime.now(timezone.utc):%Y-%m-%d})\n"
-        f"{len(rows)} images of HAM10000 at 256 px, of which {sum(bool(row['error']) for row in rows)} could not be read\n"
+        f"{len(rows)} images of HAM10000 at 256 px, of which {unread} could not be read\n"
         f"  {unbroken / len(rows):.2f} seconds of a core an image, unbroken, its start included\n"
         f"  {used / len(rows):.2f} with {kills} kills and starts\n"
         f"  the two tables: {'byte for byte the same' if same else 'NOT the same'}\n"
