@@ -51,6 +51,7 @@ def assess(
     """Answers `question` about one lesion. Some 15 seconds on two CPU cores; the first call loads the models, too.
 
     images       photographs of the one lesion: paths, files' bytes, or pixels, (H, W, 3) uint8 sRGB
+                 (of DICOM files, for which pydicom is needed, age, sex and site count where they aren't given here)
     age          years
     sex          "female" or "male"
     site         where on the body: "back", "face", "lower leg"

@@ -77,7 +77,8 @@ def made_by(options: argparse.Namespace, reader: Assessor) -> dict[str, str]:
     if options.reader == "vlm":
         used |= {name: getattr(options, name) for name in ("votes", "device", "load_in_4bit")}
     said = "; ".join(f"{name}={value}" for name, value in used.items())
-    return {"model": Path(reader.name).name, "weights": reader.weights, "options": said, "note": NOTE}
+    name = Path(reader.name).name if Path(reader.name).is_absolute() else reader.name  # a folder's path stays here
+    return {"model": name, "weights": reader.weights, "options": said, "note": NOTE}
 
 
 def _is_done(task: Task, results: Results) -> bool:

@@ -9,6 +9,7 @@ else. Photographs are read by `dermiq.decoder.dicom`.
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -45,11 +46,21 @@ def report_of(case: Case, answer: Answer, *, created: datetime, sources: Sequenc
     InputError where pydicom is missing, or where these are of several patients or studies.
     """
     needed()
-    heads = [_head(data) for data in sources if is_dicom(data)]
+    pdf = to_pdf(case, answer, created=created)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # they quote what names the patient
+            return _made(answer, pdf, created, [_head(data) for data in sources if is_dicom(data)])
+    except InputError:
+        raise
+    except Exception as error:  # pydicom raises nearly anything on damaged bytes, and quotes them, too
+        raise InputError(DAMAGED, detail=type(error).__name__) from None
+
+
+def _made(answer: Answer, pdf: bytes, created: datetime, heads: Sequence[Dataset]) -> bytes:
     dataset = _of_study(heads)
     _describe(dataset, answer, created)
     _refer(dataset, heads)
-    pdf = to_pdf(case, answer, created=created)
     dataset.MIMETypeOfEncapsulatedDocument = "application/pdf"
     dataset.EncapsulatedDocumentLength = len(pdf)
     dataset.EncapsulatedDocument = pdf + bytes(len(pdf) % 2)
@@ -60,12 +71,8 @@ def _head(data: bytes) -> Dataset:
     """What says whose a photograph is. It was decoded before: that it is one is known."""
     from pydicom import dcmread
 
-    try:
-        return dcmread(
-            io.BytesIO(data), stop_before_pixels=True, specific_tags=[*COPIED, "SOPClassUID", "SOPInstanceUID"]
-        )
-    except Exception as error:  # pydicom raises nearly anything on damaged bytes
-        raise InputError(DAMAGED, detail=repr(error)) from error
+    tags = [*COPIED, "SOPClassUID", "SOPInstanceUID"]
+    return dcmread(io.BytesIO(data), stop_before_pixels=True, specific_tags=list(tags))
 
 
 def _of_study(heads: Sequence[Dataset]) -> Dataset:

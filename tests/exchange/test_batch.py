@@ -19,16 +19,23 @@ from PIL import Image
 
 from dermiq import api
 from dermiq.__main__ import main
+from dermiq.consultant import LocalConsultant
+from dermiq.consultation import Readers
 from dermiq.decoder.pool import BUSY
 from dermiq.errors import DataError, ImageError, InputError, ModelError
 from dermiq.exchange import batch, tasks
-from dermiq.exchange.reading import Assessed
+from dermiq.exchange.reading import Assessed, BothReaders, SpecialistAlone
 from dermiq.exchange.results import Results
 from dermiq.exchange.tasks import Task, tasks_of
+from dermiq.knowledge import Graph
 from dermiq.lesion.drawn import drawn_examples
+from dermiq.settings import Settings
+from dermiq.specialist import Specialist
 from dermiq.types import CLASSES, Case
+from dermiq.vlm.load import VLM
 from tests.exchange.made import NAME, NUMBER, rgb
 from tests.fakes import SPECIALIST, picture, png, reading, sample_answer
+from tests.tiny import tiny
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -123,6 +130,22 @@ def test_both_readers_have_their_columns() -> None:
     assert not [name for name in batch.columns_of("specialist") if name.startswith("vlm")]
 
 
+def test_with_both_readers_a_row_is_the_answer_and_the_specialist_s_part_as_alone() -> None:
+    model, processor = tiny("llava")
+    vlm = VLM(model, processor, name="tiny", revision="0")
+    consultant = LocalConsultant(Settings())
+    consultant._readers = Readers(Specialist.load(), vlm, Graph.load(), max_images=1)
+    consultant._loaded.set()
+    both, case = BothReaders(consultant), Case((api.opened(rgb())[0],))
+    assessed = both.assess(case)
+    assert (both.name, both.weights) == (assessed.answer.model, assessed.answer.model_revision)
+    row = batch.figures_of(assessed)
+    for code in CLASSES:
+        assert float(row[f"vlm_p_{code}"]) == assessed.answer.differentials[1].probability(code)
+    alone = batch.figures_of(SpecialistAlone(consultant.readers().specialist, Graph.load()).assess(case))
+    assert alone == {name: value for name, value in row.items() if not name.startswith("vlm")}
+
+
 # --- folders and tables -----------------------------------------------------------------
 
 
@@ -207,7 +230,7 @@ def test_a_busy_computer_is_asked_again(monkeypatch: pytest.MonkeyPatch, tmp_pat
         return case
 
     monkeypatch.setattr(tasks.Task, "case", read)
-    monkeypatch.setattr(batch.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
     assert batch._read(Task("a", ("a",)), tmp_path) is case
 
 

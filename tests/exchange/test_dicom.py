@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from pydicom import Dataset, FileDataset, dcmread
 from pydicom.encaps import encapsulate
-from pydicom.pixels import pixel_array
+from pydicom.pixels.utils import pixel_array
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     EncapsulatedPDFStorage,
@@ -53,7 +53,7 @@ def planar(array: np.ndarray) -> bytes:
     return bytes(array.transpose(2, 0, 1).tobytes())
 
 
-GREY = {"PhotometricInterpretation": "MONOCHROME2", "SamplesPerPixel": 1, "PlanarConfiguration": None}
+GREY: dict[str, Any] = {"PhotometricInterpretation": "MONOCHROME2", "SamplesPerPixel": 1, "PlanarConfiguration": None}
 FULL, HALF = "YBR_FULL", "YBR_FULL_422"
 NATIVE = {
     "rgb": lambda: rgb(),
@@ -81,7 +81,7 @@ def test_an_uncompressed_picture_is_that_of_pydicom(name: str) -> None:
 def test_a_jpeg_inside_is_read_as_the_jpeg_itself() -> None:
     image, buffer = Image.fromarray(pixels()), io.BytesIO()
     image.save(buffer, "JPEG", quality=95)
-    assert np.array_equal(decode(jpeg()).image, decode(buffer.getvalue()).image)
+    assert np.array_equal(np.asarray(decode(jpeg()).image), np.asarray(decode(buffer.getvalue()).image))
     grey = jpeg(image.convert("L"), **GREY)
     assert np.array_equal(np.asarray(decode(grey).image)[..., 0], np.asarray(decode(grey).image)[..., 2])
 
@@ -226,6 +226,18 @@ def test_a_name_in_other_letters_arrives_as_it_was() -> None:
 def test_photographs_of_two_patients_are_no_report() -> None:
     with pytest.raises(InputError, match="several patients"):
         written(rgb(), rgb(PatientID="other"))
+
+
+def test_a_value_that_breaks_the_rules_is_copied_and_said_nowhere(recwarn: pytest.WarningsRecorder) -> None:
+    broken = rgb().replace(b"19700101", b"1970-x-1")
+    assert written(broken).SourceInstanceSequence
+    assert not recwarn.list, "a warning would quote it"
+
+
+def test_a_file_without_its_own_number_is_no_source() -> None:
+    with pytest.raises(InputError, match="cannot be read") as caught:
+        written(rgb()[:140])
+    assert NAME not in caught.value.detail
 
 
 def test_the_pdf_names_nobody() -> None:
