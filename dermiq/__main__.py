@@ -1,4 +1,4 @@
-"""The command line: `dermiq app|assess|knowledge|check|review|doctor|space ...`; `--help` of each says what it takes.
+"""The command line: `dermiq app|assess|batch|bundle|knowledge|check|review|doctor|space ...`; `--help` of each says it.
 
 In a checkout that is not installed it is `python -m dermiq`.
 """
@@ -26,16 +26,18 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; errors are one sentence on standard error and exit status 2."""
-    from dermiq import assess_cli, places
+    from dermiq import places
     from dermiq.deploy import doctor, space
     from dermiq.errors import DermIQError
+    from dermiq.exchange import assess, batch
     from dermiq.knowledge import cli as knowledge_cli
     from dermiq.review import cli as review_cli
 
     parser = argparse.ArgumentParser(prog=called_as(sys.argv[0]), description=__doc__)
     subparsers = parser.add_subparsers(dest="command", required=True)
     add_app(subparsers)
-    assess_cli.add_parser(subparsers)
+    assess.add_parser(subparsers)
+    batch.add_parser(subparsers)
     knowledge_cli.add_parsers(subparsers)
     review_cli.add_parser(subparsers, judged)
     doctor.add_parser(subparsers, closed)

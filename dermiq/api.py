@@ -20,7 +20,7 @@ from dermiq.errors import ImageError, InputError
 from dermiq.knowledge import Graph, check_claims
 from dermiq.knowledge import retrieve as retrieved
 from dermiq.knowledge.find import condition
-from dermiq.lesion import assess_quality, read_lesion
+from dermiq.lesion import assess_quality, read_told
 from dermiq.patient import age_of, sex_of, site_of, skin_type_of
 from dermiq.settings import Settings
 from dermiq.types import Answer, AnswerDone, Case, Claim, Event, Evidence, Lesion, PatientContext
@@ -51,6 +51,7 @@ def assess(
     """Answers `question` about one lesion. Some 15 seconds on two CPU cores; the first call loads the models, too.
 
     images       photographs of the one lesion: paths, files' bytes, or pixels, (H, W, 3) uint8 sRGB
+                 (of DICOM files, for which pydicom is needed, age, sex and site count where they aren't given here)
     age          years
     sex          "female" or "male"
     site         where on the body: "back", "face", "lower leg"
@@ -72,11 +73,35 @@ def assess(
     Raises ImageError for a file that is no usable photograph, InputError for what else cannot be used, ModelError,
     DownloadError or KnowledgeError where the readers cannot be had.
     """
+    patient = patient_of(age=age, sex=sex, site=site, skin_type=skin_type, symptoms=symptoms)
+    case = case_of(images, patient, question)
+    consultant = consultant_for(settings_of(model, adapter, load_in_4bit, device), votes)
+    return answer_to(case, consultant, check_image=check_image, on_event=on_event)
+
+
+def case_of(images: Sequence[Photograph], patient: PatientContext, question: str = Case.question) -> Case:
+    """The images, decoded, and the patient: what was not said, a DICOM file among them may tell.
+
+    Raises InputError as `lesion_of` does, and where there is no image.
+    """
     if not images:
         raise InputError("There is no image to assess: give at least one photograph of the lesion.")
-    patient = patient_of(age=age, sex=sex, site=site, skin_type=skin_type, symptoms=symptoms)
-    case = Case(tuple(lesion_of(image) for image in images), patient, question)
-    consultant = _consultant(settings_of(model, adapter, load_in_4bit, device), votes)
+    read = [opened(image) for image in images]
+    for _, told in read:
+        patient = replace(
+            patient, age=_first(patient.age, told.age), sex=patient.sex or told.sex, site=patient.site or told.site
+        )
+    return Case(tuple(lesion for lesion, _ in read), patient, question)
+
+
+def answer_to(
+    case: Case,
+    consultant: LocalConsultant,
+    *,
+    check_image: bool = False,
+    on_event: Callable[[Event], None] | None = None,
+) -> Answer:
+    """Of a loaded consultant, which keeps nothing of the case."""
     try:
         for event in consultant.assess(case, stop=threading.Event(), session_id=SESSION):
             if on_event is not None:
@@ -129,11 +154,16 @@ def patient_of(
 
 def lesion_of(image: Photograph) -> Lesion:
     """One photograph, decoded. Raises ImageError for what is none, InputError for a file that cannot be read."""
+    return opened(image)[0]
+
+
+def opened(image: Photograph) -> tuple[Lesion, PatientContext]:
+    """The same, with what a DICOM file tells of the patient. Other files tell nothing."""
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise ImageError(f"An array of shape {image.shape}, {image.dtype}, is no image: (H, W, 3) uint8 would be.")
-        return Lesion(image, quality=assess_quality(image))
-    return read_lesion(image if isinstance(image, bytes) else _bytes_of(Path(image)))
+        return Lesion(image, quality=assess_quality(image)), PatientContext()
+    return read_told(image if isinstance(image, bytes) else bytes_of(Path(image)))
 
 
 def settings_of(model: str | None, adapter: str | None, load_in_4bit: bool, device: str | None) -> Settings:
@@ -142,7 +172,11 @@ def settings_of(model: str | None, adapter: str | None, load_in_4bit: bool, devi
     return replace(Settings.load([]), **{name: value for name, value in given.items() if value})
 
 
-def _bytes_of(path: Path) -> bytes:
+def _first(value: int | None, other: int | None) -> int | None:
+    return other if value is None else value
+
+
+def bytes_of(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
@@ -150,7 +184,7 @@ def _bytes_of(path: Path) -> bytes:
 
 
 @lru_cache(maxsize=1)  # a second model would take as much memory again
-def _consultant(settings: Settings, votes: int) -> LocalConsultant:
+def consultant_for(settings: Settings, votes: int) -> LocalConsultant:
     """The readers, loaded. What cannot be loaded is tried again at the next call."""
     from dermiq.consultant import LocalConsultant
 

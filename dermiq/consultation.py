@@ -56,6 +56,7 @@ from dermiq.types import (
     Finding,
     ImagesRead,
     Lesion,
+    QualityIssue,
     QuestionUnderstood,
     Reader,
     SelfCheck,
@@ -152,8 +153,8 @@ def assess(case: Case, readers: Readers, *, thread: Thread | None, stop: threadi
     thread = thread or open_thread(case, readers)
     thread.rewind(len(case.history) // 2)
     findings = all_findings(thread.readings)
-    specialist = specialist_differential(thread.readings, case, readers)
-    abstention = shared_abstention(thread, readers.specialist)
+    specialist = specialist_differential(thread.readings, case, readers.specialist, readers.graph)
+    abstention = shared_abstention(thread.lesions, thread.readings, readers.specialist)
     notes = compare_images(case.lesions, thread.readings)
     yield ImagesRead(thread.readings, specialist, abstention, notes)
 
@@ -388,11 +389,13 @@ def differential(probabilities: Mapping[str, float], graph: Graph, reader: Reade
     return Differential(tuple(Candidate(named(code), probabilities[code]) for code in order), reader)
 
 
-def specialist_differential(readings: Sequence[SpecialistReading], case: Case, readers: Readers) -> Differential:
+def specialist_differential(
+    readings: Sequence[SpecialistReading], case: Case, specialist: Specialist, graph: Graph
+) -> Differential:
     """The specialist's opinion on all images, with what of the patient counts, and the sets that hold the right one."""
     views = {lesion.view for lesion in case.lesions}
-    opinion = opinion_of(readings, case.context, readers.specialist, views=views)
-    found = differential(opinion.probabilities, readers.graph, "specialist")
+    opinion = opinion_of(readings, case.context, specialist, views=views)
+    found = differential(opinion.probabilities, graph, "specialist")
     if opinion.told:
         candidates = [replace(one, by_image=opinion.by_image[one.diagnosis.code or ""]) for one in found.candidates]
         found = replace(found, candidates=tuple(candidates))
@@ -432,16 +435,22 @@ def renumbered(evidence: Evidence, *, after: int) -> Evidence:
     return Evidence(tuple(replace(item, number=after + i) for i, item in enumerate(evidence.items, start=1)))
 
 
+def issues_of(lesions: Sequence[Lesion], readings: Sequence[SpecialistReading]) -> tuple[QualityIssue, ...]:
+    """What is wrong with the pictures, and with the lesions in them."""
+    pairs = zip(lesions, readings, strict=True)
+    return tuple(issue for lesion, reading in pairs for issue in assess_quality(lesion.pixels, reading.outline))
+
+
 def faults_seen(thread: Thread) -> tuple[str, ...]:
     """What is wrong with the pictures, each once."""
-    pairs = zip(thread.lesions, thread.readings, strict=True)
-    issues = (issue for lesion, reading in pairs for issue in assess_quality(lesion.pixels, reading.outline))
-    return tuple(dict.fromkeys(issue.message for issue in issues))
+    return tuple(dict.fromkeys(issue.message for issue in issues_of(thread.lesions, thread.readings)))
 
 
-def shared_abstention(thread: Thread, specialist: Specialist) -> Abstention | None:
+def shared_abstention(
+    lesions: Sequence[Lesion], readings: Sequence[SpecialistReading], specialist: Specialist
+) -> Abstention | None:
     """A case is readable where one of its images is; otherwise the first image's reason."""
-    pairs = zip(thread.lesions, thread.readings, strict=True)
+    pairs = zip(lesions, readings, strict=True)
     reasons = [specialist.abstention(lesion, reading) for lesion, reading in pairs]
     return reasons[0] if all(reasons) else None
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+from collections.abc import Iterable
 from datetime import datetime, timezone
 from functools import lru_cache
 from pathlib import Path
@@ -64,6 +65,15 @@ def damaged() -> list[str]:
             except DermIQError as reason:
                 said.append(str(reason))
     return said
+
+
+def digest_of(paths: Iterable[Path]) -> str:
+    """12 hex digits of the names and the whole contents of files; those that are not there are passed over."""
+    made = hashlib.sha256()
+    for path in sorted(path for path in paths if path.is_file()):
+        state = path.stat()
+        made.update(f"{path.name}\0{_known_digest(path.resolve(), state.st_mtime_ns, state.st_size)}".encode())
+    return made.hexdigest()[:12]
 
 
 def read_json(path: Path) -> Json:

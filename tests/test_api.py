@@ -39,8 +39,8 @@ def test_the_readme_s_example_runs_as_it_stands(lesion: Path, capsys: pytest.Cap
     said = capsys.readouterr().out
     assert answer.text in said
     assert all(item.fact.source.url in said for item in answer.evidence.items)
-    assert api._consultant.cache_info().currsize == 1
-    assert not api._consultant(api.settings_of(None, None, False, None), 1)._threads, "no case is kept"
+    assert api.consultant_for.cache_info().currsize == 1
+    assert not api.consultant_for(api.settings_of(None, None, False, None), 1)._threads, "no case is kept"
 
 
 def test_importing_it_loads_nothing_heavy() -> None:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import pillow_heif
 from PIL import Image, ImageCms, ImageOps
 
-from dermiq.decoder import containers
+from dermiq.decoder import containers, dicom
 from dermiq.decoder.containers import Picture
 from dermiq.decoder.formats import ACCEPTED, FORMATS, MAX_ASPECT, MAX_PIXELS, MAX_SIDE, MIN_SIDE
 from dermiq.errors import ImageError
@@ -46,19 +46,47 @@ class Source:
     orientation: Callable[[], int]  # of EXIF, known after decoding
 
 
-def decode(data: bytes) -> Image.Image:
-    """An RGB image without metadata, colour profile, alpha or orientation."""
-    _refuse_by_first_bytes(data)
+@dataclass(frozen=True)
+class Decoded:
+    """An RGB image without metadata, colour profile, alpha or orientation, and what a DICOM file tells with it."""
+
+    image: Image.Image
+    told: Mapping[str, str] = field(default_factory=dict)
+
+
+def decode(data: bytes) -> Decoded:
+    """Raises ImageError, and MemoryError where the process has no more."""
     try:
-        source = _heif(data) if _is_heif(data) else _opened(data)
+        source, told = _dicom(data) if dicom.is_dicom(data) else (_file(data), {})
         small, orientation = _reduced(source), source.orientation()
         del source  # the picture in full size, before the next copies are made
         small.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
-        return _to_srgb(_upright(small, orientation))
+        return Decoded(_to_srgb(_upright(small, orientation)), told)
     except (ImageError, MemoryError):
         raise
     except Exception as error:  # decoders raise nearly anything on hostile bytes
         raise _damaged(error) from error
+
+
+def _file(data: bytes) -> Source:
+    _refuse_by_first_bytes(data)
+    return _heif(data) if _is_heif(data) else _opened(data)
+
+
+def _dicom(data: bytes) -> tuple[Source, dict[str, str]]:
+    found = dicom.opened(data)
+    image = found.picture
+    source = _file(image) if isinstance(image, bytes) else _of_pixels(image)
+    return replace(source, profile=found.profile or source.profile), found.told
+
+
+def _of_pixels(image: Image.Image) -> Source:
+    _refuse_size("DICOM", image.size)
+
+    def band(top: int, bottom: int) -> Image.Image:
+        return image.crop((0, top, image.width, bottom))
+
+    return Source("DICOM", image.size, image.mode, None, band, lambda: 1)
 
 
 # --- before decoding --------------------------------------------------------------------
@@ -74,8 +102,6 @@ def _refuse_by_first_bytes(data: bytes) -> None:
         raise ImageError(f"GIF files have too few colours and may be animated: use {ACCEPTED}.")
     if data[4:12] in (b"ftypavif", b"ftypavis"):
         raise ImageError(f"AVIF files cannot be read: use {ACCEPTED}.")
-    if data[128:132] == b"DICM":
-        raise ImageError(f"DICOM files cannot be read: export the photograph as {ACCEPTED}.")
     if data[:2] == b"\xff\xd8" and data.count(b"\xff\xda") > MAX_SCANS:  # in a scan, 0xFF is never followed by 0xDA
         raise ImageError(f"The image is a JPEG of more than {MAX_SCANS} scans: save it as an ordinary JPEG.")
     containers.refuse_raw(data)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")
-"""Pillow's names; it tries no other decoder. HEIC has a library of its own."""
+"""Pillow's names; it tries no other decoder. HEIC has a library of its own, and DICOM one that is an extra."""
 
 ACCEPTED = "JPEG, PNG, WebP, TIFF, BMP or HEIC"
 
@@ -22,6 +22,7 @@ MAX_PIXELS = {
     "PNG": 52_000_000,
     "TIFF": 52_000_000,
     "BMP": 52_000_000,
+    "DICOM": 26_000_000,  # uncompressed; there are no more in `MAX_BYTES`
     "WEBP": 13_000_000,  # its decoder keeps four copies of the whole picture
 }
 """By Pillow's name of the format: what the memory of a decoding process has room for, as measured."""

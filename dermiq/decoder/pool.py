@@ -1,6 +1,7 @@
 """Files are decoded in processes that can be ended: a budget of time and memory for each, whatever its bytes do.
 
     pixels = decode(data)       # (H, W, 3) uint8; ImageError with a sentence
+    told = read(data).told      # the same pixels, and what a DICOM file tells of the patient
     prepare()                   # starts a process ahead of the first file
 
 A process is a light one (20 MB: neither torch nor numpy), keeps for thousands of files, costs a millisecond or two a
@@ -17,7 +18,7 @@ import subprocess
 import sys
 import threading
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import psutil
@@ -38,6 +39,11 @@ TOO_LARGE = f"The image takes more than {BUDGET_BYTES / 1e6:.0f} MB to decode: s
 BUSY = "The computer is too busy to decode the image in time: try again in a minute, or save the image smaller."
 CRASHED = "The image is damaged, and its decoding ended without an answer: export it anew as an ordinary JPEG."
 NO_PROCESS = "The image could not be decoded, because no process could be started for it: try again."
+
+
+class Decoded(NamedTuple):
+    pixels: np.ndarray  # (H, W, 3) uint8
+    told: dict[str, str]  # "age", "sex", "site" and "view", where a DICOM file states them
 
 
 class Ended(Exception):
@@ -63,7 +69,7 @@ class Decoder:
         )
         self.at_rest = 0  # bytes, before the first file
 
-    def decode(self, data: bytes) -> np.ndarray:
+    def decode(self, data: bytes) -> Decoded:
         """Raises ImageError for what the file is, and Ended where the process is to be replaced."""
         if not self.at_rest:
             self._begin()
@@ -90,7 +96,7 @@ class Decoder:
             self._requests.write(part)
         self._requests.flush()
 
-    def _receive(self) -> np.ndarray:
+    def _receive(self) -> Decoded:
         head = json.loads(self._replies.readline() or "null")
         if head is None:
             raise EOFError
@@ -100,7 +106,7 @@ class Decoder:
         pixels = np.empty((height, width, 3), np.uint8)
         if self._replies.readinto(pixels.data.cast("B")) < pixels.nbytes:
             raise EOFError
-        return pixels
+        return Decoded(pixels, head["told"])
 
     @property
     def _requests(self) -> Any:
@@ -179,6 +185,10 @@ class Pool:
 
     def decode(self, data: bytes) -> np.ndarray:
         """(H, W, 3) uint8. Raises ImageError with a sentence."""
+        return self.read(data).pixels
+
+    def read(self, data: bytes) -> Decoded:
+        """Raises ImageError with a sentence."""
         detail = ""
         for _ in range(2):  # an idle process may have been ended by others
             try:
@@ -191,10 +201,10 @@ class Pool:
                 detail = repr(error)
         raise ImageError(NO_PROCESS, detail=detail)
 
-    def _decode(self, data: bytes) -> np.ndarray:
+    def _decode(self, data: bytes) -> Decoded:
         decoder = self._take()
         try:
-            pixels = decoder.decode(data)
+            decoded = decoder.decode(data)
         except ImageError:
             self._give_back(decoder)
             raise
@@ -202,7 +212,7 @@ class Pool:
             self._remove(decoder)
             raise
         self._give_back(decoder)
-        return pixels
+        return decoded
 
     def prepare(self) -> None:
         """Starts a process where there is none; waits for nothing."""
@@ -249,7 +259,7 @@ class Pool:
 
 
 POOL = Pool()  # no process yet
-decode, prepare = POOL.decode, POOL.prepare
+decode, read, prepare = POOL.decode, POOL.read, POOL.prepare
 atexit.register(POOL.close)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=POOL._forget)

@@ -2,9 +2,10 @@
 
     python -m dermiq.decoder.worker
 
-A request is 8 bytes (length, big-endian) and a file. An answer is a line of JSON, `{"size": [w, h]}` followed by
-w * h * 3 bytes or `{"refused": sentence, "detail": ...}`; the first line says that the process is ready. It ends itself
-with its input, and where a file takes longer than the parent would have waited: it outlives no parent that was killed.
+A request is 8 bytes (length, big-endian) and a file. An answer is a line of JSON, `{"size": [w, h], "told": {}}`
+followed by w * h * 3 bytes or `{"refused": sentence, "detail": ...}`; the first line says that the process is ready. It
+ends itself with its input, and where a file takes longer than the parent would have waited: it outlives no parent that
+was killed.
 """
 
 from __future__ import annotations
@@ -45,13 +46,14 @@ def _request(requests: BinaryIO) -> bytes | None:
 
 def _answer(replies: BinaryIO, data: bytes) -> None:
     try:
-        image = decode(data)
+        decoded = decode(data)
     except ImageError as error:
         _tell(replies, {"refused": str(error), "detail": error.detail})
     except MemoryError:
         _tell(replies, {"refused": TOO_LARGE, "detail": "MemoryError"})
     else:
-        _tell(replies, {"size": image.size}, image.tobytes())
+        image = decoded.image
+        _tell(replies, {"size": image.size, "told": dict(decoded.told)}, image.tobytes())
 
 
 def _tell(replies: BinaryIO, head: dict[str, object], body: bytes = b"") -> None:

@@ -1,7 +1,8 @@
-"""A zip file that somebody sends, unpacked into a folder of its own. Knows no table and no page.
+"""A zip file that somebody sends, unpacked into a folder of its own, or into memory. Knows no table and no page.
 
     unpacked = unpack(content, folder, wanted=lambda name: name.endswith(".png"))
     unpacked.files        # paths in the zip as they lie below the folder: "images/0.png"
+    files = read_files(content, wanted=..., most_bytes=..., most_files=..., advice=...)     # path -> bytes
 
 Whatever is wrong with the file ends as an `InputError` that says what, and what to do. Names are read as Windows and
 macOS write them, and lie below the folder in one form: slashes, and letters composed (NFC).
@@ -14,7 +15,7 @@ import re
 import stat
 import unicodedata
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -43,6 +44,8 @@ OTHER_FILES = (
     (b"\xd0\xcf\x11\xe0", "a workbook or another file of Office"),
 )
 PACK_ANEW = "Pack it anew."
+NAME_THE_PATH = "Put the data on the computer that runs this page, and name the path of the table."
+Entry = tuple[str, zipfile.ZipInfo]
 
 
 @dataclass(frozen=True)
@@ -64,18 +67,40 @@ def unpack(
     The folder may hold some of it then: whoever made it removes it.
     """
     with _opened(content) as archive:
-        named = [(clean_name(entry_name(info)), info) for info in archive.infolist() if not info.is_dir()]
-        for name, info in named:
-            _refuse_link(name, info)
-        shown = [(name, info) for name, info in named if not is_hidden(name)]
+        shown = _shown(archive)
         chosen = [(name, info) for name, info in shown if wanted(name)]
-        _refuse_too_much(chosen, most_bytes, most_files)
+        _refuse_too_much(chosen, most_bytes, most_files, NAME_THE_PATH)
         _refuse_clashes([name for name, _ in chosen])
         left = most_bytes
         for name, info in chosen:
             left -= _write(archive, info, folder / name, name=name, most=left)
     files = tuple(name for name, _ in chosen)
     return Unpacked(files, tuple(name for name, _ in shown if name not in set(files)))
+
+
+def read_files(
+    content: bytes | Path, *, wanted: Callable[[str], bool], most_bytes: int, most_files: int, advice: str
+) -> dict[str, bytes]:
+    """The wanted files by their path in the zip; nothing is written. InputError as of `unpack`.
+
+    `advice`: what to do where they are more than `most_bytes` or `most_files`.
+    """
+    with _opened(content) as archive:
+        chosen = [(name, info) for name, info in _shown(archive) if wanted(name)]
+        _refuse_too_much(chosen, most_bytes, most_files, advice)
+        _refuse_clashes([name for name, _ in chosen])
+        found: dict[str, bytes] = {}
+        for name, info in chosen:
+            found[name] = b"".join(_bounded(archive, info, name, most_bytes - sum(map(len, found.values()))))
+    return found
+
+
+def _shown(archive: zipfile.ZipFile) -> list[Entry]:
+    """Every file with its path, without what systems add by themselves."""
+    named = [(clean_name(entry_name(info)), info) for info in archive.infolist() if not info.is_dir()]
+    for name, info in named:
+        _refuse_link(name, info)
+    return [(name, info) for name, info in named if not is_hidden(name)]
 
 
 # --- the file itself --------------------------------------------------------------------
@@ -177,12 +202,9 @@ def _refuse_clashes(names: list[str]) -> None:
             raise InputError(f"This zip has a file and a folder that are both called {clash}. Rename one of them.")
 
 
-def _refuse_too_much(chosen: list[tuple[str, zipfile.ZipInfo]], most_bytes: int, most_files: int) -> None:
+def _refuse_too_much(chosen: list[Entry], most_bytes: int, most_files: int, advice: str) -> None:
     if len(chosen) > most_files or sum(info.file_size for _, info in chosen) > most_bytes:
-        raise InputError(
-            f"Unpacked, this is more than {most_bytes // 1_000_000} MB or {most_files:,} files. Put the data on the "
-            "computer that runs this page, and name the path of the table."
-        )
+        raise InputError(f"Unpacked, this is more than {most_bytes // 1_000_000} MB or {most_files:,} files. {advice}")
 
 
 # --- one file ---------------------------------------------------------------------------
@@ -190,6 +212,25 @@ def _refuse_too_much(chosen: list[tuple[str, zipfile.ZipInfo]], most_bytes: int,
 
 def _write(archive: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path, *, name: str, most: int) -> int:
     """The bytes that it has, which may be more than the zip says."""
+    pieces = _bounded(archive, info, name, most)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        file = target.open("xb")
+    except OSError as error:
+        raise InputError(f"{name} cannot be written here: {error.strerror}.", detail=repr(error)) from error
+    written = 0
+    with file:
+        for piece in pieces:
+            written += len(piece)
+            try:
+                file.write(piece)
+            except OSError as error:
+                raise InputError(f"{name} cannot be written here: {error.strerror}.", detail=repr(error)) from error
+    return written
+
+
+def _bounded(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str, most: int) -> Iterator[bytes]:
+    """The file in pieces. InputError where it cannot be unpacked, or has more than `most` bytes."""
     if info.flag_bits & ENCRYPTED:
         raise InputError(f"This zip is locked with a password ({name}). Pack it without one.")
     if info.compress_type not in METHODS:
@@ -198,22 +239,12 @@ def _write(archive: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path, *, nam
             f"{name} is packed by the method {method}, which cannot be unpacked here. Pack it with the usual one, "
             "Deflate: as the menu of Windows or macOS does for files below 2 GB."
         )
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        file = target.open("xb")
-    except OSError as error:
-        raise InputError(f"{name} cannot be written here: {error.strerror}.", detail=repr(error)) from error
-    written = 0
-    with file:
-        for piece in _pieces(archive, info, name):
-            written += len(piece)
-            if written > most:
-                raise InputError(f"Unpacked, this zip is larger than it says. {PACK_ANEW}")
-            try:
-                file.write(piece)
-            except OSError as error:
-                raise InputError(f"{name} cannot be written here: {error.strerror}.", detail=repr(error)) from error
-    return written
+    read = 0
+    for piece in _pieces(archive, info, name):
+        read += len(piece)
+        if read > most:
+            raise InputError(f"Unpacked, this zip is larger than it says. {PACK_ANEW}")
+        yield piece
 
 
 def _pieces(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> Iterable[bytes]:

@@ -7,7 +7,7 @@ from dermiq.decoder import ACCEPTED, IMAGE_SUFFIXES, MAX_BYTES, MAX_PIXELS
 from dermiq.lesion.drawn import drawn_examples
 from dermiq.lesion.findings import FINDING_CODES, measure_findings
 from dermiq.lesion.frame import Box, lesion_box
-from dermiq.lesion.intake import read_lesion
+from dermiq.lesion.intake import read_lesion, read_told
 from dermiq.lesion.quality import assess_quality
 from dermiq.lesion.reference import FindingsReference, default_reference
 
@@ -25,4 +25,5 @@ __all__ = [
     "lesion_box",
     "measure_findings",
     "read_lesion",
+    "read_told",
 ]

@@ -8,7 +8,6 @@ mirrored copies. Knows neither the graph nor the page.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,7 +24,7 @@ from dermiq import places
 from dermiq.errors import ModelError
 from dermiq.lesion import assess_quality, default_reference, measure_findings
 from dermiq.lesion.frame import main_region
-from dermiq.shipped import checked, read_json
+from dermiq.shipped import checked, digest_of, read_json
 from dermiq.specialist import structures
 from dermiq.specialist.conformal import Sets
 from dermiq.specialist.familiarity import Familiarity
@@ -40,6 +39,11 @@ WEIGHTS = places.WEIGHTS / "specialist"
 NEAR = "near."  # before the names of the second look's tensors, which lack an outline decoder
 TRANSFORMER = ("transformer_1.safetensors", "transformer_2.safetensors")  # in two, since hosts refuse large files
 HEADS = "structures."  # before the names of the structure heads' tensors
+PARTS = (
+    *("model.safetensors", *TRANSFORMER, "calibration.json", "similar.npz", "told.json", "sets.json"),
+    *("findings_reference.json", "structures_reference.json"),
+)
+"""Files that change what is read of an image."""
 STRUCTURE_SIZE = 280  # px of the window in which structures are looked for: 20 x 20 places
 MIN_OUTLINE_SHARE = 0.003  # of the frame; below it there is no lesion to measure
 
@@ -161,7 +165,7 @@ class Specialist:
             near_state = {
                 key: value for name in TRANSFORMER for key, value in load_file(checked(folder / name)).items()
             }
-            revision = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+            revision = digest_of(folder / name for name in PARTS)
         except (OSError, ValueError, TypeError, SafetensorError) as error:
             raise ModelError(
                 "The specialist's weights are incomplete: reinstall DermIQ, or run "

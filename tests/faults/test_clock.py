@@ -21,7 +21,7 @@ from tests.review.votes import PLAIN
 from tests.test_line import answer, never
 from tests.train.runs.test_runs import final_value, result_of
 from tests.train.tiny_stage import TinyConfig
-from train.runs import arbiter, run_folder, worker
+from train.runs import arbiter, worker
 from train.runs import registry as runs
 from train.runs.job import Job
 from train.runs.run_folder import Status, current_status, own_process, read_status, write_status

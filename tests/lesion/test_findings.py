@@ -333,5 +333,6 @@ def test_public_face() -> None:
         "lesion_box",
         "measure_findings",
         "read_lesion",
+        "read_told",
     }
     assert all(hasattr(room, name) for name in room.__all__)
