@@ -47,7 +47,9 @@ def chat(
             else "Start with an image of one lesion, or with a drawn example. The conversation appears here."
         )
         return fill(
-            '<div class="dq-chat dq-chat-empty"><p class="dq-placeholder">{text}</p></div>{spoken}', text=text, spoken=spoken("")
+            '<div class="dq-chat dq-chat-empty"><p class="dq-placeholder">{text}</p></div>{spoken}',
+            text=text,
+            spoken=spoken(""),
         )
     last = len(exchanges) - 1
     rows = join(_exchange(e, i == last, reader, name, after(e)) for i, e in enumerate(exchanges))

@@ -314,7 +314,9 @@ def empty(examples: Sequence[Example], errors: Sequence[str] = ()) -> Markup:
         '<p class="dq-fine">{knows}</p><p class="dq-fine">Open patient images for a trial: {archive}.</p></div>',
         accepted=ACCEPTED,
         errors=join(error_line(e) for e in errors),
-        drawn=fill('<div class="dq-examples" role="group" aria-label="Drawn examples">{d}</div>', d=drawn) if examples else "",
+        drawn=fill('<div class="dq-examples" role="group" aria-label="Drawn examples">{d}</div>', d=drawn)
+        if examples
+        else "",
         knows=KNOWS,
         archive=fill('<a href="{u}" target="_blank" rel="noopener noreferrer">ISIC Archive</a>', u=ARCHIVE),
     )
