@@ -108,7 +108,7 @@ def _confusion(title: str, metrics: Fields) -> Markup:
     )
     return fill(
         '<details class="dq-confusion"><summary>What it answered, by what was true: {title}</summary>'
-        '<div class="dq-scroll" tabindex="0" role="region" aria-label="What it answered, {title}"><table><thead><tr>'
+        '<div class="dq-scroll" tabindex="0" role="group" aria-label="What it answered, {title}"><table><thead><tr>'
         '<th scope="col">True, by row</th>{head}<th scope="col">right</th></tr></thead><tbody>{rows}</tbody></table>'
         "</div></details>",
         title=title,

@@ -94,11 +94,27 @@ def data_url(pixels: np.ndarray, *, longest: int = 960, form: str = "JPEG") -> s
     return f"data:image/{form.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
+def spoken(text: str) -> Markup:
+    """What a screen reader says of its own accord, in one place that stays: all that changes would flood it."""
+    return fill('<p class="dq-sr" role="status" data-key="spoken">{text}</p>', text=text)
+
+
 def download(name: str, kind: str, content: bytes) -> Markup:
     """A file inside the page's own answer, which the browser saves: none is kept or served."""
     sent = {"name": name, "type": kind, "data": base64.b64encode(content).decode()}
     sent["id"] = secrets.token_hex(4)  # the same file can be asked for twice
     return fill('<i hidden data-download="{d}"></i>', d=json.dumps(sent))
+
+
+def term(name: str, meaning: str, *, key: str) -> Markup:
+    """A word whose meaning shows beside it when it is pointed at or has the focus; `key` is its own on the page."""
+    return fill(
+        '<span class="dq-term" tabindex="0" data-tip="{meaning}" aria-describedby="dq-term-{key}">{name}</span>'
+        '<span id="dq-term-{key}" hidden>{meaning}</span>',
+        name=name,
+        meaning=meaning,
+        key=key,
+    )
 
 
 def html_id(text: str) -> str:

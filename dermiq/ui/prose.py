@@ -347,7 +347,8 @@ def cards(sources: Sources) -> Markup:
 
 def _card(card_id: str, title: str, body: Markup) -> Markup:
     return fill(
-        '<div class="dq-card" id="{id}" popover role="dialog" aria-label="{title}"><header><strong>{title}</strong>'
+        '<div class="dq-card" id="{id}" popover tabindex="-1" role="dialog" aria-label="{title}"><header>'
+        "<strong>{title}</strong>"
         '<button type="button" class="dq-close" popovertarget="{id}" popovertargetaction="hide" '
         'aria-label="Close">✕</button></header>{body}</div>',
         id=card_id,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dermiq.places import WEIGHTS
-from tests import fakes
+from tests import axe, fakes
 from tests.page import served
 from tests.ui.test_browser import Page, pytestmark  # noqa: F401  the mark applies to this file, too
 
@@ -69,6 +69,40 @@ def test_a_case_from_an_example_to_a_follow_up_by_keyboard_alone(page: Page) -> 
     press(page, Keys.ENTER)
     page.until(lambda: len(page.all(".dq-answer")) == 2, "the follow-up is asked")
     page.finished()
+
+
+def test_the_focus_goes_on_where_what_was_pressed_is_gone(page: Page) -> None:
+    def focus(css: str, said: str) -> None:
+        page.until(lambda: page.js("return document.activeElement.matches(arguments[0])", css), said)
+
+    page.click("#dq-new")
+    page.js("arguments[0].focus()", page.one(".dq-example"))
+    press(page, Keys.ENTER)
+    focus("#dq-viewer input:checked", "the first control of the image that came for the example")
+    page.js("document.querySelector('#dq-question textarea').focus()")
+    press(page, "Why?", Keys.TAB, Keys.ENTER)
+    focus("#dq-stop", "Stop stands where Send was")
+    page.finished()
+    focus("#dq-question textarea", "Stop is gone: the next question")
+    page.js("document.querySelector('.dq-suggest').focus()")
+    press(page, Keys.ENTER)
+    focus(".dq-chat", "the suggestions are switched off: the conversation")
+    page.finished()
+    page.js("arguments[0].focus()", page.one('#dq-chat [data-event="opinion"]'))
+    press(page, Keys.ENTER)
+    focus(".dq-keep-it h4", "the question whether it may be kept")
+    page.js("document.querySelector('#dq-consult-tab-button').focus()")
+    press(page, Keys.ARROW_RIGHT)
+    focus("#dq-knowledge-tab-button", "arrow keys go through the tabs")
+
+
+def test_axe_finds_nothing_on_any_tab_in_either_theme(page: Page) -> None:
+    """Of what a visitor finds; filled in: `tests/nightly/test_filled_states.py`."""
+    page.click("#dq-new")
+    for tab in ("Consult", "Knowledge", "Training", "Review", "About"):
+        page.open_tab(tab)
+        assert not axe.findings_of_both_themes(page), tab
+    page.open_tab("Consult")
 
 
 def test_one_first_heading_and_no_level_left_out(page: Page) -> None:

@@ -132,11 +132,13 @@ def test_places_in_a_source_are_said_in_short() -> None:
 def test_two_names_are_compared_and_the_fields_take_the_names(library: browser.Library) -> None:
     shown = library.look_up("scarlet itch", "Azure-scale")
     assert (shown.first, shown.second) == ("redpox", "bluepox")
+    assert shown.said == "Shown: redpox against bluepox."
     assert "redpox against bluepox" in _text(shown.html)
 
 
 def test_a_name_in_the_second_field_alone_is_a_card(library: browser.Library) -> None:
     assert library.look_up("", "redpox").first == "redpox"
+    assert library.look_up("", "redpox").said == "Shown: redpox."
 
 
 def test_an_unknown_word_is_met_with_a_way_on(library: browser.Library) -> None:

@@ -253,6 +253,41 @@ def test_a_claim_that_is_not_in_the_text_is_listed_below() -> None:
     assert "1 contradicted" in html
 
 
+# --- what is said aloud -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"phase": "waiting", "note": "2 questions before yours."}, "2 questions before yours."),
+        ({"phase": "writing", "text": fakes.TEXT[:40]}, "Reasoning."),
+        ({"phase": "writing", "text": fakes.TEXT}, "Writing."),
+        ({"urgency": fakes.URGENCY}, "Answered: Melanoma. Urgent."),
+        ({"text": "No option.", "urgency": None}, "Answered."),
+        ({"checks": (SelfCheck("image_matters", True, "It does."),)}, "Answered: Melanoma. It does."),
+        ({"phase": "stopped"}, "Stopped."),
+        ({"phase": "abstained", "abstention": Abstention("blurred", "Too blurred.")}, "No reading. Too blurred."),
+        ({"phase": "failed", "error": "It broke."}, ""),
+    ],
+)
+def test_a_screen_reader_is_told_how_far_an_answer_is_and_not_every_word(changes: dict[str, object], said: str) -> None:
+    html = str(chat.chat([done(**changes)], has_image=True, reader="R"))
+    assert re.findall(r'role="status" data-key="spoken">([^<]*)<', html) == [said]
+    assert 'role="log"' in html
+    assert 'aria-live="polite"' not in html
+
+
+def test_the_place_of_what_is_said_aloud_is_there_before_anything_is() -> None:
+    assert 'role="status" data-key="spoken"></p>' in chat.chat([], has_image=False, reader="R")
+
+
+def test_what_a_sign_means_is_said_to_those_who_do_not_point_at_it() -> None:
+    html = str(panels.findings_panel(fakes.findings(), "mel"))
+    described = re.findall(r'aria-describedby="([^"]+)"', html)
+    assert described == re.findall(r'<span id="([^"]+)" hidden>', html)
+    assert len(set(described)) == len(fakes.findings())
+
+
 # --- escaping ---------------------------------------------------------------------------
 
 

@@ -10,9 +10,9 @@ from markupsafe import Markup
 from dermiq.report import GENERATED
 from dermiq.types import CLASS_NAMES, Evidence, OwnWords
 from dermiq.ui.consult import asked
-from dermiq.ui.consult.panels import abstention_banner, check_lines
+from dermiq.ui.consult.panels import URGENCY_WORDS, abstention_banner, check_lines
 from dermiq.ui.consult.visit import RUNNING, Exchange
-from dermiq.ui.markup import THIN, error_line, fill, join
+from dermiq.ui.markup import THIN, capital, error_line, fill, join, spoken
 from dermiq.ui.prose import (
     Parts,
     Sources,
@@ -47,16 +47,36 @@ def chat(
             if has_image
             else "Start with an image of one lesion, or with a drawn example. The conversation appears here."
         )
-        return fill('<div class="dq-chat dq-chat-empty"><p class="dq-placeholder">{text}</p></div>', text=text)
+        return fill(
+            '<div class="dq-chat dq-chat-empty"><p class="dq-placeholder">{text}</p></div>{spoken}',
+            text=text,
+            spoken=spoken(""),
+        )
     last = len(exchanges) - 1
     rows = join(_exchange(e, i == last, reader, name, after(e)) for i, e in enumerate(exchanges))
     busy = exchanges[-1].phase in RUNNING
     return fill(
-        '<div class="dq-chat" role="log" tabindex="0" aria-label="Conversation" aria-live="polite" aria-busy="{busy}">'
-        "{rows}</div>",
+        '<div class="dq-chat" role="log" tabindex="0" aria-label="Conversation" aria-live="off" aria-busy="{busy}">'
+        "{rows}</div>{spoken}",
         busy="true" if busy else "false",
         rows=rows,
+        spoken=spoken(in_short(exchanges[-1])),
     )
+
+
+def in_short(exchange: Exchange) -> str:
+    """How far an answer is; once it is there what it names, how urgent that is, and what its image check found."""
+    parts = split_text(exchange.text)
+    if exchange.phase in RUNNING:
+        return _doing(exchange, parts)
+    if exchange.phase == "abstained":
+        return f"No reading. {exchange.abstention.message}" if exchange.abstention else "No reading."
+    if exchange.phase in ("stopped", "failed"):
+        return "Stopped." if exchange.phase == "stopped" else ""  # an error speaks for itself
+    named = f"Answered: {answered(parts)}." if parts.answer else "Answered."
+    urgency = exchange.urgency and exchange.urgency.level != "none" and f"{URGENCY_WORDS[exchange.urgency.level]}."
+    checked = [check.message for check in exchange.checks if check.code == "image_matters"]
+    return " ".join(filter(None, [named, urgency, *checked]))
 
 
 def suggestions(exchanges: Sequence[Exchange], *, has_image: bool) -> Markup:
@@ -71,7 +91,7 @@ def suggestions(exchanges: Sequence[Exchange], *, has_image: bool) -> Markup:
         )
         for q in offered
     )
-    return fill('<div class="dq-suggestions" aria-label="Suggested questions">{b}</div>', b=buttons)
+    return fill('<div class="dq-suggestions" role="group" aria-label="Suggested questions">{b}</div>', b=buttons)
 
 
 def sources_of(exchange: Exchange, name: Callable[[str], str] = str) -> Sources:
@@ -178,21 +198,30 @@ def headline(parts: Parts) -> Markup:
     """The option that the text chose, in full; nothing where it chose none."""
     if not parts.answer:
         return Markup("")
-    answer = CLASS_NAMES.get(parts.answer.lower(), parts.answer)
-    return fill('<p class="dq-headline"><span>Answer</span> {a}</p>', a=answer[:1].upper() + answer[1:])
+    return fill('<p class="dq-headline"><span>Answer</span> {a}</p>', a=answered(parts))
+
+
+def answered(parts: Parts) -> str:
+    """The option as the page calls it."""
+    return capital(CLASS_NAMES.get(parts.answer.lower(), parts.answer))
 
 
 def _progress(exchange: Exchange, parts: Parts) -> Markup:
     if exchange.phase not in RUNNING:
         return Markup("")
-    said = {
+    return fill(
+        '<p class="dq-progress"><span class="dq-pulse" aria-hidden="true"></span>{said}</p>',
+        said=_doing(exchange, parts),
+    )
+
+
+def _doing(exchange: Exchange, parts: Parts) -> str:
+    """What is done for an exchange that runs."""
+    return {
         "waiting": exchange.note or "Waiting for the model.",
         "reading": "Reading the image.",
         "writing": "Reasoning." if parts.thinking else "Writing.",
     }[exchange.phase]
-    return fill(
-        '<p class="dq-progress" role="status"><span class="dq-pulse" aria-hidden="true"></span>{said}</p>', said=said
-    )
 
 
 def _verdicts(exchange: Exchange, sources: Sources) -> Markup:

@@ -21,7 +21,7 @@ from dermiq.types import (
 from dermiq.ui.consult.drawing import evidence_graph
 from dermiq.ui.consult.similar import Thumbnail, similar_body
 from dermiq.ui.facts import Licences, card_of, source_lines
-from dermiq.ui.markup import THIN, capital, fill, join, link, percent, percentile, quantity, ratio, versus
+from dermiq.ui.markup import THIN, capital, fill, join, link, percent, percentile, quantity, ratio, term, versus
 
 READERS = {"vlm": "Language model", "specialist": "Specialist"}
 
@@ -98,9 +98,8 @@ def set_line(opinion: Differential) -> Markup:
     if all(len(codes) < 2 for codes in opinion.sets.values()):
         return Markup("")
     return fill(
-        '<div class="dq-sets"><p><span class="dq-term" tabindex="0" data-tip="{tip}">The specialist’s sets</span></p>'
-        "<ul>{parts}</ul></div>",
-        tip=SETS_MEAN,
+        '<div class="dq-sets"><p>{term}</p><ul>{parts}</ul></div>',
+        term=term("The specialist’s sets", SETS_MEAN, key="sets"),
         parts=join(parts),
     )
 
@@ -294,11 +293,9 @@ def _finding_row(finding: Finding, leading: str | None) -> Markup:
     likelihood = finding.likelihood_ratios.get(leading) if leading else None
     behind = f" n = {finding.n} training lesions." if finding.n is not None else ""
     return fill(
-        '<tr><th scope="row"><span class="dq-term" tabindex="0" data-tip="{tip}">{name}</span><span '
-        'class="dq-say">{text}</span></th>'
+        '<tr><th scope="row">{term}<span class="dq-say">{text}</span></th>'
         '<td class="dq-num">{value}</td><td class="dq-num">{pct}</td><td class="dq-num{strong}">{ratio}</td></tr>',
-        tip=f"{finding.definition}{behind}",
-        name=finding.name,
+        term=term(finding.name, f"{finding.definition}{behind}", key=f"{finding.code}-{finding.image_index}"),
         text=finding.text,
         value=quantity(finding.value, finding.unit),
         pct=percentile(finding.percentile) if finding.percentile is not None else "–",
@@ -446,7 +443,7 @@ def abstention_banner(abstention: Abstention, *, insisted: bool) -> Markup:
     """Why no reading is offered; over an answer that was asked for all the same, without the button."""
     button = Markup('<button type="button" class="dq-button" data-event="insist">Ask all the same</button>')
     return fill(
-        '<div class="dq-abstain" role="status"><p><strong>{head}</strong> {message}</p>{button}</div>',
+        '<div class="dq-abstain"><p><strong>{head}</strong> {message}</p>{button}</div>',
         head="Read with caution." if insisted else "No reading.",
         message=abstention.message,
         button="" if insisted else button,

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from dermiq.decoder import ACCEPTED
 from dermiq.types import CLASS_NAMES, Abstention, Finding, Lesion, SpecialistReading
-from dermiq.ui.markup import THIN, data_url, error_line, fill, join, number
+from dermiq.ui.markup import THIN, data_url, error_line, fill, join, number, percent
 
 Layer = Literal["outline", "structures", "heatmap", "plain"]
 LAYERS: tuple[Layer, ...] = ("outline", "structures", "heatmap", "plain")
@@ -167,8 +167,9 @@ def _picture(
         over = structure_layer(lesion, reading, maps)
     if layer == "outline" and reading is not None:
         over = fill(
-            '<svg class="dq-outline" viewBox="0 0 {w} {h}" role="img" aria-label="Outline of the lesion">'
+            '<svg class="dq-outline" viewBox="0 0 {w} {h}" role="img" aria-label="{label}">'
             '<path class="dq-halo" d="{d}"/><path class="dq-line" d="{d}"/></svg>',
+            label=f"Outline of the lesion, which takes {percent(reading.outline.mean())} of the image",
             w=lesion.width,
             h=lesion.height,
             d=outline_path(reading.outline),
@@ -313,7 +314,9 @@ def empty(examples: Sequence[Example], errors: Sequence[str] = ()) -> Markup:
         '<p class="dq-fine">{knows}</p><p class="dq-fine">Open patient images for a trial: {archive}.</p></div>',
         accepted=ACCEPTED,
         errors=join(error_line(e) for e in errors),
-        drawn=fill('<div class="dq-examples" aria-label="Drawn examples">{d}</div>', d=drawn) if examples else "",
+        drawn=fill('<div class="dq-examples" role="group" aria-label="Drawn examples">{d}</div>', d=drawn)
+        if examples
+        else "",
         knows=KNOWS,
         archive=fill('<a href="{u}" target="_blank" rel="noopener noreferrer">ISIC Archive</a>', u=ARCHIVE),
     )

@@ -46,6 +46,7 @@ class Shown:
     html: Markup
     first: str
     second: str
+    said: str = ""  # aloud, since the focus stays in the field
 
 
 class Library:
@@ -89,13 +90,14 @@ class Library:
         if left is None:
             return Shown(not_found(self.graph, one, found, right=right), one, other)
         if not other:
-            return Shown(card_page(self.graph, card(self.graph, left.id)), left.name, "")
+            return Shown(card_page(self.graph, card(self.graph, left.id)), left.name, "", f"Shown: {left.name}.")
         if right is None:
             return Shown(not_found(self.graph, other, against, left=left), left.name, other)
         if left == right:
             same = fill('<p class="dq-error">Both names mean {n}. Choose a second condition.</p>', n=left.name)
             return Shown(join([same, card_page(self.graph, card(self.graph, left.id))]), left.name, "")
-        return Shown(comparison_page(self.graph, compare(self.graph, left.id, right.id)), left.name, right.name)
+        page = comparison_page(self.graph, compare(self.graph, left.id, right.id))
+        return Shown(page, left.name, right.name, f"Shown: {left.name} against {right.name}.")
 
     def _said(self, make: Callable[[], Markup]) -> Markup:
         try:

@@ -10,6 +10,7 @@ import gradio as gr
 
 from dermiq.ui.component import QUICK, Part, data_of, html_part, text_of
 from dermiq.ui.library import lookup
+from dermiq.ui.markup import spoken
 
 COMPARED = "Compare with (optional)"
 
@@ -30,7 +31,7 @@ class Knowledge:
 
 def shown(found: lookup.Shown) -> list[object]:
     """What was found as the values of `Knowledge.outputs()`."""
-    return [found.first, found.second, str(lookup.suggestions("first", ())), str(found.html)]
+    return [found.first, found.second, str(lookup.suggestions("first", ())), str(found.html + spoken(found.said))]
 
 
 def _opened(library: lookup.Library, event: gr.EventData) -> list[object]:
@@ -68,7 +69,7 @@ def knowledge_tab(library: lookup.Library) -> Knowledge:
         first, second = (_condition_field(key, label) for key, label in (("first", "Condition"), ("second", COMPARED)))
         go = gr.Button("Look up", variant="primary", elem_id="dq-look-up", scale=0, min_width=96)
     suggestions = html_part("dq-meant", lookup.suggestions("first", ()), events=["pick"])
-    result = html_part("dq-knowledge", library.start(), events=["open", "versus"])
+    result = html_part("dq-knowledge", library.start() + spoken(""), events=["open", "versus"])
     parts = Knowledge(first, second, suggestions, result, way_back)
     outputs = parts.outputs()
 

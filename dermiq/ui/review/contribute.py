@@ -238,7 +238,8 @@ def _question(exchange: Exchange) -> Markup:
         text=exchange.text.strip(),
     )
     return fill(
-        '<section class="dq-keep-it" data-fields="{key}" aria-label="{asked}"><h4>{asked}</h4>{field}<p>{stored}</p>'
+        '<section class="dq-keep-it" data-fields="{key}" aria-label="{asked}"><h4 tabindex="-1" data-next>{asked}</h4>'
+        "{field}<p>{stored}</p>"
         '<label class="dq-check"><input type="checkbox" name="agreed"> I may share this image and these words, and I '
         "agree that they are stored and used as said.</label>{error}"
         '<p class="dq-go"><button type="button" class="dq-button" data-event="opinion" data-index="{key}" data-text="">'

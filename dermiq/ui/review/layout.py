@@ -27,7 +27,9 @@ KEYS = (
     ("?", "this list"),
 )
 ADMIN_KEYS = (("← →", "A better, B better, when a disagreement is decided"), ("↑ ↓", "a tie, both bad"))
-FIRST = Markup("<kbd>?</kbd> shows all keys. What the graph says comes after your vote.")
+FIRST = Markup(
+    '<span class="dq-with-keys"><kbd>?</kbd> shows all keys.</span> What the graph says comes after your vote.'
+)
 MORE = (("u", "undo", "undo"), ("e", "correct", "correct"), ("?", "help", "keys"))
 
 

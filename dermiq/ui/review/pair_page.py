@@ -84,7 +84,7 @@ def pair_page(seen: Seen, rules: Rules) -> Markup:
         showing=seen.showing.id,
         label=f"Pair to judge: {seen.view.case.question}",
         case=case_panel(seen),
-        question=fill('<p class="dq-put-question"><span>Question</span> {q}</p>', q=seen.view.case.question),
+        question=fill('<h2 class="dq-put-question"><span>Question</span> {q}</h2>', q=seen.view.case.question),
         answers=answers(seen),
         rubric=rubric(seen.draft, rules),
         comment=_comment(seen.draft),
@@ -107,7 +107,7 @@ def case_panel(seen: Seen) -> Markup:
         folded(f"Facts that the model was given ({len(given)})", _facts(given)) if given else Markup(""),
         folded("Earlier in this conversation", _turns(turns)) if turns else Markup(""),
     ]
-    return fill('<aside class="dq-pair-case" aria-label="The case">{parts}</aside>', parts=join(parts))
+    return fill('<div class="dq-pair-case" role="group" aria-label="The case">{parts}</div>', parts=join(parts))
 
 
 def _line(title: str, said: str) -> Markup:

@@ -81,7 +81,7 @@ def _figures(figures: Iterable[Figure]) -> Markup:
     """Each drawing's words stand beside it for those who do not see it."""
     shown = join(
         fill(
-            '<figure class="dq-plotted"><figcaption><h3>{title}</h3></figcaption><div role="img" aria-label="{alt}">'
+            '<figure class="dq-plotted"><figcaption><h2>{title}</h2></figcaption><div role="img" aria-label="{alt}">'
             "{svg}</div></figure>",
             title=figure.title,
             alt=figure.alt,

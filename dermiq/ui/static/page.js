@@ -103,6 +103,7 @@ window.dermiq = window.dermiq || (() => {
     const atEnd = !chat || chat.scrollHeight - chat.scrollTop - chat.clientHeight < 80;
     const turns = root.querySelectorAll(".dq-turn").length;
     const asked = root.querySelector("[data-escape]");
+    const held = heldIn(root);
     const fresh = document.createElement("template");
     fresh.innerHTML = html;
     children(root, fresh.content);
@@ -115,6 +116,7 @@ window.dermiq = window.dermiq || (() => {
     const asks = root.querySelector("[data-escape]");
     if (asks && !asked) asker = pressed;
     if (asked && !asks) goBack();
+    else if (held) goOnFrom(held, root);
     const out = root.querySelector("[data-download]");
     if (out) download(JSON.parse(out.dataset.download));
   }
@@ -141,6 +143,52 @@ window.dermiq = window.dermiq || (() => {
       return document.activeElement === asker;
     });
   }
+
+  // Who works by keys and pressed what is now gone or switched off goes on at what came for it ([data-next]), else at the
+  // part's first control, or, where there is none, in the conversation.
+  const CONTROLS = "a[href], button:enabled, input:enabled, select:enabled, textarea:enabled, summary, [tabindex='0']";
+  const first = (part) => part && [...part.querySelectorAll(CONTROLS)].find((e) => e.checkVisibility());
+  const isLost = (held) => [held, document.body].includes(document.activeElement) && (!held.checkVisibility() || held.disabled);
+
+  function heldIn(root) {
+    const held = document.activeElement;
+    return held && root.contains(held) && held.matches(":focus-visible") ? held : null;
+  }
+
+  function goOnFrom(held, root) {
+    settle(() => {
+      if (!isLost(held)) return true;
+      const to = root.querySelector("[data-next]") || first(root) || first(document.getElementById("dq-chat"));
+      if (to) to.focus();
+      return Boolean(to);
+    });
+  }
+
+  // Buttons that stand in for each other hand the focus on. After Stop comes the next question; after Cancel not Start,
+  // which a second press would set off.
+  const NEXT = {
+    "dq-send": "#dq-stop", "dq-stop": "#dq-question textarea",
+    "dqf-start": "#dqf-cancel", "dqf-estimate": "#dqf-cancel", "dqf-cancel": "#dqf-estimate",
+  };
+  document.addEventListener("focusin", (e) => {
+    const held = e.target, next = NEXT[held.id];
+    if (!next) return;
+    const watch = new MutationObserver(() => {
+      const to = document.querySelector(next);
+      if (!isLost(held)) return document.activeElement === held || watch.disconnect();
+      if (to && to.checkVisibility()) to.focus();
+    });
+    watch.observe(held.closest("#dq-ask, #dq-launch"), { childList: true, subtree: true, attributes: true });
+  });
+
+  // Tabs are gone through by the arrow keys, too.
+  document.addEventListener("keydown", (e) => {
+    const list = e.target.matches("[role=tab]") && e.target.closest("[role=tablist]");
+    const step = { ArrowLeft: -1, ArrowRight: 1 }[e.key];
+    if (!list || !step) return;
+    const tabs = [...list.querySelectorAll("[role=tab]")].filter((tab) => tab.checkVisibility());
+    tabs.at((tabs.indexOf(e.target) + step) % tabs.length).focus();
+  });
 
   function mount(element, props, watch, trigger, names) {
     const root = element.querySelector(".dq-root");
@@ -451,6 +499,7 @@ window.dermiq = window.dermiq || (() => {
     const left = Math.min(Math.max(8, at.left - 24), innerWidth - size.width - 8);
     const below = at.bottom + 6 + size.height < innerHeight;
     Object.assign(card.style, { left: `${Math.max(8, left)}px`, top: `${below ? at.bottom + 6 : Math.max(8, at.top - size.height - 6)}px` });
+    card.focus({ preventScroll: true }); // it is read out, and gives the focus back when it closes
   }, true);
   addEventListener("DOMContentLoaded", () => picker("dq-pick", false));
   if (document.body) picker("dq-pick", false);

@@ -679,8 +679,8 @@ Changed = dict[str, Any]
 LONG = ("estimate", "start", "startanyway", "smoke", "use", "back", "export", "push", "kill", "judge")
 """Events that take longer than a moment: they go through the queue and show how they get on."""
 COMPARING = Markup(
-    '<p class="dq-chosen"><strong>Runs compared</strong> '
-    '<button type="button" class="dq-quiet" data-event="view" data-text="overview">Back to one run</button></p>'
+    '<div class="dq-chosen"><h2 tabindex="-1" data-arrive="compared">Runs compared</h2> '
+    '<button type="button" class="dq-quiet" data-event="view" data-text="overview">Back to one run</button></div>'
 )
 
 

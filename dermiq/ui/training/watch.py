@@ -373,7 +373,8 @@ def config(run: Run) -> Markup:
         said = error_line(f"These options were written by another version of the program. {error}")
     shown = join((fill(CHANGED if marked else "{t}", t=line) for line, marked in lines), "\n")
     return fill(
-        '<div class="dq-watch dq-config">{said}<pre tabindex="0" aria-label="Options of {name}">{shown}</pre>'
+        '<div class="dq-watch dq-config">{said}<pre tabindex="0" role="region" aria-label="Options of {name}">'
+        "{shown}</pre>"
         "{machine}</div>",
         said=said,
         name=run.name,
