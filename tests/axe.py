@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib import resources
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tests.ui.test_browser import Page
@@ -24,7 +24,7 @@ def findings(page: Page, *rules: str) -> list[str]:
     return found
 
 
-def findings_of_both_themes(page: Page, **size: int) -> list[str]:
+def findings_of_both_themes(page: Page, **size: Any) -> list[str]:
     """All rules in the light one; what depends on colours again in the dark one."""
     page.look(**size)
     found = findings(page)

@@ -101,7 +101,9 @@ def test_consult_from_a_chosen_file_to_a_facts_source_and_to_a_new_case(page: Pa
     reach(page, '[data-event="imagecheck"]')
     press(page, Keys.ENTER)
     focus(page, ".dq-chat", "the conversation")
-    page.until(lambda: "depends on the image" in page.one("#dq-chat [data-key=spoken]").get_attribute("textContent"))
+    page.until(
+        lambda: "depends on the image" in str(page.one("#dq-chat [data-key=spoken]").get_attribute("textContent"))
+    )
     reach(page, '[data-event="remove"]', back=True)
     press(page, Keys.ENTER)
     focus(page, "[data-pick]", "the next image")
