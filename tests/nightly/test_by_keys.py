@@ -1,6 +1,7 @@
 """The main job of each tab with Tab, Enter, Space and the arrow keys alone, and where the focus stands meanwhile.
 
-More of it: the consultation in `test_pages`, a queue of the review in `test_review_tab` and `tests/review/test_browser.py`.
+More of it: the consultation in `test_pages`, a queue of the review in `test_review_tab` and
+`tests/review/test_browser.py`.
 """
 
 from __future__ import annotations
@@ -28,8 +29,10 @@ const e = document.activeElement, r = e.getBoundingClientRect(), mark = /^(radio
   e.parentElement : e;
 const ring = (n) => { const s = getComputedStyle(n); return s.outlineStyle !== 'none' || s.boxShadow !== 'none'; };
 if (e === document.body) return '';
-if (!e.checkVisibility({ visibilityProperty: true }) || r.width < 1 || r.height < 1) return 'hidden: ' + e.outerHTML.slice(0, 150);
-const near = [e, mark, ...mark.querySelectorAll('*'), e.closest('.wrap'), e.parentElement.parentElement].filter(Boolean);
+if (!e.checkVisibility({ visibilityProperty: true }) || r.width < 1 || r.height < 1)
+  return 'hidden: ' + e.outerHTML.slice(0, 150);
+const above = [e.closest('.wrap'), e.parentElement.parentElement];
+const near = [e, mark, ...mark.querySelectorAll('*'), ...above].filter(Boolean);
 return near.some(ring) ? '' : 'no ring: ' + e.outerHTML.slice(0, 150);
 """
 

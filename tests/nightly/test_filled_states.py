@@ -26,7 +26,8 @@ NARROW = ((640, 512), (320, 640))  # 1280 x 1024 at 200 %, and 400 %
 OPEN_ALL = "document.querySelectorAll(arguments[0] + ' details').forEach((e) => (e.open = true))"
 CUT = """
 const scrolled = (e) => { for (let p = e.parentElement; p; p = p.parentElement)
-  if (/auto|scroll/.test(getComputedStyle(p).overflowX) && p.getBoundingClientRect().right <= innerWidth + 1) return true;
+  if (/auto|scroll/.test(getComputedStyle(p).overflowX) && p.getBoundingClientRect().right <= innerWidth + 1)
+    return true;
   return false; };
 return [...document.body.querySelectorAll('*')].filter((e) => e.checkVisibility() && e.getBoundingClientRect().width > 1
   && e.getBoundingClientRect().right > innerWidth + 1 && !e.closest('.visually-hidden, .dq-sr') && !scrolled(e))
