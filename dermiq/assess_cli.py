@@ -8,7 +8,7 @@ from __future__ import annotations
 from dermiq.answering.weigh import percent
 from dermiq.report import GENERATED
 from dermiq.shipped import fingerprint
-from dermiq.types import Answer, Differential, Event, Finding, ImagesRead, Json, TextDelta, TextSettled
+from dermiq.types import Answer, Differential, Event, Finding, ImagesRead, Json, OwnWords, TextDelta, TextSettled
 from dermiq.version import __version__
 
 SYMPTOMS = ("itch", "bled", "grew", "changed", "hurts")
@@ -23,6 +23,10 @@ def show(event: Event) -> None:
     if isinstance(event, TextSettled):
         said = f"[The program] {event.own.why}\n\n{event.own.text}" if event.own else f"[Another draft]\n\n{event.text}"
         print(f"\n\n{said}", end="", flush=True)
+
+
+def own_json(own: OwnWords) -> Json:
+    return {"text": own.text, "why": own.why, "replaced": own.replaced, "is_first": own.is_first}
 
 
 def urgency_json(answer: Answer) -> Json | None:
@@ -113,7 +117,7 @@ def answer_json(answer: Answer) -> Json:
         "urgency": urgency_json(answer),
         "notes": list(answer.notes),
         "text": answer.text,
-        "own": answer.own and {"text": answer.own.text, "why": answer.own.why, "replaced": answer.own.replaced},
+        "own": answer.own and own_json(answer.own),
     }
 
 
