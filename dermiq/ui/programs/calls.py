@@ -29,7 +29,7 @@ from dermiq.ui.protocol import Consultant
 from dermiq.ui.server.inbox import INBOX, why_refused
 from dermiq.ui.server.visitors import LEFT
 
-MAX_NAME, MAX_TEXT = 120, 20_000  # characters
+MAX_NAME, MAX_TEXT = 120, 10_000  # characters
 GONE = "An image was not read in time. Send it again."
 
 Symptom = Literal["itch", "bled", "grew", "changed", "hurts"]
