@@ -29,6 +29,8 @@ USUAL: Mapping[str, tuple[str, ...]] = {
     "what_is": ("what_is", "nature"),
 }
 """Aspects that answer an intent where none was heard."""
+INSTEAD = {"follow_up": ("self_check",), "recurs": ("follow_up",)}
+"""Aspects that go with one, and stand for it where nothing was written for it."""
 MEANS = {"bled": "bleeds", "grew": "grows", "itch": "itches", "changed": "changes", "hurts": "itches"}
 """Complaint -> the aspect that says what it means."""
 
@@ -77,7 +79,7 @@ def replies(one: Planner, intent: str) -> tuple[Point, ...]:
     heard = _heard(one)
     if not one.asked.supposed and (intent in ABOUT_THE_CASE or (intent, heard[:1]) == ("plain_words", ["plainly"])):
         return ()
-    aspects = heard or USUAL.get(intent, ())
+    aspects = [held for aspect in heard or USUAL.get(intent, ()) for held in (aspect, *INSTEAD.get(aspect, ()))]
     found = (point for aspect in aspects for point in one.replied(one.topic, aspect, needed=bool(heard)))
     return tuple(found)[:MOST]
 

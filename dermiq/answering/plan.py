@@ -14,6 +14,7 @@ from dermiq.answering.of_reading import SAYS, of_reading
 from dermiq.answering.planner import DANGEROUS, DERMOSCOPY, Planner, Points, capital
 from dermiq.answering.points import Known, Plan, Point
 from dermiq.answering.premise import corrected
+from dermiq.answering.trust import RETURN
 from dermiq.answering.trust import TISSUE as BY_TISSUE
 from dermiq.answering.weigh import listed, speaking_for, weighed
 from dermiq.knowledge import Graph
@@ -126,6 +127,8 @@ def _meant(one: Planner) -> str:
     """The kind of answer: the intent, but for a few words that say surely what is wanted."""
     question, intent = one.asked.question, one.asked.intent
     named_others = [key for key in one.named if not one.is_lead(key)]
+    if "doubt" in one.asked.aspects and one.named:  # "against melanoma?"
+        return "against"
     if is_of_the_reading(question) or set(one.asked.aspects[:1]) & set(OF_THE_READING):
         return "trust"
     if IS_IT in one.asked.aspects and len(one.kinds) < 2:
@@ -161,6 +164,8 @@ def _if_so(one: Planner) -> Points:
     )
     text = f"{'Since' if now else 'If'} {listed(parts)}: {begins[:1].lower()}{begins[1:]}, {same}. {then.text}"
     yield Point("urgency", text, 2.0, then.facts[:3], about=(one.lead.id,), needed=True, signs=signs, level=then.level)
+    if then.level in ("none", "routine") and {"grew", "bled", "changed"} & {*patient.symptoms}:
+        yield one.says(RETURN)
     if not now:
         yield one.says("the readers do not count complaints: what is told of them does not change their reading.")
 

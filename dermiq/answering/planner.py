@@ -173,7 +173,8 @@ class Planner:
         best = [item for item in speaking_for(self._reasons(rival.id, self.lead.id)) if item.finding.code in own][:1]
         text = f"The next candidate is {rival.name}{self.odds(rival.code)}"
         for item in best:
-            text += f"; of what was seen, “{item.text}” speaks most for it (by a factor of {times(item.ratio)})"
+            speaks = f"“{item.text}” speaks for it rather than for {self.lead.name}"
+            text += f"; of what was seen, {speaks} (by a factor of {times(item.ratio)})"
         again = f"As said above, the next candidate is {rival.name}."
         found = tuple(item.finding.code for item in best)
         yield Point("alternative", f"{text}.", findings=found, about=(rival.id,), needed=True, again=again)

@@ -57,15 +57,17 @@ def test_a_hub_that_is_not_there_is_said_in_seconds(
 
 @pytest.mark.fault(
     "Data leave the machine",
+<<<<<<< HEAD
     where="the library that multiplies the weights, which tells its maker of each process where it is not told not to",
+=======
+    where="ONNX Runtime, which multiplies the weights and by itself reports each process to its maker",
+>>>>>>> h-faults
     seen="nothing",
     kept="everything: it is told before it is loaded",
 )
 def test_the_runtime_is_told_to_report_nothing_before_it_is_loaded() -> None:
     lines = (ROOT / "dermiq" / "vlm" / "compact.py").read_text(encoding="utf-8").splitlines()
-    told = next(
-        number for number, line in enumerate(lines) if line.startswith('os.environ["ORT_DISABLE_TELEMETRY"] = "1"')
-    )
+    told = lines.index('os.environ["ORT_DISABLE_TELEMETRY"] = "1"')
     loading = [number for number, line in enumerate(lines) if "onnxruntime" in line and "import" in line]
     assert told < min(loading)
     files = [path for room in ("dermiq", "train") for path in (ROOT / room).rglob("*.py")]

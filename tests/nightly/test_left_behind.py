@@ -133,7 +133,7 @@ def test_nothing_of_a_visitor_is_left_on_the_disk(how: str, folder: Path) -> Non
         asyncio.run(in_mid_answer(f"http://127.0.0.1:{port}", watched, getattr(signal, how)))
         assert watched.has_ended, "the answer was whole before the app was ended"
         files = everything(watched, folder)
-        assert len(files) > 3, "nothing was looked at"
+        assert files, "nothing was looked at"
         assert given_away(files) == []
     with app(folder, port) as again:
         until_ready(again, f"http://127.0.0.1:{port}")
