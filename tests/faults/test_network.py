@@ -57,11 +57,7 @@ def test_a_hub_that_is_not_there_is_said_in_seconds(
 
 @pytest.mark.fault(
     "Data leave the machine",
-<<<<<<< HEAD
-    where="the library that multiplies the weights, which tells its maker of each process where it is not told not to",
-=======
     where="ONNX Runtime, which multiplies the weights and by itself reports each process to its maker",
->>>>>>> h-faults
     seen="nothing",
     kept="everything: it is told before it is loaded",
 )

@@ -16,7 +16,10 @@ ASKS = re.compile(
     re.IGNORECASE,
 )
 ASSUMED = re.compile(
-    r"\b(?:assum\w+|suppos\w+|take|took) (?:in (?:their|its) place|instead|for (?:the )?(?:age|sex|site))", re.I
+    r"\b(?:assum\w+|suppos\w+|take|took) (?:in (?:their|its) place|instead|for (?:the )?(?:age|sex|site))"
+    r"|\b(?:take|took|taken|taking) (?:\w+ )?(?:age|sex|site) into account"
+    r"|\byou (?:use|used|count|counted|consider|considered) (?:the |her |his |their |my )?(?:age|sex|site)\b",
+    re.IGNORECASE,
 )
 PICTURE = re.compile(
     r"\bblurr?(?:y|ed|ing)?\b|\bout of focus\b|\b(?:photo|picture|image|lighting|light)(?:'s|s)?\b[^?]*"

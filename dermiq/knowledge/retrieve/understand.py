@@ -358,11 +358,8 @@ def _aspects(graph: Graph, question: str, standing: Standing, meant: Embedded) -
     """
     if standing.asks == standing.text:
         return _heard_in(meant.parts)
-    own = (
-        ()
-        if sites_in(graph, question) or _IF.search(question)
-        else _heard_in(_encoded(heard(graph, question).bare)[None])
-    )
+    changed = sites_in(graph, question) or supposed(graph, question, None)
+    own = () if changed else _heard_in(_encoded(heard(graph, question).bare)[None])
     return own or _heard_in(_encoded(heard(graph, standing.asks).bare)[None])
 
 
