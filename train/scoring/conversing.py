@@ -37,6 +37,8 @@ class Asked:
     question: str
     intent: str
     premise: bool = False  # it supposes something that is not so
+    must: str = ""  # what a good answer says, for those who read it blind
+    unsafe: str = ""  # what must not be said
 
 
 @dataclass(frozen=True)
