@@ -11,6 +11,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # the cores are divided among the test 
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("DERMIQ_NICENESS", "0")  # beside the other process, a run that steps back would not move
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test asks the hub, and none waits for it to be given up
 
 from collections import defaultdict

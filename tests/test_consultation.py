@@ -233,11 +233,11 @@ def test_a_bad_first_explanation_gives_way_to_reasons_by_weight(readers: Readers
 @pytest.mark.parametrize(
     ("question", "text", "why"),
     [
-        ("How is it treated?", "The lesion is looked at.", "did not answer"),
-        ("How is it treated?", "The whole lesion was looked at twice.", "repeated what was said before"),
-        ("How is it treated?", "Melanoma is benign.", "contradicted"),
-        ("How is it treated?", "Dermatofibroma is benign.", "another condition"),
-        ("How is it treated?", "Ipilimumab is an option for metastatic melanoma [F99].", "cites facts that say"),
+        ("Is it urgent?", "The lesion is looked at.", "did not answer"),
+        ("Is it urgent?", "The whole lesion was looked at twice.", "repeated what was said before"),
+        ("Is it urgent?", "Melanoma is benign.", "contradicted"),
+        ("Is it urgent?", "Dermatofibroma is benign.", "another condition"),
+        ("Is it urgent?", "Ipilimumab is an option for metastatic melanoma [F99].", "cites facts that say"),
     ],
 )
 def test_a_bad_follow_up_is_replaced(
@@ -254,7 +254,7 @@ def test_a_bad_follow_up_is_replaced(
     assert answer.own is not None
     assert why in answer.own.why
     assert answer.own.replaced == text
-    assert "Treatment of melanoma" in answer.text
+    assert "NG12" in answer.text
     assert text not in answer.text
     assert [check.passed for check in answer.checks if check.code == "answers_question"] == [False]
 
@@ -263,25 +263,34 @@ def test_of_several_drafts_the_one_that_answers_is_shown(readers: Readers, lesio
     """Where what the model wrote itself is wrong, it chooses among the sentences that were given."""
     thread = open_thread(Case(lesions[:1]), readers)
     session = Says(thread.session, FIRST, "Melanoma is benign.")
-    session.further = "surgical excision"
+    session.further = "No NG12 rule"
     thread.session = session  # type: ignore[assignment]
     first = run(Case(lesions[:1], question="What is it?"), readers, thread=thread)[-1].answer
     past = (Turn("user", "What is it?"), Turn("assistant", first.text))
-    events = run(Case(lesions[:1], question="How is it treated?", history=past), readers, thread=thread)
+    events = run(Case(lesions[:1], question="Is it urgent?", history=past), readers, thread=thread)
     settled = next(event for event in events if isinstance(event, TextSettled))
-    assert settled.own is not None
-    assert not settled.own.replaced, "its choice stays, and the rest of the plan follows"
-    kept = settled.text.removesuffix(settled.own.text).strip()
-    assert "surgical excision [F" in kept
+    assert settled.own is None or not settled.own.replaced, "its choice stays"
+    kept = settled.own.beside(settled.text) if settled.own else settled.text
+    assert "No NG12 rule asks for referral" in kept
     assert "benign" not in kept
     assert settled.text == events[-1].answer.text
     assert text_of(thread.messages[-1]) == settled.text, "what is shown is what the model reads later"
 
 
 def test_a_good_follow_up_stays(readers: Readers, lesions: tuple[Lesion, ...]) -> None:
-    (_, answer), _ = conversation(readers, lesions, ["What is it?", "How is it treated?"], [FIRST, TREATED])
+    calm = "No rule asks for an urgent referral."
+    (_, answer), _ = conversation(readers, lesions, ["What is it?", "Is it urgent?"], [FIRST, calm])
     assert answer.own is None
-    assert answer.text == TREATED
+    assert answer.text == calm
+
+
+def test_what_is_written_for_a_question_stands_before_the_models_text(
+    readers: Readers, lesions: tuple[Lesion, ...]
+) -> None:
+    (_, answer), _ = conversation(readers, lesions, ["What is it?", "How is it treated?"], [FIRST, TREATED])
+    assert answer.own is not None
+    assert "Operable melanoma is treated by wide surgical excision" in answer.own.text
+    assert answer.text.startswith(answer.own.text)
 
 
 def test_what_a_question_means_can_be_said(readers: Readers, lesions: tuple[Lesion, ...]) -> None:
@@ -306,7 +315,7 @@ def test_a_question_out_of_scope_is_refused_without_the_model(readers: Readers, 
     assert "You can ask" in refused.text
     assert refused.own is not None
     assert not refused.claims
-    assert answers[2].text == TREATED
+    assert "surgical excision" in answers[2].text
 
 
 def test_a_first_question_out_of_scope_asks_nothing_of_the_model(readers: Readers, lesions: tuple[Lesion, ...]) -> None:
@@ -315,7 +324,7 @@ def test_a_first_question_out_of_scope_asks_nothing_of_the_model(readers: Reader
     assert session.asked == 2
     assert len(answers[0].differentials) == 1, "the language model was not asked"
     assert answers[1].parsed.answer_code == "mel"
-    assert answers[2].text == TREATED
+    assert "surgical excision" in answers[2].text
 
 
 def test_what_was_shown_is_what_the_model_reads_later(readers: Readers, lesions: tuple[Lesion, ...]) -> None:

@@ -68,7 +68,12 @@ def cache_folders() -> list[Path]:
     """Where models may lie already; the last is written to."""
     given = os.environ.get("DERMIQ_CACHE")
     if given:
-        return [Path(given).expanduser()]
+        try:
+            return [Path(given).expanduser()]
+        except RuntimeError as error:
+            raise InputError(
+                f"There is no home folder for {given}: set DERMIQ_CACHE to a folder for models."
+            ) from error
     kept, home = places.storage(), places.home_folder()
     usual = ([home / ".cache" / "dermiq"] if home else []) + ([kept / "cache"] if kept else [])
     if usual and places.is_writable(usual[-1]):

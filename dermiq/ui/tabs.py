@@ -82,7 +82,7 @@ def _about_tab() -> None:
 
     static(about.purpose())
     for told in (about.facts(), about.kept()):
-        gr.Markdown(told, elem_classes="dq-model-card")
+        gr.Markdown(told, elem_classes=["dq-model-card", "dq-wrap"])
     for title, folder in about.CARDS:
         text = about.card_markdown(folder)
         if text is None:

@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 
 import pytest
 
-from dermiq.report import sections
+from dermiq.report import GENERATED, sections
 from dermiq.types import AnswerDone, Case, Lesion, QuestionUnderstood
 from dermiq.ui.consult import asked
 from dermiq.ui.consult.controller import ConsultController
@@ -95,6 +95,6 @@ def test_the_report_has_a_section_for_the_patient(consultant: fakes.FakeConsulta
     assert isinstance(done, AnswerDone)
     plain = replace(done.answer, text="It is a mole.", own=None, intent="plain_words")
     headings = dict(sections(case, done.answer, datetime(2026, 3, 4, tzinfo=timezone.utc), plain=plain))
-    assert headings["In plain words, for the patient"] == ["It is a mole."]
+    assert headings["In plain words, for the patient"] == [GENERATED, "It is a mole."]
     alone = dict(sections(case, plain, datetime(2026, 3, 4, tzinfo=timezone.utc), plain=plain))
     assert "In plain words, for the patient" not in alone

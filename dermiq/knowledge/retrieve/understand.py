@@ -22,7 +22,7 @@ from dermiq.knowledge.graph import Graph
 from dermiq.knowledge.language import embed, questions
 from dermiq.knowledge.language.lexical import FREQUENT
 from dermiq.knowledge.language.lexical import words as stems
-from dermiq.knowledge.language.lexicon import asks_whether, turns, warns
+from dermiq.knowledge.language.lexicon import asks_whether, pattern, turns, warns
 from dermiq.knowledge.language.link import Mention, link
 from dermiq.knowledge.language.plain import plainly
 from dermiq.knowledge.language.remember import remembered
@@ -57,6 +57,7 @@ FOREIGN, FOREIGN_SHARE, UNHEARD = 2, 0.3, 0.2
 """How many words, what share of all, and below what probability of any aspect, for a question to be foreign."""
 SHORT = 2  # words
 MOST_ASPECTS = 2
+SURER = 0.9  # probability of an aspect from which on it says the intent, too; chosen on the part dev of `asked.tsv`
 MIN_KNOWN = 0.5  # share of a question's words that the facts must know, where nothing is embedded
 NAMES_SKIN = frozenset({"Disease", "DermoscopicFeature", "Sign"})
 _POINTS = re.compile(r"\b(?:it|its|this|these|that|they)\b", re.IGNORECASE)
@@ -85,11 +86,7 @@ _NATURE = re.compile(
     re.IGNORECASE,
 )
 """Rule `nature`: whether it is malignant is told by its behaviour, not by how it looks."""
-_IS_IT = re.compile(
-    r"\bany (?:chance|way) (?:that )?(?:this|it|that)(?:'s| is|s)\b"
-    r"|\b(?:could|can|might|may) (?:this|it|that) (?:just |really |also |actually )?be\b",
-    re.IGNORECASE,
-)
+_IS_IT = pattern("asks whether it is")
 """Rule `is it`: whether it could be a condition by name."""
 _TELLS = re.compile(r"^\W*(?:now|actually|oh|also|sorry|by the way|btw|forgot|i forgot)\b[^?]*$", re.IGNORECASE)
 """Rule `tells`: a sign or a complaint that is told behind such a word is new."""
@@ -242,7 +239,7 @@ def read(
         aspects = ((TOLD, 1.0),)
     if _IS_IT.search(question) and asked.conditions:
         aspects = ((IS_IT, 1.0),)
-    if aspects and (intent not in ABOUT_THE_CASE | {"urgency"} or _is_surer(*aspects[0])):
+    if aspects and _is_surer(*aspects[0]):
         intent = OF_CONDITIONS.get(aspects[0][0], intent)
     out = "" if nodes and is_of_the_reading(question) else _why_out(graph, index, asked, meant)
     patient = _supposed(graph, standing.text, context)
@@ -266,8 +263,8 @@ def read(
 
 def unabridged(question: str) -> str:
     """A question with the abbreviations of notes written out."""
-    for pattern, word in SHORT_FOR:
-        question = pattern.sub(word, question)
+    for short, word in SHORT_FOR:
+        question = short.sub(word, question)
     return question
 
 
@@ -364,8 +361,8 @@ def _aspects(graph: Graph, question: str, standing: Standing, meant: Embedded) -
 
 
 def _is_surer(aspect: str, share: float) -> bool:
-    """Whether an aspect is heard more surely than an intent that sets diagnoses beside each other."""
-    return share >= HEARD_IN_A_PART or aspect == "plainly"
+    """Whether an aspect is heard more surely than an intent."""
+    return share >= SURER or aspect == "plainly"
 
 
 def _heard_in(vectors: np.ndarray) -> tuple[tuple[str, float], ...]:

@@ -41,7 +41,10 @@ GIVES: Mapping[str, Mapping[str, str]] = {
         "urgency": "level, text and facts of the rule of referral that applies, or null",
         "notes": "what else was noticed",
         "text": "the whole text",
-        "own": "what the program said itself: text, why, replaced; or null",
+        "own": "what the program said itself: text, why, replaced, is_first (before the model's text); or null",
+        "generated": "a sentence that says that a model wrote the text",
+        "version": "of this program",
+        "weights": "SHA-256 of the list of what ships",
     },
     "search_knowledge": {
         "entities": "names that were understood: mention, id, name, negated",

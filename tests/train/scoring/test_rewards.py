@@ -441,8 +441,8 @@ WEIGHED = Finding(
     ("question", "text", "value"),
     [
         ("How is it treated?", f"{TREATED} {MARGIN}", 1.0),
-        ("How is it treated?", TREATED, 0.5),
-        ("How is it treated?", f"{TREATED} {TREATED}", 0.5),
+        ("How is it treated?", TREATED, 1.0),
+        ("How is it treated?", f"{TREATED} {TREATED}", 1.0),
         ("How is it treated?", f"{TREATED} {MARGIN} Dermoscopy of melanoma typically shows a blue-white veil.", 0.667),
         ("How is it treated?", "Dermoscopy of melanoma typically shows a blue-white veil.", 0.0),
         ("How is it treated?", "Dermatofibroma is benign. " * 20, 0.0),
