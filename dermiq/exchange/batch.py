@@ -75,7 +75,7 @@ def made_by(options: argparse.Namespace, reader: Assessor) -> dict[str, str]:
     tables = Settings.load([]).kg or graph_tables()
     used = {"dermiq": dermiq.__version__, "graph": digest_of(tables / name for name in GRAPH), "reader": options.reader}
     if options.reader == "vlm":
-        used |= {name: getattr(options, name) for name in ("votes", "device", "load_in_4bit")}
+        used |= {"votes": options.votes, "load_in_4bit": options.load_in_4bit, "device": reader.device}
     said = "; ".join(f"{name}={value}" for name, value in used.items())
     name = Path(reader.name).name if Path(reader.name).is_absolute() else reader.name  # a folder's path stays here
     return {"model": name, "weights": reader.weights, "options": said, "note": NOTE}

@@ -48,13 +48,16 @@ class Assessed:
 
 
 class Assessor(Protocol):
-    """Answers cases, one after the other. `weights`: what of its weights the figures hang on."""
+    """Answers cases, one after the other. `weights`: what of its weights the figures hang on; `device`: where."""
 
     @property
     def name(self) -> str: ...
 
     @property
     def weights(self) -> str: ...
+
+    @property
+    def device(self) -> str: ...
 
     def assess(self, case: Case) -> Assessed: ...
 
@@ -78,6 +81,10 @@ class SpecialistAlone:
     @property
     def weights(self) -> str:
         return self.specialist.revision
+
+    @property
+    def device(self) -> str:
+        return "CPU"
 
     def assess(self, case: Case) -> Assessed:
         started = time.perf_counter()
@@ -113,6 +120,10 @@ class BothReaders:
     @property
     def name(self) -> str:
         return self.consultant.name
+
+    @property
+    def device(self) -> str:
+        return self.consultant.device
 
     @cached_property
     def weights(self) -> str:

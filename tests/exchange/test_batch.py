@@ -43,7 +43,7 @@ ROOT = Path(__file__).resolve().parents[2]
 class Quick:
     """An assessor without models."""
 
-    name, weights = "quick 1", "0123abcd"
+    name, weights, device = "quick 1", "0123abcd", "CPU"
 
     def __init__(self) -> None:
         self.cases: list[Case] = []
