@@ -57,7 +57,7 @@ FOREIGN, FOREIGN_SHARE, UNHEARD = 2, 0.3, 0.2
 """How many words, what share of all, and below what probability of any aspect, for a question to be foreign."""
 SHORT = 2  # words
 MOST_ASPECTS = 2
-SURER = 0.9  # probability of an aspect from which on it says the intent, too; chosen on the part dev of `asked.tsv`
+SURER = 0.95  # probability of an aspect from which on it says the intent, too; chosen on the part dev of `asked.tsv`
 MIN_KNOWN = 0.5  # share of a question's words that the facts must know, where nothing is embedded
 NAMES_SKIN = frozenset({"Disease", "DermoscopicFeature", "Sign"})
 _POINTS = re.compile(r"\b(?:it|its|this|these|that|they)\b", re.IGNORECASE)
