@@ -73,9 +73,9 @@ def in_short(exchange: Exchange) -> str:
     if exchange.phase in ("stopped", "failed"):
         return "Stopped." if exchange.phase == "stopped" else ""  # an error speaks for itself
     named = f"Answered: {answered(parts)}." if parts.answer else "Answered."
-    urgency = exchange.urgency and exchange.urgency.level != "none" and f"{URGENCY_WORDS[exchange.urgency.level]}."
+    level = exchange.urgency.level if exchange.urgency else "none"
     checked = [check.message for check in exchange.checks if check.code == "image_matters"]
-    return " ".join(filter(None, [named, urgency, *checked]))
+    return " ".join([named, *([] if level == "none" else [f"{URGENCY_WORDS[level]}."]), *checked])
 
 
 def suggestions(exchanges: Sequence[Exchange], *, has_image: bool) -> Markup:
