@@ -1,7 +1,6 @@
 """The main job of each tab with Tab, Enter, Space and the arrow keys alone, and where the focus stands meanwhile.
 
-More of it: the consultation in `test_pages`, a queue of the review in `test_review_tab` and
-`tests/review/test_browser.py`.
+More of it: the consultation in `test_pages`, a queue of the review in `test_review_tab` and `tests/review`.
 """
 
 from __future__ import annotations
@@ -29,11 +28,10 @@ const e = document.activeElement, r = e.getBoundingClientRect(), mark = /^(radio
   e.parentElement : e;
 const ring = (n) => { const s = getComputedStyle(n); return s.outlineStyle !== 'none' || s.boxShadow !== 'none'; };
 if (e === document.body) return '';
-if (!e.checkVisibility({ visibilityProperty: true }) || r.width < 1 || r.height < 1)
-  return 'hidden: ' + e.outerHTML.slice(0, 150);
-const above = [e.closest('.wrap'), e.parentElement.parentElement];
-const near = [e, mark, ...mark.querySelectorAll('*'), ...above].filter(Boolean);
-return near.some(ring) ? '' : 'no ring: ' + e.outerHTML.slice(0, 150);
+const said = e.outerHTML.slice(0, 150);
+if (!e.checkVisibility({ visibilityProperty: true }) || r.width < 1 || r.height < 1) return 'hidden: ' + said;
+const near = [e, mark, ...mark.querySelectorAll('*'), e.closest('.wrap'), e.parentElement.parentElement];
+return near.some((n) => n && ring(n)) ? '' : 'no ring: ' + said;
 """
 
 
@@ -104,9 +102,8 @@ def test_consult_from_a_chosen_file_to_a_facts_source_and_to_a_new_case(page: Pa
     reach(page, '[data-event="imagecheck"]')
     press(page, Keys.ENTER)
     focus(page, ".dq-chat", "the conversation")
-    page.until(
-        lambda: "depends on the image" in str(page.one("#dq-chat [data-key=spoken]").get_attribute("textContent"))
-    )
+    said = "return document.querySelector('#dq-chat [data-key=spoken]').textContent"
+    page.until(lambda: "depends on the image" in page.js(said), "what came of it is announced")
     reach(page, '[data-event="remove"]', back=True)
     press(page, Keys.ENTER)
     focus(page, "[data-pick]", "the next image")

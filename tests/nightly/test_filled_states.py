@@ -25,12 +25,12 @@ pytestmark = test_browser.pytestmark
 NARROW = ((640, 512), (320, 640))  # 1280 x 1024 at 200 %, and 400 %
 OPEN_ALL = "document.querySelectorAll(arguments[0] + ' details').forEach((e) => (e.open = true))"
 CUT = """
+const end = (e) => e.getBoundingClientRect().right;
 const scrolled = (e) => { for (let p = e.parentElement; p; p = p.parentElement)
-  if (/auto|scroll/.test(getComputedStyle(p).overflowX) && p.getBoundingClientRect().right <= innerWidth + 1)
-    return true;
+  if (/auto|scroll/.test(getComputedStyle(p).overflowX) && end(p) <= innerWidth + 1) return true;
   return false; };
 return [...document.body.querySelectorAll('*')].filter((e) => e.checkVisibility() && e.getBoundingClientRect().width > 1
-  && e.getBoundingClientRect().right > innerWidth + 1 && !e.closest('.visually-hidden, .dq-sr') && !scrolled(e))
+  && end(e) > innerWidth + 1 && !e.closest('.visually-hidden, .dq-sr') && !scrolled(e))
   .map((e) => e.outerHTML.slice(0, 150));
 """
 MOVING = "return document.getAnimations().map((a) => a.effect.target.outerHTML.slice(0, 150))"

@@ -75,9 +75,8 @@ def in_short(exchange: Exchange) -> str:
         return "Stopped." if exchange.phase == "stopped" else ""  # an error speaks for itself
     named = f"Answered: {answered(parts)}." if parts.answer else "Answered."
     level = exchange.urgency.level if exchange.urgency else "none"
-    urgency = f"{URGENCY_WORDS[level]}." if level != "none" else ""
     checked = [check.message for check in exchange.checks if check.code == "image_matters"]
-    return " ".join(filter(None, [named, urgency, *checked]))
+    return " ".join([named, *([] if level == "none" else [f"{URGENCY_WORDS[level]}."]), *checked])
 
 
 def suggestions(exchanges: Sequence[Exchange], *, has_image: bool) -> Markup:

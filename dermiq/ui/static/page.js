@@ -495,12 +495,20 @@ window.dermiq = window.dermiq || (() => {
   });
   document.addEventListener("toggle", (e) => {
     if (!(e.target instanceof HTMLElement) || !e.target.matches(".dq-card") || e.newState !== "open" || !opener) return;
-    const card = e.target, at = opener.getBoundingClientRect(), size = card.getBoundingClientRect();
+    place(e.target);
+    e.target.focus({ preventScroll: true }); // it is read out, and gives the focus back when it closes
+  }, true);
+  addEventListener("resize", () => {
+    const card = opener && document.querySelector(".dq-card:popover-open");
+    if (card) place(card);
+  });
+  function place(card) {
+    const at = opener.getBoundingClientRect(), size = card.getBoundingClientRect();
     const left = Math.min(Math.max(8, at.left - 24), innerWidth - size.width - 8);
     const below = at.bottom + 6 + size.height < innerHeight;
-    Object.assign(card.style, { left: `${Math.max(8, left)}px`, top: `${below ? at.bottom + 6 : Math.max(8, at.top - size.height - 6)}px` });
-    card.focus({ preventScroll: true }); // it is read out, and gives the focus back when it closes
-  }, true);
+    const top = Math.min(below ? at.bottom + 6 : at.top - size.height - 6, innerHeight - size.height - 8);
+    Object.assign(card.style, { left: `${Math.max(8, left)}px`, top: `${Math.max(8, top)}px` });
+  }
   addEventListener("DOMContentLoaded", () => picker("dq-pick", false));
   if (document.body) picker("dq-pick", false);
   document.documentElement.lang = "en";
