@@ -42,6 +42,7 @@ SHARED: dict[str, tuple[str, ...]] = {
         "ui/test_visitors.py",
         "ui/training/test_words_browser.py",
     ),
+    "faults": ("faults/",),
     "runs": ("train/test_ablate.py", "train/test_pipeline.py"),
     "judge": ("answering/", "knowledge/"),
 }

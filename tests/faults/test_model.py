@@ -135,10 +135,8 @@ def saying(vlm: VLM, text: str, patch: pytest.MonkeyPatch, *, endless: str = "",
 
 
 LOOP = " the the the lesion lesion"
-REASONED = " none.\n4. Conclusion: melanoma.\n</think>\n<answer>melanoma</answer>\n"
 MISBEHAVED: dict[str, dict[str, Any]] = {
-    "loops in its reasoning": {"text": "", "endless": LOOP},
-    "loops in its answer": {"text": REASONED, "endless": LOOP},
+    "loops": {"text": "", "endless": LOOP},
     "says its end token alone": {"text": ""},
     "never closes its reasoning": {"text": " none.\n4. Conclusion: melanoma is likely."},
 }
