@@ -26,13 +26,8 @@ def guard() -> None:
         _refuse_host(host)
         return resolve(host, *args, **named)
 
-<<<<<<< HEAD
-    socket.socket.connect = connected  # type: ignore[method-assign, assignment]
-    socket.socket.connect_ex = connected_ex  # type: ignore[method-assign, assignment]
-=======
     setattr(socket.socket, "connect", connected)  # noqa: B010  # whose own type says less than the library's
     setattr(socket.socket, "connect_ex", connected_ex)  # noqa: B010
->>>>>>> h-faults
     socket.getaddrinfo = resolved
 
 

@@ -136,11 +136,7 @@ def test_a_run_that_was_queued_in_the_future_can_be_resumed(tmp_path: Path) -> N
 def test_a_sign_from_the_future_holds_no_run_up(tmp_path: Path) -> None:
     with arbiter.consulting(tmp_path):
         assert arbiter.is_consulting(tmp_path)
-<<<<<<< HEAD
-    sign = tmp_path / ".locks" / f"{arbiter.SIGN}.lock"
-=======
     sign = lock_path(tmp_path, arbiter.SIGN)
->>>>>>> h-faults
     sign.touch()
     os.utime(sign, (time.time() + 3600,) * 2)
     assert not arbiter.is_consulting(tmp_path)

@@ -72,18 +72,11 @@ class Clinician(Visitor):
     async def ask_until_text(self) -> None:
         """Returns in the middle of the answer."""
         fields = ["", "not stated", "not stated", "not stated", []]
-<<<<<<< HEAD
-        sent: list[tuple[Any, list[Any], Any]] = [
-            (self._dependency("dq-send", "click"), [None, QUESTION, *fields], None)
-        ]
-        sent.append((self._dependency("dq-chat", "insist"), [None], {}))
-=======
         asked, insisted = self._dependency("dq-send", "click"), self._dependency("dq-chat", "insist")
         sent: list[tuple[dict[str, Any], list[Any], Any]] = [
             (asked, [None, QUESTION, *fields], None),
             (insisted, [None], {}),
         ]
->>>>>>> h-faults
         for dependency, data, event in sent:
             async for frame in self._queued(dependency, data, event):
                 self._take(dependency, frame)
