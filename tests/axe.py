@@ -12,7 +12,8 @@ ALIKE = ".dq-model-card td"  # hundreds of cells that are as the next one, half 
 RUN = """
 const [alike, rules, done] = arguments, how = { resultTypes: ['violations'] };
 if (rules.length) how.runOnly = { type: 'rule', values: rules };
-axe.run({ include: [['html']], exclude: [[alike]] }, how).then(({ violations }) => done(violations.flatMap(({ id, impact, nodes }) =>
+const where = { include: [['html']], exclude: [[alike]] };
+axe.run(where, how).then(({ violations }) => done(violations.flatMap(({ id, impact, nodes }) =>
   nodes.map((node) => `${impact} ${id}: ${node.target.join(' ')} ${node.html.slice(0, 120)}`))));
 """
 
