@@ -114,7 +114,10 @@ def test_reasoning_goes_on_from_what_was_measured_and_the_models_own_order(
     assert begun.endswith("3. Knowledge:")
 
 
-def test_follow_up_goes_on_without_reading_the_image_again(readers: Readers, lesions: tuple[Lesion, ...]) -> None:
+def test_follow_up_goes_on_without_reading_the_image_again(
+    readers: Readers, lesions: tuple[Lesion, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dermiq.consultation.MAX_NEW_TOKENS", 40)  # two answers fit into what the tiny model reads
     case = Case(lesions[:1])
     thread = open_thread(case, readers)
     first = run(case, readers, thread=thread)[-1].answer

@@ -211,8 +211,10 @@ class Planner:
         facts = [fact for fact in self.graph.facts(node) if fact.object in kinds]
         if not facts:
             return None
-        polarity = "present" if shown else "absent"
-        return any(fact.polarity == polarity for fact in facts)
+        present = any(
+            fact.polarity == "present" for fact in facts
+        )  # of irregular streaks, though regular ones are absent
+        return present if shown else not present
 
     def _findings(
         self,
