@@ -135,10 +135,14 @@ def end_as_killed(folder: Path) -> None:
 
 @pytest.mark.parametrize("save", [torch.save, save_file])
 @pytest.mark.skipif(sys.platform == "win32", reason="it has no such limits")
-def test_what_libraries_say_of_a_full_disk_is_understood(save: Callable[[object, Path], None], tmp_path: Path) -> None:
+def test_what_libraries_say_of_a_full_disk_is_understood(
+    save: Callable[[object, Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """No file may become larger than a thousand bytes."""
     import resource
 
+    # A module first imported under the limit would be cached cut off, and break every process after this one.
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
     try:

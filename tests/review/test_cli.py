@@ -222,6 +222,7 @@ def test_a_command_that_is_stopped_says_so(capsys: pytest.CaptureFixture[str]) -
 
 FULL = """
 import resource, signal, sys
+sys.dont_write_bytecode = True  # a cached module would be cut off at the limit, and break every process after this one
 from dermiq.__main__ import main
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
