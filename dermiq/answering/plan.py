@@ -103,6 +103,7 @@ def plan(graph: Graph, asked: Understood, known: Known) -> Plan:
     )
     points = tuple(dict.fromkeys(point for point in every if point.text or point.facts))
     relations = kind.relations or frozenset(fact.relation for point in points for fact in point.facts)
+    direct = direct or tuple(point for point in points if point.kind == "reply" and point.needed)
     found = Plan(intent, points, _about(planner, intent), relations, fits=kind.fits, replies=direct)
     if any(point.needed for point in direct):  # which is what was asked for
         return found
@@ -221,7 +222,8 @@ def _why_not(one: Planner) -> Points:
         yield from one.opposed(other, f"Against {counted}")
         yield from one.in_favour(one.lead.id, f"What fits {one.lead.name} better", against=other, most=2)
         yield from one.in_favour(other, f"For {counted}, all the same", most=1)
-    found = list(one.apart(other, one.lead.id, f"What separates {name} from {one.lead.name}"))
+    found = list(one.set_apart(other, one.lead.id))
+    found = found or list(one.apart(other, one.lead.id, f"What separates {name} from {one.lead.name}"))
     yield from found
     yield one.says(BY_TISSUE)
     if not found:
@@ -285,12 +287,17 @@ def _compare(one: Planner) -> Points:
         lead_in = f"On this site ({one.site})"
         yield from one.facts(lead_in, (left, right), DERMOSCOPY, most=3, fits=one.is_on_site)
     lead_in, scope = f"{capital(names[0])} and {names[1]} differ in this", bool(SCOPE.search(one.asked.question))
-    if scope:
+    written = list(one.set_apart(left, right))
+    yield from written
+    if scope and not written:
         for node in (left, right):
             yield from one.replied(node, "dermoscopy", needed=False)
-    found = list(one.apart(left, right, lead_in, most=3, relations=DERMOSCOPY)) if scope else []
-    found = found or list(one.apart(left, right, lead_in, most=3))
-    yield from found or [one.nothing(f"the graph has no fact that separates {names[0]} from {names[1]}.")]
+    found = list(one.apart(left, right, lead_in, most=2 if written else 3, relations=DERMOSCOPY)) if scope else []
+    if not written:
+        found = found or list(one.apart(left, right, lead_in, most=3))
+    yield from found
+    if not written and not found:
+        yield one.nothing(f"the graph has no fact that separates {names[0]} from {names[1]}.")
     if one.code(left) and one.code(right):
         yield from one.in_favour(left, f"Measured here, this fits {counted[0]} better", against=right, most=2)
         yield from one.in_favour(right, f"Measured here, this fits {counted[1]} better", against=left, most=2)

@@ -12,7 +12,7 @@ from typing import Literal
 
 from dermiq.answering.choose import SPECIAL, distinct, facts_of, flat, is_told, separating, untold
 from dermiq.answering.points import Known, Point
-from dermiq.answering.replies import reply
+from dermiq.answering.replies import apart, reply
 from dermiq.answering.weigh import (
     READERS,
     Weighed,
@@ -391,7 +391,14 @@ class Planner:
         is_new = found and (needed or not is_told(found.text, self.told))
         if found and is_new and all(map(self.is_safe, found.facts)):
             again = f"As said above: {found.text}" if needed else ""
-            yield Point("reply", found.text, 2.0, found.facts, about=(found.condition,), needed=needed, again=again)
+            yield Point("reply", found.text, 2.0, found.facts, about=found.conditions, needed=needed, again=again)
+
+    def set_apart(self, one: str, other: str) -> Points:
+        """What is written to tell two conditions from each other."""
+        found = apart(self.graph, one, other)
+        if found:
+            again = f"As said above: {found.text}"
+            yield Point("reply", found.text, 2.0, found.facts, about=(one, other), needed=True, again=again)
 
     def unknown_class(self, node: str) -> Point:
         """That the readers do not know a condition, so that their silence says nothing."""

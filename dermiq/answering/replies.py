@@ -1,30 +1,35 @@
-"""Direct replies to what people ask of a condition: a sentence for each aspect, and the facts that carry it.
+"""Direct replies to what people ask of a condition, and of two that they set beside each other, with their facts.
 
-    reply(graph, "MONDO:0005012", "spreads").text      # "Melanoma can spread to lymph nodes and other organs."
+    reply(graph, "MONDO:0005012", "spreads").text               # "Melanoma can spread to lymph nodes and other organs."
+    apart(graph, "MONDO:0006717", "MONDO:0005012").text         # what tells a dermatofibroma from a melanoma
 
-The sentences stand in `replies.tsv`; each says no more than its facts, and is as true for "can it?" as for "it can't,
-can it?". A row whose facts the graph lacks (another licence, an own graph) is passed over. Knows the graph, no model.
+The sentences stand in `replies.tsv` and `pairs.tsv`; each says no more than its facts, and is as true for "can it?" as
+for "it can't, can it?". A row whose facts the graph lacks (another licence, an own graph) is passed over. Knows the
+graph, no model.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TypeAlias
 
 from dermiq.knowledge import Graph
 from dermiq.knowledge.schema import read_rows
 from dermiq.types import Fact
 
 TABLE = Path(__file__).with_name("replies.tsv")
+PAIRS = Path(__file__).with_name("pairs.tsv")
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What is said of a condition, and the facts that say it, the best first."""
+    """What is said of a condition or of two, and the facts that say it, the best first."""
 
-    condition: str  # node id
+    conditions: tuple[str, ...]  # node ids
     text: str
     facts: tuple[Fact, ...]
 
@@ -34,18 +39,43 @@ def reply(graph: Graph, condition: str, aspect: str) -> Reply | None:
     if not aspect:
         return None
     for node in (condition, *graph.ancestors(condition)):
-        row = _rows().get((node, aspect))
-        if row is not None:
-            try:
-                return Reply(node, row[0], tuple(map(graph.fact, row[1])))
-            except KeyError:
-                return None
+        if row := _rows().get((node, aspect)):
+            return _held(graph, (node,), row)
     return None
 
 
+def apart(graph: Graph, one: str, other: str) -> Reply | None:
+    """What tells two conditions from each other, of themselves or of the nearest wider ones, never of one and a form
+    of it; None where nothing was written."""
+    ways = [(node, *graph.ancestors(node)) for node in (one, other)]
+    near = sorted(itertools.product(*map(enumerate, ways)), key=lambda pair: pair[0][0] + pair[1][0])
+    for (_, left), (_, right) in near:
+        if row := _pairs().get(frozenset((left, right))):
+            return _held(graph, (left, right), row)
+    return None
+
+
+Row: TypeAlias = tuple[str, tuple[str, ...]]  # what is said, and the ids of the facts that say it
+
+
+def _held(graph: Graph, conditions: tuple[str, ...], row: Row) -> Reply | None:
+    try:
+        return Reply(conditions, row[0], tuple(map(graph.fact, row[1])))
+    except KeyError:
+        return None
+
+
 @cache
-def _rows() -> Mapping[tuple[str, str], tuple[str, tuple[str, ...]]]:
-    """(condition, aspect) -> the reply and the ids of its facts."""
-    return {
-        (row["condition"], row["aspect"]): (row["reply"], tuple(row["facts"].split("|"))) for _, row in read_rows(TABLE)
-    }
+def _rows() -> Mapping[tuple[str, str], Row]:
+    """(condition, aspect) -> the reply."""
+    return {(row["condition"], row["aspect"]): _read(row) for _, row in read_rows(TABLE)}
+
+
+@cache
+def _pairs() -> Mapping[frozenset[str], Row]:
+    """Two conditions -> what tells them apart."""
+    return {frozenset((row["left"], row["right"])): _read(row) for _, row in read_rows(PAIRS)}
+
+
+def _read(row: Mapping[str, str]) -> Row:
+    return row["reply"], tuple(row["facts"].split("|"))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import re
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -377,7 +378,7 @@ def _explained(name: str, error: Exception) -> ModelError:
     kind = type(error).__name__
     if ran_out_of_memory(error):
         sentence = f"{name} does not fit into memory. Choose a smaller model or add --load-in-4bit."
-    elif "gated" in text or "401" in text or kind == "GatedRepoError":
+    elif re.search(r"\bgated\b|\b401\b", text) or kind == "GatedRepoError":
         sentence = f"{name} is gated: accept its licence on its hub page, then run `hf auth login`."
     elif "couldn't connect" in text or "offline" in text or "connection" in text or "timed out" in text:
         sentence = f"{name} could not be fetched: the model hub cannot be reached. Check the network, or name a folder."

@@ -173,6 +173,7 @@ def test_a_text_model_is_refused(tmp_path: Path) -> None:
     [
         (OSError("nobody/x is not a local folder and is not a valid model identifier"), "Check the spelling"),
         (OSError("We couldn't connect to 'the hub' to load the files"), "cannot be reached"),
+        (OSError("We couldn't connect to http://127.0.0.1:40149"), "cannot be reached"),
         (OSError("You are trying to access a gated repo."), "gated"),
         (ValueError("Transformers does not recognize this architecture"), "newer transformers"),
         (RuntimeError("CUDA out of memory"), "does not fit into memory"),

@@ -248,7 +248,7 @@ def test_its_own_rollout_serves_as_the_old_policy(tmp_path: Path) -> None:
     assert len(written) == 2 * G
     expected = trainer(Plain, tmp_path / "plain", **changes)
     expected._generate_single_turn = lambda *args, **options: (written, None)
-    assert relative_difference(got, change(expected)) <= 1e-5
+    assert relative_difference(got, change(expected)) <= 2e-5  # two steps apart, in single precision
 
 
 def test_rewards_become_advantages_and_samples(tmp_path: Path) -> None:
