@@ -163,6 +163,7 @@ def assess(case: Case, readers: Readers, *, thread: Thread | None, stop: threadi
     yield QuestionUnderstood(asked.intent if asked.in_scope else "", named(readers.graph, asked))
     if asked.in_scope and not thread.opinions:
         thread.opinions = (specialist, vlm_differential(thread.session, case, readers))
+        asked = understood(case, thread, readers.graph, specialist)  # of what leads now, where nothing is named
     opinions = thread.opinions or (specialist,)
     yield from (DifferentialRead(opinion) for opinion in opinions[1:])
 

@@ -252,7 +252,7 @@ def test_a_bad_follow_up_is_replaced(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("dermiq.consultation.further_drafts", lambda *args: [])
-    first = FIRST.replace("Melanoma cannot be excluded.", "The whole lesion was looked at twice.")
+    first = FIRST.replace("3. Knowledge: none.", "3. Knowledge: The whole lesion was looked at twice.")
     (_, answer), _ = conversation(readers, lesions, ["What is it?", question], [first, text])
     assert answer.own is not None
     assert why in answer.own.why

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from dermiq.answering.choose import flat
 from dermiq.answering.judge import alternatives, follow_up_matches_answer, own_alternative
+from dermiq.answering.weigh import TELLING
 from dermiq.types import CLASS_NAMES, Claim, Differential, Finding, ParsedText
 
 REASON = re.compile(
@@ -73,6 +74,25 @@ def speaks_against(claim: Claim, findings: Sequence[Finding], code: str) -> bool
     return bool(logs) and math.fsum(logs) / len(logs) < math.log(WEAK)
 
 
+def gives_reasons(claim: Claim, findings: Sequence[Finding], code: str | None) -> bool:
+    """Whether a sentence is supported and says something besides the answer, and each finding that it names is telling.
+
+    A sentence that sets a finding against the answer ("although ...") may name what speaks against it.
+    """
+    named = {*claim.finding_codes, *(f.code for f in findings if f" {flat(f.text)} " in f" {flat(claim.text)} ")}
+    if claim.verdict != "supported" or is_bare(claim.text) or not (claim.fact_ids or named):
+        return False
+    if ORDERS.search(claim.text) or REPEATS.search(claim.text):
+        return False
+    ratios = _ratios(findings, code or "")
+    concedes = bool(CONCEDES.search(claim.text))
+    return concedes or all(ratios.get(finding, 0.0) >= TELLING for finding in named)
+
+
+ORDERS = re.compile(r"\bremains? possible|cannot be excluded|\balternative\b|\bcandidate\b", re.IGNORECASE)
+"""Says which diagnosis comes next: the program does, by the likelihoods."""
+REPEATS = re.compile(r"\b(\w+ \w+ \w+)\b.*\b\1\b", re.IGNORECASE)
+"""Says three words twice, as a small model does that has lost its thread."""
 BARE = re.compile(
     r"^\W*(?:overall,? |so,? |again,? |in short,? )?"
     r"(?:the (?:image|picture|lesion) (?:as a whole )?(?:still )?(?:fits|looks like)|it (?:fits|is most likely)"

@@ -152,18 +152,16 @@ def _if_so(one: Planner) -> Points:
     if patient is None or before is None or then is None:
         return
     told = one.known.context
-    now = "now_told" in one.asked.aspects
+    now = "now_told" in one.asked.aspects or one.asked.is_told
     words = SAYS if now else SUPPOSED
     parts = [f"it {words[name]}" for name in patient.symptoms if name not in told.symptoms]
     parts += [f"the patient is {patient.age}"] if patient.age != told.age else []
     parts += [f"it lies there ({patient.site})"] if patient.site != told.site else []
     begins, signs = LEVELS[then.level]
-    same = (
-        "which is the same as without it"
-        if then.level == before.level
-        else f"without it: {LEVELS[before.level][0].lower()}"
-    )
-    text = f"{'Since' if now else 'If'} {listed(parts)}: {begins[:1].lower()}{begins[1:]}, {same}. {then.text}"
+    same = f", without it: {LEVELS[before.level][0].lower()}"
+    if then.level == before.level:
+        same = "" if one.asked.is_told else ", which is the same as without it"
+    text = f"{'Since' if now else 'If'} {listed(parts)}: {begins[:1].lower()}{begins[1:]}{same}. {then.text}"
     yield Point("urgency", text, 2.0, then.facts[:3], about=(one.lead.id,), needed=True, signs=signs, level=then.level)
     if then.level in ("none", "routine") and {"grew", "bled", "changed"} & {*patient.symptoms}:
         yield one.says(RETURN)
@@ -194,6 +192,10 @@ def refusal(asked: Understood) -> Point:
 
 def _why(one: Planner) -> Points:
     yield one.standing()
+    yield from one.disagreement()
+    danger = one.danger_beside(one.lead.code)
+    if danger and danger.code not in {other.code for _, other in one.others_first}:
+        yield from one.caution("{name} is possible{odds}, and only tissue tells.")
     favour = list(one.in_favour(one.lead.id, f"In favour of {one.lead.name}"))
     yield from favour or [
         one.says(f"no measured finding speaks clearly for {one.lead.name}: the reading rests on the whole image.")
@@ -202,7 +204,8 @@ def _why(one: Planner) -> Points:
     yield from one.next_candidate()
     if one.rival:
         lead_in = f"To tell {one.lead.name} from {one.rival.name}"
-        yield from one.apart(one.lead.id, one.rival.id, lead_in, most=1, firm=True)
+        written = list(one.set_apart(one.lead.id, one.rival.id, needed=False))
+        yield from written or one.apart(one.lead.id, one.rival.id, lead_in, most=1, firm=True)
 
 
 def _why_not(one: Planner) -> Points:

@@ -18,7 +18,6 @@ from dermiq.answering.weigh import (
     Weighed,
     chances,
     listed,
-    percent,
     speaking_against,
     speaking_for,
     times,
@@ -178,11 +177,7 @@ class Planner:
         again = f"As said above, the next candidate is {rival.name}."
         found = tuple(item.finding.code for item in best)
         yield Point("alternative", f"{text}.", findings=found, about=(rival.id,), needed=True, again=again)
-        for differential in self.known.differentials:
-            top = differential.top
-            if differential.reader == "specialist" and top.diagnosis.code not in (self.lead.code, rival.code):
-                text = f"The specialist puts {top.diagnosis.name} first ({percent(top.probability)})."
-                yield Point("alternative", text, about=(top.diagnosis.id,))
+        yield from self.disagreement()
 
     def in_favour(self, node: str, lead_in: str, *, most: int = 3, against: str | None = None) -> Points:
         """Measured findings that speak for a condition; with `against`, for it rather than for the class of that."""
@@ -270,7 +265,7 @@ class Planner:
         ]
         chosen = untold(found, self.told, most=most) if found else ()
         if chosen and not all(is_told(fact.text, self.told) for fact in chosen):
-            yield Point("fact", lead_in, facts=chosen, about=tuple({fact.subject for fact in chosen}))
+            yield Point("fact", lead_in, facts=chosen, about=tuple({fact.subject for fact in chosen}), once=True)
 
     def is_from_above(self, fact: Fact, nodes: Sequence[str]) -> bool:
         """Whether it is told of a wider condition: what holds of melanoma is not all that marks lentigo maligna."""
@@ -393,12 +388,27 @@ class Planner:
             again = f"As said above: {found.text}" if needed else ""
             yield Point("reply", found.text, 2.0, found.facts, about=found.conditions, needed=needed, again=again)
 
-    def set_apart(self, one: str, other: str) -> Points:
+    def set_apart(self, one: str, other: str, *, needed: bool = True) -> Points:
         """What is written to tell two conditions from each other."""
         found = apart(self.graph, one, other)
-        if found:
-            again = f"As said above: {found.text}"
-            yield Point("reply", found.text, 2.0, found.facts, about=(one, other), needed=True, again=again)
+        if found and (needed or not is_told(found.text, self.told)):
+            again = f"As said above: {found.text}" if needed else ""
+            yield Point("reply", found.text, 2.0, found.facts, about=(one, other), needed=needed, again=again)
+
+    @property
+    def others_first(self) -> Iterator[tuple[str, Diagnosis]]:
+        """The readers that put another diagnosis first than the one that is spoken of, each by name, and which."""
+        for differential in self.known.differentials:
+            if differential.top.diagnosis.code != self.lead.code:
+                yield READERS[differential.reader], differential.top.diagnosis
+
+    def disagreement(self) -> Points:
+        """That another reader puts another diagnosis first than the one that is spoken of."""
+        for reader, other in self.others_first:
+            text = f"The readers disagree: {reader} puts {other.name} first{self.odds(other.code)}"
+            text += ", and only tissue tells." if other.code in DANGEROUS else "."
+            again = f"As said above, {reader} puts {other.name} first."
+            yield Point("alternative", text, about=(other.id,), needed=True, again=again)
 
     def unknown_class(self, node: str) -> Point:
         """That the readers do not know a condition, so that their silence says nothing."""

@@ -56,6 +56,7 @@ class Point:
     needed: bool = False  # a good answer speaks of it
     signs: str = ""  # a pattern of other words that say the same
     again: str = ""
+    once: bool = False  # facts that are not even pointed to where all were told
     level: str = ""  # of an urgency
 
 

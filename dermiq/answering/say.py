@@ -61,7 +61,7 @@ def _of_facts(
     """A lead-in and its facts: one of them in the same line, several as a list; what was quoted before in a word."""
     new = [fact for fact in point.facts if not is_told(fact.text, told)]
     if not new:
-        if not point.text:
+        if not point.text or point.once:
             return []
         again = ", ".join(f"{short(fact)} [F{numbers[fact.id]}]".strip() for fact in point.facts)
         return [Sentence(f"{point.text}, as said above: {again}.", point, point.facts)]
@@ -73,12 +73,19 @@ def _of_facts(
     return [head, *(Sentence(text, point, (fact,), item=True) for text, fact in quoted)]
 
 
+OPENS = frozenset({"finding_for", "alternative", "urgency"})
+"""Kinds of points that open a paragraph of their own behind other ones."""
+
+
 def text_of(sentences: Sequence[Sentence]) -> str:
-    """Sentences in one paragraph, lists below their lead-in."""
+    """Sentences in paragraphs, lists below their lead-in."""
     blocks: list[str] = []
     line: list[str] = []
     for place, sentence in enumerate(sentences):
         after = sentences[place + 1] if place + 1 < len(sentences) else None
+        if line and _opens(sentence, sentences[place - 1]):
+            blocks.append(" ".join(line))
+            line = []
         if sentence.item:
             line.append(f"- {sentence.text}")
         elif after and after.item:  # the lead-in of a list
@@ -92,6 +99,11 @@ def text_of(sentences: Sequence[Sentence]) -> str:
             blocks.append(("\n" if sentence.item else " ").join(line))
             line = []
     return "\n\n".join(blocks)
+
+
+def _opens(sentence: Sentence, before: Sentence) -> bool:
+    kind = sentence.point.kind
+    return kind in OPENS and before.point.kind not in (kind, "standing")
 
 
 def claimed(sentences: Sequence[Sentence]) -> Iterator[tuple[Sentence, Claim]]:

@@ -17,12 +17,12 @@ from dermiq.answering.answered import Answered, AnswerVerdict, answers
 from dermiq.answering.asked import UNKNOWN, answering
 from dermiq.answering.briefing import BETWEEN_TWO
 from dermiq.answering.choose import flat, in_short, is_told
-from dermiq.answering.first import faults, is_bare, speaks_against
+from dermiq.answering.first import faults, gives_reasons, is_bare, speaks_against
 from dermiq.answering.grounded import Given, Heard, grounded, parts_of
 from dermiq.answering.judge import follow_up_matches_answer, statements
+from dermiq.answering.opening import opening
 from dermiq.answering.order import BY_ORDER, Order
 from dermiq.answering.order import judged as by_order
-from dermiq.answering.plan import plan
 from dermiq.answering.points import Known, Plan, Point
 from dermiq.answering.safe import is_unsafe
 from dermiq.answering.say import claimed, said, text_of
@@ -66,6 +66,9 @@ ANSWERING = 0.4  # probability from which a text is heard as an answer to the qu
 TO_THE_POINT = 0.6  # and from which what it adds to a direct reply is shown
 LEFT_OUT = "A sentence of the model's answer is contradicted, and left out."
 WEIGHED = "What weighs for and against, by measurement."
+BY_MEASUREMENT = "These are the reasons by measurement."
+REASONING_FAULTY = "A sentence of the model's reasoning is contradicted or cites another fact, and is left out."
+NO_REASON = "gives no measured reason for its answer and no fact"
 NOT_ASKED = "The model was not asked this."
 NOTHING_NEW = "There is nothing to add to what was said above."
 _HEAD = re.compile(r".*</answer>|.*</think(?:ing)?>", re.IGNORECASE | re.DOTALL)
@@ -107,7 +110,7 @@ def settle_follow_up(
     Sentences that are contradicted or stand on nothing that was `given` are left out first, and with them those that
     say but the diagnosis once more. Without `given` the plan and the graph alone judge.
     """
-    text = with_right_numbers(text, given) if given else text
+    text = with_right_numbers(text, given.facts) if given else text
     shares = {one.text: one for one in grounded(graph, given, text)} if given else {}
     checked = _checked(graph, text, "", known, evidence)
     claims = tuple(_by_what_was_given(_by_the_case(claim, known, given), shares, evidence) for claim in checked)
@@ -167,9 +170,9 @@ def _behind_replies(graph: Graph, shown: Settled, planned: Plan, known: Known, g
     return replace(said, text=f"{own.text}\n\n{kept}", kept=kept, claims=(*said.claims, *adds), own=own)
 
 
-def with_right_numbers(text: str, given: Given) -> str:
+def with_right_numbers(text: str, facts: Mapping[int, Fact]) -> str:
     """The text with the number of a fact behind each sentence that is that fact word for word, and has another's."""
-    numbers = {flat(fact.text): number for number, fact in given.facts.items()}
+    numbers = {flat(fact.text): number for number, fact in facts.items()}
     _, parts = parts_of(text)
     for part in parts:
         number = numbers.get(flat(part.text))
@@ -246,13 +249,14 @@ def as_written(graph: Graph, text: str, known: Known, evidence: Evidence) -> Set
 def settle_first(
     graph: Graph, text: str, asked: Understood, known: Known, evidence: Evidence, *, begun: str = ""
 ) -> Settled:
-    """Reasons by weight follow the model's explanation, or take its place where that speaks against its own answer.
+    """Reasons by weight follow what of the model's explanation is a reason for its answer; the rest of it is left out.
 
     A text that answers what the model itself holds less likely is not shown at all. `begun`: what the program wrote of
     the reasoning.
     """
+    text = with_right_numbers(text, {item.number: item.fact for item in evidence.items})
     parsed, code = parse(text), known.lead.code
-    head = found.group() if (found := _HEAD.match(text)) else ""
+    head = found.group() if (found := _HEAD.match(text)) else text  # of a text without the agreed form all is shown
     tail = text[len(head) :]
     before, after = (_checked(graph, part, parsed.answer, known, evidence) for part in (head, tail))
     before = tuple(_by_the_program(claim) if claim.text in begun else claim for claim in before)
@@ -260,16 +264,28 @@ def settle_first(
         lead = known.lead.name
         why = f"The model's text ends with {other}, where the model itself holds {lead} likelier, so it is not shown."
         shown = Settled(f"<answer>{lead}</answer>", f"<answer>{lead}</answer>", (), evidence)
-        left = OwnWords("", f"{why} These are the reasons by measurement.", text.strip(), (*before, *after))
-        return _with_own(graph, shown, first_points(graph, asked, known), known, why, (), left)
+        left = OwnWords("", f"{why} {BY_MEASUREMENT}", text.strip(), (*before, *after))
+        return _with_own(graph, shown, opening(graph, asked, known), known, why, (), left)
     wrong = faults(parsed, after, known.findings, code, known.own) if code and tail.strip() else ()
-    points = first_points(graph, asked, known)
-    if not wrong:
+    points = opening(graph, asked, known)
+    faulty = tuple(
+        claim for claim in before if claim.verdict == "contradicted" or (claim.miscited and not claim.mended)
+    )
+    sound = tuple(claim for claim in after if not wrong and gives_reasons(claim, known.findings, code))
+    unsound = tuple(claim for claim in after if claim not in sound)
+    if not faulty and not unsound:
         shown = Settled(text, text, (*before, *after), evidence)
         return _with_own(graph, shown, points, known, WEIGHED, (text,))
-    why = f"The model's explanation {wrong[0]}, so it is not shown. These are the reasons by measurement."
-    shown, left = Settled(text, head, before, evidence), OwnWords("", why, tail.strip(), after)
-    return _with_own(graph, shown, points, known, why, (head,), left)
+    head = _without(head, faulty) or head
+    before = tuple(claim for claim in before if claim.text in head)
+    kept = "\n".join((head, " ".join(claim.text for claim in sound))).strip()
+    why = REASONING_FAULTY if faulty else ""
+    if unsound:
+        does = wrong[0] if wrong else "has sentences that give no measured reason and no fact" if sound else NO_REASON
+        why = f"The model's explanation {does}, so {'they are' if sound else 'it is'} not shown."
+    rest = " ".join(claim.text for claim in (*faulty, *unsound))
+    left = OwnWords("", f"{why} {BY_MEASUREMENT}", rest, (*faulty, *unsound))
+    return _with_own(graph, Settled(text, kept, (*before, *sound), evidence), points, known, left.why, (kept,), left)
 
 
 def _other_answer(parsed: ParsedText, code: str | None) -> str:
@@ -313,15 +329,6 @@ def _checked(graph: Graph, text: str, answer: str, known: Known, evidence: Evide
     own = [known.own] if known.own else []
     orders = [Order.of(one) for one in (*own, *(other for other in known.differentials if other is not known.own))]
     return tuple(by_order(claim, orders) for claim in statements(found, answer))
-
-
-def first_points(graph: Graph, asked: Understood, known: Known) -> tuple[Point, ...]:
-    """Why it was read so; then what was asked, where that was something else."""
-    reasons = plan(graph, replace(asked, intent="why", conditions=()), known).points
-    if asked.intent in ("why", "other") or (asked.intent == "what_is" and not asked.conditions):
-        return reasons
-    more = plan(graph, asked, known).points
-    return (*reasons, *(point for point in more if point not in reasons))
 
 
 def refused(planned: Plan, known: Known, evidence: Evidence) -> Settled:

@@ -87,4 +87,4 @@ def test_the_sentences_that_may_stand_are_those_of_facts_and_case() -> None:
 def test_a_fact_word_for_word_gets_its_own_number() -> None:
     told = given("How wide is the margin?")
     text = "Melanoma is malignant [F7]. Melanoma in situ is excised with a margin of 0.5 cm [F8]. So be it [F7]."
-    assert with_right_numbers(text, told) == text.replace("malignant [F7]", "malignant [F9]")
+    assert with_right_numbers(text, told.facts) == text.replace("malignant [F7]", "malignant [F9]")

@@ -95,7 +95,10 @@ _ILLNESS = re.compile(r"\w{3,}(?:itis|osis|omas?|aemia|emia|opathy|algia|plasia|
 _CHILD = re.compile(r"\b(?:child|children|kids?|toddlers?|boys?|girls?)\b", re.IGNORECASE)
 _BABY = re.compile(r"\b(?:bab(?:y|ies)|infants?|newborns?)\b", re.IGNORECASE)
 _ELDERLY = re.compile(r"\b(?:elderly|old (?:man|men|woman|women|people|person|patient)s?|older)\b", re.IGNORECASE)
-_AGED = re.compile(r"\b(\d{1,3})[- ]year", re.IGNORECASE)
+_AGED = re.compile(
+    r"\b(\d{1,3})(?:[- ]year(?!s? (?:ago|history|surviv\w+|follow))(?!s\b(?! old))|[- ]?y\.?/?o\b|(?-i: ?[MF]\b))",
+    re.IGNORECASE,
+)
 _OF_AGE = re.compile(
     r"\b(?:(?:he|she|they|it|(?:the )?patient)(?:'s| is| was| were| had been)|aged?|at(?: age)?)\s+(\d{1,3})\b"
     r"(?!\s*(?:%|mm|cm|kg|per ?cent|weeks?|months?|days?|hours?|minutes?|times))",
@@ -127,11 +130,14 @@ COMPLAINTS = {
     "itch": re.compile(r"\bitch\w*", re.IGNORECASE),
     "changed": re.compile(
         r"\bchang(?:ed|es|ing)\b"
-        r"|\b(?:went|gone|goes|turn(?:s|ed|ing)?) (?:\w+ )?(?:black|blue|dark\w*|pale|red|white)\b",
+        r"|\b(?:went|gone|goes|got|gets|getting|became|becom(?:es|ing)|turn(?:s|ed|ing)?) (?:\w+ )?"
+        r"(?:black|blue|dark\w*|pale|red|white)\b",
         re.IGNORECASE,
     ),
     "hurts": re.compile(r"\b(?:hurts?|hurting|pain\w*|sore|tender)\b", re.IGNORECASE),
 }
+_QUESTION = re.compile(r"[^.?!;,\n]*\?")
+"""What is asked, not told, of a text that tells something."""
 _EITHER = re.compile(r"\b(?:or|both|either|the two)\b", re.IGNORECASE)
 AGES = ((_CHILD, 8), (_BABY, 0), (_ELDERLY, 75))
 
@@ -162,6 +168,7 @@ class Understood:
         None  # the patient with what the question supposes; None where it supposes nothing
     )
     aspects: tuple[str, ...] = ()  # of `aspects.ASPECTS`, narrower than the intent, the surest of the whole first
+    is_told: bool = False  # what is `supposed` is said to be so
 
 
 def of_intent(asked: Understood, intent: str) -> Understood:
@@ -241,6 +248,9 @@ def read(
         aspects = ((IS_IT, 1.0),)
     if aspects and _is_surer(*aspects[0]):
         intent = OF_CONDITIONS.get(aspects[0][0], intent)
+    new = TOLD in dict(aspects)
+    is_told = new or not (earlier or _IF.search(question))
+    told = _QUESTION.sub("", question) if is_told and not new else question
     out = "" if nodes and is_of_the_reading(question) else _why_out(graph, index, asked, meant)
     patient = _supposed(graph, standing.text, context)
     return Reading(
@@ -251,8 +261,9 @@ def read(
             question=standing.text,
             in_scope=not out,
             why_out=out,
-            supposed=supposed(graph, question, context, told=TOLD in dict(aspects)),
+            supposed=supposed(graph, told, context, told=is_told),
             aspects=tuple(dict(aspects)),
+            is_told=is_told,
         ),
         asked,
         meant,
@@ -396,18 +407,23 @@ def supposed(
     begins = _IF.search(question)
     if begins is None and not told:
         return None
-    before, text = context or PatientContext(), question[begins.start() if begins else 0 :]
+    before = context or PatientContext()
+    text = question[begins.start() if begins else 0 :]
     said = [name for name, pattern in COMPLAINTS.items() if pattern.search(text) and not turns(text)]
     symptoms = tuple(dict.fromkeys((*before.symptoms, *said)))
-    patient = replace(_supposed(graph, text, before) or before, symptoms=symptoms)
+    patient = replace(_supposed(graph, text, before, counted=told) or before, symptoms=symptoms)
     return None if patient == before else patient
 
 
-def _supposed(graph: Graph, text: str, context: PatientContext | None) -> PatientContext | None:
-    """The patient as told, with the site and the age that the question supposes."""
+def _supposed(
+    graph: Graph, text: str, context: PatientContext | None, *, counted: bool = False
+) -> PatientContext | None:
+    """The patient as told, with the site and the age that the question supposes. `counted`: only an age in years, since
+    "since I was a child" tells of no child.
+    """
     sites = sites_in(graph, text)
     aged = _AGED.search(text) or _OF_AGE.search(text)
-    ages = [int(aged[1])] if aged else [age for pattern, age in AGES if pattern.search(text)]
+    ages = [int(aged[1])] if aged else [age for pattern, age in AGES if pattern.search(text) and not counted]
     told = context or PatientContext()
     patient = replace(told, site=sites[-1].text if sites else told.site, age=ages[0] if ages else told.age)
     return context if patient == told else patient

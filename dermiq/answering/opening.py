@@ -1,0 +1,82 @@
+"""What a first answer says, whatever was asked: why it was read so, and what is pressing; then what was asked besides.
+
+Knows no model and no page.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+from dermiq.answering.plan import plan
+from dermiq.answering.points import Known, Plan, Point
+from dermiq.knowledge import Graph
+from dermiq.knowledge.language.text import split_sentences
+from dermiq.knowledge.retrieve.understand import Understood
+from dermiq.types import Urgency
+
+PRESSING = ("urgent", "soon")
+READING = re.compile(
+    r"\b(?:ddx|dx|differentials?|diagnos[ei]s|diagnose|opinions?|impression|assess(?:ment)?|id|describe|thoughts|rank(?:ing)?"
+    r"|(?:your|a) (?:read|take|view|guess|verdict)|look at (?:this|it)"
+    r"|what (?:do|would|can|could) (?:you|u) (?:see|think|make|call|say)"
+    r"|what(?:'?s| is| are| was| could| might| may| can) (?:it|this|that|these|here)(?: be| spot| mole| lesion)?\b"
+    r"|what (?:it|this|that) (?:is|could be|might be|may be))\b",
+    re.IGNORECASE,
+)
+"""Asks what it is, in one of the ways in which people do."""
+LAY = re.compile(
+    r"\b(?:I (?:have|got|noticed|found|am|was)|I'm|me|my (?!patient|colleague|read|impression|differential)\w+"
+    r"|mum|mom|hubby|hello doctor|hi doc)\b|^doctor\b",
+    re.IGNORECASE,
+)
+"""Asks of oneself or one's own family."""
+ANSWERED = frozenset({"why", "other", "trust"})
+"""Intents that the reasons of the reading answer."""
+CHECKLIST = "7-point checklist"
+
+
+def opening(graph: Graph, asked: Understood, known: Known) -> tuple[Point, ...]:
+    """The reading and its reasons, what has to be done soon, and what was asked where that was something else.
+
+    Who asks of their own skin is told in plain words first.
+    """
+    known = replace(known, urgency=_in_short(known.urgency), supposed=_in_short(known.supposed))
+    planned = plan(graph, asked, known)
+    reading = replace(asked, intent="why", conditions=(), aspects=(), supposed=None)
+    plainly = plan(graph, replace(reading, intent="plain_words"), known).points if LAY.search(asked.question) else ()
+    reasons, pressing = plan(graph, reading, known).points, tuple(_pressing(graph, planned, reading, known))
+    said = (*plainly, *reasons, *pressing)
+    if _asks_for_reading(asked):
+        return said
+    return (*said, *(point for point in planned.points if point not in said and point.kind != "urgency"))
+
+
+def _asks_for_reading(asked: Understood) -> bool:
+    """Whether it asks what the lesion is, and for nothing besides."""
+    what_it_is = asked.intent in ANSWERED or (asked.intent == "what_is" and not asked.conditions)
+    return what_it_is or (bool(READING.search(asked.question)) and asked.intent not in ("compare", "why_not"))
+
+
+def _pressing(graph: Graph, planned: Plan, reading: Understood, known: Known) -> Iterator[Point]:
+    """How urgent it is where it is, or where a complaint was told."""
+    told = [point for point in planned.points if point.kind == "urgency" and _tells(planned, known)]
+    if not told and known.urgency and known.urgency.level in PRESSING:
+        by_rule = plan(graph, replace(reading, intent="urgency"), known).points
+        told = [point for point in by_rule if point.kind == "urgency"]
+    yield from told[:1]
+
+
+def _tells(planned: Plan, known: Known) -> bool:
+    """Whether the urgency was asked for, or is another with what was told."""
+    levels = {found.level for found in (known.urgency, known.supposed) if found}
+    return planned.intent == "urgency" or len(levels) > 1
+
+
+def _in_short(urgency: Urgency | None) -> Urgency | None:
+    """The rule without its list of points, which stands beside the answer."""
+    if urgency is None:
+        return None
+    kept = [sentence for sentence in split_sentences(urgency.text) if CHECKLIST not in sentence]
+    return replace(urgency, text=" ".join(kept) or urgency.text)
