@@ -131,15 +131,16 @@ def with_replies(
     beside = {"fact", "alternative", "urgency"} | (set() if one.asks_of_site else {"unknown"})
     yield from (point for point in points if point.kind not in beside)
     if not one.asked.supposed:
-        yield from _further(one, intent, direct, points)
+        yield from _further(one, direct, points)
 
 
-def _further(one: Planner, intent: str, direct: Sequence[Point], points: Sequence[Point]) -> Points:
-    """The facts nearest to the question, and of the intent's own those that the replies do not rest on."""
+def _further(one: Planner, direct: Sequence[Point], points: Sequence[Point]) -> Points:
+    """A fact that is nearer to the question than the replies; where no aspect was heard the nearest two, and of the
+    intent's own facts those that the replies do not rest on.
+    """
     heard = _heard(one)
+    yield from one.closest("Closest to the question", most=1 if heard else 2, than=direct if heard else ())
     if not heard:
-        yield from one.closest("Closest to the question", most=2)
-    if not heard or intent in TO_DO:
         quoted = {fact for point in direct for fact in point.facts}
         rest = ((point, tuple(fact for fact in point.facts if fact not in quoted)[:2]) for point in points)
         yield from [replace(point, facts=facts) for point, facts in rest if point.kind == "fact" and facts][:1]

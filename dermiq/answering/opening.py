@@ -19,7 +19,7 @@ from dermiq.types import Urgency
 PRESSING = ("urgent", "soon")
 READING = re.compile(
     r"\b(?:ddx|dx|differentials?|diagnos[ei]s|diagnose|opinions?|impression|assess(?:ment)?|id|describe|thoughts|rank(?:ing)?"
-    r"|(?:your|a) (?:read|take|view|guess|verdict)|look at (?:this|it)"
+    r"|(?:your|a|please) (?:read(?:ing)?|take|view|guess|verdict)|look at (?:this|it)|the reading"
     r"|what (?:do|would|can|could) (?:you|u) (?:see|think|make|call|say)"
     r"|what(?:'?s| is| are| was| could| might| may| can) (?:it|this|that|these|here)(?: be| spot| mole| lesion)?\b"
     r"|what (?:it|this|that) (?:is|could be|might be|may be))\b",
@@ -27,8 +27,8 @@ READING = re.compile(
 )
 """Asks what it is, in one of the ways in which people do."""
 LAY = re.compile(
-    r"\b(?:I (?:have|got|noticed|found|am|was)|I'm|me|my (?!patient|colleague|read|impression|differential)\w+"
-    r"|mum|mom|hubby|hello doctor|hi doc)\b|^doctor\b",
+    r"\b(?:I (?:have|got|noticed|found)|on me|my (?!patient|colleague|read|impression|clinic)\w+)\b"
+    r"|^(?:hello |hi |dear )?doc(?:tor)?\b",
     re.IGNORECASE,
 )
 """Asks of oneself or one's own family."""
@@ -45,17 +45,23 @@ def opening(graph: Graph, asked: Understood, known: Known) -> tuple[Point, ...]:
     known = replace(known, urgency=_in_short(known.urgency), supposed=_in_short(known.supposed))
     planned = plan(graph, asked, known)
     reading = replace(asked, intent="why", conditions=(), aspects=(), supposed=None)
-    plainly = plan(graph, replace(reading, intent="plain_words"), known).points if LAY.search(asked.question) else ()
-    reasons, pressing = plan(graph, reading, known).points, tuple(_pressing(graph, planned, reading, known))
-    said = (*plainly, *reasons, *pressing)
+    plainly: tuple[Point, ...] = ()
+    if LAY.search(asked.question):
+        told = replace(known, urgency=known.supposed or known.urgency)
+        plainly = plan(graph, replace(reading, intent="plain_words"), told).points
+    first, *reasons = plan(graph, reading, known).points
+    pressing = tuple(_pressing(graph, planned, reading, known))
+    said = (*plainly, replace(first, opens=True), *reasons, *pressing)
     if _asks_for_reading(asked):
         return said
-    return (*said, *(point for point in planned.points if point not in said and point.kind != "urgency"))
+    besides = plan(graph, replace(asked, supposed=None), known).points
+    return (*said, *(point for point in besides if point not in said and point.kind != "urgency"))
 
 
 def _asks_for_reading(asked: Understood) -> bool:
     """Whether it asks what the lesion is, and for nothing besides."""
-    what_it_is = asked.intent in ANSWERED or (asked.intent == "what_is" and not asked.conditions)
+    is_vague = asked.intent == "plain_words" and "plainly" not in asked.aspects
+    what_it_is = asked.intent in ANSWERED or is_vague or (asked.intent == "what_is" and not asked.conditions)
     return what_it_is or (bool(READING.search(asked.question)) and asked.intent not in ("compare", "why_not"))
 
 

@@ -20,6 +20,7 @@ from dermiq.answering.weigh import listed, speaking_for, weighed
 from dermiq.knowledge import Graph
 from dermiq.knowledge.language.lexical import words as stems
 from dermiq.knowledge.retrieve.aspects import IS_IT, OF_THE_READING
+from dermiq.knowledge.retrieve.case import STRUCTURE_SIGNS
 from dermiq.knowledge.retrieve.intents import ABOUT_THE_CASE
 from dermiq.knowledge.retrieve.reading import is_of_the_reading
 from dermiq.knowledge.retrieve.understand import COMPLAINTS, Understood
@@ -114,9 +115,11 @@ def plan(graph: Graph, asked: Understood, known: Known) -> Plan:
 def _in_order(intent: str, one: Planner, kind: Kind) -> Points:
     """The intent's points behind the facts that were found for the question itself; how urgent it is stands first."""
     points = list(kind.points(one))
+    if intent == "change_of_mind":
+        yield from one.closest("Closest to the question", most=1)
     if intent in BY_MEASUREMENT | ABOUT_THE_CASE:
         yield from points
-        if intent in ABOUT_THE_CASE - {"why"}:  # also "a tan protects, so that speaks for me, no?"
+        if intent in ABOUT_THE_CASE - {"why", "change_of_mind"}:  # also "a tan protects, so that speaks for me, no?"
             yield from one.closest("Closest to the question", most=1)
         return
     yield from (point for point in points if point.kind == "urgency")
@@ -451,18 +454,25 @@ def _dermoscopy(one: Planner) -> Points:
 def _plain_words(one: Planner) -> Points:
     lead, signs = one.lead, re.escape(one.lead.name)
     begins = f"Two computer readers looked at the picture. Their first guess is {_plain_name(lead)}."
+    other = next((other for _, other in one.others_first), None)
+    if other:
+        begins = (
+            "Two computer readers looked at the picture and do not agree: the first guess of one is "
+            f"{_plain_name(lead)}, that of the other {_plain_name(other)}."
+        )
     behaves = one.graph.facts(lead.id, "behaves_as", family=True)[:1]
     yield Point("standing", begins, facts=behaves, about=(lead.id,), needed=True, signs=signs)
     plainly = list(one.replied(lead.id, "plainly", needed=False))
     yield from plainly or one.facts("", (lead.id,), frozenset({"behaves_as"}), most=1, fits=_is_plain)
-    shown = speaking_for(weighed(one.known.findings, lead.code), most=2)
+    plain = [finding for finding in one.known.findings if finding.code not in STRUCTURE_SIGNS]
+    shown = speaking_for(weighed(plain, lead.code), most=2)
     if shown:
         yield one.says(f"What they saw in the picture: {listed([item.text for item in shown])}.")
     danger = one.danger_beside(lead.code)
-    if danger:
+    if danger and danger != other:
         text = f"It could also be {_plain_name(danger)}; that has to be ruled out."
         yield Point("alternative", text, about=(danger.id,), needed=True)
-    elif one.rival:
+    elif one.rival and one.rival != other:
         yield Point("alternative", f"Less likely it is {_plain_name(one.rival)}.", about=(one.rival.id,))
     if one.known.urgency:
         level = one.known.urgency.level

@@ -27,6 +27,7 @@ from dermiq.knowledge import Graph, link
 from dermiq.knowledge.graph import CLASS_NODES
 from dermiq.knowledge.language.lexical import FREQUENT
 from dermiq.knowledge.language.lexical import words as stems
+from dermiq.knowledge.language.questions import nearness
 from dermiq.knowledge.retrieve.case import FINDING_SIGNS, GROUPS, SITE_WORDS, STRUCTURE_SIGNS, shows, sites_of
 from dermiq.knowledge.retrieve.understand import Understood
 from dermiq.types import Candidate, Diagnosis, Fact, Finding
@@ -255,14 +256,20 @@ class Planner:
                 wider = f" ({self.name(facts[0].subject)} in general)" if facts != own and lead_in else ""
                 yield Point("fact", f"{lead_in}{wider}", facts=facts, about=tuple(nodes))
 
-    def closest(self, lead_in: str, *, most: int) -> Points:
-        """The best facts that were found for the question itself, on what it is about: an intent knows but a kind."""
+    def closest(self, lead_in: str, *, most: int, than: Sequence[Point] = ()) -> Points:
+        """The best facts that were found for the question itself, on what it is about: an intent knows but a kind.
+
+        `than`: only facts that lie nearer to the question than what these points say.
+        """
         about = {key for node in (*self.named, self.topic, self.lead.id) for key in self.graph.family(node)}
         found = [
             fact
             for fact in self.known.found[: most + 1]
             if (fact.subject in about or fact.object in about) and self.is_safe(fact)
         ]
+        if than and found:
+            near = nearness(self.asked.question, [*(fact.text for fact in found), *(point.text for point in than)])
+            found = [fact for fact, share in zip(found, near, strict=False) if share > near[len(found) :].max()]
         chosen = untold(found, self.told, most=most) if found else ()
         if chosen and not all(is_told(fact.text, self.told) for fact in chosen):
             yield Point("fact", lead_in, facts=chosen, about=tuple({fact.subject for fact in chosen}), once=True)

@@ -58,6 +58,7 @@ class Point:
     again: str = ""
     once: bool = False  # facts that are not even pointed to where all were told
     level: str = ""  # of an urgency
+    opens: bool = False  # it begins a paragraph
 
 
 @dataclass(frozen=True)

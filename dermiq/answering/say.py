@@ -103,7 +103,7 @@ def text_of(sentences: Sequence[Sentence]) -> str:
 
 def _opens(sentence: Sentence, before: Sentence) -> bool:
     kind = sentence.point.kind
-    return kind in OPENS and before.point.kind not in (kind, "standing")
+    return sentence.point.opens or (kind in OPENS and before.point.kind not in (kind, "standing"))
 
 
 def claimed(sentences: Sequence[Sentence]) -> Iterator[tuple[Sentence, Claim]]:

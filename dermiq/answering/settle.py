@@ -71,6 +71,7 @@ REASONING_FAULTY = "A sentence of the model's reasoning is contradicted or cites
 NO_REASON = "gives no measured reason for its answer and no fact"
 NOT_ASKED = "The model was not asked this."
 NOTHING_NEW = "There is nothing to add to what was said above."
+_STEP = re.compile(r"^\s*\d\. \w+: ")
 _HEAD = re.compile(r".*</answer>|.*</think(?:ing)?>", re.IGNORECASE | re.DOTALL)
 
 
@@ -175,7 +176,7 @@ def with_right_numbers(text: str, facts: Mapping[int, Fact]) -> str:
     numbers = {flat(fact.text): number for number, fact in facts.items()}
     _, parts = parts_of(text)
     for part in parts:
-        number = numbers.get(flat(part.text))
+        number = numbers.get(flat(_STEP.sub("", part.text)))
         if number is not None and part.numbers and number not in part.numbers:
             behind = text.index(part.text) + len(part.text)
             wrong = CITATION.match(text[behind:].lstrip())

@@ -74,6 +74,12 @@ def placed(kind: Kind, sentences: np.ndarray) -> np.ndarray:
     return found
 
 
+def nearness(question: str, answers: Sequence[str]) -> np.ndarray:
+    """(n,) how near in meaning each text lies to an answer of the question, at most 1."""
+    found: np.ndarray = placed("whole", embed.encode(answers)) @ encode([question])[0]
+    return found
+
+
 def intents(vectors: np.ndarray) -> np.ndarray:
     """(n, 16): the probability of each intent that is about the skin."""
     return _told("intents", vectors)
