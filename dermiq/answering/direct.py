@@ -119,7 +119,7 @@ def with_replies(
         warning = list(
             one.caution("that holds if the reading is right: {name} is possible{odds}, and only tissue tells.")
         )
-    if "after_histology" in one.asked.aspects:
+    if "after_histology" in one.asked.aspects or one.asked.is_confirmed:
         warning = []
     is_first = intent in TO_DO
     if not one.asked.supposed:

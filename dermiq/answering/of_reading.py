@@ -22,9 +22,10 @@ from dermiq.answering.trust import (
     TISSUE,
     record,
 )
+from dermiq.answering.weigh import READERS as READER_NAMES
 from dermiq.answering.weigh import listed, percent
 from dermiq.knowledge.language.lexical import words as stems
-from dermiq.knowledge.retrieve.reading import AGAINST, ASSUMED, PICTURE, UNSEEN
+from dermiq.knowledge.retrieve.reading import AGAINST, ASSUMED, PICTURE, READERS, UNSEEN
 from dermiq.knowledge.retrieve.understand import COMPLAINTS
 from dermiq.types import Fact
 
@@ -43,7 +44,7 @@ def _aspect(one: Planner) -> Callable[[Planner], Points]:
     told = next((BY_ASPECT[aspect] for aspect in one.asked.aspects if aspect in BY_ASPECT), None)
     if PICTURE.search(question):
         return _picture
-    by_words = ((AGAINST, _doubt), (ASSUMED, _from_words), (UNSEEN, _beyond))
+    by_words = ((READERS, _both), (AGAINST, _doubt), (ASSUMED, _from_words), (UNSEEN, _beyond))
     return told or next((said for pattern, said in by_words if pattern.search(question)), _sure)
 
 
@@ -51,6 +52,15 @@ def _sure(one: Planner) -> Points:
     yield replace(one.standing(), again=f"As said above: {one.read_as(one.lead.id)}.")
     yield Point("standing", record(), needed=True, signs=r"\d ?%.*(?:images|melanomas)|calibrat")
     yield one.says(LIMITS)
+
+
+def _both(one: Planner) -> Points:
+    """Whether the readers agree, and what each holds likeliest."""
+    agree = one.says(f"Both readers put {one.lead.name} first{one.odds(one.lead.code)}.", one.lead.id)
+    yield from list(one.disagreement()) or [agree]
+    for differential in one.known.differentials:
+        first = [f"{each.diagnosis.name} {percent(each.probability)}" for each in differential.candidates[:3]]
+        yield one.says(f"{READER_NAMES[differential.reader]}: {listed(first)}.")
 
 
 def _picture(one: Planner) -> Points:

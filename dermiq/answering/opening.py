@@ -32,6 +32,11 @@ LAY = re.compile(
     re.IGNORECASE,
 )
 """Asks of oneself or one's own family."""
+ASKS = re.compile(
+    r"\?|\b(?:how|what|which|when|where|should|shall|can|could|does|do|need|tell|explain|advise|suggest|compare)\b",
+    re.I,
+)
+"""Asks for something, besides that an image is shown."""
 ANSWERED = frozenset({"why", "other", "trust"})
 """Intents that the reasons of the reading answer."""
 CHECKLIST = "7-point checklist"
@@ -62,6 +67,7 @@ def _asks_for_reading(asked: Understood) -> bool:
     """Whether it asks what the lesion is, and for nothing besides."""
     is_vague = asked.intent == "plain_words" and "plainly" not in asked.aspects
     what_it_is = asked.intent in ANSWERED or is_vague or (asked.intent == "what_is" and not asked.conditions)
+    what_it_is = what_it_is or not ASKS.search(asked.question)
     return what_it_is or (bool(READING.search(asked.question)) and asked.intent not in ("compare", "why_not"))
 
 

@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from dermiq.answering.direct import lacking, mistaken, replies, with_replies
 from dermiq.answering.of_reading import SAYS, of_reading
-from dermiq.answering.planner import DANGEROUS, DERMOSCOPY, Planner, Points, capital
+from dermiq.answering.planner import DANGEROUS, DERMOSCOPY, FAINT, Planner, Points, capital
 from dermiq.answering.points import Known, Plan, Point
 from dermiq.answering.premise import corrected
 from dermiq.answering.trust import RETURN
@@ -71,6 +72,9 @@ PLAIN_NAMES = {
     "nv": "an ordinary mole (in doctors' words a melanocytic nevus), which is harmless",
     "vasc": "a vascular lesion, which is made of small blood vessels",
 }
+
+
+MOST_COMPARED = 3  # conditions
 
 
 @dataclass(frozen=True)
@@ -205,7 +209,7 @@ def _why(one: Planner) -> Points:
     ]
     yield from one.opposed(one.lead.id, "Against it", most=2)
     yield from one.next_candidate()
-    if one.rival:
+    if one.rival and one.chance(one.rival.code) >= FAINT:
         lead_in = f"To tell {one.lead.name} from {one.rival.name}"
         written = list(one.set_apart(one.lead.id, one.rival.id, needed=False))
         yield from written or one.apart(one.lead.id, one.rival.id, lead_in, most=1, firm=True)
@@ -286,6 +290,8 @@ def _compare(one: Planner) -> Points:
     if len(pair) < 2:
         yield from _what_is(one)
         return
+    for other, another in list(itertools.combinations(one.kinds[:MOST_COMPARED], 2))[1:]:
+        yield from one.set_apart(other, another)
     left, right = pair[:2]
     names = one.name(left), one.name(right)
     counted = one.name(one.class_node(left)), one.name(one.class_node(right))

@@ -29,10 +29,12 @@ from dermiq.knowledge.language.lexical import FREQUENT
 from dermiq.knowledge.language.lexical import words as stems
 from dermiq.knowledge.language.questions import nearness
 from dermiq.knowledge.retrieve.case import FINDING_SIGNS, GROUPS, SITE_WORDS, STRUCTURE_SIGNS, shows, sites_of
+from dermiq.knowledge.retrieve.ellipsis import kinds_of
 from dermiq.knowledge.retrieve.understand import Understood
 from dermiq.types import Candidate, Diagnosis, Fact, Finding
 
 POSSIBLE = 0.10  # probability from which a dangerous diagnosis is kept in mind, as for urgency
+FAINT = 0.03  # probability below which what speaks for the next candidate is not worth its line
 DANGEROUS = ("mel", "bcc", "akiec")  # malignant, or on the way there; the most dangerous first
 DESTROYS = re.compile(
     r"\bshav|cryo|freez|frozen|liquid nitrogen|laser|curett|electro|cauter|for looks|peel|hydroquinone", re.IGNORECASE
@@ -63,11 +65,9 @@ class Planner:
     @cached_property
     def kinds(self) -> tuple[str, ...]:
         """The conditions that the question names as it names them, none of which is a kind of another."""
-        found = tuple(
-            mention.id for mention in link(self.graph, self.asked.question) if mention.id in self.asked.conditions
+        return kinds_of(
+            self.graph, [found for found in link(self.graph, self.asked.question) if found.id in self.asked.conditions]
         )
-        wider = {above for key in found for above in self.graph.ancestors(key)}
-        return tuple(dict.fromkeys(key for key in found if key not in wider))
 
     @property
     def topic(self) -> str:
@@ -168,6 +168,14 @@ class Planner:
         """The reader's own second candidate with what speaks most for it; the specialist's first where it differs."""
         rival = self.rival
         if rival is None:
+            return
+        if self.chance(rival.code) < FAINT:
+            yield Point(
+                "alternative",
+                f"The next candidate is {rival.name}{self.odds(rival.code)}.",
+                about=(rival.id,),
+                needed=True,
+            )
             return
         own = {item.finding.code for item in weighed(self.known.findings, rival.code) if item.ratio > 1}
         best = [item for item in speaking_for(self._reasons(rival.id, self.lead.id)) if item.finding.code in own][:1]
@@ -367,13 +375,15 @@ class Planner:
     def caution(self, text: str) -> Points:
         """`text` with the name of a dangerous diagnosis that is still possible, and its probabilities."""
         danger = self.danger
-        if danger is not None:
+        if danger is not None and not self.asked.is_confirmed:
             said = text.format(name=danger.name, odds=self.odds(danger.code))
             again = f"As said above, {danger.name} is not excluded."
             yield Point("alternative", capital(said), about=(danger.id,), again=again)
 
     def tissue_first(self, text: str) -> Points:
         """`text` on what has to come first, with a dangerous diagnosis that is possible or was put first."""
+        if self.asked.is_confirmed:
+            return
         leads = self.lead.code in DANGEROUS
         danger = self.lead if leads else self.danger_beside(self.lead.code)
         if danger is not None:

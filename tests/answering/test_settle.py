@@ -149,7 +149,7 @@ def test_a_sound_explanation_is_followed_by_reasons_by_weight() -> None:
 
 def test_another_first_question_is_answered_below_the_reasons() -> None:
     text = "<think>\n1. Findings: a\n</think>\n<answer>melanoma</answer>\nIt is melanoma."
-    shown = settle_first(graph(), text, asked("treatment"), known("mel"), Evidence())
+    shown = settle_first(graph(), text, asked("treatment", question="How is it treated?"), known("mel"), Evidence())
     assert shown.own is not None
     assert shown.own.text.index("In favour of melanoma") < shown.own.text.index("Operable melanoma is treated")
 

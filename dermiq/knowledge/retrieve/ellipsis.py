@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dermiq.knowledge.graph import Graph
 from dermiq.knowledge.language.link import Mention, link
@@ -21,6 +21,12 @@ WHO = re.compile(rf"\b(?:{_WHO})\b", re.IGNORECASE)
 """Words that say who has it."""
 _OF_WHOM = re.compile(rf"(?:,\s*(?:if|in|for)?|\b(?:in|for))\s[^,]*?\b(?:{_WHO})\b[^,]*$", re.IGNORECASE)
 _LIKE = re.compile(r"\b(?:like|than|as with|similar to)(?: an?| the)? $", re.IGNORECASE)
+_HAD = re.compile(
+    r"\b(?:(?:(?:he|she|i|they|dad|mum|mom|mother|father|brother|sister|son|daughter|wife|husband|patient)(?:'s)? )?"
+    r"(?:had|has had|have had)|died of|history of|known for)\b[^.?!;]{0,60}$",
+    re.IGNORECASE,
+)
+"""What somebody had once is told by the way."""
 _ONE = r"(?:one|diagnosis|candidate|condition|possibility)"
 OTHER_ONE = re.compile(
     rf"\bthe other(?: {_ONE}\b|(?=\s*(?:$|[?.!,])))"
@@ -100,9 +106,19 @@ def stand_alone(
 
 
 def conditions_in(graph: Graph, text: str) -> list[Mention]:
-    """What it is about: "is it infectious, like a wart?" is no question about warts."""
+    """What it is about: "is it infectious, like a wart?" is no question about warts, nor is "he had radiation for
+    ringworm once" one about ringworm."""
     named = [mention for mention in link(graph, text) if graph.node(mention.id).kind == "Disease"]
-    return [mention for mention in named if not _LIKE.search(text[: mention.start])]
+    return [
+        mention for mention in named if not (_LIKE.search(text[: mention.start]) or _HAD.search(text[: mention.start]))
+    ]
+
+
+def kinds_of(graph: Graph, mentions: Sequence[Mention]) -> tuple[str, ...]:
+    """The conditions among them, none of which is a kind of another."""
+    found = [mention.id for mention in mentions if graph.node(mention.id).kind == "Disease"]
+    wider = {above for key in found for above in graph.ancestors(key)}
+    return tuple(dict.fromkeys(key for key in found if key not in wider))
 
 
 def sites_in(graph: Graph, text: str) -> list[Mention]:
@@ -113,6 +129,8 @@ def _next(graph: Graph, said: str, before: Standing, nodes: Sequence[str], besid
     said = _with_other_named(graph, said, before, nodes)
     leaning = bool(before.text) and leans(graph, said)
     text = _continued(graph, said, before.text) if leaning else said
+    if before.topic and not leaning and not _PRONOUN.search(text) and not _POSSESSIVE.search(text):
+        before = replace(before, topic=None)  # who goes on about another condition than the lesion's says "it"
     if before.topic and not conditions_in(graph, text) and not _THIS.search(text):
         text = _with_pronoun_named(text, graph.node(before.topic).name)
     mentioned = list(dict.fromkeys(mention.id for mention in conditions_in(graph, text)))
@@ -130,6 +148,8 @@ def leans(graph: Graph, said: str) -> bool:
     rest = _OPENING.sub("", said, count=1)
     mentions = link(graph, rest)
     if any(graph.node(mention.id).kind in ("Treatment", "Test") for mention in mentions):
+        return False
+    if len(kinds_of(graph, mentions)) > 1:  # "melanoma or a harmless mole?" asks what tells them apart
         return False
     supposed = _SUPPOSES.match(said)
     if supposed and not _ASKS.search(said[supposed.end() :]):

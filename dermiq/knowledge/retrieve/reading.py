@@ -33,6 +33,10 @@ UNSEEN = re.compile(
     r"|\bwhat (?:would|do|might|could) you (?:miss|overlook|get wrong)",
     re.IGNORECASE,
 )
+READERS = re.compile(
+    r"\b(?:two|both|2) (?:of (?:your|the) )?(?:readers?|models?|opinions|systems|ais?)\b", re.IGNORECASE
+)
+"""Asks whether the two readers say the same."""
 AGAINST = re.compile(
     r"\bdevil'?s advocate\b|\bargue (?:against|with) (?:yourself|it|that|your)"
     r"|\b(?:against|contradict|challenge) yourself\b"
@@ -42,4 +46,4 @@ AGAINST = re.compile(
 
 
 def is_of_the_reading(question: str) -> bool:
-    return any(pattern.search(question) for pattern in (ASKS, ASSUMED, PICTURE, UNSEEN, AGAINST))
+    return any(pattern.search(question) for pattern in (ASKS, ASSUMED, PICTURE, UNSEEN, READERS, AGAINST))

@@ -29,7 +29,7 @@ from dermiq.knowledge.language.remember import remembered
 from dermiq.knowledge.language.text import tokens
 from dermiq.knowledge.retrieve.aspects import HEARD, HEARD_IN_A_PART, IS_IT, NONE, OF_CONDITIONS, shares
 from dermiq.knowledge.retrieve.case import diagnosis_nodes
-from dermiq.knowledge.retrieve.ellipsis import Standing, conditions_in, contrasts, sites_in, stand_alone
+from dermiq.knowledge.retrieve.ellipsis import Standing, conditions_in, contrasts, kinds_of, sites_in, stand_alone
 from dermiq.knowledge.retrieve.index import FactIndex, index_of
 from dermiq.knowledge.retrieve.intents import (
     ABOUT_THE_CASE,
@@ -138,6 +138,15 @@ COMPLAINTS = {
 }
 _QUESTION = re.compile(r"[^.?!;,\n]*\?")
 """What is asked, not told, of a text that tells something."""
+_OR = re.compile(r"\b(?:or|vs|versus|against)\b|/|\bv\b|\?\w", re.IGNORECASE)
+WORDS_BESIDE = 4
+"""Rule `or`: words besides the names of two conditions."""
+_CONFIRMED = re.compile(
+    r"\b(?:confirmed|proven)\b|\b(?:histolog\w+|pathology|biopsy|report) (?:=|says?|said|show(?:s|ed)|confirm(?:s|ed)"
+    r"|comes? back|came back|reads?|is|was) |\bhistolog\w+ ?=|\bcomes? back (?:as|at|with)\b|\bturns out\b",
+    re.IGNORECASE,
+)
+"""Rule `confirmed`: tissue has decided, or is supposed to have."""
 _EITHER = re.compile(r"\b(?:or|both|either|the two)\b", re.IGNORECASE)
 AGES = ((_CHILD, 8), (_BABY, 0), (_ELDERLY, 75))
 
@@ -169,6 +178,7 @@ class Understood:
     )
     aspects: tuple[str, ...] = ()  # of `aspects.ASPECTS`, narrower than the intent, the surest of the whole first
     is_told: bool = False  # what is `supposed` is said to be so
+    is_confirmed: bool = False  # it speaks of what tissue has shown
 
 
 def of_intent(asked: Understood, intent: str) -> Understood:
@@ -246,6 +256,8 @@ def read(
         aspects = ((TOLD, 1.0),)
     if _IS_IT.search(question) and asked.conditions:
         aspects = ((IS_IT, 1.0),)
+    if _sets_apart(graph, asked):
+        aspects, intent = (), "compare"
     if aspects and _is_surer(*aspects[0]):
         intent = OF_CONDITIONS.get(aspects[0][0], intent)
     new = TOLD in dict(aspects)
@@ -264,6 +276,7 @@ def read(
             supposed=supposed(graph, told, context, told=is_told),
             aspects=tuple(dict(aspects)),
             is_told=is_told,
+            is_confirmed=bool(_CONFIRMED.search(standing.text)),
         ),
         asked,
         meant,
@@ -369,6 +382,18 @@ def _aspects(graph: Graph, question: str, standing: Standing, meant: Embedded) -
     changed = sites_in(graph, question) or supposed(graph, question, None)
     own = () if changed else _heard_in(_encoded(heard(graph, question).bare)[None])
     return own or _heard_in(_encoded(heard(graph, standing.asks).bare)[None])
+
+
+def _sets_apart(graph: Graph, asked: Question) -> bool:
+    """Rule `or`: two conditions by name with hardly a word besides: "melanoma or pigmented BCC?", "SK vs AK"."""
+    if len(kinds_of(graph, asked.mentions)) < 2 or not _OR.search(asked.text):
+        return False
+    parts = [part for part in re.split(r"(?<=[?.!])\s", asked.text) if len(kinds_of(graph, link(graph, part))) > 1]
+    bare = " ".join(replaced(graph, part, link(graph, part), "it") for part in parts)
+    return (
+        bool(parts)
+        and len([token for token in tokens(bare) if token.raw.lower() not in ("it", "or", "vs")]) <= WORDS_BESIDE
+    )
 
 
 def _is_surer(aspect: str, share: float) -> bool:
