@@ -33,7 +33,7 @@ from dermiq.answering.sayable import sayable
 from dermiq.answering.weigh import percent
 from dermiq.errors import ModelError
 from dermiq.knowledge import Graph, retrieve, urgency
-from dermiq.knowledge.retrieve.understand import Understood, of_intent, understand
+from dermiq.knowledge.retrieve.understand import Understood, of_intent, told_in, understand
 from dermiq.lesion import assess_quality
 from dermiq.specialist import Specialist, lesion_window, opinion_of
 from dermiq.types import (
@@ -56,6 +56,7 @@ from dermiq.types import (
     Finding,
     ImagesRead,
     Lesion,
+    PatientContext,
     QualityIssue,
     QuestionUnderstood,
     Reader,
@@ -159,18 +160,21 @@ def assess(case: Case, readers: Readers, *, thread: Thread | None, stop: threadi
     yield ImagesRead(thread.readings, specialist, abstention, notes)
 
     first = not thread.messages
-    asked = understood(case, thread, readers.graph, specialist)
+    telling = [turn.question for turn in thread.ended] or [case.question]
+    patient = told_in(readers.graph, telling, case.context)
+    asked = understood(case, thread, readers.graph, specialist, patient)
     yield QuestionUnderstood(asked.intent if asked.in_scope else "", named(readers.graph, asked))
     if asked.in_scope and not thread.opinions:
         thread.opinions = (specialist, vlm_differential(thread.session, case, readers))
-        asked = understood(case, thread, readers.graph, specialist)  # of what leads now, where nothing is named
+        # where nothing is named, it is about what leads now
+        asked = understood(case, thread, readers.graph, specialist, patient)
     opinions = thread.opinions or (specialist,)
     yield from (DifferentialRead(opinion) for opinion in opinions[1:])
 
-    advice = urgency(readers.graph, differential=specialist, context=case.context, findings=findings)
+    advice = urgency(readers.graph, differential=specialist, context=patient, findings=findings)
     shown = tuple(turn.text for turn in thread.ended)
     known = Known(
-        opinions[-1].top.diagnosis, opinions, findings, case.context, advice, quality=faults_seen(thread), earlier=shown
+        opinions[-1].top.diagnosis, opinions, findings, patient, advice, quality=faults_seen(thread), earlier=shown
     )
     if asked.supposed:
         changed = urgency(readers.graph, differential=specialist, context=asked.supposed, findings=findings)
@@ -258,7 +262,7 @@ def open_thread(case: Case, readers: Readers) -> Thread:
     return Thread(case.lesions, readings, readers.vlm.session(windows))
 
 
-def understood(case: Case, thread: Thread, graph: Graph, specialist: Differential) -> Understood:
+def understood(case: Case, thread: Thread, graph: Graph, specialist: Differential, told: PatientContext) -> Understood:
     """What is asked, with what the turns before it fill in; the intent is the visitor's where they say which."""
     opinions = thread.opinions or (specialist,)
     asked = understand(
@@ -266,7 +270,7 @@ def understood(case: Case, thread: Thread, graph: Graph, specialist: Differentia
         case.question,
         earlier=[turn.question for turn in thread.ended],
         differential=suspects(opinions),
-        context=case.context,
+        context=told,
     )
     return of_intent(asked, case.intent) if case.intent else asked
 

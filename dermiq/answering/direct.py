@@ -17,6 +17,8 @@ from dermiq.knowledge.retrieve.intents import ABOUT_THE_CASE
 MOST = 2  # sentences
 TO_DO = frozenset({"treatment", "biopsy", "settle", "monitor"})
 """Intents whose replies are for a diagnosis that is certain."""
+DESTROYING = frozenset({"freezing", "no_surgery", "creams", "home_treatment"})
+"""Aspects of what takes a lesion away without tissue."""
 WARNED = TO_DO | {"prognosis", "what_is"}
 USUAL: Mapping[str, tuple[str, ...]] = {
     "treatment": ("treatments",),
@@ -79,6 +81,8 @@ def replies(one: Planner, intent: str) -> tuple[Point, ...]:
     heard = _heard(one)
     if not one.asked.supposed and (intent in ABOUT_THE_CASE or (intent, heard[:1]) == ("plain_words", ["plainly"])):
         return ()
+    if intent in TO_DO and heard and not one.asked.supposed and all(OF_CONDITIONS[name] not in TO_DO for name in heard):
+        heard = [*heard, *USUAL[intent][:1]]  # what to do, where what it is asked for was heard alone: in pregnancy
     aspects = [held for aspect in heard or USUAL.get(intent, ()) for held in (aspect, *INSTEAD.get(aspect, ()))]
     found = (point for aspect in aspects for point in one.replied(one.topic, aspect, needed=bool(heard)))
     return tuple(found)[:MOST]
@@ -121,6 +125,8 @@ def with_replies(
         )
     if "after_histology" in one.asked.aspects or one.asked.is_confirmed:
         warning = []
+    if not warning and DESTROYING & set(one.asked.aspects):
+        warning = list(one.sure_first())
     is_first = intent in TO_DO
     if not one.asked.supposed:
         yield from (point for point in points if point.kind == "urgency")

@@ -82,7 +82,8 @@ def _beyond(one: Planner) -> Points:
     for key in others[:1]:
         name = one.name(key)
         yield one.unknown_class(key)
-        yield from one.apart(key, one.lead.id, f"What separates {name} from {one.lead.name}")
+        written = list(one.set_apart(key, one.lead.id))
+        yield from written or one.apart(key, one.lead.id, f"What separates {name} from {one.lead.name}")
     again = f"As said above: {KNOWN_CLASSES}"
     seven = Point("standing", KNOWN_CLASSES, needed=True, signs=r"seven|classes|rash", again=again)
     yield seven if not others else replace(seven, needed=False)

@@ -47,20 +47,19 @@ def opening(graph: Graph, asked: Understood, known: Known) -> tuple[Point, ...]:
 
     Who asks of their own skin is told in plain words first.
     """
-    known = replace(known, urgency=_in_short(known.urgency), supposed=_in_short(known.supposed))
+    known = replace(known, urgency=_in_short(known.urgency), supposed=None)
+    asked = replace(asked, supposed=None)
     planned = plan(graph, asked, known)
-    reading = replace(asked, intent="why", conditions=(), aspects=(), supposed=None)
+    reading = replace(asked, intent="why", conditions=(), aspects=())
     plainly: tuple[Point, ...] = ()
     if LAY.search(asked.question):
-        told = replace(known, urgency=known.supposed or known.urgency)
-        plainly = plan(graph, replace(reading, intent="plain_words"), told).points
+        plainly = plan(graph, replace(reading, intent="plain_words"), known).points
     first, *reasons = plan(graph, reading, known).points
     pressing = tuple(_pressing(graph, planned, reading, known))
     said = (*plainly, replace(first, opens=True), *reasons, *pressing)
     if _asks_for_reading(asked):
         return said
-    besides = plan(graph, replace(asked, supposed=None), known).points
-    return (*said, *(point for point in besides if point not in said and point.kind != "urgency"))
+    return (*said, *(point for point in planned.points if point not in said and point.kind != "urgency"))
 
 
 def _asks_for_reading(asked: Understood) -> bool:
@@ -72,18 +71,12 @@ def _asks_for_reading(asked: Understood) -> bool:
 
 
 def _pressing(graph: Graph, planned: Plan, reading: Understood, known: Known) -> Iterator[Point]:
-    """How urgent it is where it is, or where a complaint was told."""
-    told = [point for point in planned.points if point.kind == "urgency" and _tells(planned, known)]
+    """How urgent it is, where it is or where that was asked."""
+    told = [point for point in planned.points if point.kind == "urgency"]
     if not told and known.urgency and known.urgency.level in PRESSING:
         by_rule = plan(graph, replace(reading, intent="urgency"), known).points
         told = [point for point in by_rule if point.kind == "urgency"]
     yield from told[:1]
-
-
-def _tells(planned: Plan, known: Known) -> bool:
-    """Whether the urgency was asked for, or is another with what was told."""
-    levels = {found.level for found in (known.urgency, known.supposed) if found}
-    return planned.intent == "urgency" or len(levels) > 1
 
 
 def _in_short(urgency: Urgency | None) -> Urgency | None:

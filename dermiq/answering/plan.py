@@ -159,15 +159,17 @@ def _if_so(one: Planner) -> Points:
     if patient is None or before is None or then is None:
         return
     told = one.known.context
-    now = "now_told" in one.asked.aspects or one.asked.is_told
+    now = "now_told" in one.asked.aspects
     words = SAYS if now else SUPPOSED
     parts = [f"it {words[name]}" for name in patient.symptoms if name not in told.symptoms]
     parts += [f"the patient is {patient.age}"] if patient.age != told.age else []
     parts += [f"it lies there ({patient.site})"] if patient.site != told.site else []
     begins, signs = LEVELS[then.level]
-    same = f", without it: {LEVELS[before.level][0].lower()}"
-    if then.level == before.level:
-        same = "" if one.asked.is_told else ", which is the same as without it"
+    same = (
+        ", which is the same as without it"
+        if then.level == before.level
+        else f", without it: {LEVELS[before.level][0].lower()}"
+    )
     text = f"{'Since' if now else 'If'} {listed(parts)}: {begins[:1].lower()}{begins[1:]}{same}. {then.text}"
     yield Point("urgency", text, 2.0, then.facts[:3], about=(one.lead.id,), needed=True, signs=signs, level=then.level)
     if then.level in ("none", "routine") and {"grew", "bled", "changed"} & {*patient.symptoms}:
@@ -200,9 +202,8 @@ def refusal(asked: Understood) -> Point:
 def _why(one: Planner) -> Points:
     yield one.standing()
     yield from one.disagreement()
-    danger = one.danger_beside(one.lead.code)
-    if danger and danger.code not in {other.code for _, other in one.others_first}:
-        yield from one.caution("{name} is possible{odds}, and only tissue tells.")
+    if one.lead.code not in DANGEROUS:
+        yield from one.not_excluded()
     favour = list(one.in_favour(one.lead.id, f"In favour of {one.lead.name}"))
     yield from favour or [
         one.says(f"no measured finding speaks clearly for {one.lead.name}: the reading rests on the whole image.")
@@ -425,7 +426,9 @@ def _prognosis(one: Planner) -> Points:
     yield from _known(one, f"On the course of {name}", f"the course of {name}", course, most=3, fits=_is_outlook)
     yield from one.caution("that holds if the reading is right: {name} is possible{odds}, and only tissue tells.")
     if one.code(one.topic) in DANGEROUS:
-        yield one.says("how deep it goes is not seen on a photograph, so no figure is given for this patient.")
+        yield one.says(
+            "how deep it goes is not seen on a photograph: figures are those of groups, not of this patient."
+        )
 
 
 def _is_outlook(fact: Fact) -> bool:
@@ -470,7 +473,8 @@ def _plain_words(one: Planner) -> Points:
     yield Point("standing", begins, facts=behaves, about=(lead.id,), needed=True, signs=signs)
     plainly = list(one.replied(lead.id, "plainly", needed=False))
     yield from plainly or one.facts("", (lead.id,), frozenset({"behaves_as"}), most=1, fits=_is_plain)
-    plain = [finding for finding in one.known.findings if finding.code not in STRUCTURE_SIGNS]
+    seen = (finding for finding in one.known.findings if finding.code not in STRUCTURE_SIGNS)
+    plain = [replace(finding, text=re.sub(r" \(.*?\)", "", finding.text)) for finding in seen]
     shown = speaking_for(weighed(plain, lead.code), most=2)
     if shown:
         yield one.says(f"What they saw in the picture: {listed([item.text for item in shown])}.")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Literal
 
-from dermiq.answering.choose import SPECIAL, distinct, facts_of, flat, is_told, separating, untold
+from dermiq.answering.choose import COUNTED, SPECIAL, distinct, facts_of, flat, is_told, separating, untold
 from dermiq.answering.points import Known, Point
 from dermiq.answering.replies import apart, reply
 from dermiq.answering.weigh import (
@@ -35,12 +35,16 @@ from dermiq.types import Candidate, Diagnosis, Fact, Finding
 
 POSSIBLE = 0.10  # probability from which a dangerous diagnosis is kept in mind, as for urgency
 FAINT = 0.03  # probability below which what speaks for the next candidate is not worth its line
+UNLIKELY = 0.05  # from which it is named, though it need not be ruled out
 DANGEROUS = ("mel", "bcc", "akiec")  # malignant, or on the way there; the most dangerous first
 DESTROYS = re.compile(
     r"\bshav|cryo|freez|frozen|liquid nitrogen|laser|curett|electro|cauter|for looks|peel|hydroquinone", re.IGNORECASE
 )
 """What takes a lesion off without tissue, or with too little of it, for histology."""
 WARNS = re.compile(r"\bnot\b|\bnever\b|avoid|contraindicat|rather than", re.IGNORECASE)
+HOW_OFTEN = re.compile(
+    r"\bhow (?:often|many|common|frequent|likely)\b|\bper ?cent|%|\brates?\b|statistic", re.IGNORECASE
+)
 DERMOSCOPY = frozenset({"has_dermoscopic_feature"})
 Points = Iterator[Point]
 LACKS = r"\bno (?:such )?(?:fact|figure|source|rule|number|treatment|interval)|\bnothing\b|(?:not|n't) (?:known|hold)"
@@ -97,10 +101,10 @@ class Planner:
         """The most dangerous diagnosis that this lesion may have, if it is worse than the one that is spoken of."""
         return self.danger_beside(self.lead.code if self.is_lead(self.topic) else self.code(self.topic))
 
-    def danger_beside(self, code: str | None) -> Diagnosis | None:
+    def danger_beside(self, code: str | None, *, least: float = POSSIBLE) -> Diagnosis | None:
         """The most dangerous diagnosis that a reader holds possible, if it is worse than that of a class."""
         worse = DANGEROUS[: DANGEROUS.index(code)] if code in DANGEROUS else DANGEROUS
-        possible = (code for code in worse if self.chance(code) >= POSSIBLE)
+        possible = (code for code in worse if self.chance(code) >= least)
         return next((self.graph.diagnosis(code) for code in possible), None)
 
     def chance(self, code: str | None) -> float:
@@ -273,7 +277,7 @@ class Planner:
         found = [
             fact
             for fact in self.known.found[: most + 1]
-            if (fact.subject in about or fact.object in about) and self.is_safe(fact)
+            if (fact.subject in about or fact.object in about) and self.is_safe(fact) and self._is_worth_it(fact)
         ]
         if than and found:
             near = nearness(self.asked.question, [*(fact.text for fact in found), *(point.text for point in than)])
@@ -281,6 +285,10 @@ class Planner:
         chosen = untold(found, self.told, most=most) if found else ()
         if chosen and not all(is_told(fact.text, self.told) for fact in chosen):
             yield Point("fact", lead_in, facts=chosen, about=tuple({fact.subject for fact in chosen}), once=True)
+
+    def _is_worth_it(self, fact: Fact) -> bool:
+        """Not what was counted in an atlas, where nobody asks how often."""
+        return fact.evidence_type != COUNTED or bool(HOW_OFTEN.search(self.asked.question))
 
     def is_from_above(self, fact: Fact, nodes: Sequence[str]) -> bool:
         """Whether it is told of a wider condition: what holds of melanoma is not all that marks lentigo maligna."""
@@ -350,7 +358,7 @@ class Planner:
         new = [pair for pair in pairs if not all(is_told(fact.text, self.told) for fact in pair)]
         facts = distinct(dict.fromkeys(fact for pair in (new or pairs)[:most] for fact in pair))
         if facts:
-            yield Point("fact", lead_in, facts=facts, about=(one, other))
+            yield Point("fact", lead_in, facts=facts, about=(one, other), once=True)
 
     def structures(self) -> Points:
         """Which dermoscopic structures the specialist sees on this image, and that it knows no others."""
@@ -392,6 +400,13 @@ class Planner:
             again = text.format(why=f"{danger.name} {standing}")
             yield Point("alternative", capital(said), about=(danger.id,), again=capital(again))
 
+    def sure_first(self) -> Points:
+        """That nothing is destroyed of which no tissue was taken while a cancer is not excluded."""
+        danger = self.danger_beside(self.lead.code, least=FAINT)
+        if danger and self.is_lead(self.topic) and not self.asked.is_confirmed:
+            text = f"It is not destroyed without tissue unless the diagnosis is sure: {danger.name} is not excluded"
+            yield Point("alternative", f"{text}{self.odds(danger.code)}.", about=(danger.id,), again=f"{text}.")
+
     def asked_words(self) -> frozenset[str]:
         """Stems of what the question asks about, without its conditions' names."""
         named = {stem for key in self.asked.conditions for stem in stems(self.name(key))}
@@ -426,6 +441,16 @@ class Planner:
             text += ", and only tissue tells." if other.code in DANGEROUS else "."
             again = f"As said above, {reader} puts {other.name} first."
             yield Point("alternative", text, about=(other.id,), needed=True, again=again)
+
+    def not_excluded(self) -> Points:
+        """A dangerous diagnosis beside the one that leads, unless that a reader puts it first is said."""
+        danger = self.danger_beside(self.lead.code, least=UNLIKELY)
+        if danger and danger.code not in {other.code for _, other in self.others_first}:
+            possible = self.chance(danger.code) >= POSSIBLE
+            standing = "is possible{odds}, and only tissue tells" if possible else "is unlikely and not excluded{odds}"
+            text = f"{danger.name} {standing.format(odds=self.odds(danger.code))}."
+            again = f"As said above, {danger.name} is not excluded."
+            yield Point("alternative", capital(text), about=(danger.id,), again=again)
 
     def unknown_class(self, node: str) -> Point:
         """That the readers do not know a condition, so that their silence says nothing."""

@@ -20,6 +20,7 @@ URGENT_SCORE = 3
 ABNORMAL = 90.0  # percentile among benign lesions from which shape or colour is called irregular
 COLOURS = 3  # colours from which colour is called irregular where no percentile is known
 RISKY_SITES = re.compile(r"\b(?:eyes?|eyelids?|lids?|nose|nasal|lips?|ears?|mouth|canth\w+|peri\w+)\b", re.IGNORECASE)
+BLEEDING = "referralrule:bleeding-nodule-that-may-be-a-melanoma"
 ALARMING = {"grew": "growth", "bled": "bleeding", "hurts": "pain"}
 UK = "This is a UK rule (NICE NG12)."
 
@@ -46,6 +47,7 @@ def urgency(
         *_melanoma(differential, checklist(context, findings), rule_facts),
         *_squamous(differential, context, rule_facts),
         *_basal(differential, context, rule_facts),
+        *_vascular(differential, context, rule_facts),
     ]
     if not found:
         return _nothing(differential, context, findings, rule_facts)
@@ -180,6 +182,18 @@ def _basal(differential: Differential, context: PatientContext, facts: dict[str,
         f"only if site or size makes delay harmful ({where}, size unknown). {UK}"
     )
     return [_urgency("routine", text, [facts[rules.ROUTINE_BCC], facts[rules.URGENT_BCC]])]
+
+
+def _vascular(differential: Differential, context: PatientContext, facts: dict[str, Fact]) -> list[Urgency]:
+    """A bleeding lump that is taken for a vascular one may be a melanoma without pigment."""
+    rule = facts.get(BLEEDING)
+    if differential.top.diagnosis.code != "vasc" or "bled" not in context.symptoms or rule is None:
+        return []
+    text = (
+        "It bled (told): a bleeding nodule may be a melanoma that looks like a pyogenic granuloma, so refer it within "
+        "2 weeks unless that is excluded. This is a UK rule (notes after the PCDS)."
+    )
+    return [_urgency("soon", text, [rule])]
 
 
 def _nothing(

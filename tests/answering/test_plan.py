@@ -56,7 +56,7 @@ SAYS = [  # case, intent, what it names, what the answer must say, what it must 
     ),
     ("bcc", "treatment", (), "surgical excision is the treatment of choice", "melanoma"),
     ("mel", "prognosis", (), "caught while thin it can be cured", "Treatment"),
-    ("mel", "prognosis", (), "no figure is given for this patient", ""),
+    ("mel", "prognosis", (), "figures are of groups, not of this patient", ""),
     ("nv", "prognosis", (), "A melanocytic nevus is benign", "photograph"),
     ("mel", "risk_factors", (), "Risk factors of melanoma include ultraviolet exposure", "excis"),
     ("mel", "risk_factors", (), "Of this patient is known: age 62, male, back and skin type 2", ""),

@@ -92,6 +92,12 @@ _TELLS = re.compile(r"^\W*(?:now|actually|oh|also|sorry|by the way|btw|forgot|i 
 """Rule `tells`: a sign or a complaint that is told behind such a word is new."""
 TOLD, SEEN_OR_FELT = "now_told", frozenset({"Sign", "Symptom"})
 _ILLNESS = re.compile(r"\w{3,}(?:itis|osis|omas?|aemia|emia|opathy|algia|plasia|sclerosis)$", re.IGNORECASE)
+_DRUG = re.compile(
+    r"\w{2,}(?:pril|sartan|statin|olol|dipine|cillin|mycin|cycline|azole|prazole|formin|gliptin|gliflozin|caine|triptan"
+    r"|setron|oxetine|pram|zepam|vir|fenac|profen|codone|morphine)s?$",
+    re.IGNORECASE,
+)
+"""Names of medicines by their endings."""
 _CHILD = re.compile(r"\b(?:child|children|kids?|toddlers?|boys?|girls?)\b", re.IGNORECASE)
 _BABY = re.compile(r"\b(?:bab(?:y|ies)|infants?|newborns?)\b", re.IGNORECASE)
 _ELDERLY = re.compile(r"\b(?:elderly|old (?:man|men|woman|women|people|person|patient)s?|older)\b", re.IGNORECASE)
@@ -104,6 +110,21 @@ _OF_AGE = re.compile(
     r"(?!\s*(?:%|mm|cm|kg|per ?cent|weeks?|months?|days?|hours?|minutes?|times))",
     re.IGNORECASE,
 )
+_MIND = re.compile(
+    r"\b(?:mind|convinc\w+|reconsider|rethink|sway|switch|tip|instead|still|other way|prove you wrong|make you)\b"
+    r"|\bturn (?:it|you|your|the)\b|\btake (?:it |that )?back|\b(?:drop|give up|revise|abandon|leave) (?:it|your|the)\b"
+    r"|\bchange (?:it|that|your|the (?:diagnosis|reading|answer|verdict|picture))|\bwhat would (?:it take|make)\b"
+    r"|\bwould (?:you|it|that|this) (?:then )?(?:change|say|call|think)\b",
+    re.IGNORECASE,
+)
+"""Rule `mind`: words without which nobody asks what would change the reading."""
+_DEFINES = re.compile(
+    r"\bwhat (?:exactly )?(?:does|do)\b[^?]{1,40}\b(?:cover|mean|include|stand for)\b"
+    r"|\bdefin(?:e|ition)\b|\bremind me what\b",
+    re.IGNORECASE,
+)
+_WHAT_IS_IT = re.compile(r"^\W*(?:and |so |but )?what(?:'?s| is| are) (?:an? |the )?it\W*$", re.IGNORECASE)
+"""Rule `what is`: asks what a word means."""
 _IF = re.compile(
     r"\b(?:if|suppos(?:e|ing)|assum(?:e|ing)|imagine|(?:say|had|were) (?:it|she|he|they))\b",
     re.I,
@@ -121,6 +142,7 @@ SHORT_FOR = tuple(
         ("dfsp", "dermatofibrosarcoma protuberans"),
         ("ka", "keratoacanthoma"),
         ("pt", "patient"),
+        (r"(?<=\bbe )(?:just |only |simply )?(?:dried |old |some )?blood(?! vessels?)", "a skin hemorrhage"),
     )
 )
 """Abbreviations that the names of the graph do not hold."""
@@ -139,6 +161,10 @@ COMPLAINTS = {
 _QUESTION = re.compile(r"[^.?!;,\n]*\?")
 """What is asked, not told, of a text that tells something."""
 _OR = re.compile(r"\b(?:or|vs|versus|against)\b|/|\bv\b|\?\w", re.IGNORECASE)
+_DIFFER = re.compile(
+    r"\bdifferen(?:ce|t|tiate)\b|\bdistinguish|\bseparate|\btell\b[^?]{0,60}\b(?:apart|from)\b|\bversus\b|\bvs\b",
+    re.IGNORECASE,
+)
 WORDS_BESIDE = 4
 """Rule `or`: words besides the names of two conditions."""
 _CONFIRMED = re.compile(
@@ -177,7 +203,6 @@ class Understood:
         None  # the patient with what the question supposes; None where it supposes nothing
     )
     aspects: tuple[str, ...] = ()  # of `aspects.ASPECTS`, narrower than the intent, the surest of the whole first
-    is_told: bool = False  # what is `supposed` is said to be so
     is_confirmed: bool = False  # it speaks of what tissue has shown
 
 
@@ -260,9 +285,6 @@ def read(
         aspects, intent = (), "compare"
     if aspects and _is_surer(*aspects[0]):
         intent = OF_CONDITIONS.get(aspects[0][0], intent)
-    new = TOLD in dict(aspects)
-    is_told = new or not (earlier or _IF.search(question))
-    told = _QUESTION.sub("", question) if is_told and not new else question
     out = "" if nodes and is_of_the_reading(question) else _why_out(graph, index, asked, meant)
     patient = _supposed(graph, standing.text, context)
     return Reading(
@@ -273,9 +295,8 @@ def read(
             question=standing.text,
             in_scope=not out,
             why_out=out,
-            supposed=supposed(graph, told, context, told=is_told),
+            supposed=supposed(graph, question, context, told=TOLD in dict(aspects)),
             aspects=tuple(dict(aspects)),
-            is_told=is_told,
             is_confirmed=bool(_CONFIRMED.search(standing.text)),
         ),
         asked,
@@ -367,10 +388,13 @@ def _encoded(text: str) -> np.ndarray:
 
 
 def _intent(asked: Question, wants: np.ndarray | None) -> str:
-    """The likeliest intent."""
+    """The likeliest intent, but for two that must be asked for in so many words."""
     if wants is None:
         return next((said.intent for said in SAID if said.pattern.search(asked.text.lower())), "other")
-    return questions.labels()["intents"][int(wants.argmax())]
+    if _DEFINES.search(asked.text) or (asked.conditions and _WHAT_IS_IT.search(asked.bare)):
+        return "what_is"
+    names: list[str] = [questions.labels()["intents"][place] for place in np.argsort(-wants)]
+    return names[1] if names[0] == "change_of_mind" and not _MIND.search(asked.text) else names[0]
 
 
 def _aspects(graph: Graph, question: str, standing: Standing, meant: Embedded) -> tuple[tuple[str, float], ...]:
@@ -386,7 +410,11 @@ def _aspects(graph: Graph, question: str, standing: Standing, meant: Embedded) -
 
 def _sets_apart(graph: Graph, asked: Question) -> bool:
     """Rule `or`: two conditions by name with hardly a word besides: "melanoma or pigmented BCC?", "SK vs AK"."""
-    if len(kinds_of(graph, asked.mentions)) < 2 or not _OR.search(asked.text):
+    if len(kinds_of(graph, asked.mentions)) < 2:
+        return False
+    if _DIFFER.search(asked.text):
+        return True
+    if not _OR.search(asked.text):
         return False
     parts = [part for part in re.split(r"(?<=[?.!])\s", asked.text) if len(kinds_of(graph, link(graph, part))) > 1]
     bare = " ".join(replaced(graph, part, link(graph, part), "it") for part in parts)
@@ -438,6 +466,17 @@ def supposed(
     symptoms = tuple(dict.fromkeys((*before.symptoms, *said)))
     patient = replace(_supposed(graph, text, before, counted=told) or before, symptoms=symptoms)
     return None if patient == before else patient
+
+
+def told_in(graph: Graph, questions: Sequence[str], context: PatientContext) -> PatientContext:
+    """The patient with the complaints, the age and the site that were told with the first question, and with later ones
+    that tell something new; what is asked or supposed tells nothing.
+    """
+    telling = [text for place, text in enumerate(questions) if place == 0 or _TELLS.search(text)]
+    for text in telling:
+        if not _IF.search(text):
+            context = supposed(graph, _QUESTION.sub("", text), context, told=True) or context
+    return context
 
 
 def _supposed(
@@ -510,7 +549,10 @@ def _is_of_skin(node: Node) -> bool:
 
 
 def _stranger(index: FactIndex, asked: Question) -> str:
-    """Rule `stranger`: the name of an illness that no fact knows, in a question that names nothing else."""
+    """Rule `stranger`: a medicine that no fact knows; or an illness, in a question that names nothing else."""
+    for token in tokens(asked.text):
+        if _DRUG.match(token.raw) and not index.words.known_share(token.raw):
+            return token.raw
     if asked.mentions:
         return ""
     for token in tokens(asked.text):
