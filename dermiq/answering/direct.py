@@ -17,6 +17,10 @@ from dermiq.knowledge.retrieve.intents import ABOUT_THE_CASE
 MOST = 2  # sentences
 TO_DO = frozenset({"treatment", "biopsy", "settle", "monitor"})
 """Intents whose replies are for a diagnosis that is certain."""
+WITHOUT_WARNING = frozenset(
+    {"blood_thinner", "biopsy_spreads", "pathology", "staging", "after_histology", "other_cancers", "daily_life"}
+)
+"""Aspects of treatment and follow-up that say nothing of what is done to this lesion."""
 DESTROYING = frozenset({"freezing", "no_surgery", "creams", "home_treatment"})
 """Aspects of what takes a lesion away without tissue."""
 WARNED = TO_DO | {"prognosis", "what_is"}
@@ -99,6 +103,10 @@ def lacking(one: Planner, intent: str) -> tuple[Point, ...]:
     asked = next((ASKS[aspect] for aspect in one.asked.aspects[:1] if aspect in ASKS), "")
     if not asked or not one.code(one.topic) or intent in ABOUT_THE_CASE:
         return ()
+    danger = one.danger
+    beside = [point for aspect in one.asked.aspects[:1] for point in one.replied(danger.id, aspect)] if danger else []
+    if danger and beside and intent in TO_DO:
+        return (*one.caution("{name} is possible{odds}; of that:"), *beside)
     return (one.nothing(f"the sources at hand do not say {asked.format(it=one.name(one.topic))}."),)
 
 
@@ -123,7 +131,8 @@ def with_replies(
         warning = list(
             one.caution("that holds if the reading is right: {name} is possible{odds}, and only tissue tells.")
         )
-    if "after_histology" in one.asked.aspects or one.asked.is_confirmed:
+    heard = _heard(one)
+    if one.asked.is_confirmed or (heard and WITHOUT_WARNING.issuperset(heard)):
         warning = []
     if not warning and DESTROYING & set(one.asked.aspects):
         warning = list(one.sure_first())

@@ -13,6 +13,7 @@ from dermiq.answering.plan import plan
 from dermiq.answering.points import Known, Plan, Point
 from dermiq.knowledge import Graph
 from dermiq.knowledge.language.text import split_sentences
+from dermiq.knowledge.retrieve.ellipsis import conditions_in
 from dermiq.knowledge.retrieve.understand import Understood
 from dermiq.types import Urgency
 
@@ -22,10 +23,11 @@ READING = re.compile(
     r"|(?:your|a|please) (?:read(?:ing)?|take|view|guess|verdict)|look at (?:this|it)|the reading"
     r"|what (?:do|would|can|could) (?:you|u) (?:see|think|make|call|say)"
     r"|what(?:'?s| is| are| was| could| might| may| can) (?:it|this|that|these|here)(?: be| spot| mole| lesion)?\b"
-    r"|what (?:it|this|that) (?:is|could be|might be|may be))\b",
+    r"|what (?:it|this|that) (?:is|could be|might be|may be)|what is(?=\W*$)"
+    r"|worr(?:y|ied)|afraid|scared|peace of mind|dangerous|serious|harmless)\b|\bok(?:ay)?\s*\?",
     re.IGNORECASE,
 )
-"""Asks what it is, in one of the ways in which people do."""
+"""Asks what it is, or whether it is bad, in one of the ways in which people do."""
 LAY = re.compile(
     r"\b(?:I (?:have|got|noticed|found)|on me|my (?!patient|colleague|read|impression|clinic)\w+)\b"
     r"|^(?:hello |hi |dear )?doc(?:tor)?\b",
@@ -57,16 +59,16 @@ def opening(graph: Graph, asked: Understood, known: Known) -> tuple[Point, ...]:
     first, *reasons = plan(graph, reading, known).points
     pressing = tuple(_pressing(graph, planned, reading, known))
     said = (*plainly, replace(first, opens=True), *reasons, *pressing)
-    if _asks_for_reading(asked):
+    if _asks_for_reading(graph, asked):
         return said
     return (*said, *(point for point in planned.points if point not in said and point.kind != "urgency"))
 
 
-def _asks_for_reading(asked: Understood) -> bool:
+def _asks_for_reading(graph: Graph, asked: Understood) -> bool:
     """Whether it asks what the lesion is, and for nothing besides."""
     is_vague = asked.intent == "plain_words" and "plainly" not in asked.aspects
-    what_it_is = asked.intent in ANSWERED or is_vague or (asked.intent == "what_is" and not asked.conditions)
-    what_it_is = what_it_is or not ASKS.search(asked.question)
+    is_bare = asked.intent == "what_is" and not conditions_in(graph, asked.question)
+    what_it_is = asked.intent in ANSWERED or is_vague or is_bare or not ASKS.search(asked.question)
     return what_it_is or (bool(READING.search(asked.question)) and asked.intent not in ("compare", "why_not"))
 
 

@@ -35,6 +35,8 @@ from dermiq.types import Candidate, Diagnosis, Fact, Finding
 
 POSSIBLE = 0.10  # probability from which a dangerous diagnosis is kept in mind, as for urgency
 FAINT = 0.03  # probability below which what speaks for the next candidate is not worth its line
+ITS_OWN, ENOUGH = frozenset({"what_is", "plainly", "dermoscopy", "vessels", "lookalikes", "place"}), 3
+"""Aspects that are not inherited by a kind of which so many facts are known."""
 UNLIKELY = 0.05  # from which it is named, though it need not be ruled out
 DANGEROUS = ("mel", "bcc", "akiec")  # malignant, or on the way there; the most dangerous first
 DESTROYS = re.compile(
@@ -416,6 +418,8 @@ class Planner:
         """What is written for an aspect of a condition, where it is safe to say here, and needed or new."""
         found = reply(self.graph, node, aspect)
         is_new = found and (needed or not is_told(found.text, self.told))
+        if found and node not in found.conditions and aspect in ITS_OWN and len(self.graph.facts(node)) >= ENOUGH:
+            return  # what a wider condition is, or looks like, is not what this one is
         if found and is_new and all(map(self.is_safe, found.facts)):
             again = f"As said above: {found.text}" if needed else ""
             yield Point("reply", found.text, 2.0, found.facts, about=found.conditions, needed=needed, again=again)

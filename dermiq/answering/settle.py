@@ -111,6 +111,8 @@ def settle_follow_up(
     Sentences that are contradicted or stand on nothing that was `given` are left out first, and with them those that
     say but the diagnosis once more. Without `given` the plan and the graph alone judge.
     """
+    if planned.intent == "plain_words":  # who reads it aloud needs all of it
+        known = replace(known, earlier=())
     text = with_right_numbers(text, given.facts) if given else text
     shares = {one.text: one for one in grounded(graph, given, text)} if given else {}
     checked = _checked(graph, text, "", known, evidence)

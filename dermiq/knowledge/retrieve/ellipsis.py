@@ -20,7 +20,7 @@ _WHO = (
 WHO = re.compile(rf"\b(?:{_WHO})\b", re.IGNORECASE)
 """Words that say who has it."""
 _OF_WHOM = re.compile(rf"(?:,\s*(?:if|in|for)?|\b(?:in|for))\s[^,]*?\b(?:{_WHO})\b[^,]*$", re.IGNORECASE)
-_LIKE = re.compile(r"\b(?:like|than|as with|similar to)(?: an?| the)? $", re.IGNORECASE)
+_LIKE = re.compile(r"\b(?:like|(?<!rather )than|as with|similar to)(?: an?| the)? $", re.IGNORECASE)
 _HAD = re.compile(
     r"\b(?:(?:(?:he|she|i|they|dad|mum|mom|mother|father|brother|sister|son|daughter|wife|husband|patient)(?:'s)? )?"
     r"(?:had|has had|have had)|died of|history of|known for)\b[^.?!;]{0,60}$",

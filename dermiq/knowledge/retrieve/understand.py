@@ -55,6 +55,9 @@ SURE_NAMED, SURE_SHORT, SURE_POINTS, SURE = 0.95, 0.85, 0.6, 0.35
 facts have ("margins?"); points to "it" or "this"; and else."""
 FOREIGN, FOREIGN_SHARE, UNHEARD = 2, 0.3, 0.2
 """How many words, what share of all, and below what probability of any aspect, for a question to be foreign."""
+DOUBTFUL, ASKED_DOUBTFUL, SURE_PART = 0.15, 0.05, 0.85
+"""How strange the whole, its last sentence, and any sentence of it must be for it to be out of scope."""
+_SENTENCES = re.compile(r"[^.?!:;]+")
 SHORT = 2  # words
 MOST_ASPECTS = 2
 SURER = 0.95  # probability of an aspect from which on it says the intent, too; chosen on the part dev of `asked.tsv`
@@ -112,7 +115,7 @@ _OF_AGE = re.compile(
 )
 _MIND = re.compile(
     r"\b(?:mind|convinc\w+|reconsider|rethink|sway|switch|tip|instead|still|other way|prove you wrong|make you)\b"
-    r"|\bturn (?:it|you|your|the)\b|\btake (?:it |that )?back|\b(?:drop|give up|revise|abandon|leave) (?:it|your|the)\b"
+    r"|\bturn (?:you|your|the)\b|\btake (?:it |that )?back|\b(?:drop|give up|revise|abandon|leave) (?:it|your|the)\b"
     r"|\bchange (?:it|that|your|the (?:diagnosis|reading|answer|verdict|picture))|\bwhat would (?:it take|make)\b"
     r"|\bwould (?:you|it|that|this) (?:then )?(?:change|say|call|think)\b",
     re.IGNORECASE,
@@ -142,6 +145,10 @@ SHORT_FOR = tuple(
         ("dfsp", "dermatofibrosarcoma protuberans"),
         ("ka", "keratoacanthoma"),
         ("pt", "patient"),
+        (
+            r"(?:old |dried )?blood (?:under|beneath|below) (?:the|my|his|her) (?:skin|nail)|(?:a )?bruise",
+            "a skin hemorrhage",
+        ),
         (r"(?<=\bbe )(?:just |only |simply )?(?:dried |old |some )?blood(?! vessels?)", "a skin hemorrhage"),
     )
 )
@@ -394,7 +401,9 @@ def _intent(asked: Question, wants: np.ndarray | None) -> str:
     if _DEFINES.search(asked.text) or (asked.conditions and _WHAT_IS_IT.search(asked.bare)):
         return "what_is"
     names: list[str] = [questions.labels()["intents"][place] for place in np.argsort(-wants)]
-    return names[1] if names[0] == "change_of_mind" and not _MIND.search(asked.text) else names[0]
+    if names[0] == "change_of_mind" and not _MIND.search(asked.text):
+        return next(name for name in names if name not in ABOUT_THE_CASE)
+    return names[0]
 
 
 def _aspects(graph: Graph, question: str, standing: Standing, meant: Embedded) -> tuple[tuple[str, float], ...]:
@@ -514,7 +523,26 @@ def _kind(graph: Graph, index: FactIndex, asked: Question, meant: Embedded | Non
     told = dict(zip(questions.labels()["scope"], questions.scope(meant.whole[None])[0].tolist(), strict=True))
     strange = 1 - told.pop(IN_SCOPE)
     is_strange = strange > _sure(graph, index, asked) or _is_foreign(index, asked, meant)
-    return max(told, key=lambda kind: told[kind]) if is_strange else ""
+    if is_strange:
+        return max(told, key=lambda kind: told[kind])
+    return _strange_part(graph, asked, strange)
+
+
+def _strange_part(graph: Graph, asked: Question, strange: float) -> str:
+    """Rule `part`: a sentence that is surely about something else, where the whole and what is asked are doubtful and
+    nothing of the skin is named: "he's had a sore throat for 4 days. Does he need antibiotics?".
+    """
+    parts = [text for text in _SENTENCES.findall(asked.text) if len(text.split()) >= SHORTEST_PART]
+    if strange < DOUBTFUL or len(parts) < 2 or any(_is_of_skin(graph.node(found.id)) for found in asked.mentions):
+        return ""
+    shares = questions.scope(questions.encode(parts))
+    names = questions.labels()["scope"]
+    within = shares[:, names.index(IN_SCOPE)]
+    place = int(within.argmin())
+    if within[-1] > 1 - ASKED_DOUBTFUL:  # what is asked stands last
+        return ""
+    told = dict(zip(names, shares[place].tolist(), strict=True))
+    return max(told, key=lambda kind: told[kind]) if 1 - told[IN_SCOPE] > SURE_PART else ""
 
 
 def _is_foreign(index: FactIndex, asked: Question, meant: Embedded) -> bool:
