@@ -80,6 +80,8 @@ from dermiq.vlm.prompts import (
 )
 from dermiq.vlm.session import Session, majority
 
+BEGINNING = 3  # messages: system, first question, first answer
+SHORTENED = 1_200  # characters of a first answer that is read without its explanation
 FACTS_FIRST, FACTS_LATER = 4, 3  # facts in the prompt of a first and of a later question
 FACTS_CONSIDERED = 8  # of a later question, from which its plan chooses
 MAX_NEW_TOKENS = 360
@@ -119,6 +121,21 @@ class Thread:
             last = self.ended[-1] if self.ended else Ended("", "", messages=0, facts=0)
             self.messages = self.messages[: last.messages]
             self.evidence = Evidence(self.evidence.items[: last.facts])
+
+    @property
+    def read(self) -> list[Message]:
+        """The messages that the model reads: of a conversation that is too long without its oldest later turns, then
+        without the explanation of the first answer.
+
+        The system turn, the first question with its images and its answer always stay.
+        """
+        kept = list(self.messages)
+        while len(kept) > BEGINNING + 2 and self.session.room(kept) < MAX_NEW_TOKENS:
+            del kept[BEGINNING : BEGINNING + 2]
+        if len(kept) > BEGINNING and self.session.room(kept) < MAX_NEW_TOKENS:
+            first, ending, _ = text_of(kept[BEGINNING - 1]).partition("</answer>")
+            kept[BEGINNING - 1] = assistant_message(first[:SHORTENED] + ending)
+        return kept
 
     def end(self, question: str, text: str) -> None:
         """The turn is over, with this text; what the model reads of it later is the same."""
@@ -189,7 +206,7 @@ def assess(case: Case, readers: Readers, *, thread: Thread | None, stop: threadi
     if not first:
         told = briefing(readers.graph, known, asked) if asked.in_scope else ""
         given = Given(told, {item.number: item.fact for item in prompted.items}, case.question, asked.intent)
-        thread.messages.append(follow_up_message(prompted, case.question, case=told, earlier=thread.messages))
+        thread.messages.append(follow_up_message(prompted, case.question, case=told, earlier=thread.read))
     elif asked.in_scope:
         thread.messages = reasoning_messages(case.context, findings, prompted, case.question, images=images)
     prefill = reasoning_begun(findings, opinions[-1]) if first and asked.in_scope else ""
@@ -235,7 +252,7 @@ def assess(case: Case, readers: Readers, *, thread: Thread | None, stop: threadi
     )
     if thread.messages and not stop.is_set():  # what is shown is not what was written: read it before it is asked about
         with contextlib.suppress(ModelError):
-            thread.session.read(thread.messages)
+            thread.session.read(thread.read)
 
 
 # --- the steps --------------------------------------------------------------------------
@@ -317,7 +334,7 @@ def numbered(evidence: Evidence, items: Sequence[EvidenceItem]) -> Evidence:
 
 
 def written(thread: Thread, prefill: str, stop: threading.Event) -> Iterator[str]:
-    return thread.session.stream(thread.messages, prefill=prefill, max_new_tokens=MAX_NEW_TOKENS, stop=stop)
+    return thread.session.stream(thread.read, prefill=prefill, max_new_tokens=MAX_NEW_TOKENS, stop=stop)
 
 
 def further_drafts(thread: Thread, given: Given, stop: threading.Event) -> Iterator[str]:
@@ -325,7 +342,7 @@ def further_drafts(thread: Thread, given: Given, stop: threading.Event) -> Itera
 
     None where the conversation is too long to go on with.
     """
-    asked = thread.messages[:-1]  # without the draft that was written first
+    asked = thread.read[:-1]  # without the draft that was written first
     with contextlib.suppress(ModelError):
         for draft in guided(thread.session, asked, sayable(given), drafts=DRAFTS) if not stop.is_set() else ():
             yield draft

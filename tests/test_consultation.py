@@ -174,6 +174,7 @@ class Says:
     def __init__(self, real: Session, *texts: str) -> None:
         self.vlm, self.images, self.last_stats = real.vlm, real.images, None
         self.texts, self.asked = list(texts), 0
+        self.most, self.lengths = 1000, list[int]()  # messages that the model can read, and how many it was to read
         self.further = "The sources at hand"  # how the sentence begins that it would say
 
     def score(self, messages: Any, candidates: dict[str, str], *, prefill: str = "") -> dict[str, float]:
@@ -185,11 +186,16 @@ class Says:
     def read(self, messages: Any) -> None:
         """Nothing is read ahead."""
 
+    def room(self, messages: Any) -> int:
+        self.lengths.append(len(messages))
+        return 1000 if len(messages) <= self.most else -1
+
     def ending(self, messages: Any, *, prefill: str) -> float:
         return 1.0
 
     def stream(self, messages: Any, **_: Any) -> Iterator[str]:
         self.asked += 1
+        self.heard = list(messages)
         yield from self.texts.pop(0).splitlines(keepends=True)
 
 

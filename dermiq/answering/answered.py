@@ -124,9 +124,12 @@ class _Reading:
         return self.says(point.signs)
 
     def replies(self, point: Point) -> bool:
-        """Whether the text begins with what answers directly: a sentence that rests on a fact of the reply."""
+        """Whether the text begins with what answers directly: a sentence that rests on a fact of the reply. What tells
+        two conditions apart may stand anywhere.
+        """
         wanted = {statement(fact) for fact in point.facts}
-        first = [claim for claim in self.claims if claim.verdict == "supported"][:1]
+        first = [claim for claim in self.claims if claim.verdict == "supported"]
+        first = first if len(point.about) > 1 else first[:1]
         return any(statement(fact) in wanted for claim in first for fact in self.facts(claim))
 
     def says(self, signs: str) -> bool:

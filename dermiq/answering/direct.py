@@ -11,6 +11,7 @@ from dataclasses import replace
 from dermiq.answering.of_reading import complaints
 from dermiq.answering.planner import DANGEROUS, Planner, Points
 from dermiq.answering.points import Point
+from dermiq.answering.trust import TISSUE as BY_TISSUE
 from dermiq.knowledge.retrieve.aspects import OF_CONDITIONS
 from dermiq.knowledge.retrieve.intents import ABOUT_THE_CASE
 
@@ -141,6 +142,9 @@ def with_replies(
         yield from (point for point in points if point.kind == "urgency")
     if not one.is_lead(one.topic) and (intent == "treatment" or one.lead.code in DANGEROUS):
         yield one.elsewhere(one.topic)
+    if "nature" in heard and not one.named:
+        yield one.standing()
+        yield one.says(BY_TISSUE)
     yield from (*warning, *direct) if is_first else (*direct, *warning)
     yield from supposed
     beside = {"fact", "alternative", "urgency"} | (set() if one.asks_of_site else {"unknown"})

@@ -28,12 +28,13 @@ READING = re.compile(
     re.IGNORECASE,
 )
 """Asks what it is, or whether it is bad, in one of the ways in which people do."""
-LAY = re.compile(
-    r"\b(?:I (?:have|got|noticed|found)|on me|my (?!patient|colleague|read|impression|clinic)\w+)\b"
-    r"|^(?:hello |hi |dear )?doc(?:tor)?\b",
+CLINICIAN = re.compile(
+    r"(?-i:\b\d{2} ?[MF]\b|\?[A-Z]{2,}|\b(?:BCC|SCC|AK|SK|DF|MM|LM|GP|GPw?ER|ST\d|F[12])\b)"
+    r"|\b(?:ddx|dx|derm\w*|reg|registrar|consultant|nurse|trainee|plaque|papule|nodule|macule|lesions?|na?ev\w+|patient|pt"
+    r"|differential|assessment|impression|pigmented|plastics|pa?ediatric\w*|paeds|melanocytic|seb k|year-old)\b",
     re.IGNORECASE,
 )
-"""Asks of oneself or one's own family."""
+"""Words by which those who see patients give themselves away."""
 ASKS = re.compile(
     r"\?|\b(?:how|what|which|when|where|should|shall|can|could|does|do|need|tell|explain|advise|suggest|compare)\b",
     re.I,
@@ -47,14 +48,14 @@ CHECKLIST = "7-point checklist"
 def opening(graph: Graph, asked: Understood, known: Known) -> tuple[Point, ...]:
     """The reading and its reasons, what has to be done soon, and what was asked where that was something else.
 
-    Who asks of their own skin is told in plain words first.
+    Who does not write as clinicians do is told in plain words first.
     """
     known = replace(known, urgency=_in_short(known.urgency), supposed=None)
     asked = replace(asked, supposed=None)
     planned = plan(graph, asked, known)
     reading = replace(asked, intent="why", conditions=(), aspects=())
     plainly: tuple[Point, ...] = ()
-    if LAY.search(asked.question):
+    if not CLINICIAN.search(asked.question):
         plainly = plan(graph, replace(reading, intent="plain_words"), known).points
     first, *reasons = plan(graph, reading, known).points
     pressing = tuple(_pressing(graph, planned, reading, known))

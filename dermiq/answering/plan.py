@@ -43,6 +43,7 @@ WATCH = re.compile(
     r"|\breviewed\b|\breview (?:in|after|at|every)|\brecall|\bscreening|examined regularly",
     re.IGNORECASE,
 )
+NO_ANSWER = "the sources at hand do not answer this."
 ASKABLE = (
     "why it was read so, what speaks against it, what would settle it, whether to take a biopsy, how urgent it is, how "
     "it is treated, how it goes on, what raises its risk, what dermoscopy shows, or how to explain it to the patient"
@@ -519,7 +520,11 @@ def _other(one: Planner) -> Points:
     )
     found = [fact for fact in one.known.found if fact.relation in TOLD]
     near = list(one.facts("Nearest to this question", topics, TOLD, most=2, fits=lambda fact: fact in found))
-    yield from sharing or near or [one.nothing(f"the graph has no fact that answers this. You can ask {ASKABLE}.")]
+    said = sharing or near
+    facts = [fact for point in said for fact in point.facts]
+    fit = one.to_the_point(facts)
+    kept = [replace(point, facts=tuple(fact for fact in point.facts if fact in fit)) for point in said]
+    yield from [point for point in kept if point.facts] or [one.nothing(f"{NO_ANSWER} You can ask {ASKABLE}.")]
 
 
 # --- shared -------------------------------------------------------------------------------------------

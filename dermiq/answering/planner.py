@@ -25,6 +25,7 @@ from dermiq.answering.weigh import (
 )
 from dermiq.knowledge import Graph, link
 from dermiq.knowledge.graph import CLASS_NODES
+from dermiq.knowledge.language.embed import available
 from dermiq.knowledge.language.lexical import FREQUENT
 from dermiq.knowledge.language.lexical import words as stems
 from dermiq.knowledge.language.questions import nearness
@@ -37,6 +38,7 @@ POSSIBLE = 0.10  # probability from which a dangerous diagnosis is kept in mind,
 FAINT = 0.03  # probability below which what speaks for the next candidate is not worth its line
 ITS_OWN, ENOUGH = frozenset({"what_is", "plainly", "dermoscopy", "vessels", "lookalikes", "place"}), 3
 """Aspects that are not inherited by a kind of which so many facts are known."""
+NEAR = 0.3  # from which a fact lies near a question; below it readers found noise
 UNLIKELY = 0.05  # from which it is named, though it need not be ruled out
 DANGEROUS = ("mel", "bcc", "akiec")  # malignant, or on the way there; the most dangerous first
 DESTROYS = re.compile(
@@ -44,12 +46,18 @@ DESTROYS = re.compile(
 )
 """What takes a lesion off without tissue, or with too little of it, for histology."""
 WARNS = re.compile(r"\bnot\b|\bnever\b|avoid|contraindicat|rather than", re.IGNORECASE)
+DOSE = re.compile(
+    r"\b\d+(?:\.\d+)? ?(?:mg|ml|IU|units?)\b|\b(?:once|twice|three times|\d times) (?:a|per) (?:day|week)"
+    r"|\b(?:once|twice) daily",
+    re.IGNORECASE,
+)
+"""How much of a medicine, and how often: who prescribes it says that."""
 HOW_OFTEN = re.compile(
     r"\bhow (?:often|many|common|frequent|likely)\b|\bper ?cent|%|\brates?\b|statistic", re.IGNORECASE
 )
 DERMOSCOPY = frozenset({"has_dermoscopic_feature"})
 Points = Iterator[Point]
-LACKS = r"\bno (?:such )?(?:fact|figure|source|rule|number|treatment|interval)|\bnothing\b|(?:not|n't) (?:known|hold)"
+LACKS = r"\bno (?:such )?(?:fact|figure|source|rule|number|treatment|interval)|\bnothing\b|(?:not|n't) (?:known|hold|answer)"
 """Other words that say that the graph holds nothing."""
 
 
@@ -281,15 +289,23 @@ class Planner:
             for fact in self.known.found[: most + 1]
             if (fact.subject in about or fact.object in about) and self.is_safe(fact) and self._is_worth_it(fact)
         ]
-        if than and found:
-            near = nearness(self.asked.question, [*(fact.text for fact in found), *(point.text for point in than)])
-            found = [fact for fact, share in zip(found, near, strict=False) if share > near[len(found) :].max()]
+        found = self.to_the_point(found, than=than)
         chosen = untold(found, self.told, most=most) if found else ()
         if chosen and not all(is_told(fact.text, self.told) for fact in chosen):
             yield Point("fact", lead_in, facts=chosen, about=tuple({fact.subject for fact in chosen}), once=True)
 
+    def to_the_point(self, facts: Sequence[Fact], *, than: Sequence[Point] = ()) -> list[Fact]:
+        """The facts that lie near the question in meaning, and nearer than what these points say."""
+        if not facts or not available():
+            return list(facts)
+        near = nearness(self.asked.question, [*(fact.text for fact in facts), *(point.text for point in than)])
+        least = max([NEAR, *near[len(facts) :].tolist()])
+        return [fact for fact, share in zip(facts, near, strict=False) if share >= least]
+
     def _is_worth_it(self, fact: Fact) -> bool:
-        """Not what was counted in an atlas, where nobody asks how often."""
+        """Not what was counted in an atlas, where nobody asks how often; not a referral, which the rule speaks of."""
+        if fact.relation == "refer_if" and self.asked.intent != "urgency":
+            return False
         return fact.evidence_type != COUNTED or bool(HOW_OFTEN.search(self.asked.question))
 
     def is_from_above(self, fact: Fact, nodes: Sequence[str]) -> bool:
@@ -298,6 +314,8 @@ class Planner:
 
     def is_safe(self, fact: Fact) -> bool:
         """Not what destroys a lesion unexamined, of whatever condition, where this one may be a melanoma."""
+        if DOSE.search(fact.text):
+            return False
         melanoma = self.lead.code == "mel" or self.chance("mel") >= POSSIBLE
         unsafe = fact.polarity == "present" and DESTROYS.search(fact.text) and not WARNS.search(fact.text)
         return not (melanoma and unsafe and (self.is_lead(self.topic) or self.topic not in self.named))
@@ -428,7 +446,7 @@ class Planner:
         """What is written to tell two conditions from each other."""
         found = apart(self.graph, one, other)
         if found and (needed or not is_told(found.text, self.told)):
-            again = f"As said above: {found.text}" if needed else ""
+            again = f"What tells {self.name(one)} from {self.name(other)} was said above." if needed else ""
             yield Point("reply", found.text, 2.0, found.facts, about=(one, other), needed=needed, again=again)
 
     @property

@@ -10,9 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from dermiq.answering.planner import capital
+from dermiq.answering.planner import NEAR, capital
 from dermiq.answering.points import Known, Point
 from dermiq.knowledge import Graph, check_claims, link, retrieve
+from dermiq.knowledge.language.embed import available
+from dermiq.knowledge.language.questions import nearness
 from dermiq.knowledge.language.text import words
 from dermiq.types import Fact
 
@@ -59,7 +61,9 @@ def corrected(graph: Graph, question: str, known: Known, *, denied_alone: bool =
     for text in said if not denied_alone else ():
         if is_general(graph, text):
             found = retrieve(graph, text, differential=[known.lead.code or known.lead.id], k=1).items
-            yield from (_point(ON_THIS, item.fact) for item in found)
+            facts = [item.fact for item in found]
+            if facts and (not available() or nearness(question, [facts[0].text])[0] >= NEAR):
+                yield _point(ON_THIS, facts[0])
             return
 
 

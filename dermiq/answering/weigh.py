@@ -16,6 +16,7 @@ BY_THE_PHOTOGRAPH = frozenset({"relative_size", "contrast"})
 """Findings that depend on how near and in which light the photograph was taken: no reasons to give."""
 UNSURE = frozenset({"milia_like_cyst"})
 """Structures that the specialist tells too poorly (AUROC below 0.7 on `val`) for what they weigh to be a reason."""
+CLEARLY_ABSENT = 5.0  # % below which a structure is surely not seen
 READERS = {"vlm": "the language model", "specialist": "the specialist"}
 
 
@@ -45,9 +46,21 @@ def weighed(findings: Sequence[Finding], code: str | None, *, against: str | Non
     found = []
     for finding in by_code.values():
         ratio = _ratio(finding, code, against)
-        if ratio is not None and finding.code not in BY_THE_PHOTOGRAPH | UNSURE and (finding.n or FEWEST) >= FEWEST:
+        if (
+            ratio is not None
+            and _is_clear(finding)
+            and finding.code not in BY_THE_PHOTOGRAPH | UNSURE
+            and (finding.n or FEWEST) >= FEWEST
+        ):
             found.append(Weighed(finding, ratio))
     return tuple(sorted(found, key=lambda item: (-item.strength, item.finding.code)))
+
+
+def _is_clear(finding: Finding) -> bool:
+    """Not a structure of which the specialist is in doubt: what such a reading weighs turns within a few points."""
+    if "seen (" not in finding.text or not finding.text.startswith("no "):
+        return "doubtful (" not in finding.text
+    return finding.value < CLEARLY_ABSENT
 
 
 def speaking_for(found: Sequence[Weighed], *, most: int = 3) -> tuple[Weighed, ...]:

@@ -225,6 +225,10 @@ class Session:
             shares = torch.softmax(self._logits.float().cpu(), dim=-1)
         return float(shares[sorted(self.vlm.end_ids)].sum())
 
+    def room(self, messages: Sequence[Message]) -> int:
+        """How many tokens the model can still read or write behind a conversation; below 0 where it is too long."""
+        return self.vlm.max_tokens - len(self.vlm.encoder.encode(messages, self.images, prefill="").ids)
+
     def _encode(self, messages: Sequence[Message], *, prefill: str = "") -> Prompt:
         prompt = self.vlm.encoder.encode(messages, self.images, prefill=prefill)
         self._refuse(len(prompt.ids) + 1)

@@ -57,7 +57,7 @@ def test_no_number_of_a_reply_is_its_own() -> None:
 @pytest.mark.parametrize(
     ("aspect", "intent", "begins"),
     [
-        ("nature", "prognosis", "Melanoma is malignant"),
+        ("nature", "prognosis", "Melanoma is put first (language model 62 %, specialist 58 %). A doctor's look"),
         ("spreads", "prognosis", "Melanoma often spreads"),
         ("inherited", "risk_factors", "Most melanomas are not inherited"),
         ("biopsy_kind", "biopsy", "Melanoma is put first (language model 62 %, specialist 58 %): so tissue is taken"),
@@ -71,13 +71,15 @@ def test_what_is_asked_of_the_condition_is_answered_first(aspect: str, intent: s
 def test_nothing_beside_the_question_follows_a_direct_reply() -> None:
     text = answer("spreads", "prognosis", found="Wide excision")
     assert "Closest to the question" not in text
-    assert "Closest to the question" in answer("", "treatment", found="Melanoma up to 1 mm")
+    question = "Which margin does a thin melanoma need?"
+    assert "Closest to the question" in answer("", "treatment", found="Melanoma up to 1 mm", question=question)
 
 
 def test_where_melanoma_is_possible_a_reply_that_says_what_to_do_comes_behind_that() -> None:
     text = answer("treat_needed", "treatment", case="doubtful nv")
     assert text.startswith("Nothing is treated before tissue has decided: melanoma is possible")
-    assert answer("nature", "prognosis", case="doubtful nv").startswith("A melanocytic nevus is benign")
+    text = answer("nature", "prognosis", "nv", case="doubtful nv", question="Is a nevus a cancer?")
+    assert text.startswith("A melanocytic nevus is benign")
     assert "only tissue tells" in answer("nature", "prognosis", case="doubtful nv")
 
 

@@ -21,7 +21,7 @@ SAYS = [  # case, intent, what it names, what the answer must say, what it must 
     ("nv", "why", (), "In favour of melanocytic nevus: smooth border, 1.9 times", "irregular"),
     ("bcc", "why", (), "The next candidate is benign keratosis", "nevus"),
     ("mel", "why_not", ("nv",), "Against melanocytic nevus: colours unevenly placed, 0.24 times", ""),
-    ("mel", "why_not", ("nv",), "What separates melanocytic nevus from melanoma", ""),
+    ("mel", "why_not", ("nv",), "A common mole is round, well demarcated and of a single shade", ""),
     ("nv", "why_not", ("mel",), "Against melanoma: colours evenly placed, 0.06 times", ""),
     ("nv", "why_not", ("nv",), "is what the readers put first", "stands behind"),
     ("nv", "why_not", ("bkl",), "What separates benign keratosis from melanocytic nevus", "biopsy"),
@@ -56,7 +56,7 @@ SAYS = [  # case, intent, what it names, what the answer must say, what it must 
     ),
     ("bcc", "treatment", (), "surgical excision is the treatment of choice", "melanoma"),
     ("mel", "prognosis", (), "caught while thin it can be cured", "Treatment"),
-    ("mel", "prognosis", (), "figures are of groups, not of this patient", ""),
+    ("mel", "prognosis", (), "figures are those of groups, not of this patient", ""),
     ("nv", "prognosis", (), "A melanocytic nevus is benign", "photograph"),
     ("mel", "risk_factors", (), "Risk factors of melanoma include ultraviolet exposure", "excis"),
     ("mel", "risk_factors", (), "Of this patient is known: age 62, male, back and skin type 2", ""),
@@ -67,13 +67,13 @@ SAYS = [  # case, intent, what it names, what the answer must say, what it must 
     ("nv", "plain_words", (), "A mole is a small cluster of pigment cells", ""),
     ("nv", "treatment", (), "Benign moles need no treatment", "screening"),
     ("doubtful nv", "plain_words", (), "that has to be ruled out", ""),
-    ("mel", "compare", ("mel", "nv"), "Melanoma and melanocytic nevus differ in this", ""),
+    ("mel", "compare", ("mel", "nv"), "A common mole is round, well demarcated and of a single shade", ""),
     ("mel", "compare", ("mel", "nv"), "this fits melanoma better: colours unevenly placed, 19 times", ""),
     ("mel", "monitor", (), "every 3 to 6 months", "checklist"),
     ("nv", "monitor", (), "imaged again after about three months", ""),
     ("doubtful nv", "monitor", (), "Watching alone is not enough here: melanoma is possible", ""),
     ("mel", "what_is", ("dermatofibroma",), "Dermatofibroma is benign", "melanoma is malignant"),
-    ("mel", "other", (), "no fact that answers this. You can ask", ""),
+    ("mel", "other", (), "The sources at hand do not answer this. You can ask", ""),
 ]
 
 
@@ -124,14 +124,14 @@ def test_what_was_quoted_is_pointed_to_in_a_few_words() -> None:
 
 
 def test_no_stock_sentence_stands_in_every_answer() -> None:
-    texts = [{flat(line) for line in _lines(told(intent)) if "[F" not in line} for intent in KINDS]
+    texts = [{flat(line) for line in told(intent).splitlines() if line and "[F" not in line} for intent in KINDS]
     assert [line for line in set().union(*texts) if sum(line in text for text in texts) > 2] == []
 
 
 def test_reasons_come_by_weight_not_by_habit() -> None:
     text = told("why")
     assert text.index("colours unevenly placed") < text.index("strongly varied colour") < text.index("irregular border")
-    assert "asymmetric" not in text.split("To tell")[0], "the fourth reason is left out"
+    assert "asymmetric" not in text.split("The next candidate")[0], "the fourth reason is left out"
 
 
 def test_a_finding_of_the_photograph_is_no_reason() -> None:

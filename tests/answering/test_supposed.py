@@ -104,7 +104,11 @@ def _found(text: str) -> Fact:
 
 def test_what_was_found_for_the_question_itself_is_said() -> None:
     fact = _found("Seborrheic keratoses are not contagious")
-    made = plan(graph(), asked("prognosis", "bkl"), replace(known("mel"), found=(fact,)))
+    made = plan(
+        graph(),
+        asked("prognosis", "bkl", question="Is a seborrheic keratosis contagious?"),
+        replace(known("mel"), found=(fact,)),
+    )
     assert [point.facts for point in made.points if point.text == "Closest to the question"] == [(fact,)]
 
 
@@ -133,4 +137,4 @@ def test_growth_that_the_question_tells_counts() -> None:
 
 def test_who_weighs_two_conditions_asks_for_no_reasons() -> None:
     text = told("compare", "mel", "bcc", question="Melanoma against basal cell carcinoma, how do you weigh the two?")
-    assert "Melanoma and basal cell carcinoma differ in this" in text
+    assert text.startswith("A basal cell carcinoma is often a pearly bump")
