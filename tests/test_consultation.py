@@ -478,3 +478,22 @@ def test_quality_is_judged_on_upload(consultant: LocalConsultant) -> None:
     Image.fromarray(np.full((300, 300, 3), 4, np.uint8)).save(file, "PNG")
     lesion = consultant.read_image(file.getvalue())
     assert {issue.code for issue in lesion.quality} & {"dark", "blurred"}
+
+
+def test_a_long_conversation_is_read_without_its_oldest_later_turns(
+    readers: Readers, lesions: tuple[Lesion, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dermiq.consultation.further_drafts", lambda *args: [])
+    case, thread = Case(lesions[:1]), open_thread(Case(lesions[:1]), readers)
+    session = Says(thread.session, FIRST, *[TREATED] * 4)
+    thread.session = session  # type: ignore[assignment]
+    session.most, history = 6, list[Turn]()
+    for question in ("What is it?", "Is it urgent?", "How is it treated?", "Is a biopsy needed?", "Will it spread?"):
+        answer = run(replace(case, question=question, history=tuple(history)), readers, thread=thread)[-1].answer
+        history += [Turn("user", question), Turn("assistant", answer.text)]
+    told = "".join(part.get("text", "") for message in session.heard for part in message["content"])
+    assert len(session.heard) <= 6
+    assert "What is it?" in told
+    assert "Will it spread?" in told
+    assert "Is it urgent?" not in told
+    assert len(thread.messages) == 11, "what was said is kept: it is only not read again"

@@ -11,7 +11,9 @@ from dataclasses import replace
 from dermiq.answering.of_reading import complaints
 from dermiq.answering.planner import DANGEROUS, Planner, Points
 from dermiq.answering.points import Point
+from dermiq.answering.replies import site_of
 from dermiq.answering.trust import TISSUE as BY_TISSUE
+from dermiq.knowledge.graph import CLASS_NODES
 from dermiq.knowledge.retrieve.aspects import OF_CONDITIONS
 from dermiq.knowledge.retrieve.intents import ABOUT_THE_CASE
 
@@ -19,7 +21,20 @@ MOST = 2  # sentences
 TO_DO = frozenset({"treatment", "biopsy", "settle", "monitor"})
 """Intents whose replies are for a diagnosis that is certain."""
 WITHOUT_WARNING = frozenset(
-    {"blood_thinner", "biopsy_spreads", "pathology", "staging", "after_histology", "other_cancers", "daily_life"}
+    {
+        *("blood_thinner", "biopsy_spreads", "pathology", "staging", "after_histology", "other_cancers", "daily_life"),
+        *(
+            "specimen",
+            "reexcise",
+            "thickness",
+            "sentinel",
+            "sun_care",
+            "wound",
+            "which_doctor",
+            "second_one",
+            "children",
+        ),
+    }
 )
 """Aspects of treatment and follow-up that say nothing of what is done to this lesion."""
 DESTROYING = frozenset({"freezing", "no_surgery", "creams", "home_treatment"})
@@ -74,6 +89,20 @@ ASKS: Mapping[str, str] = {
     "blood_thinner": "what blood thinners mean for the removal of {it}",
     "daily_life": "what {it} means for daily life",
     "infection": "that {it} is an infection",
+    "specimen": "whether tissue of {it} must go to the laboratory",
+    "choice": "which treatment of {it} is to be preferred",
+    "excise_when": "when {it} is taken out",
+    "reexcise": "whether more is cut out after {it} was removed",
+    "thickness": "what thickness or size means in {it}",
+    "sentinel": "that lymph nodes are examined in {it}",
+    "sun_care": "which protection from the sun {it} calls for",
+    "wound": "how the wound heals after {it} was removed",
+    "pregnancy_care": "what may be done about {it} in pregnancy",
+    "which_doctor": "who should see or treat {it}",
+    "second_one": "how often another one follows {it}",
+    "children": "whether children have {it}",
+    "means_lump": "what a lump, thickening or ulcer means in {it}",
+    "photos": "whether {it} may be watched by photographs",
 }
 """What is asked of a condition, where nothing was written for some."""
 
@@ -89,8 +118,18 @@ def replies(one: Planner, intent: str) -> tuple[Point, ...]:
     if intent in TO_DO and heard and not one.asked.supposed and all(OF_CONDITIONS[name] not in TO_DO for name in heard):
         heard = [*heard, *USUAL[intent][:1]]  # what to do, where what it is asked for was heard alone: in pregnancy
     aspects = [held for aspect in heard or USUAL.get(intent, ()) for held in (aspect, *INSTEAD.get(aspect, ()))]
+    if aspects[:1] == ["dermoscopy"] and (on_site := _on_site(one)):
+        return on_site
     found = (point for aspect in aspects for point in one.replied(one.topic, aspect, needed=bool(heard)))
     return tuple(found)[:MOST]
+
+
+def _on_site(one: Planner) -> tuple[Point, ...]:
+    """What dermoscopy shows on the site that is asked about or was told: of the condition, and of melanoma."""
+    site = site_of(one.asked.question) or site_of(one.known.context.site or "")
+    nodes = dict.fromkeys((one.topic, CLASS_NODES["mel"])) if site else ()
+    found = [point for node in nodes for point in one.replied(node, f"dermoscopy_{site}")]
+    return tuple({point.text: point for point in found}.values())
 
 
 def _heard(one: Planner) -> list[str]:

@@ -310,7 +310,10 @@ def _compare(one: Planner) -> Points:
     if not written:
         found = found or list(one.apart(left, right, lead_in, most=3))
     yield from found
+    with_lead = [point for node in pair[:2] if not one.is_lead(node) for point in one.set_apart(node, one.lead.id)]
     if not written and not found:
+        yield from with_lead
+    if not written and not found and not with_lead:
         yield one.nothing(f"the graph has no fact that separates {names[0]} from {names[1]}.")
     if one.code(left) and one.code(right):
         yield from one.in_favour(left, f"Measured here, this fits {counted[0]} better", against=right, most=2)

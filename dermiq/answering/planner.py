@@ -57,7 +57,10 @@ HOW_OFTEN = re.compile(
 )
 DERMOSCOPY = frozenset({"has_dermoscopic_feature"})
 Points = Iterator[Point]
-LACKS = r"\bno (?:such )?(?:fact|figure|source|rule|number|treatment|interval)|\bnothing\b|(?:not|n't) (?:known|hold|answer)"
+LACKS = (
+    r"\bno (?:such )?(?:fact|figure|source|rule|number|treatment|interval)|\bnothing\b"
+    r"|(?:not|n't) (?:known|hold|answer)"
+)
 """Other words that say that the graph holds nothing."""
 
 

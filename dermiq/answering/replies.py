@@ -11,6 +11,7 @@ graph, no model.
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -23,6 +24,10 @@ from dermiq.types import Fact
 
 TABLE = Path(__file__).with_name("replies.tsv")
 PAIRS = Path(__file__).with_name("pairs.tsv")
+
+
+PRINCIPAL = {"dermiq:bkl": "MONDO:0008420", "dermiq:akiec": "MONDO:0005173", "dermiq:vasc": "MONDO:0003110"}
+"""The condition that is meant by a class of several where nothing was written of the class."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +52,32 @@ def reply(graph: Graph, condition: str, aspect: str) -> Reply | None:
 def apart(graph: Graph, one: str, other: str) -> Reply | None:
     """What tells two conditions from each other, of themselves or of the nearest wider ones, never of one and a form
     of it; None where nothing was written."""
-    ways = [(node, *graph.ancestors(node)) for node in (one, other)]
+    ways = [(*filter(None, (node, PRINCIPAL.get(node))), *graph.ancestors(node)) for node in (one, other)]
     near = sorted(itertools.product(*map(enumerate, ways)), key=lambda pair: pair[0][0] + pair[1][0])
     for (_, left), (_, right) in near:
         if row := _pairs().get(frozenset((left, right))):
             return _held(graph, (left, right), row)
     return None
+
+
+SITES: Mapping[str, re.Pattern[str]] = {
+    "nail": re.compile(r"nails?\b|hutchinson|melanonychia", re.IGNORECASE),
+    "acral": re.compile(
+        r"\b(?:acral|palms?|palmar|soles?|plantar|heels?)\b|\b(?:ridges?|furrows?|grooves?)\b", re.IGNORECASE
+    ),
+    "face": re.compile(
+        r"\b(?:fac(?:e|ial)|cheeks?|nose|nasal|forehead|temples?|chin|pseudonetwork|rhomboid\w*|follic\w+)\b",
+        re.IGNORECASE,
+    ),
+    "mucosa": re.compile(r"\b(?:mucos\w+|lips?|mouth|oral|genital\w*|vulva\w*|penis|penile)\b", re.IGNORECASE),
+    "scalp": re.compile(r"\bscalp\b", re.IGNORECASE),
+}
+"""Sites where dermoscopy has signs of its own, and the words for them."""
+
+
+def site_of(text: str) -> str:
+    """The first such site that a text speaks of; "" where it speaks of none."""
+    return next((site for site, said in SITES.items() if said.search(text)), "")
 
 
 Row: TypeAlias = tuple[str, tuple[str, ...]]  # what is said, and the ids of the facts that say it

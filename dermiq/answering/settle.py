@@ -70,6 +70,7 @@ BY_MEASUREMENT = "These are the reasons by measurement."
 REASONING_FAULTY = "A sentence of the model's reasoning is contradicted or cites another fact, and is left out."
 NO_REASON = "gives no measured reason for its answer and no fact"
 NOT_ASKED = "The model was not asked this."
+NO_ANSWER = "The sources at hand do not answer this."
 NOTHING_NEW = "There is nothing to add to what was said above."
 _STEP = re.compile(r"^\s*\d\. \w+: ")
 _HEAD = re.compile(r".*</answer>|.*</think(?:ing)?>", re.IGNORECASE | re.DOTALL)
@@ -355,7 +356,7 @@ def _with_own(
     sentences = said(
         points, {item.fact.id: item.number for item in evidence.items}, earlier=earlier, short=partial(in_short, graph)
     )
-    text = text_of(sentences) or (NOTHING_NEW if left else "")
+    text = text_of(sentences) or (NOTHING_NEW if left and points else NO_ANSWER if left else "")
     if not text:
         return shown
     claims = (

@@ -10,6 +10,7 @@ from dermiq.knowledge import Graph, retrieve, understand
 from dermiq.knowledge.language import embed
 from dermiq.knowledge.retrieve import intents
 from dermiq.knowledge.retrieve.case import case_worth, sites_of
+from dermiq.knowledge.retrieve.understand import told_in
 from dermiq.knowledge.schema import read_rows
 from dermiq.types import PatientContext
 
@@ -201,3 +202,78 @@ def test_a_forearm_fits_no_fact_of_the_face() -> None:
     worth = case_worth(GRAPH, [BCC], context=PatientContext(site="forearm"), findings=())
     fits = [GRAPH.fact(key).text for key, one in worth.items() if one.fits]
     assert not any("head" in text.split() or "face" in text.split() for text in fits)
+
+
+@needs_embedder
+@pytest.mark.parametrize(
+    ("question", "intent"),
+    [
+        ("psoriasis or bowens?", "compare"),
+        ("Melanoma or pigmented BCC? need to plan theatre", "compare"),
+        ("Angiokeratoma rather than a cherry angioma, could it be? Whats the difference", "compare"),
+        ("lichen planus-like keratosis, remind me what that is", "what_is"),
+        ("What does akiec cover exactly?", "what_is"),
+        ("If the edge were moth-eaten, would that change your mind?", "change_of_mind"),
+    ],
+)
+def test_rules_of_intent(question: str, intent: str) -> None:
+    assert understand(GRAPH, question, earlier=["What is it?"], differential=["akiec", "bcc"]).intent == intent
+
+
+@needs_embedder
+def test_nobody_asks_what_would_change_the_reading_without_saying_so() -> None:
+    for question in (
+        "When would you actually take one of these out then?",
+        "His mum had a melanoma at 38. Changes anything?",
+    ):
+        assert (
+            understand(GRAPH, question, earlier=["What is it?"], differential=["df", "nv"]).intent != "change_of_mind"
+        )
+
+
+@needs_embedder
+def test_what_somebody_had_is_told_by_the_way_and_a_side_matter_is_left_with_the_next_question() -> None:
+    ask = "He had x-ray treatment to the head for ringworm as a boy. Relevant?"
+    assert understand(GRAPH, ask, earlier=["What is it?"], differential=["bcc", "akiec"]).conditions == (BCC,)
+    earlier = ["What is it?", "bowens dermoscopically?"]
+    assert understand(GRAPH, "Imiquimod, PDT or knife?", earlier=earlier, differential=["bcc"]).conditions == (BCC,)
+    assert understand(GRAPH, "How is it treated?", earlier=earlier, differential=["bcc"]).conditions != (BCC,)
+
+
+@needs_embedder
+def test_tissue_that_has_decided_is_heard() -> None:
+    for question in ("Say histology = superficial. Imiquimod or knife?", "so nodular BCC confirmed, margins?"):
+        assert understand(GRAPH, question, earlier=["What is it?"], differential=["bcc"]).is_confirmed
+    assert not understand(GRAPH, "Should I take a biopsy?", earlier=["What is it?"], differential=["bcc"]).is_confirmed
+
+
+@needs_embedder
+@pytest.mark.parametrize(
+    ("question", "in_scope"),
+    [
+        ("One more, nothing to do with it: he's had a sore throat for 4 days. Does he need antibiotics?", False),
+        ("max dose of ramipril, while I've got you?", False),
+        ("bump on my arm kinda pink brown. googled it = melanoma. freaking out lol", True),
+        ("it bleed now!! what I do", True),
+        ("It bled yesterday. Does it matter?", True),
+    ],
+)
+def test_asides_are_out_of_scope_and_worries_are_not(question: str, in_scope: bool) -> None:
+    assert understand(GRAPH, question, earlier=["What is it?"], differential=["mel", "nv"]).in_scope is in_scope
+
+
+@pytest.mark.parametrize(
+    ("questions", "symptoms", "age"),
+    [
+        (["This spot on my leg got darker since summer. What is it?"], ("changed",), None),
+        (["29M finger, red nodule, bleeds, 4 wks. id?"], ("bled",), 29),
+        (["A mole. Does it bleed?", "Actually, it bled yesterday."], ("bled",), None),
+        (["A mole that I have since I was a kid. What if it grew?"], (), None),
+        (["It does not bleed. What is it?"], (), None),
+    ],
+)
+def test_what_was_told_is_kept_and_what_is_asked_or_supposed_is_not(
+    questions: list[str], symptoms: tuple[str, ...], age: int | None
+) -> None:
+    patient = told_in(GRAPH, questions, PatientContext())
+    assert (patient.symptoms, patient.age) == (symptoms, age)

@@ -67,6 +67,20 @@ OF_CONDITIONS: Mapping[str, str] = {
     "lookalikes": "compare",
     "hair": "other",
     "after_histology": "treatment",
+    "specimen": "biopsy",
+    "choice": "treatment",
+    "excise_when": "treatment",
+    "reexcise": "treatment",
+    "thickness": "prognosis",
+    "sentinel": "settle",
+    "sun_care": "other",
+    "wound": "treatment",
+    "pregnancy_care": "treatment",
+    "which_doctor": "other",
+    "second_one": "monitor",
+    "children": "risk_factors",
+    "means_lump": "other",
+    "photos": "monitor",
 }
 """Aspects of a condition, and the intent that is wider."""
 

@@ -23,7 +23,8 @@ _OF_WHOM = re.compile(rf"(?:,\s*(?:if|in|for)?|\b(?:in|for))\s[^,]*?\b(?:{_WHO})
 _LIKE = re.compile(r"\b(?:like|(?<!rather )than|as with|similar to)(?: an?| the)? $", re.IGNORECASE)
 _HAD = re.compile(
     r"\b(?:(?:(?:he|she|i|they|dad|mum|mom|mother|father|brother|sister|son|daughter|wife|husband|patient)(?:'s)? )?"
-    r"(?:had|has had|have had)|died of|history of|known for)\b[^.?!;]{0,60}$",
+    r"(?:had|has had|have had)|died of|history of|known for"
+    r"|(?:aunt|uncle|mum|mom|dad|mother|father|brother|sister|cousin|friend|neighbou?r|gran\w*|nan)(?:'s)?)\b[^.?!;]{0,60}$",
     re.IGNORECASE,
 )
 """What somebody had once is told by the way."""

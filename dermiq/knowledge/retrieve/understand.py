@@ -83,6 +83,12 @@ _OF_OTHERS = re.compile(
     re.IGNORECASE,
 )
 """Rule `others`: animals, and what lies within."""
+_LESION = re.compile(
+    r"\b(?:skin|moles?|spots?|bumps?|lumps?|patch(?:es)?|freckles?|warts?|rash|scabs?|crusts?|blemish\w*|growths?|biops\w+"
+    r"|dermo?at?o?scop\w+|lesions?)\b",
+    re.IGNORECASE,
+)
+"""Words of the skin that name no node."""
 _NATURE = re.compile(
     r"^\W*(?:and |but |so )*(?:is|are) (?:it|this|that|they|these) (?:really |even |something )?"
     r"(?:a |an )?(?:malign\w*|benign|cancer\w*|dangerous|harmless|serious)\W*$",
@@ -565,6 +571,8 @@ def _usual_words() -> frozenset[str]:
 def _sure(graph: Graph, index: FactIndex, asked: Question) -> float:
     """How strange it must be to be out of scope."""
     if any(_is_of_skin(graph.node(mention.id)) for mention in asked.mentions):
+        return SURE_NAMED
+    if _LESION.search(asked.text) or any(pattern.search(asked.text) for pattern in COMPLAINTS.values()):
         return SURE_NAMED
     if len(tokens(asked.text)) <= SHORT and index.words.knows_all(set(stems(asked.text)) - FREQUENT):
         return SURE_SHORT
