@@ -150,7 +150,6 @@ def test_names_and_codes_of_the_real_graph_are_known_in_every_spelling(typed: st
         ("C44.3", "basal cell carcinoma"),
         ("D23.5", "dermatofibroma"),  # a code for "other" growths
         ("L84", "corn"),
-        ("trichoepithelioma", "desmoplastic trichoepithelioma"),
     ],
 )
 def test_a_name_with_several_meanings_or_none_is_a_question(typed: str, offered: str) -> None:
@@ -182,9 +181,7 @@ def test_running_text_takes_a_wide_word_for_what_it_mostly_means(text: str, name
     assert found == ({name} if name else set())
 
 
-@pytest.mark.parametrize(
-    "typed", ["syringoma", "benign syringoma", "spider naevus", "naevus araneus", "lupus vulgaris"]
-)
+@pytest.mark.parametrize("typed", ["syringoma", "benign syringoma", "chondroid syringoma", "lupus vulgaris"])
 def test_no_part_of_a_name_is_taken_for_another_condition(typed: str) -> None:
     assert find(REAL, typed).condition is None
 

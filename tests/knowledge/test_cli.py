@@ -67,7 +67,7 @@ def test_a_file_gives_one_line_a_row(
         (["check", "x", "--diagnosis", "toothache"], "no condition 'toothache'"),
         (["check", "x", "--diagnosis", "PG"], "Did you mean"),
         (["knowledge", "x", "--no-embeddings", "--differential", "mel,HZZ"], "no condition 'HZZ'"),
-        (["knowledge", "--compare", "mel", "spider naevus"], "has no card"),
+        (["knowledge", "--compare", "mel", "syringoma"], "has no card"),
         (["knowledge", "--compare", "Efudix", "mel"], "no condition but a treatment (5-fluorouracil)"),
         (["check", "--file", "nowhere.jsonl"], "cannot be read"),
         (["knowledge", "x", "--no-embeddings", "--kg", "nowhere"], "is missing"),
