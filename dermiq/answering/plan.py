@@ -103,8 +103,9 @@ def plan(graph: Graph, asked: Understood, known: Known) -> Plan:
     else:
         nothing = lacking(planner, intent)
         made = (*_if_so(planner), *nothing, *(() if nothing else _in_order(intent, planner, kind)))
+    is_plain = bool(direct) or not known.earlier or "home_treatment" in asked.aspects
     every = (
-        *corrected(graph, asked.question, known, denied_alone=bool(direct or "home_treatment" in asked.aspects)),
+        *corrected(graph, asked.question, known, denied_alone=is_plain),
         *made,
     )
     points = tuple(dict.fromkeys(point for point in every if point.text or point.facts))

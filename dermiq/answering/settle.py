@@ -18,7 +18,7 @@ from dermiq.answering.asked import UNKNOWN, answering
 from dermiq.answering.briefing import BETWEEN_TWO
 from dermiq.answering.choose import flat, in_short, is_told
 from dermiq.answering.first import faults, gives_reasons, is_bare, speaks_against
-from dermiq.answering.grounded import Given, Heard, grounded, parts_of
+from dermiq.answering.grounded import Given, Heard, grounded
 from dermiq.answering.judge import follow_up_matches_answer, statements
 from dermiq.answering.opening import opening
 from dermiq.answering.order import BY_ORDER, Order
@@ -29,7 +29,7 @@ from dermiq.answering.say import claimed, said, text_of
 from dermiq.answering.weigh import listed
 from dermiq.knowledge import Graph, check_claims
 from dermiq.knowledge.check.whose import about_whom
-from dermiq.knowledge.language.citation import CITATION, cited
+from dermiq.knowledge.language.citation import cited
 from dermiq.knowledge.language.text import split_sentences
 from dermiq.knowledge.retrieve.understand import Understood
 from dermiq.types import CLASS_NAMES, CLASSES, Claim, Evidence, EvidenceItem, Fact, OwnWords, ParsedText, SelfCheck
@@ -72,7 +72,6 @@ NO_REASON = "gives no measured reason for its answer and no fact"
 NOT_ASKED = "The model was not asked this."
 NO_ANSWER = "The sources at hand do not answer this."
 NOTHING_NEW = "There is nothing to add to what was said above."
-_STEP = re.compile(r"^\s*\d\. \w+: ")
 _HEAD = re.compile(r".*</answer>|.*</think(?:ing)?>", re.IGNORECASE | re.DOTALL)
 
 
@@ -176,15 +175,9 @@ def _behind_replies(graph: Graph, shown: Settled, planned: Plan, known: Known, g
 
 def with_right_numbers(text: str, facts: Mapping[int, Fact]) -> str:
     """The text with the number of a fact behind each sentence that is that fact word for word, and has another's."""
-    numbers = {flat(fact.text): number for number, fact in facts.items()}
-    _, parts = parts_of(text)
-    for part in parts:
-        number = numbers.get(flat(_STEP.sub("", part.text)))
-        if number is not None and part.numbers and number not in part.numbers:
-            behind = text.index(part.text) + len(part.text)
-            wrong = CITATION.match(text[behind:].lstrip())
-            if wrong:
-                text = text[:behind] + text[behind:].replace(wrong.group(), f"[F{number}]", 1)
+    for number, fact in facts.items():
+        said = rf"({re.escape(fact.text.rstrip('.'))}\s*)\[F\d+\]"
+        text = re.sub(said, rf"\g<1>[F{number}]", text, flags=re.IGNORECASE)
     return text
 
 

@@ -24,8 +24,8 @@ SAYS = [  # case, intent, what it names, what the answer must say, what it must 
     ("mel", "why_not", ("nv",), "A common mole is round, well demarcated and of a single shade", ""),
     ("nv", "why_not", ("mel",), "Against melanoma: colours evenly placed, 0.06 times", ""),
     ("nv", "why_not", ("nv",), "is what the readers put first", "stands behind"),
-    ("nv", "why_not", ("bkl",), "What separates benign keratosis from melanocytic nevus", "biopsy"),
-    ("mel", "why_not", ("bkl",), "What separates benign keratosis from melanoma", "biopsy is taken"),
+    ("nv", "why_not", ("bkl",), "Benign keratosis (language model 8 %, specialist 5 %) stands behind", ""),
+    ("mel", "why_not", ("bkl",), "A seborrheic keratosis is uniform, warty and stuck on", ""),
     ("mel", "why_not", ("psoriasis",), "none of the seven classes", "%"),
     ("mel", "against", (), "Against melanoma: round shape, 0.60 times", ""),
     ("bcc", "against", (), "No measured finding speaks clearly against basal cell carcinoma", ""),
@@ -151,8 +151,8 @@ def test_a_little_of_a_colour_is_said_so() -> None:
 
 
 def test_a_site_that_no_fact_speaks_of_is_said() -> None:
-    text = told("treatment", case="mel", question="How is it treated, if it were on the scalp?", site="scalp")
-    assert "no fact on the treatment of melanoma that is of this site alone (scalp)" in text
+    text = told("treatment", case="mel", question="How is it treated, if it were on the knee?", site="knee")
+    assert "no fact on the treatment of melanoma that is of this site alone (knee)" in text
 
 
 def test_what_weighs_most_is_why_it_was_read_so() -> None:

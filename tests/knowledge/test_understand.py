@@ -214,6 +214,7 @@ def test_a_forearm_fits_no_fact_of_the_face() -> None:
         ("lichen planus-like keratosis, remind me what that is", "what_is"),
         ("What does akiec cover exactly?", "what_is"),
         ("If the edge were moth-eaten, would that change your mind?", "change_of_mind"),
+        ("When would you no longer believe in a hemangioma?", "change_of_mind"),
     ],
 )
 def test_rules_of_intent(question: str, intent: str) -> None:

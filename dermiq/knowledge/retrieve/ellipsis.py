@@ -52,7 +52,7 @@ _SUPPOSES = re.compile(
 """How a mere change of the case begins: "and if", "and for a thicker one"."""
 _ASKS = re.compile(
     r"\b(?:how|why|what|which|who|whom|where|when must|when should|can|could|does|do|should|shall|must|need|"
-    r"would it be|may)\b",
+    r"would (?:it be|that|this|you)|may)\b",
     re.IGNORECASE,
 )
 _GLUE = word_set(

@@ -120,13 +120,17 @@ _OF_AGE = re.compile(
     re.IGNORECASE,
 )
 _MIND = re.compile(
-    r"\b(?:mind|convinc\w+|reconsider|rethink|sway|switch|tip|instead|still|other way|prove you wrong|make you)\b"
+    r"\b(?:mind|convinc\w+|reconsider|rethink|sway|switch|swing|shift|tip|instead|still|other way|make you)\b"
+    r"|\b(?:prove you wrong|no longer|stop calling|start thinking of|rather than|worry you)\b"
     r"|\bturn (?:you|your|the)\b|\btake (?:it |that )?back|\b(?:drop|give up|revise|abandon|leave) (?:it|your|the)\b"
     r"|\bchange (?:it|that|your|the (?:diagnosis|reading|answer|verdict|picture))|\bwhat would (?:it take|make)\b"
     r"|\bwould (?:you|it|that|this) (?:then )?(?:change|say|call|think)\b",
     re.IGNORECASE,
 )
 """Rule `mind`: words without which nobody asks what would change the reading."""
+_SAYS_MIND = re.compile(
+    r"\bchange (?:your|its) (?:mind|reading|diagnosis|answer|view)\b|\bmake you (?:change|switch)\b", re.I
+)
 _DEFINES = re.compile(
     r"\bwhat (?:exactly )?(?:does|do)\b[^?]{1,40}\b(?:cover|mean|include|stand for)\b"
     r"|\bdefin(?:e|ition)\b|\bremind me what\b",
@@ -406,6 +410,8 @@ def _intent(asked: Question, wants: np.ndarray | None) -> str:
         return next((said.intent for said in SAID if said.pattern.search(asked.text.lower())), "other")
     if _DEFINES.search(asked.text) or (asked.conditions and _WHAT_IS_IT.search(asked.bare)):
         return "what_is"
+    if _SAYS_MIND.search(asked.text):
+        return "change_of_mind"
     names: list[str] = [questions.labels()["intents"][place] for place in np.argsort(-wants)]
     if names[0] == "change_of_mind" and not _MIND.search(asked.text):
         return next(name for name in names if name not in ABOUT_THE_CASE)
@@ -528,18 +534,18 @@ def _kind(graph: Graph, index: FactIndex, asked: Question, meant: Embedded | Non
         return ""
     told = dict(zip(questions.labels()["scope"], questions.scope(meant.whole[None])[0].tolist(), strict=True))
     strange = 1 - told.pop(IN_SCOPE)
-    is_strange = strange > _sure(graph, index, asked) or _is_foreign(index, asked, meant)
-    if is_strange:
+    least = _sure(graph, index, asked)
+    if strange > least or (least < SURE_NAMED and _is_foreign(index, asked, meant)):
         return max(told, key=lambda kind: told[kind])
-    return _strange_part(graph, asked, strange)
+    return _strange_part(asked, strange) if least < SURE_NAMED else ""
 
 
-def _strange_part(graph: Graph, asked: Question, strange: float) -> str:
+def _strange_part(asked: Question, strange: float) -> str:
     """Rule `part`: a sentence that is surely about something else, where the whole and what is asked are doubtful and
     nothing of the skin is named: "he's had a sore throat for 4 days. Does he need antibiotics?".
     """
     parts = [text for text in _SENTENCES.findall(asked.text) if len(text.split()) >= SHORTEST_PART]
-    if strange < DOUBTFUL or len(parts) < 2 or any(_is_of_skin(graph.node(found.id)) for found in asked.mentions):
+    if strange < DOUBTFUL or len(parts) < 2:
         return ""
     shares = questions.scope(questions.encode(parts))
     names = questions.labels()["scope"]
@@ -572,7 +578,8 @@ def _sure(graph: Graph, index: FactIndex, asked: Question) -> float:
     """How strange it must be to be out of scope."""
     if any(_is_of_skin(graph.node(mention.id)) for mention in asked.mentions):
         return SURE_NAMED
-    if _LESION.search(asked.text) or any(pattern.search(asked.text) for pattern in COMPLAINTS.values()):
+    complaints = (pattern for name, pattern in COMPLAINTS.items() if name != "hurts")  # a throat can be sore, too
+    if _LESION.search(asked.text) or any(pattern.search(asked.text) for pattern in complaints):
         return SURE_NAMED
     if len(tokens(asked.text)) <= SHORT and index.words.knows_all(set(stems(asked.text)) - FREQUENT):
         return SURE_SHORT
