@@ -134,6 +134,9 @@ def _body(exchange: Exchange, is_last: bool, name: Callable[[str], str]) -> Mark
     pieces = [
         abstention_banner(exchange.abstention, insisted=exchange.insisted) if exchange.abstention else Markup(""),
         _reasoning(exchange, parts, sources, is_last),
+        Markup('<p class="dq-fine dq-before">Answered before by this very model. Retry runs it live.</p>')
+        if exchange.before
+        else Markup(""),
         headline(parts),
         *_prose(exchange, parts, sources),
         _progress(exchange, parts),
