@@ -192,9 +192,10 @@ class LocalConsultant:
         while self.examples and (key := self.examples.key(case, self.readers())):
             if self.examples.find(key):
                 return True
-            while not self._line.is_free():
-                time.sleep(AHEAD_SECONDS)
             stop = self._ahead = threading.Event()
+            if not self._line.is_free():
+                time.sleep(AHEAD_SECONDS)
+                continue
             try:
                 for _ in self.assess(case, stop=stop, session_id=AHEAD):
                     pass

@@ -108,7 +108,8 @@ class Examples:
             with self._writing:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 write_whole(path, text)
-                for old in sorted(path.parent.glob("*.json"), key=lambda p: p.stat().st_mtime_ns)[:-MOST_FILES]:
+                files = sorted(path.parent.iterdir(), key=lambda one: one.stat().st_mtime_ns)
+                for old in files[:-MOST_FILES]:  # also what a process left that was killed as it wrote
                     old.unlink(missing_ok=True)
         except (DermIQError, OSError, ValueError) as error:
             log.info("The answer to an example cannot be kept: %s", error)

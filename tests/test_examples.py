@@ -16,7 +16,7 @@ import pytest
 from dermiq import consultant as consultant_module
 from dermiq import examples as examples_module
 from dermiq.consultant import LocalConsultant
-from dermiq.consultation import Readers
+from dermiq.consultation import Readers, assess
 from dermiq.examples import QUESTIONS, Examples, cases, is_example
 from dermiq.knowledge import Graph
 from dermiq.lesion.drawn import drawn_examples
@@ -232,7 +232,7 @@ def _of_visitors() -> Iterator[Case]:
     yield replace(EXAMPLE, intent="treatment")
     yield replace(EXAMPLE, history=(Turn("user", "a"), Turn("assistant", "b")))
     for told in ({"age": 60}, {"sex": "female"}, {"site": "back"}, {"skin_type": 2}, {"symptoms": ("bled",)}):
-        yield replace(EXAMPLE, context=PatientContext(**told))  # type: ignore[arg-type]
+        yield replace(EXAMPLE, context=PatientContext(**told))
 
 
 def test_only_a_drawing_alone_with_a_question_of_the_pages_is_an_example() -> None:
@@ -288,11 +288,11 @@ def test_examples_are_answered_ahead_and_make_way_for_whoever_asks(
 ) -> None:
     monkeypatch.setattr(consultant_module, "AHEAD_SECONDS", 0.01)
     monkeypatch.setattr(consultant_module, "cases", lambda: [("drawn", EXAMPLE)])
-    real, seen = consultant_module.assess, []
+    seen: list[threading.Event] = []
 
     def interrupted(case: Case, readers: Readers, **options: Any) -> Events:
         seen.append(options["stop"])
-        for event in real(case, readers, **options):
+        for event in assess(case, readers, **options):
             yield event
             if len(seen) == 1 and not seen[0].is_set():
                 visitor = consultant.assess(replace(EXAMPLE, anew=True), stop=threading.Event(), session_id="visitor")
