@@ -6,6 +6,8 @@ import argparse
 import os
 from typing import TYPE_CHECKING
 
+from dermiq.errors import InputError
+
 if TYPE_CHECKING:
     from dermiq.settings import Subparsers
 
@@ -25,21 +27,29 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Exit status 1 where an answer could not be kept."""
+    """Exit status 1 where an answer could not be kept. InputError where none can be."""
     from dermiq.consultant import LocalConsultant
     from dermiq.examples import FOLDER, Examples
-    from dermiq.files.paths import cache_folder
+    from dermiq.files.paths import cache_folder, folder_for
     from dermiq.settings import Settings
+    from dermiq.vlm.identity import identity
 
     settings = Settings.of(options)
     for name in ("cache", "runs"):
         if getattr(settings, name):
             os.environ[f"DERMIQ_{name.upper()}"] = str(getattr(settings, name))
+    kept = folder_for(cache_folder() / FOLDER / "an answer")
+    print("Loading the models ...", flush=True)
     consultant = LocalConsultant(settings, examples=Examples(kg=settings.kg))
     consultant.load()
+    if identity(consultant.readers().vlm.origin) is None:
+        raise InputError(
+            f"Nothing names the weights of {consultant.name} for sure, so that no answer of theirs is kept. Name folders, "
+            "or a model of the hub without an adapter from there."
+        )
     told = []
     for title, case, is_kept in consultant.answer_examples():
         print(f"{'kept    ' if is_kept else 'NOT kept'}  {title}. {case.question}", flush=True)
         told.append(is_kept)
-    print(f"{sum(told)} of {len(told)} answers are kept in {cache_folder() / FOLDER}.")
+    print(f"{sum(told)} of {len(told)} answers are kept in {kept}.")
     return 0 if all(told) else 1
