@@ -44,8 +44,8 @@ def run(options: argparse.Namespace) -> int:
     consultant.load()
     if identity(consultant.readers().vlm.origin) is None:
         raise InputError(
-            f"Nothing names the weights of {consultant.name} for sure, so that no answer of theirs is kept. Name folders, "
-            "or a model of the hub without an adapter from there."
+            f"Nothing names the weights of {consultant.name} for sure, so that no answer of theirs is kept. Name "
+            "folders, or a model of the hub without an adapter from there."
         )
     told = []
     for title, case, is_kept in consultant.answer_examples():
