@@ -6,7 +6,6 @@ for event in consultant.assess(case, stop=threading.Event(), session_id="..."): 
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import threading
 import time
@@ -180,9 +179,8 @@ class LocalConsultant:
         thread = thread_after(case, kept, readers)
         self._remember(session_id, thread)
         yield from kept
-        if self._line.is_free():
-            with contextlib.suppress(ModelError):
-                thread.session.read(thread.messages)
+        if self._line.is_free():  # behind the page, which has all of it
+            threading.Thread(target=_read_ahead, args=(thread,), name="read ahead", daemon=True).start()
 
     def answer_examples(self) -> Iterator[tuple[str, Case, bool]]:
         """Answers what is not kept yet of the examples, while nobody else asks: title, case, and whether it is kept."""
@@ -247,6 +245,14 @@ class LocalConsultant:
             self._threads.pop(session_id, None)
         forget()
         memory.trim()
+
+
+def _read_ahead(thread: Thread) -> None:
+    """A question that comes meanwhile overtakes it, and reads what is missing itself."""
+    try:
+        thread.session.read(thread.messages)
+    except Exception as error:
+        log.info("an answer was not read ahead: %r", error)
 
 
 def nano_settings() -> Json:
