@@ -19,6 +19,7 @@ RUN pip install --no-cache-dir --requirement requirements.txt
 USER dermiq
 COPY --chown=dermiq . ./
 RUN python -m dermiq.vlm.base
+RUN python -m dermiq examples
 
 EXPOSE 7860
 HEALTHCHECK --interval=30s --timeout=10s --start-period=120s \

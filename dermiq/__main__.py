@@ -1,4 +1,5 @@
-"""The command line: `dermiq app|assess|batch|bundle|knowledge|check|review|doctor|space ...`; `--help` of each says it.
+"""The command line: `dermiq app|assess|batch|bundle|knowledge|check|review|doctor|space|examples ...`; `--help` of each
+says it.
 
 In a checkout that is not installed it is `python -m dermiq`.
 """
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; errors are one sentence on standard error and exit status 2."""
     from dermiq import places
-    from dermiq.deploy import doctor, space
+    from dermiq.deploy import doctor, examples, space
     from dermiq.errors import DermIQError
     from dermiq.exchange import assess, batch
     from dermiq.knowledge import cli as knowledge_cli
@@ -42,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     review_cli.add_parser(subparsers, judged)
     doctor.add_parser(subparsers, closed)
     space.add_parser(subparsers)
+    examples.add_parser(subparsers)
     options = parser.parse_args(arguments)
     try:
         os.environ.update(places.for_libraries())

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,9 +19,10 @@ import torch
 
 from dermiq import memory
 from dermiq.answering.weigh import percent
-from dermiq.consultation import Readers, Thread, assess, blanked, open_thread, vlm_differential
+from dermiq.consultation import Readers, Thread, assess, blanked, open_thread, thread_after, vlm_differential
 from dermiq.decoder.pool import prepare
 from dermiq.errors import DermIQError, InputError, ModelError
+from dermiq.examples import Examples, cases
 from dermiq.knowledge import Graph, forget, warm
 from dermiq.lesion import read_lesion
 from dermiq.line import Line
@@ -28,11 +30,13 @@ from dermiq.places import WEIGHTS
 from dermiq.settings import Settings
 from dermiq.shipped import read_json
 from dermiq.specialist import Specialist
-from dermiq.types import Case, Events, Json, Lesion, SelfCheck, SpecialistReading
+from dermiq.types import Case, Event, Events, Json, Lesion, SelfCheck, SpecialistReading
 from dermiq.vlm.load import VLM, load_vlm
 from dermiq.vlm.nano import is_nano
 
 MAX_THREADS = 16  # cases kept at once; the one that rested longest goes first
+AHEAD = "examples"  # the session of answers that nobody waits for
+AHEAD_SECONDS = 1.0  # between two looks at whether somebody asks
 MAX_CACHES = 3  # of them, those whose text needn't be read again (a cache takes 40 MB; to read again, a second)
 STAGES = {
     "waiting": "waiting for another process that fetches the language model",
@@ -48,9 +52,11 @@ log = logging.getLogger(__name__)
 class LocalConsultant:
     """Readers on this machine, shared by all visitors; each visitor's case lives under its session id alone."""
 
-    def __init__(self, settings: Settings, *, votes: int = 1) -> None:
+    def __init__(self, settings: Settings, *, votes: int = 1, examples: Examples | None = None) -> None:
+        """`examples`: answers to the drawn ones, which are then given again; None: the models answer these, too."""
         self.settings = settings
         self.votes = votes
+        self.examples = examples
         self._readers: Readers | None = None
         self._first: VLM | None = None  # that the settings name
         self._status = "waiting to start"
@@ -59,6 +65,7 @@ class LocalConsultant:
         self._lock = threading.Lock()
         self._reading = threading.Lock()  # two images read at once take longer than one after the other
         self._line = Line()
+        self._ahead = threading.Event()  # ends the answer to an example that nobody waits for
         self._loaded = threading.Event()
 
     # --- loading ------------------------------------------------------------------------
@@ -152,13 +159,50 @@ class LocalConsultant:
     def assess(self, case: Case, *, stop: threading.Event, session_id: str) -> Events:
         """Answers `case.question`, going on from this visitor's earlier questions on the same images.
 
-        The specialist reads at once; the language model answers in the order in which the questions came.
+        The specialist reads at once; the language model answers in the order in which the questions came. What these
+        readers answered before to a drawn example is given again, unless it is asked `anew`.
         """
         if not case.lesions:
             raise InputError("There is no image to assess: upload at least one photograph of the lesion.")
         readers = self.readers()
+        if session_id != AHEAD:
+            self._ahead.set()  # whoever asks goes before what is answered ahead
+        key = self.examples.key(case, readers) if self.examples else None
+        if self.examples and key and not case.anew and (kept := self.examples.find(key)):
+            return self._again(case, kept, readers, session_id)
         events = assess(case, readers, thread=self._thread(case, session_id, readers), stop=stop)
-        return self._line.in_turn(events, stop)
+        answered = self._line.in_turn(events, stop)
+        return self.examples.keeping(key, answered) if self.examples and key else answered
+
+    def _again(self, case: Case, kept: Sequence[Event], readers: Readers, session_id: str) -> Events:
+        """The events of before; the next question goes on from them. The model reads them ahead where it is idle."""
+        thread = thread_after(case, kept, readers)
+        self._remember(session_id, thread)
+        yield from kept
+        if self._line.is_free():  # behind the page, which has all of it
+            threading.Thread(target=_read_ahead, args=(thread,), name="read ahead", daemon=True).start()
+
+    def answer_examples(self) -> Iterator[tuple[str, Case, bool]]:
+        """Answers what is not kept yet of the examples, while nobody else asks: title, case, and whether it is kept."""
+        yield from ((title, case, self._answer_ahead(case)) for title, case in cases())
+
+    def _answer_ahead(self, case: Case) -> bool:
+        while self.examples and (key := self.examples.key(case, self.readers())):
+            if self.examples.find(key):
+                return True
+            stop = self._ahead = threading.Event()
+            if not self._line.is_free():
+                time.sleep(AHEAD_SECONDS)
+                continue
+            try:
+                for _ in self.assess(case, stop=stop, session_id=AHEAD):
+                    pass
+            finally:
+                self.forget(AHEAD)
+            if not stop.is_set():
+                return self.examples.find(key) is not None
+            time.sleep(AHEAD_SECONDS)
+        return False
 
     def _thread(self, case: Case, session_id: str, readers: Readers) -> Thread:
         """This visitor's thread where the images are the same and turns are expected; a new one otherwise."""
@@ -169,6 +213,10 @@ class LocalConsultant:
         if thread is None or not same or not case.history:
             with self._reading:
                 thread = open_thread(case, readers)
+        self._remember(session_id, thread)
+        return thread
+
+    def _remember(self, session_id: str, thread: Thread) -> None:
         with self._lock:
             self._threads[session_id] = thread
             self._threads.move_to_end(session_id)
@@ -177,7 +225,6 @@ class LocalConsultant:
             resting = list(self._threads.values())[:-MAX_CACHES]
         for other in resting:
             other.session.rest()
-        return thread
 
     def heatmap(self, lesion: Lesion, code: str) -> np.ndarray:
         """Where the specialist looks for class `code`: (H, W), 0 to 1."""
@@ -198,6 +245,14 @@ class LocalConsultant:
             self._threads.pop(session_id, None)
         forget()
         memory.trim()
+
+
+def _read_ahead(thread: Thread) -> None:
+    """A question that comes meanwhile overtakes it, and reads what is missing itself."""
+    try:
+        thread.session.read(thread.read)
+    except Exception as error:
+        log.info("an answer was not read ahead: %r", error)
 
 
 def nano_settings() -> Json:

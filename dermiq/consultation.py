@@ -48,6 +48,7 @@ from dermiq.types import (
     Diagnosis,
     Differential,
     DifferentialRead,
+    Event,
     Events,
     Evidence,
     EvidenceFound,
@@ -264,6 +265,11 @@ def open_thread(case: Case, readers: Readers) -> Thread:
     A model that reads one image at a time gets the one that lies nearest to the training data.
     """
     readings = tuple(readers.specialist.read(lesion, image_index=i) for i, lesion in enumerate(case.lesions))
+    return thread_of(case, readings, readers)
+
+
+def thread_of(case: Case, readings: tuple[SpecialistReading, ...], readers: Readers) -> Thread:
+    """A thread on images that were read; the model has read nothing of them yet."""
     order = sorted(range(len(readings)), key=lambda i: readings[i].distance)
     chosen = sorted(order[: readers.max_images])
     calibration = readers.specialist.calibration
@@ -277,6 +283,26 @@ def open_thread(case: Case, readers: Readers) -> Thread:
         for i in chosen
     ]
     return Thread(case.lesions, readings, readers.vlm.session(windows))
+
+
+def thread_after(case: Case, events: Sequence[Event], readers: Readers) -> Thread:
+    """The thread as it stood after these events, which answered a first question: the next one goes on from there.
+
+    The model reads the conversation when it is asked on, or by `thread.session.read`.
+    """
+    read = next(event for event in events if isinstance(event, ImagesRead))
+    found = next(event for event in events if isinstance(event, EvidenceFound))
+    answer = next(event.answer for event in events if isinstance(event, AnswerDone))
+    thread = thread_of(case, read.readings, readers)
+    if answer.intent:
+        images = len(thread.session.images)
+        thread.messages = reasoning_messages(
+            case.context, answer.findings, found.evidence, case.question, images=images
+        )
+        thread.opinions = answer.differentials
+    thread.evidence = answer.evidence
+    thread.end(case.question, answer.text)
+    return thread
 
 
 def understood(case: Case, thread: Thread, graph: Graph, specialist: Differential, told: PatientContext) -> Understood:

@@ -57,6 +57,10 @@ class Line:
                 place.heard = time.monotonic()
                 yield event
 
+    def is_free(self) -> bool:
+        """Whether no question is being answered, and none waits."""
+        return not self._places
+
     def _join(self) -> Place:
         place = Place()
         with self._moved:

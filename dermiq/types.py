@@ -102,6 +102,7 @@ class Case:
     question: str = "What is this lesion, and why?"
     history: tuple[Turn, ...] = ()
     intent: str = ""  # what the visitor says the question means; "": it is heard from its words
+    anew: bool = False  # the model answers, also where an answer to this example is kept
 
 
 # --- what is seen -----------------------------------------------------------------------
@@ -404,6 +405,7 @@ class ClaimsChecked:
 @dataclass(frozen=True)
 class AnswerDone:
     answer: Answer
+    kept: bool = False  # these very readers gave it before, to a drawn example
 
 
 Event = (

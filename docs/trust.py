@@ -19,6 +19,7 @@ from string import Template
 from dermiq import model_facts
 from dermiq.consultant import MAX_THREADS
 from dermiq.data_sets import DATA_SETS
+from dermiq.examples import MOST_FILES as MOST_EXAMPLES
 from dermiq.files.archive import MOST_BYTES, MOST_FILES
 from dermiq.types import Fields
 from dermiq.ui.app import CACHE_S, STALE_CACHE_S
@@ -108,6 +109,7 @@ def limits() -> dict[str, str]:
         "upload.minutes": f"{upload.seconds / 60:g}",
         "visit.hours": f"{STATE_SECONDS / 3600:g}",
         "threads.cases": str(MAX_THREADS),
+        "examples.files": str(MOST_EXAMPLES),
         "gradio.look_minutes": f"{CACHE_S / 60:g}",
         "gradio.old_minutes": f"{STALE_CACHE_S / 60:g}",
         "guesses.addresses": f"{MAX_ADDRESSES:,}",

@@ -278,7 +278,8 @@ def _platform(settings: Settings) -> Iterator[Check]:
         yield Check(
             "ZeroGPU",
             "problem",
-            "it lends a GPU to single calls in processes of their own; an answer here goes on from the one before",
+            "it lends a GPU to single calls in processes of their own; an answer here goes on from the one before, "
+            "see docs/deploy.md",
             "Choose CPU hardware for the Space, or a GPU of its own.",
         )
     if places.is_space():

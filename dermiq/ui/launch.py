@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from typing import TYPE_CHECKING
 
+from dermiq.places import is_space
 from dermiq.settings import Settings
 
 if TYPE_CHECKING:
+    from dermiq.consultant import LocalConsultant
     from dermiq.ui.protocol import Consultant
 
 # Read by the libraries when they are imported. Spinning threads make a shared machine many times slower.
@@ -57,7 +60,18 @@ def launch(settings: Settings) -> None:
 def local_consultant(settings: Settings) -> Consultant:
     """The readers on this machine, loading. Imports torch and transformers: seconds of work."""
     from dermiq.consultant import LocalConsultant
+    from dermiq.examples import Examples
 
-    made = LocalConsultant(settings)
+    made = LocalConsultant(settings, examples=Examples(kg=settings.kg))
     made.start()
+    if is_space():  # where nothing runs between the upload and the start, unlike in a container's image
+        threading.Thread(target=_answer_examples, args=(made,), name="examples", daemon=True).start()
     return made
+
+
+def _answer_examples(made: LocalConsultant) -> None:
+    try:
+        kept = [kept for *_, kept in made.answer_examples()]
+        log.info("%d of %d answers to examples are kept", sum(kept), len(kept))
+    except Exception:
+        log.exception("the examples were not answered ahead")

@@ -15,6 +15,7 @@ import re
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,11 +26,12 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_
 
 from dermiq.errors import DermIQError, ModelError, ran_out_of_memory
 from dermiq.places import WEIGHTS, runs_folder
-from dermiq.shipped import read_json
+from dermiq.shipped import fingerprint, read_json
 from dermiq.vlm import tower  # noqa: F401  registers the specialist's tower, so a saved DermIQ-Nano loads by name
 from dermiq.vlm.backend import MAX_POSITIONS, Backend, PlainBackend
 from dermiq.vlm.base import GGUF_SHA256, ensure_base
 from dermiq.vlm.hub import Model, Processor
+from dermiq.vlm.identity import Origin, origin_of
 from dermiq.vlm.merged import remember
 from dermiq.vlm.nano import load_nano, nano_skeleton, quiet_peft
 from dermiq.vlm.processors import load_processor
@@ -55,6 +57,7 @@ class VLM:
         self.processor = processor
         self.name = name
         self.revision = revision
+        self.origin: Origin | None = None  # of its weights, where `load_vlm` loaded them
         self.lock = threading.RLock()
         config = model.config
         image_token = getattr(config, "image_token_id", None)
@@ -118,6 +121,8 @@ def load_vlm(
         raise ModelError(f"The precision {dtype!r} is unknown; choose one of {', '.join(_DTYPES)}.")
     name, adapter = _resolve(name, adapter)
     report("loading", 0.0)
+    folders = [Path(part) for part in (name, adapter) if part and Path(part).is_dir()]
+    origin = origin_of((), *folders)  # noted before they are read: what changes meanwhile is seen
     try:
         if name == NANO:
             model, processor, revision = _load_nano(load_in_4bit=load_in_4bit, progress=report)
@@ -137,6 +142,7 @@ def load_vlm(
         raise _explained(name, error) from error
     called = name if adapter is None else f"{name} + {adapter}"
     vlm = VLM(model, processor, name=called, revision=revision, fast=fast)
+    vlm.origin = replace(origin, named=_named(name, adapter, model))
     report("ready", 1.0)
     return vlm
 
@@ -164,6 +170,15 @@ def load_skeleton(name: str = NANO, *, device: str | None = None, dtype: str | N
     except Exception as error:
         raise _explained(name, error) from error
     return VLM(model, processor, name=name, revision="", fast=False)
+
+
+def _named(name: str, adapter: str | None, model: Model) -> tuple[str, ...]:
+    """What names the weights that lie in no folder: the hashes of what ships, or a commit of the hub."""
+    if name == NANO:
+        base = [fingerprint(), GGUF_SHA256]
+    else:
+        base = [] if Path(name).is_dir() else [getattr(model.config, "_commit_hash", None) or ""]
+    return (*base, *([] if adapter is None or Path(adapter).is_dir() else [""]))
 
 
 def _fetching(name: str) -> AbstractContextManager[None]:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import random
 import shutil
+import threading
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,8 +14,11 @@ from pathlib import Path
 import pytest
 
 from dermiq.errors import DataError
+from dermiq.examples import Examples
 from dermiq.review.store.store import Store
+from dermiq.types import Case, Lesion
 from dermiq.vlm import base
+from tests.fakes import FakeConsultant, picture
 from tests.review import cases
 from tests.train.runs.test_runs import final_value, result_of
 from tests.train.stage_runs import make_table
@@ -86,6 +90,25 @@ def test_what_was_measured_is_measured_again(how: str, tmp_path: Path) -> None:
     again = Measured(tmp_path / "cache")
     assert len(again._known) == 1
     assert again.of(image) == first
+
+
+@pytest.mark.fault(
+    "A file is corrupt, cut short, missing or swapped",
+    where="the answers to drawn examples, in the cache",
+    seen="nothing; the log says “A kept answer cannot be used, and is made again: %s”",
+    kept="no part of it is shown: the models answer, and it is kept anew",
+)
+@damaged
+def test_a_damaged_answer_to_an_example_is_as_if_it_were_not_there(how: str, tmp_path: Path) -> None:
+    events = list(FakeConsultant().assess(Case((Lesion(picture()),)), stop=threading.Event(), session_id="a"))
+    examples = Examples(tmp_path)
+    examples.keep("key", events)
+    whole = (tmp_path / "key.json").read_bytes()
+    damage(tmp_path / "key.json", how)
+    assert examples.find("key") is None
+    examples.keep("key", events)
+    assert (tmp_path / "key.json").read_bytes() == whole
+    assert examples.find("key")
 
 
 # --- a run ------------------------------------------------------------------------------

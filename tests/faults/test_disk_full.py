@@ -23,6 +23,7 @@ from sqlalchemy import event
 
 from dermiq import shipped
 from dermiq.errors import DownloadError, InputError, ModelError
+from dermiq.examples import Examples
 from dermiq.knowledge.export import export as export_graph
 from dermiq.knowledge.language import embed
 from dermiq.knowledge.schema import Tables
@@ -302,6 +303,22 @@ def test_what_cannot_be_cached_is_computed_all_the_same(tmp_path: Path, monkeypa
         assert error is None
         assert files_in(tmp_path) == {}
     assert len(files_in(tmp_path)) == 1
+
+
+@pytest.mark.fault(
+    "The disk is full",
+    where="the answers to drawn examples",
+    seen="nothing; the log says “The answer to an example cannot be kept: %s”",
+    kept="the answer that was given, and those that were kept before; it is made again the next time",
+)
+def test_an_answer_to_an_example_is_kept_whole_or_not_at_all(tmp_path: Path) -> None:
+    events = list(FakeConsultant().assess(Case((Lesion(picture()),)), stop=threading.Event(), session_id="a"))
+    examples = Examples(tmp_path / "kept")
+    for error in each_refusal(tmp_path, lambda: examples.keep("key", events)):
+        assert error is None
+        assert files_in(tmp_path) == {}
+        assert examples.find("key") is None
+    assert examples.find("key")
 
 
 @pytest.mark.fault(

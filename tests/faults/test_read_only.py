@@ -12,6 +12,7 @@ import pytest
 
 from dermiq import shipped
 from dermiq.errors import DermIQError, ModelError
+from dermiq.examples import Examples
 from dermiq.knowledge.export import export as export_graph
 from dermiq.knowledge.language import embed
 from dermiq.knowledge.schema import Tables
@@ -66,14 +67,17 @@ def test_what_cannot_be_written_is_one_sentence(what: str, place: Path) -> None:
 
 @pytest.mark.fault(
     "A folder is read-only",
-    where="the runs' folder, while a consultation is answered; the cache of embedded sentences",
+    where="the runs' folder, while a consultation is answered; the caches of embedded sentences and of examples",
     seen="nothing",
     kept="the answer",
 )
 def test_an_answer_needs_no_folder(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     beside, case = Beside(FakeConsultant(), place), Case((Lesion(picture()),))
-    assert list(beside.assess(case, stop=threading.Event(), session_id="a"))
+    events = list(beside.assess(case, stop=threading.Event(), session_id="a"))
+    assert events
     monkeypatch.setenv("DERMIQ_CACHE", str(place))
+    assert list(Examples().keeping("key", (event for event in events))) == events
+    assert Examples().find("key") is None
     monkeypatch.setattr(embed, "encode", lambda texts: np.ones((len(texts), embed.DIMENSIONS), np.float32))
     assert embed.encode_cached(["never shipped"]).shape == (1, embed.DIMENSIONS)
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,8 +22,11 @@ pytestmark = [pytest.mark.embedded, *test_browser.pytestmark]
 
 @pytest.fixture
 def app(tmp_path: Path) -> Iterator[str]:
-    ensure_base()
-    with started(tmp_path, real=True) as (address, _):
+    """With a cache that holds the base language model and no answer."""
+    base, cache = ensure_base(), tmp_path / "cache"
+    cache.mkdir()
+    (cache / base.name).symlink_to(base)
+    with started(tmp_path, real=True, env={"DERMIQ_CACHE": str(cache)}) as (address, _):
         yield address
 
 
@@ -43,6 +47,38 @@ def test_a_clinician_uploads_a_lesion_and_reads_the_answer(
         page.shot("end-to-end")
         assert page.errors() == []
         assert all(url.startswith((app, "data:", "blob:")) for url in page.requests())
+    finally:
+        page.driver.quit()
+
+
+def test_an_example_answers_the_second_visitor_at_once(
+    app: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second of the drawings, of which the readers do not abstain."""
+    monkeypatch.setattr(test_browser, "SECONDS", 180)
+    page = Page(app, tmp_path)
+    try:
+        page.one(".dq-ready")
+
+        def answer() -> tuple[str, float]:
+            page.click(".dq-example[data-index='1']")
+            page.one(".dq-outline")
+            asked = time.monotonic()
+            page.ask("What is this lesion, and why?")
+            return page.text(".dq-headline"), time.monotonic() - asked
+
+        live, _ = answer()
+        assert not page.all(".dq-before")
+        page.click("#dq-new")
+        page.one(".dq-example")
+        again, seconds = answer()
+        assert again == live
+        assert seconds < 2
+        assert "Retry runs it live" in page.text(".dq-before")
+        page.shot("example-again")
+        page.ask("How is it treated?")
+        assert len(page.all(".dq-before")) == 1
+        assert page.errors() == []
     finally:
         page.driver.quit()
 

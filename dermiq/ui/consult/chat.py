@@ -134,6 +134,7 @@ def _body(exchange: Exchange, is_last: bool, name: Callable[[str], str]) -> Mark
     pieces = [
         abstention_banner(exchange.abstention, insisted=exchange.insisted) if exchange.abstention else Markup(""),
         _reasoning(exchange, parts, sources, is_last),
+        _before(is_last) if exchange.before else Markup(""),
         headline(parts),
         *_prose(exchange, parts, sources),
         _progress(exchange, parts),
@@ -149,6 +150,12 @@ def _body(exchange: Exchange, is_last: bool, name: Callable[[str], str]) -> Mark
         cards(sources),
     ]
     return join(pieces)
+
+
+def _before(is_last: bool) -> Markup:
+    """That nobody waited for this answer, and how to wait for it."""
+    live = " Retry runs it live." if is_last else ""
+    return fill('<p class="dq-fine dq-before">Answered before by this very model.{live}</p>', live=live)
 
 
 def _prose(exchange: Exchange, parts: Parts, sources: Sources) -> list[Markup]:

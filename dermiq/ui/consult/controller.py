@@ -259,10 +259,11 @@ class ConsultController:
         insisted: bool = False,
         drafts: tuple[Exchange, ...] = (),
         intent: str = "",
+        anew: bool = False,
     ) -> Iterator[Frame]:
         """One question; the frames follow the events until the answer is done, stopped or refused.
 
-        `intent`: what the visitor says it means.
+        `intent`: what the visitor says it means. `anew`: no answer of before will do.
         """
         question = " ".join(question.split())[:MAX_QUESTION] or chat_html.QUESTIONS[0]
         if visit.running:
@@ -271,7 +272,7 @@ class ConsultController:
             yield self.refuse(visit, "Add an image of the lesion first: drop it here, or choose a drawing.")
             return
         visit.errors = ()
-        case = visit.case(question, intent=intent)
+        case = visit.case(question, intent=intent, anew=anew)
         visit.insisted = visit.insisted or insisted  # said once for these images, not before every question
         exchange = visit.open(case, insisted=visit.insisted)
         exchange.drafts = drafts
@@ -393,7 +394,7 @@ class ConsultController:
             last = visit.exchanges.pop()
             drafts = (*last.drafts, *([last] if last.gift else ()))
             intent = last.case.intent if last.case else ""
-            yield from self.ask(visit, last.question, insisted=last.insisted, drafts=drafts, intent=intent)
+            yield from self.ask(visit, last.question, insisted=last.insisted, drafts=drafts, intent=intent, anew=True)
 
     def understand(self, visit: Visit, key: str, intent: str) -> Iterator[Frame]:
         """Ask the last question again, as the visitor says that it is meant."""
@@ -480,6 +481,7 @@ def _no_store() -> Store:
 def _take_answer(exchange: Exchange, event: AnswerDone) -> None:
     answer = event.answer
     exchange.answer, exchange.text, exchange.own = answer, answer.text or exchange.text, answer.own
+    exchange.before = event.kept
     exchange.evidence, exchange.urgency = answer.evidence, answer.urgency
     exchange.claims, exchange.checks = answer.claims, answer.checks
     exchange.differentials, exchange.findings = answer.differentials, answer.findings

@@ -59,6 +59,7 @@ class Exchange:
     understood: QuestionUnderstood | None = None
     notes: tuple[str, ...] = ()
     answer: Answer | None = None
+    before: bool = False  # these readers gave this answer before, to a drawn example
     error: str = ""
     insisted: bool = False
     started: float = 0.0  # seconds, monotonic
@@ -135,8 +136,8 @@ class Visit:
         """The images changed: what was read of them no longer holds."""
         self.readings, self.heat, self.maps, self.preview, self.insisted = (), None, None, None, False
 
-    def case(self, question: str, *, intent: str = "") -> Case:
-        return Case(tuple(self.lesions), self.context, question, self.history(), intent)
+    def case(self, question: str, *, intent: str = "", anew: bool = False) -> Case:
+        return Case(tuple(self.lesions), self.context, question, self.history(), intent, anew)
 
     def history(self) -> tuple[Turn, ...]:
         turns: list[Turn] = []
