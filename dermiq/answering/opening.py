@@ -10,8 +10,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from dermiq.answering.plan import plan
+from dermiq.answering.planner import Planner
 from dermiq.answering.points import Known, Plan, Point
 from dermiq.knowledge import Graph
+from dermiq.knowledge.graph import CLASS_NODES
 from dermiq.knowledge.language.text import split_sentences
 from dermiq.knowledge.retrieve.ellipsis import conditions_in
 from dermiq.knowledge.retrieve.understand import Understood
@@ -40,6 +42,11 @@ ASKS = re.compile(
     re.I,
 )
 """Asks for something, besides that an image is shown."""
+WEAK_IMMUNITY = re.compile(
+    r"\btransplant\w*|\bimmun(?:osuppress\w+|ocompromised|e deficien\w+)"
+    r"|\b(?:tacrolimus|ciclosporin|cyclosporine|azathioprine|mycophenolate|hiv|leuka?emia|lymphoma)\b",
+    re.IGNORECASE,
+)
 ANSWERED = frozenset({"why", "other", "trust"})
 """Intents that the reasons of the reading answer."""
 CHECKLIST = "7-point checklist"
@@ -59,7 +66,8 @@ def opening(graph: Graph, asked: Understood, known: Known) -> tuple[Point, ...]:
         plainly = plan(graph, replace(reading, intent="plain_words"), known).points
     first, *reasons = plan(graph, reading, known).points
     pressing = tuple(_pressing(graph, planned, reading, known))
-    said = (*plainly, replace(first, opens=True), *reasons, *pressing)
+    told = tuple(_told(graph, reading, known))
+    said = (*plainly, replace(first, opens=True), *reasons, *told, *pressing)
     if _asks_for_reading(graph, asked):
         return said
     return (*said, *(point for point in planned.points if point not in said and point.kind != "urgency"))
@@ -80,6 +88,14 @@ def _pressing(graph: Graph, planned: Plan, reading: Understood, known: Known) ->
         by_rule = plan(graph, replace(reading, intent="urgency"), known).points
         told = [point for point in by_rule if point.kind == "urgency"]
     yield from told[:1]
+
+
+def _told(graph: Graph, reading: Understood, known: Known) -> Iterator[Point]:
+    """What is known of the condition where the immune system is told to be weak."""
+    if WEAK_IMMUNITY.search(reading.question):
+        one = Planner(graph, reading, known)
+        nodes = (known.lead.id, CLASS_NODES["akiec"])  # of which a weak immune system raises the risk most
+        yield from [point for node in nodes for point in one.replied(node, "weak_immunity", needed=False)][:1]
 
 
 def _in_short(urgency: Urgency | None) -> Urgency | None:

@@ -52,6 +52,9 @@ DOSE = re.compile(
     re.IGNORECASE,
 )
 """How much of a medicine, and how often: who prescribes it says that."""
+OF_THE_OLD = re.compile(r"\belderly\b|\bold(?:er)? (?:people|persons|patients|age)\b|\bin the old\b", re.IGNORECASE)
+OF_CHILDREN = re.compile(r"\b(?:infants?|newborns?|bab(?:y|ies)|child(?:ren|hood)?|adolescen\w+)\b", re.IGNORECASE)
+YOUNG, GROWN = 45, 25  # years: below, and from which on
 HOW_OFTEN = re.compile(
     r"\bhow (?:often|many|common|frequent|likely)\b|\bper ?cent|%|\brates?\b|statistic", re.IGNORECASE
 )
@@ -317,11 +320,19 @@ class Planner:
 
     def is_safe(self, fact: Fact) -> bool:
         """Not what destroys a lesion unexamined, of whatever condition, where this one may be a melanoma."""
-        if DOSE.search(fact.text):
+        if DOSE.search(fact.text) or not self._is_of_age(fact):
             return False
         melanoma = self.lead.code == "mel" or self.chance("mel") >= POSSIBLE
         unsafe = fact.polarity == "present" and DESTROYS.search(fact.text) and not WARNS.search(fact.text)
         return not (melanoma and unsafe and (self.is_lead(self.topic) or self.topic not in self.named))
+
+    def _is_of_age(self, fact: Fact) -> bool:
+        """Not what is told of the old where the patient is young, or of children where not, unless that is asked."""
+        age, asked = self.known.context.age, self.asked.question
+        if age is None or OF_THE_OLD.search(asked) or OF_CHILDREN.search(asked):
+            return True
+        others = ((OF_THE_OLD, age < YOUNG), (OF_CHILDREN, age >= GROWN))
+        return not any(is_other and of.search(fact.text) for of, is_other in others)
 
     def _nearest_first(self, facts: Sequence[Fact], nodes: Sequence[str]) -> list[Fact]:
         """What is told of the condition before what is told of a wider one; of both, facts on the site that is asked
