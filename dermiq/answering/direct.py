@@ -118,7 +118,9 @@ def replies(one: Planner, intent: str) -> tuple[Point, ...]:
     if intent in TO_DO and heard and not one.asked.supposed and all(OF_CONDITIONS[name] not in TO_DO for name in heard):
         heard = [*heard, *USUAL[intent][:1]]  # what to do, where what it is asked for was heard alone: in pregnancy
     aspects = [held for aspect in heard or USUAL.get(intent, ()) for held in (aspect, *INSTEAD.get(aspect, ()))]
-    if aspects[:1] == ["dermoscopy"] and (on_site := _on_site(one)):
+    if (aspects[:1] == ["dermoscopy"] or (not heard and site_of(one.asked.question) == "nail")) and (
+        on_site := _on_site(one)
+    ):
         return on_site
     found = (point for aspect in aspects for point in one.replied(one.topic, aspect, needed=bool(heard)))
     return tuple(found)[:MOST]
@@ -176,13 +178,13 @@ def with_replies(
         warning = []
     if not warning and DESTROYING & set(one.asked.aspects):
         warning = list(one.sure_first())
-    is_first = intent in TO_DO
+    is_first = intent in TO_DO and one.lead.code != "akiec"  # which is often treated as it is seen
     if not one.asked.supposed:
         yield from (point for point in points if point.kind == "urgency")
     if not one.is_lead(one.topic) and (intent == "treatment" or one.lead.code in DANGEROUS):
         yield one.elsewhere(one.topic)
     if "nature" in heard and not one.named:
-        yield one.standing()
+        yield replace(one.standing(), again=f"As said above: {one.read_as(one.lead.id)}.")
         yield one.says(BY_TISSUE)
     yield from (*warning, *direct) if is_first else (*direct, *warning)
     yield from supposed

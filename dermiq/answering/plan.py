@@ -145,7 +145,7 @@ def _meant(one: Planner) -> str:
         return "why_not" if named_others else "trust"
     if WEIGHS.search(question) and not named_others:  # "how do you weigh the two?" is no question for reasons
         return "why"
-    if intent == "why" and named_others and one.lead.id not in one.named:
+    if intent == "why" and named_others and one.named[0] in named_others:
         return "why_not"  # "and melanoma?"
     if intent == "plain_words" and named_others:
         return "what_is"

@@ -144,7 +144,9 @@ def settle_follow_up(
     if answered.verdict == "partly":
         return _with_own(graph, shown, answered.missing, known, why, (*known.earlier, text))
     left = OwnWords("", why, text.strip(), claims)
-    return _with_own(graph, replace(shown, kept="", claims=()), planned.points, known, why, known.earlier, left)
+    nothing = NO_ANSWER if planned.intent == "other" else NOTHING_NEW
+    dropped = replace(shown, kept="", claims=())
+    return _with_own(graph, dropped, planned.points, known, why, known.earlier, left, nothing=nothing)
 
 
 def _behind_replies(graph: Graph, shown: Settled, planned: Plan, known: Known, given: Given | None) -> Settled:
@@ -343,13 +345,18 @@ def _with_own(
     why: str,
     earlier: Sequence[str],
     left: OwnWords | None = None,
+    *,
+    nothing: str = NOTHING_NEW,
 ) -> Settled:
-    """The points said plainly behind what is kept of the model's text. `left`: what of it is left out."""
+    """The points said plainly behind what is kept of the model's text.
+
+    `left`: what of it is left out; `nothing`: what is said where nothing is left to say.
+    """
     evidence = with_facts(shown.evidence, (fact for point in points for fact in point.facts))
     sentences = said(
         points, {item.fact.id: item.number for item in evidence.items}, earlier=earlier, short=partial(in_short, graph)
     )
-    text = text_of(sentences) or (NOTHING_NEW if left and points else NO_ANSWER if left else "")
+    text = text_of(sentences) or (nothing if left else "")
     if not text:
         return shown
     claims = (

@@ -209,6 +209,7 @@ def test_a_forearm_fits_no_fact_of_the_face() -> None:
     ("question", "intent"),
     [
         ("psoriasis or bowens?", "compare"),
+        ("Pyogenic granuloma or amelanotic melanoma?", "compare"),
         ("Melanoma or pigmented BCC? need to plan theatre", "compare"),
         ("Angiokeratoma rather than a cherry angioma, could it be? Whats the difference", "compare"),
         ("lichen planus-like keratosis, remind me what that is", "what_is"),
@@ -239,6 +240,11 @@ def test_what_somebody_had_is_told_by_the_way_and_a_side_matter_is_left_with_the
     earlier = ["What is it?", "bowens dermoscopically?"]
     assert understand(GRAPH, "Imiquimod, PDT or knife?", earlier=earlier, differential=["bcc"]).conditions == (BCC,)
     assert understand(GRAPH, "How is it treated?", earlier=earlier, differential=["bcc"]).conditions != (BCC,)
+
+
+def test_a_granuloma_is_no_grandmother() -> None:
+    understood = understand(GRAPH, "Pyogenic granuloma or amelanotic melanoma?", differential=["vasc", "df"])
+    assert [GRAPH.node(key).name for key in understood.conditions] == ["pyogenic granuloma", "amelanotic melanoma"]
 
 
 @needs_embedder

@@ -24,7 +24,7 @@ _LIKE = re.compile(r"\b(?:like|(?<!rather )than|as with|similar to)(?: an?| the)
 _HAD = re.compile(
     r"\b(?:(?:(?:he|she|i|they|dad|mum|mom|mother|father|brother|sister|son|daughter|wife|husband|patient)(?:'s)? )?"
     r"(?:had|has had|have had)|died of|history of|known for"
-    r"|(?:aunt|uncle|mum|mom|dad|mother|father|brother|sister|cousin|friend|neighbou?r|gran\w*|nan)(?:'s)?)\b[^.?!;]{0,60}$",
+    r"|(?:aunt|uncle|mum|mom|dad|mother|father|brother|sister|cousin|friend|neighbou?r|gran(?:ny|n?a|d\w+)?|nan)(?:'s)?)\b[^.?!;]{0,60}$",
     re.IGNORECASE,
 )
 """What somebody had once is told by the way."""

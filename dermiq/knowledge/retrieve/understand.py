@@ -120,7 +120,8 @@ _OF_AGE = re.compile(
     re.IGNORECASE,
 )
 _MIND = re.compile(
-    r"\b(?:mind|convinc\w+|reconsider|rethink|sway|switch|swing|shift|tip|instead|still|other way|make you)\b"
+    r"\b(?:mind|convinc\w+|reconsider|rethink|sway|switch|swing|shift|tip|instead|other way|make you)\b"
+    r"|\bstill (?:fits?|say|call|think|believe|sure)\b"
     r"|\b(?:prove you wrong|no longer|stop calling|start thinking of|rather than|worry you)\b"
     r"|\bturn (?:you|your|the)\b|\btake (?:it |that )?back|\b(?:drop|give up|revise|abandon|leave) (?:it|your|the)\b"
     r"|\bchange (?:it|that|your|the (?:diagnosis|reading|answer|verdict|picture))|\bwhat would (?:it take|make)\b"
@@ -534,7 +535,7 @@ def _kind(graph: Graph, index: FactIndex, asked: Question, meant: Embedded | Non
         return ""
     told = dict(zip(questions.labels()["scope"], questions.scope(meant.whole[None])[0].tolist(), strict=True))
     strange = 1 - told.pop(IN_SCOPE)
-    least = _sure(graph, index, asked)
+    least = SURE_NAMED if _DIFFER.search(asked.text) else _sure(graph, index, asked)
     if strange > least or (least < SURE_NAMED and _is_foreign(index, asked, meant)):
         return max(told, key=lambda kind: told[kind])
     return _strange_part(asked, strange) if least < SURE_NAMED else ""
