@@ -1,0 +1,247 @@
+"""The Consult tab in another language: no English text of the page is left in it, and what is sent stays the same."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import fields, is_dataclass
+from functools import lru_cache
+from html.parser import HTMLParser
+from typing import cast
+
+import gradio as gr
+import pytest
+
+from dermiq import language
+from dermiq.errors import InputError
+from dermiq.lesion.scores import scores
+from dermiq.settings import Settings
+from dermiq.types import CLASS_NAMES, OwnWords
+from dermiq.ui.app import bar, create_app, launch_options
+from dermiq.ui.component import STATIC, texts
+from dermiq.ui.consult import viewer
+from dermiq.ui.consult.controller import ConsultController, Frame
+from dermiq.ui.consult.patient_fields import context_of
+from dermiq.ui.consult.tab import consult_tab
+from dermiq.ui.consult.visit import Visit
+from dermiq.ui.review.contribute import Contributions
+from tests import fakes
+from tests.fakes import FakeConsultant, examples, picture, png
+
+PNG = png(picture(160, 120))
+OTHERS = (
+    *("DermIQ-Nano 0.1", "CPU", "ISIC Archive", "Treatment of melanoma", "Operable melanoma is excised", "Why"),
+    *("The second image is 20 % larger in relation to the frame", "it depends on the image"),
+    "With the image blanked the answer becomes nevus",
+)
+OWN = OwnWords("Said plainly [F1].", "It did not answer.", replaced=fakes.TEXT, replaced_claims=fakes.CLAIMS)
+
+
+class Brackets:
+    """A language whose words are the English ones in brackets, so that what is not translated stands outside."""
+
+    def gettext(self, text: str) -> str:
+        return f"⟦{text}⟧"
+
+    def ngettext(self, one: str, many: str, n: int) -> str:
+        return f"⟦{one if n == 1 else many}⟧"
+
+
+@pytest.fixture
+def brackets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(language, "_translation", Brackets())
+    monkeypatch.setattr(language, "_code", "xx")
+    monkeypatch.setattr(language, "_patterns", lambda code: [])
+
+
+@pytest.fixture
+def german() -> Iterator[None]:
+    language.use("de")
+    yield
+    language.use("en")
+
+
+def frames_of(**fake: object) -> Iterator[Frame]:
+    """A consultation as a visitor meets it: images, questions, layers, opinions, refusals."""
+    consultant = FakeConsultant(**fake)  # type: ignore[arg-type]
+    review = Contributions(lambda: pytest.fail("nothing is to be kept"), offered=True)
+    controller, visit = ConsultController(consultant, examples(), contributions=review), Visit()
+    yield controller.frame(visit)
+    yield from controller.ask(visit, "Why?")
+    yield from controller.add_images(visit, [PNG, b"no image"])
+    yield from controller.ask(visit, "What is this lesion, and why?")
+    yield from controller.insist(visit)
+    for layer in viewer.LAYERS:
+        yield controller.set_layer(visit, layer)
+    for kind in ("good", "poor", "correct", ""):
+        yield controller.opinion(visit, "1", kind)
+    yield from controller.check_image(visit)
+    yield from controller.add_images(visit, [png(picture(200, 300, seed=2))])
+    yield from controller.ask(visit, "How is it treated?")
+    yield from controller.add_images(visit, [PNG] * 7)
+
+
+class Texts(HTMLParser):
+    """What a page says: its texts, and those of its attributes."""
+
+    SAID = ("aria-label", "title", "alt", "placeholder", "data-tip")
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.inside: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.inside.append(tag)
+        self.found += [value for name, value in attrs if name in self.SAID and value]
+
+    def handle_endtag(self, tag: str) -> None:
+        self.inside.pop() if self.inside and self.inside[-1] == tag else None
+
+    def handle_data(self, data: str) -> None:
+        if "svg" not in self.inside:
+            self.found.append(data)
+
+
+def said_by(data: object) -> Iterator[str]:
+    """Every text in the data that readers, graph and model give."""
+    if isinstance(data, str):
+        yield data
+    elif is_dataclass(data):
+        for field in fields(data):
+            yield from said_by(getattr(data, field.name))
+    elif isinstance(data, dict):
+        yield from said_by([*data, *data.values()])
+    elif isinstance(data, Iterable):
+        for one in data:
+            yield from said_by(one)
+
+
+def letters(text: str) -> str:
+    return re.sub(r"\[f\d\]|[^a-z]", "", text.lower())
+
+
+@lru_cache
+def given() -> str:
+    """What is shown as it comes: answers, facts, findings, sources, names of classes, what is asked."""
+    data = (fakes.findings(), fakes.TEXT, fakes.FOLLOW_UP, fakes.CLAIMS, fakes.CHECKS, fakes.EVIDENCE, fakes.URGENCY)
+    more = (fakes.SIMILAR, CLASS_NAMES, OWN, scores(fakes.findings()), [title for title, _ in examples()], OTHERS)
+    return " ".join(letters(text) for text in said_by([*data, *more]))
+
+
+def left_in(html: str) -> set[str]:
+    """English that is neither in brackets nor given."""
+    left = set()
+    for text in Texts(html).found:
+        rest, before = text, ""
+        while rest != before:
+            rest, before = re.sub(r"⟦[^⟦⟧]*⟧", "|", rest), rest
+        pieces = (letters(piece) for piece in re.split(r"[|.:;,()·“”]", rest))
+        if any(len(piece) > 2 and piece not in given() for piece in pieces):
+            left.add(text)
+    return left
+
+
+def parts(frames: Iterable[Frame]) -> Iterator[str]:
+    for frame in frames:
+        yield from (
+            str(part) for part in (frame.viewer, frame.chat, frame.suggestions, frame.panels, frame.urgency) if part
+        )
+
+
+@pytest.mark.parametrize(
+    "fake", [{}, {"abstain": True}, {"own": OWN, "disagree": True}], ids=["plain", "abstaining", "with own words"]
+)
+@pytest.mark.usefixtures("brackets")
+def test_no_text_of_the_page_bypasses_the_translation(fake: dict[str, object]) -> None:
+    left = set().union(*(left_in(html) for html in {*parts(frames_of(**fake))}))
+    assert not left
+
+
+@pytest.mark.usefixtures("brackets")
+def test_the_bar_and_the_names_of_the_controls_are_translated() -> None:
+    assert not left_in(bar(FakeConsultant()))
+
+    async def made() -> gr.Blocks:  # outside of a loop, gradio makes some and leaves them open
+        with gr.Blocks() as blocks:
+            consult_tab(ConsultController(FakeConsultant(), examples()), blocks)
+        return blocks
+
+    for block in asyncio.run(made()).blocks.values():
+        for name in ("label", "placeholder"):
+            text = getattr(block, name, None) or ""
+            assert not text or text.startswith("⟦"), text
+        if isinstance(block, gr.Button):
+            assert str(block.value).startswith("⟦")
+        for shown, _value in getattr(block, "choices", None) or ():
+            assert shown.startswith("⟦"), shown
+
+
+@pytest.mark.usefixtures("german")
+def test_no_english_text_of_the_catalogue_stands_in_the_german_tab() -> None:
+    english = {m.id for m in language.catalogue("de") if len(m.id.split()) > 2 and m.id not in m.texts}
+    for html in {*parts(frames_of(disagree=True, own=OWN))}:
+        assert not english & {" ".join(text.split()) for text in Texts(html).found}
+
+
+# --- what stays -------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("german")
+def test_what_is_chosen_and_asked_is_sent_in_english() -> None:
+    controller, visit = ConsultController(FakeConsultant()), Visit()
+    [*_] = controller.add_images(visit, [PNG])
+    suggested = str(controller.frame(visit).suggestions)
+    assert 'data-text="Is it urgent?">Ist es dringlich?<' in suggested
+    [*_] = controller.ask(visit, "Why not melanocytic nevus?")
+    assert "Warum nicht melanocytic nevus?" in str(controller.chat(visit))
+    assert visit.exchanges[-1].question == "Why not melanocytic nevus?"
+    assert context_of("54", "female", "Rücken", "II", ["itch"]) == context_of("54", "female", "back", "II", ["itch"])
+
+
+@pytest.mark.usefixtures("german")
+def test_answers_stay_english_and_the_bar_says_so() -> None:
+    controller, visit = ConsultController(FakeConsultant()), Visit()
+    [*_] = controller.add_images(visit, [PNG])
+    [*_] = controller.ask(visit, "Why?")
+    assert "Irregular streaks at the border suggest melanoma." in str(controller.chat(visit))
+    assert "Kein Medizinprodukt, nicht zur Diagnose. Antworten und Fakten mit Quelle sind auf Englisch." in bar(
+        FakeConsultant()
+    )
+
+
+@pytest.mark.usefixtures("german")
+def test_an_error_is_said_in_the_language_of_the_page() -> None:
+    fake = FakeConsultant()
+    controller, visit = ConsultController(fake), Visit()
+    [*_] = controller.ask(visit, "Why?")
+    assert "Fügen Sie zuerst ein Bild der Läsion hinzu" in str(controller.viewer(visit))
+    fake.failure = "The models are not started."
+    [*_] = controller.add_images(visit, [PNG])
+    [*_] = controller.ask(visit, "Why?")
+    assert "Die Modelle sind nicht gestartet." in str(controller.chat(visit))
+
+
+# --- the whole page ---------------------------------------------------------------------------
+
+
+def test_the_setting_chooses_the_language_and_an_unknown_one_is_refused() -> None:
+    assert Settings.load([], {"DERMIQ_LANGUAGE": "es"}).language == "es"
+    assert Settings.load(["--language", "de"], {"DERMIQ_LANGUAGE": "es"}).language == "de"
+    with pytest.raises(InputError, match="It speaks en, de, es"):
+        create_app(FakeConsultant(), Settings(language="xx"))
+
+
+@pytest.mark.usefixtures("german")
+def test_the_scripts_get_their_texts_and_the_language() -> None:
+    head = cast(str, launch_options(Settings())["head"])
+    assert head.startswith('<script>window.dermiqTexts = {"language": "de"')
+    assert '"Take picture": "Bild aufnehmen"' in head.split("</script>")[0]
+
+
+def test_in_english_the_scripts_bring_their_own_texts() -> None:
+    assert texts() == ""
+    script = (STATIC / "page.js").read_text(encoding="utf-8")
+    assert not re.search(r'\b(say|sayOwn)\("|"aria-label", "', script), "a text that is not translated"
