@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PAGE = "dermiq/ui"
-MARKED = ("dermiq/decoder/formats.py", "dermiq/report.py")  # outside the page, with `N_`
+MARKED = ("dermiq/decoder/formats.py", "dermiq/knowledge/card.py", "dermiq/report.py")  # outside the page, with `N_`
 BELOW = (
     "dermiq/consultant.py",
     "dermiq/decoder/containers.py",
@@ -23,6 +23,7 @@ BELOW = (
     "dermiq/decoder/dicom.py",
     "dermiq/decoder/pool.py",
     "dermiq/decoder/worker.py",
+    "dermiq/knowledge/catalogue.py",
     "dermiq/lesion/intake.py",
     "dermiq/lesion/quality.py",
     "dermiq/patient.py",
@@ -100,7 +101,7 @@ def sentences(tree: ast.AST) -> Iterator[str]:
     texts = [n for n in ast.walk(tree) if isinstance(n, ast.JoinedStr | ast.Constant) and id(n) not in inside | alone]
     for node in sorted(texts, key=lambda node: (node.lineno, node.col_offset)):
         text = template(node)
-        if " " in text and text.endswith(".") and re.match(r"[A-Z]|\{\w+\} %", text):
+        if " " in text and text.endswith(".") and re.match(r"[A-Z]|\{\w+\} ", text):
             yield text
 
 
@@ -120,8 +121,8 @@ def template(node: ast.expr) -> str:
 
 
 def _name(node: ast.expr) -> str:
-    """Of a value: the last of its names, in small letters."""
-    found = [
-        n.id if isinstance(n, ast.Name) else n.attr for n in ast.walk(node) if isinstance(n, ast.Name | ast.Attribute)
-    ]
+    """Of a value: the first of its names that is no function's, in small letters."""
+    functions = {id(n.func) for n in ast.walk(node) if isinstance(n, ast.Call) and n.args}
+    named = [n for n in ast.walk(node) if isinstance(n, ast.Name | ast.Attribute) and id(n) not in functions]
+    found = [n.id if isinstance(n, ast.Name) else n.attr for n in named]
     return found[0].strip("_").lower() if found else "value"

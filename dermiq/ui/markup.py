@@ -17,7 +17,7 @@ import numpy as np
 from markupsafe import Markup
 from PIL import Image
 
-from dermiq.language import N_, _
+from dermiq.language import N_, _, is_english
 
 THIN = "\u202f"  # narrow no-break space, between number and unit
 
@@ -128,6 +128,11 @@ def html_id(text: str) -> str:
 def capital(text: str) -> str:
     """The text with a capital first letter; the rest stays as it is."""
     return text[:1].upper() + text[1:]
+
+
+def inside(title: str) -> str:
+    """A title within a sentence: in small letters in English; other languages have rules of their own for them."""
+    return title.lower() if is_english() else title
 
 
 # --- ways to the Knowledge tab ------------------------------------------------------------

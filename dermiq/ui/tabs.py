@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import gradio as gr
 
-from dermiq.language import N_
+from dermiq.language import N_, _
 from dermiq.types import Json
 from dermiq.ui import about
 from dermiq.ui.component import QUICK, Part, styles
@@ -89,8 +89,9 @@ def _about_tab() -> None:
         if text is None:
             static(
                 fill(
-                    '<h2 class="dq-h">{t}</h2><p class="dq-placeholder">No model card comes with these weights.</p>',
-                    t=title,
+                    '<h2 class="dq-h">{t}</h2><p class="dq-placeholder">{line}</p>',
+                    t=_(title),
+                    line=_("No model card comes with these weights."),
                 )
             )
         else:

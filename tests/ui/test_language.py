@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from functools import lru_cache
 from html.parser import HTMLParser
@@ -18,6 +18,7 @@ from dermiq.errors import InputError
 from dermiq.lesion.scores import scores
 from dermiq.settings import Settings
 from dermiq.types import CLASS_NAMES, OwnWords
+from dermiq.ui import about
 from dermiq.ui.app import bar, create_app, launch_options
 from dermiq.ui.component import STATIC, texts
 from dermiq.ui.consult import viewer
@@ -25,10 +26,14 @@ from dermiq.ui.consult.controller import ConsultController, Frame
 from dermiq.ui.consult.patient_fields import context_of
 from dermiq.ui.consult.tab import consult_tab
 from dermiq.ui.consult.visit import Visit
+from dermiq.ui.library import lookup
+from dermiq.ui.library.card import CODES
+from dermiq.ui.library.lookup import Library
 from dermiq.ui.review.contribute import Contributions
 from tests import fakes
 from tests.fakes import FakeConsultant, examples, picture, png
 
+GRAPH = Library(None)
 PNG = png(picture(160, 120))
 OTHERS = (
     *("DermIQ-Nano 0.1", "CPU", "ISIC Archive", "Treatment of melanoma", "Operable melanoma is excised", "Why"),
@@ -124,22 +129,35 @@ def letters(text: str) -> str:
 
 
 @lru_cache
-def given() -> str:
+def given() -> list[str]:
     """What is shown as it comes: answers, facts, findings, sources, names of classes, what is asked."""
     data = (fakes.findings(), fakes.TEXT, fakes.FOLLOW_UP, fakes.CLAIMS, fakes.CHECKS, fakes.EVIDENCE, fakes.URGENCY)
     more = (fakes.SIMILAR, CLASS_NAMES, OWN, scores(fakes.findings()), [title for title, _ in examples()], OTHERS)
-    return " ".join(letters(text) for text in said_by([*data, *more]))
+    return [*said_by([*data, *more])]
 
 
-def left_in(html: str) -> set[str]:
-    """English that is neither in brackets nor given."""
+@lru_cache
+def of_graph() -> list[str]:
+    """What the graph holds, as the Knowledge tab shows it."""
+    graph = GRAPH.graph
+    names = [name for node in graph.nodes for name in (node.name, *node.synonyms, *node.codes.values())]
+    facts = [(fact, graph.numbers(fact.id).qualifier, graph.numbers(fact.id).checked) for fact in graph.all_facts]
+    return [*said_by([names, facts, CODES, lookup.WORDS, "xyzzy"])]
+
+
+def pieces_of(text: str) -> list[str]:
+    return [letters(piece) for piece in re.split(r"[|.:;,()/·“”\n]", text)]
+
+
+def left_in(html: str, known: Sequence[str], *, part: int) -> set[str]:
+    """English that is neither in brackets nor known: no piece of a known text, nor a part of so many letters."""
+    whole, joined = {piece for text in known for piece in pieces_of(text)}, " ".join(map(letters, known))
     left = set()
     for text in Texts(html).found:
         rest, before = text, ""
         while rest != before:
             rest, before = re.sub(r"⟦[^⟦⟧]*⟧", "|", rest), rest
-        pieces = (letters(piece) for piece in re.split(r"[|.:;,()·“”]", rest))
-        if any(len(piece) > 2 and piece not in given() for piece in pieces):
+        if any(len(p) > 2 and p not in whole and (len(p) < part or p not in joined) for p in pieces_of(rest)):
             left.add(text)
     return left
 
@@ -156,13 +174,33 @@ def parts(frames: Iterable[Frame]) -> Iterator[str]:
 )
 @pytest.mark.usefixtures("brackets")
 def test_no_text_of_the_page_bypasses_the_translation(fake: dict[str, object]) -> None:
-    left = set().union(*(left_in(html) for html in {*parts(frames_of(**fake))}))
+    left = set().union(*(left_in(html, given(), part=3) for html in {*parts(frames_of(**fake))}))
     assert not left
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        *(("", ""), ("melanoma", ""), ("psoriasis", ""), ("melanoma", "nevus"), ("melanoma", "melanoma")),
+        *(("acral melanoma", "melanoma"), ("itch", ""), ("xyzzy", ""), ("C43", ""), ("rash", ""), ("SK", "")),
+    ],
+)
+@pytest.mark.usefixtures("brackets")
+def test_no_text_of_the_knowledge_tab_bypasses_the_translation(one: str, other: str) -> None:
+    shown = GRAPH.look_up(one, other)
+    assert not left_in(f"{shown.html}<p>{shown.said}</p>", of_graph(), part=12)
+
+
+@pytest.mark.usefixtures("brackets")
+def test_no_text_of_the_about_tab_bypasses_the_translation_but_cards_and_tables() -> None:
+    assert not left_in(str(about.purpose()), [], part=3)
+    measured = "".join(str(about.measured(folder)) for _title, folder in about.CARDS)
+    assert not left_in(measured, [*CLASS_NAMES, *CLASS_NAMES.values()], part=12)
 
 
 @pytest.mark.usefixtures("brackets")
 def test_the_bar_and_the_names_of_the_controls_are_translated() -> None:
-    assert not left_in(bar(FakeConsultant()))
+    assert not left_in(bar(FakeConsultant()), ["DermIQ", *OTHERS], part=12)
 
     async def made() -> gr.Blocks:  # outside of a loop, gradio makes some and leaves them open
         with gr.Blocks() as blocks:
