@@ -27,13 +27,24 @@ BELOW = (
     "dermiq/lesion/intake.py",
     "dermiq/lesion/quality.py",
     "dermiq/patient.py",
+    "dermiq/review/sets/freeze.py",
+    "dermiq/review/sets/incoming.py",
+    "dermiq/review/store/gifts.py",
+    "dermiq/review/store/images.py",
+    "dermiq/review/store/remarks.py",
+    "dermiq/review/store/showing.py",
+    "dermiq/review/store/voting.py",
     "dermiq/specialist/reader.py",
+    "dermiq/ui/review/access.py",
+    "dermiq/ui/review/administration.py",
+    "dermiq/ui/review/controller.py",
     "dermiq/ui/server/gate.py",
+    "dermiq/ui/server/guesses.py",
     "dermiq/ui/server/inbox.py",
     "dermiq/ui/server/upload.py",
     "dermiq/vlm/session.py",
 )
-_SCRIPT = re.compile(r'(?<![\w.])_\("((?:[^"\\]|\\.)*)"\)')
+_SCRIPT = re.compile(r'(?<![\w.])(?:_|dermiq\.text)\("((?:[^"\\]|\\.)*)"\)')
 
 
 @dataclass(frozen=True)

@@ -518,5 +518,5 @@ window.dermiq = window.dermiq || (() => {
   if (document.body) picker("dq-pick", false);
   document.documentElement.lang = told.language;
 
-  return { mount, take, arrive, comeBack, download };
+  return { mount, take, arrive, comeBack, download, text: _ };
 })();
