@@ -12,7 +12,7 @@ from dermiq.knowledge import Graph
 from dermiq.knowledge.card import Held
 from dermiq.language import N_, _, said
 from dermiq.types import Fact
-from dermiq.ui.markup import THIN, capital, fill, join, link, number, percent
+from dermiq.ui.markup import THIN, as_sourced, capital, fill, join, link, number, percent
 
 FEW = 5  # facts of one kind before the rest is folded
 SHORT = 16  # characters; a longer licence is said once, at the foot
@@ -90,7 +90,8 @@ def _said(graph: Graph, held: Held, where: str) -> Markup:
     ]
     at = " · ".join(part for part in details if part)
     return fill(
-        '<p class="dq-said">{text} {tags}{at}</p>',
+        '<p class="dq-said"{lang}>{text} {tags}{at}</p>',
+        lang=as_sourced(),
         text=fact.text,
         tags=join(_tags(graph, held), " "),
         at=fill(' <span class="dq-how">{at}</span>', at=at) if at else "",

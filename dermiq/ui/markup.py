@@ -84,6 +84,11 @@ def link(url: str, text: str) -> Markup:
     )
 
 
+def as_sourced() -> Markup:
+    """The attribute of what stays English on a page in another language, so that it is read aloud as English."""
+    return Markup("") if is_english() else Markup(' lang="en"')
+
+
 def error_line(message: str) -> Markup:
     return fill('<p class="dq-error" role="alert">{message}</p>', message=message)
 

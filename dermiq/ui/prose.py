@@ -15,7 +15,7 @@ from dermiq.knowledge.language.citation import CITATION, numbers
 from dermiq.language import N_, _, ngettext
 from dermiq.types import Claim, Evidence, EvidenceItem, Fact, Finding, Verdict
 from dermiq.ui.facts import card_of, source_lines
-from dermiq.ui.markup import capital, fill, join
+from dermiq.ui.markup import as_sourced, capital, fill, join
 
 _BOLD = re.compile(r"\*\*(?=\S)(.+?)(?<=\S)\*\*")
 _STEP = re.compile(r"^\s*(?:\*\*)?(\d{1,2})[.)]\s*(?:\*\*)?\s*(?:([A-Z][\w -]{2,28}?)(?:\*\*)?:(?:\*\*)?\s*)?")
@@ -324,8 +324,9 @@ def _block(block: str, sources: Sources) -> Markup:
     lines = block.splitlines()
     if all(re.match(r"\s*[-*•]\s+", line) for line in lines):
         items = [re.sub(r"^\s*[-*•]\s+", "", line) for line in lines]
-        return fill("<ul>{items}</ul>", items=join(fill("<li>{t}</li>", t=marked(i, sources)) for i in items))
-    return fill("<p>{t}</p>", t=marked(block, sources))
+        rows = join(fill("<li>{t}</li>", t=marked(i, sources)) for i in items)
+        return fill("<ul{lang}>{rows}</ul>", lang=as_sourced(), rows=rows)
+    return fill("<p{lang}>{t}</p>", lang=as_sourced(), t=marked(block, sources))
 
 
 def reasoning_list(reasoning: str, sources: Sources) -> Markup:
@@ -337,7 +338,7 @@ def reasoning_list(reasoning: str, sources: Sources) -> Markup:
         )
         for label, text in steps(reasoning)
     ]
-    return fill('<ol class="dq-steps">{rows}</ol>', rows=join(rows))
+    return fill('<ol class="dq-steps"{lang}>{rows}</ol>', lang=as_sourced(), rows=join(rows))
 
 
 # --- cards ------------------------------------------------------------------------------
@@ -373,7 +374,8 @@ def _fact_card(item: EvidenceItem, sources: Sources) -> Markup:
     rows.append((_("Chosen because"), item.reason))
     table = join(fill("<dt>{k}</dt><dd>{v}</dd>", k=k, v=v) for k, v in rows)
     body = fill(
-        '<p class="dq-fact-text">{text}</p>{source}<dl>{rows}</dl>{onward}',
+        '<p class="dq-fact-text"{lang}>{text}</p>{source}<dl>{rows}</dl>{onward}',
+        lang=as_sourced(),
         text=fact.text,
         source=source_lines([fact]),
         rows=table,
@@ -390,7 +392,12 @@ def _claim_card(index: int, sources: Sources) -> Markup:
     claim = sources.claims[index]
     facts = [(fact_id, sources.fact(fact_id)) for fact_id in claim.fact_ids]
     shown = join(
-        fill('<p class="dq-fact-text">{text}</p>{source}', text=f.text, source=source_lines([f]))
+        fill(
+            '<p class="dq-fact-text"{lang}>{text}</p>{source}',
+            lang=as_sourced(),
+            text=f.text,
+            source=source_lines([f]),
+        )
         if f
         else fill('<p class="dq-fact-text">{line}</p>', line=_("Fact {id} of the graph").format(id=fact_id))
         for fact_id, f in facts

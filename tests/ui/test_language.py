@@ -174,7 +174,8 @@ def test_answers_stay_english_and_the_bar_says_so() -> None:
     controller, visit = ConsultController(FakeConsultant()), Visit()
     [*_] = controller.add_images(visit, [PNG])
     [*_] = controller.ask(visit, "Why?")
-    assert "Irregular streaks at the border suggest melanoma." in str(controller.chat(visit))
+    assert '<p lang="en">Irregular streaks at the border suggest melanoma.</p>' in str(controller.panels(visit))
+    assert '<ol class="dq-steps" lang="en">' in str(controller.chat(visit))
     assert "Kein Medizinprodukt, nicht zur Diagnose. Antworten und Fakten mit Quelle sind auf Englisch." in bar(
         FakeConsultant()
     )

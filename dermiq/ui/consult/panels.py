@@ -22,7 +22,20 @@ from dermiq.types import (
 from dermiq.ui.consult.drawing import evidence_graph
 from dermiq.ui.consult.similar import Thumbnail, similar_body
 from dermiq.ui.facts import Licences, card_of, source_lines
-from dermiq.ui.markup import THIN, capital, fill, join, link, percent, percentile, quantity, ratio, term, versus
+from dermiq.ui.markup import (
+    THIN,
+    as_sourced,
+    capital,
+    fill,
+    join,
+    link,
+    percent,
+    percentile,
+    quantity,
+    ratio,
+    term,
+    versus,
+)
 
 READERS = {"vlm": N_("Language model"), "specialist": N_("Specialist")}
 OPINIONS = {"vlm": N_("the language model {name} ({share})"), "specialist": N_("the specialist {name} ({share})")}
@@ -383,12 +396,13 @@ def evidence_panel(
 def _evidence_row(item: EvidenceItem, cited: bool, key: str, licences: Licences, name: Callable[[str], str]) -> Markup:
     return fill(
         '<li><button type="button" class="dq-chip{cited}" popovertarget="fact-{key}-{n}" '
-        'aria-label="{label}">{n}</button><div><p>{text}</p><p class="dq-source">{source} '
+        'aria-label="{label}">{n}</button><div><p{lang}>{text}</p><p class="dq-source">{source} '
         "{licence} {card}</p>{why}</div></li>",
         cited=" dq-cited" if cited else "",
         label=(_("Open fact {n}, cited in the answer") if cited else _("Open fact {n}")).format(n=item.number),
         key=key,
         n=item.number,
+        lang=as_sourced(),
         text=item.fact.text,
         source=item.fact.source.title,
         licence=licences.tag(item.fact.source.licence),
