@@ -39,6 +39,8 @@ BELOW = (
     "dermiq/ui/review/administration.py",
     "dermiq/ui/review/controller.py",
     "dermiq/ui/server/gate.py",
+    "dermiq/ui/training/access.py",
+    "dermiq/ui/training/controller.py",
     "dermiq/ui/server/guesses.py",
     "dermiq/ui/server/inbox.py",
     "dermiq/ui/server/upload.py",
