@@ -81,7 +81,8 @@ def test_texts_that_are_named_elsewhere_are_in_the_files() -> None:
 
 
 def test_english_is_there_without_a_file_and_what_a_file_lacks_stays_english() -> None:
-    assert languages() == ("en", "de", "es")
+    assert languages()[0] == "en"
+    assert {"de", "es"} <= {*languages()}
     assert _("Send") == "Send"
     use("de")
     assert _("Send") == "Senden"
@@ -90,8 +91,8 @@ def test_english_is_there_without_a_file_and_what_a_file_lacks_stays_english() -
 
 
 def test_an_unknown_language_is_refused_with_those_that_there_are() -> None:
-    with pytest.raises(InputError, match=r"'fr'.*en, de, es.*--language or DERMIQ_LANGUAGE"):
-        use("fr")
+    with pytest.raises(InputError, match=r"'none'.*en, .*de, .*es.*--language or DERMIQ_LANGUAGE"):
+        use("none")
     assert language.current() == "en"
 
 

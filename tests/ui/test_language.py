@@ -199,7 +199,7 @@ def test_an_error_is_said_in_the_language_of_the_page() -> None:
 def test_the_setting_chooses_the_language_and_an_unknown_one_is_refused() -> None:
     assert Settings.load([], {"DERMIQ_LANGUAGE": "es"}).language == "es"
     assert Settings.load(["--language", "de"], {"DERMIQ_LANGUAGE": "es"}).language == "de"
-    with pytest.raises(InputError, match="It speaks en, de, es"):
+    with pytest.raises(InputError, match="It speaks en, "):
         create_app(FakeConsultant(), Settings(language="xx"))
 
 

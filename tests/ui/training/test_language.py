@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dermiq import language
-from dermiq.ui.training import ask, controller, exports, rows, watch
+from dermiq.ui.training import ask, controller, exports, reading, rows, watch
 from tests.languages import in_brackets, left_in
 from tests.ui.training.test_views import NOW, _head, _rows, _run
 from train.runs import registry as runs
@@ -68,6 +68,6 @@ def test_a_run_is_told_of_in_german(found: list[runs.Run]) -> None:
         head = _head(found[2], told="going finishes its step, saves, and ends.")
         assert "going beendet seinen Schritt, speichert und endet." in head
         assert "Anhalten und speichern" in head
-        assert "noch etwa 9" in str(rows.when(found[2], watch.figures(found[2].folder), NOW))
+        assert "noch etwa 9" in str(rows.when(found[2], reading.figures(found[2].folder), NOW))
     finally:
         language.use("en")
