@@ -24,6 +24,7 @@ from dermiq.decoder.pool import prepare
 from dermiq.errors import DermIQError, InputError, ModelError
 from dermiq.examples import Examples, cases
 from dermiq.knowledge import Graph, forget, warm
+from dermiq.language import N_
 from dermiq.lesion import read_lesion
 from dermiq.line import Line
 from dermiq.places import WEIGHTS
@@ -39,11 +40,11 @@ AHEAD = "examples"  # the session of answers that nobody waits for
 AHEAD_SECONDS = 1.0  # between two looks at whether somebody asks
 MAX_CACHES = 3  # of them, those whose text needn't be read again (a cache takes 40 MB; to read again, a second)
 STAGES = {
-    "waiting": "waiting for another process that fetches the language model",
-    "downloading": "downloading the language model, {}",
-    "checking": "checking the language model's download",
-    "converting": "converting the language model, once, {}",
-    "loading": "loading the language model",
+    "waiting": N_("waiting for another process that fetches the language model"),
+    "downloading": N_("downloading the language model, {share}"),
+    "checking": N_("checking the language model's download"),
+    "converting": N_("converting the language model, once, {share}"),
+    "loading": N_("loading the language model"),
     "ready": "loading the language model",  # it is fetched, but not loaded yet
 }
 log = logging.getLogger(__name__)
@@ -59,7 +60,7 @@ class LocalConsultant:
         self.examples = examples
         self._readers: Readers | None = None
         self._first: VLM | None = None  # that the settings name
-        self._status = "waiting to start"
+        self._status = N_("waiting to start")
         self._failure: DermIQError | None = None
         self._threads: OrderedDict[str, Thread] = OrderedDict()
         self._lock = threading.Lock()
@@ -78,7 +79,7 @@ class LocalConsultant:
     def load(self) -> None:
         """Loads graph, specialist and language model; a failure is kept for `status` and raised on use."""
         try:
-            self._status = "loading the knowledge graph and the specialist"
+            self._status = N_("loading the knowledge graph and the specialist")
             graph = Graph.load(self.settings.kg)
             specialist = Specialist.load()
             self._status = "loading the language model"
@@ -90,7 +91,7 @@ class LocalConsultant:
                 progress=self._progress,
             )
             vlm.name = written(vlm.name)
-            self._status = "preparing the search for facts"
+            self._status = N_("preparing the search for facts")
             warm(graph)
             self._readers = Readers(specialist, vlm, graph, votes=self.votes, **suited_to(vlm))
             self._first = vlm
@@ -101,13 +102,13 @@ class LocalConsultant:
             self._failure, self._status = error, str(error)
         except Exception as error:
             log.exception("loading failed")
-            self._failure = ModelError("The model could not be loaded; the log says why.", detail=repr(error))
+            self._failure = ModelError(N_("The model could not be loaded; the log says why."), detail=repr(error))
             self._status = str(self._failure)
         finally:
             self._loaded.set()
 
     def _progress(self, what: str, share: float) -> None:
-        self._status = STAGES.get(what, what).format(percent(share))
+        self._status = STAGES.get(what, what).format(share=percent(share))
 
     def ready(self) -> bool:
         return self._readers is not None

@@ -61,6 +61,7 @@ class Settings:
     )
     review_rubric: str = setting("folded", "the review's grades: folded, open, or required for every vote")
     kg: Path | None = setting(None, "folder of the knowledge graph; default: kg_data")
+    language: str = setting("en", "language of the page: en, or the name of a file of dermiq/language, such as de")
 
     @classmethod
     def load(cls, argv: Sequence[str] | None = None, env: Mapping[str, str] | None = None) -> Settings:

@@ -360,12 +360,17 @@ def _with_own(
     if not text:
         return shown
     claims = (
-        claim if sentence.point.kind == "urgency" else about_whom(graph, claim, known.lead.id)
+        claim if _is_of_this_lesion(sentence.point) else about_whom(graph, claim, known.lead.id)
         for sentence, claim in claimed(sentences)
     )
     whole = f"{shown.kept.rstrip()}\n\n{text}" if shown.kept.strip() else text
     own = replace(left, text=text) if left else OwnWords(text, why)
     return replace(shown, text=whole, claims=(*shown.claims, *claims), evidence=evidence, own=own)
+
+
+def _is_of_this_lesion(point: Point) -> bool:
+    """Not those of another condition alone: the rule, and what tells two conditions apart."""
+    return point.kind == "urgency" or (point.kind == "reply" and len(point.about) > 1)
 
 
 def with_facts(evidence: Evidence, facts: Iterable[Fact]) -> Evidence:

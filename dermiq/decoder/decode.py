@@ -316,8 +316,17 @@ def _damaged(error: Exception) -> ImageError:
 
 
 def _too_many_pixels(kind: str, size: tuple[int, int] | None = None) -> str:
-    has = f"The image has {size[0]} x {size[1]} pixels" if size else "The image has too many pixels"
-    limit = f"the {MAX_PIXELS[kind] / 1e6:.3g} million that are accepted"
-    if MAX_PIXELS[kind] < MAX_PIXELS["JPEG"]:
-        return f"{has}, more than {limit} of a {NAMES.get(kind, kind)} file: save it smaller or as JPEG."
-    return f"{has}, more than {limit}: save it smaller."
+    million = f"{MAX_PIXELS[kind] / 1e6:.3g}"
+    if size is None:
+        return f"The image has too many pixels, more than the {million} million that are accepted: save it smaller."
+    width, height = size
+    if MAX_PIXELS[kind] == MAX_PIXELS["JPEG"]:
+        return (
+            f"The image has {width} x {height} pixels, more than the {million} million that are accepted: save it "
+            "smaller."
+        )
+    name = NAMES.get(kind, kind)
+    return (
+        f"The image has {width} x {height} pixels, more than the {million} million that are accepted of a {name} file: "
+        "save it smaller or as JPEG."
+    )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dermiq.language import N_
+
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")
 """Pillow's names; it tries no other decoder. HEIC has a library of its own, and DICOM one that is an extra."""
 
-ACCEPTED = "JPEG, PNG, WebP, TIFF, BMP or HEIC"
+ACCEPTED = N_("JPEG, PNG, WebP, TIFF, BMP or HEIC")
 
 IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".pjpeg", ".pjp", ".mpo"),

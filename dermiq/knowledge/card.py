@@ -8,23 +8,24 @@ from typing import Literal
 
 from dermiq.knowledge.graph import Graph
 from dermiq.knowledge.schema import RELATIONS, Node
+from dermiq.language import N_
 from dermiq.types import Fact
 
 Standing = Literal["own", "inherited", "subtype"]
 
 TOPICS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("Behaviour", ("behaves_as", "risk_level")),
-    ("Signs", ("has_sign",)),
-    ("Symptoms", ("has_symptom",)),
-    ("Sites", ("located_at",)),
-    ("Risk factors", ("risk_factor",)),
-    ("Look-alikes", ("look_alike",)),
-    ("Dermoscopy", ("has_dermoscopic_feature",)),
-    ("Tests", ("diagnosed_by",)),
-    ("Treatment", ("treated_by",)),
-    ("Red flags", ("red_flag",)),
-    ("Urgency and referral", ("refer_if",)),
-    ("Codes", ("coded_as",)),
+    (N_("Behaviour"), ("behaves_as", "risk_level")),
+    (N_("Signs"), ("has_sign",)),
+    (N_("Symptoms"), ("has_symptom",)),
+    (N_("Sites"), ("located_at",)),
+    (N_("Risk factors"), ("risk_factor",)),
+    (N_("Look-alikes"), ("look_alike",)),
+    (N_("Dermoscopy"), ("has_dermoscopic_feature",)),
+    (N_("Tests"), ("diagnosed_by",)),
+    (N_("Treatment"), ("treated_by",)),
+    (N_("Red flags"), ("red_flag",)),
+    (N_("Urgency and referral"), ("refer_if",)),
+    (N_("Codes"), ("coded_as",)),
 )
 """Heading -> its relations, in the order in which a card is read. `topic_of` names those that are not listed."""
 

@@ -7,20 +7,21 @@ from dataclasses import dataclass
 
 from dermiq.knowledge.graph import Graph
 from dermiq.knowledge.schema import Node
+from dermiq.language import N_
 
-CLASSED = "The seven lesion classes and their forms"
-REST = "Without an ICD-10 code, or elsewhere in ICD-10"
+CLASSED = N_("The seven lesion classes and their forms")
+REST = N_("Without an ICD-10 code, or elsewhere in ICD-10")
 BLOCKS: tuple[tuple[str, tuple[tuple[str, str], ...], tuple[str, ...]], ...] = (
-    ("Other tumours", (("C00", "D49"),), ("MONDO:0002531",)),
-    ("Infections and infestations", (("A00", "B99"), ("L00", "L08")), ("MONDO:0024294", "MONDO:0000254")),
-    ("Dermatitis and eczema", (("L20", "L30"),), ("MONDO:0002406",)),
-    ("Psoriasis, lichen and other papulosquamous disorders", (("L40", "L45"),), ()),
-    ("Urticaria, erythema and bullous disorders", (("L10", "L14"), ("L49", "L54")), ("MONDO:0006617",)),
-    ("Hair, nails and glands", (("L60", "L75"),), ("MONDO:0024481", "MONDO:0002917", "MONDO:0002884")),
-    ("Pigment", (("L80", "L81"),), ("MONDO:0019288",)),
-    ("Keratoses, corns and keratodermas", (("L82", "L87"),), ("MONDO:0045011", "MONDO:0019268")),
-    ("Vessels", (("I70", "I99"), ("L95", "L95")), ("MONDO:0019293",)),
-    ("Other disorders of the skin", (("L55", "L59"), ("L76", "L79"), ("L88", "L99")), ("MONDO:0005093",)),
+    (N_("Other tumours"), (("C00", "D49"),), ("MONDO:0002531",)),
+    (N_("Infections and infestations"), (("A00", "B99"), ("L00", "L08")), ("MONDO:0024294", "MONDO:0000254")),
+    (N_("Dermatitis and eczema"), (("L20", "L30"),), ("MONDO:0002406",)),
+    (N_("Psoriasis, lichen and other papulosquamous disorders"), (("L40", "L45"),), ()),
+    (N_("Urticaria, erythema and bullous disorders"), (("L10", "L14"), ("L49", "L54")), ("MONDO:0006617",)),
+    (N_("Hair, nails and glands"), (("L60", "L75"),), ("MONDO:0024481", "MONDO:0002917", "MONDO:0002884")),
+    (N_("Pigment"), (("L80", "L81"),), ("MONDO:0019288",)),
+    (N_("Keratoses, corns and keratodermas"), (("L82", "L87"),), ("MONDO:0045011", "MONDO:0019268")),
+    (N_("Vessels"), (("I70", "I99"), ("L95", "L95")), ("MONDO:0019293",)),
+    (N_("Other disorders of the skin"), (("L55", "L59"), ("L76", "L79"), ("L88", "L99")), ("MONDO:0005093",)),
 )
 """Section -> first and last category of its ICD-10-CM blocks, and the MONDO terms that stand for it without a code."""
 

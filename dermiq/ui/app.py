@@ -11,9 +11,11 @@ from collections.abc import Sequence
 import gradio as gr
 import numpy as np
 
+from dermiq import language
+from dermiq.language import N_, _, said
 from dermiq.settings import Settings
 from dermiq.types import Json
-from dermiq.ui.component import MOST_ASKED, QUICK, html_part, scripts, styles
+from dermiq.ui.component import MOST_ASKED, QUICK, html_part, scripts, styles, texts
 from dermiq.ui.consult.controller import ConsultController
 from dermiq.ui.library.lookup import Library
 from dermiq.ui.markup import fill
@@ -29,19 +31,22 @@ from dermiq.ui.training.controller import TrainingController, exports_folder, tr
 MAX_FILE = "25mb"
 CACHE_S, STALE_CACHE_S = 600, 1200  # between two looks at the files of gradio; how old one is that then goes
 BAR_SECONDS = 1.0  # between two looks at what the bar says
-NOTICE = "Research demonstration for clinicians. Not a medical device, not for diagnosis."
+NOTICE = N_("Research demonstration for clinicians. Not a medical device, not for diagnosis.")
+IN_ENGLISH = N_("Answers and sourced facts are in English.")
 
 
 def bar(consultant: Consultant, training: str = "") -> str:
     """`training`: what is being trained now, in words."""
     ready = consultant.ready()
-    status = "ready" if ready else consultant.status()
+    status = _("ready") if ready else said(consultant.status())
+    notice = _(NOTICE) if language.is_english() else f"{_(NOTICE)} {_(IN_ENGLISH)}"
     return str(
         fill(
             '<header class="dq-bar"><div><h1>DermIQ</h1> <p>{notice}</p></div><p class="dq-bar-right">'
             '<span>{name}</span>{device}<span class="dq-status{kind}" role="status">{status}</span>{training}'
-            '<button type="button" class="dq-link" data-event="about">About this model</button></p></header>',
-            notice=NOTICE,
+            '<button type="button" class="dq-link" data-event="about">{about}</button></p></header>',
+            notice=notice,
+            about=_("About this model"),
             name=consultant.name,
             device=fill("<span>{d}</span>", d=consultant.device) if consultant.device not in ("", "loading") else "",
             kind=" dq-ready" if ready else "",
@@ -58,6 +63,7 @@ def create_app(
 ) -> gr.Blocks:
     """The whole page. `examples` are drawings: (title, pixels). InputError at settings that do not go together."""
     offer.check_settings(settings)
+    language.use(settings.language)
     library = Library(settings.kg)
     training = training_controller(consultant, settings, graph=lambda: library.graph)
     review = review_controller(settings, graph=lambda: library.graph, runs=training.root)
@@ -70,7 +76,7 @@ def create_app(
         with gr.Tabs(elem_id="dq-tabs") as tabs:
             page = Page(training.beside, consultation, library, training, review, blocks, top, tabs)
             for tab in TABS:
-                with gr.Tab(tab.title, id=tab.key, elem_id=tab.elem_id) as page.tab[tab.key]:
+                with gr.Tab(_(tab.title), id=tab.key, elem_id=tab.elem_id) as page.tab[tab.key]:
                     page.made[tab.key] = tab.build(page)
         for tab in TABS:
             tab.connect(page)
@@ -118,7 +124,7 @@ def launch_options(settings: Settings) -> Json:
         "share": False,
         "quiet": True,
         "theme": theme(),
-        "head": scripts("page.js"),
+        "head": texts() + scripts("page.js"),
         "css": "\n".join([styles("page.css"), *(tab.css() for tab in TABS)]),
         "allowed_paths": [str(exports_folder(settings))],
         "max_file_size": MAX_FILE,

@@ -9,6 +9,7 @@ from typing import Any
 
 import gradio as gr
 
+from dermiq import language
 from dermiq.types import Fields
 
 Part = Any  # a `gr.HTML` with the events that its script names, which gradio makes its methods when it runs
@@ -40,6 +41,15 @@ def html_part(elem_id: str, value: object = "", *, events: Sequence[str] = ()) -
 def scripts(*names: str) -> str:
     """Files of `static` for the head of the page, where each stands once."""
     return "".join(f"<script>{(STATIC / name).read_text(encoding='utf-8')}</script>" for name in names)
+
+
+def texts() -> str:
+    """What the scripts say in the page's language, for its head; nothing in English, which they have themselves."""
+    if language.is_english():
+        return ""
+    said = {one: language._(one) for one in language.of_scripts()}
+    made = json.dumps({"language": language.current(), "texts": said}, ensure_ascii=False).replace("<", "\\u003c")
+    return f"<script>window.dermiqTexts = {made};</script>"
 
 
 def styles(*names: str) -> str:

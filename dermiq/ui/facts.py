@@ -10,18 +10,19 @@ from markupsafe import Markup
 
 from dermiq.knowledge import Graph
 from dermiq.knowledge.card import Held
+from dermiq.language import N_, _, said
 from dermiq.types import Fact
-from dermiq.ui.markup import THIN, capital, fill, join, link, number, percent
+from dermiq.ui.markup import THIN, as_sourced, capital, fill, join, link, number, percent
 
 FEW = 5  # facts of one kind before the rest is folded
 SHORT = 16  # characters; a longer licence is said once, at the foot
 HOW = {
-    "curated": "read by hand in the source",
-    "label": "label in a data set",
-    "reader study": "counted in a reader study",
-    "derived statistic": "counted in a data set",
-    "ontology": "taken from an ontology",
-    "guideline": "guideline",
+    "curated": N_("read by hand in the source"),
+    "label": N_("label in a data set"),
+    "reader study": N_("counted in a reader study"),
+    "derived statistic": N_("counted in a data set"),
+    "ontology": N_("taken from an ontology"),
+    "guideline": N_("guideline"),
 }
 
 
@@ -35,14 +36,15 @@ class Licences:
         if len(licence) <= SHORT:
             return fill('<span class="dq-licence">{l}</span>', l=licence)
         place = self._numbers.setdefault(licence, len(self._numbers) + 1)
-        return fill('<span class="dq-licence" title="{l}">licence {n}</span>', l=licence, n=place)
+        return fill('<span class="dq-licence" title="{l}">{n}</span>', l=licence, n=_("licence {n}").format(n=place))
 
     def note(self) -> Markup:
         """What the numbers stand for; to be asked when every tag of the page is made."""
         if not self._numbers:
             return Markup("")
         rows = join(fill(" <strong>{n}</strong> {l}.", n=n, l=capital(text)) for text, n in self._numbers.items())
-        return fill('<p class="dq-fine dq-licences" role="note">Licences of the sources:{r}</p>', r=rows)
+        head = _("Licences of the sources:")
+        return fill('<p class="dq-fine dq-licences" role="note">{head}{r}</p>', head=head, r=rows)
 
 
 def folded(title: str, body: Markup) -> Markup:
@@ -53,7 +55,7 @@ def fact_list(graph: Graph, facts: Sequence[Held], licences: Licences, *, few: i
     """Facts with their sources; those after the first `few` are folded."""
     if len(facts) <= few + (few > 1):  # in a long list, folding a single fact saves nothing
         return _list(graph, facts, licences)
-    rest = folded(f"{len(facts) - few} more", _list(graph, facts[few:], licences))
+    rest = folded(_("{n} more").format(n=len(facts) - few), _list(graph, facts[few:], licences))
     return join([_list(graph, facts[:few], licences), rest])
 
 
@@ -82,10 +84,14 @@ def _group(graph: Graph, group: Sequence[Held], licences: Licences) -> Markup:
 def _said(graph: Graph, held: Held, where: str) -> Markup:
     """The sentence, whose fact it is, whether it says absent, and what its sentence leaves out of its numbers."""
     fact = held.fact
-    details = [f"({where})" if where else "", *(part for part in _numbers(graph, fact) if not _says(fact.text, part))]
+    details = [
+        f"({where})" if where else "",
+        *(said(part) for part in _numbers(graph, fact) if not _says(fact.text, part)),
+    ]
     at = " · ".join(part for part in details if part)
     return fill(
-        '<p class="dq-said">{text} {tags}{at}</p>',
+        '<p class="dq-said"{lang}>{text} {tags}{at}</p>',
+        lang=as_sourced(),
         text=fact.text,
         tags=join(_tags(graph, held), " "),
         at=fill(' <span class="dq-how">{at}</span>', at=at) if at else "",
@@ -96,14 +102,14 @@ def _tags(graph: Graph, held: Held) -> list[Markup]:
     fact, numbers = held.fact, graph.numbers(held.fact.id)
     tags = []
     if fact.polarity == "absent":
-        lacks = "absent or rare" if numbers.probability else "absent"
+        lacks = _("absent or rare") if numbers.probability else _("absent")
         tags.append(fill('<span class="dq-tag dq-tag-absent">{l}</span>', l=lacks))
     if held.standing != "own":
-        of = "inherited from" if held.standing == "inherited" else "subtype:"
+        of = _("inherited from") if held.standing == "inherited" else _("subtype:")
         tags.append(fill('<span class="dq-tag">{of} {name}</span>', of=of, name=graph.node(held.holder).name))
     if numbers.qualifier:
-        said = "can also occur" if graph.is_pitfall(fact) else numbers.qualifier
-        tags.append(fill('<span class="dq-tag">{said}</span>', said=said))
+        how = _("can also occur") if graph.is_pitfall(fact) else numbers.qualifier
+        tags.append(fill('<span class="dq-tag">{how}</span>', how=how))
     return tags
 
 
@@ -113,7 +119,7 @@ def _numbers(graph: Graph, fact: Fact) -> list[str]:
     if numbers.probability is not None:
         found.append(percent(numbers.probability) if numbers.probability < 1 else f"100{THIN}%")
     if numbers.lift is not None:
-        found.append(f"{number(numbers.lift)} times the average")
+        found.append(N_("{n} times the average").format(n=number(numbers.lift)))
     return found
 
 
@@ -127,10 +133,12 @@ def _says(text: str, part: str) -> bool:
 def _source(graph: Graph, facts: Sequence[Fact], where: str, licences: Licences) -> Markup:
     first = facts[0]
     checked = dict.fromkeys(filter(None, (graph.numbers(fact.id).checked for fact in facts)))
-    how = ", ".join([HOW.get(first.evidence_type, first.evidence_type), *checked])
+    how = ", ".join([_(HOW.get(first.evidence_type, first.evidence_type)), *checked])
     return fill(
         '<p class="dq-source">{all}{title}{where} · {how} {licence}</p>',
-        all=fill('<span class="dq-sr">Source of these {n} facts: </span>', n=len(facts)) if len(facts) > 1 else "",
+        all=fill('<span class="dq-sr">{s} </span>', s=_("Source of these {n} facts:").format(n=len(facts)))
+        if len(facts) > 1
+        else "",
         title=link(first.source.url, first.source.title),
         where=f", {where}" if where else "",
         how=how,
@@ -147,10 +155,10 @@ def card_of(fact: Fact, name: Callable[[str], str], *, closes: str = "") -> Mark
     if condition == fact.subject:
         return Markup("")
     return fill(
-        '<button type="button" class="dq-link" data-event="open" data-text="{id}"{hide}>Card of {condition}</button>',
+        '<button type="button" class="dq-link" data-event="open" data-text="{id}"{hide}>{name}</button>',
         id=fact.subject,
         hide=fill(' popovertarget="{c}" popovertargetaction="hide"', c=closes) if closes else "",
-        condition=condition,
+        name=_("Card of {condition}").format(condition=condition),
     )
 
 

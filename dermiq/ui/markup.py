@@ -17,6 +17,8 @@ import numpy as np
 from markupsafe import Markup
 from PIL import Image
 
+from dermiq.language import N_, _, is_english
+
 THIN = "\u202f"  # narrow no-break space, between number and unit
 
 
@@ -65,8 +67,9 @@ def quantity(value: float, unit: str) -> str:
 def percentile(value: float) -> str:
     """ "96th", as an ordinal; the ends are kept away from 0 and 100."""
     whole = min(99, max(1, round(value)))
-    ending = "th" if 10 <= whole % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(whole % 10, "th")
-    return f"{whole}{ending}"
+    others = {1: N_("{n}st"), 2: N_("{n}nd"), 3: N_("{n}rd")}
+    form = N_("{n}th")
+    return _(form if 10 <= whole % 100 <= 20 else others.get(whole % 10, form)).format(n=whole)
 
 
 def link(url: str, text: str) -> Markup:
@@ -74,11 +77,16 @@ def link(url: str, text: str) -> Markup:
     if urlsplit(url).scheme not in {"http", "https"}:
         return Markup.escape(text)
     return fill(
-        '<a href="{url}" target="_blank" rel="noopener noreferrer">{text}'
-        '<span class="dq-sr"> (opens in a new tab)</span></a>',
+        '<a href="{url}" target="_blank" rel="noopener noreferrer">{text}<span class="dq-sr"> ({where})</span></a>',
+        where=_("opens in a new tab"),
         url=url,
         text=text,
     )
+
+
+def as_sourced() -> Markup:
+    """The attribute of what stays English on a page in another language, so that it is read aloud as English."""
+    return Markup("") if is_english() else Markup(' lang="en"')
 
 
 def error_line(message: str) -> Markup:
@@ -125,6 +133,11 @@ def html_id(text: str) -> str:
 def capital(text: str) -> str:
     """The text with a capital first letter; the rest stays as it is."""
     return text[:1].upper() + text[1:]
+
+
+def inside(title: str) -> str:
+    """A title within a sentence: in small letters in English; other languages have rules of their own for them."""
+    return title.lower() if is_english() else title
 
 
 # --- ways to the Knowledge tab ------------------------------------------------------------

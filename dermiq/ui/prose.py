@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from dermiq.knowledge.language.citation import CITATION, numbers
+from dermiq.language import N_, _, ngettext
 from dermiq.types import Claim, Evidence, EvidenceItem, Fact, Finding, Verdict
 from dermiq.ui.facts import card_of, source_lines
-from dermiq.ui.markup import fill, join
+from dermiq.ui.markup import as_sourced, capital, fill, join
 
 _BOLD = re.compile(r"\*\*(?=\S)(.+?)(?<=\S)\*\*")
 _STEP = re.compile(r"^\s*(?:\*\*)?(\d{1,2})[.)]\s*(?:\*\*)?\s*(?:([A-Z][\w -]{2,28}?)(?:\*\*)?:(?:\*\*)?\s*)?")
@@ -32,11 +33,11 @@ class Standing:
 
 
 VERDICTS: Mapping[Verdict, Standing] = {
-    "supported": Standing("✓", "supported", "is supported"),
-    "contradicted": Standing("✕", "contradicted", "is contradicted"),
-    "another_condition": Standing("≠", "about another condition", "is about another condition"),
-    "wrong_citation": Standing("#", "cites the wrong fact", "cites the wrong fact"),
-    "not_covered": Standing("?", "not covered", "is not covered"),
+    "supported": Standing("✓", N_("supported"), N_("This sentence is supported")),
+    "contradicted": Standing("✕", N_("contradicted"), N_("This sentence is contradicted")),
+    "another_condition": Standing("≠", N_("about another condition"), N_("This sentence is about another condition")),
+    "wrong_citation": Standing("#", N_("cites the wrong fact"), N_("This sentence cites the wrong fact")),
+    "not_covered": Standing("?", N_("not covered"), N_("This sentence is not covered")),
 }
 
 
@@ -229,26 +230,32 @@ def chip(number: int, sources: Sources, *, wrong: bool = False, instead_of: Sequ
     item = sources.item(number)
     if item is None:
         return fill(
-            '<span class="dq-chip dq-chip-unknown" title="No fact with this number was given to the model">'
-            '{n}?<span class="dq-sr"> (cites no fact of this case)</span></span>',
+            '<span class="dq-chip dq-chip-unknown" title="{title}">{n}?<span class="dq-sr"> ({said})</span></span>',
+            title=_("No fact with this number was given to the model"),
+            said=_("cites no fact of this case"),
             n=number,
         )
     how = " dq-chip-wrong" if wrong else " dq-chip-mended" if instead_of else ""
-    said = ", cited wrongly" if wrong else f", put right: the model wrote {_and(instead_of)}" if instead_of else ""
+    put_right = _("put right: the model wrote {numbers}").format(numbers=_and(instead_of)) if instead_of else ""
+    said = _("cited wrongly") if wrong else put_right
     return fill(
         '<button type="button" class="dq-chip{how}" popovertarget="{id}" title="{told}{text}" '
-        'aria-label="Fact {n}{said}: {text}">{n}</button>',
+        'aria-label="{fact}{said}: {text}">{n}</button>',
+        fact=_("Fact {n}").format(n=number),
         how=how,
         id=f"fact-{sources.key}-{number}",
         n=number,
-        said=said,
-        told=f"{said[2:].capitalize()}. " if said else "",
+        said=f", {said}" if said else "",
+        told=f"{capital(said)}. " if said else "",
         text=item.fact.text,
     )
 
 
 def _and(numbers: Sequence[int]) -> str:
-    return " and ".join(map(str, numbers))
+    said, *others = map(str, numbers)
+    for number in others:
+        said = _("{names} and {last}").format(names=said, last=number)
+    return said
 
 
 def marked(text: str, sources: Sources) -> Markup:
@@ -276,11 +283,11 @@ def mark(index: int, sources: Sources) -> Markup:
     standing = VERDICTS[claim.verdict]
     return fill(
         '<button type="button" class="dq-mark dq-{verdict}" popovertarget="{id}" title="{word}{note}" '
-        'aria-label="This sentence {said}{note}">{sign}</button>',
+        'aria-label="{said}{note}">{sign}</button>',
         verdict=claim.verdict,
         id=f"claim-{sources.key}-{index}",
-        word=standing.word,
-        said=standing.said,
+        word=_(standing.word),
+        said=_(standing.said),
         note=f": {claim.note}" if claim.note else "",
         sign=standing.sign,
     )
@@ -295,18 +302,16 @@ def counts(claims: Sequence[Claim]) -> Markup:
             v=verdict,
             sign=VERDICTS[verdict].sign,
             n=count,
-            word=VERDICTS[verdict].word,
+            word=_(VERDICTS[verdict].word),
         )
         for verdict, count in told
         if count
     ]
     mended = sum(bool(claim.miscited and claim.mended) for claim in claims)
-    shown += [fill('<span class="dq-keep">{n} {c} put right</span>', n=mended, c=_citations(mended))] if mended else []
+    if mended:
+        line = ngettext("{n} citation put right", "{n} citations put right", mended).format(n=mended)
+        shown.append(fill('<span class="dq-keep">{line}</span>', line=line))
     return Markup(" · ").join(shown)
-
-
-def _citations(count: int) -> str:
-    return "citation" if count == 1 else "citations"
 
 
 def paragraphs(text: str, sources: Sources) -> Markup:
@@ -319,8 +324,9 @@ def _block(block: str, sources: Sources) -> Markup:
     lines = block.splitlines()
     if all(re.match(r"\s*[-*•]\s+", line) for line in lines):
         items = [re.sub(r"^\s*[-*•]\s+", "", line) for line in lines]
-        return fill("<ul>{items}</ul>", items=join(fill("<li>{t}</li>", t=marked(i, sources)) for i in items))
-    return fill("<p>{t}</p>", t=marked(block, sources))
+        rows = join(fill("<li>{t}</li>", t=marked(i, sources)) for i in items)
+        return fill("<ul{lang}>{rows}</ul>", lang=as_sourced(), rows=rows)
+    return fill("<p{lang}>{t}</p>", lang=as_sourced(), t=marked(block, sources))
 
 
 def reasoning_list(reasoning: str, sources: Sources) -> Markup:
@@ -332,7 +338,7 @@ def reasoning_list(reasoning: str, sources: Sources) -> Markup:
         )
         for label, text in steps(reasoning)
     ]
-    return fill('<ol class="dq-steps">{rows}</ol>', rows=join(rows))
+    return fill('<ol class="dq-steps"{lang}>{rows}</ol>', lang=as_sourced(), rows=join(rows))
 
 
 # --- cards ------------------------------------------------------------------------------
@@ -350,7 +356,8 @@ def _card(card_id: str, title: str, body: Markup) -> Markup:
         '<div class="dq-card" id="{id}" popover tabindex="-1" role="dialog" aria-label="{title}"><header>'
         "<strong>{title}</strong>"
         '<button type="button" class="dq-close" popovertarget="{id}" popovertargetaction="hide" '
-        'aria-label="Close">✕</button></header>{body}</div>',
+        'aria-label="{close}">✕</button></header>{body}</div>',
+        close=_("Close"),
         id=card_id,
         title=title,
         body=body,
@@ -360,35 +367,43 @@ def _card(card_id: str, title: str, body: Markup) -> Markup:
 def _fact_card(item: EvidenceItem, sources: Sources) -> Markup:
     fact, card_id = item.fact, f"fact-{sources.key}-{item.number}"
     card = card_of(fact, sources.name, closes=card_id)
-    rows = [("Kind of fact", fact.relation.replace("_", " "))]
+    rows = [(_("Kind of fact"), fact.relation.replace("_", " "))]
     if fact.polarity == "absent":
-        rows.append(("Says", "that this is absent"))
-    rows.append(("Evidence", fact.evidence_type + (f", n = {fact.n}" if fact.n is not None else "")))
-    rows.append(("Chosen because", item.reason))
+        rows.append((_("Says"), _("that this is absent")))
+    rows.append((_("Evidence"), fact.evidence_type + (f", n = {fact.n}" if fact.n is not None else "")))
+    rows.append((_("Chosen because"), item.reason))
     table = join(fill("<dt>{k}</dt><dd>{v}</dd>", k=k, v=v) for k, v in rows)
     body = fill(
-        '<p class="dq-fact-text">{text}</p>{source}<dl>{rows}</dl>{onward}',
+        '<p class="dq-fact-text"{lang}>{text}</p>{source}<dl>{rows}</dl>{onward}',
+        lang=as_sourced(),
         text=fact.text,
         source=source_lines([fact]),
         rows=table,
-        onward=fill('<p class="dq-onward">{c} <span class="dq-fine">in the Knowledge tab</span></p>', c=card)
+        onward=fill(
+            '<p class="dq-onward">{c} <span class="dq-fine">{where}</span></p>', c=card, where=_("in the Knowledge tab")
+        )
         if card
         else "",
     )
-    return _card(card_id, f"Fact {item.number}", body)
+    return _card(card_id, _("Fact {n}").format(n=item.number), body)
 
 
 def _claim_card(index: int, sources: Sources) -> Markup:
     claim = sources.claims[index]
     facts = [(fact_id, sources.fact(fact_id)) for fact_id in claim.fact_ids]
     shown = join(
-        fill('<p class="dq-fact-text">{text}</p>{source}', text=f.text, source=source_lines([f]))
+        fill(
+            '<p class="dq-fact-text"{lang}>{text}</p>{source}',
+            lang=as_sourced(),
+            text=f.text,
+            source=source_lines([f]),
+        )
         if f
-        else fill('<p class="dq-fact-text">Fact {id} of the graph</p>', id=fact_id)
+        else fill('<p class="dq-fact-text">{line}</p>', line=_("Fact {id} of the graph").format(id=fact_id))
         for fact_id, f in facts
     )
     measured = [f for f in sources.findings if f.code in claim.finding_codes]
-    findings = join(fill("<p>Measured: {text}</p>", text=f.text) for f in measured)
+    findings = join(fill("<p>{head} {text}</p>", head=_("Measured:"), text=f.text) for f in measured)
     why = claim.note or _default_note(claim)
     body = fill(
         "<blockquote>{claim}</blockquote><p>{why}</p>{facts}{findings}",
@@ -397,17 +412,16 @@ def _claim_card(index: int, sources: Sources) -> Markup:
         facts=shown,
         findings=findings,
     )
-    word = VERDICTS[claim.verdict].word
-    return _card(f"claim-{sources.key}-{index}", word[0].upper() + word[1:], body)
+    return _card(f"claim-{sources.key}-{index}", capital(_(VERDICTS[claim.verdict].word)), body)
 
 
 def _default_note(claim: Claim) -> str:
     if claim.verdict == "supported":
-        return "The knowledge graph or a measurement says the same."
+        return _("The knowledge graph or a measurement says the same.")
     if claim.verdict == "contradicted":
-        return "The knowledge graph or a measurement says otherwise."
+        return _("The knowledge graph or a measurement says otherwise.")
     if claim.verdict == "another_condition":
-        return "The knowledge graph says this of another condition than the one that leads here."
+        return _("The knowledge graph says this of another condition than the one that leads here.")
     if claim.verdict == "wrong_citation":
-        return "The sentence is right, but the fact that it cites says something else."
-    return "Neither the knowledge graph nor a measurement speaks to this sentence."
+        return _("The sentence is right, but the fact that it cites says something else.")
+    return _("Neither the knowledge graph nor a measurement speaks to this sentence.")

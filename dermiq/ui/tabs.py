@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import gradio as gr
 
+from dermiq.language import N_, _
 from dermiq.types import Json
 from dermiq.ui import about
 from dermiq.ui.component import QUICK, Part, styles
@@ -88,8 +89,9 @@ def _about_tab() -> None:
         if text is None:
             static(
                 fill(
-                    '<h2 class="dq-h">{t}</h2><p class="dq-placeholder">No model card comes with these weights.</p>',
-                    t=title,
+                    '<h2 class="dq-h">{t}</h2><p class="dq-placeholder">{line}</p>',
+                    t=_(title),
+                    line=_("No model card comes with these weights."),
                 )
             )
         else:
@@ -102,9 +104,9 @@ def _training_css() -> str:
 
 
 TABS = (
-    Tab("consult", "Consult", lambda page: consult_tab(page.consultation, page.blocks)),
-    Tab("knowledge", "Knowledge", lambda page: knowledge_tab(page.library), _to_knowledge),
-    Tab("training", "Training", lambda page: training_tab(page.training), _to_training, _training_css),
-    Tab("review", "Review", lambda page: review_tab(page.review), css=lambda: styles("review.css")),
-    Tab("about", "About", lambda page: _about_tab(), _to_about),
+    Tab("consult", N_("Consult"), lambda page: consult_tab(page.consultation, page.blocks)),
+    Tab("knowledge", N_("Knowledge"), lambda page: knowledge_tab(page.library), _to_knowledge),
+    Tab("training", N_("Training"), lambda page: training_tab(page.training), _to_training, _training_css),
+    Tab("review", N_("Review"), lambda page: review_tab(page.review), css=lambda: styles("review.css")),
+    Tab("about", N_("About"), lambda page: _about_tab(), _to_about),
 )

@@ -441,6 +441,43 @@ return fetch('gradio_api/upload', { method: 'POST', body: form }).then((answer) 
 """
 
 
+def test_the_page_in_german_says_so_and_names_its_controls_in_german(tmp_path: Path, image: Path) -> None:
+    with served(tmp_path, env={"DERMIQ_LANGUAGE": "de"}) as address:
+        page = Page(address, tmp_path)
+        try:
+            _opens_in_german(page)
+            page.upload(image)
+            page.ask("Why?")
+            assert page.text(".dq-headline span") == "Antwort"
+            page.shot("german")
+            _no_width_scrolls_sideways(page)
+            assert not page.errors()
+        finally:
+            page.driver.quit()
+
+
+def _opens_in_german(page: Page) -> None:
+    assert page.js("return document.documentElement.lang") == "de"
+    assert "sind auf Englisch" in page.text(".dq-bar")
+    tabs = [tab.text for tab in page.all("#dq-tabs button[role=tab]") if tab.text]
+    assert tabs == ["Konsultation", "Wissen", "Training", "Begutachtung", "Über"]
+    assert [page.text(css) for css in ("#dq-send", "#dq-new", "#dq-pdf")] == ["Senden", "Neuer Fall", "Bericht: PDF"]
+    assert page.one("#dq-pick").get_attribute("aria-label") == "Bilddateien"
+    labels = [label.text for label in page.all("#dq-context [data-testid=block-info]")]
+    assert labels == [
+        "Alter in Jahren",
+        "Geschlecht",
+        "Lokalisation",
+        "Hauttyp (Fitzpatrick)",
+        "Vom Patienten berichtet",
+    ]
+    page.js(TAKE, Limits().request_files + 1)
+    assert (
+        page.text("#dq-viewer .dq-error")
+        == "Es können höchstens 12 Dateien auf einmal hochgeladen werden. Wählen Sie weniger."
+    )
+
+
 def test_a_refused_upload_says_why_where_the_images_would_be(page: Page, tmp_path: Path) -> None:
     """The last of this file: what it uploads is waited for, and nothing more is taken from this address meanwhile."""
     limits = Limits()

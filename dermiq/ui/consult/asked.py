@@ -9,30 +9,32 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from markupsafe import Markup
 
+from dermiq.language import N_, _
 from dermiq.ui.consult.visit import Exchange
 from dermiq.ui.markup import fill, join
 
 INTENTS: Mapping[str, str] = {
-    "why": "the reasons",
-    "why_not": "why not another diagnosis",
-    "against": "what speaks against it",
-    "compare": "a comparison",
-    "change_of_mind": "what would change the answer",
-    "settle": "what would settle it",
-    "biopsy": "biopsy",
-    "urgency": "how urgent it is",
-    "treatment": "treatment",
-    "prognosis": "how it goes on",
-    "risk_factors": "causes and risks",
-    "dermoscopy": "dermoscopic signs",
-    "monitor": "what to watch for",
-    "plain_words": "plain words for the patient",
-    "what_is": "what something is",
-    "other": "something else about the skin",
+    "why": N_("the reasons"),
+    "why_not": N_("why not another diagnosis"),
+    "against": N_("what speaks against it"),
+    "compare": N_("a comparison"),
+    "change_of_mind": N_("what would change the answer"),
+    "settle": N_("what would settle it"),
+    "biopsy": N_("biopsy"),
+    "urgency": N_("how urgent it is"),
+    "treatment": N_("treatment"),
+    "prognosis": N_("how it goes on"),
+    "risk_factors": N_("causes and risks"),
+    "dermoscopy": N_("dermoscopic signs"),
+    "monitor": N_("what to watch for"),
+    "plain_words": N_("plain words for the patient"),
+    "what_is": N_("what something is"),
+    "other": N_("something else about the skin"),
 }
-OUT = "not about the skin"
-PLAIN_WORDS = "Explain it in plain words for the patient."
-FIRST = ("What is this lesion, and why?", "What speaks for and against malignancy?", "Is it urgent?")
+OUT = N_("not about the skin")
+PLAIN_WORDS = N_("Explain it in plain words for the patient.")
+FIRST = (N_("What is this lesion, and why?"), N_("What speaks for and against malignancy?"), N_("Is it urgent?"))
+WHY_NOT = N_("Why not {diagnosis}?")
 SHOWN = 4  # suggestions
 
 
@@ -43,23 +45,26 @@ def understood_mark(exchange: Exchange, *, can_correct: bool) -> Markup:
         return Markup("")
     about = f" · {', '.join(told.about)}" if told.about and told.intent else ""
     if not can_correct:
-        said = INTENTS.get(told.intent, OUT)
-        return fill('<p class="dq-understood">Understood as: {said}{about}</p>', said=said, about=about)
+        said = _(INTENTS.get(told.intent, OUT))
+        return fill(
+            '<p class="dq-understood">{head} {said}{about}</p>', head=_("Understood as:"), said=said, about=about
+        )
     names = INTENTS if told.intent else {"": OUT, **INTENTS}
     options = join(
         fill(
             '<option value="{key}"{on}>{name}</option>',
             key=key,
-            name=name,
+            name=_(name),
             on=Markup(" selected") if key == told.intent else "",
         )
         for key, name in names.items()
     )
     return fill(
-        '<p class="dq-understood"><label>Understood as: <select data-event="understood" data-index="{key}" '
-        'aria-label="What the question was understood to ask. Choose another meaning to ask it again.">'
-        "{options}</select></label>{about}</p>",
+        '<p class="dq-understood"><label>{head} <select data-event="understood" data-index="{key}" '
+        'aria-label="{label}">{options}</select></label>{about}</p>',
+        head=_("Understood as:"),
         key=exchange.key,
+        label=_("What the question was understood to ask. Choose another meaning to ask it again."),
         options=options,
         about=about,
     )
@@ -79,18 +84,26 @@ def _offered(exchange: Exchange) -> Iterator[tuple[str, str]]:
     own = next((d for d in exchange.differentials if d.reader == "vlm"), None)
     second = own.candidates[1].diagnosis.name if own and len(own.candidates) > 1 else ""
     if exchange.urgency is not None and exchange.urgency.level in ("urgent", "soon"):
-        yield "urgency", "How soon must it be seen, and why?"
+        yield "urgency", N_("How soon must it be seen, and why?")
     if second:
-        yield "why_not", f"Why not {second}?"
+        yield "why_not", WHY_NOT.format(diagnosis=second)
     yield "plain_words", PLAIN_WORDS
-    yield "settle", "What would settle it?"
-    yield "treatment", "How is it treated?"
-    yield "against", "What speaks against your answer?"
-    yield "urgency", "Is it urgent?"
-    yield "monitor", "What should be watched for?"
-    yield "prognosis", "How does it go on?"
-    yield "risk_factors", "What raises the risk of it?"
-    yield "dermoscopy", "What would dermoscopy show?"
+    yield "settle", N_("What would settle it?")
+    yield "treatment", N_("How is it treated?")
+    yield "against", N_("What speaks against your answer?")
+    yield "urgency", N_("Is it urgent?")
+    yield "monitor", N_("What should be watched for?")
+    yield "prognosis", N_("How does it go on?")
+    yield "risk_factors", N_("What raises the risk of it?")
+    yield "dermoscopy", N_("What would dermoscopy show?")
+
+
+def shown(question: str) -> str:
+    """A question as the page shows it. What is suggested is asked in English, which the models read."""
+    before, after = WHY_NOT.split("{diagnosis}")
+    if question.startswith(before) and question.endswith(after):
+        return _(WHY_NOT).format(diagnosis=question.removeprefix(before).removesuffix(after))
+    return _(question)
 
 
 def points_of(exchange: Exchange) -> Markup:
@@ -99,8 +112,7 @@ def points_of(exchange: Exchange) -> Markup:
     if not points or not exchange.answer or not exchange.answer.intent:
         return Markup("")
     return fill(
-        '<details class="dq-points" data-open="no"><summary>What a good answer speaks of ({count})</summary>'
-        "<ul>{rows}</ul></details>",
-        count=len(points),
+        '<details class="dq-points" data-open="no"><summary>{title}</summary><ul>{rows}</ul></details>',
+        title=_("What a good answer speaks of ({count})").format(count=len(points)),
         rows=join(fill("<li>{p}</li>", p=point) for point in points),
     )

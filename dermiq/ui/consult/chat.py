@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from markupsafe import Markup
 
+from dermiq.language import _, ngettext, said
 from dermiq.report import GENERATED
 from dermiq.types import CLASS_NAMES, Evidence, OwnWords
 from dermiq.ui.consult import asked
@@ -43,9 +44,9 @@ def chat(
     """
     if not exchanges:
         text = (
-            "Ask a question about the lesion, or choose one below. Reasoning, sources and checks appear here."
+            _("Ask a question about the lesion, or choose one below. Reasoning, sources and checks appear here.")
             if has_image
-            else "Start with an image of one lesion, or with a drawn example. The conversation appears here."
+            else _("Start with an image of one lesion, or with a drawn example. The conversation appears here.")
         )
         return fill(
             '<div class="dq-chat dq-chat-empty"><p class="dq-placeholder">{text}</p></div>{spoken}',
@@ -56,8 +57,9 @@ def chat(
     rows = join(_exchange(e, i == last, reader, name, after(e)) for i, e in enumerate(exchanges))
     busy = exchanges[-1].phase in RUNNING
     return fill(
-        '<div class="dq-chat" role="log" tabindex="0" aria-label="Conversation" aria-live="off" aria-busy="{busy}">'
+        '<div class="dq-chat" role="log" tabindex="0" aria-label="{name}" aria-live="off" aria-busy="{busy}">'
         "{rows}</div>{spoken}",
+        name=_("Conversation"),
         busy="true" if busy else "false",
         rows=rows,
         spoken=spoken(in_short(exchanges[-1])),
@@ -70,13 +72,13 @@ def in_short(exchange: Exchange) -> str:
     if exchange.phase in RUNNING:
         return _doing(exchange, parts)
     if exchange.phase == "abstained":
-        return f"No reading. {exchange.abstention.message}" if exchange.abstention else "No reading."
+        return " ".join([_("No reading."), *([said(exchange.abstention.message)] if exchange.abstention else [])])
     if exchange.phase in ("stopped", "failed"):
-        return "Stopped." if exchange.phase == "stopped" else ""  # an error speaks for itself
-    named = f"Answered: {answered(parts)}." if parts.answer else "Answered."
+        return _("Stopped.") if exchange.phase == "stopped" else ""  # an error speaks for itself
+    named = _("Answered: {name}.").format(name=answered(parts)) if parts.answer else _("Answered.")
     level = exchange.urgency.level if exchange.urgency else "none"
     checked = [check.message for check in exchange.checks if check.code == "image_matters"]
-    return " ".join([named, *([] if level == "none" else [f"{URGENCY_WORDS[level]}."]), *checked])
+    return " ".join([named, *([] if level == "none" else [f"{_(URGENCY_WORDS[level])}."]), *checked])
 
 
 def suggestions(exchanges: Sequence[Exchange], *, has_image: bool) -> Markup:
@@ -85,13 +87,18 @@ def suggestions(exchanges: Sequence[Exchange], *, has_image: bool) -> Markup:
     busy = not has_image or (bool(exchanges) and exchanges[-1].phase in RUNNING)
     buttons = join(
         fill(
-            '<button type="button" class="dq-suggest" data-event="suggest" data-text="{q}"{off}>{q}</button>',
+            '<button type="button" class="dq-suggest" data-event="suggest" data-text="{q}"{off}>{shown}</button>',
             q=q,
+            shown=asked.shown(q),
             off=Markup(" disabled") if busy else "",
         )
         for q in offered
     )
-    return fill('<div class="dq-suggestions" role="group" aria-label="Suggested questions">{b}</div>', b=buttons)
+    return fill(
+        '<div class="dq-suggestions" role="group" aria-label="{name}">{b}</div>',
+        name=_("Suggested questions"),
+        b=buttons,
+    )
 
 
 def sources_of(exchange: Exchange, name: Callable[[str], str] = str) -> Sources:
@@ -107,9 +114,10 @@ def sources_of(exchange: Exchange, name: Callable[[str], str] = str) -> Sources:
 
 def _exchange(exchange: Exchange, is_last: bool, reader: str, name: Callable[[str], str], after: Markup) -> Markup:
     return fill(
-        '<article class="dq-turn dq-user"><h3>You</h3><p>{question}</p>{understood}</article>'
+        '<article class="dq-turn dq-user"><h3>{you}</h3><p>{question}</p>{understood}</article>'
         '<article class="dq-turn dq-answer" data-key="{key}"><h3>{reader}</h3>{generated}{body}{after}</article>',
-        question=exchange.question,
+        you=_("You"),
+        question=asked.shown(exchange.question),
         understood=asked.understood_mark(exchange, can_correct=is_last and exchange.phase in ("done", "stopped")),
         key=exchange.key,
         reader=reader,
@@ -124,7 +132,7 @@ def _generated(exchange: Exchange) -> Markup:
     written = exchange.text.removesuffix(exchange.own.text) if exchange.own else exchange.text
     if not written.strip() and exchange.phase not in RUNNING:
         return Markup("")
-    return fill('<p class="dq-fine">{said}</p>', said=GENERATED)
+    return fill('<p class="dq-fine">{said}</p>', said=_(GENERATED))
 
 
 def _body(exchange: Exchange, is_last: bool, name: Callable[[str], str]) -> Markup:
@@ -138,10 +146,10 @@ def _body(exchange: Exchange, is_last: bool, name: Callable[[str], str]) -> Mark
         headline(parts),
         *_prose(exchange, parts, sources),
         _progress(exchange, parts),
-        Markup('<p class="dq-cut">Stopped by you. What was written so far is cut here.</p>')
+        fill('<p class="dq-cut">{said}</p>', said=_("Stopped by you. What was written so far is cut here."))
         if exchange.phase == "stopped"
         else Markup(""),
-        error_line(exchange.error) if exchange.error else Markup(""),
+        error_line(said(exchange.error)) if exchange.error else Markup(""),
         _verdicts(exchange, sources) if done else Markup(""),
         asked.points_of(exchange) if done else Markup(""),
         _notes(exchange.notes),
@@ -154,8 +162,9 @@ def _body(exchange: Exchange, is_last: bool, name: Callable[[str], str]) -> Mark
 
 def _before(is_last: bool) -> Markup:
     """That nobody waited for this answer, and how to wait for it."""
-    live = " Retry runs it live." if is_last else ""
-    return fill('<p class="dq-fine dq-before">Answered before by this very model.{live}</p>', live=live)
+    live = f" {_('Retry runs it live.')}" if is_last else ""
+    said = _("Answered before by this very model.")
+    return fill('<p class="dq-fine dq-before">{said}{live}</p>', said=said, live=live)
 
 
 def _prose(exchange: Exchange, parts: Parts, sources: Sources) -> list[Markup]:
@@ -172,14 +181,17 @@ def own_words(own: OwnWords, sources: Sources) -> Markup:
     left = replace(sources, key=f"{sources.key}-left", claims=own.replaced_claims)
     parts = split_text(own.replaced)
     model = fill(
-        '<details class="dq-left" data-open="no"><summary>What the model wrote</summary>{steps}{text}{cards}</details>',
+        '<details class="dq-left" data-open="no"><summary>{title}</summary>{steps}{text}{cards}</details>',
+        title=_("What the model wrote"),
         steps=reasoning_list(parts.reasoning, left) if parts.reasoning else "",
         text=paragraphs(parts.prose, left),
         cards=cards(left),
     )
     return fill(
-        '<section class="dq-own" aria-label="Said by the program, not by the model">'
-        '<p class="dq-own-why"><span class="dq-own-tag">Program</span> {why}</p>{text}{model}</section>',
+        '<section class="dq-own" aria-label="{label}">'
+        '<p class="dq-own-why"><span class="dq-own-tag">{tag}</span> {why}</p>{text}{model}</section>',
+        label=_("Said by the program, not by the model"),
+        tag=_("Program"),
         why=own.why,
         text=paragraphs(own.text, sources),
         model=model if own.replaced else "",
@@ -191,7 +203,11 @@ def _reasoning(exchange: Exchange, parts: Parts, sources: Sources, is_last: bool
         return Markup("")
     count = len(steps(parts.reasoning))
     took = f", {exchange.reasoned:.0f}{THIN}s" if exchange.reasoned is not None and exchange.reasoned >= 1 else ""
-    title = "Reasoning" if parts.thinking else f"Reasoning ({count} {'step' if count == 1 else 'steps'}{took})"
+    title = (
+        _("Reasoning")
+        if parts.thinking
+        else ngettext("Reasoning ({n} step{took})", "Reasoning ({n} steps{took})", count).format(n=count, took=took)
+    )
     return fill(
         '<details class="dq-reasoning" data-open="{open}"{attribute}><summary>{title}</summary>{steps}</details>',
         open="yes" if is_last else "no",
@@ -205,7 +221,7 @@ def headline(parts: Parts) -> Markup:
     """The option that the text chose, in full; nothing where it chose none."""
     if not parts.answer:
         return Markup("")
-    return fill('<p class="dq-headline"><span>Answer</span> {a}</p>', a=answered(parts))
+    return fill('<p class="dq-headline"><span>{head}</span> {a}</p>', head=_("Answer"), a=answered(parts))
 
 
 def answered(parts: Parts) -> str:
@@ -225,9 +241,9 @@ def _progress(exchange: Exchange, parts: Parts) -> Markup:
 def _doing(exchange: Exchange, parts: Parts) -> str:
     """What is done for an exchange that runs."""
     return {
-        "waiting": exchange.note or "Waiting for the model.",
-        "reading": "Reading the image.",
-        "writing": "Reasoning." if parts.thinking else "Writing.",
+        "waiting": exchange.note or _("Waiting for the model."),
+        "reading": _("Reading the image."),
+        "writing": _("Reasoning.") if parts.thinking else _("Writing."),
     }[exchange.phase]
 
 
@@ -239,8 +255,9 @@ def _verdicts(exchange: Exchange, sources: Sources) -> Markup:
     missing = [i for i, c in enumerate(exchange.claims) if i not in found and not c.text.rstrip().endswith(":")]
     rest = join(fill("<li>{t}{m}</li>", t=exchange.claims[i].text, m=mark(i, sources)) for i in missing)
     return fill(
-        '<p class="dq-fine dq-verdicts">Sentences checked against graph and measurements: {said}.</p>{rest}',
-        said=counts(exchange.claims),
+        '<p class="dq-fine dq-verdicts">{head} {counts}.</p>{rest}',
+        head=_("Sentences checked against graph and measurements:"),
+        counts=counts(exchange.claims),
         rest=fill('<ul class="dq-rest">{rest}</ul>', rest=rest) if missing else "",
     )
 
@@ -254,7 +271,9 @@ def _notes(notes: Sequence[str]) -> Markup:
     if not notes:
         return Markup("")
     rows = join(fill("<li>{n}</li>", n=n) for n in notes)
-    return fill('<div class="dq-notes"><strong>Between the images</strong><ul>{rows}</ul></div>', rows=rows)
+    return fill(
+        '<div class="dq-notes"><strong>{title}</strong><ul>{rows}</ul></div>', title=_("Between the images"), rows=rows
+    )
 
 
 def _actions(exchange: Exchange, is_last: bool) -> Markup:
@@ -263,22 +282,28 @@ def _actions(exchange: Exchange, is_last: bool) -> Markup:
     buttons = []
     if exchange.text:
         buttons.append(
-            fill('<button type="button" class="dq-quiet" data-copy="{t}">Copy</button>', t=plain(exchange.text))
+            fill(
+                '<button type="button" class="dq-quiet" data-copy="{t}">{name}</button>',
+                t=plain(exchange.text),
+                name=_("Copy"),
+            )
         )
     if is_last and exchange.phase != "abstained":
-        buttons.append(Markup('<button type="button" class="dq-quiet" data-event="retry">Retry</button>'))
+        buttons.append(
+            fill('<button type="button" class="dq-quiet" data-event="retry">{name}</button>', name=_("Retry"))
+        )
     if is_last and exchange.phase == "done" and not any(c.code == "image_matters" for c in exchange.checks):
         off = Markup(" disabled") if exchange.checking_image else ""
-        said = (
-            "Asking again with the image blanked …"
+        name = (
+            _("Asking again with the image blanked …")
             if exchange.checking_image
-            else "Does the answer depend on the image?"
+            else _("Does the answer depend on the image?")
         )
         buttons.append(
             fill(
-                '<button type="button" class="dq-quiet" data-event="imagecheck"{off}>{said}</button>',
+                '<button type="button" class="dq-quiet" data-event="imagecheck"{off}>{name}</button>',
                 off=off,
-                said=said,
+                name=name,
             )
         )
     return fill('<p class="dq-actions">{b}</p>', b=join(buttons))

@@ -21,6 +21,7 @@ from PIL import Image
 
 from dermiq.errors import DermIQError, ImageError, InputError
 from dermiq.knowledge.language.citation import cited
+from dermiq.language import N_, _, ngettext, said
 from dermiq.places import data_folder
 from dermiq.review.store.images import png_of
 from dermiq.review.store.store import Store
@@ -65,7 +66,7 @@ _BUSY_WORDS = (
     "checking",
     "ready",
 )
-UNEXPECTED = "The reading failed for a reason that is written in the log. Retry, or start a new case."
+UNEXPECTED = N_("The reading failed for a reason that is written in the log. Retry, or start a new case.")
 
 
 @dataclass(frozen=True)
@@ -164,17 +165,17 @@ class ConsultController:
         errors = []
         for data in files:
             if len(visit.lesions) >= MAX_IMAGES:
-                errors.append(f"A case holds at most {MAX_IMAGES} images. Remove one first.")
+                errors.append(_("A case holds at most {n} images. Remove one first.").format(n=MAX_IMAGES))
                 break
             try:
                 lesion = self.consultant.read_image(data, view="unknown", taken=None)
             except ImageError as error:
                 log.info("image refused: %s", error.detail or error)
-                errors.append(str(error))
+                errors.append(said(error))
                 continue
             except Exception:
                 log.exception("reading an image failed")
-                errors.append("This file could not be read. Try another image.")
+                errors.append(_("This file could not be read. Try another image."))
                 continue
             visit.drawing = drawing if not visit.lesions else visit.drawing and drawing
             visit.add(lesion, data_url(lesion.pixels))
@@ -199,11 +200,11 @@ class ConsultController:
             with closing(self.consultant.assess(case, stop=threading.Event(), session_id=session)) as events:
                 read = next((e for e in events if isinstance(e, ImagesRead)), None)
         except DermIQError as error:
-            visit.errors = (*visit.errors, str(error))
+            visit.errors = (*visit.errors, said(error))
             read = None
         except Exception:
             log.exception("the preview failed")
-            visit.errors = (*visit.errors, UNEXPECTED)
+            visit.errors = (*visit.errors, _(UNEXPECTED))
             read = None
         finally:
             self.consultant.forget(session)
@@ -246,7 +247,7 @@ class ConsultController:
             if layer == "structures" and reading is not None and visit.maps is None:
                 visit.maps = self.consultant.structures(lesion, reading)
         except DermIQError as error:
-            visit.errors, visit.layer = (str(error),), "outline"
+            visit.errors, visit.layer = (said(error),), "outline"
         return Frame(viewer=self.viewer(visit))
 
     # --- questions ----------------------------------------------------------------------
@@ -269,7 +270,7 @@ class ConsultController:
         if visit.running:
             return
         if not visit.lesions:
-            yield self.refuse(visit, "Add an image of the lesion first: drop it here, or choose a drawing.")
+            yield self.refuse(visit, _("Add an image of the lesion first: drop it here, or choose a drawing."))
             return
         visit.errors = ()
         case = visit.case(question, intent=intent, anew=anew)
@@ -317,7 +318,7 @@ class ConsultController:
             if not is_loading(self.consultant):
                 exchange.phase, exchange.error = "failed", status
                 return
-            note = f"The model is not ready yet: {status} Your question is kept."
+            note = _("The model is not ready yet: {status} Your question is kept.").format(status=said(status))
             if note != exchange.note and exchange in visit.exchanges:
                 exchange.note = note
                 yield Frame(chat=self.chat(visit))
@@ -412,7 +413,7 @@ class ConsultController:
         exchange = visit.exchanges[-1]
         exchange.checking_image = True
         yield Frame(chat=self.chat(visit))
-        with _saying(exchange, "error", "The check with the image blanked failed; the log has the reason."):
+        with _saying(exchange, "error", N_("The check with the image blanked failed; the log has the reason.")):
             assert exchange.case is not None  # it was asked
             check = self.consultant.image_check(exchange.case)
             exchange.checks = (*exchange.checks, check)
@@ -433,7 +434,7 @@ class ConsultController:
         """Gives an answer to the review, if the visitor agreed."""
         exchange = _found(visit, key)
         if exchange is not None and exchange.opinion:
-            with _saying(exchange, "refused", "It was not stored; the log has the reason."):
+            with _saying(exchange, "refused", N_("It was not stored; the log has the reason.")):
                 self.contributions.keep(visit, exchange, agreed=agreed, text=text)
         return Frame(chat=self.chat(visit))
 
@@ -441,7 +442,7 @@ class ConsultController:
         """What was given to the review of an answer, or of the draft before it."""
         exchange = _found(visit, key)
         if exchange is not None and exchange.gift:
-            with _saying(exchange, "refused", "It was not taken back; the log has the reason."):
+            with _saying(exchange, "refused", N_("It was not taken back; the log has the reason.")):
                 self.contributions.take_back(exchange)
         return Frame(chat=self.chat(visit))
 
@@ -475,7 +476,7 @@ def _found(visit: Visit, key: str) -> Exchange | None:
 
 
 def _no_store() -> Store:
-    raise InputError("This page keeps nothing for the review.")
+    raise InputError(N_("This page keeps nothing for the review."))
 
 
 def _take_answer(exchange: Exchange, event: AnswerDone) -> None:
@@ -491,8 +492,11 @@ def _take_answer(exchange: Exchange, event: AnswerDone) -> None:
 
 def in_line(ahead: int) -> str:
     """A visitor's place, in words."""
-    before = "One question is" if ahead == 1 else f"{ahead} questions are"
-    return f"{before} answered before yours. They are answered in the order in which they came."
+    return ngettext(
+        "One question is answered before yours. They are answered in the order in which they came.",
+        "{n} questions are answered before yours. They are answered in the order in which they came.",
+        ahead,
+    ).format(n=ahead)
 
 
 def is_loading(consultant: Consultant) -> bool:

@@ -16,6 +16,7 @@ import networkx as nx
 from markupsafe import Markup
 
 from dermiq.knowledge.card import topic_of
+from dermiq.language import _
 from dermiq.svg import ACCENT, GROUND, INK, LINE, MUTED, SOFT, svg_of
 from dermiq.types import EvidenceItem
 from dermiq.ui.markup import fill
@@ -57,10 +58,10 @@ def evidence_graph(items: Sequence[EvidenceItem], name: Callable[[str], str]) ->
     )
     numbers = ", ".join(str(line.number) for line in lines)
     return fill(
-        '<figure class="dq-graph"><div role="img" aria-label="Graph of the facts {numbers}. The list of facts says '
-        'the same in words.">{svg}</div><figcaption class="dq-fine">Numbers are those of the list. '
-        "A dashed line: absent or rare.</figcaption></figure>",
-        numbers=numbers,
+        '<figure class="dq-graph"><div role="img" aria-label="{said}">{svg}</div>'
+        '<figcaption class="dq-fine">{legend}</figcaption></figure>',
+        said=_("Graph of the facts {numbers}. The list of facts says the same in words.").format(numbers=numbers),
+        legend=_("Numbers are those of the list. A dashed line: absent or rare."),
         svg=Markup(draw(lines)),
     )
 
@@ -116,7 +117,7 @@ def _apart(wanted: Sequence[float], height: float) -> list[float]:
 
 def _draw_lines(axes: Axes, net: nx.MultiDiGraph, places: Places) -> None:
     """One line a pair, with the numbers of all its facts where the lines of a fan lie apart."""
-    for subject, target in dict.fromkeys((s, t) for s, t, _ in net.edges):
+    for subject, target in dict.fromkeys((start, end) for start, end, *rest in net.edges):
         facts = [data["line"] for data in net[subject][target].values()]
         (x0, y0), (x1, y1) = places[subject], places[target]
         x0, x1 = x0 + BOX / 2, x1 - BOX / 2

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from dermiq.errors import DermIQError, ModelError
+from dermiq.language import N_
 from dermiq.types import Case, Events, Lesion, SelfCheck, SpecialistReading
 from dermiq.ui.protocol import Consultant
 
@@ -39,7 +40,7 @@ class Behind:
             self._failure = error
         except Exception as error:
             log.exception("the consultant could not be made")
-            self._failure = ModelError("The models could not be started; the log says why.", detail=repr(error))
+            self._failure = ModelError(N_("The models could not be started; the log says why."), detail=repr(error))
         finally:
             self._done.set()
 
@@ -47,7 +48,7 @@ class Behind:
         """The real consultant; waits for it. Raises what kept it from being made."""
         self._done.wait()
         if self._real is None:
-            raise self._failure or ModelError("The models are not started.")
+            raise self._failure or ModelError(N_("The models are not started."))
         return self._real
 
     @property
@@ -64,7 +65,7 @@ class Behind:
     def status(self) -> str:
         if self._real is not None:
             return self._real.status()
-        return str(self._failure) if self._failure else "loading the libraries"
+        return str(self._failure) if self._failure else N_("loading the libraries")
 
     def use(self, model: str = "", *, name: str = "") -> None:
         self.real().use(model, name=name)

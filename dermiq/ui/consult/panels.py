@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from markupsafe import Markup
 
+from dermiq.language import N_, _, ngettext, said
 from dermiq.lesion.scores import Score, scores
 from dermiq.types import (
     CLASS_NAMES,
@@ -21,26 +22,46 @@ from dermiq.types import (
 from dermiq.ui.consult.drawing import evidence_graph
 from dermiq.ui.consult.similar import Thumbnail, similar_body
 from dermiq.ui.facts import Licences, card_of, source_lines
-from dermiq.ui.markup import THIN, capital, fill, join, link, percent, percentile, quantity, ratio, term, versus
+from dermiq.ui.markup import (
+    THIN,
+    as_sourced,
+    capital,
+    fill,
+    join,
+    link,
+    percent,
+    percentile,
+    quantity,
+    ratio,
+    term,
+    versus,
+)
 
-READERS = {"vlm": "Language model", "specialist": "Specialist"}
+READERS = {"vlm": N_("Language model"), "specialist": N_("Specialist")}
+OPINIONS = {"vlm": N_("the language model {name} ({share})"), "specialist": N_("the specialist {name} ({share})")}
 
 LIKELY, POSSIBLE = 0.5, 0.1
-WORDS = "Likely: 50 % or more. Possible: 10 to 49 %. Unlikely: below 10 %."
+WORDS = N_("Likely: 50 % or more. Possible: 10 to 49 %. Unlikely: below 10 %.")
 
-SETS_MEAN = (
+TOLD = (N_("age"), N_("sex"), N_("site"))  # of the patient, as the specialist counts it
+SETS_MEAN = N_(
     "Sets of diagnoses made so that, of new images like the validation images, the right one is in the set in 95 % "
     "(90 %) of each diagnosis's cases. On other images, such as photographs, they hold it less often."
 )
 
-URGENCY_WORDS = {"urgent": "Urgent", "soon": "Soon", "routine": "Routine", "none": "No referral rule applies"}
+URGENCY_WORDS = {
+    "urgent": N_("Urgent"),
+    "soon": N_("Soon"),
+    "routine": N_("Routine"),
+    "none": N_("No referral rule applies"),
+}
 
 
 def word(probability: float) -> str:
     """The page's word for a probability, as the page defines it."""
     if probability >= LIKELY:
-        return "likely"
-    return "possible" if probability >= POSSIBLE else "unlikely"
+        return _("likely")
+    return _("possible") if probability >= POSSIBLE else _("unlikely")
 
 
 def panel(key: str, title: str, body: Markup, *, note: str = "") -> Markup:
@@ -66,23 +87,25 @@ def differential_panel(
 ) -> Markup:
     """Both readers side by side; a reader that has not answered yet keeps its column."""
     if not differentials:
-        waits = "Reading the image." if reading else "Appears as soon as an image is read."
-        return panel("differential", "Differential", placeholder(waits))
+        waits = _("Reading the image.") if reading else _("Appears as soon as an image is read.")
+        return panel("differential", _("Differential"), placeholder(waits))
     by_reader: dict[str, Differential] = {d.reader: d for d in differentials}
     rows = join(_row(name, by_reader, key, reading) for key, name in _ranked(differentials))
     table = fill(
-        '<table class="dq-bars{grey}"><caption class="dq-sr">Probability of each diagnosis by reader</caption>'
-        '<thead><tr><th scope="col">Diagnosis</th><th scope="col">{vlm}</th><th scope="col">{specialist}</th></tr>'
+        '<table class="dq-bars{grey}"><caption class="dq-sr">{caption}</caption>'
+        '<thead><tr><th scope="col">{diagnosis}</th><th scope="col">{vlm}</th><th scope="col">{specialist}</th></tr>'
         "</thead><tbody>{rows}</tbody></table>",
         grey=" dq-grey" if abstained else "",
-        vlm=READERS["vlm"],
-        specialist=READERS["specialist"],
+        caption=_("Probability of each diagnosis by reader"),
+        diagnosis=_("Diagnosis"),
+        vlm=_(READERS["vlm"]),
+        specialist=_(READERS["specialist"]),
         rows=rows,
     )
-    words = fill('<p class="dq-fine">{w}</p>', w=WORDS)
+    words = fill('<p class="dq-fine">{w}</p>', w=_(WORDS))
     notes = join(note(by_reader["specialist"]) for note in (set_line, told_line) if "specialist" in by_reader)
     body = join([agreement_line(differentials), table, notes, _compare_top_two(differentials), words])
-    return panel("differential", "Differential", body, note="calibrated probabilities")
+    return panel("differential", _("Differential"), body, note=_("calibrated probabilities"))
 
 
 def set_line(opinion: Differential) -> Markup:
@@ -90,16 +113,15 @@ def set_line(opinion: Differential) -> Markup:
     parts = []
     for certainty, codes in sorted(opinion.sets.items(), reverse=True):
         if len(codes) > 1:
-            names = either(CLASS_NAMES[code] for code in codes)
-            parts.append(fill("<li>with {c}{thin}% certainty {names}</li>", c=certainty, thin=THIN, names=names))
+            line, names = _("with {c} certainty {names}"), either(CLASS_NAMES[code] for code in codes)
         else:
-            name = CLASS_NAMES[codes[0]]
-            parts.append(fill("<li>with {c}{thin}% certainty {name} alone</li>", c=certainty, thin=THIN, name=name))
+            line, names = _("with {c} certainty {names} alone"), CLASS_NAMES[codes[0]]
+        parts.append(fill("<li>{line}</li>", line=line.format(c=f"{certainty}{THIN}%", names=names)))
     if all(len(codes) < 2 for codes in opinion.sets.values()):
         return Markup("")
     return fill(
         '<div class="dq-sets"><p>{term}</p><ul>{parts}</ul></div>',
-        term=term("The specialist’s sets", SETS_MEAN, key="sets"),
+        term=term(_("The specialist’s sets"), _(SETS_MEAN), key="sets"),
         parts=join(parts),
     )
 
@@ -107,7 +129,7 @@ def set_line(opinion: Differential) -> Markup:
 def either(names: Iterable[str]) -> str:
     """ "melanoma or melanocytic nevus"."""
     *before, last = names
-    return " or ".join(filter(None, (", ".join(before), last)))
+    return _("{names} or {last}").format(names=", ".join(before), last=last) if before else last
 
 
 def told_line(opinion: Differential) -> Markup:
@@ -117,15 +139,17 @@ def told_line(opinion: Differential) -> Markup:
     order = sorted(opinion.candidates, key=lambda one: -(one.by_image or 0.0))[:3]
     alone = ", ".join(f"{one.diagnosis.name} {percent(one.by_image or 0.0)}" for one in order)
     return fill(
-        '<p class="dq-fine">The specialist’s figures include {told}. By the image alone: {alone}.</p>',
-        told=both(opinion.told),
-        alone=alone,
+        '<p class="dq-fine">{line}</p>',
+        line=_("The specialist’s figures include {told}. By the image alone: {alone}.").format(
+            told=both([_(name) for name in opinion.told]), alone=alone
+        ),
     )
 
 
 def both(names: Sequence[str]) -> str:
     """ "age, sex and site"."""
-    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+    before, last = ", ".join(names[:-1]), names[-1]
+    return _("{names} and {last}").format(names=before, last=last) if before else last
 
 
 def _compare_top_two(differentials: Sequence[Differential]) -> Markup:
@@ -135,8 +159,9 @@ def _compare_top_two(differentials: Sequence[Differential]) -> Markup:
     if len(top) < 2:
         return Markup("")
     (left, one), (right, other) = top
-    button = versus(ids[left], ids[right], f"Compare {one} with {other}", look="dq-link")
-    return fill('<p class="dq-onward">{b} <span class="dq-fine">in the Knowledge tab</span></p>', b=button)
+    button = versus(ids[left], ids[right], _("Compare {one} with {other}").format(one=one, other=other), look="dq-link")
+    where = _("in the Knowledge tab")
+    return fill('<p class="dq-onward">{b} <span class="dq-fine">{where}</span></p>', b=button, where=where)
 
 
 def _ranked(differentials: Sequence[Differential]) -> list[tuple[str, str]]:
@@ -160,7 +185,8 @@ def _bar(differential: Differential | None, key: str, reading: bool) -> Markup:
         return fill('<td class="dq-wait">{text}</td>', text="…" if reading else "–")
     found = [c for c in differential.candidates if key in (c.diagnosis.code, c.diagnosis.id)]
     if not found:
-        return Markup('<td class="dq-wait" title="not among this reader\'s candidates">–</td>')
+        title = Markup(_("not among this reader's candidates"))
+        return fill('<td class="dq-wait" title="{title}">–</td>', title=title)
     p = found[0].probability
     return fill(
         '<td><span class="dq-bar dq-bar-{reader}" style="--p:{width}%"></span>'
@@ -180,16 +206,16 @@ def disagree(differentials: Sequence[Differential]) -> bool:
 def agreement_line(differentials: Sequence[Differential]) -> Markup:
     """What both readers hold most likely; amber, naming both opinions, where they differ."""
     if len(differentials) < 2:
-        return Markup('<p class="dq-agree dq-muted">One reader so far.</p>')
+        return fill('<p class="dq-agree dq-muted">{line}</p>', line=_("One reader so far."))
     if not disagree(differentials):
-        return fill(
-            '<p class="dq-agree">Both readers hold {name} most probable.</p>', name=differentials[0].top.diagnosis.name
-        )
+        line = _("Both readers hold {name} most probable.").format(name=differentials[0].top.diagnosis.name)
+        return fill('<p class="dq-agree">{line}</p>', line=line)
     opinions = [
-        f"the {READERS[d.reader].lower()} {d.top.diagnosis.name} ({percent(d.top.probability)})"
+        _(OPINIONS[d.reader]).format(name=d.top.diagnosis.name, share=percent(d.top.probability))
         for d in sorted(differentials, key=lambda d: d.reader, reverse=True)
     ]
-    return fill('<p class="dq-agree dq-amber">Readers disagree: {o}.</p>', o="; ".join(opinions))
+    line = _("Readers disagree: {opinions}.").format(opinions="; ".join(opinions))
+    return fill('<p class="dq-agree dq-amber">{line}</p>', line=line)
 
 
 # --- findings ---------------------------------------------------------------------------
@@ -201,25 +227,31 @@ def findings_panel(findings: Sequence[Finding], leading: str | None, *, reading:
     Signs that stand out come first; the others wait folded, so that the panel keeps its height.
     """
     if not findings:
-        waits = "Measuring." if reading else "Measured on the outlined lesion when an image is read."
-        return panel("findings", "Findings", placeholder(waits))
+        waits = _("Measuring.") if reading else _("Measured on the outlined lesion when an image is read.")
+        return panel("findings", _("Findings"), placeholder(waits))
     several = len({f.image_index for f in findings}) > 1
     telling = [f for f in findings if stands_out(f, leading)] or list(findings)
     usual = [f for f in findings if f not in telling]
     rest = fill(
-        '<details data-open="no"><summary>{n} {signs} in the usual range</summary>{table}</details>',
-        n=len(usual),
-        signs="sign" if len(usual) == 1 else "signs",
+        '<details data-open="no"><summary>{title}</summary>{table}</details>',
+        title=ngettext("{n} sign in the usual range", "{n} signs in the usual range", len(usual)).format(n=len(usual)),
         table=_finding_table(usual, leading, several),
     )
     name = CLASS_NAMES.get(leading or "", "")
-    note = fill(
-        '<p class="dq-fine">Pctl.: percentile among benign training lesions. LR: likelihood ratio{of}; '
-        "above 1 speaks for it, below 1 against it. The ratios are not independent of each other.</p>",
-        of=f" for {name}" if name else "",
+    line = (
+        _(
+            "Pctl.: percentile among benign training lesions. LR: likelihood ratio for {name}; above 1 speaks for it, "
+            "below 1 against it. The ratios are not independent of each other."
+        )
+        if name
+        else _(
+            "Pctl.: percentile among benign training lesions. LR: likelihood ratio; above 1 speaks for it, below 1 "
+            "against it. The ratios are not independent of each other."
+        )
     )
+    note = fill('<p class="dq-fine">{line}</p>', line=line.format(name=name))
     body = join([_finding_table(telling, leading, several), rest if usual else "", note, scores_part(findings)])
-    return panel("findings", "Findings", body, note="measured")
+    return panel("findings", _("Findings"), body, note=_("measured"))
 
 
 def scores_part(findings: Sequence[Finding]) -> Markup:
@@ -228,13 +260,15 @@ def scores_part(findings: Sequence[Finding]) -> Markup:
     made = scores([finding for finding in findings if finding.image_index == groups[0]])
     if not made:
         return Markup("")
-    which = f" (image {groups[0] + 1})" if len(groups) > 1 else ""
+    title, which = _("Scores: ABCD, 7-point, 3-point"), _("(image {n})").format(n=groups[0] + 1)
     return fill(
-        '<details class="dq-scores" data-open="no"><summary>Scores: ABCD, 7-point, 3-point{which}</summary>{rows}'
-        '<p class="dq-fine">For melanocytic lesions in dermoscopy. A range: from the points that were seen to those '
-        "that are possible where a criterion was not judged. No low score outweighs the readers, the history or the "
-        "rule of urgency.</p></details>",
-        which=which,
+        '<details class="dq-scores" data-open="no"><summary>{title}</summary>{rows}<p class="dq-fine">{note}</p>'
+        "</details>",
+        title=f"{title} {which}" if len(groups) > 1 else title,
+        note=_(
+            "For melanocytic lesions in dermoscopy. A range: from the points that were seen to those that are possible "
+            "where a criterion was not judged. No low score outweighs the readers, the history or the rule of urgency."
+        ),
         rows=join(_score(one) for one in made),
     )
 
@@ -245,18 +279,23 @@ def _score(score: Score) -> Markup:
             '<tr><th scope="row">{name}<span class="dq-say">{basis}</span></th><td class="dq-num">{points}</td></tr>',
             name=capital(one.name),
             basis=one.basis,
-            points=f"{one.low:g}" if one.is_judged else f"{one.low:g} to {one.high:g}",
+            points=f"{one.low:g}"
+            if one.is_judged
+            else _("{low} to {high}").format(low=f"{one.low:g}", high=f"{one.high:g}"),
         )
         for one in score.criteria
     )
     return fill(
-        '<h3>{name}: {range}</h3><p>{meaning}. {source}</p><table class="dq-score"><caption class="dq-sr">{name}: '
-        'criteria</caption><thead><tr><th scope="col">Criterion</th><th scope="col">Points</th></tr></thead><tbody>'
+        '<h3>{name}: {range}</h3><p>{meaning}. {source}</p><table class="dq-score"><caption class="dq-sr">{caption}'
+        '</caption><thead><tr><th scope="col">{criterion}</th><th scope="col">{points}</th></tr></thead><tbody>'
         "{rows}</tbody></table>",
+        caption=_("{name}: criteria").format(name=score.name),
+        criterion=_("Criterion"),
+        points=_("Points"),
         name=score.name,
         range=score.text,
         meaning=capital(score.meaning),
-        source=link(score.source, "Source of the rule"),
+        source=link(score.source, _("Source of the rule")),
         rows=rows,
     )
 
@@ -271,18 +310,26 @@ def _finding_table(findings: Sequence[Finding], leading: str | None, several: bo
     groups = sorted({f.image_index for f in findings})
     body = join(_finding_group([f for f in findings if f.image_index == g], g, leading, several) for g in groups)
     return fill(
-        '<table class="dq-findings"><caption class="dq-sr">Measured findings</caption><thead><tr>'
-        '<th scope="col">Sign</th><th scope="col">Value</th>'
-        '<th scope="col" title="Percentile among benign lesions of the training data">Pctl.</th>'
-        '<th scope="col" title="Likelihood ratio of this value for the leading diagnosis">LR</th>'
-        "</tr></thead>{body}</table>",
+        '<table class="dq-findings"><caption class="dq-sr">{caption}</caption><thead><tr>'
+        '<th scope="col">{sign}</th><th scope="col">{value}</th><th scope="col" title="{percentile}">{pctl}</th>'
+        '<th scope="col" title="{ratio}">{lr}</th></tr></thead>{body}</table>',
+        caption=_("Measured findings"),
+        sign=_("Sign"),
+        value=_("Value"),
+        percentile=_("Percentile among benign lesions of the training data"),
+        pctl=_("Pctl."),
+        ratio=_("Likelihood ratio of this value for the leading diagnosis"),
+        lr=_("LR"),
         body=body,
     )
 
 
 def _finding_group(findings: Sequence[Finding], index: int, leading: str | None, several: bool) -> Markup:
     head = (
-        fill('<tr class="dq-group"><th colspan="4" scope="rowgroup">Image {n}</th></tr>', n=index + 1)
+        fill(
+            '<tr class="dq-group"><th colspan="4" scope="rowgroup">{title}</th></tr>',
+            title=_("Image {n}").format(n=index + 1),
+        )
         if several
         else ""
     )
@@ -291,11 +338,11 @@ def _finding_group(findings: Sequence[Finding], index: int, leading: str | None,
 
 def _finding_row(finding: Finding, leading: str | None) -> Markup:
     likelihood = finding.likelihood_ratios.get(leading) if leading else None
-    behind = f" n = {finding.n} training lesions." if finding.n is not None else ""
+    behind = _("n = {n} training lesions.").format(n=finding.n) if finding.n is not None else ""
     return fill(
         '<tr><th scope="row">{term}<span class="dq-say">{text}</span></th>'
         '<td class="dq-num">{value}</td><td class="dq-num">{pct}</td><td class="dq-num{strong}">{ratio}</td></tr>',
-        term=term(finding.name, f"{finding.definition}{behind}", key=f"{finding.code}-{finding.image_index}"),
+        term=term(finding.name, f"{finding.definition} {behind}".rstrip(), key=f"{finding.code}-{finding.image_index}"),
         text=finding.text,
         value=quantity(finding.value, finding.unit),
         pct=percentile(finding.percentile) if finding.percentile is not None else "–",
@@ -307,7 +354,12 @@ def _finding_row(finding: Finding, leading: str | None) -> Markup:
 # --- evidence ---------------------------------------------------------------------------
 
 
-ORIGINS = {"question": "Question", "differential": "Differential", "patient": "Patient", "findings": "Findings"}
+ORIGINS = {
+    "question": N_("Question"),
+    "differential": N_("Differential"),
+    "patient": N_("Patient"),
+    "findings": N_("Findings"),
+}
 
 
 def evidence_panel(
@@ -323,32 +375,34 @@ def evidence_panel(
     `name`: what the page calls a node of the graph.
     """
     if evidence is None:
-        waits = "Searching the knowledge graph." if reading else "Sourced facts chosen for this case appear here."
-        return panel("evidence", "Evidence", placeholder(waits))
+        waits = _("Searching the knowledge graph.") if reading else _("Sourced facts chosen for this case appear here.")
+        return panel("evidence", _("Evidence"), placeholder(waits))
     if not evidence.items:
-        return panel("evidence", "Evidence", placeholder("The knowledge graph holds no fact that fits this case."))
+        nothing = placeholder(_("The knowledge graph holds no fact that fits this case."))
+        return panel("evidence", _("Evidence"), nothing)
     licences = Licences()
     rows = join(_evidence_row(item, item.number in cited, key, licences, name) for item in evidence.items)
     shown = [item for item in evidence.items if item.number in cited]
-    note = f"{len(evidence.items)} facts, {len(shown)} cited"
+    note = _("{n} facts, {cited} cited").format(n=len(evidence.items), cited=len(shown))
     graph = fill(
-        '<details class="dq-drawn" data-open="no"><summary>{what} as a graph</summary>{graph}</details>',
-        what="Cited facts" if shown else "All facts, none cited so far,",
+        '<details class="dq-drawn" data-open="no"><summary>{title}</summary>{graph}</details>',
+        title=_("Cited facts as a graph") if shown else _("All facts, none cited so far, as a graph"),
         graph=evidence_graph(shown or evidence.items, name),
     )
     body = fill('<ol class="dq-evidence">{rows}</ol>{graph}{note}', rows=rows, graph=graph, note=licences.note())
-    return panel("evidence", "Evidence", body, note=note)
+    return panel("evidence", _("Evidence"), body, note=note)
 
 
 def _evidence_row(item: EvidenceItem, cited: bool, key: str, licences: Licences, name: Callable[[str], str]) -> Markup:
     return fill(
         '<li><button type="button" class="dq-chip{cited}" popovertarget="fact-{key}-{n}" '
-        'aria-label="Open fact {n}{said}">{n}</button><div><p>{text}</p><p class="dq-source">{source} '
+        'aria-label="{label}">{n}</button><div><p{lang}>{text}</p><p class="dq-source">{source} '
         "{licence} {card}</p>{why}</div></li>",
         cited=" dq-cited" if cited else "",
-        said=", cited in the answer" if cited else "",
+        label=(_("Open fact {n}, cited in the answer") if cited else _("Open fact {n}")).format(n=item.number),
         key=key,
         n=item.number,
+        lang=as_sourced(),
         text=item.fact.text,
         source=item.fact.source.title,
         licence=licences.tag(item.fact.source.licence),
@@ -359,11 +413,12 @@ def _evidence_row(item: EvidenceItem, cited: bool, key: str, licences: Licences,
 
 def _why(item: EvidenceItem) -> Markup:
     """What in the question, differential, patient or findings brought the fact up."""
-    rows = join(fill("<dt>{o}</dt><dd>{t}</dd>", o=ORIGINS[r.origin], t=r.text) for r in item.reasons)
+    rows = join(fill("<dt>{o}</dt><dd>{t}</dd>", o=_(ORIGINS[r.origin]), t=r.text) for r in item.reasons)
     return fill(
-        '<details class="dq-why" data-open="no"><summary>Why this fact<span class="dq-sr">, number {n}</span></summary>'
+        '<details class="dq-why" data-open="no"><summary>{title}<span class="dq-sr">, {number}</span></summary>'
         "{body}</details>",
-        n=item.number,
+        title=_("Why this fact"),
+        number=_("number {n}").format(n=item.number),
         body=fill("<dl>{rows}</dl>", rows=rows) if rows else fill("<p>{reason}</p>", reason=item.reason),
     )
 
@@ -389,7 +444,9 @@ def panels(
         differential_panel(differentials, abstained=abstained, reading=reading),
         findings_panel(findings, leading, reading=reading),
         evidence_panel(evidence, cited, key, reading=reading, name=name),
-        panel("similar", "Similar cases", similar_body(similar, thumbnail), note="labelled") if similar else Markup(""),
+        panel("similar", _("Similar cases"), similar_body(similar, thumbnail), note=_("labelled"))
+        if similar
+        else Markup(""),
     ]
     return fill('<div class="dq-panels">{parts}</div>', parts=join(parts))
 
@@ -407,11 +464,12 @@ def leading_code(differentials: Sequence[Differential]) -> str | None:
 
 def urgency_line(urgency: Urgency | None) -> Markup:
     if urgency is None:
-        return Markup('<p class="dq-urgency dq-muted">Urgency: named here when a referral rule applies.</p>')
+        line = _("Urgency: named here when a referral rule applies.")
+        return fill('<p class="dq-urgency dq-muted">{line}</p>', line=line)
     return fill(
         '<div class="dq-urgency dq-urgency-{level}"><p><strong>{word}.</strong> {text}</p>{sources}</div>',
         level=urgency.level,
-        word=URGENCY_WORDS[urgency.level],
+        word=_(URGENCY_WORDS[urgency.level]),
         text=urgency.text,
         sources=source_lines(urgency.facts),
     )
@@ -420,31 +478,34 @@ def urgency_line(urgency: Urgency | None) -> Markup:
 def check_lines(checks: Sequence[SelfCheck]) -> Markup:
     if not checks:
         return Markup("")
-    return fill('<ul class="dq-checks" aria-label="Self-checks">{rows}</ul>', rows=join(_check(c) for c in checks))
+    rows = join(_check(c) for c in checks)
+    return fill('<ul class="dq-checks" aria-label="{name}">{rows}</ul>', name=_("Self-checks"), rows=rows)
 
 
 def _check(check: SelfCheck) -> Markup:
-    sign, said, kind = {
-        True: ("✓", "holds", "ok"),
-        False: ("!", "does not hold", "amber"),
-        None: ("–", "cannot be judged", "none"),
+    sign, word, kind = {
+        True: ("✓", _("holds"), "ok"),
+        False: ("!", _("does not hold"), "amber"),
+        None: ("–", _("cannot be judged"), "none"),
     }[check.passed]
     return fill(
-        '<li class="dq-check-{kind}"><span aria-hidden="true">{sign}</span><span class="dq-sr">{said}: '
+        '<li class="dq-check-{kind}"><span aria-hidden="true">{sign}</span><span class="dq-sr">{word}: '
         "</span>{text}</li>",
         kind=kind,
         sign=sign,
-        said=said,
+        word=word,
         text=check.message,
     )
 
 
 def abstention_banner(abstention: Abstention, *, insisted: bool) -> Markup:
     """Why no reading is offered; over an answer that was asked for all the same, without the button."""
-    button = Markup('<button type="button" class="dq-button" data-event="insist">Ask all the same</button>')
+    button = fill(
+        '<button type="button" class="dq-button" data-event="insist">{name}</button>', name=_("Ask all the same")
+    )
     return fill(
         '<div class="dq-abstain"><p><strong>{head}</strong> {message}</p>{button}</div>',
-        head="Read with caution." if insisted else "No reading.",
-        message=abstention.message,
+        head=_("Read with caution.") if insisted else _("No reading."),
+        message=said(abstention.message),
         button="" if insisted else button,
     )

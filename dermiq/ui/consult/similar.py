@@ -14,12 +14,15 @@ import numpy as np
 from markupsafe import Markup
 from PIL import Image
 
+from dermiq.language import N_, _
 from dermiq.types import CLASS_NAMES, SimilarCase
 from dermiq.ui.markup import data_url, fill, join, link
 
 ARCHIVED = "https://api.isic-archive.com/images/{}/"
 FOLDERS = ("ham10000_square256", "ham10000", "isic2018_attributes")
 """Data sets that hold an archive's image under its id, the finer ones first."""
+
+PROOFS = (N_("histopathology"), N_("confocal microscopy"), N_("follow-up"), N_("expert consensus"))
 
 Thumbnail = Callable[[str], str | None]
 """An image's id -> a data URL of it, where it is at hand."""
@@ -46,26 +49,31 @@ def similar_body(similar: Sequence[SimilarCase], thumbnail: Thumbnail) -> Markup
     shares = ", ".join(f"{CLASS_NAMES[code]} {n}" for code, n in counts.most_common())
     rows = join(_row(case, thumbnail(case.image_id)) for case in similar)
     return fill(
-        '<p>Of the {n} training images that look most alike to the specialist: {shares}.</p><ul class="dq-similar">'
-        '{rows}</ul><p class="dq-fine">Alike by the features of the third network, which learned from these images. '
-        "Alike is not the same: read them as examples, not as proof. The links lead to the public archive.</p>",
-        n=len(similar),
-        shares=shares,
+        '<p>{said}</p><ul class="dq-similar">{rows}</ul><p class="dq-fine">{note}</p>',
+        said=_("Of the {n} training images that look most alike to the specialist: {shares}.").format(
+            n=len(similar), shares=shares
+        ),
         rows=rows,
+        note=_(
+            "Alike by the features of the third network, which learned from these images. Alike is not the same: read "
+            "them as examples, not as proof. The links lead to the public archive."
+        ),
     )
 
 
 def _row(case: SimilarCase, picture: str | None) -> Markup:
     image = (
-        fill('<img src="{u}" alt="{a}">', u=picture, a=f"Training image: {CLASS_NAMES[case.code]}")
+        fill('<img src="{u}" alt="{a}">', u=picture, a=_("Training image: {name}").format(name=CLASS_NAMES[case.code]))
         if picture
         else Markup("")
     )
     return fill(
-        "<li>{image}<span><strong>{name}</strong><br>{proof}<br>{link}, likeness {likeness:.2f}</span></li>",
+        "<li>{image}<span><strong>{name}</strong><br>{proof}<br>{link}, {likeness}</span></li>",
         image=image,
         name=CLASS_NAMES[case.code],
-        proof=f"by {case.proof}" if case.proof != "not stated" else "how it was found is not stated",
+        proof=_("by {proof}").format(proof=_(case.proof))
+        if case.proof != "not stated"
+        else _("how it was found is not stated"),
         link=link(ARCHIVED.format(case.image_id), case.image_id),
-        likeness=case.likeness,
+        likeness=_("likeness {n}").format(n=f"{case.likeness:.2f}"),
     )

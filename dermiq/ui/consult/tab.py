@@ -11,6 +11,7 @@ import gradio as gr
 
 from dermiq import report
 from dermiq.errors import InputError
+from dermiq.language import _, said
 from dermiq.ui.component import ASKED, QUICK, SLOW, Part, data_of, fields_of, html_part, text_of
 from dermiq.ui.consult import controller as consult
 from dermiq.ui.consult.patient_fields import EMPTY_CONTEXT, context_fields, context_of
@@ -66,10 +67,10 @@ def consult_tab(controller: consult.ConsultController, blocks: gr.Blocks) -> Par
                 file_count="multiple",
                 elem_id="dq-upload",
                 visible="hidden",
-                label="Images of one lesion",
+                label=_("Images of one lesion"),
             )
             fields = context_fields()
-            new = gr.Button("New case", size="md", elem_id="dq-new")
+            new = gr.Button(_("New case"), size="md", elem_id="dq-new")
         with gr.Column(elem_id="dq-right", scale=1, min_width=320):
             chat = html_part(
                 "dq-chat",
@@ -78,8 +79,8 @@ def consult_tab(controller: consult.ConsultController, blocks: gr.Blocks) -> Par
             )
             with gr.Row(elem_id="dq-ask"):
                 question = gr.Textbox(
-                    placeholder="Ask about this lesion",
-                    label="Question",
+                    placeholder=_("Ask about this lesion"),
+                    label=_("Question"),
                     show_label=False,
                     lines=1,
                     max_lines=4,
@@ -88,18 +89,20 @@ def consult_tab(controller: consult.ConsultController, blocks: gr.Blocks) -> Par
                     scale=1,
                     container=False,
                 )
-                send = gr.Button("Send", variant="primary", elem_id="dq-send", scale=0, min_width=88)
-                stop = gr.Button("Stop", variant="stop", elem_id="dq-stop", scale=0, min_width=88, visible=False)
+                send = gr.Button(_("Send"), variant="primary", elem_id="dq-send", scale=0, min_width=88)
+                stop = gr.Button(_("Stop"), variant="stop", elem_id="dq-stop", scale=0, min_width=88, visible=False)
             suggestions = html_part("dq-suggest", first.suggestions, events=["suggest"])
     panels = html_part("dq-panels", first.panels, events=["open", "versus"])
     with gr.Row(elem_id="dq-foot"):
         urgency = html_part("dq-urgency", first.urgency)
         with gr.Row(elem_id="dq-report"):
             image = gr.Checkbox(
-                label="with the image", value=False, elem_id="dq-with-image", container=False, min_width=130
+                label=_("with the image"), value=False, elem_id="dq-with-image", container=False, min_width=130
             )
-            markdown = gr.Button("Report: Markdown", size="sm", interactive=False, elem_id="dq-markdown", min_width=120)
-            pdf = gr.Button("Report: PDF", size="sm", interactive=False, elem_id="dq-pdf", min_width=100)
+            markdown = gr.Button(
+                _("Report: Markdown"), size="sm", interactive=False, elem_id="dq-markdown", min_width=120
+            )
+            pdf = gr.Button(_("Report: PDF"), size="sm", interactive=False, elem_id="dq-pdf", min_width=100)
     outbox = html_part("dq-outbox")
     parts = Parts(viewer, chat, suggestions, panels, urgency, question, send, stop, markdown, pdf)
     _wire_images(controller, visit, parts, upload)
@@ -171,7 +174,7 @@ def _wire_questions(
         try:
             v.context = context_of(*context)
         except InputError as error:
-            yield updates(controller.refuse(v, str(error)))
+            yield updates(controller.refuse(v, said(error)))
             return
         yield from map(updates, controller.ask(v, question))
 
@@ -184,17 +187,17 @@ def _wire_questions(
         yield from answer(v, text_of(event), (age, sex, site, skin, symptoms))
 
     def keep(v: Visit, event: gr.EventData) -> consult.Frame:
-        said = fields_of(event)
-        return controller.keep(v, _key_of(event), agreed=said.get("agreed") == "true", text=said.get("text", ""))
+        fields = fields_of(event)
+        return controller.keep(v, _key_of(event), agreed=fields.get("agreed") == "true", text=fields.get("text", ""))
 
     chat: Part = parts.chat
     suggestions: Part = parts.suggestions
     gr.on([parts.send.click, parts.question.submit], ask, [visit, parts.question, *fields], outputs, **ASKED)
     suggestions.suggest(suggest, [visit, *fields], outputs, **ASKED)
-    chat.insist(_frames(lambda v, _: controller.insist(v)), [visit], outputs, **ASKED)
-    chat.retry(_frames(lambda v, _: controller.retry(v)), [visit], outputs, **ASKED)
+    chat.insist(_frames(lambda v, e: controller.insist(v)), [visit], outputs, **ASKED)
+    chat.retry(_frames(lambda v, e: controller.retry(v)), [visit], outputs, **ASKED)
     chat.understood(_frames(lambda v, e: controller.understand(v, _key_of(e), text_of(e))), [visit], outputs, **ASKED)
-    chat.imagecheck(_frames(lambda v, _: controller.check_image(v)), [visit], outputs, **SLOW)
+    chat.imagecheck(_frames(lambda v, e: controller.check_image(v)), [visit], outputs, **SLOW)
     chat.takeback(_frame(lambda v, e: controller.take_back(v, _key_of(e))), [visit], outputs, **QUICK)
     chat.opinion(_frame(lambda v, e: controller.opinion(v, _key_of(e), text_of(e))), [visit], outputs, **QUICK)
     chat.keepanswer(_frame(keep), [visit], outputs, **QUICK)

@@ -11,10 +11,17 @@ import numpy as np
 from markupsafe import Markup
 
 from dermiq.decoder import ACCEPTED
+from dermiq.language import N_, _, said
 from dermiq.types import CLASS_NAMES, Abstention, Finding, Lesion, SpecialistReading
 from dermiq.ui.markup import THIN, data_url, error_line, fill, join, number, percent
 
 Layer = Literal["outline", "structures", "heatmap", "plain"]
+LAYER_NAMES: Mapping[Layer, str] = {
+    "outline": N_("Outline"),
+    "structures": N_("Structures"),
+    "heatmap": N_("Heatmap"),
+    "plain": N_("Plain"),
+}
 LAYERS: tuple[Layer, ...] = ("outline", "structures", "heatmap", "plain")
 STRUCTURE_COLOURS = {  # told apart without red and green
     "globules": "#f0e442",
@@ -25,19 +32,25 @@ STRUCTURE_COLOURS = {  # told apart without red and green
 }
 THERE = 0.4  # of a structure's map, from which a place is drawn
 VIEWS = (
-    ("unknown", "kind not stated"),
-    ("dermoscopy", "dermoscopy"),
-    ("close-up", "close-up"),
-    ("overview", "overview"),
+    ("unknown", N_("kind not stated")),
+    ("dermoscopy", N_("dermoscopy")),
+    ("close-up", N_("close-up")),
+    ("overview", N_("overview")),
 )
-TIMES = ("now", "3 months ago", "6 months ago", "1 year ago", "2 years ago")
+TIMES = (N_("now"), N_("3 months ago"), N_("6 months ago"), N_("1 year ago"), N_("2 years ago"))
 
-KNOWS = (
+KNOWS = N_(
     "Knows seven kinds of lesion (melanoma, nevus, basal cell carcinoma, actinic keratosis or Bowen’s "
     "disease, benign "
     "keratosis, dermatofibroma, vascular lesion) in dermoscopy and close-ups of one lesion. Does not know rashes, "
     "nails, hair, mucosa or wounds."
 )
+DRAWN = (
+    N_("An even, symmetric brown spot"),
+    N_("An irregular spot of several colours"),
+    N_("A red, lobulated spot"),
+)
+UNITS = (N_("% of pixels"), N_("% of local variation"), N_("of 255"), N_("% of the frame"), N_("% of the border"))
 ARCHIVE = "https://www.isic-archive.com"
 
 
@@ -96,8 +109,8 @@ def structure_layer(lesion: Lesion, reading: SpecialistReading, maps: Mapping[st
         for finding in seen_structures(reading)
     )
     return fill(
-        '<svg class="dq-outline" viewBox="0 0 {w} {h}" role="img" aria-label="Where dermoscopic structures are seen">'
-        "{paths}</svg>",
+        '<svg class="dq-outline" viewBox="0 0 {w} {h}" role="img" aria-label="{label}">{paths}</svg>',
+        label=_("Where dermoscopic structures are seen"),
         w=lesion.width,
         h=lesion.height,
         paths=paths,
@@ -114,7 +127,7 @@ def _legend(reading: SpecialistReading | None, maps: Mapping[str, np.ndarray]) -
             '<li><span class="dq-swatch" style="background:{c}"></span>{text}{where}</li>',
             c=STRUCTURE_COLOURS[finding.code],
             text=finding.text,
-            where="" if (maps[finding.code] >= THERE).any() else ": no place stands out",
+            where="" if (maps[finding.code] >= THERE).any() else f": {_('no place stands out')}",
         )
         for finding in seen
     )
@@ -145,7 +158,7 @@ def viewer(
         _thumbnails(pictures, current) if len(lesions) > 1 else Markup(""),
         _about_image(lesion, current, len(lesions)),
         quality_line(lesion),
-        fill('<p class="dq-quality dq-amber">{m}</p>', m=abstention.message) if abstention else Markup(""),
+        fill('<p class="dq-quality dq-amber">{m}</p>', m=said(abstention.message)) if abstention else Markup(""),
         join(error_line(e) for e in errors),
         _more(),
     ]
@@ -169,24 +182,26 @@ def _picture(
         over = fill(
             '<svg class="dq-outline" viewBox="0 0 {w} {h}" role="img" aria-label="{label}">'
             '<path class="dq-halo" d="{d}"/><path class="dq-line" d="{d}"/></svg>',
-            label=f"Outline of the lesion, which takes {percent(reading.outline.mean())} of the image",
+            label=_("Outline of the lesion, which takes {share} of the image").format(
+                share=percent(reading.outline.mean())
+            ),
             w=lesion.width,
             h=lesion.height,
             d=outline_path(reading.outline),
         )
     if layer == "heatmap" and heat is not None:
-        label = f"Heatmap: where the specialist looks for {CLASS_NAMES.get(heat.code, heat.code)}"
+        label = _("Heatmap: where the specialist looks for {name}").format(name=CLASS_NAMES.get(heat.code, heat.code))
         over = fill('<img class="dq-heat" src="{u}" alt="{label}">', u=heat_layer(heat), label=label)
     return fill(
         '<figure class="dq-figure"><div class="dq-frame" style="--ratio:{w}/{h}"><img src="{url}" '
-        'alt="Image {n} of the lesion">{over}'
+        'alt="{alt}">{over}'
         "</div>{badge}</figure>",
         w=lesion.width,
         h=lesion.height,
         url=url,
-        n=current + 1,
+        alt=_("Image {n} of the lesion").format(n=current + 1),
         over=over,
-        badge=Markup('<span class="dq-badge">drawing</span>') if drawing else "",
+        badge=fill('<span class="dq-badge">{b}</span>', b=_("drawing")) if drawing else "",
     )
 
 
@@ -198,39 +213,43 @@ def _switch(layer: Layer, *, enabled: bool) -> Markup:
             name=name,
             checked=Markup(" checked") if name == layer else "",
             off=Markup(" disabled") if not enabled and name != "plain" and name != layer else "",
-            label=name.capitalize(),
+            label=_(LAYER_NAMES[name]),
         )
         for name in LAYERS
     ]
     return fill(
-        '<div class="dq-switch" role="radiogroup" aria-label="What lies over the image">{r}</div>', r=join(radios)
+        '<div class="dq-switch" role="radiogroup" aria-label="{label}">{r}</div>',
+        label=_("What lies over the image"),
+        r=join(radios),
     )
 
 
 def _caption(layer: Layer, reading: SpecialistReading | None, heat: Heat | None) -> Markup:
     if layer == "outline" and reading is not None:
-        text = f"Outline by the specialist, mean certainty {round(reading.outline_confidence * 100)}{THIN}%."
+        share = f"{round(reading.outline_confidence * 100)}{THIN}%"
+        text = _("Outline by the specialist, mean certainty {share}.").format(share=share)
     elif layer == "heatmap" and heat is not None:
-        text = f"Where the specialist looks for {CLASS_NAMES.get(heat.code, heat.code)}: bright is strong."
+        name = CLASS_NAMES.get(heat.code, heat.code)
+        text = _("Where the specialist looks for {name}: bright is strong.").format(name=name)
     elif layer == "structures" and reading is not None:
         if seen_structures(reading):
-            text = "Where the specialist sees dermoscopic structures, roughly: in squares of the image."
+            text = _("Where the specialist sees dermoscopic structures, roughly: in squares of the image.")
         else:
-            text = "The specialist sees no dermoscopic structure here."
+            text = _("The specialist sees no dermoscopic structure here.")
     elif layer == "plain":
-        text = "The image as it was read."
+        text = _("The image as it was read.")
     else:
-        text = "Outline and heatmap appear when the image has been read."
+        text = _("Outline and heatmap appear when the image has been read.")
     return fill('<p class="dq-fine">{text}</p>', text=text)
 
 
 def _thumbnails(pictures: Sequence[str], current: int) -> Markup:
     buttons = [
         fill(
-            '<button type="button" data-event="show" data-index="{i}" aria-label="Show image {n}"{on}>'
+            '<button type="button" data-event="show" data-index="{i}" aria-label="{label}"{on}>'
             '<img src="{url}" alt=""></button>',
             i=i,
-            n=i + 1,
+            label=_("Show image {n}").format(n=i + 1),
             on=Markup(' aria-current="true"') if i == current else "",
             url=url,
         )
@@ -240,18 +259,20 @@ def _thumbnails(pictures: Sequence[str], current: int) -> Markup:
 
 
 def _about_image(lesion: Lesion, current: int, count: int) -> Markup:
-    views = join(_option(value, label, lesion.view) for value, label in VIEWS)
+    views = join(_option(value, _(label), lesion.view) for value, label in VIEWS)
     times = join(
-        [_option("", "time not stated", lesion.taken or ""), *(_option(t, t, lesion.taken or "") for t in TIMES)]
+        [_option("", _("time not stated"), lesion.taken or ""), *(_option(t, _(t), lesion.taken or "") for t in TIMES)]
     )
     return fill(
-        '<div class="dq-kind"><select data-event="view" data-index="{i}" aria-label="Kind of view of '
-        'image {n}">{views}</select>'
-        '<select data-event="taken" data-index="{i}" aria-label="When image {n} was taken">{times}</select>'
-        '<button type="button" class="dq-quiet" data-event="remove" data-index="{i}" aria-label="Remove '
-        'image {n}">Remove</button></div>',
+        '<div class="dq-kind"><select data-event="view" data-index="{i}" aria-label="{kind}">{views}</select>'
+        '<select data-event="taken" data-index="{i}" aria-label="{when}">{times}</select>'
+        '<button type="button" class="dq-quiet" data-event="remove" data-index="{i}" aria-label="{remove}">{name}'
+        "</button></div>",
         i=current,
-        n=current + 1,
+        kind=_("Kind of view of image {n}").format(n=current + 1),
+        when=_("When image {n} was taken").format(n=current + 1),
+        remove=_("Remove image {n}").format(n=current + 1),
+        name=_("Remove"),
         views=views,
         times=times,
     )
@@ -266,28 +287,37 @@ def quality_line(lesion: Lesion) -> Markup:
     """What was measured of the image's quality, each weakness in its own words."""
     size = f"{lesion.width} × {lesion.height} px"
     if not lesion.quality:
-        return fill('<p class="dq-quality"><strong>Quality:</strong> no weakness measured ({size}).</p>', size=size)
+        return fill(
+            '<p class="dq-quality"><strong>{head}</strong> {line}</p>',
+            head=_("Quality:"),
+            line=_("no weakness measured ({size}).").format(size=size),
+        )
     issues = join(
         fill(
-            '<li class="{kind}">{message} <span class="dq-muted">({value}, limit {limit}{unit})</span></li>',
+            '<li class="{kind}">{message} <span class="dq-muted">({figures})</span></li>',
             kind="dq-severe" if issue.severe else "dq-mild",
-            message=issue.message,
-            value=number(issue.value),
-            limit=number(issue.limit),
-            unit=f"{THIN}{issue.unit}" if issue.unit else "",
+            message=said(issue.message),
+            figures=_("{value}, limit {limit}").format(
+                value=number(issue.value),
+                limit=f"{number(issue.limit)}{THIN}{_(issue.unit)}" if issue.unit else number(issue.limit),
+            ),
         )
         for issue in lesion.quality
     )
     return fill(
-        '<div class="dq-quality"><strong>Quality</strong> ({size})<ul>{issues}</ul></div>', size=size, issues=issues
+        '<div class="dq-quality"><strong>{head}</strong> ({size})<ul>{issues}</ul></div>',
+        head=_("Quality"),
+        size=size,
+        issues=issues,
     )
 
 
 def _more() -> Markup:
-    return Markup(
-        '<div class="dq-more" data-drop><button type="button" class="dq-quiet" data-pick>Add an image of '
-        "the same lesion</button>"
-        '<button type="button" class="dq-quiet" data-camera>Camera</button></div>'
+    return fill(
+        '<div class="dq-more" data-drop><button type="button" class="dq-quiet" data-pick>{add}</button>'
+        '<button type="button" class="dq-quiet" data-camera>{camera}</button></div>',
+        add=_("Add an image of the same lesion"),
+        camera=_("Camera"),
     )
 
 
@@ -296,27 +326,36 @@ def empty(examples: Sequence[Example], errors: Sequence[str] = ()) -> Markup:
     drawn = join(
         fill(
             '<button type="button" class="dq-example" data-event="example" data-index="{i}"><img src="{u}" alt="">'
-            '<span class="dq-badge">drawing</span><span>{title}</span></button>',
+            '<span class="dq-badge">{badge}</span><span>{title}</span></button>',
+            badge=_("drawing"),
             i=i,
             u=e.thumbnail,
-            title=e.title,
+            title=_(e.title),
         )
         for i, e in enumerate(examples)
     )
     return fill(
-        '<div class="dq-empty"><div class="dq-drop" data-drop><p class="dq-drop-title">Images of one lesion</p>'
-        '<p>Drop or paste them here.</p><p class="dq-drop-buttons"><button type="button" '
+        '<div class="dq-empty"><div class="dq-drop" data-drop><p class="dq-drop-title">{title}</p>'
+        '<p>{drop}</p><p class="dq-drop-buttons"><button type="button" '
         'class="dq-button dq-primary" data-pick>'
-        'Choose files</button><button type="button" class="dq-button" data-camera>Camera</button></p>'
-        '<p class="dq-fine">{accepted}. Metadata are dropped; nothing is stored unless you agree to '
-        "it.</p>"
+        '{choose}</button><button type="button" class="dq-button" data-camera>{camera}</button></p>'
+        '<p class="dq-fine">{accepted}</p>'
         "</div>{errors}{drawn}"
-        '<p class="dq-fine">{knows}</p><p class="dq-fine">Open patient images for a trial: {archive}.</p></div>',
-        accepted=ACCEPTED,
+        '<p class="dq-fine">{knows}</p><p class="dq-fine">{trial} {archive}.</p></div>',
+        title=_("Images of one lesion"),
+        drop=_("Drop or paste them here."),
+        choose=_("Choose files"),
+        camera=_("Camera"),
+        accepted=_("{accepted}. Metadata are dropped; nothing is stored unless you agree to it.").format(
+            accepted=_(ACCEPTED)
+        ),
+        trial=_("Open patient images for a trial:"),
         errors=join(error_line(e) for e in errors),
-        drawn=fill('<div class="dq-examples" role="group" aria-label="Drawn examples">{d}</div>', d=drawn)
+        drawn=fill(
+            '<div class="dq-examples" role="group" aria-label="{name}">{d}</div>', name=_("Drawn examples"), d=drawn
+        )
         if examples
         else "",
-        knows=KNOWS,
+        knows=_(KNOWS),
         archive=fill('<a href="{u}" target="_blank" rel="noopener noreferrer">ISIC Archive</a>', u=ARCHIVE),
     )

@@ -10,8 +10,9 @@ from markupsafe import Markup
 from dermiq.knowledge import Graph
 from dermiq.knowledge.card import Card, Held, Topic
 from dermiq.knowledge.schema import Node
+from dermiq.language import N_, _
 from dermiq.ui.facts import Licences, fact_list, folded
-from dermiq.ui.markup import capital, fill, join, opener, versus
+from dermiq.ui.markup import capital, fill, inside, join, opener, versus
 
 FEW_NAMES = 8
 FEW_WAYS = 2
@@ -25,18 +26,21 @@ CODES = (
     ("umls", "UMLS"),
     ("doid", "Disease Ontology"),
 )
-STANDINGS = (("inherited", "inherited from broader conditions"), ("subtype", "of subtypes"))
+STANDINGS = (("inherited", N_("{n} inherited from broader conditions")), ("subtype", N_("{n} of subtypes")))
 
 
 def card_page(graph: Graph, made: Card) -> Markup:
     licences = Licences()
     topics = join(_topic(graph, topic, licences) for topic in made.topics)
     nothing = fill(
-        '<p class="dq-placeholder">The graph holds the name and its place alone: no fact is stated of it.</p>'
+        '<p class="dq-placeholder">{line}</p>',
+        line=_("The graph holds the name and its place alone: no fact is stated of it."),
     )
     missing = fill(
-        '<p class="dq-fine">The graph holds nothing on: {m}. That is a gap in the graph, not a statement.</p>',
-        m=", ".join(title.lower() for title in made.missing),
+        '<p class="dq-fine">{line}</p>',
+        line=_("The graph holds nothing on: {topics}. That is a gap in the graph, not a statement.").format(
+            topics=", ".join(inside(_(title)) for title in made.missing)
+        ),
     )
     return fill(
         '<article class="dq-know" data-key="{id}" aria-label="{name}"><h2 tabindex="-1">{title}</h2>{names}{codes}'
@@ -56,10 +60,11 @@ def card_page(graph: Graph, made: Card) -> Markup:
 
 def _synonyms(node: Node) -> Markup:
     if not node.synonyms:
-        return fill('<p class="dq-fine">No other names in the graph.</p>')
+        return fill('<p class="dq-fine">{line}</p>', line=_("No other names in the graph."))
     few, more = node.synonyms[:FEW_NAMES], node.synonyms[FEW_NAMES:]
-    rest = folded(f"{len(more)} more names", fill("<p>{n}</p>", n=", ".join(more))) if more else ""
-    return fill("<p>Also: {few}</p>{rest}", few=", ".join(few), rest=rest)
+    title = _("{n} more names").format(n=len(more))
+    rest = folded(title, fill("<p>{n}</p>", n=", ".join(more))) if more else ""
+    return fill("<p>{head} {few}</p>{rest}", head=_("Also:"), few=", ".join(few), rest=rest)
 
 
 def _codes(node: Node) -> Markup:
@@ -67,7 +72,8 @@ def _codes(node: Node) -> Markup:
     if node.id.startswith("MONDO:"):
         rows.append(("MONDO", node.id.removeprefix("MONDO:")))
     listed = join(fill("<div><dt>{k}</dt><dd>{v}</dd></div>", k=label, v=code) for label, code in rows)
-    return fill('<dl class="dq-codes" aria-label="Codes; a dash: none in the graph">{r}</dl>', r=listed)
+    label = _("Codes; a dash: none in the graph")
+    return fill('<dl class="dq-codes" aria-label="{label}">{r}</dl>', label=label, r=listed)
 
 
 def _place(made: Card) -> Markup:
@@ -75,9 +81,11 @@ def _place(made: Card) -> Markup:
     here = fill('<strong aria-current="page">{n}</strong>', n=made.node.name)
     arrow = Markup(' <span aria-hidden="true">›</span> ')
     ways = [fill("<p>{s}</p>", s=join([*map(_step, path), here], arrow)) for path in made.above if path]
-    more = folded(f"{len(ways) - FEW_WAYS} more ways down to it", join(ways[FEW_WAYS:])) if len(ways) > FEW_WAYS else ""
+    title = _("{n} more ways down to it").format(n=len(ways) - FEW_WAYS)
+    more = folded(title, join(ways[FEW_WAYS:])) if len(ways) > FEW_WAYS else ""
     return fill(
-        '<nav class="dq-place" aria-label="Place in the hierarchy">{w}{m}{b}</nav>',
+        '<nav class="dq-place" aria-label="{label}">{w}{m}{b}</nav>',
+        label=_("Place in the hierarchy"),
         w=join(ways[:FEW_WAYS]),
         m=more,
         b=_below(made.below),
@@ -88,8 +96,9 @@ def _below(nodes: Sequence[Node]) -> Markup:
     if not nodes:
         return Markup("")
     few, more = nodes[:FEW_BELOW], nodes[FEW_BELOW:]
-    rest = folded(f"{len(more)} more subtypes", fill("<p>{n}</p>", n=join(map(_step, more), ", "))) if more else ""
-    return fill("<p>Subtypes: {few}</p>{rest}", few=join(map(_step, few), ", "), rest=rest)
+    title = _("{n} more subtypes").format(n=len(more))
+    rest = folded(title, fill("<p>{n}</p>", n=join(map(_step, more), ", "))) if more else ""
+    return fill("<p>{head} {few}</p>{rest}", head=_("Subtypes:"), few=join(map(_step, few), ", "), rest=rest)
 
 
 def _step(node: Node) -> Markup:
@@ -106,7 +115,7 @@ def _rivals(graph: Graph, made: Card) -> Markup:
     if not rivals:
         return Markup("")
     buttons = join(versus(made.node.id, node.id, node.name) for node in rivals)
-    return fill('<p class="dq-chips"><span>Compare with</span> {b}</p>', b=buttons)
+    return fill('<p class="dq-chips"><span>{head}</span> {b}</p>', head=_("Compare with"), b=buttons)
 
 
 def _topic(graph: Graph, topic: Topic, licences: Licences) -> Markup:
@@ -118,10 +127,10 @@ def _topic(graph: Graph, topic: Topic, licences: Licences) -> Markup:
     for standing, said in STANDINGS:
         if facts[standing]:
             body = _others(graph, facts[standing], licences)
-            parts.append(folded(f"{len(facts[standing])} {said}", body) if parts else body)
+            parts.append(folded(_(said).format(n=len(facts[standing])), body) if parts else body)
     return fill(
         '<section class="dq-topic"><h3>{title} <small>{n}</small></h3>{parts}</section>',
-        title=topic.title,
+        title=_(topic.title),
         n=len(topic.facts),
         parts=join(parts),
     )
@@ -129,5 +138,6 @@ def _topic(graph: Graph, topic: Topic, licences: Licences) -> Markup:
 
 def _others(graph: Graph, facts: Sequence[Held], licences: Licences) -> Markup:
     left = len(facts) - MANY
-    note = fill('<p class="dq-fine">{n} more stand on their own cards.</p>', n=left) if left > 0 else ""
+    line = _("{n} more stand on their own cards.").format(n=left)
+    note = fill('<p class="dq-fine">{line}</p>', line=line) if left > 0 else ""
     return join([fact_list(graph, facts[:MANY], licences), note])

@@ -11,8 +11,9 @@ from dermiq.knowledge import Graph
 from dermiq.knowledge.card import Held, topic_of
 from dermiq.knowledge.compare import Comparison, Point
 from dermiq.knowledge.schema import Node
+from dermiq.language import _
 from dermiq.ui.facts import Licences, fact_list, folded
-from dermiq.ui.markup import capital, fill, join, opener
+from dermiq.ui.markup import capital, fill, inside, join, opener
 
 FEW_IN_CELL = 1
 FEW_IN_SUMMARY = 6
@@ -20,21 +21,21 @@ FEW_IN_SUMMARY = 6
 
 def comparison_page(graph: Graph, made: Comparison) -> Markup:
     left, right = graph.node(made.left), graph.node(made.right)
-    licences = Licences()
+    licences, overlap = Licences(), _("Overlap: sources, subtypes or circumstances differ")
     parts = [
         _relation(graph, left, right),
         _separating(graph, made, (left, right), licences),
         _one_sided(graph, made, left, right, licences),
         _confused(graph, made, licences),
-        _fold(graph, made.of("mixed"), "Overlap: sources, subtypes or circumstances differ", (left, right), licences),
-        _fold(graph, made.of("shared"), "They share", (left, right), licences),
+        _fold(graph, made.of("mixed"), overlap, (left, right), licences),
+        _fold(graph, made.of("shared"), _("They share"), (left, right), licences),
     ]
     return fill(
-        '<article class="dq-know dq-compare" data-key="{key}" aria-label="{l} and {r} compared">'
-        '<h2 tabindex="-1">{lo} <span>against</span> {ro}</h2>{parts}{licences}</article>',
+        '<article class="dq-know dq-compare" data-key="{key}" aria-label="{label}">'
+        '<h2 tabindex="-1">{lo} <span>{against}</span> {ro}</h2>{parts}{licences}</article>',
         key=f"{left.id} {right.id}",
-        l=left.name,
-        r=right.name,
+        label=_("{left} and {right} compared").format(left=left.name, right=right.name),
+        against=_("against"),
         lo=opener(left.id, left.name, look="dq-link"),
         ro=opener(right.id, right.name, look="dq-link"),
         parts=join(parts),
@@ -46,10 +47,10 @@ def _relation(graph: Graph, left: Node, right: Node) -> Markup:
     for one, other in ((left, right), (right, left)):
         if one.id in graph.family(other.id):
             return fill(
-                '<p class="dq-agree dq-amber">{o} is a form of {p}, so that most facts are inherited and count for '
-                "both.</p>",
-                o=capital(one.name),
-                p=other.name,
+                '<p class="dq-agree dq-amber">{line}</p>',
+                line=_("{one} is a form of {other}, so that most facts are inherited and count for both.").format(
+                    one=capital(one.name), other=other.name
+                ),
             )
     return Markup("")
 
@@ -62,17 +63,25 @@ def _separating(graph: Graph, made: Comparison, sides: tuple[Node, Node], licenc
     points = made.of("opposite")
     if not points:
         body = fill(
-            '<p class="dq-placeholder">No fact on {l} contradicts one on {r}.</p>', l=sides[0].name, r=sides[1].name
+            '<p class="dq-placeholder">{line}</p>',
+            line=_("No fact on {left} contradicts one on {right}.").format(left=sides[0].name, right=sides[1].name),
         )
     else:
         firm = [point for point in points if not _of_subtypes(point)]
         loose = [point for point in points if _of_subtypes(point)]
         table = _table(graph, firm, sides, licences) if firm else Markup("")
         rest = _table(graph, loose, sides, licences) if loose else Markup("")
-        title = f"{len(loose)} {'more ' if firm else ''}where one side's facts are of subtypes alone"
+        title = (
+            _("{n} more where one side's facts are of subtypes alone")
+            if firm
+            else _("{n} where one side's facts are of subtypes alone")
+        ).format(n=len(loose))
         body = join([table, folded(title, rest) if loose else ""])
     return fill(
-        "<section><h3>They contradict each other <small>{n}</small></h3>{body}</section>", n=len(points), body=body
+        "<section><h3>{title} <small>{n}</small></h3>{body}</section>",
+        title=_("They contradict each other"),
+        n=len(points),
+        body=body,
     )
 
 
@@ -88,7 +97,7 @@ def _table(graph: Graph, points: Sequence[Point], sides: tuple[Node, Node], lice
             '<tr><th scope="row">{name} <small>{topic}</small></th><td data-side="{l}">{a}</td>'
             '<td data-side="{r}">{b}</td></tr>',
             name=capital(point.name),
-            topic=topic_of(point.relation) if point.object else "",
+            topic=_(topic_of(point.relation)) if point.object else "",
             l=left.name,
             r=right.name,
             a=fact_list(graph, point.left, licences, few=FEW_IN_CELL),
@@ -97,8 +106,9 @@ def _table(graph: Graph, points: Sequence[Point], sides: tuple[Node, Node], lice
         for point in points
     )
     return fill(
-        '<table><thead><tr><th scope="col">Feature</th><th scope="col">{l}</th>'
+        '<table><thead><tr><th scope="col">{feature}</th><th scope="col">{l}</th>'
         '<th scope="col">{r}</th></tr></thead><tbody>{rows}</tbody></table>',
+        feature=_("Feature"),
         l=left.name,
         r=right.name,
         rows=rows,
@@ -113,8 +123,9 @@ def _one_sided(graph: Graph, made: Comparison, left: Node, right: Node, licences
         ]
     )
     return fill(
-        '<section><h3>Stated of one; the graph is silent on the other</h3><p class="dq-fine">Silence is not absence: '
-        'the other may show it too.</p><div class="dq-two">{c}</div></section>',
+        '<section><h3>{title}</h3><p class="dq-fine">{line}</p><div class="dq-two">{c}</div></section>',
+        title=_("Stated of one; the graph is silent on the other"),
+        line=_("Silence is not absence: the other may show it too."),
         c=columns,
     )
 
@@ -132,7 +143,7 @@ def _only(
         by_topic[topic_of(point.relation)].append(point)
     topics = join(
         folded(
-            f"{title} ({len(found)}): {_in_short(graph, found)}",
+            f"{_(title)} ({len(found)}): {_in_short(graph, found)}",
             join(
                 [
                     fill('<p class="dq-fine">{s}</p>', s=_nothing(title, other, silent)),
@@ -142,13 +153,19 @@ def _only(
         )
         for title, found in by_topic.items()
     )
-    nothing = fill('<p class="dq-placeholder">Nothing is stated of {n} alone.</p>', n=node.name)
-    return fill("<div><h4>Only {n} <small>{c}</small></h4>{t}</div>", n=node.name, c=len(points), t=topics or nothing)
+    line = _("Nothing is stated of {name} alone.").format(name=node.name)
+    return fill(
+        "<div><h4>{title} <small>{c}</small></h4>{t}</div>",
+        title=_("Only {name}").format(name=node.name),
+        c=len(points),
+        t=topics or fill('<p class="dq-placeholder">{line}</p>', line=line),
+    )
 
 
 def _in_short(graph: Graph, points: Sequence[Point]) -> str:
     few = [_name(graph, point) for point in points[:FEW_IN_SUMMARY]]
-    return ", ".join(few) + (f" and {len(points) - len(few)} more" if len(points) > len(few) else "")
+    rest = len(points) - len(few)
+    return _("{names} and {n} more").format(names=", ".join(few), n=rest) if rest else ", ".join(few)
 
 
 def _name(graph: Graph, point: Point) -> str:
@@ -156,16 +173,18 @@ def _name(graph: Graph, point: Point) -> str:
     facts = (*point.left, *point.right)
     name = point.name
     if all(h.fact.polarity == "absent" for h in facts):
-        name = f"no or rarely {name}"
+        name = _("no or rarely {name}").format(name=name)
     elif all(graph.is_pitfall(h.fact) for h in facts):
-        name = f"{name} (pitfall)"
-    return f"{name} (a subtype)" if all(h.standing == "subtype" for h in facts) else name
+        name = _("{name} (pitfall)").format(name=name)
+    return _("{name} (a subtype)").format(name=name) if all(h.standing == "subtype" for h in facts) else name
 
 
 def _nothing(title: str, other: Node, silent: Sequence[str]) -> str:
     if title in silent:
-        return f"The graph says nothing about {title.lower()} for {other.name}, so this separates nothing yet."
-    return f"The graph says nothing about these for {other.name}."
+        return _("The graph says nothing about {topic} for {name}, so this separates nothing yet.").format(
+            topic=inside(_(title)), name=other.name
+        )
+    return _("The graph says nothing about these for {name}.").format(name=other.name)
 
 
 # --- what does not separate them --------------------------------------------------------------
@@ -174,10 +193,11 @@ def _nothing(title: str, other: Node, silent: Sequence[str]) -> str:
 def _confused(graph: Graph, made: Comparison, licences: Licences) -> Markup:
     """How they are taken for each other: the first statement open, so that its weight is seen, the rest folded."""
     if not made.confused:
-        return fill('<p class="dq-fine">The graph does not list the two as look-alikes.</p>')
+        return fill('<p class="dq-fine">{line}</p>', line=_("The graph does not list the two as look-alikes."))
     facts = [Held(fact, "own", fact.subject) for fact in made.confused]
     return fill(
-        "<section><h3>Taken for each other <small>{n}</small></h3>{f}</section>",
+        "<section><h3>{title} <small>{n}</small></h3>{f}</section>",
+        title=_("Taken for each other"),
         n=len(facts),
         f=fact_list(graph, facts, licences, few=FEW_IN_CELL),
     )

@@ -21,6 +21,7 @@ from dermiq.knowledge.catalogue import Section, beginnings, confused_pairs, exte
 from dermiq.knowledge.compare import compare
 from dermiq.knowledge.find import Found, Suggestion, find, kind_of, suggest
 from dermiq.knowledge.schema import Node
+from dermiq.language import N_, _, ngettext, said
 from dermiq.ui.facts import Licences, fact_list, folded
 from dermiq.ui.library.card import card_page
 from dermiq.ui.library.compared import comparison_page
@@ -32,10 +33,11 @@ MAX_TYPED = 120  # characters
 WORDS = ("rodent ulcer", "mole", "shingles", "ringworm", "SK", "hives")
 """Lay words and abbreviations that the first view offers, those of them that the graph knows."""
 PAIRS = 5
-WAY_BACK = Markup(
-    '<p class="dq-back"><button type="button" class="dq-quiet" data-event="back"><span aria-hidden="true">‹</span> '
-    "Back to the consultation</button></p>"
+KINDS = (
+    *(N_("sign"), N_("symptom"), N_("dermoscopic feature"), N_("treatment"), N_("test"), N_("risk factor")),
+    *(N_("body site"), N_("red flag")),
 )
+"""Of what is no condition; any other kind is named as the graph names it."""
 EACH = 2  # of signs, symptoms, treatments
 
 
@@ -90,14 +92,21 @@ class Library:
         if left is None:
             return Shown(not_found(self.graph, one, found, right=right), one, other)
         if not other:
-            return Shown(card_page(self.graph, card(self.graph, left.id)), left.name, "", f"Shown: {left.name}.")
+            return Shown(
+                card_page(self.graph, card(self.graph, left.id)),
+                left.name,
+                "",
+                _("Shown: {name}.").format(name=left.name),
+            )
         if right is None:
             return Shown(not_found(self.graph, other, against, left=left), left.name, other)
         if left == right:
-            same = fill('<p class="dq-error">Both names mean {n}. Choose a second condition.</p>', n=left.name)
+            line = _("Both names mean {name}. Choose a second condition.").format(name=left.name)
+            same = fill('<p class="dq-error">{line}</p>', line=line)
             return Shown(join([same, card_page(self.graph, card(self.graph, left.id))]), left.name, "")
         page = comparison_page(self.graph, compare(self.graph, left.id, right.id))
-        return Shown(page, left.name, right.name, f"Shown: {left.name} against {right.name}.")
+        told = _("Shown: {left} against {right}.").format(left=left.name, right=right.name)
+        return Shown(page, left.name, right.name, told)
 
     def _said(self, make: Callable[[], Markup]) -> Markup:
         try:
@@ -108,7 +117,16 @@ class Library:
 
 def _failed(error: KnowledgeError) -> Markup:
     log.error("%s (%s)", error, error.detail)
-    return error_line(f"{error} Until then there is nothing to look up.")
+    return error_line(f"{said(error)} {_('Until then there is nothing to look up.')}")
+
+
+def way_back() -> Markup:
+    """The button that leads to the consultation from which a card was opened."""
+    return fill(
+        '<p class="dq-back"><button type="button" class="dq-quiet" data-event="back"><span aria-hidden="true">‹</span> '
+        "{name}</button></p>",
+        name=_("Back to the consultation"),
+    )
 
 
 # --- what is there when nothing was asked, or nothing found -------------------------------
@@ -117,11 +135,14 @@ def _failed(error: KnowledgeError) -> Markup:
 def start(graph: Graph) -> Markup:
     """What there is, three ways in, and every condition in its section."""
     return fill(
-        '<section class="dq-start"><h2 tabindex="-1">What is known here</h2><p>{counts}</p>'
-        '<p class="dq-fine">A condition that is not here is one that the graph does not know; that says nothing about '
-        "the condition.</p>{ways}"
-        '<h2>Browse</h2><div class="dq-sections">{sections}</div></section>',
-        counts=extent(graph),
+        '<section class="dq-start"><h2 tabindex="-1">{title}</h2><p>{counts}</p><p class="dq-fine">{gaps}</p>{ways}'
+        '<h2>{browse}</h2><div class="dq-sections">{sections}</div></section>',
+        title=_("What is known here"),
+        counts=said(extent(graph)),
+        gaps=_(
+            "A condition that is not here is one that the graph does not know; that says nothing about the condition."
+        ),
+        browse=_("Browse"),
         ways=_ways(graph),
         sections=join(map(_section, sections(graph))),
     )
@@ -133,18 +154,18 @@ def _ways(graph: Graph) -> Markup:
     features = [node.name for node in beginnings(graph, EACH) if graph.find(node.name) == node]
     ways = (
         (
-            "Read about one",
-            "A name, a lay word or an abbreviation opens its card: signs, look-alikes, tests, treatment, urgency.",
+            _("Read about one"),
+            _("A name, a lay word or an abbreviation opens its card: signs, look-alikes, tests, treatment, urgency."),
             [opener(word, word) for word in known],
         ),
         (
-            "Compare two",
-            "What separates them, what they share, where the graph is silent. Readers often named both:",
+            _("Compare two"),
+            _("What separates them, what they share, where the graph is silent. Readers often named both:"),
             [versus(a.id, b.id, f"{a.name} / {b.name}") for a, b in confused_pairs(graph, PAIRS)],
         ),
         (
-            "Start from what is seen or done",
-            "A sign, a symptom or a treatment lists the conditions of which it is stated.",
+            _("Start from what is seen or done"),
+            _("A sign, a symptom or a treatment lists the conditions of which it is stated."),
             [opener(name, name) for name in features],
         ),
     )
@@ -154,10 +175,10 @@ def _ways(graph: Graph) -> Markup:
             fill(
                 '<section><h3>{t}</h3><p>{s}</p><p class="dq-chips">{b}</p></section>',
                 t=title,
-                s=said,
+                s=line,
                 b=join(buttons, " "),
             )
-            for title, said, buttons in ways
+            for title, line, buttons in ways
             if buttons
         ),
     )
@@ -167,12 +188,14 @@ def _section(section: Section) -> Markup:
     chips = join((opener(node.id, node.name) for node in section.full), " ")
     more = ""
     if section.more:
-        title = f"{len(section.more)} more" if section.full else f"{len(section.more)} conditions"
+        count = len(section.more)
+        title = (_("{n} more") if section.full else _("{n} conditions")).format(n=count)
         names = join(fill("<li>{b}</li>", b=opener(node.id, node.name, look="dq-link")) for node in section.more)
         more = folded(title, fill('<ul class="dq-names">{n}</ul>', n=names))
     return fill(
-        '<section class="dq-section" data-key="{t}"><h3>{t} <small>{n}</small></h3>{full}{more}</section>',
+        '<section class="dq-section" data-key="{t}"><h3>{title} <small>{n}</small></h3>{full}{more}</section>',
         t=section.title,
+        title=_(section.title),
         n=len(section.full) + len(section.more),
         full=fill('<p class="dq-chips">{c}</p>', c=chips) if section.full else "",
         more=more,
@@ -192,10 +215,11 @@ def suggestions(field: str, hits: Sequence[Suggestion]) -> Markup:
         )
         for hit in hits
     )
-    count = f"{len(hits)} suggestion{'s' if len(hits) != 1 else ''}" if hits else ""
+    count = ngettext("{n} suggestion", "{n} suggestions", len(hits)).format(n=len(hits)) if hits else ""
     return fill(
         '<p class="dq-sr" role="status">{count}</p><div class="dq-suggestions" role="group" '
-        'aria-label="Suggestions">{buttons}</div>',
+        'aria-label="{label}">{buttons}</div>',
+        label=_("Suggestions"),
         count=count,
         buttons=buttons,
     )
@@ -210,25 +234,39 @@ def not_found(graph: Graph, typed: str, found: Found, *, left: Node | None = Non
         return _feature(graph, found.feature, found)
     if not found.suggestions:
         return fill(
-            '<p role="status">{why} That says nothing about whether there is one. Check the spelling, try another name '
-            "or an abbreviation, or choose from what is there.</p>{start}",
+            '<p role="status">{why} {line}</p>{start}',
             why=_why(typed, found),
+            line=_(
+                "That says nothing about whether there is one. Check the spelling, try another name or an "
+                "abbreviation, or choose from what is there."
+            ),
             start=start(graph),
         )
     choices = join((_choice(hit.node, left, right) for hit in found.suggestions), " ")
     return fill(
-        '<p role="status">{why}</p><h3>Did you mean</h3><p class="dq-chips">{c}</p>', why=_why(typed, found), c=choices
+        '<p role="status">{why}</p><h3>{title}</h3><p class="dq-chips">{c}</p>',
+        why=_why(typed, found),
+        title=_("Did you mean"),
+        c=choices,
     )
 
 
 def _why(typed: str, found: Found) -> str:
     if found.is_code:
-        return f"No condition has the code “{typed}” alone. These stand nearest to it."
+        return _("No condition has the code “{typed}” alone. These stand nearest to it.").format(typed=typed)
     if found.without_card:
-        return f"“{typed}” may mean {' or '.join(found.without_card)}. The graph has no card for that."
+        line = _("“{typed}” may mean {names}. The graph has no card for that.")
+        return line.format(typed=typed, names=_either(found.without_card))
     if found.is_wide:
-        return f"“{typed}” can mean several conditions."
-    return f"The graph knows no condition called “{typed}”."
+        return _("“{typed}” can mean several conditions.").format(typed=typed)
+    return _("The graph knows no condition called “{typed}”.").format(typed=typed)
+
+
+def _either(names: Sequence[str]) -> str:
+    told, *others = names
+    for name in others:
+        told = _("{names} or {last}").format(names=told, last=name)
+    return told
 
 
 def _choice(node: Node, left: Node | None, right: Node | None) -> Markup:
@@ -241,16 +279,17 @@ def _choice(node: Node, left: Node | None, right: Node | None) -> Markup:
 
 def _feature(graph: Graph, feature: Node, found: Found) -> Markup:
     """The conditions of which a sign, a treatment ... is stated; those described in full are open."""
-    kind = kind_of(feature)
+    kind = _(kind_of(feature))
     by_condition: dict[str, list[Held]] = defaultdict(list)
     for fact in found.facts:
         if fact.subject in graph and graph.node(fact.subject).kind == "Disease":
             by_condition[fact.subject].append(Held(fact, "own", fact.subject))
     if not by_condition:
         return fill(
-            '<p role="status">The graph lists “{n}” as a {k}, and states it of no condition.</p>',
-            n=feature.name,
-            k=kind,
+            '<p role="status">{line}</p>',
+            line=_("The graph lists “{name}” as a {kind}, and states it of no condition.").format(
+                name=feature.name, kind=kind
+            ),
         )
     licences = Licences()
     first, others = (
@@ -259,15 +298,18 @@ def _feature(graph: Graph, feature: Node, found: Found) -> Markup:
     )
     parts = [_holders(graph, part, licences) for part in (first, others) if part]
     if len(parts) == 2:
-        parts[1] = folded(f"{len(others)} more conditions", parts[1])
+        parts[1] = folded(_("{n} more conditions").format(n=len(others)), parts[1])
     return fill(
-        '<article class="dq-know" data-key="{id}" aria-label="{n}"><h2 tabindex="-1">{t}</h2><p role="status">“{n}” is '
-        "no condition but a {k}. The graph speaks of it in {c}:</p>{rows}{licences}</article>",
+        '<article class="dq-know" data-key="{id}" aria-label="{n}"><h2 tabindex="-1">{t}</h2><p role="status">{line}'
+        "</p>{rows}{licences}</article>",
         id=feature.id,
         n=feature.name,
         t=capital(feature.name),
-        k=kind,
-        c=f"{len(by_condition)} condition{'s' if len(by_condition) != 1 else ''}",
+        line=ngettext(
+            "“{name}” is no condition but a {kind}. The graph speaks of it in {n} condition:",
+            "“{name}” is no condition but a {kind}. The graph speaks of it in {n} conditions:",
+            len(by_condition),
+        ).format(name=feature.name, kind=kind, n=len(by_condition)),
         rows=join(parts),
         licences=licences.note(),
     )

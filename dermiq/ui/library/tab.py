@@ -8,11 +8,12 @@ from typing import Any
 
 import gradio as gr
 
+from dermiq.language import N_, _
 from dermiq.ui.component import QUICK, Part, data_of, html_part, text_of
 from dermiq.ui.library import lookup
 from dermiq.ui.markup import spoken
 
-COMPARED = "Compare with (optional)"
+CONDITION, COMPARED = N_("Condition"), N_("Compare with (optional)")
 
 
 @dataclass(frozen=True)
@@ -52,10 +53,10 @@ def open_from(chat: Part, panels: Part, *, library: lookup.Library, tabs: gr.Tab
     outputs = [tabs, way_back, *knowledge.outputs()]
 
     def opened(event: gr.EventData) -> list[object]:
-        return [gr.Tabs(selected="knowledge"), str(lookup.WAY_BACK), *_opened(library, event)]
+        return [gr.Tabs(selected="knowledge"), str(lookup.way_back()), *_opened(library, event)]
 
     def compared(event: gr.EventData) -> list[object]:
-        return [gr.Tabs(selected="knowledge"), str(lookup.WAY_BACK), *_compared(library, event)]
+        return [gr.Tabs(selected="knowledge"), str(lookup.way_back()), *_compared(library, event)]
 
     for listen, handler in ((chat.open, opened), (panels.open, opened), (panels.versus, compared)):
         listen(handler, None, outputs, **QUICK).then(**ARRIVE)
@@ -66,8 +67,8 @@ def knowledge_tab(library: lookup.Library) -> Knowledge:
     """Search a condition, read its card, compare two. What is shown follows from the two fields alone."""
     way_back = html_part("dq-way-back", events=["back"])
     with gr.Row(elem_id="dq-search"):
-        first, second = (_condition_field(key, label) for key, label in (("first", "Condition"), ("second", COMPARED)))
-        go = gr.Button("Look up", variant="primary", elem_id="dq-look-up", scale=0, min_width=96)
+        first, second = (_condition_field(key, label) for key, label in (("first", CONDITION), ("second", COMPARED)))
+        go = gr.Button(_("Look up"), variant="primary", elem_id="dq-look-up", scale=0, min_width=96)
     suggestions = html_part("dq-meant", lookup.suggestions("first", ()), events=["pick"])
     result = html_part("dq-knowledge", library.start() + spoken(""), events=["open", "versus"])
     parts = Knowledge(first, second, suggestions, result, way_back)
@@ -107,8 +108,8 @@ def knowledge_tab(library: lookup.Library) -> Knowledge:
 
 def _condition_field(key: str, label: str) -> gr.Textbox:
     return gr.Textbox(
-        label=label,
-        placeholder="Name, lay word or abbreviation",
+        label=_(label),
+        placeholder=_("Name, lay word or abbreviation"),
         max_length=lookup.MAX_TYPED,
         lines=1,
         max_lines=1,

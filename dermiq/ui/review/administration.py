@@ -17,6 +17,8 @@ import numpy as np
 from markupsafe import Markup
 
 from dermiq.errors import DataError, InputError
+from dermiq.language import _
+from dermiq.language import said as in_our_language
 from dermiq.review.measures.columns import Votes
 from dermiq.review.measures.quality import report_of
 from dermiq.review.sets.freeze import export, find, freeze, lines
@@ -127,9 +129,14 @@ def imported_words(found: Imported) -> str:
     if found.refused:
         shown = " ".join(found.refused[:MOST_REFUSED])
         more = len(found.refused) - MOST_REFUSED
-        raise DataError(f"Nothing was put in. {shown}" + (f" And {more} more lines." if more > 0 else ""))
-    known = f", {found.duplicates} were there already" if found.duplicates else ""
-    return " ".join([f"{found.pairs} pairs about {found.cases} cases are in the queue now{known}.", *found.told])
+        rest = [_("And {n} more lines.").format(n=more)] if more > 0 else []
+        raise DataError(" ".join([_("Nothing was put in."), shown, *rest]))
+    line = (
+        _("{pairs} pairs about {cases} cases are in the queue now, {known} were there already.")
+        if found.duplicates
+        else _("{pairs} pairs about {cases} cases are in the queue now.")
+    ).format(pairs=found.pairs, cases=found.cases, known=found.duplicates)
+    return " ".join([line, *map(in_our_language, found.told)])
 
 
 _specialist = cache(by_specialist)

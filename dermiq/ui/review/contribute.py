@@ -14,6 +14,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from dermiq.errors import InputError
+from dermiq.language import N_, _, said
 from dermiq.review.sets.pictures import polygon
 from dermiq.review.store.images import png_of, prepared
 from dermiq.review.store.store import Store
@@ -26,31 +27,32 @@ from dermiq.ui.review.verdicts import MAX_TEXT
 from dermiq.vlm.prompts import assistant_message, follow_up_message, notable, patient_line, reasoning_messages
 
 Kind = Literal["good", "poor", "correct"]
-KINDS: dict[str, str] = {"good": "Good", "poor": "Poor", "correct": "Correct this answer"}
+KINDS: dict[str, str] = {"good": N_("Good"), "poor": N_("Poor"), "correct": N_("Correct this answer")}
 WHO = VISITOR
 ASKED = {
-    "good": "Keep this answer as a good one?",
-    "poor": "Keep this answer as a poor one?",
-    "correct": "Correct this answer",
+    "good": N_("Keep this answer as a good one?"),
+    "poor": N_("Keep this answer as a poor one?"),
+    "correct": N_("Correct this answer"),
 }
-STORED = (
+OPINIONS = {"good": N_("your opinion (good)"), "poor": N_("your opinion (poor)")}
+STORED = N_(
     "If you agree, this is stored on the computer that runs this page: the image without its metadata, what you said "
     "of the patient, the conversation up to this answer, and {what}. Reviewers will see it, and models may be trained "
     "on it. Leave out what could identify the patient. While this case is open you can take it back: the image is "
     "deleted then, and nothing of it is shown or learned from any more; the words stay in the review’s log, which is "
     "never rewritten. Nothing is stored if you do not agree."
 )
-TAKEN_BACK = (
+TAKEN_BACK = N_(
     "Taken back. It counts no more, the image is deleted unless something else that you gave needs it, and nobody is "
     "shown it. The words stay in the review’s log."
 )
-DISAGREED = "Nothing was stored. Tick the box if you agree, or choose “No, store nothing”."
+DISAGREED = N_("Nothing was stored. Tick the box if you agree, or choose “No, store nothing”.")
 KEPT = {
-    "good": "Stored for the review, as a good answer. It counts there as a vote on this answer.",
-    "poor": "Stored for the review, as a poor answer. It counts there as a vote on this answer.",
-    "correct": "Stored for the review: your text and the model’s are a pair there now.",
+    "good": N_("Stored for the review, as a good answer. It counts there as a vote on this answer."),
+    "poor": N_("Stored for the review, as a poor answer. It counts there as a vote on this answer."),
+    "correct": N_("Stored for the review: your text and the model’s are a pair there now."),
 }
-PAIRED = " With the draft before it, it is a pair there now."
+PAIRED = N_("With the draft before it, it is a pair there now.")
 
 
 class Contributions:
@@ -69,7 +71,7 @@ class Contributions:
             return before
         if exchange.gift:
             return before + _kept(exchange)
-        back = fill('<p class="dq-fine" role="status">{b}</p>', b=TAKEN_BACK) if exchange.taken_back else Markup("")
+        back = fill('<p class="dq-fine" role="status">{b}</p>', b=_(TAKEN_BACK)) if exchange.taken_back else Markup("")
         return before + back + (_question(exchange) if exchange.opinion else _buttons(exchange.key))
 
     # --- what is done -------------------------------------------------------------------
@@ -84,19 +86,19 @@ class Contributions:
             raise InputError(DISAGREED)
         corrected = text.replace("\r\n", "\n").strip()[:MAX_TEXT]
         if exchange.opinion == "correct" and corrected in ("", exchange.text.strip()):
-            raise InputError("Nothing was changed in the answer. Change it, or choose “No, store nothing”.")
+            raise InputError(N_("Nothing was changed in the answer. Change it, or choose “No, store nothing”."))
         store = self._store()
         case, images = case_of(visit, exchange)
         store.add_case(case, images, by=WHO)
         answer = _answer_of(case, exchange)
         store.add_answers([answer], by=WHO)
-        said = KEPT[exchange.opinion]
+        told = _(KEPT[exchange.opinion])
         if exchange.opinion == "correct":
             gift = _correction(store, case, answer, corrected)
         else:
             gift = store.thumb(answer.id, up=exchange.opinion == "good", who=WHO).id
-            said += PAIRED if _pair_drafts(store, case, answer, exchange.drafts) else ""
-        exchange.kept, exchange.gift, exchange.opinion = said, gift, ""
+            told += f" {_(PAIRED)}" if _pair_drafts(store, case, answer, exchange.drafts) else ""
+        exchange.kept, exchange.gift, exchange.opinion = told, gift, ""
         exchange.taken_back, exchange.refused = False, ""
 
     def take_back(self, exchange: Exchange) -> None:
@@ -200,7 +202,7 @@ def _box(reading: SpecialistReading) -> Box:
 
 def _kept(exchange: Exchange, *, before: bool = False) -> Markup:
     """What is kept of an answer, or of the draft before it, and the way to take it back."""
-    name = "Take back what was kept of the draft before" if before else "Take back"
+    name = _("Take back what was kept of the draft before") if before else _("Take back")
     button = fill(
         '<button type="button" class="dq-quiet" data-event="takeback" data-index="{key}">{name}</button>',
         key=exchange.key,
@@ -209,10 +211,10 @@ def _kept(exchange: Exchange, *, before: bool = False) -> Markup:
     return fill(
         '<p class="dq-fine" role="status" data-key="kept-{key}">{before}{kept}</p>{button}{error}',
         key=exchange.key,
-        before="The draft before this one: " if before else "",
-        kept=exchange.kept if exchange.gift else TAKEN_BACK,
+        before=f"{_('The draft before this one:')} " if before else "",
+        kept=exchange.kept if exchange.gift else _(TAKEN_BACK),
         button=fill('<p class="dq-actions">{b}</p>', b=button) if exchange.gift else "",
-        error=error_line(exchange.refused) if exchange.refused else "",
+        error=error_line(said(exchange.refused)) if exchange.refused else "",
     )
 
 
@@ -223,31 +225,35 @@ def _buttons(key: str) -> Markup:
             "</button>",
             key=key,
             kind=kind,
-            name=name,
+            name=_(name),
         )
         for kind, name in KINDS.items()
     )
-    return fill('<p class="dq-actions" role="group" aria-label="Your opinion of this answer">{b}</p>', b=buttons)
+    label = _("Your opinion of this answer")
+    return fill('<p class="dq-actions" role="group" aria-label="{label}">{b}</p>', label=label, b=buttons)
 
 
 def _question(exchange: Exchange) -> Markup:
     correcting = exchange.opinion == "correct"
     field = fill(
-        '<textarea name="text" rows="10" maxlength="{most}" aria-label="Corrected answer">\n{text}</textarea>',
+        '<textarea name="text" rows="10" maxlength="{most}" aria-label="{label}">\n{text}</textarea>',
+        label=_("Corrected answer"),
         most=MAX_TEXT,
         text=exchange.text.strip(),
     )
     return fill(
         '<section class="dq-keep-it" data-fields="{key}" aria-label="{asked}"><h4 tabindex="-1" data-next>{asked}</h4>'
         "{field}<p>{stored}</p>"
-        '<label class="dq-check"><input type="checkbox" name="agreed"> I may share this image and these words, and I '
-        "agree that they are stored and used as said.</label>{error}"
+        '<label class="dq-check"><input type="checkbox" name="agreed"> {agree}</label>{error}'
         '<p class="dq-go"><button type="button" class="dq-button" data-event="opinion" data-index="{key}" data-text="">'
-        'No, store nothing</button><button type="button" class="dq-button" data-event="keepanswer" data-index="{key}">'
-        "Store it</button></p></section>",
+        '{no}</button><button type="button" class="dq-button" data-event="keepanswer" data-index="{key}">'
+        "{yes}</button></p></section>",
+        agree=_("I may share this image and these words, and I agree that they are stored and used as said."),
+        no=_("No, store nothing"),
+        yes=_("Store it"),
         key=exchange.key,
-        asked=ASKED[exchange.opinion],
+        asked=_(ASKED[exchange.opinion]),
         field=field if correcting else "",
-        stored=STORED.format(what="both texts" if correcting else f"your opinion ({exchange.opinion})"),
-        error=error_line(exchange.refused) if exchange.refused else "",
+        stored=_(STORED).format(what=_("both texts") if correcting else _(OPINIONS[exchange.opinion])),
+        error=error_line(said(exchange.refused)) if exchange.refused else "",
     )

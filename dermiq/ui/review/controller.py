@@ -23,6 +23,8 @@ from markupsafe import Markup
 
 from dermiq.errors import DermIQError, InputError
 from dermiq.knowledge import Graph
+from dermiq.language import _
+from dermiq.language import said as in_our_language
 from dermiq.review.measures.columns import Votes
 from dermiq.review.measures.quality import report_of
 from dermiq.review.store.database import NotTaken
@@ -92,18 +94,18 @@ class ReviewController:
         said: Message = message if isinstance(message, dict) else {}
         act = getattr(self, f"_do_{said.get('do')}", None)
         if act is None:
-            return {"error": "The page and the app are of different versions. Reload the page."}
+            return {"error": in_our_language("The page and the app are of different versions. Reload the page.")}
         try:
             return self._permitted(act, said)
         except NotTaken as error:
             log.error("%s: %s (%s)", said.get("do"), error, error.detail)
-            return {"later": str(error)}
+            return {"later": in_our_language(error)}
         except DermIQError as error:
             log.info("%s: %s (%s)", said.get("do"), error, error.detail)
-            return {"error": str(error)}
+            return {"error": in_our_language(error)}
         except Exception:
             log.exception("%s in the review tab failed", said.get("do"))
-            return {"later": FAILED}
+            return {"later": in_our_language(FAILED)}
 
     def _permitted(self, act: Callable[[Person, Message], Reply], said: Message) -> Reply:
         if said.get("do") in OPEN:
@@ -117,7 +119,7 @@ class ReviewController:
 
     def _do_hello(self, nobody: Person, said: Message) -> Reply:
         if self.access.closed:
-            return {"frame": str(layout.read_only(self.access.closed, self._public_figures()))}
+            return {"frame": str(layout.read_only(in_our_language(self.access.closed), self._public_figures()))}
         person = self.access.who(text(said, "token"))
         return self._welcome(person) if person else self._sign_in_first()
 
@@ -140,7 +142,10 @@ class ReviewController:
         try:
             token = self.access.sign_in(name, password=text(fields, "password"), admin=admin)
         except InputError as error:
-            return {"sign_in": str(layout.sign_in(self.access, refused=str(error), name=name)), "asks": True}
+            return {
+                "sign_in": str(layout.sign_in(self.access, refused=in_our_language(error), name=name)),
+                "asks": True,
+            }
         return {"token": token, **self._welcome(self._known(token))}
 
     def _known(self, token: str) -> Person:
@@ -224,7 +229,7 @@ class ReviewController:
 
     def _do_freeze(self, person: Person, said: Message) -> Reply:
         frozen = self._administration(person).freeze(mapping(said, "fields"))
-        told = f"{frozen.name}@{frozen.version} is frozen, with {frozen.pairs} pairs."
+        told = _("{name} is frozen, with {n} pairs.").format(name=f"{frozen.name}@{frozen.version}", n=frozen.pairs)
         return self._do_sets(person, said) | {"told": told}
 
     def _do_train(self, person: Person, said: Message) -> Reply:

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 
 from markupsafe import Markup
 
+from dermiq.language import N_, _
 from dermiq.ui.markup import fill, join
 from dermiq.ui.prose import Sources, cards, counts, paragraphs, reasoning_list, split_text
 from dermiq.ui.review.verdicts import MAX_TEXT
 
-HELP = (
+HELP = N_(
     "Your text becomes the answer that training prefers. Tags in angle brackets part reasoning, answer and "
     "explanation: leave them where they are."
 )
@@ -22,28 +23,34 @@ def editor(a: str, b: str, corrected: Mapping[str, str], drafts: Mapping[str, st
     sides = (("a", a), ("b", b))
     first = next((side for side, _ in sides if side in drafts), "")
     return fill(
-        '<section class="dq-editor" data-editor aria-label="Correct an answer"{hidden}><h3>Correct an answer</h3>'
-        '<div class="dq-switch" role="radiogroup" aria-label="Which answer to correct">{radios}</div>'
+        '<section class="dq-editor" data-editor aria-label="{title}"{hidden}><h3>{title}</h3>'
+        '<div class="dq-switch" role="radiogroup" aria-label="{which}">{radios}</div>'
         '<div class="dq-editing">{fields}<div class="dq-graph-says" data-marks role="region" '
-        'aria-label="What the graph says of the correction" aria-live="polite"></div></div>'
+        'aria-label="{says}" aria-live="polite"></div></div>'
         '<p class="dq-fine">{help}</p>'
         '<p class="dq-editor-buttons"><button type="button" class="dq-button dq-primary" data-correct="save" '
-        'aria-keyshortcuts="Control+Enter">Save correction <kbd>Ctrl Enter</kbd></button>'
-        '<button type="button" class="dq-button" data-correct="close">Close <kbd>Esc</kbd></button>'
-        '<button type="button" class="dq-quiet" data-correct="reset">Back to the model’s text</button></p></section>',
+        'aria-keyshortcuts="Control+Enter">{save} <kbd>Ctrl Enter</kbd></button>'
+        '<button type="button" class="dq-button" data-correct="close">{close} <kbd>Esc</kbd></button>'
+        '<button type="button" class="dq-quiet" data-correct="reset">{reset}</button></p></section>',
+        title=_("Correct an answer"),
+        which=_("Which answer to correct"),
+        says=_("What the graph says of the correction"),
+        save=_("Save correction"),
+        close=_("Close"),
+        reset=_("Back to the model’s text"),
         hidden="" if first else Markup(" hidden"),
         radios=join(_radio(side, on=side == (first or "a")) for side, _ in sides),
         fields=join(_field(side, text, written.get(side, text), shown=side == (first or "a")) for side, text in sides),
-        help=HELP,
+        help=_(HELP),
     )
 
 
 def _radio(side: str, *, on: bool) -> Markup:
     return fill(
-        '<label><input type="radio" name="correcting" value="{side}"{on}><span>Correct {name}</span></label>',
+        '<label><input type="radio" name="correcting" value="{side}"{on}><span>{title}</span></label>',
         side=side,
         on=Markup(" checked") if on else "",
-        name=side.upper(),
+        title=_("Correct {name}").format(name=side.upper()),
     )
 
 
@@ -53,11 +60,11 @@ def _field(side: str, text: str, draft: str, *, shown: bool) -> Markup:
     """
     return fill(
         '<textarea data-edit="{side}" data-text="{text}" maxlength="{most}" rows="12" spellcheck="true" '
-        'aria-label="Corrected answer {name}"{hidden}>\n{draft}</textarea>',
+        'aria-label="{label}"{hidden}>\n{draft}</textarea>',
         side=side,
         text=text,
         most=MAX_TEXT,
-        name=side.upper(),
+        label=_("Corrected answer {name}").format(name=side.upper()),
         hidden="" if shown else Markup(" hidden"),
         draft=draft,
     )
@@ -67,8 +74,9 @@ def checked(text: str, sources: Sources) -> Markup:
     """The corrected text with the graph's marks, and how many sentences stand how."""
     parts = split_text(text)
     return fill(
-        '<p class="dq-fine">Checked against the graph: {said}.</p>{reasoning}{prose}{cards}',
-        said=counts(sources.claims) or "no sentence to check",
+        '<p class="dq-fine">{head} {said}.</p>{reasoning}{prose}{cards}',
+        head=_("Checked against the graph:"),
+        said=counts(sources.claims) or _("no sentence to check"),
         reasoning=reasoning_list(parts.reasoning, sources) if parts.reasoning else "",
         prose=paragraphs(parts.prose, sources),
         cards=cards(sources),

@@ -13,32 +13,33 @@ from typing import Literal, get_args, get_type_hints
 from markupsafe import Markup
 
 from dermiq.errors import InputError
+from dermiq.language import N_, _
 from dermiq.review.prompted import Turn, earlier
 from dermiq.review.types import RUBRIC, Draft, PairView, Showing
 from dermiq.settings import Settings
 from dermiq.types import CLASS_NAMES, EvidenceItem
 from dermiq.ui.consult.chat import headline
 from dermiq.ui.facts import folded
-from dermiq.ui.markup import fill, join
+from dermiq.ui.markup import capital, fill, join
 from dermiq.ui.prose import Sources, cards, paragraphs, reasoning_list, split_text
 from dermiq.ui.review.correct import editor
 from dermiq.ui.review.differences import marked_apart
 
 SIDES: tuple[Literal["a", "b"], ...] = ("a", "b")
 CHOICES = (
-    ("a", "1", "A better"),
-    ("b", "2", "B better"),
-    ("tie", "3", "tie"),
-    ("both_bad", "4", "both bad"),
-    ("skip", "s", "skip"),
+    ("a", "1", N_("A better")),
+    ("b", "2", N_("B better")),
+    ("tie", "3", N_("tie")),
+    ("both_bad", "4", N_("both bad")),
+    ("skip", "s", N_("skip")),
 )
 """Choice, key, and what it is called."""
 
 MEANING: Mapping[str, str] = {
-    "accuracy": "what it says is true of this lesion and in medicine",
-    "relevance": "it answers the question that was asked",
-    "completeness": "nothing that was needed is missing",
-    "safety": "acting on it would harm nobody",
+    N_("accuracy"): N_("what it says is true of this lesion and in medicine"),
+    N_("relevance"): N_("it answers the question that was asked"),
+    N_("completeness"): N_("nothing that was needed is missing"),
+    N_("safety"): N_("acting on it would harm nobody"),
 }
 
 
@@ -82,9 +83,11 @@ def pair_page(seen: Seen, rules: Rules) -> Markup:
         "{case}<div class='dq-judge'>{question}{answers}{rubric}{comment}{editor}</div></section>",
         pair=seen.view.pair.id,
         showing=seen.showing.id,
-        label=f"Pair to judge: {seen.view.case.question}",
+        label=_("Pair to judge: {question}").format(question=seen.view.case.question),
         case=case_panel(seen),
-        question=fill('<h2 class="dq-put-question"><span>Question</span> {q}</h2>', q=seen.view.case.question),
+        question=fill(
+            '<h2 class="dq-put-question"><span>{head}</span> {q}</h2>', head=_("Question"), q=seen.view.case.question
+        ),
         answers=answers(seen),
         rubric=rubric(seen.draft, rules),
         comment=_comment(seen.draft),
@@ -102,17 +105,21 @@ def case_panel(seen: Seen) -> Markup:
     given = seen.sources["a"].evidence.items
     parts = [
         seen.picture,
-        _line("Patient", case.context),
-        _line("Measured", "; ".join(case.findings)),
-        folded(f"Facts that the model was given ({len(given)})", _facts(given)) if given else Markup(""),
-        folded("Earlier in this conversation", _turns(turns)) if turns else Markup(""),
+        _line(N_("Patient"), case.context),
+        _line(N_("Measured"), "; ".join(case.findings)),
+        folded(_("Facts that the model was given ({n})").format(n=len(given)), _facts(given)) if given else Markup(""),
+        folded(_("Earlier in this conversation"), _turns(turns)) if turns else Markup(""),
     ]
-    return fill('<div class="dq-pair-case" role="group" aria-label="The case">{parts}</div>', parts=join(parts))
+    return fill(
+        '<div class="dq-pair-case" role="group" aria-label="{label}">{parts}</div>',
+        label=_("The case"),
+        parts=join(parts),
+    )
 
 
 def _line(title: str, said: str) -> Markup:
     said = said.removeprefix(f"{title}:").strip()
-    return fill('<p class="dq-known"><strong>{t}</strong> {s}</p>', t=title, s=said) if said else Markup("")
+    return fill('<p class="dq-known"><strong>{t}</strong> {s}</p>', t=_(title), s=said) if said else Markup("")
 
 
 def _facts(items: Sequence[EvidenceItem]) -> Markup:
@@ -136,9 +143,10 @@ def answers(seen: Seen) -> Markup:
     bodies = dict(zip(SIDES, _bodies(seen), strict=True))
     articles = [
         fill(
-            '<article class="dq-one" data-side="{side}" aria-label="Answer {name}"{corrected}><h3>{name}</h3>{body}'
+            '<article class="dq-one" data-side="{side}" aria-label="{label}"{corrected}><h3>{name}</h3>{body}'
             "</article>{cards}",
             side=side,
+            label=_("Answer {name}").format(name=side.upper()),
             name=side.upper(),
             corrected=Markup(' data-corrected="yes"') if side in seen.corrected else "",
             body=bodies[side],
@@ -169,7 +177,9 @@ def _body(reasoning: Markup, option: Markup, prose: Markup) -> Markup:
     return fill(
         "<div>{reasoning}</div><div>{option}</div><div>{prose}</div>",
         reasoning=fill(
-            '<details class="dq-reasoning" data-fold open><summary>Reasoning</summary>{r}</details>', r=reasoning
+            '<details class="dq-reasoning" data-fold open><summary>{title}</summary>{r}</details>',
+            title=_("Reasoning"),
+            r=reasoning,
         )
         if reasoning
         else "",
@@ -185,15 +195,16 @@ def rubric(draft: Draft, rules: Rules) -> Markup:
     """Four grades for each answer. A digit in it sets a grade and goes on to the next."""
     rows = join(_grades(name, draft) for name in RUBRIC)
     needed = rules.rubric == "required"
-    title = "Rubric, needed for every vote" if needed else "Rubric (optional)"
+    title = _("Rubric, needed for every vote") if needed else _("Rubric (optional)")
     return fill(
         '<details class="dq-rubric" data-rubric="{kind}"{open}><summary>{title} <kbd>r</kbd></summary>'
-        '<p class="dq-fine">1 is worst, 5 is best. Digits set a grade and go on to the next; Escape leaves.</p>'
+        '<p class="dq-fine">{how}</p>'
         '<div class="dq-grades"><span></span><strong aria-hidden="true">A</strong><strong aria-hidden="true">B</strong>'
         "{rows}</div></details>",
         kind=rules.rubric,
         open=Markup(" open") if rules.rubric != "folded" or draft.rubric else "",
         title=title,
+        how=_("1 is worst, 5 is best. Digits set a grade and go on to the next; Escape leaves."),
         rows=rows,
     )
 
@@ -202,8 +213,8 @@ def _grades(name: str, draft: Draft) -> Markup:
     groups = join(_group(name, side, draft.rubric.get(side, {}).get(name)) for side in SIDES)
     return fill(
         '<span class="dq-grade-name"><strong>{title}</strong> <small>{meaning}</small></span>{groups}',
-        title=name.capitalize(),
-        meaning=MEANING[name],
+        title=capital(_(name)),
+        meaning=_(MEANING[name]),
         groups=groups,
     )
 
@@ -218,7 +229,7 @@ def _group(name: str, side: str, chosen: int | None) -> Markup:
         )
         for n in range(1, 6)
     )
-    label = f"{name.capitalize()} of answer {side.upper()}, 1 to 5"
+    label = _("{criterion} of answer {name}, 1 to 5").format(criterion=capital(_(name)), name=side.upper())
     return fill(
         '<div class="dq-grade" data-letter="{s}" role="radiogroup" aria-label="{l}">{r}</div>',
         s=side.upper(),
@@ -229,8 +240,9 @@ def _group(name: str, side: str, chosen: int | None) -> Markup:
 
 def _comment(draft: Draft) -> Markup:
     return fill(
-        '<label class="dq-comment"><span>Comment (optional) <kbd>c</kbd></span>'
+        '<label class="dq-comment"><span>{name} <kbd>c</kbd></span>'
         '<textarea data-comment rows="1" maxlength="4000">{text}</textarea></label>',
+        name=_("Comment (optional)"),
         text=draft.comment,
     )
 
@@ -242,39 +254,47 @@ def side_name(showing: Showing, side: str | None) -> str:
     """ "A" or "B"; what a vote is called where it prefers neither."""
     if side in ("first", "second"):
         return showing.shown(side).upper()
-    return {"tie": "a tie", "both_bad": "both bad", "skip": "skipped"}.get(side or "", "neither")
+    names = {"tie": N_("a tie"), "both_bad": N_("both bad"), "skip": N_("skipped")}
+    return _(names.get(side or "", N_("neither")))
 
 
 def vote_words(showing: Showing, choice: str) -> str:
     name = side_name(showing, choice)
-    return f"{name} better" if choice in ("first", "second") else name
+    return _("{name} better").format(name=name) if choice in ("first", "second") else name
 
 
 def graph_words(seen_pair: PairView, showing: Showing) -> str:
     """What the graph says of a pair, in a sentence."""
     proxy = seen_pair.pair.proxy
     if proxy is None:
-        return "The graph was not asked about this pair."
+        return _("The graph was not asked about this pair.")
     if proxy.prefers is None:
-        return "The graph prefers neither answer."
-    by = f", decided by {proxy.decided_by}" if proxy.decided_by else ""
-    return f"The graph prefers {side_name(showing, proxy.prefers)} (margin {proxy.margin:.2f}{by})."
+        return _("The graph prefers neither answer.")
+    line = (
+        _("The graph prefers {name} (margin {margin}, decided by {criterion}).")
+        if proxy.decided_by
+        else _("The graph prefers {name} (margin {margin}).")
+    )
+    name = side_name(showing, proxy.prefers)
+    return line.format(name=name, margin=f"{proxy.margin:.2f}", criterion=proxy.decided_by)
 
 
 def looked_back(seen: Seen, choice: str) -> Markup:
     """A pair that was judged, with the graph's marks and reasons, what was voted, and which sides were corrected."""
     proxy, label = seen.view.pair.proxy, seen.view.case.diagnosis
     rows = join(fill("<li>{r}</li>", r=_in_shown_names(r, seen)) for r in (proxy.reasons if proxy else ()))
-    corrected = " and ".join(side.upper() for side in sorted(seen.corrected))
+    sides = [side.upper() for side in sorted(seen.corrected)]
+    corrected = _("{names} and {last}").format(names=sides[0], last=sides[1]) if len(sides) == 2 else "".join(sides)
     return fill(
-        '<div class="dq-back-at"><p><strong>You said: {vote}.</strong> {graph}{label}{corrected}</p>{answers}{reasons}'
-        "</div>",
-        vote=vote_words(seen.showing, choice),
+        '<div class="dq-back-at"><p><strong>{vote}</strong> {graph}{label}{corrected}</p>{answers}{reasons}</div>',
+        vote=_("You said: {vote}.").format(vote=vote_words(seen.showing, choice)),
         graph=graph_words(seen.view, seen.showing),
-        label=f" The data set’s label is {label_name(label)}." if label else "",
-        corrected=f" You corrected {corrected}." if corrected else "",
+        label=" " + _("The data set’s label is {name}.").format(name=label_name(label)) if label else "",
+        corrected=" " + _("You corrected {names}.").format(names=corrected) if corrected else "",
         answers=answers(seen),
-        reasons=fill('<h3>Why the graph says so</h3><ul class="dq-whys">{rows}</ul>', rows=rows) if rows else "",
+        reasons=fill('<h3>{title}</h3><ul class="dq-whys">{rows}</ul>', title=_("Why the graph says so"), rows=rows)
+        if rows
+        else "",
     )
 
 

@@ -10,16 +10,14 @@ from collections.abc import Callable
 from markupsafe import Markup
 
 from dermiq.errors import DermIQError
+from dermiq.language import N_, _, said
 from dermiq.lesion.intake import read_lesion
 from dermiq.review.types import Box, ImageRef, PairView
 from dermiq.ui.markup import data_url, fill, join
 
 LONGEST = 1280  # pixels of the longer side in the page: enough for the zoom
-PURGED = Markup(
-    '<p class="dq-purged" role="note">This image was deleted from the store. Judge the text alone, or skip.</p>'
-)
-UNREADABLE = "This image cannot be shown: {why}"
-NONE = Markup('<p class="dq-placeholder">This case has no image.</p>')
+PURGED = N_("This image was deleted from the store. Judge the text alone, or skip.")
+UNREADABLE = N_("This image cannot be shown: {why}")
 
 
 def pictures(view: PairView, read: Callable[[str], str]) -> Markup:
@@ -27,10 +25,16 @@ def pictures(view: PairView, read: Callable[[str], str]) -> Markup:
     case = view.case
     boxes = case.boxes or (None,) * len(case.images)
     shown = [
-        PURGED if ref.sha256 in view.purged else _picture(ref, box, number, read)
+        _instead(_(PURGED)) if ref.sha256 in view.purged else _picture(ref, box, number, read)
         for number, (ref, box) in enumerate(zip(case.images, boxes, strict=True), start=1)
     ]
-    return join(shown) if shown else NONE
+    if not shown:
+        return fill('<p class="dq-placeholder">{line}</p>', line=_("This case has no image."))
+    return join(shown)
+
+
+def _instead(why: str) -> Markup:
+    return fill('<p class="dq-purged" role="note">{why}</p>', why=why)
 
 
 def encoded(data: bytes) -> str:
@@ -42,12 +46,13 @@ def _picture(ref: ImageRef, box: Box | None, number: int, read: Callable[[str], 
     try:
         url = read(ref.sha256)
     except DermIQError as error:
-        return fill('<p class="dq-purged" role="note">{why}</p>', why=UNREADABLE.format(why=error))
+        return _instead(_(UNREADABLE).format(why=said(error)))
     return fill(
-        '<figure class="dq-look"><div class="dq-frame" data-zoom tabindex="0" role="group" aria-label="Image {n}. z '
-        'zooms, then the arrow keys move it" style="--ratio:{w}/{h}"><div class="dq-moved"><img src="{url}" '
-        'alt="Image {n} of the lesion" draggable="false">{over}</div></div></figure>',
-        n=number,
+        '<figure class="dq-look"><div class="dq-frame" data-zoom tabindex="0" role="group" aria-label="{label}" '
+        'style="--ratio:{w}/{h}"><div class="dq-moved"><img src="{url}" '
+        'alt="{alt}" draggable="false">{over}</div></div></figure>',
+        label=_("Image {n}. z zooms, then the arrow keys move it").format(n=number),
+        alt=_("Image {n} of the lesion").format(n=number),
         w=ref.width,
         h=ref.height,
         url=url,
@@ -65,10 +70,16 @@ def _over(ref: ImageRef, box: Box | None) -> Markup:
         '<svg class="dq-outline" viewBox="0 0 {w} {h}" role="img" aria-label="{label}">{outline}{seen}</svg>',
         w=ref.width,
         h=ref.height,
-        label=" and ".join(["the lesion’s outline"] * bool(points) + ["the part that the model saw"] * bool(box)),
+        label=_over_words(outline=bool(points), seen=box is not None),
         outline=outline,
         seen=_seen(box) if box else "",
     )
+
+
+def _over_words(*, outline: bool, seen: bool) -> str:
+    if outline and seen:
+        return _("the lesion’s outline and the part that the model saw")
+    return _("the lesion’s outline") if outline else _("the part that the model saw")
 
 
 def _seen(box: Box) -> Markup:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from markupsafe import Markup
 
+from dermiq.language import N_, _
 from dermiq.review.measures.agreement import Estimate
 from dermiq.review.measures.figures import Figure, figures_of
 from dermiq.review.measures.quality import Between, OfClass, OfCriterion, OfModel, OfReviewer, Report
@@ -14,11 +15,7 @@ from dermiq.types import CLASS_NAMES
 from dermiq.ui.facts import folded
 from dermiq.ui.markup import THIN, capital, fill, join
 
-NOTHING = Markup(
-    '<section class="dq-end"><h2>Nothing was judged yet</h2><p>Agreement, position bias and haste are counted here '
-    "from the first votes on.</p></section>"
-)
-LEVEL = "Intervals hold 95 %: Wilson’s for shares, a bootstrap over pairs for alpha and kappa."
+LEVEL = N_("Intervals hold 95 %: Wilson’s for shares, a bootstrap over pairs for alpha and kappa.")
 NONE = Markup('<span class="dq-muted">–</span>')
 
 
@@ -29,10 +26,14 @@ def without_names(report: Report) -> Report:
 
 def page(report: Report) -> Markup:
     if not report.votes and not report.skips and not report.good.n:
-        return NOTHING
+        return fill(
+            '<section class="dq-end"><h2>{title}</h2><p>{line}</p></section>',
+            title=_("Nothing was judged yet"),
+            line=_("Agreement, position bias and haste are counted here from the first votes on."),
+        )
     parts = [_headline(report), _figures(figures_of(report)), *_tables(report)]
     return fill(
-        '<div class="dq-quality-page">{parts}<p class="dq-fine">{level}</p></div>', parts=join(parts), level=LEVEL
+        '<div class="dq-quality-page">{parts}<p class="dq-fine">{level}</p></div>', parts=join(parts), level=_(LEVEL)
     )
 
 
@@ -40,20 +41,31 @@ def page(report: Report) -> Markup:
 
 
 def _headline(report: Report) -> Markup:
+    graph = report.graph
     tiles = (
-        ("Votes", str(report.votes), f"on {report.pairs} pairs, {report.skips} skipped"),
-        ("The graph agrees with people", percent(report.graph.agreement), f"{report.graph.agreement.n} majorities"),
-        ("… beyond chance", coefficient(report.graph.kappa), "Cohen’s kappa of majority and graph"),
-        ("Reviewers agree", coefficient(report.alpha), f"Krippendorff’s alpha, {report.alpha.n} pairs judged twice"),
-        ("All say the same", percent(report.same), f"{report.same.n} pairs judged twice or more"),
-        ("Left answer preferred", percent(report.left), f"{report.left.n} preferences; 50 % is no bias"),
-        ("Same vote when swapped", percent(report.repeats.same), f"{report.repeats.same.n} repeats"),
-        ("Known answers found", percent(report.gold), f"{report.gold.n} votes"),
-        ("Visitors call an answer good", percent(report.good), f"{report.good.n} opinions on single answers"),
+        (_("Votes"), str(report.votes), _("on {n} pairs, {skipped} skipped"), report.pairs),
+        (_("The graph agrees with people"), percent(graph.agreement), _("{n} majorities"), graph.agreement.n),
+        (_("… beyond chance"), coefficient(graph.kappa), _("Cohen’s kappa of majority and graph"), 0),
+        (
+            _("Reviewers agree"),
+            coefficient(report.alpha),
+            _("Krippendorff’s alpha, {n} pairs judged twice"),
+            report.alpha.n,
+        ),
+        (_("All say the same"), percent(report.same), _("{n} pairs judged twice or more"), report.same.n),
+        (_("Left answer preferred"), percent(report.left), _("{n} preferences; 50 % is no bias"), report.left.n),
+        (_("Same vote when swapped"), percent(report.repeats.same), _("{n} repeats"), report.repeats.same.n),
+        (_("Known answers found"), percent(report.gold), _("{n} votes"), report.gold.n),
+        (_("Visitors call an answer good"), percent(report.good), _("{n} opinions on single answers"), report.good.n),
     )
     shown = join(
-        fill("<div><dt>{name}</dt><dd>{value}</dd><dd><small>{of}</small></dd></div>", name=name, value=value, of=of)
-        for name, value, of in tiles
+        fill(
+            "<div><dt>{name}</dt><dd>{value}</dd><dd><small>{of}</small></dd></div>",
+            name=name,
+            value=value,
+            of=of.format(n=n, skipped=report.skips),
+        )
+        for name, value, of, n in tiles
     )
     return fill('<dl class="dq-tiles">{shown}</dl>', shown=shown)
 
@@ -73,7 +85,8 @@ def _estimate(found: Estimate, write: Callable[[float], str], unit: str) -> Mark
         return NONE
     ends = Markup("")
     if found.low is not None and found.high is not None:
-        ends = fill(' <span class="dq-interval">{l} to {h}{u}</span>', l=write(found.low), h=write(found.high), u=unit)
+        line = _("{low} to {high}").format(low=write(found.low), high=write(found.high))
+        ends = fill(' <span class="dq-interval">{line}{u}</span>', line=line, u=unit)
     return fill("{value}{unit}{ends}", value=write(found.value), unit=unit, ends=ends)
 
 
@@ -95,36 +108,57 @@ def _figures(figures: Iterable[Figure]) -> Markup:
 # --- tables -----------------------------------------------------------------------------
 
 Cells = Sequence[str | Markup]
-REVIEWER = ("Reviewer", "Votes", "Skipped", "Median", "Hasty", "Graph agrees", "Kappa", "Left", "Repeats", "Known")
-BETWEEN = ("Reviewers", "Pairs", "Same", "Cohen’s kappa")
-CLASS = ("Diagnosis", "Pairs", "Votes", "Alpha", "Graph agrees", "Kappa")
-CRITERION = ("Criterion", "Grades", "Alpha (ordinal)", "Preferred", "Other", "Preferred is higher")
+REVIEWER = (
+    N_("Reviewer"),
+    N_("Votes"),
+    N_("Skipped"),
+    N_("Median"),
+    N_("Hasty"),
+    N_("Graph agrees"),
+    N_("Kappa"),
+    N_("Left"),
+    N_("Repeats"),
+    N_("Known"),
+)
+BETWEEN = (N_("Reviewers"), N_("Pairs"), N_("Same"), N_("Cohen’s kappa"))
+CLASS = (N_("Diagnosis"), N_("Pairs"), N_("Votes"), N_("Alpha"), N_("Graph agrees"), N_("Kappa"))
+CRITERION = (
+    N_("Criterion"),
+    N_("Grades"),
+    N_("Alpha (ordinal)"),
+    N_("Preferred"),
+    N_("Other"),
+    N_("Preferred is higher"),
+)
 
 
 def _tables(report: Report) -> Iterator[Markup]:
     if report.reviewers:
-        yield _table("Each reviewer", REVIEWER, map(_reviewer, report.reviewers), note=HASTY)
+        yield _table(_("Each reviewer"), REVIEWER, map(_reviewer, report.reviewers), note=HASTY)
     if report.between:
-        yield _table("Each two reviewers", BETWEEN, map(_two, report.between))
+        yield _table(_("Each two reviewers"), BETWEEN, map(_two, report.between))
     if report.classes:
-        yield _table("By diagnosis", CLASS, map(_class, report.classes))
+        yield _table(_("By diagnosis"), CLASS, map(_class, report.classes))
     if report.models:
-        yield _table("Visitors of the consultation, by model", MODEL, map(_model, report.models), note=OPINIONS)
+        yield _table(_("Visitors of the consultation, by model"), MODEL, map(_model, report.models), note=OPINIONS)
     if any(found.ratings for found in report.rubric):
-        yield _table("By criterion of the rubric", CRITERION, map(_criterion, report.rubric))
+        yield _table(_("By criterion of the rubric"), CRITERION, map(_criterion, report.rubric))
     if report.outliers:
         yield _outliers(report)
 
 
-MODEL = ("Answers of", "Opinions", "Good")
-OPINIONS = "“Good” or “Poor” under an answer, kept with consent and not taken back. No vote: it compares with nothing."
+OUTLIER = (N_("Reviewer"), N_("Pair"), N_("Time"), N_("Robust z"))
+MODEL = (N_("Answers of"), N_("Opinions"), N_("Good"))
+OPINIONS = N_(
+    "“Good” or “Poor” under an answer, kept with consent and not taken back. No vote: it compares with nothing."
+)
 
 
 def _model(one: OfModel) -> Cells:
-    return one.name or "Not known", str(one.good.n), percent(one.good)
+    return one.name or _("Not known"), str(one.good.n), percent(one.good)
 
 
-HASTY = "Hasty: votes below 2 s, and votes whose time lies far from all others’. Left: share of preferences."
+HASTY = N_("Hasty: votes below 2 s, and votes whose time lies far from all others’. Left: share of preferences.")
 
 
 def _reviewer(one: OfReviewer) -> Cells:
@@ -147,22 +181,22 @@ def _two(found: Between) -> Cells:
 
 
 def _class(one: OfClass) -> Cells:
-    name = capital(CLASS_NAMES.get(one.name, one.name)) or "Not known"
+    name = capital(CLASS_NAMES.get(one.name, one.name)) or _("Not known")
     graph = (percent(one.graph.agreement), coefficient(one.graph.kappa))
     return name, str(one.pairs), str(one.votes), coefficient(one.alpha), *graph
 
 
 def _criterion(one: OfCriterion) -> Cells:
     means = (NONE if mean is None else f"{mean:.1f}" for mean in (one.preferred, one.other))
-    return (capital(one.name), str(one.ratings), coefficient(one.alpha), *means, percent(one.sides))
+    return (capital(_(one.name)), str(one.ratings), coefficient(one.alpha), *means, percent(one.sides))
 
 
 def _outliers(report: Report) -> Markup:
     rows = (
         (o.reviewer, o.pair[:8], f"{o.seconds:.1f}{THIN}s", f"{o.z:.1f}".replace("-", "−")) for o in report.outliers
     )
-    title = "Votes of unusual speed"
-    return folded(f"{title} ({len(report.outliers)})", _table(title, ("Reviewer", "Pair", "Time", "Robust z"), rows))
+    title = _("Votes of unusual speed")
+    return folded(f"{title} ({len(report.outliers)})", _table(title, OUTLIER, rows))
 
 
 def _table(title: str, heads: Sequence[str], rows: Iterable[Cells], *, note: str = "") -> Markup:
@@ -171,9 +205,9 @@ def _table(title: str, heads: Sequence[str], rows: Iterable[Cells], *, note: str
         '<section class="dq-sheet"><h2>{title}</h2><div class="dq-across" tabindex="0" role="region" '
         'aria-label="{title}"><table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>{note}</section>',
         title=title,
-        heads=join(fill('<th scope="col">{h}</th>', h=head) for head in heads),
+        heads=join(fill('<th scope="col">{h}</th>', h=_(head)) for head in heads),
         body=body,
-        note=fill('<p class="dq-fine">{n}</p>', n=note) if note else "",
+        note=fill('<p class="dq-fine">{n}</p>', n=_(note)) if note else "",
     )
 
 

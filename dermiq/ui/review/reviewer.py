@@ -18,6 +18,7 @@ from typing import Literal, cast
 from markupsafe import Markup
 
 from dermiq.errors import InputError
+from dermiq.language import N_, _
 from dermiq.review.measures.columns import Votes
 from dermiq.review.measures.quality import OfReviewer, report_of
 from dermiq.review.store.store import Store
@@ -72,7 +73,7 @@ class ReviewerSession:
     def __init__(self, services: Services, person: Person, mode: Mode = "review") -> None:
         """Raises InputError where someone else than an admin wants to adjudicate."""
         if mode == "adjudicate" and not person.is_admin:
-            raise InputError("Disagreements are decided by an administrator.")
+            raise InputError(N_("Disagreements are decided by an administrator."))
         self.services, self.store, self.person, self.mode = services, services.store, person, mode
 
     # --- taking pairs -------------------------------------------------------------------
@@ -129,7 +130,7 @@ class ReviewerSession:
         """What is said where there is nothing to judge."""
         progress = self.store.progress(self.person.name)
         if self.mode == "adjudicate":
-            return adjudicate.NOTHING
+            return adjudicate.nothing()
         if progress.done == progress.skipped == 0:
             return finished.empty(is_admin=self.person.is_admin)
         return finished.page(self._own_figures(), progress)
@@ -162,7 +163,7 @@ class ReviewerSession:
         """
         grades = read_rubric(rubric)
         if self.services.rules.rubric == "required" and choice != "skip" and not is_complete(grades):
-            raise InputError("Give all eight grades of the rubric first: it is needed for every vote here.")
+            raise InputError(N_("Give all eight grades of the rubric first: it is needed for every vote here."))
         vote = self.store.vote(
             showing_id,
             cast(Choice, choice),
@@ -178,7 +179,7 @@ class ReviewerSession:
 
     def _said(self, vote: Vote) -> str:
         showing, view = self.store.showing(vote.showing_id), self.store.pair(vote.pair_id)
-        said = f"Saved: {vote_words(showing, vote.choice)}."
+        said = _("Saved: {vote}.").format(vote=vote_words(showing, vote.choice))
         hidden = vote.choice == "skip" or self.services.rules.marks == "never"
         return said if hidden else f"{said} {graph_words(view, showing)}"
 
@@ -186,7 +187,7 @@ class ReviewerSession:
         """Takes a vote back; its pair is the first item, with what was said of it. Taking it back twice is once."""
         vote = self.store.undo(self.person.name, vote_id)
         if vote is None:
-            raise InputError("There is no vote to take back.")
+            raise InputError(N_("There is no vote to take back."))
         showing = self.store.showing(vote.showing_id)
         self._keep_said(vote, showing)
         return self._work(self._item(showing, self.store.pair(vote.pair_id)), last=self._newest())
@@ -202,9 +203,9 @@ class ReviewerSession:
         """A pair that this reviewer has judged, with the graph's marks."""
         vote = self.store.find_vote(vote_id)
         if vote is None or vote.reviewer != self.person.name or vote.undone_at is not None:
-            raise InputError("This vote was taken back; the graph’s marks come after a vote.")
+            raise InputError(N_("This vote was taken back; the graph’s marks come after a vote."))
         if self.services.rules.marks == "never":
-            raise InputError("The graph’s marks are not shown to reviewers here.")
+            raise InputError(N_("The graph’s marks are not shown to reviewers here."))
         showing, view = self.store.showing(vote.showing_id), self.store.pair(vote.pair_id)
         return looked_back(self._seen(showing, view, Draft(), marks=True, key="look"), vote.choice)
 
@@ -222,14 +223,16 @@ class ReviewerSession:
         answer, before = view.answer(known), self._edits(view).get(known)
         corrected = text.replace("\r\n", "\n").strip()[:MAX_TEXT]
         if not corrected:
-            raise InputError("The corrected answer is empty. Write it, or close the field.")
+            raise InputError(N_("The corrected answer is empty. Write it, or close the field."))
         if corrected == answer.text.strip() and before:
             self.store.undo_edit(self.person.name, before.id)
-            return f"The correction of {side.upper()} is taken back."
+            return _("The correction of {name} is taken back.").format(name=side.upper())
         if corrected == answer.text.strip():
-            raise InputError("Nothing was changed in the answer. Change it, or close the field.")
+            raise InputError(N_("Nothing was changed in the answer. Change it, or close the field."))
         self.store.edit(showing.pair_id, answer.id, corrected, reviewer=self.person.name, key=key)
-        return f"Correction of {side.upper()} saved; training will prefer it. Now choose between the two as they were."
+        return _(
+            "Correction of {name} saved; training will prefer it. Now choose between the two as they were."
+        ).format(name=side.upper())
 
     def keep_draft(self, showing_id: str, rubric: object, comment: str, texts: Mapping[str, object]) -> None:
         showing = self._own(showing_id)
@@ -241,7 +244,7 @@ class ReviewerSession:
     def _own(self, showing_id: str) -> Showing:
         showing = self.store.showing(showing_id)
         if showing.reviewer != self.person.name:
-            raise InputError("This pair was shown to somebody else. Reload the page.")
+            raise InputError(N_("This pair was shown to somebody else. Reload the page."))
         return showing
 
 
@@ -264,26 +267,28 @@ def is_complete(rubric: Rubric) -> bool:
 
 def progress_line(progress: Progress) -> Markup:
     """ "12 of 80, about 20 min left", and the pace."""
-    left = (
-        f", about {_minutes(progress.minutes_left)} left" if progress.minutes_left is not None and progress.left else ""
-    )
-    pace = f"{progress.seconds_each:.0f} s each, " if progress.seconds_each is not None else ""
     if not progress.total and not progress.skipped:
-        return Markup('<span class="dq-num">No pair is in your queue</span>')
-    skipped = f", {progress.skipped} skipped" if progress.skipped else ""
+        return fill('<span class="dq-num">{line}</span>', line=_("No pair is in your queue"))
+    said = [_("{done} of {total} judged").format(done=progress.done, total=progress.total)]
+    if progress.skipped:
+        said.append(_("{n} skipped").format(n=progress.skipped))
+    if progress.minutes_left is not None and progress.left:
+        said.append(_("about {time} left").format(time=_minutes(progress.minutes_left)))
+    pace = [] if progress.seconds_each is None else [_("{n} s each").format(n=f"{progress.seconds_each:.0f}")]
     return fill(
-        '<span class="dq-num">{done} of {total} judged{skipped}{left}</span> <small>{pace}{today} today</small>'
-        '<progress max="{total}" value="{done}" aria-label="Judged so far"></progress>',
+        '<span class="dq-num">{said}</span> <small>{pace}</small>'
+        '<progress max="{total}" value="{done}" aria-label="{label}"></progress>',
+        said=", ".join(said),
+        pace=", ".join([*pace, _("{n} today").format(n=progress.today)]),
         done=progress.done,
         total=progress.total,
-        skipped=skipped,
-        left=left,
-        pace=pace,
-        today=progress.today,
+        label=_("Judged so far"),
     )
 
 
 def _minutes(minutes: float) -> str:
     if minutes < 1:
-        return "a minute"
-    return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h".replace(".0", "")
+        return _("a minute")
+    if minutes < 90:
+        return _("{n} min").format(n=f"{minutes:.0f}")
+    return _("{n} h").format(n=f"{minutes / 60:.1f}".removesuffix(".0"))

@@ -9,8 +9,10 @@ from typing import Any
 
 import gradio as gr
 
+from dermiq.language import _
 from dermiq.types import Json
 from dermiq.ui.component import TEMPLATE, scripts
+from dermiq.ui.markup import fill
 from dermiq.ui.review.controller import ReviewController
 
 SCRIPTS = ("review-zoom.js", "review-outbox.js", "review-typing.js", "review.js")
@@ -24,7 +26,7 @@ def review_tab(controller: ReviewController) -> Any:
         return controller.answer(message)
 
     return gr.HTML(
-        '<p class="dq-placeholder">The Review tab is loading.</p>',
+        str(fill('<p class="dq-placeholder">{line}</p>', line=_("The Review tab is loading."))),
         elem_id="dq-review",
         html_template=TEMPLATE,
         js_on_load=MOUNT,

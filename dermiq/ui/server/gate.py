@@ -22,6 +22,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dermiq.errors import InputError
+from dermiq.language import said as in_our_language
 from dermiq.ui.server.hosts import Hosts, host_of
 from dermiq.ui.server.inbox import MB
 from dermiq.ui.server.programs import ARRIVING, DESCRIPTION, ProgramCalls
@@ -132,7 +133,7 @@ class Gate:
         status = error.status if isinstance(error, Refused) else status_of(error)
         if self.programs.waits(scope["path"]):
             return JSONResponse({"error": str(error), "title": InputError.__name__}, status)
-        return PlainTextResponse(str(error), status)
+        return PlainTextResponse(in_our_language(error), status)
 
     async def _body(self, scope: Scope, receive: Receive) -> bytes:
         """A JSON body, read whole, with no more of a file in it than its ticket."""

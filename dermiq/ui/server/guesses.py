@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from dermiq.errors import InputError
+from dermiq.language import N_
 from dermiq.ui.server.visitors import ADDRESS
 
 MAX_ADDRESSES = 10_000
@@ -58,7 +59,9 @@ class Guesses:
             pace = ALARM if self._all - now > TOGETHER.credit else CALM
             wait = self._charged.get(address, now) - now - pace.credit
             if wait > 0:
-                raise InputError(f"There were too many wrong passwords from your address. Try again {_in(wait)}.")
+                whole = math.ceil(wait)
+                unit = N_("second") if whole == 1 else N_("seconds")
+                raise InputError(f"There were too many wrong passwords from your address. Try again in {whole} {unit}.")
             if is_right():
                 return True
             self._charge(address, now, pace)
@@ -70,11 +73,6 @@ class Guesses:
         self._all = max(self._all, now) + TOGETHER.seconds
         while len(self._charged) > MAX_ADDRESSES:
             self._charged.popitem(last=False)
-
-
-def _in(seconds: float) -> str:
-    whole = math.ceil(seconds)
-    return f"in {whole} second{'s' if whole > 1 else ''}"
 
 
 def same(said: str, known: str) -> bool:

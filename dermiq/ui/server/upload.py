@@ -22,6 +22,7 @@ from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
 from dermiq.errors import InputError
+from dermiq.language import said
 from dermiq.types import Json
 from dermiq.ui.server.inbox import INBOX, MB, Busy, Delivery, Inbox, Limits, TooMuch
 from dermiq.ui.server.visitors import ADDRESS
@@ -42,7 +43,7 @@ def private_file(**options: Any) -> gr.File:
         contents = [INBOX.take(Path(item.path).name) for item in _items(payload)]
         found = [content for content in contents if content is not None]
         if len(found) < len(contents):
-            raise gr.Error(GONE, print_exception=False)
+            raise gr.Error(said(GONE), print_exception=False)
         if made.file_count == "single":
             return found[0] if found else None
         return found or None
@@ -82,7 +83,7 @@ async def receive_upload(scope: Scope, receive: Receive, send: Send, inbox: Inbo
     except (FormParserError, ValueError):  # whose words may hold a name: they stay out of log and answer
         await _refuse(InputError(DAMAGED), body, send)
     except asyncio.TimeoutError:
-        await PlainTextResponse("The upload stopped. Try again.", 408)(scope, receive, send)
+        await PlainTextResponse(said("The upload stopped. Try again."), 408)(scope, receive, send)
     except ConnectionError:  # the visitor left: there is nobody to answer
         return
     else:
@@ -189,7 +190,7 @@ def status_of(error: InputError) -> int:
 
 async def _refuse(error: InputError, body: Body, send: Send) -> None:
     """Says why at once, and then lets the browser send the rest, since one that cannot shows no answer."""
-    text = PlainTextResponse(str(error), status_of(error), {"connection": "close"})
+    text = PlainTextResponse(said(error), status_of(error), {"connection": "close"})
     await send({"type": "http.response.start", "status": text.status_code, "headers": text.raw_headers})
     await send({"type": "http.response.body", "body": text.body, "more_body": True})
     try:

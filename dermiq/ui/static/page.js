@@ -3,6 +3,8 @@
 // nothing elsewhere.
 window.dermiq = window.dermiq || (() => {
   "use strict";
+  const told = window.dermiqTexts || { language: "en", texts: {} }; // English, where the page brought no other language
+  const _ = (text) => told.texts[text] || text;
   const MB = 1024 * 1024;
   const MAX_BYTES = 25 * MB, MAX_FILES = 12, MAX_TOTAL = 150 * MB; // of an upload, as the server takes it
 
@@ -259,12 +261,12 @@ window.dermiq = window.dermiq || (() => {
 
   function take(files) {
     const images = [...files].filter((f) => f.size > 0);
-    if (images.length < files.length || !images.length) return say("This file is empty. Choose an image file.");
-    if (images.some((f) => f.size > MAX_BYTES)) return say("This file is larger than 25 MB. Export the image smaller and try again.");
-    if (images.length > MAX_FILES) return say(`At most ${MAX_FILES} files can be uploaded at once. Choose fewer.`);
-    if (images.reduce((sum, f) => sum + f.size, 0) > MAX_TOTAL) return say("The files are larger than 150 MB together. Choose fewer.");
+    if (images.length < files.length || !images.length) return say(_("This file is empty. Choose an image file."));
+    if (images.some((f) => f.size > MAX_BYTES)) return say(_("This file is larger than 25 MB. Export the image smaller and try again."));
+    if (images.length > MAX_FILES) return say(_("At most {n} files can be uploaded at once. Choose fewer.").replace("{n}", MAX_FILES));
+    if (images.reduce((sum, f) => sum + f.size, 0) > MAX_TOTAL) return say(_("The files are larger than 150 MB together. Choose fewer."));
     const input = document.querySelector("#dq-upload input[type=file]");
-    if (!input) return say("The page is still loading. Try again in a moment.");
+    if (!input) return say(_("The page is still loading. Try again in a moment."));
     const box = new DataTransfer();
     images.forEach((f, i) => {
       const ending = /\.[A-Za-z0-9]{1,5}$/.exec(f.name); // the name itself may name a patient: it is not sent
@@ -296,7 +298,7 @@ window.dermiq = window.dermiq || (() => {
     if (!input) {
       input = document.createElement("input");
       Object.assign(input, { type: "file", id, multiple: !capture, accept: "image/*,.heic,.heif,.hif,.jfif,.tif,.tiff,.bmp", hidden: true });
-      input.setAttribute("aria-label", "Image files");
+      input.setAttribute("aria-label", _("Image files"));
       if (capture) input.setAttribute("capture", "environment");
       input.addEventListener("change", () => {
         if (input.files.length) take(input.files);
@@ -313,16 +315,18 @@ window.dermiq = window.dermiq || (() => {
     try {
       stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment", width: { ideal: 1920 } } });
     } catch (error) {
-      return say("No camera could be opened. Allow it in the browser, or choose a file.");
+      return say(_("No camera could be opened. Allow it in the browser, or choose a file."));
     }
     const dialog = document.createElement("dialog");
     dialog.className = "dq-camera";
-    dialog.setAttribute("aria-label", "Camera");
+    dialog.setAttribute("aria-label", _("Camera"));
     dialog.innerHTML =
-      '<video autoplay playsinline muted></video><p><button type="button" class="dq-button dq-primary">Take picture</button>' +
-      '<button type="button" class="dq-button">Cancel</button></p>';
+      '<video autoplay playsinline muted></video><p><button type="button" class="dq-button dq-primary"></button>' +
+      '<button type="button" class="dq-button"></button></p>';
     const video = dialog.querySelector("video");
     const [shoot, cancel] = dialog.querySelectorAll("button");
+    shoot.textContent = _("Take picture");
+    cancel.textContent = _("Cancel");
     video.srcObject = stream;
     dialog.addEventListener("close", () => {
       stream.getTracks().forEach((t) => t.stop());
@@ -361,12 +365,13 @@ window.dermiq = window.dermiq || (() => {
       document.execCommand("copy");
       area.remove();
     }
-    button.textContent = "Copied";
-    setTimeout(() => (button.textContent = "Copy"), 1600);
+    const name = button.textContent;
+    button.textContent = _("Copied");
+    setTimeout(() => (button.textContent = name), 1600);
   }
 
-  const TOO_LARGE = "This file is larger than 25 MB, which is more than this page takes. Nothing was stored. Put the data on the computer that runs this page, and name the path of the table.";
-  const LOST = "The upload did not arrive: the connection was interrupted. Nothing was stored. Choose the file again.";
+  const TOO_LARGE = _("This file is larger than 25 MB, which is more than this page takes. Nothing was stored. Put the data on the computer that runs this page, and name the path of the table.");
+  const LOST = _("The upload did not arrive: the connection was interrupted. Nothing was stored. Choose the file again.");
 
   // An upload for training that the app would refuse unread, or that did not reach it, is said beside the field, too.
   function sayOwn(text) {
@@ -382,9 +387,9 @@ window.dermiq = window.dermiq || (() => {
     if (!files || !files.length || !e.target.closest("#dq-own-data")) return;
     const size = Math.max(...[...files].map((f) => f.size));
     const wrong =
-      files.length > 1 ? "Choose one file: a zip of the table and its images. Nothing was stored."
+      files.length > 1 ? _("Choose one file: a zip of the table and its images. Nothing was stored.")
       : size > MAX_BYTES ? TOO_LARGE
-      : size === 0 ? "This file is empty. Nothing was stored."
+      : size === 0 ? _("This file is empty. Nothing was stored.")
       : "";
     if (wrong) {
       e.preventDefault();
@@ -511,7 +516,7 @@ window.dermiq = window.dermiq || (() => {
   }
   addEventListener("DOMContentLoaded", () => picker("dq-pick", false));
   if (document.body) picker("dq-pick", false);
-  document.documentElement.lang = "en";
+  document.documentElement.lang = told.language;
 
-  return { mount, take, arrive, comeBack, download };
+  return { mount, take, arrive, comeBack, download, text: _ };
 })();

@@ -63,7 +63,7 @@ window.dermiqTyping = window.dermiqTyping || (() => {
         const reply = await ask({ do: "check", showing: item().showing, side: current().dataset.edit, text: current().value });
         if (number !== checks) return; // something newer was asked
         // a first check loads the judge and may outlast our patience
-        if (!reply || reply.later) return tries > 1 ? check(AGAIN_MS, tries - 1) : tell("The graph could not be asked. Change the text to try again.");
+        if (!reply || reply.later) return tries > 1 ? check(AGAIN_MS, tries - 1) : tell(dermiq.text("The graph could not be asked. Change the text to try again."));
         if (reply.marks) box.querySelector("[data-marks]").innerHTML = reply.marks;
         if (reply.error) tell(reply.error);
       }, wait);
@@ -78,7 +78,7 @@ window.dermiqTyping = window.dermiqTyping || (() => {
     function saveCorrection() {
       const { edit, text } = current().dataset, article = section().querySelector(`article[data-side=${edit}]`);
       const same = current().value.trim() === text.trim();
-      if (same && !article.dataset.corrected) return tell("Nothing was changed in the answer. Change it, or close the field.");
+      if (same && !article.dataset.corrected) return tell(dermiq.text("Nothing was changed in the answer. Change it, or close the field."));
       tell("");
       save({ do: "edit", showing: item().showing, side: edit, text: current().value });
       article.toggleAttribute("data-corrected", !same);

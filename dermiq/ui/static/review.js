@@ -2,6 +2,7 @@
 // them. A vote shows the next pair at once. Talks to `ReviewController.answer` only.
 window.dermiqReview = window.dermiqReview || (() => {
   "use strict";
+  const _ = (text) => dermiq.text(text);
   const STORE = "dermiq-review";
   const PATIENCE_MS = 15000, LONG_MS = 30 * 60000, AGAIN_MS = 1200, LOOK_MS = 5000, REMEMBERED = 20;
   const MAX_SENT = 35e6; // bytes of files in one message
@@ -69,7 +70,7 @@ window.dermiqReview = window.dermiqReview || (() => {
         for (const judged of done) if (judged.key === entry.key) judged.vote = vote;
         outbox.stored(entry.key, vote);
         toast(said, vote);
-      } else toast(entry.do === "undo" ? "Taken back. Judge it again." : reply.told);
+      } else toast(entry.do === "undo" ? _("Taken back. Judge it again.") : reply.told);
       if (reply.work && entry.mode === mode) take(reply.work, entry.do === "undo");
     }
 
@@ -84,8 +85,8 @@ window.dermiqReview = window.dermiqReview || (() => {
       const line = part("saved");
       if (!line) return;
       line.dataset.state = lost ? "lost" : outbox.length ? "saving" : "saved";
-      const calm = outbox.length ? "Saving" : last || done.length ? "All saved" : "";
-      const text = lost ? `Not saved yet: ${outbox.length}. The app does not answer; trying again.` : calm;
+      const calm = outbox.length ? _("Saving") : last || done.length ? _("All saved") : "";
+      const text = lost ? _("Not saved yet: {n}. The app does not answer; trying again.").replace("{n}", outbox.length) : calm;
       if (line.textContent !== text) line.textContent = text; // else it would be read out again
     }
 
@@ -166,7 +167,7 @@ window.dermiqReview = window.dermiqReview || (() => {
       const item = queue[0];
       if (!item) return;
       if (choice !== "skip" && item.node.querySelector("[data-rubric=required]") && !typing.isComplete(item.node)) {
-        tell("Give all eight grades first: they are needed for every vote here.");
+        tell(_("Give all eight grades first: they are needed for every vote here."));
         return typing.grade();
       }
       tell("");
@@ -182,7 +183,7 @@ window.dermiqReview = window.dermiqReview || (() => {
     function undo() {
       tell("");
       const judged = done.pop();
-      if (!judged && !last) return tell("There is no vote to take back.");
+      if (!judged && !last) return tell(_("There is no vote to take back."));
       if (!judged) return post({ do: "undo", vote: last });
       judged.item.spent = 0;
       queue.unshift(judged.item);
@@ -192,7 +193,7 @@ window.dermiqReview = window.dermiqReview || (() => {
 
     async function look() {
       const vote = done.length ? done.at(-1).vote : last;
-      if (!vote) return tell(outbox.length ? "The last vote is not saved yet." : "There is no judged pair to look back at.");
+      if (!vote) return tell(outbox.length ? _("The last vote is not saved yet.") : _("There is no judged pair to look back at."));
       const reply = await ask({ do: "look", vote });
       handle(reply);
       if (reply && reply.parts) $("[data-dialog=look]").showModal();
@@ -208,7 +209,7 @@ window.dermiqReview = window.dermiqReview || (() => {
       const box = part("toast");
       if (!box) return;
       box.textContent = text;
-      for (const [press, key, name] of vote ? [["undo", "u", "Undo"], ["look", "b", "Look back"]] : []) {
+      for (const [press, key, name] of vote ? [["undo", "u", _("Undo")], ["look", "b", _("Look back")]] : []) {
         const button = document.createElement("button");
         Object.assign(button, { type: "button", className: "dq-quiet", innerHTML: `${name} <kbd>${key}</kbd>` });
         button.dataset.press = press;
@@ -250,7 +251,8 @@ window.dermiqReview = window.dermiqReview || (() => {
       queue = [];
       clock();
       if (judges) { [mode, done, last, ended] = [name, [], "", false]; return show(); }
-      part("view").innerHTML = '<p class="dq-placeholder" role="status">Counting.</p>';
+      part("view").innerHTML = '<p class="dq-placeholder" role="status"></p>';
+      part("view").firstChild.textContent = _("Counting.");
       handle(await ask({ do: name }));
     }
 
@@ -262,7 +264,7 @@ window.dermiqReview = window.dermiqReview || (() => {
     }
 
     function handle(reply, fields) {
-      if (!reply) return tell("The app does not answer. Try again in a moment.");
+      if (!reply) return tell(_("The app does not answer. Try again in a moment."));
       if (reply.token) signedIn(reply, fields);
       if (reply.left) { delete me.token; delete me.name; hold("me", me); }
       if (reply.sign_in !== undefined) return gate(reply);
@@ -285,7 +287,7 @@ window.dermiqReview = window.dermiqReview || (() => {
       for (const field of form ? form.querySelectorAll("[name]") : []) fields[field.name] = field.type === "checkbox" ? field.checked : field.value;
       button.disabled = true;
       const long = LONG.includes(button.dataset.do);
-      if (long) tell("Working on it. With many pairs this takes minutes: the graph is asked about each.", true);
+      if (long) tell(_("Working on it. With many pairs this takes minutes: the graph is asked about each."), true);
       const reply = await ask({ do: button.dataset.do, value: button.dataset.value || "", fields }, long ? LONG_MS : PATIENCE_MS);
       button.disabled = false;
       handle(reply, fields);
@@ -296,13 +298,13 @@ window.dermiqReview = window.dermiqReview || (() => {
       const chosen = [...input.files];
       if (!chosen.length) return;
       const size = chosen.reduce((sum, f) => sum + f.size, 0);
-      if (size > MAX_SENT) { input.value = ""; return tell(`These files have ${Math.ceil(size / 1e6)} MB; the browser can send ${MAX_SENT / 1e6} MB at once. Nothing was put in. The command python -m dermiq review import FILE takes any size.`); }
-      tell("Reading the files, asking the graph about each pair, drawing the lesions’ borders.", true);
+      if (size > MAX_SENT) { input.value = ""; return tell(_("These files have {size} MB; the browser can send {most} MB at once. Nothing was put in. The command python -m dermiq review import FILE takes any size.").replace("{size}", Math.ceil(size / 1e6)).replace("{most}", MAX_SENT / 1e6)); }
+      tell(_("Reading the files, asking the graph about each pair, drawing the lesions’ borders."), true);
       let files;
       try {
         files = await Promise.all(chosen.map(async (f) => ({ name: f.name, data: await base64(f) })));
       } catch (error) {
-        return tell("A file cannot be read any more. Choose it again.");
+        return tell(_("A file cannot be read any more. Choose it again."));
       } finally {
         input.value = ""; // the same file can be chosen again
       }

@@ -15,15 +15,17 @@ from markupsafe import Markup
 
 from dermiq.data_sets import DATA_SETS
 from dermiq.errors import DermIQError, InputError
+from dermiq.language import N_, _
+from dermiq.language import said as in_our_language
 from dermiq.ui.markup import fill, join
 from dermiq.ui.training.words import counted, duration
 from train.evaluation import EvaluationConfig
 from train.runs.registry import Run
 
 SPLITS: Mapping[str, str] = {
-    "val": "val: held out, to choose by",
-    "test": "test: held out, for the last word",
-    "train": "train: what was learned from",
+    "val": N_("val: held out, to choose by"),
+    "test": N_("test: held out, for the last word"),
+    "train": N_("train: what was learned from"),
 }
 IMAGES = 100  # that are offered first
 FEW = 3  # images, from which on an evaluation's speed is taken as measured
@@ -55,7 +57,7 @@ class Asked:
     def config(self) -> EvaluationConfig:
         """Raises InputError for a number of images that is none."""
         if not self.images.isdecimal():
-            raise InputError(f"Images is “{self.images[:20]}”: write a whole number, or 0 for all.")
+            raise InputError(_("Images is “{text}”: write a whole number, or 0 for all.").format(text=self.images[:20]))
         labels = "known" if self.known_only and self.data not in DATA_SETS else "classes"
         split = self.split if self.split in SPLITS else "val"
         return EvaluationConfig(
@@ -82,21 +84,27 @@ def html(asked: Asked, *, data: Mapping[str, str], runs: Sequence[Run]) -> Marku
     is_table = asked.data not in DATA_SETS
     return fill(
         '<section class="dq-ask" role="dialog" aria-labelledby="dq-ask-title" data-escape="unask" data-key="ask {r}">'
-        '<h3 id="dq-ask-title" tabindex="-1" data-arrive="ask {r} {w}">Evaluate {what}</h3>'
+        '<h3 id="dq-ask-title" tabindex="-1" data-arrive="ask {r} {w}">{title}</h3>'
         "<div>{data}{split}{images}</div>{known}"
         '<p class="dq-fine" id="dq-ask-time" role="status">{time}</p>{wrong}'
         '<p class="dq-go">{start}{cancel}</p></section>',
         r=asked.run,
         w=asked.weights,
-        what=asked.run if asked.weights == "final" else f"{asked.run}, {asked.weights}",
-        data=_select("judge-data", "Images of", data, asked.data, asked.run),
-        split=Markup("") if is_table else _select("judge-split", "Part", SPLITS, asked.split, asked.run),
+        title=_("Evaluate {name}").format(
+            name=asked.run if asked.weights == "final" else f"{asked.run}, {asked.weights}"
+        ),
+        data=_select("judge-data", _("Images of"), data, asked.data, asked.run),
+        split=Markup("")
+        if is_table
+        else _select("judge-split", _("Part"), {key: _(name) for key, name in SPLITS.items()}, asked.split, asked.run),
         images=_images(asked),
         known=_known(asked) if is_table else "",
         time=_time(asked, runs),
-        wrong=fill('<p class="dq-error" role="alert" id="dq-ask-wrong">{w}</p>', w=asked.wrong) if asked.wrong else "",
-        start=_button("judge", "Start the evaluation", asked.run, "dq-button dq-primary"),
-        cancel=_button("unask", "Cancel", asked.run, "dq-button"),
+        wrong=fill('<p class="dq-error" role="alert" id="dq-ask-wrong">{w}</p>', w=in_our_language(asked.wrong))
+        if asked.wrong
+        else "",
+        start=_button("judge", _("Start the evaluation"), asked.run, "dq-button dq-primary"),
+        cancel=_button("unask", _("Cancel"), asked.run, "dq-button"),
     )
 
 
@@ -127,9 +135,10 @@ def _select(name: str, title: str, choices: Mapping[str, str], now: str, run: st
 
 def _images(asked: Asked) -> Markup:
     return fill(
-        '<label data-key="judge-images">How many (0: all) <input type="text" inputmode="numeric" class="dq-field" '
+        '<label data-key="judge-images">{title} <input type="text" inputmode="numeric" class="dq-field" '
         'name="judge-images" value="{v}" data-event="asked" data-index="{r}" autocomplete="off" '
         'aria-describedby="dq-ask-time{wrong}"{invalid}></label>',
+        title=_("How many (0: all)"),
         v=asked.images,
         r=asked.run,
         wrong=" dq-ask-wrong" if asked.wrong else "",
@@ -140,7 +149,8 @@ def _images(asked: Asked) -> Markup:
 def _known(asked: Asked) -> Markup:
     return fill(
         '<label class="dq-check"><input type="checkbox" name="judge-known" data-event="asked" data-index="{r}"{on}> '
-        "<span>Leave out rows whose label is none of the seven classes</span></label>",
+        "<span>{title}</span></label>",
+        title=_("Leave out rows whose label is none of the seven classes"),
         r=asked.run,
         on=Markup(" checked") if asked.known_only else "",
     )
@@ -152,15 +162,21 @@ def _time(asked: Asked, runs: Sequence[Run]) -> str:
         config = asked.config()
         every = _count(replace(config, images=0))
     except DermIQError as error:
-        return "" if asked.wrong else str(error)
+        return "" if asked.wrong else in_our_language(error)
     count = min(config.images or every, every)
-    which = f"All {counted(every, 'image')}" if count == every else f"{count} of {counted(every, 'image')}, at random"
+    which = (_("All {images}") if count == every else _("{n} of {images}, at random")).format(
+        n=count, images=counted(every, "image")
+    )
     known = seconds_an_image(runs, asked.run)
     if known is None:
-        return f"{which}. No evaluation ran here yet, so its time is not known: it is told from the first images on."
+        return _(
+            "{images}. No evaluation ran here yet, so its time is not known: it is told from the first images on."
+        ).format(images=which)
     each, name = known
     took = duration(count * each)
-    return f"{which}: about {took}, at {each:.1f} s an image as measured in {name}."
+    return _("{images}: about {time}, at {each} s an image as measured in {run}.").format(
+        images=which, time=took, each=f"{each:.1f}", run=name
+    )
 
 
 @lru_cache(maxsize=64)

@@ -29,6 +29,8 @@ from dermiq.data_sets import DATA_SETS
 from dermiq.decoder.pool import decode
 from dermiq.errors import DataError, DermIQError, ImageError, InputError
 from dermiq.knowledge import Graph, check_claims
+from dermiq.language import _
+from dermiq.language import said as in_our_language
 from dermiq.review.prompted import numbered
 from dermiq.settings import Settings
 from dermiq.types import Claim
@@ -189,7 +191,9 @@ class TrainingController:
     def _parts(self, session: TrainingSession) -> dict[str, Markup]:
         empty = dict.fromkeys(PARTS, Markup("")) | {"own": session.uploaded}
         if self.access.closed:
-            return empty | {"gate": fill('<p class="dq-locked" role="status">{why}</p>', why=self.access.closed)}
+            return empty | {
+                "gate": fill('<p class="dq-locked" role="status">{why}</p>', why=in_our_language(self.access.closed))
+            }
         if self.access.asks and not session.admitted:
             return empty | {"gate": sign_in(session.refused)}
         found, now = self.runs(), time.time()
@@ -209,7 +213,7 @@ class TrainingController:
             made["sent"] = exports.html(session.exported)
         if session.comparing:
             chosen = [one for one in found if one.name in session.ticked][: rows.COMPARED]
-            made["views"] = COMPARING
+            made["views"] = comparing()
             made["curves"] = self._curves(session, chosen)
             made["body"] = compared_runs.html(chosen)
         elif run:
@@ -245,7 +249,7 @@ class TrainingController:
             chosen = (
                 "It is chosen as data above." if names else "Name it as data in the form of a stage that takes images."
             )
-            self._say_upload(session, f"{own_data.summary(table)} {chosen}", is_good=True)
+            self._say_upload(session, f"{own_data.summary(table)} {in_our_language(chosen)}", is_good=True)
         except DermIQError as error:
             log.info("an upload was refused: %s (%s)", error, error.detail)
             self._say_upload(session, str(error), is_good=False)
@@ -260,7 +264,7 @@ class TrainingController:
             n=session.uploads,
             kind="dq-done" if is_good else "dq-error",
             role="status" if is_good else "alert",
-            words=words,
+            words=in_our_language(words),
         )
 
     def _do_forget(self, session: TrainingSession, said: Said) -> None:
@@ -404,7 +408,7 @@ class TrainingController:
         act: Callable[[TrainingSession, Said], Iterator[None] | None] = getattr(self, f"_do_{event}")
         session.told = "" if event in TELLING else session.told
         try:
-            for _ in act(session, said) or ():
+            for _step in act(session, said) or ():
                 yield self._seen(session, event)
         except GivenUp:
             session.form = replace(session.form, said="Cancelled. Nothing was started.")
@@ -523,7 +527,7 @@ class TrainingController:
             None,
             None,
         )
-        session.told = f"Started {', then '.join(run.name for run in started)}."
+        session.told = _started([run.name for run in started])
         session.arrived += 1
         session.form = replace(form, name="", note="", said=session.told, asked_again=False)
 
@@ -552,7 +556,8 @@ class TrainingController:
 
     def _do_undelete(self, session: TrainingSession, said: Said) -> None:
         runs.undelete(said.value, self.root)
-        session.selected, session.deleted, session.told = said.value, "", f"{said.value} is back."
+        session.selected, session.deleted = said.value, ""
+        session.told = _("{name} is back.").format(name=said.value)
 
     # one run
 
@@ -613,10 +618,14 @@ class TrainingController:
         if said.value not in weights_of(run):
             raise InputError(f"{run.name} no longer has these weights. Choose others.")
         which = watch.weights_name(said.value)
-        session.told = f"Loading {which} of {run.name}. {self.beside.name} answers until it is there."
+        session.told = _("Loading {weights} of {run}. {model} answers until it is there.").format(
+            weights=which, run=run.name, model=self.beside.name
+        )
         yield
         self.beside.take(run, said.value)
-        session.told = f"From the next question on, {which} of {run.name} answers in the consultation."
+        session.told = _("From the next question on, {weights} of {run} answers in the consultation.").format(
+            weights=which, run=run.name
+        )
 
     def _do_back(self, session: TrainingSession, said: Said) -> None:
         self.beside.give_back()
@@ -644,9 +653,10 @@ class TrainingController:
         config = session.asked.config()
         name = runs.free_name(f"{config.model}-evaluation"[:90], self.root)
         started = runs.start(config, name=name, root=self.root)
-        many = f"{config.images} images" if config.images else "all images"
+        many = _("{n} images").format(n=config.images) if config.images else _("all images")
         session.asked, session.view = None, "evaluation"
-        session.told = f"{started.name} reads {many} of {self._to_judge_by().get(config.data, config.data)}."
+        data = self._to_judge_by().get(config.data, config.data)
+        session.told = _("{name} reads {images} of {data}.").format(name=started.name, images=many, data=data)
 
     def _do_export(self, session: TrainingSession, said: Said) -> Iterator[None]:
         run = self._run(said.index)
@@ -678,22 +688,41 @@ Changed = dict[str, Any]
 """By part of the page its new HTML; under "form", by field the properties that are new."""
 LONG = ("estimate", "start", "startanyway", "smoke", "use", "back", "export", "push", "kill", "judge")
 """Events that take longer than a moment: they go through the queue and show how they get on."""
-COMPARING = Markup(
-    '<div class="dq-chosen"><h2 tabindex="-1" data-arrive="compared">Runs compared</h2> '
-    '<button type="button" class="dq-quiet" data-event="view" data-text="overview">Back to one run</button></div>'
-)
+
+
+def comparing() -> Markup:
+    """Over the runs that are compared, and the way back to one."""
+    return fill(
+        '<div class="dq-chosen"><h2 tabindex="-1" data-arrive="compared">{title}</h2> '
+        '<button type="button" class="dq-quiet" data-event="view" data-text="overview">{back}</button></div>',
+        title=_("Runs compared"),
+        back=_("Back to one run"),
+    )
+
+
+def _started(names: list[str]) -> str:
+    first, *others = names
+    for name in others:
+        first = _("{names}, then {last}").format(names=first, last=name)
+    return _("Started {names}.").format(names=first)
 
 
 def sign_in(refused: str) -> Markup:
     return fill(
-        '<section class="dq-sign-in" data-fields="admit" data-enter aria-label="Sign in"><h2>Training</h2>'
-        "<p>Runs use this computer for hours, so starting and steering them needs the password of whoever runs it.</p>"
-        '<label for="dq-password">Password</label>'
+        '<section class="dq-sign-in" data-fields="admit" data-enter aria-label="{label}"><h2>{title}</h2>'
+        "<p>{why}</p>"
+        '<label for="dq-password">{word}</label>'
         '<input id="dq-password" class="dq-field" type="password" name="password" autocomplete="current-password" '
         'maxlength="200"{wrong}>{error}'
-        '<p><button type="button" class="dq-button dq-primary" data-event="admit">Sign in</button></p></section>',
+        '<p><button type="button" class="dq-button dq-primary" data-event="admit">{label}</button></p></section>',
+        label=_("Sign in"),
+        title=_("Training"),
+        why=_("Runs use this computer for hours, so starting and steering them needs the password of whoever runs it."),
+        word=_("Password"),
         wrong=Markup(' aria-invalid="true" aria-describedby="dq-refused"') if refused else "",
-        error=fill('<p class="dq-error" role="alert" id="dq-refused">{r}</p>', r=refused) if refused else "",
+        error=fill('<p class="dq-error" role="alert" id="dq-refused">{r}</p>', r=in_our_language(refused))
+        if refused
+        else "",
     )
 
 
@@ -703,7 +732,8 @@ def _thumbnail(path: str) -> Markup | None:
         pixels = decode(Path(path).read_bytes())  # of an upload, perhaps
     except (OSError, ImageError):  # the data lies elsewhere now
         return None
-    return fill('<img src="{url}" alt="The image that was asked about" width="160">', url=data_url(pixels, longest=320))
+    alt = _("The image that was asked about")
+    return fill('<img src="{url}" alt="{alt}" width="160">', url=data_url(pixels, longest=320), alt=alt)
 
 
 def picture(sample: Mapping[str, Any]) -> Markup | None:

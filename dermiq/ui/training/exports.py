@@ -14,6 +14,8 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from dermiq.errors import DermIQError
+from dermiq.language import N_, _
+from dermiq.language import said as in_our_language
 from dermiq.ui.markup import download, error_line, fill, link
 from dermiq.ui.training.words import gigabytes
 from dermiq.writing import writing
@@ -21,7 +23,7 @@ from train import export as exporting
 from train.runs.registry import Run
 
 FOLDER = ".exports"  # below the runs' folder
-KINDS = {"adapter": "adapter", "merged": "whole model"}
+KINDS = {"adapter": N_("adapter"), "merged": N_("whole model")}
 
 
 @dataclass(frozen=True)
@@ -61,29 +63,37 @@ def push(exported: Exported, name: str, token: str) -> Exported:
         address = exporting.push(exported.folder, name.strip(), token=token.strip() or None)
     except DermIQError as error:
         return replace(exported, said="", refused=str(error))
-    return replace(exported, said="It is on the hub, as a private model:", refused="", address=address)
+    return replace(exported, said=N_("It is on the hub, as a private model:"), refused="", address=address)
 
 
 def html(exported: Exported) -> Markup:
     if exported.folder is None or exported.archive is None:
         return exported.download
     return fill(
-        '<section class="dq-watch dq-exported" data-fields="push" data-enter aria-label="Exported">'
-        "<h3>{run}: {kind} exported</h3>"
-        '<p><a href="gradio_api/file={file}" download>Download</a> ({size}, zipped). It also lies in '
+        '<section class="dq-watch dq-exported" data-fields="push" data-enter aria-label="{label}">'
+        "<h3>{title}</h3>"
+        '<p><a href="gradio_api/file={file}" download>{get}</a> ({size}). {lies} '
         "<code>{folder}</code>.</p>"
-        '<details data-key="push"><summary>Send it to the Hugging Face hub</summary>'
-        '<p class="dq-fine">Only on request, as a private model. The token is used once and not kept.</p>'
-        '<p><label>Name <input class="dq-field" name="hub" placeholder="owner/name" maxlength="200"></label> '
-        '<label>Token <input class="dq-field" type="password" name="token" autocomplete="off" maxlength="200"></label> '
-        '<button type="button" class="dq-button" data-event="push">Send</button></p></details>'
+        '<details data-key="push"><summary>{hub}</summary>'
+        '<p class="dq-fine">{once}</p>'
+        '<p><label>{name} <input class="dq-field" name="hub" placeholder="owner/name" maxlength="200"></label> '
+        '<label>{token} <input class="dq-field" type="password" name="token" autocomplete="off" '
+        'maxlength="200"></label> '
+        '<button type="button" class="dq-button" data-event="push">{send}</button></p></details>'
         '<p role="status">{said} {address}</p>{refused}</section>',
-        run=exported.run,
-        kind=exported.kind,
+        label=_("Exported"),
+        title=_("{run}: {kind} exported").format(run=exported.run, kind=_(exported.kind)),
+        get=_("Download"),
+        lies=_("It also lies in"),
+        hub=_("Send it to the Hugging Face hub"),
+        once=_("Only on request, as a private model. The token is used once and not kept."),
+        name=_("Name"),
+        token=_("Token"),
+        send=_("Send"),
         file=quote(str(exported.archive)),
-        size=gigabytes(exported.archive.stat().st_size),
+        size=_("{size}, zipped").format(size=gigabytes(exported.archive.stat().st_size)),
         folder=exported.folder,
-        said=exported.said,
+        said=in_our_language(exported.said),
         address=link(exported.address, exported.address) if exported.address else "",
-        refused=error_line(exported.refused) if exported.refused else "",
+        refused=error_line(in_our_language(exported.refused)) if exported.refused else "",
     )

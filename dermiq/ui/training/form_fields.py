@@ -12,6 +12,7 @@ from typing import Any
 
 import gradio as gr
 
+from dermiq.language import _
 from dermiq.ui.component import html_part
 from dermiq.ui.server.upload import private_file
 from dermiq.ui.training.form import Form
@@ -42,9 +43,9 @@ class _Fields:
         with self._keep("form", gr.Column(elem_id="dq-form", visible=False)):
             self._keep("key", gr.Textbox(visible=False, **self._of("key")))
             known = [(title, stage) for stage, (title, _) in STAGES.items()]
-            self._add("stage", gr.Dropdown, choices=known, label="What to train", filterable=False)
-            self._add("preset", gr.Dropdown, label="Begin with", filterable=False)
-            self._button("plain", "Take the preset alone")
+            self._add("stage", gr.Dropdown, choices=known, label=_("What to train"), filterable=False)
+            self._add("preset", gr.Dropdown, label=_("Begin with"), filterable=False)
+            self._button("plain", _("Take the preset alone"))
             self._add("name", gr.Textbox, max_lines=1, html_attributes=PLAIN)
             for name in ("stages", "model"):
                 self._option(name, options_at()[name])
@@ -52,7 +53,7 @@ class _Fields:
                 self._stage(stage)
             self._file()
             self._keep("estimated", gr.Markdown(**self._of("estimated")))
-            with self._fold("parts", "What takes the memory"):
+            with self._fold("parts", _("What takes the memory")):
                 self._keep("parts", gr.Markdown())
             self._launch()
         return self.parts
@@ -115,24 +116,24 @@ class _Fields:
     # --- the file and the start ---
 
     def _file(self) -> None:
-        with self._fold("file", "The file that will run"):
+        with self._fold("file", _("The file that will run")):
             copied = {"lines": 3, "max_lines": 14, "buttons": ["copy"], "html_attributes": PLAIN}
-            self._add("yaml", gr.Textbox, label="The options as YAML", elem_classes=[], **copied)
+            self._add("yaml", gr.Textbox, label=_("The options as YAML"), elem_classes=[], **copied)
             with gr.Row():
-                self._button("discard", "Discard this text")
-                self._button("saveyaml", "Save as a file")
-            load = private_file(label="Load a file", height=90, interactive=self._on, elem_id=elem_id("load"))
+                self._button("discard", _("Discard this text"))
+                self._button("saveyaml", _("Save as a file"))
+            load = private_file(label=_("Load a file"), height=90, interactive=self._on, elem_id=elem_id("load"))
             self._keep("load", load)
-            self._add("command", gr.Textbox, label="The same from a terminal", **{**copied, "interactive": False})
+            self._add("command", gr.Textbox, label=_("The same from a terminal"), **{**copied, "interactive": False})
 
     def _launch(self) -> None:
         with gr.Column(elem_id="dq-launch"):
             self._keep("said", html_part("dq-launch-said", **self._first["said"]))
             with gr.Row():
-                self._button("start", "Start", variant="primary")
-                self._button("startanyway", "Start anyway", variant="stop")
-                self._button("estimate", "Estimate")
-                self._button("cancel", "Cancel")
+                self._button("start", _("Start"), variant="primary")
+                self._button("startanyway", _("Start anyway"), variant="stop")
+                self._button("estimate", _("Estimate"))
+                self._button("cancel", _("Cancel"))
 
 
 def _as_sent(payload: Any) -> Any:

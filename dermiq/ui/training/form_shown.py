@@ -14,6 +14,8 @@ from typing import Any
 from markupsafe import Markup
 
 from dermiq.errors import InputError
+from dermiq.language import N_, _
+from dermiq.language import said as in_our_language
 from dermiq.ui.markup import capital, fill, html_id, join
 from dermiq.ui.training.form import KINDS, Estimate, Form, presets, shown_options, split_list, text_of, value_of
 from dermiq.ui.training.labels import CHOICES, ESSENTIALS, HINTS, SECTIONS, STAGES, UNITS, bare, label, section
@@ -22,17 +24,17 @@ from train.options import Option
 from train.pipeline import STAGES as IN_A_ROW
 
 Props = Mapping[str, Any]
-NANO = "DermIQ-Nano (comes with the app)"
+NANO = N_("DermIQ-Nano (comes with the app)")
 OF_IMAGES = ("data", "images")  # what pairs are made about where none are named
 SHORT = 40  # characters of a value that a hint repeats
 KEPT_SHOWN = 6  # options that are named as kept
-WORDS = {"green": "It fits.", "amber": "That may not do.", "red": "That will not do."}
-RIGHT_FIRST = "The file and the command appear once the marked fields are right."
-THE_FILE = (
+WORDS = {"green": N_("It fits."), "amber": N_("That may not do."), "red": N_("That will not do.")}
+RIGHT_FIRST = N_("The file and the command appear once the marked fields are right.")
+THE_FILE = N_(
     "Every option of the run, as the command line takes it. You can edit it here, save it, or load another: the "
     "fields above follow."
 )
-AGAIN = (
+AGAIN = N_(
     "The run needs clearly more memory than is free, and would probably end with an error. Better change what is "
     "named above. Starting it anyway turns off check_memory, which would end it at once."
 )
@@ -174,12 +176,14 @@ class Drawn:
         """What is trained, how it begins, what it is called."""
         form, known = self.form, {preset.key: preset for preset in presets(self.form.stage)}
         kept = sorted({label(name) for name in form.chosen if name in form.fields})
-        more = f" and {len(kept) - KEPT_SHOWN} more" if len(kept) > KEPT_SHOWN else ""
-        what = f" **Kept as you chose it: {', '.join(kept[:KEPT_SHOWN])}{more}.**" if kept else ""
+        few = ", ".join(kept[:KEPT_SHOWN])
+        if len(kept) > KEPT_SHOWN:
+            few = _("{names} and {n} more").format(names=few, n=len(kept) - KEPT_SHOWN)
+        what = f" **{_('Kept as you chose it: {names}.').format(names=few)}**" if kept else ""
         named = (
-            "Its runs are called NAME-grpo, NAME-sft and NAME-dpo. Left empty, NAME is pipeline."
+            _("Its runs are called NAME-grpo, NAME-sft and NAME-dpo. Left empty, NAME is pipeline.")
             if form.stage == "pipeline"
-            else "Letters, digits, dots, dashes and underscores. Left empty, it is called by its stage and the time."
+            else _("Letters, digits, dots, dashes and underscores. Left empty, it is called by its stage and the time.")
         )
         return {
             "stage": {"value": form.stage, "info": STAGES[form.stage][1]},
@@ -196,7 +200,7 @@ class Drawn:
     def stage(self, stage: str, *, is_on: bool) -> Props:
         """The fold of a stage: closed in a pipeline until it is opened, or until a field in it is wrong."""
         alone = self.form.stage != "pipeline"
-        title = f"Settings of {STAGES[stage][0].partition(':')[0]}"
+        title = _("Settings of {stage}").format(stage=STAGES[stage][0].partition(":")[0])
         wrong = self._wrong(key for keys in sections(stage).values() for key in keys)
         return {"visible": is_on, "label": _counted(title, wrong), **({"open": True} if alone or wrong else {})}
 
@@ -224,7 +228,7 @@ class Drawn:
         title = f"{label(name)} ({unit})" if unit else label(name)
         return {
             "value": value,
-            "label": f"{title}: to correct" if error else title,
+            "label": _("{title}: to correct").format(title=title) if error else title,
             "info": f"**{error}** {hint}" if error else hint,
             "elem_classes": ["dq-wrong"] if error else [],
         }
@@ -236,8 +240,8 @@ class Drawn:
         if option.name != "model":
             return titles(option)
         of_presets = {getattr(preset.config, "model", "nano") for preset in presets(self.form.stage)} - {"nano"}
-        runs = {run: f"Run {run}" for run in self.at_hand.models}
-        return {"nano": NANO, **runs, **{model: model for model in sorted(of_presets)}}
+        runs = {run: _("Run {name}").format(name=run) for run in self.at_hand.models}
+        return {"nano": _(NANO), **runs, **{model: model for model in sorted(of_presets)}}
 
     # --- hints ---
 
@@ -307,7 +311,7 @@ def _called(option: Option, text: str, known: Mapping[str, str]) -> str:
 
 
 def _counted(title: str, wrong: int) -> str:
-    return f"{title}: {wrong} to correct" if wrong else title
+    return _("{title}: {n} to correct").format(title=title, n=wrong) if wrong else title
 
 
 # --- the file and the command -------------------------------------------------------------
@@ -319,7 +323,7 @@ def _file(form: Form) -> dict[str, Props]:
     except InputError:
         text, command = "", ""
     error, as_shown = form.errors.get("yaml"), bool(text) and form.yaml is None
-    hint = THE_FILE if text else RIGHT_FIRST
+    hint = _(THE_FILE) if text else _(RIGHT_FIRST)
     return {
         "fold.file": {"open": True} if error else {},
         "yaml": {
@@ -345,7 +349,7 @@ def _launch(form: Form, locked: str) -> dict[str, Props]:
         said=_line("dq-fine", form.said),
         doing=_doing(form) if form.doing else "",
         note=_line("dq-error", form.note, role="alert"),
-        again=_line("dq-again", AGAIN if form.asked_again else "", role="alert"),
+        again=_line("dq-again", _(AGAIN) if form.asked_again else "", role="alert"),
         short=_line("dq-fine", _in_short(form.estimate) if form.estimate else ""),
     )
     may = not locked and not form.doing
@@ -360,22 +364,24 @@ def _launch(form: Form, locked: str) -> dict[str, Props]:
 
 def _line(kind: str, words: str, *, role: str = "") -> Markup:
     own = fill(' role="{r}"', r=role) if role else ""
-    return fill('<p class="{k}"{own}>{w}</p>', k=kind, own=own, w=words) if words else Markup("")
+    return fill('<p class="{k}"{own}>{w}</p>', k=kind, own=own, w=in_our_language(words)) if words else Markup("")
 
 
 def _doing(form: Form) -> Markup:
     return fill(
-        '<p class="dq-doing">{d}</p><progress value="{s}" max="100" aria-label="Estimate and check of the run">'
-        "</progress>",
-        d=form.doing,
+        '<p class="dq-doing">{d}</p><progress value="{s}" max="100" aria-label="{l}"></progress>',
+        l=_("Estimate and check of the run"),
+        d=in_our_language(form.doing),
         s=round(100 * form.share),
     )
 
 
 def _in_short(found: Estimate) -> str:
     """Memory and time in one line; the whole estimate stands above."""
-    time = f", {time_of(found).lower()}" if found.seconds is not None else ""
-    return f"About {gigabytes(found.total)} of {gigabytes(found.free)} free{time}."
+    total, free = gigabytes(found.total), gigabytes(found.free)
+    if found.seconds is None:
+        return _("About {total} of {free} free.").format(total=total, free=free)
+    return _("About {total} of {free} free, about {time}.").format(total=total, free=free, time=_span(found))
 
 
 def _marked(form: Form) -> Markup:
@@ -383,7 +389,8 @@ def _marked(form: Form) -> Markup:
     ways = join(
         (fill('<a href="#{i}">{t}</a>', i=elem_id(part_of(form.stage, n)), t=_of_stage(n)) for n in form.errors), ", "
     )
-    return fill('<p class="dq-marked">To correct before it can start: {w}.</p>', w=ways) if ways else ways
+    head = _("To correct before it can start:")
+    return fill('<p class="dq-marked">{head} {w}.</p>', head=head, w=ways) if ways else ways
 
 
 def _of_stage(name: str) -> str:
@@ -394,16 +401,18 @@ def _of_stage(name: str) -> str:
 def _estimate(found: Estimate | None) -> dict[str, Props]:
     if found is None:
         return {"estimated": {"visible": False}, "fold.parts": {"visible": False}}
-    place = "the CPU" if found.device == "cpu" else f"the GPU ({found.device})"
-    needs = f"About {gigabytes(found.total)} of memory at the peak; {gigabytes(found.free)} are free on {place}."
+    place = _("the CPU") if found.device == "cpu" else _("the GPU ({device})").format(device=found.device)
+    needs = _("About {total} of memory at the peak; {free} are free on {place}.").format(
+        total=gigabytes(found.total), free=gigabytes(found.free), place=place
+    )
     time = f"{time_of(found)}: {found.why}" if found.seconds is not None else found.why
-    lines = [f"**{WORDS[found.level]}** {needs}", *(f"- {said}" for said in (*found.lower, *found.notes)), "", time]
+    lines = [f"**{_(WORDS[found.level])}** {needs}", *(f"- {said}" for said in (*found.lower, *found.notes)), "", time]
     rows = [
         f"| {capital(part.name)} | {gigabytes(part.bytes)} | {capital(part.why)}"
         f"{'' if part.when == 'always' else f' ({part.when})'} |"
         for part in found.parts
     ]
-    table = "\n".join(["| Part | Memory | Why |", "|---|---:|---|", *rows])
+    table = "\n".join([f"| {_('Part')} | {_('Memory')} | {_('Why')} |", "|---|---:|---|", *rows])
     return {
         "estimated": {"visible": True, "value": "\n".join(lines), "elem_classes": ["dq-estimate", f"dq-{found.level}"]},
         "fold.parts": {"visible": True},
@@ -414,6 +423,14 @@ def _estimate(found: Estimate | None) -> dict[str, Props]:
 def time_of(found: Estimate) -> str:
     """ "About 12 min (6 min to 24 min)"."""
     if found.low is None or found.high is None or found.seconds is None:
-        return f"About {duration(found.seconds or 0)}"
-    low, high = duration(found.low), duration(found.high)
-    return f"About {duration(found.seconds)}" + (f" ({low} to {high})" if low != high else "")
+        return _("About {time}").format(time=duration(found.seconds or 0))
+    return _("About {time}").format(time=_span(found))
+
+
+def _span(found: Estimate) -> str:
+    """ "12 min (6 min to 24 min)"."""
+    time = duration(found.seconds or 0)
+    low, high = duration(found.low or 0), duration(found.high or 0)
+    if found.low is None or found.high is None or low == high:
+        return time
+    return _("{time} ({low} to {high})").format(time=time, low=low, high=high)

@@ -37,6 +37,7 @@ from dermiq.files.examples.pictures import PATHS, path_of
 from dermiq.files.examples.sources import rows_of
 from dermiq.files.paths import SENT, inside
 from dermiq.files.tables import SUFFIXES, WORKBOOKS, read_table_rows
+from dermiq.language import N_
 from dermiq.lesion import ACCEPTED, IMAGE_SUFFIXES, read_lesion
 from train.cases.labelled import COLUMNS as LABELLED
 from train.cases.sources import Item, Row, read_source
@@ -58,7 +59,7 @@ MOST_NAMED = 5  # faults, or files, that a sentence names
 STALE_S = 3600.0  # after which what a process left half unpacked is nobody's any more
 LEFT_OUT = ".left-out"  # beside the table: what was in the zip and was not kept, a name a line
 UNREADABLE = "The table could not be read; the log of the app says why. Check that each column holds what it should."
-ABOUT = (
+ABOUT = N_(
     "A zip of images with a table: a CSV with the columns image and label (and question, group, age, sex, site, split "
     "where known), or a JSONL, JSON or Parquet file in TRL's columns. The images that the table names are kept on this "
     "computer, below the folder of the runs, until you delete them here; the zip itself and all else in it is not."

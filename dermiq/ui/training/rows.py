@@ -10,6 +10,8 @@ from collections.abc import Callable, Collection, Sequence
 
 from markupsafe import Markup
 
+from dermiq.language import N_, _
+from dermiq.language import said as in_our_language
 from dermiq.ui.markup import THIN, fill, join
 from dermiq.ui.training.reading import Figures, figures
 from dermiq.ui.training.words import ago, counted, duration, figure, stage_name
@@ -18,12 +20,16 @@ from train.runs.registry import Run
 MANY = 8  # runs, from which on they can be sorted and searched
 COMPARED = 8  # runs at a time; more cannot be told apart
 SORTS: dict[str, tuple[str, Callable[[Run], tuple[object, ...]]]] = {
-    "newest": ("Newest first", lambda run: (-run.status.created, run.name)),
-    "oldest": ("Oldest first", lambda run: (run.status.created, run.name)),
-    "name": ("Name", lambda run: (run.name.lower(),)),
-    "stage": ("Stage", lambda run: (run.stage, -run.status.created)),
-    "state": ("State", lambda run: (not run.is_live, run.state, -run.status.created)),
+    "newest": (N_("Newest first"), lambda run: (-run.status.created, run.name)),
+    "oldest": (N_("Oldest first"), lambda run: (run.status.created, run.name)),
+    "name": (N_("Name"), lambda run: (run.name.lower(),)),
+    "stage": (N_("Stage"), lambda run: (run.stage, -run.status.created)),
+    "state": (N_("State"), lambda run: (not run.is_live, run.state, -run.status.created)),
 }
+STATES = (
+    *(N_("queued"), N_("running"), N_("stopping"), N_("stopped")),
+    *(N_("finished"), N_("failed"), N_("interrupted")),
+)
 TELLING = ("queued", "failed", "interrupted")  # states whose reason a row says
 WIDTH, HEIGHT = 96, 24  # of a spark line, px
 
@@ -45,9 +51,11 @@ def html(
         _row(run, place=queue_place(run, runs), selected=run.name == selected, ticked=run.name in ticked, now=now)
         for run in shown
     )
-    nothing = fill('<p class="dq-placeholder">No run is called like “{f}”.</p>', f=find.strip()) if runs else _EMPTY
+    line = _("No run is called like “{text}”.").format(text=find.strip())
+    nothing = fill('<p class="dq-placeholder">{line}</p>', line=line) if runs else _empty()
     return fill(
-        '<section class="dq-watch dq-rows" aria-label="Runs">{undo}{tools}{chosen}{rows}</section>',
+        '<section class="dq-watch dq-rows" aria-label="{label}">{undo}{tools}{chosen}{rows}</section>',
+        label=_("Runs"),
         undo=_undo(deleted) if deleted else "",
         tools=_tools(sort, find) if len(runs) > MANY else "",
         chosen=_chosen([run.name for run in runs if run.name in ticked]) if len(runs) > 1 else "",
@@ -55,32 +63,41 @@ def html(
     )
 
 
-_EMPTY = Markup(
-    '<div class="dq-no-runs"><p>No run yet. Choose on the left what to train, or see first how it works: GRPO++ of the '
-    "embedded model on a few images, on the processor.</p>"
-    '<p><button type="button" class="dq-button dq-primary" data-event="smoke">Start the short example</button></p>'
-    "</div>"
-)
+def _empty() -> Markup:
+    return fill(
+        '<div class="dq-no-runs"><p>{line}</p>'
+        '<p><button type="button" class="dq-button dq-primary" data-event="smoke">{start}</button></p></div>',
+        line=_(
+            "No run yet. Choose on the left what to train, or see first how it works: GRPO++ of the embedded model on "
+            "a few images, on the processor."
+        ),
+        start=_("Start the short example"),
+    )
 
 
 def _undo(name: str) -> Markup:
     return fill(
-        '<p class="dq-undo" role="status">{name} is in the trash. '
-        '<button type="button" class="dq-quiet" data-event="undelete" data-text="{name}">Undo</button></p>',
+        '<p class="dq-undo" role="status">{line} '
+        '<button type="button" class="dq-quiet" data-event="undelete" data-text="{name}">{undo}</button></p>',
+        line=_("{name} is in the trash.").format(name=name),
         name=name,
+        undo=_("Undo"),
     )
 
 
 def _tools(sort: str, find: str) -> Markup:
     choices = join(
-        fill('<option value="{v}"{s}>{t}</option>', v=key, s=Markup(" selected") if key == sort else "", t=title)
-        for key, (title, _) in SORTS.items()
+        fill('<option value="{v}"{s}>{t}</option>', v=key, s=Markup(" selected") if key == sort else "", t=_(title))
+        for key, (title, _by) in SORTS.items()
     )
     return fill(
-        '<div class="dq-tools" data-fields=""><label>Find '
+        '<div class="dq-tools" data-fields=""><label>{search} '
         '<input type="search" class="dq-field" name="find" data-event="find" value="{f}" '
-        'maxlength="100" placeholder="name, stage or state"></label>'
-        '<label>Sort <select class="dq-field" name="sort" data-event="sort">{c}</select></label></div>',
+        'maxlength="100" placeholder="{hint}"></label>'
+        '<label>{sort} <select class="dq-field" name="sort" data-event="sort">{c}</select></label></div>',
+        search=_("Find"),
+        hint=_("name, stage or state"),
+        sort=_("Sort"),
         f=find,
         c=choices,
     )
@@ -89,18 +106,18 @@ def _tools(sort: str, find: str) -> Markup:
 def _chosen(names: Sequence[str]) -> Markup:
     """What is ticked, and the way to the comparison. Its place is kept, so that no row moves when one is ticked."""
     if len(names) > 1:
-        enough = f"Compare {counted(min(len(names), COMPARED), 'run')}"
+        enough = _("Compare {runs}").format(runs=counted(min(len(names), COMPARED), "run"))
         button = fill('<button type="button" class="dq-button" data-event="compare">{t}</button>', t=enough)
-        said = f"At most {COMPARED} at a time." if len(names) > COMPARED else ""
+        said = _("At most {n} at a time.").format(n=COMPARED) if len(names) > COMPARED else ""
     else:
         button = Markup("")
-        said = "Tick a second run to compare the two." if names else "Tick runs to compare them."
-    clear = Markup('<button type="button" class="dq-quiet" data-event="untick">Untick all</button>') if names else ""
+        said = _("Tick a second run to compare the two.") if names else _("Tick runs to compare them.")
+    clear = fill('<button type="button" class="dq-quiet" data-event="untick">{t}</button>', t=_("Untick all"))
     return fill(
         '<p class="dq-chosen" role="status">{button}<span class="dq-fine">{said}</span>{clear}</p>',
         button=button,
         said=said,
-        clear=clear,
+        clear=clear if names else "",
     )
 
 
@@ -111,20 +128,23 @@ def _row(run: Run, *, place: int, selected: bool, ticked: bool, now: float) -> M
     found = figures(run.folder)
     return fill(
         '<li data-key="run {name}" class="dq-row{here}"><input type="checkbox" data-event="tick" data-index="{turn}" '
-        'data-text="{name}" aria-label="Compare {name}"{ticked}>'
+        'data-text="{name}" aria-label="{compare}"{ticked}>'
         '<div class="dq-row-parts"><div class="dq-row-name">'
         '<button type="button" class="dq-link" data-event="select" data-text="{name}"{now}>'
         "{name}</button><span>{stage} · {state}</span>{why}</div>"
         '<div class="dq-row-step">{progress}</div><div class="dq-row-figure">{spark}</div>'
         '<div class="dq-row-time">{time}</div></div></li>',
         name=run.name,
+        compare=_("Compare {name}").format(name=run.name),
         here=" dq-here" if selected else "",
         turn=0 if ticked else 1,
         ticked=Markup(" checked") if ticked else "",
         now=Markup(' aria-current="true"') if selected else "",
         stage=stage_name(run.stage),
         state=state(run, place),
-        why=fill('<span class="dq-fine">{r}</span>', r=run.status.reason) if run.state in TELLING else "",
+        why=fill('<span class="dq-fine">{r}</span>', r=in_our_language(run.status.reason))
+        if run.state in TELLING
+        else "",
         progress=progress(run),
         spark=_figure(run, found),
         time=when(run, found, now),
@@ -133,7 +153,11 @@ def _row(run: Run, *, place: int, selected: bool, ticked: bool, now: float) -> M
 
 def state(run: Run, place: int = 0) -> Markup:
     """In words; a colour only repeats them. `place` is that in the queue, from 1."""
-    word = f"queued, place {place} for {run.status.device}" if place and run.status.device else run.state
+    word = (
+        _("queued, place {n} for {device}").format(n=place, device=run.status.device)
+        if place and run.status.device
+        else _(run.state)
+    )
     return fill('<span class="dq-state dq-state-{kind}">{word}</span>', kind=run.state, word=word)
 
 
@@ -150,20 +174,19 @@ def progress(run: Run) -> Markup:
     """Steps done of all, as a bar and in words."""
     done, total = run.status.step, run.status.total
     if not total:
-        return fill('<span class="dq-muted">{t}</span>', t=counted(done, "step") if done else "no step yet")
+        return fill('<span class="dq-muted">{t}</span>', t=counted(done, "step") if done else _("no step yet"))
     return fill(
-        '<progress value="{done}" max="{total}" aria-label="Steps of {name}"></progress>'
-        '<span class="dq-num">{done}{thin}/{thin}{total} steps</span>',
+        '<progress value="{done}" max="{total}" aria-label="{label}"></progress><span class="dq-num">{line}</span>',
+        label=_("Steps of {name}").format(name=run.name),
+        line=_("{done} steps").format(done=f"{done}{THIN}/{THIN}{total}"),
         done=min(done, total),
         total=total,
-        name=run.name,
-        thin=THIN,
     )
 
 
 def key_figure(run: Run, found: Figures) -> str:
     """What shows best how a run goes: "reward" where there is one, else "loss"."""
-    return "reward" if found.trends.get("reward") else "loss"
+    return N_("reward") if found.trends.get("reward") else N_("loss")
 
 
 def _figure(run: Run, found: Figures) -> Markup:
@@ -173,8 +196,13 @@ def _figure(run: Run, found: Figures) -> Markup:
         return Markup("")
     return fill(
         '{spark}<span class="dq-num">{name} {value}</span>',
-        spark=spark(trend, f"{name} of {run.name}: first {figure(trend[0])}, now {figure(trend[-1])}"),
-        name=name,
+        spark=spark(
+            trend,
+            _("{figure} of {run}: first {first}, now {now}").format(
+                figure=_(name), run=run.name, first=figure(trend[0]), now=figure(trend[-1])
+            ),
+        ),
+        name=_(name),
         value=figure(found.last.get(name, trend[-1])),
     )
 
@@ -207,13 +235,15 @@ def _left(run: Run, found: Figures) -> Markup:
     """By its own steps; before the first one, as estimated."""
     if run.status.left:
         low, high = duration(run.status.left[1]), duration(run.status.left[2])
-        most = f" ({low} to {high})" if low != high else ""
-        before = "" if run.status.step else ", as estimated before its first step"
-        return fill("about {t} left{m}{b}", t=duration(run.status.left[0]), m=most, b=before)
+        line = _("about {time} left ({low} to {high})") if low != high else _("about {time} left")
+        told = line.format(time=duration(run.status.left[0]), low=low, high=high)
+        if not run.status.step:
+            told = _("{left}, as estimated before its first step").format(left=told)
+        return Markup.escape(told)
     left = seconds_left(run, found)
     if left is None:
-        return Markup('<span class="dq-muted">time left not known yet</span>')
-    return fill("about {t} left", t=duration(left))
+        return _muted(_("time left not known yet"))
+    return Markup.escape(_("about {time} left").format(time=duration(left)))
 
 
 def when(run: Run, found: Figures, now: float) -> Markup:
@@ -221,8 +251,12 @@ def when(run: Run, found: Figures, now: float) -> Markup:
     if run.state == "running":
         return _left(run, found)
     if run.is_live:
-        return Markup('<span class="dq-muted">saves, then ends</span>' if run.state == "stopping" else "")
+        return _muted(_("saves, then ends")) if run.state == "stopping" else Markup("")
     ended = run.status.ended
-    return (
-        fill("ended {t}", t=ago(ended, now)) if ended else Markup('<span class="dq-muted">time of end unknown</span>')
-    )
+    if not ended:
+        return _muted(_("time of end unknown"))
+    return fill("{word} {t}", word=_("ended"), t=ago(ended, now))
+
+
+def _muted(line: str) -> Markup:
+    return fill('<span class="dq-muted">{line}</span>', line=line)

@@ -8,6 +8,7 @@ from typing import Any
 
 import gradio as gr
 
+from dermiq.language import _, is_english
 from dermiq.ui import component
 from dermiq.ui.component import data_of, html_part
 from dermiq.ui.server.upload import private_file
@@ -98,12 +99,14 @@ def training_tab(room: TrainingController) -> Watching:
     parts: dict[str, Any] = {"gate": html_part("dq-gate", events=["admit"])}
     with gr.Row(elem_id="dq-training"):
         with gr.Column(elem_id="dq-new-run", scale=0, min_width=320):
+            if not is_english():
+                gr.Markdown(_("Names and explanations of options, figures and logs are in English."))
             form = form_fields(TrainingSession().form, locked=bool(room.impossible))
-            with gr.Accordion("Own images", open=False, elem_id="dq-own-data", visible=not room.impossible):
-                gr.Markdown(own_data.ABOUT)
-                upload = private_file(label="Zip of images and their table", height=120)
+            with gr.Accordion(_("Own images"), open=False, elem_id="dq-own-data", visible=not room.impossible):
+                gr.Markdown(_(own_data.ABOUT))
+                upload = private_file(label=_("Zip of images and their table"), height=120)
                 parts["own"] = html_part("dq-own-said")
-                forget = gr.Button("Delete all uploaded images", size="sm")
+                forget = gr.Button(_("Delete all uploaded images"), size="sm")
         with gr.Column(elem_id="dq-watching", scale=1, min_width=320):
             parts["rows"] = html_part("dq-rows", events=session.ROW_EVENTS)
             parts["head"] = html_part("dq-head", events=session.RUN_EVENTS)

@@ -19,6 +19,8 @@ import yaml
 from markupsafe import Markup
 
 from dermiq.errors import InputError
+from dermiq.language import N_, _
+from dermiq.language import said as in_our_language
 from dermiq.ui.markup import THIN, capital, error_line, fill, join
 from dermiq.ui.training import ask, rows
 from dermiq.ui.training.reading import Figures, figures
@@ -40,20 +42,20 @@ from train.runs.registry import Run
 from train.runs.run_folder import EVALUATION, checkpoints, is_complete, read_json
 
 VIEWS: Mapping[str, str] = {
-    "overview": "Overview",
-    "samples": "Samples",
-    "log": "Log",
-    "config": "Config",
-    "evaluation": "Evaluation",
+    "overview": N_("Overview"),
+    "samples": N_("Samples"),
+    "log": N_("Log"),
+    "config": N_("Config"),
+    "evaluation": N_("Evaluation"),
 }
 STAGES: Mapping[str, str] = {"sft": "train.sft", "grpo": "train.grpo", "dpo": "train.dpo"}  # with their options
 EXPORTS = (
-    ("adapter", "Adapter", "LoRA alone: small, to be put on the model that the run began with."),
-    ("merged", "Merged model", "The whole model in one folder, to be loaded by its path."),
-    ("card", "Model card", "Data, settings and measured figures as Markdown."),
+    ("adapter", N_("Adapter"), N_("LoRA alone: small, to be put on the model that the run began with.")),
+    ("merged", N_("Merged model"), N_("The whole model in one folder, to be loaded by its path.")),
+    ("card", N_("Model card"), N_("Data, settings and measured figures as Markdown.")),
 )
 LOG_LINES, LOG_BYTES = 200, 256 * 1024  # of the end of log.txt
-CHANGED = '<mark><span class="dq-sr">changed: </span>{t}</mark>'
+CHANGED = '<mark><span class="dq-sr">{word} </span>{t}</mark>'
 NOTE_LENGTH = 2000
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
@@ -64,12 +66,12 @@ def tabs(view: str) -> Markup:
         fill(
             '<button type="button" data-event="view" data-text="{v}"{here}>{t}</button>',
             v=key,
-            t=title,
+            t=_(title),
             here=Markup(' aria-current="page"') if key == view else "",
         )
         for key, title in VIEWS.items()
     )
-    return fill('<nav class="dq-views" aria-label="Parts of the run">{b}</nav>', b=buttons)
+    return fill('<nav class="dq-views" aria-label="{label}">{b}</nav>', label=_("Parts of the run"), b=buttons)
 
 
 # --- the head ---------------------------------------------------------------------------
@@ -116,12 +118,13 @@ def head(
     found, has = figures(run.folder), weights(run)
     still, said = _still(run, found)
     return fill(
-        '<section class="dq-watch dq-run" data-fields="" data-key="head {name}" aria-label="Run {name}">'
+        '<section class="dq-watch dq-run" data-fields="" data-key="head {name}" aria-label="{label}">'
         '<header><h2 tabindex="-1"{arrive}>{name} <small>{stage}</small></h2>{rename}</header>'
         '<p class="dq-run-state"><span role="status">{state} <span>{reason}</span></span>{doing}</p>{still}'
         '<div class="dq-run-step">{progress}<span class="dq-run-time">{when}</span></div>'
         '<p class="dq-told" role="status">{told}</p>'
         "{learned}{facts}{hints}{answers}{actions}{asking}{note}</section>",
+        label=_("Run {name}").format(name=run.name),
         arrive=fill(' data-arrive="run {n}"', n=arrived) if arrived else "",
         doing=_doing(run, now),
         still=fill('<p class="dq-still" role="alert">{s}</p>', s=still) if still else "",
@@ -131,14 +134,14 @@ def head(
         stage=stage_name(run.stage),
         rename="" if run.is_live else _rename(run),
         state=rows.state(run, place),
-        reason=run.status.reason,
+        reason=in_our_language(run.status.reason),
         progress=rows.progress(run),
         when=rows.when(run, found, now),
         facts=_facts(run, found, now),
         hints=_hints(said),
         answers=_answers(run, answering) if answering else "",
         actions=_actions(run, found, has, answering),
-        told=told,
+        told=in_our_language(told),
         note=_note(run, note),
     )
 
@@ -166,10 +169,12 @@ def _menu(title: str, inner: Markup) -> Markup:
 
 def _rename(run: Run) -> Markup:
     return fill(
-        '<details class="dq-menu" data-key="rename"><summary class="dq-link">Rename</summary>'
-        "<label>New name, then Enter "
+        '<details class="dq-menu" data-key="rename"><summary class="dq-link">{rename}</summary>'
+        "<label>{how} "
         '<input type="text" class="dq-field" name="rename" data-event="rename" data-index="{name}" value="{name}" '
         'maxlength="100" spellcheck="false"></label></details>',
+        rename=_("Rename"),
+        how=_("New name, then Enter"),
         name=run.name,
     )
 
@@ -178,18 +183,18 @@ def _facts(run: Run, found: Figures, now: float) -> Markup:
     """Device, times and memory, as far as they are known."""
     status, known = run.status, dict(_memory(run, found))
     if status.device:
-        known = {"Device": status.device, **known}
+        known = {_("Device"): status.device, **known}
     if status.started:
-        known["Started"] = ago(status.started, now)
+        known[_("Started")] = ago(status.started, now)
         took = status.took()
         if took:
-            known["Took"] = duration(took)
+            known[_("Took")] = duration(took)
     each = found.mean("seconds_per_step")
     if each is not None:
-        known["A step"] = duration(each)
+        known[_("A step")] = duration(each)
     model = run.options.get("model")
     if model:
-        known = {"Began with": Path(str(model)).name if str(model).startswith(("/", ".")) else model, **known}
+        known = {_("Began with"): Path(str(model)).name if str(model).startswith(("/", ".")) else model, **known}
     terms = join(fill("<div><dt>{k}</dt><dd>{v}</dd></div>", k=name, v=value) for name, value in known.items())
     return fill('<dl class="dq-run-facts">{t}</dl>', t=terms)
 
@@ -199,10 +204,10 @@ def _memory(run: Run, found: Figures) -> Iterator[tuple[str, str]]:
     noted = read_json(run.folder / MEMORY) or {}
     peak = peak_of(noted) or found.last.get("peak_memory_gb", 0.0) * 1e9
     estimated = (noted.get("estimate") or {}).get("total")
-    told = [f"{gigabytes(peak)} at the peak"] if peak else []
-    told += [f"{gigabytes(estimated)} estimated"] if estimated else []
+    told = [_("{size} at the peak").format(size=gigabytes(peak))] if peak else []
+    told += [_("{size} estimated").format(size=gigabytes(estimated))] if estimated else []
     if told:
-        yield "Memory", ", ".join(told)
+        yield _("Memory"), ", ".join(told)
 
 
 def _doing(run: Run, now: float) -> Markup:
@@ -210,16 +215,17 @@ def _doing(run: Run, now: float) -> Markup:
     status = run.status
     if not run.is_live:
         return Markup("")
-    doing = status.doing or ("" if status.step or run.state == "queued" else "Starting its process")
+    doing = status.doing or ("" if status.step or run.state == "queued" else N_("Starting its process"))
     since = status.since if status.doing and status.since else status.queued or now
     if not doing and run.state == "queued":  # the reason says what it waits for
-        return fill(' <span aria-hidden="true">for {t}</span>', t=duration(max(1.0, now - (status.queued or now))))
+        waited = duration(max(1.0, now - (status.queued or now)))
+        return fill(' <span aria-hidden="true">{t}</span>', t=_("for {time}").format(time=waited))
     if not doing or (status.step and doing in status.reason):
         return Markup("")
     return fill(
-        ' <span role="status">{d}</span> <span aria-hidden="true">for {t}</span>',
-        d=doing,
-        t=duration(max(1.0, now - since)),
+        ' <span role="status">{d}</span> <span aria-hidden="true">{t}</span>',
+        d=in_our_language(doing),
+        t=_("for {time}").format(time=duration(max(1.0, now - since))),
     )
 
 
@@ -241,57 +247,65 @@ def _hints(sentences: Iterable[str]) -> Markup:
     items = join(fill("<li>{s}</li>", s=sentence) for sentence in sentences)
     if not items:
         return Markup("")
-    return fill('<div class="dq-hints"><h3>How to read the figures</h3><ul>{i}</ul></div>', i=items)
+    return fill('<div class="dq-hints"><h3>{t}</h3><ul>{i}</ul></div>', t=_("How to read the figures"), i=items)
 
 
 def _answers(run: Run, answering: str) -> Markup:
     return fill(
-        '<p class="dq-agree">{what} of this run answers in the consultation. {back}</p>',
-        what=capital(weights_name(answering)),
-        back=button(run, "back", "Go back to the model before", look="dq-quiet"),
+        '<p class="dq-agree">{line} {back}</p>',
+        line=_("{weights} of this run answers in the consultation.").format(weights=capital(weights_name(answering))),
+        back=button(run, "back", _("Go back to the model before"), look="dq-quiet"),
     )
 
 
 def weights_name(value: str) -> str:
     """ "the result" or "checkpoint 30", of a value of `use`."""
-    return "the result" if value == "final" else value.replace("-", " ")
+    return _("the result") if value == "final" else _("checkpoint {n}").format(n=value.rpartition("-")[2])
 
 
 def _actions(run: Run, found: Figures, has: Weights, answering: str) -> Markup:
     made = [*_while_live(run, found, has)] if run.is_live else [*_after(run, has)]
     if has.best:
         made += _with_weights(run, has, answering)
-    made.append(button(run, "duplicate", "Duplicate"))
+    made.append(button(run, "duplicate", _("Duplicate")))
     if not run.is_live:
-        made.append(button(run, "delete", "Delete"))
+        made.append(button(run, "delete", _("Delete")))
     return fill('<div class="dq-acts" data-key="acts">{a}</div>', a=join(made))
 
 
 def _while_live(run: Run, found: Figures, has: Weights) -> Iterator[Markup]:
     if run.state == "queued":
-        yield button(run, "stop", "Leave the queue")
+        yield button(run, "stop", _("Leave the queue"))
         return
     if run.state == "running":
-        yield button(run, "stop", "Stop and save")
+        yield button(run, "stop", _("Stop and save"))
     yield _menu(
-        "Kill",
-        fill("<p>{lost}</p><p>{b}</p>", lost=_lost(run, found, has), b=button(run, "kill", "Kill it now")),
+        _("Kill"),
+        fill("<p>{lost}</p><p>{b}</p>", lost=_lost(run, found, has), b=button(run, "kill", _("Kill it now"))),
     )
 
 
 def _lost(run: Run, found: Figures, has: Weights) -> str:
     """What killing costs, in words."""
     since = run.status.step - (has.steps[-1] if has.steps else 0)
-    where = f"checkpoint {has.steps[-1]}" if has.steps else "its start"
+    where = _("checkpoint {n}").format(n=has.steps[-1]) if has.steps else _("its start")
     each = found.mean("seconds_per_step")
-    cost = f", about {duration(each * since)} of work" if each and since else ""
-    lost = f"{counted(since, 'step')} since {where} will be lost{cost}" if since else "only its present step is lost"
-    return f"Its processes end at once: {lost}. “Stop and save” ends it after its present step, and loses nothing."
+    if not since:
+        lost = _("Its processes end at once: only its present step is lost.")
+    elif each:
+        lost = _("Its processes end at once: {steps} since {where} will be lost, about {time} of work.").format(
+            steps=counted(since, "step"), where=where, time=duration(each * since)
+        )
+    else:
+        lost = _("Its processes end at once: {steps} since {where} will be lost.").format(
+            steps=counted(since, "step"), where=where
+        )
+    return f"{lost} {_('“Stop and save” ends it after its present step, and loses nothing.')}"
 
 
 def _after(run: Run, has: Weights) -> Iterator[Markup]:
     if run.state != "finished":
-        where = f"Resume from step {has.steps[-1]}" if has.steps else "Start again"
+        where = _("Resume from step {n}").format(n=has.steps[-1]) if has.steps else _("Start again")
         yield button(run, "resume", where, look="dq-button dq-primary")
 
 
@@ -300,19 +314,20 @@ def _with_weights(run: Run, has: Weights, answering: str) -> Iterator[Markup]:
     if has.best in offered:
         look = "dq-button dq-primary" if run.state == "finished" else "dq-button"
         which = "" if has.final else f" ({weights_name(has.best)})"
-        yield button(run, "use", f"Use in the consultation{which}", has.best, look=look)
+        yield button(run, "use", f"{_('Use in the consultation')}{which}", has.best, look=look)
     others = join(
         (button(run, "use", capital(weights_name(value)), value) for value in offered if value != has.best), " "
     )
     if others:
-        yield _menu("Use other weights", fill("<p>In the consultation:</p><p>{b}</p>", b=others))
+        inner = fill("<p>{t}</p><p>{b}</p>", t=_("In the consultation:"), b=others)
+        yield _menu(_("Use other weights"), inner)
     if not run.is_live:
-        yield button(run, "evaluate", "Evaluate", has.best)
+        yield button(run, "evaluate", _("Evaluate"), has.best)
     kinds = (kind for kind in EXPORTS if kind[0] != "adapter" or run.options.get("lora_rank"))
     yield _menu(
-        "Export",
+        _("Export"),
         join(
-            fill("<p>{b} <span>{w}</span></p>", b=button(run, "export", title, value), w=why)
+            fill("<p>{b} <span>{w}</span></p>", b=button(run, "export", _(title), value), w=_(why))
             for value, title, why in kinds
         ),
     )
@@ -320,10 +335,12 @@ def _with_weights(run: Run, has: Weights, answering: str) -> Iterator[Markup]:
 
 def _note(run: Run, note: str) -> Markup:
     return fill(
-        '<label class="dq-note" data-key="note">Note '
+        '<label class="dq-note" data-key="note">{title} '
         '<textarea rows="2" class="dq-field" name="note" data-event="note" data-index="{name}" '
-        'maxlength="{most}" placeholder="What this run is for, what came of it">{note}</textarea></label>',
+        'maxlength="{most}" placeholder="{hint}">{note}</textarea></label>',
         name=run.name,
+        title=_("Note"),
+        hint=_("What this run is for, what came of it"),
         most=NOTE_LENGTH,
         note=note,
     )
@@ -336,12 +353,12 @@ def log(run: Run) -> Markup:
     """The last lines of log.txt."""
     lines = tail(run.folder / "log.txt")
     if not lines:
-        return Markup('<p class="dq-placeholder">Nothing was written yet.</p>')
+        return _nothing(_("Nothing was written yet."))
     return fill(
-        '<figure class="dq-log"><figcaption>The last {n} of log.txt</figcaption>'
-        '<div tabindex="0" role="log" aria-label="Log of {name}"><pre>{text}</pre></div></figure>',
-        n=counted(len(lines), "line"),
-        name=run.name,
+        '<figure class="dq-log"><figcaption>{title}</figcaption>'
+        '<div tabindex="0" role="log" aria-label="{label}"><pre>{text}</pre></div></figure>',
+        title=_("The last {lines} of log.txt").format(lines=counted(len(lines), "line")),
+        label=_("Log of {name}").format(name=run.name),
         text="\n".join(lines),
     )
 
@@ -367,17 +384,20 @@ def config(run: Run) -> Markup:
     """The options as YAML, those that are not the defaults marked, and where the run was computed."""
     try:
         lines = config_lines(run)
-        said = fill('<p class="dq-fine">Marked: the {n} that differ from the defaults.</p>', n=sum(m for _, m in lines))
+        line = _("Marked: the {n} that differ from the defaults.").format(n=sum(marked for _text, marked in lines))
+        said = fill('<p class="dq-fine">{line}</p>', line=line)
     except InputError as error:
         lines = [(line, False) for line in yaml.safe_dump(dict(run.options), sort_keys=False).splitlines()]
-        said = error_line(f"These options were written by another version of the program. {error}")
-    shown = join((fill(CHANGED if marked else "{t}", t=line) for line, marked in lines), "\n")
+        said = error_line(
+            f"{_('These options were written by another version of the program.')} {in_our_language(error)}"
+        )
+    shown = join((fill(CHANGED if marked else "{t}", word=_("changed:"), t=line) for line, marked in lines), "\n")
     return fill(
-        '<div class="dq-watch dq-config">{said}<pre tabindex="0" role="region" aria-label="Options of {name}">'
+        '<div class="dq-watch dq-config">{said}<pre tabindex="0" role="region" aria-label="{label}">'
         "{shown}</pre>"
         "{machine}</div>",
         said=said,
-        name=run.name,
+        label=_("Options of {name}").format(name=run.name),
         shown=shown,
         machine=_environment(read_json(run.folder / "environment.json") or {}),
     )
@@ -399,12 +419,12 @@ def _environment(values: Mapping[str, Any]) -> Markup:
     flat = {**values, **(packages if isinstance(packages, dict) else {})}
     flat.pop("packages", None)
     if not flat:
-        return Markup('<p class="dq-placeholder">Where it was computed is written when it starts.</p>')
+        return _nothing(_("Where it was computed is written when it starts."))
     terms = join(
-        fill("<div><dt>{k}</dt><dd>{v}</dd></div>", k=name.replace("_", " "), v="none" if value is None else value)
+        fill("<div><dt>{k}</dt><dd>{v}</dd></div>", k=name.replace("_", " "), v=_("none") if value is None else value)
         for name, value in flat.items()
     )
-    return fill('<h3>Computed with</h3><dl class="dq-run-facts">{t}</dl>', t=terms)
+    return fill('<h3>{title}</h3><dl class="dq-run-facts">{t}</dl>', title=_("Computed with"), t=terms)
 
 
 # --- the evaluation ---------------------------------------------------------------------
@@ -418,11 +438,17 @@ def evaluation(run: Run, judging: Run | None = None, *, now: float = 0.0) -> Mar
     if found:
         parts += [_judged(found), _recalls(found), _by_group(found), _confusion(found)]
     elif not running:
-        parts.append(Markup('<p class="dq-placeholder">Not evaluated yet: how well it reads images is not known.</p>'))
+        parts.append(_nothing(_("Not evaluated yet: how well it reads images is not known.")))
     best = weights(run).best
     if best and not running and not run.is_live:
-        parts.append(fill("<p>{b}</p>", b=button(run, "evaluate", "Evaluate again" if found else "Evaluate", best)))
+        parts.append(
+            fill("<p>{b}</p>", b=button(run, "evaluate", _("Evaluate again") if found else _("Evaluate"), best))
+        )
     return fill('<div class="dq-watch dq-tables" data-key="evaluation {n}">{p}</div>', n=run.name, p=join(parts))
+
+
+def _nothing(line: str) -> Markup:
+    return fill('<p class="dq-placeholder">{line}</p>', line=line)
 
 
 def read_evaluation(folder: Path) -> dict[str, Any]:
@@ -434,19 +460,29 @@ def read_evaluation(folder: Path) -> dict[str, Any]:
 def _evaluating(judging: Run, now: float) -> Markup:
     status = judging.status
     if judging.state == "failed":
-        return error_line(f"The evaluation {judging.name} failed: {status.reason}")
+        line = _("The evaluation {name} failed: {reason}")
+        return error_line(line.format(name=judging.name, reason=in_our_language(status.reason)))
     if not judging.is_live:
         return Markup("")
-    said = f"{status.step} of {status.total} images" if status.total else status.reason or "Starting."
+    said = (
+        _("{n} of {total} images").format(n=status.step, total=status.total)
+        if status.total
+        else in_our_language(status.reason) or _("Starting.")
+    )
     left = ask.seconds_left(judging, now)
-    said += f", about {duration(left)} left" if left is not None else f". {status.doing}." if status.doing else ""
+    if left is not None:
+        said += f", {_('about {time} left').format(time=duration(left))}"
+    elif status.doing:
+        said += f". {in_our_language(status.doing)}."
     bar = fill(
-        '<progress value="{d}" max="{t}" aria-label="Images evaluated"></progress>', d=status.step, t=status.total
+        '<progress value="{d}" max="{t}" aria-label="{l}"></progress>',
+        d=status.step,
+        t=status.total,
+        l=_("Images evaluated"),
     )
     return fill(
-        '<p class="dq-run-step" role="status">Evaluating, as the run {name}. {bar}'
-        '<span class="dq-num">{said}</span></p>',
-        name=judging.name,
+        '<p class="dq-run-step" role="status">{line} {bar}<span class="dq-num">{said}</span></p>',
+        line=_("Evaluating, as the run {name}.").format(name=judging.name),
         bar=bar if status.total else "",
         said=said,
     )
@@ -489,25 +525,27 @@ def interval(found: Mapping[str, Any], name: str) -> str:
         return "–"
     low, high = (judged(name, end) for end in ends)
     shared = low.rpartition(THIN)[0] if THIN in low else low
-    return f"{shared} to {high}"
+    return _("{low} to {high}").format(low=shared, high=high)
 
 
 def _judged(found: Mapping[str, Any]) -> Markup:
     body = [
-        (explained(name), [judged(name, value) if value is not None else "not known", interval(found, name)])
+        (explained(name), [judged(name, value) if value is not None else _("not known"), interval(found, name)])
         for name, value in found["figures"].items()
     ]
-    what = f"On {found.get('on') or 'images that are not named'}, {counted(found.get('n', 0), 'image')}"
-    return table(what, ["value", "95 % interval"], body)
+    what = _("On {data}, {images}").format(
+        data=found.get("on") or _("images that are not named"), images=counted(found.get("n", 0), "image")
+    )
+    return table(what, [_("value"), _("95 % interval")], body)
 
 
 def _recalls(found: Mapping[str, Any]) -> Markup:
     recall = found.get("recall") or {}
     body = [
-        (capital(class_name(code)), ["no image" if value is None else judged("accuracy", value)])
+        (capital(class_name(code)), [_("no image") if value is None else judged("accuracy", value)])
         for code, value in recall.items()
     ]
-    return table("Of each class, the share that is recognised", ["recall"], body) if body else Markup("")
+    return table(_("Of each class, the share that is recognised"), [_("recall")], body) if body else Markup("")
 
 
 def _by_group(found: Mapping[str, Any]) -> Markup:
@@ -523,7 +561,8 @@ def _by_group(found: Mapping[str, Any]) -> Markup:
             for value, row in groups.items()
         ]
         if body:
-            tables.append(table(f"By {column.replace('_', ' ')}", ["images", *map(explained, names)], body))
+            title = _("By {column}").format(column=column.replace("_", " "))
+            tables.append(table(title, [_("images"), *map(explained, names)], body))
     return join(tables)
 
 
@@ -534,5 +573,7 @@ def _confusion(found: Mapping[str, Any]) -> Markup:
         return Markup("")
     body = [(capital(class_name(code)), map(str, row)) for code, row in zip(classes, rows_of, strict=False)]
     heads = [fill('<abbr title="{full}">{c}</abbr>', full=class_name(code), c=code) for code in classes]
-    inner = table("Images by true class (rows) and answered class (columns)", heads, body)
-    return fill('<details data-key="confusion"><summary>What is taken for what</summary>{t}</details>', t=inner)
+    inner = table(_("Images by true class (rows) and answered class (columns)"), heads, body)
+    return fill(
+        '<details data-key="confusion"><summary>{s}</summary>{t}</details>', s=_("What is taken for what"), t=inner
+    )

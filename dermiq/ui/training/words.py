@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from markupsafe import Markup
 
+from dermiq.language import _, ngettext
 from dermiq.types import CLASS_NAMES
 from dermiq.ui.markup import THIN, fill
 
@@ -36,7 +37,7 @@ def stage_name(stage: str) -> str:
 
 
 def class_name(code: str | None) -> str:
-    return CLASS_NAMES.get(code or "", code or "not stated")
+    return CLASS_NAMES.get(code or "", code or _("not stated"))
 
 
 def judged_name(name: str) -> str:
@@ -67,9 +68,16 @@ def gigabytes(count: float) -> str:
     return f"{count / 1e9:.1f}{THIN}GB" if count >= 1e9 else f"{count / 1e6:.0f}{THIN}MB"
 
 
-def counted(count: int, one: str, many: str = "") -> str:
+def counted(count: int, one: str) -> str:
     """ "1 step", "12 steps"."""
-    return f"{count} {one if count == 1 else many or one + 's'}"
+    form = {
+        "step": lambda: ngettext("{n} step", "{n} steps", count),
+        "run": lambda: ngettext("{n} run", "{n} runs", count),
+        "image": lambda: ngettext("{n} image", "{n} images", count),
+        "line": lambda: ngettext("{n} line", "{n} lines", count),
+        "day": lambda: ngettext("{n} day", "{n} days", count),
+    }.get(one)
+    return form().format(n=count) if form else f"{count} {one if count == 1 else one + 's'}"
 
 
 def duration(seconds: float) -> str:
@@ -88,7 +96,7 @@ def duration(seconds: float) -> str:
 def ago(then: float, now: float) -> Markup:
     """Of a time in seconds since 1970; the time itself is in the title."""
     passed = now - then
-    told = "just now" if passed < MINUTE else f"{duration(passed // MINUTE * MINUTE)} ago"
+    told = _("just now") if passed < MINUTE else _("{time} ago").format(time=duration(passed // MINUTE * MINUTE))
     local = time.localtime(then)
     return fill(
         '<time datetime="{iso}" title="{full}">{told}</time>',
