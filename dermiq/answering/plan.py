@@ -75,6 +75,8 @@ PLAIN_NAMES = {
 }
 
 
+AGAINST_IT = re.compile(r"^\W*(?:and |so |but |or )?(?:vs|versus|against|compared (?:to|with))\b", re.IGNORECASE)
+"""Begins by what this lesion is set against."""
 MOST_COMPARED = 3  # conditions
 
 
@@ -289,12 +291,12 @@ def _change_of_mind(one: Planner) -> Points:
 
 def _compare(one: Planner) -> Points:
     case = (key for key in (one.lead.id, one.rival.id if one.rival else "") if key and key not in one.named)
-    pair = list(one.kinds) if len(one.kinds) > 1 else [*one.named, *case]
+    pair = list(one.kinds) if len(one.kinds) > 1 else [*one.named, *case][:2]
+    if AGAINST_IT.search(one.asked.question) and not any(map(one.is_lead, one.kinds)):  # "vs Bowen's? vs eczema?"
+        pair = [one.lead.id, *one.kinds]
     if len(pair) < 2:
         yield from _what_is(one)
         return
-    for other, another in list(itertools.combinations(one.kinds[:MOST_COMPARED], 2))[1:]:
-        yield from one.set_apart(other, another)
     left, right = pair[:2]
     names = one.name(left), one.name(right)
     counted = one.name(one.class_node(left)), one.name(one.class_node(right))
@@ -304,6 +306,8 @@ def _compare(one: Planner) -> Points:
     lead_in, scope = f"{capital(names[0])} and {names[1]} differ in this", bool(SCOPE.search(one.asked.question))
     written = list(one.set_apart(left, right))
     yield from written
+    for other, another in list(itertools.combinations(pair[:MOST_COMPARED], 2))[1:]:
+        yield from one.set_apart(other, another)
     if scope and not written:
         for node in (left, right):
             yield from one.replied(node, "dermoscopy", needed=False)

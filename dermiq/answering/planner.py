@@ -55,6 +55,8 @@ DOSE = re.compile(
 OF_THE_OLD = re.compile(r"\belderly\b|\bold(?:er)? (?:people|persons|patients|age)\b|\bin the old\b", re.IGNORECASE)
 OF_CHILDREN = re.compile(r"\b(?:infants?|newborns?|bab(?:y|ies)|child(?:ren|hood)?|adolescen\w+)\b", re.IGNORECASE)
 YOUNG, GROWN = 45, 25  # years: below, and from which on
+SETS_APART = re.compile(r"\b(?:vs|versus|against|or)\b|differen|distinct|apart|separate", re.IGNORECASE)
+"""Sets a condition beside a form of it: "dysplastic or common nevus?"."""
 HOW_OFTEN = re.compile(
     r"\bhow (?:often|many|common|frequent|likely)\b|\bper ?cent|%|\brates?\b|statistic", re.IGNORECASE
 )
@@ -85,9 +87,10 @@ class Planner:
     @cached_property
     def kinds(self) -> tuple[str, ...]:
         """The conditions that the question names as it names them, none of which is a kind of another."""
-        return kinds_of(
-            self.graph, [found for found in link(self.graph, self.asked.question) if found.id in self.asked.conditions]
-        )
+        said = [found for found in link(self.graph, self.asked.question) if found.id in self.asked.conditions]
+        kinds = kinds_of(self.graph, said)
+        every = tuple(dict.fromkeys(found.id for found in said))
+        return every if len(kinds) < 2 == len(every) and SETS_APART.search(self.asked.question) else kinds
 
     @property
     def topic(self) -> str:

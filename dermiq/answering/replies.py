@@ -50,8 +50,8 @@ def reply(graph: Graph, condition: str, aspect: str) -> Reply | None:
 
 
 def apart(graph: Graph, one: str, other: str) -> Reply | None:
-    """What tells two conditions from each other, of themselves or of the nearest wider ones, never of one and a form
-    of it; None where nothing was written."""
+    """What tells two conditions from each other, of themselves or of the nearest wider ones; None where nothing was
+    written."""
     ways = [(*filter(None, (node, PRINCIPAL.get(node))), *graph.ancestors(node)) for node in (one, other)]
     near = sorted(itertools.product(*map(enumerate, ways)), key=lambda pair: pair[0][0] + pair[1][0])
     for (_, left), (_, right) in near:

@@ -71,3 +71,14 @@ def test_two_that_are_set_side_by_side_are_told_apart_first_and_only_once() -> N
 )
 def test_sites_with_signs_of_their_own_are_told_by_their_words(text: str, site: str) -> None:
     assert site_of(text) == site
+
+
+def test_what_the_lesion_is_set_against_is_compared_with_it_each() -> None:
+    text = told("compare", "bcc", "Bowen's disease", case="bcc", question="vs Bowen's disease? vs psoriasis?")
+    assert text.startswith("A basal cell carcinoma") or text.startswith("Bowen's disease")
+    assert "Basal cell carcinoma" in text or "basal cell carcinoma" in text
+
+
+def test_a_condition_and_a_form_of_it_can_be_set_side_by_side() -> None:
+    text = told("compare", "dysplastic nevus", "nv", case="nv", question="dysplastic nevus vs melanocytic nevus?")
+    assert "dysplastic" in text.split(".")[0]

@@ -21,10 +21,13 @@ WHO = re.compile(rf"\b(?:{_WHO})\b", re.IGNORECASE)
 """Words that say who has it."""
 _OF_WHOM = re.compile(rf"(?:,\s*(?:if|in|for)?|\b(?:in|for))\s[^,]*?\b(?:{_WHO})\b[^,]*$", re.IGNORECASE)
 _LIKE = re.compile(r"\b(?:like|(?<!rather )than|as with|similar to)(?: an?| the)? $", re.IGNORECASE)
+_RELATIVE = (
+    r"(?:aunt|uncle|mum|mom|dad|mother|father|brother|sister|cousin|friend|neighbou?r|gran(?:ny|n?a|d\w+)?|nan|wife|husband|son"
+    r"|daughter)(?:'s)?"
+)
 _HAD = re.compile(
-    r"\b(?:(?:(?:he|she|i|they|dad|mum|mom|mother|father|brother|sister|son|daughter|wife|husband|patient)(?:'s)? )?"
-    r"(?:had|has had|have had)|died of|history of|known for"
-    r"|(?:aunt|uncle|mum|mom|dad|mother|father|brother|sister|cousin|friend|neighbou?r|gran(?:ny|n?a|d\w+)?|nan)(?:'s)?)\b[^.?!;]{0,60}$",
+    r"\b(?:had|has had|have had|died of|history of|known for"
+    rf"|{_RELATIVE}(?: \w+)? (?:has|got|gets|turned|was told))\b[^.?!;]{{0,60}}$",
     re.IGNORECASE,
 )
 """What somebody had once is told by the way."""
