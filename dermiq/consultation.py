@@ -21,6 +21,7 @@ from dermiq.answering import (
     Settled,
     as_written,
     best_of,
+    is_lay,
     plan,
     refused,
     settle_first,
@@ -192,7 +193,14 @@ def assess(case: Case, readers: Readers, *, thread: Thread | None, stop: threadi
     advice = urgency(readers.graph, differential=specialist, context=patient, findings=findings)
     shown = tuple(turn.text for turn in thread.ended)
     known = Known(
-        opinions[-1].top.diagnosis, opinions, findings, patient, advice, quality=faults_seen(thread), earlier=shown
+        opinions[-1].top.diagnosis,
+        opinions,
+        findings,
+        patient,
+        advice,
+        quality=faults_seen(thread),
+        earlier=shown,
+        is_lay=is_lay(telling[0]),
     )
     if asked.supposed:
         changed = urgency(readers.graph, differential=specialist, context=asked.supposed, findings=findings)

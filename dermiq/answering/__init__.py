@@ -2,6 +2,7 @@
 
 from dermiq.answering.answered import Answered, answers
 from dermiq.answering.grounded import Given
+from dermiq.answering.opening import is_lay
 from dermiq.answering.plan import plan
 from dermiq.answering.points import Known, Plan, Point
 from dermiq.answering.say import plainly
@@ -17,6 +18,7 @@ __all__ = [
     "answers",
     "as_written",
     "best_of",
+    "is_lay",
     "plainly",
     "plan",
     "refused",

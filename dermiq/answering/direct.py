@@ -181,7 +181,8 @@ def with_replies(
     is_first = intent in TO_DO and one.lead.code != "akiec"  # which is often treated as it is seen
     if not one.asked.supposed:
         yield from (point for point in points if point.kind == "urgency")
-    if not one.is_lead(one.topic) and (intent == "treatment" or one.lead.code in DANGEROUS):
+    supposes = one.asked.is_confirmed  # what is done then
+    if not one.is_lead(one.topic) and not supposes and (intent == "treatment" or one.lead.code in DANGEROUS):
         yield one.elsewhere(one.topic)
     if "nature" in heard and not one.named:
         yield replace(one.standing(), again=f"As said above: {one.read_as(one.lead.id)}.")

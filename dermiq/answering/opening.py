@@ -62,15 +62,20 @@ def opening(graph: Graph, asked: Understood, known: Known) -> tuple[Point, ...]:
     planned = plan(graph, asked, known)
     reading = replace(asked, intent="why", conditions=(), aspects=())
     plainly: tuple[Point, ...] = ()
-    if not CLINICIAN.search(asked.question):
+    if known.is_lay:
         plainly = plan(graph, replace(reading, intent="plain_words"), known).points
     first, *reasons = plan(graph, reading, known).points
     pressing = tuple(_pressing(graph, planned, reading, known))
     told = tuple(_told(graph, reading, known))
     said = (*plainly, replace(first, opens=True), *reasons, *told, *pressing)
     if _asks_for_reading(graph, asked):
-        return said
+        return (*said, *_suspected(graph, asked, known))
     return (*said, *(point for point in planned.points if point not in said and point.kind != "urgency"))
+
+
+def is_lay(question: str) -> bool:
+    """Whether who asks a first question does not write as clinicians do."""
+    return not CLINICIAN.search(question)
 
 
 def _asks_for_reading(graph: Graph, asked: Understood) -> bool:
@@ -88,6 +93,14 @@ def _pressing(graph: Graph, planned: Plan, reading: Understood, known: Known) ->
         by_rule = plan(graph, replace(reading, intent="urgency"), known).points
         told = [point for point in by_rule if point.kind == "urgency"]
     yield from told[:1]
+
+
+def _suspected(graph: Graph, asked: Understood, known: Known) -> Iterator[Point]:
+    """Where the condition stands that the question takes it for, and what tells it from the one that leads."""
+    one = Planner(graph, asked, known)
+    for node in [key for key in one.named if not one.is_lead(key)][:1]:
+        yield one.says(one.behind(node), node) if one.code(node) else one.unknown_class(node)
+        yield from one.set_apart(node, known.lead.id, needed=False)
 
 
 def _told(graph: Graph, reading: Understood, known: Known) -> Iterator[Point]:

@@ -55,6 +55,15 @@ DOSE = re.compile(
 OF_THE_OLD = re.compile(r"\belderly\b|\bold(?:er)? (?:people|persons|patients|age)\b|\bin the old\b", re.IGNORECASE)
 OF_CHILDREN = re.compile(r"\b(?:infants?|newborns?|bab(?:y|ies)|child(?:ren|hood)?|adolescen\w+)\b", re.IGNORECASE)
 YOUNG, GROWN = 45, 25  # years: below, and from which on
+WHETHER = re.compile(
+    r"(?:^|[.;,]\s*)(?:so |and |but |then )?(?:can|could|may|should|shall|is|are|would|do|does) \b[^?]*\?"
+    r"|\b(?:right|ok(?:ay)?|fine|no|yes|correct|(?:isn|wouldn|can|couldn)'?t (?:it|i|we|he|she))\s*\??\s*$",
+    re.IGNORECASE,
+)
+"""Asks whether."""
+LEAVES = re.compile(
+    r"\b(?:watch|wait|leave it|left|skip|ignore|do nothing|without (?:a )?biopsy|discharge)\b", re.IGNORECASE
+)
 SETS_APART = re.compile(r"\b(?:vs|versus|against|or)\b|differen|distinct|apart|separate", re.IGNORECASE)
 """Sets a condition beside a form of it: "dysplastic or common nevus?"."""
 HOW_OFTEN = re.compile(
@@ -255,9 +264,9 @@ class Planner:
         if not found:
             return
         than = f" as often as in {self.name(self.class_node(against))}" if against else " as often as in other lesions"
-        said = [f"{item.text}, {times(item.ratio)} times" for item in found]
-        said[0] += than
-        again = f"{lead_in}, as said above: {'; '.join(f'{item.text}, {times(item.ratio)} times' for item in found)}."
+        said = [item.text if self.known.is_lay else f"{item.text}, {times(item.ratio)} times" for item in found]
+        again = f"{lead_in}, as said above: {'; '.join(said)}."
+        said[0] += "" if self.known.is_lay else than
         codes, seen = zip(*((item.finding.code, item.finding.text) for item in found), strict=True)
         text = f"{lead_in}: {'; '.join(said)}."
         yield Point(kind, text, found[0].strength, findings=codes, seen=seen, needed=True, again=again)
@@ -417,6 +426,12 @@ class Planner:
         family = self.graph.family(side) if side else ()
         return tuple(fact for fact in pair if not side or fact.relation == "look_alike" or fact.subject in family)
 
+    @property
+    def wants_a_no(self) -> bool:
+        """Whether it asks if a lesion may be destroyed or left without tissue."""
+        question = self.asked.question
+        return bool(WHETHER.search(question) and (DESTROYS.search(question) or LEAVES.search(question)))
+
     def caution(self, text: str) -> Points:
         """`text` with the name of a dangerous diagnosis that is still possible, and its probabilities."""
         danger = self.danger
@@ -433,9 +448,10 @@ class Planner:
         danger = self.lead if leads else self.danger_beside(self.lead.code)
         if danger is not None:
             standing = "is put first" if leads else "is possible"
+            no = "No: " if self.wants_a_no else ""
             said = text.format(why=f"{danger.name} {standing}{self.odds(danger.code)}")
             again = text.format(why=f"{danger.name} {standing}")
-            yield Point("alternative", capital(said), about=(danger.id,), again=capital(again))
+            yield Point("alternative", no + (said if no else capital(said)), about=(danger.id,), again=capital(again))
 
     def sure_first(self) -> Points:
         """That nothing is destroyed of which no tissue was taken while a cancer is not excluded."""

@@ -35,6 +35,7 @@ class Known:
     found: tuple[Fact, ...] = ()  # retrieved for this question, best first
     quality: tuple[str, ...] = ()  # what was found wrong with the pictures, in sentences
     earlier: tuple[str, ...] = ()  # the answers that were shown before, in plain text
+    is_lay: bool = False  # who asks does not write as clinicians do
 
     @property
     def own(self) -> Differential | None:

@@ -267,9 +267,7 @@ def settle_first(
         return _with_own(graph, shown, opening(graph, asked, known), known, why, (), left)
     wrong = faults(parsed, after, known.findings, code, known.own) if code and tail.strip() else ()
     points = opening(graph, asked, known)
-    faulty = tuple(
-        claim for claim in before if claim.verdict == "contradicted" or (claim.miscited and not claim.mended)
-    )
+    faulty = tuple(claim for claim in before if _is_faulty(claim))
     sound = tuple(claim for claim in after if not wrong and gives_reasons(claim, known.findings, code))
     unsound = tuple(claim for claim in after if claim not in sound)
     if not faulty and not unsound:
@@ -285,6 +283,12 @@ def settle_first(
     rest = " ".join(claim.text for claim in (*faulty, *unsound))
     left = OwnWords("", f"{why} {BY_MEASUREMENT}", rest, (*faulty, *unsound))
     return _with_own(graph, Settled(text, kept, (*before, *sound), evidence), points, known, left.why, (kept,), left)
+
+
+def _is_faulty(claim: Claim) -> bool:
+    """Whether a sentence of the reasoning is contradicted, or cites a fact that does not say it."""
+    unborne = claim.verdict == "not_covered" and bool(cited(claim.text))
+    return claim.verdict == "contradicted" or unborne or bool(claim.miscited and not claim.mended)
 
 
 def _other_answer(parsed: ParsedText, code: str | None) -> str:

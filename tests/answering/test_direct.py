@@ -134,3 +134,15 @@ def test_tables_name_aspects_and_no_others() -> None:
     assert {aspect for aspects in USUAL.values() for aspect in aspects} <= set(OF_CONDITIONS)
     assert set(OF_CONDITIONS.values()) >= TO_DO
     assert not set(OF_THE_READING) & set(OF_CONDITIONS)
+
+
+@pytest.mark.parametrize(
+    ("question", "begins"),
+    [
+        ("Can I have it lasered off?", "No: nothing is treated before tissue has decided: melanoma is put first"),
+        ("Dr M freezes it on Thursday, that is the standard for thin melanomas, isn't it", "No: nothing is treated"),
+        ("Which laser is used?", "Nothing is treated before tissue has decided"),
+    ],
+)
+def test_who_would_destroy_what_may_be_a_melanoma_hears_a_plain_no(question: str, begins: str) -> None:
+    assert answer("freezing", "treatment", question=question).startswith(begins)

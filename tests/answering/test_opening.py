@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from dermiq.answering import settle_first
-from dermiq.answering.opening import opening
+from dermiq.answering.opening import is_lay, opening
 from dermiq.answering.points import Plan
 from dermiq.answering.say import plainly
 from dermiq.types import Evidence, EvidenceItem, PatientContext
@@ -17,7 +17,8 @@ HEAD = "<think>\n1. Findings: a\n2. Differential: b\n3. Knowledge: {knowledge}\n
 
 
 def said(question: str, *, intent: str = "why", case: str = "mel", names: tuple[str, ...] = ()) -> str:
-    made = Plan("why", opening(graph(), asked(intent, *names, question=question), known(case)))
+    case_known = replace(known(case), is_lay=is_lay(question))
+    made = Plan("why", opening(graph(), asked(intent, *names, question=question), case_known))
     return plainly(made, numbers(made))
 
 
@@ -47,7 +48,14 @@ def test_who_does_not_write_like_a_clinician_is_told_in_plain_words_first() -> N
     text = said("My husband has this on his back and it got darker. What is it please?")
     assert text.startswith("Two computer readers looked at the picture. Their first guess is melanoma, a skin cancer")
     assert text.index("A picture alone decides nothing") < text.index("Melanoma is put first (language model 62 %")
+    assert "colours unevenly placed; strongly varied colour" in text, "no ratios for who is no clinician"
     assert said("62M back, pigmented lesion, ddx?").startswith("Melanoma is put first")
+
+
+def test_what_it_is_taken_for_is_taken_up() -> None:
+    text = said("47M, firm brown papule. Dermatofibroma?", names=("df",))
+    assert "Dermatofibroma (language model 1 %, specialist under 1 %) stands behind melanoma" in text
+    assert "dimples when squeezed" in text
 
 
 def test_readers_that_disagree_are_told_of_before_any_reason() -> None:
@@ -89,6 +97,10 @@ def test_a_sentence_of_the_reasoning_that_is_contradicted_is_left_out() -> None:
     assert shown.own is not None
     assert shown.own.replaced == "Melanoma is benign."
     assert "left out" in shown.own.why
+
+
+def test_a_sentence_that_cites_what_does_not_say_it_is_left_out() -> None:
+    assert "helix" not in first("", knowledge="A melanoma is a rough, scaly patch on the helix [F1].").text
 
 
 def test_a_fact_that_is_cited_by_anothers_number_in_the_reasoning_gets_its_own() -> None:

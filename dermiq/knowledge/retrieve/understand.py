@@ -187,7 +187,8 @@ WORDS_BESIDE = 4
 """Rule `or`: words besides the names of two conditions."""
 _CONFIRMED = re.compile(
     r"\b(?:confirmed|proven)\b|\b(?:histolog\w+|pathology|biopsy|report) (?:=|says?|said|show(?:s|ed)|confirm(?:s|ed)"
-    r"|comes? back|came back|reads?|is|was) |\bhistolog\w+ ?=|\bcomes? back (?:as|at|with)\b|\bturns out\b",
+    r"|comes? back|came back|reads?|is|was) |\bhistolog\w+ ?=|\bturns out\b"
+    r"|\b(?:comes?|came) back (?:as|at|with|in|mel\w*|\d)",
     re.IGNORECASE,
 )
 """Rule `confirmed`: tissue has decided, or is supposed to have."""
