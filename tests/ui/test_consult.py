@@ -174,6 +174,15 @@ def test_a_question_waits_for_the_model_and_can_be_stopped_meanwhile() -> None:
     assert "Stopped by you" in str(play(frames)[-1].chat)
 
 
+def test_an_image_that_came_before_the_models_is_read_once_they_are_loaded(tmp_path: Path) -> None:
+    fake, visit = FakeConsultant(), Visit()
+    fake.loaded = tmp_path / "loaded"
+    frames = ConsultController(fake).add_images(visit, [PNG])
+    assert "dq-outline" not in str(next(frames).viewer)
+    fake.loaded.touch()
+    assert "dq-outline" in str(play(frames)[-1].viewer)
+
+
 def test_a_model_that_failed_to_load_says_why() -> None:
     controller, visit, fake = controller_and_visit()
     fake.failure = "The language model could not be downloaded. Check the connection, then start again."

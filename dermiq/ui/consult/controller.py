@@ -55,6 +55,7 @@ log = logging.getLogger(__name__)
 MAX_IMAGES = 6
 MAX_QUESTION = 2000  # characters
 FRAME_SECONDS = 0.07  # at most this often while text streams
+LOADING_S = 0.5  # between two looks at whether the models are loaded
 _BUSY_WORDS = (
     "loading",
     "downloading",
@@ -189,8 +190,11 @@ class ConsultController:
         yield from self.add_images(visit, [png_of(Image.fromarray(self.drawn[index][1]))], drawing=True)
 
     def preview(self, visit: Visit) -> Iterator[Frame]:
-        """Outline, findings and the specialist's bars, before any question is asked."""
-        if not visit.lesions or visit.running or not self.consultant.ready():
+        """Outline, findings and the specialist's bars, before any question is asked, as soon as the models are loaded."""
+        uploaded = list(visit.lesions)
+        while uploaded and not visit.running and visit.lesions == uploaded and is_loading(self.consultant):
+            time.sleep(LOADING_S)
+        if not visit.lesions or visit.lesions != uploaded or visit.running or not self.consultant.ready():
             return
         session = f"{visit.session_id}-preview"
         exchange = Exchange("", key="0")
