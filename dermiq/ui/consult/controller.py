@@ -190,7 +190,7 @@ class ConsultController:
         yield from self.add_images(visit, [png_of(Image.fromarray(self.drawn[index][1]))], drawing=True)
 
     def preview(self, visit: Visit) -> Iterator[Frame]:
-        """Outline, findings and the specialist's bars, before any question is asked, as soon as the models are loaded."""
+        """Outline, findings and the specialist's bars before any question is asked, once the models are loaded."""
         uploaded = list(visit.lesions)
         while uploaded and not visit.running and visit.lesions == uploaded and is_loading(self.consultant):
             time.sleep(LOADING_S)
