@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from dermiq.answering.direct import lacking, mistaken, replies, with_replies
 from dermiq.answering.of_reading import SAYS, of_reading
-from dermiq.answering.planner import DANGEROUS, DERMOSCOPY, FAINT, Planner, Points, capital
+from dermiq.answering.planner import DANGEROUS, DERMOSCOPY, FAINT, SEEN, Planner, Points, capital
 from dermiq.answering.points import Known, Plan, Point
 from dermiq.answering.premise import corrected
 from dermiq.answering.trust import RETURN
@@ -80,6 +80,12 @@ AGAINST_IT = re.compile(r"^\W*(?:and |so |but |or )?(?:vs|versus|against|compare
 MOST_COMPARED = 3  # conditions
 
 
+BRIEF = re.compile(
+    r"\b(?:short|brief\w*|(?:in )?(?:one|two|three|a few|a couple of|1|2|3) (?:sentences?|lines?|words))\b", re.I
+)
+"""Wants few words."""
+
+
 @dataclass(frozen=True)
 class Kind:
     """How one intent is answered. `relations`: of the facts that answer it; `asks`: how many of them at least."""
@@ -113,6 +119,8 @@ def plan(graph: Graph, asked: Understood, known: Known) -> Plan:
     points = tuple(dict.fromkeys(point for point in every if point.text or point.facts))
     relations = kind.relations or frozenset(fact.relation for point in points for fact in point.facts)
     direct = direct or tuple(point for point in points if point.kind == "reply" and point.needed)
+    if not direct and intent in SAID_FIRST:  # what was measured is the answer, not what can be told of the condition
+        direct = points[:1]
     found = Plan(intent, points, _about(planner, intent), relations, fits=kind.fits, replies=direct)
     if any(point.needed for point in direct):  # which is what was asked for
         return found
@@ -480,18 +488,20 @@ def _plain_words(one: Planner) -> Points:
         )
     behaves = one.graph.facts(lead.id, "behaves_as", family=True)[:1]
     yield Point("standing", begins, facts=behaves, about=(lead.id,), needed=True, signs=signs)
+    brief = bool(BRIEF.search(one.asked.question))
     plainly = list(one.replied(lead.id, "plainly", needed=False))
-    yield from plainly or one.facts("", (lead.id,), frozenset({"behaves_as"}), most=1, fits=_is_plain)
+    if not brief:
+        yield from plainly or one.facts("", (lead.id,), frozenset({"behaves_as"}), most=1, fits=_is_plain)
     seen = (finding for finding in one.known.findings if finding.code not in STRUCTURE_SIGNS)
     plain = [replace(finding, text=re.sub(r" \(.*?\)", "", finding.text)) for finding in seen]
     shown = speaking_for(weighed(plain, lead.code), most=2)
-    if shown:
+    if shown and not brief:
         yield one.says(f"What they saw in the picture: {listed([item.text for item in shown])}.")
     danger = one.danger_beside(lead.code)
     if danger and danger != other:
         text = f"It could also be {_plain_name(danger)}; that has to be ruled out."
         yield Point("alternative", text, about=(danger.id,), needed=True)
-    elif one.rival and one.rival != other:
+    elif one.rival and one.rival != other and not brief:
         yield Point("alternative", f"Less likely it is {_plain_name(one.rival)}.", about=(one.rival.id,))
     if one.known.urgency:
         level = one.known.urgency.level
@@ -562,7 +572,6 @@ def _known(
         yield from found
 
 
-SEEN = frozenset({"has_sign", "has_dermoscopic_feature"})
 TESTS = frozenset({"diagnosed_by"})
 CARE = frozenset({"treated_by"})
 FOLLOW_UP = frozenset({"treated_by", "diagnosed_by", "refer_if", "red_flag"})
@@ -571,6 +580,8 @@ RISK = frozenset({"risk_factor"})
 TOLD = frozenset(RELATIONS) - {"is_a", "coded_as", "likelihood_ratio_for"}
 OUTLOOK = frozenset({"behaves_as", "red_flag"})
 APART = SEEN | {"look_alike"}
+SAID_FIRST = frozenset({"why", "why_not", "against", "trust"})
+"""Intents that are answered by what was measured and read, which then stands before what the model says."""
 BY_MEASUREMENT = frozenset({"why", "against", "plain_words", "trust"})
 """Intents that are answered by what was measured and read, whatever else was found."""
 BESIDE = frozenset({"compare", "why_not"})

@@ -6,8 +6,9 @@ Nothing is said here that is not measured, told, computed by a reader, or a fact
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Literal
 
 from dermiq.answering.choose import COUNTED, SPECIAL, distinct, facts_of, flat, is_told, separating, untold
@@ -38,6 +39,7 @@ POSSIBLE = 0.10  # probability from which a dangerous diagnosis is kept in mind,
 FAINT = 0.03  # probability below which what speaks for the next candidate is not worth its line
 ITS_OWN, ENOUGH = frozenset({"what_is", "plainly", "dermoscopy", "vessels", "lookalikes", "place"}), 3
 """Aspects that are not inherited by a kind of which so many facts are known."""
+RARE = 40  # facts that have a word, at most, for it to say by itself what is asked about: "liver", "chlorine"
 NEAR = 0.3  # from which a fact lies near a question; below it readers found noise
 UNLIKELY = 0.05  # from which it is named, though it need not be ruled out
 DANGEROUS = ("mel", "bcc", "akiec")  # malignant, or on the way there; the most dangerous first
@@ -69,6 +71,7 @@ SETS_APART = re.compile(r"\b(?:vs|versus|against|or)\b|differen|distinct|apart|s
 HOW_OFTEN = re.compile(
     r"\bhow (?:often|many|common|frequent|likely)\b|\bper ?cent|%|\brates?\b|statistic", re.IGNORECASE
 )
+SEEN = frozenset({"has_sign", "has_dermoscopic_feature"})
 DERMOSCOPY = frozenset({"has_dermoscopic_feature"})
 Points = Iterator[Point]
 LACKS = (
@@ -76,6 +79,12 @@ LACKS = (
     r"|(?:not|n't) (?:known|hold|answer)"
 )
 """Other words that say that the graph holds nothing."""
+
+
+@cache
+def frequency(graph: Graph) -> Counter[str]:
+    """Stem -> in how many facts it stands."""
+    return Counter(stem for fact in graph.all_facts for stem in set(stems(fact.text)))
 
 
 class Planner:
@@ -318,7 +327,11 @@ class Planner:
             return list(facts)
         near = nearness(self.asked.question, [*(fact.text for fact in facts), *(point.text for point in than)])
         least = max([NEAR, *near[len(facts) :].tolist()])
-        return [fact for fact, share in zip(facts, near, strict=False) if share >= least]
+        said = frozenset(stem for point in than for stem in stems(point.text))
+        rare = frozenset(stem for stem in self.asked_words() - said if 0 < frequency(self.graph)[stem] <= RARE)
+        return [
+            fact for fact, share in zip(facts, near, strict=False) if share >= least or rare & set(stems(fact.text))
+        ]
 
     def _is_worth_it(self, fact: Fact) -> bool:
         """Not what was counted in an atlas, where nobody asks how often; not a referral, which the rule speaks of."""
@@ -481,6 +494,9 @@ class Planner:
         if found and (needed or not is_told(found.text, self.told)):
             again = f"What tells {self.name(one)} from {self.name(other)} was said above." if needed else ""
             yield Point("reply", found.text, 2.0, found.facts, about=(one, other), needed=needed, again=again)
+            for node in (one, other):  # of a form, for which that of the wider condition stands
+                if node not in found.conditions and self.class_node(node) != node:
+                    yield from self.facts(f"Of {self.name(node)}", (node,), SEEN, most=2)
 
     @property
     def others_first(self) -> Iterator[tuple[str, Diagnosis]]:

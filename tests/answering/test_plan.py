@@ -179,3 +179,22 @@ def test_what_is_out_of_scope_is_refused_with_what_can_be_asked() -> None:
     assert made.refuses
     assert not made.facts
     assert "You can ask" in made.points[0].text
+
+
+def test_few_words_are_few() -> None:
+    whole, brief = (told("plain_words", question=text) for text in ("Explain it to him?", "In two sentences, please?"))
+    assert len(brief.split()) < len(whole.split())
+    assert "Their first guess is melanoma, a skin cancer" in brief
+    assert "A skin specialist should see it within two weeks" in brief
+
+
+def test_of_a_form_its_own_signs_stand_beside_what_is_written_of_the_wider_condition() -> None:
+    text = told("compare", "amelanotic melanoma", "df", case="mel", question="amelanotic melanoma or dermatofibroma?")
+    assert "Of amelanotic melanoma" in text
+
+
+def test_a_rare_word_of_the_question_brings_its_fact() -> None:
+    fact = next(one for one in graph().all_facts if "liver disease" in one.text and "spider" in one.text)
+    said = asked("risk_factors", "vasc", question="Don't these dots mean my liver's packing up?")
+    made = plan(graph(), said, replace(known("mel"), found=(fact,)))
+    assert fact in made.facts

@@ -48,15 +48,20 @@ def test_a_follow_up_that_answers_stays_alone() -> None:
 
 
 def test_a_part_of_an_answer_is_followed_by_the_rest() -> None:
-    text = "The shape is round, which speaks against melanoma."
-    shown = follow_up(text, "against")
+    text = "Dermoscopy of psoriasis typically shows white scale."
+    shown = settle_follow_up(graph(), text, planned("dermoscopy", "psoriasis"), known("mel"), Evidence())
     assert shown.own is not None
     assert shown.own.why == WHY["partly"]
     assert not shown.own.replaced
     assert not shown.own.is_first
     assert shown.text.startswith(text)
     assert shown.own.beside(shown.text) == text
-    assert "The next candidate is melanocytic nevus" in shown.own.text
+    assert "Dermoscopy of psoriasis:" in shown.own.text
+
+
+def test_what_was_measured_stands_before_what_the_model_says_of_it() -> None:
+    shown = follow_up("The shape is round, which speaks against melanoma.", "against")
+    assert shown.text.startswith("Against melanoma")
 
 
 def test_what_is_written_for_a_question_stands_before_what_the_model_adds() -> None:
