@@ -37,6 +37,8 @@ WITHOUT_WARNING = frozenset(
     }
 )
 """Aspects of treatment and follow-up that say nothing of what is done to this lesion."""
+CIRCUMSTANCES = frozenset({"hormones", "weak_immunity", "children", "age"})
+"""Aspects that say in which case something is done."""
 DESTROYING = frozenset({"freezing", "no_surgery", "creams", "home_treatment"})
 """Aspects of what takes a lesion away without tissue."""
 WARNED = TO_DO | {"prognosis", "what_is"}
@@ -115,8 +117,8 @@ def replies(one: Planner, intent: str) -> tuple[Point, ...]:
     heard = _heard(one)
     if not one.asked.supposed and (intent in ABOUT_THE_CASE or (intent, heard[:1]) == ("plain_words", ["plainly"])):
         return ()
-    if intent in TO_DO and heard and not one.asked.supposed and all(OF_CONDITIONS[name] not in TO_DO for name in heard):
-        heard = [*heard, *USUAL[intent][:1]]  # what to do, where what it is asked for was heard alone: in pregnancy
+    if intent in TO_DO and heard and not one.asked.supposed and CIRCUMSTANCES.issuperset(heard):
+        heard = [*heard, *USUAL[intent][:1]]  # what to do, where the circumstance alone was heard: in pregnancy
     aspects = [held for aspect in heard or USUAL.get(intent, ()) for held in (aspect, *INSTEAD.get(aspect, ()))]
     if (aspects[:1] == ["dermoscopy"] or (not heard and site_of(one.asked.question) == "nail")) and (
         on_site := _on_site(one)
