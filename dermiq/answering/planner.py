@@ -57,12 +57,17 @@ DOSE = re.compile(
 OF_THE_OLD = re.compile(r"\belderly\b|\bold(?:er)? (?:people|persons|patients|age)\b|\bin the old\b", re.IGNORECASE)
 OF_CHILDREN = re.compile(r"\b(?:infants?|newborns?|bab(?:y|ies)|child(?:ren|hood)?|adolescen\w+)\b", re.IGNORECASE)
 YOUNG, GROWN = 45, 25  # years: below, and from which on
-WHETHER = re.compile(
-    r"(?:^|[.;,]\s*)(?:so |and |but |then )?(?:can|could|may|should|shall|is|are|would|do|does) \b[^?]*\?"
+PROPOSES = re.compile(
+    r"\b(?:can|could|may|shall) (?:i|we|he|she|they|it|you)\b[^?]*\?"
     r"|\b(?:right|ok(?:ay)?|fine|no|yes|correct|(?:isn|wouldn|can|couldn)'?t (?:it|i|we|he|she))\s*\??\s*$",
     re.IGNORECASE,
 )
-"""Asks whether."""
+"""Asks leave for what it speaks of."""
+WARY = re.compile(
+    r"\b(?:not|never|avoid|dangerous|risk\w*|harm\w*|bad|wrong|worse|rather than|instead of|or|spread|why|how|what)\b",
+    re.IGNORECASE,
+)
+"""Asks something else of it, to which a "no" would say the opposite: "isn't it dangerous to leave it?"."""
 LEAVES = re.compile(
     r"\b(?:watch|wait|leave it|left|skip|ignore|do nothing|without (?:a )?biopsy|discharge)\b", re.IGNORECASE
 )
@@ -441,9 +446,10 @@ class Planner:
 
     @property
     def wants_a_no(self) -> bool:
-        """Whether it asks if a lesion may be destroyed or left without tissue."""
+        """Whether it asks leave to destroy or to leave a lesion without tissue, and nothing besides."""
         question = self.asked.question
-        return bool(WHETHER.search(question) and (DESTROYS.search(question) or LEAVES.search(question)))
+        act = DESTROYS.search(question) or LEAVES.search(question)
+        return bool(act and PROPOSES.search(question) and not WARY.search(question))
 
     def caution(self, text: str) -> Points:
         """`text` with the name of a dangerous diagnosis that is still possible, and its probabilities."""

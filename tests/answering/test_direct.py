@@ -142,6 +142,9 @@ def test_tables_name_aspects_and_no_others() -> None:
         ("Can I have it lasered off?", "No: nothing is treated before tissue has decided: melanoma is put first"),
         ("Dr M freezes it on Thursday, that is the standard for thin melanomas, isn't it", "No: nothing is treated"),
         ("Which laser is used?", "Nothing is treated before tissue has decided"),
+        ("Isn't it dangerous to leave it?", "Nothing is treated before tissue has decided"),
+        ("It should not be frozen, right?", "Nothing is treated before tissue has decided"),
+        ("Can it be cut out rather than lasered?", "Nothing is treated before tissue has decided"),
     ],
 )
 def test_who_would_destroy_what_may_be_a_melanoma_hears_a_plain_no(question: str, begins: str) -> None:
