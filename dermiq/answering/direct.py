@@ -124,7 +124,9 @@ def replies(one: Planner, intent: str) -> tuple[Point, ...]:
         on_site := _on_site(one)
     ):
         return on_site
-    found = (point for aspect in aspects for point in one.replied(one.topic, aspect, needed=bool(heard)))
+    found = [point for aspect in aspects for point in one.replied(one.topic, aspect, needed=bool(heard))]
+    if found and intent == "biopsy" and one.danger and one.lead.code in DANGEROUS and one.is_lead(one.topic):
+        found = [*one.replied(one.danger.id, "biopsy_kind"), *found]  # a carcinoma may be shaved, a melanoma may not
     return tuple(found)[:MOST]
 
 

@@ -463,10 +463,10 @@ class Planner:
         """`text` on what has to come first, with a dangerous diagnosis that is possible or was put first."""
         if self.asked.is_confirmed:
             return
-        leads = self.lead.code in DANGEROUS
-        danger = self.lead if leads else self.danger_beside(self.lead.code)
+        worse = self.danger_beside(self.lead.code)
+        danger = worse or (self.lead if self.lead.code in DANGEROUS else None)
         if danger is not None:
-            standing = "is put first" if leads else "is possible"
+            standing = "is possible" if worse else "is put first"
             no = "No: " if self.wants_a_no else ""
             said = text.format(why=f"{danger.name} {standing}{self.odds(danger.code)}")
             again = text.format(why=f"{danger.name} {standing}")

@@ -13,7 +13,7 @@ from dermiq.answering.replies import SITES, TABLE, reply
 from dermiq.knowledge.retrieve.aspects import OF_CONDITIONS, OF_THE_READING
 from dermiq.knowledge.schema import read_rows
 from dermiq.types import PatientContext
-from tests.answering.made import asked, graph, known, numbers
+from tests.answering.made import CASES, asked, differential, graph, known, numbers
 
 ROWS = [row for _, row in read_rows(TABLE)]
 SITED = tuple(f"dermoscopy_{site}" for site in SITES)
@@ -149,3 +149,11 @@ def test_tables_name_aspects_and_no_others() -> None:
 )
 def test_who_would_destroy_what_may_be_a_melanoma_hears_a_plain_no(question: str, begins: str) -> None:
     assert answer("freezing", "treatment", question=question).startswith(begins)
+
+
+def test_where_a_melanoma_may_be_taken_for_a_carcinoma_the_biopsy_is_that_of_a_melanoma() -> None:
+    findings, _, vlm = CASES["bcc"]
+    CASES["bcc or mel"] = (findings, differential("specialist", mel=0.43, bcc=0.27, nv=0.3), vlm)
+    text = answer("biopsy_needed", "biopsy", case="bcc or mel", question="How should it be biopsied?")
+    assert text.startswith("Melanoma is possible (language model 2 %, specialist 43 %): so tissue is taken")
+    assert text.index("never shaved") < text.index("suspected of being basal cell carcinoma")
