@@ -15,6 +15,7 @@ from dermiq.answering.replies import site_of
 from dermiq.answering.trust import TISSUE as BY_TISSUE
 from dermiq.knowledge.graph import CLASS_NODES
 from dermiq.knowledge.retrieve.aspects import OF_CONDITIONS
+from dermiq.knowledge.retrieve.faq import ANY, entry
 from dermiq.knowledge.retrieve.intents import ABOUT_THE_CASE
 
 MOST = 2  # sentences
@@ -197,6 +198,32 @@ def with_replies(
     yield from (point for point in points if point.kind not in beside)
     if not one.asked.supposed:
         yield from _further(one, direct, points)
+
+
+def answered_often(one: Planner, intent: str, often: Sequence[Point], supposed: Iterable[Point]) -> Points:
+    """The answers to a question that is asked often, behind what holds them back for this lesion: that it was read as
+    something else, or that a cancer is possible.
+    """
+    is_general = all(ANY in entry(key).topics for key in one.asked.often)
+    about = next((node for point in often for node in point.about), one.topic)
+    to_do = intent in TO_DO and not is_general and not one.asked.is_confirmed
+    if to_do and not one.is_lead(about) and (intent == "treatment" or one.lead.code in DANGEROUS):
+        yield one.elsewhere(about)
+    if to_do and one.is_lead(about):
+        yield from one.caution("that holds if the reading is right: {name} is possible{odds}, and only tissue tells.")
+    yield from often
+    yield from supposed
+
+
+def of_the_suspected(one: Planner, intent: str) -> Points:
+    """The same for the condition that the first question took the lesion for, where "it" may mean that one, too."""
+    node = one.asked.suspected
+    if not node or one.named or not one.is_lead(one.topic) or one.is_lead(node) or intent in ABOUT_THE_CASE:
+        return
+    other = Planner(one.graph, replace(one.asked, conditions=(node,), supposed=None), one.known)
+    if found := replies(other, intent):
+        yield one.says(f"of {one.name(node)}, which was asked about first:", node)
+        yield from found[:1]
 
 
 def _further(one: Planner, direct: Sequence[Point], points: Sequence[Point]) -> Points:

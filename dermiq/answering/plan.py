@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from dermiq.answering.direct import lacking, mistaken, replies, with_replies
+from dermiq.answering.direct import answered_often, lacking, mistaken, of_the_suspected, replies, with_replies
 from dermiq.answering.of_reading import SAYS, of_reading
 from dermiq.answering.planner import DANGEROUS, DERMOSCOPY, FAINT, SEEN, Planner, Points, capital
 from dermiq.answering.points import Known, Plan, Point
@@ -103,14 +103,20 @@ def plan(graph: Graph, asked: Understood, known: Known) -> Plan:
     planner = Planner(graph, asked, known)
     intent = _meant(planner)
     kind = KINDS[intent]
-    direct = replies(planner, intent)
-    if "home_treatment" in asked.aspects and not planner.is_lead(planner.topic):
+    often = tuple(planner.asked_often())
+    direct = often or replies(planner, intent)
+    if often:
+        made = tuple(answered_often(planner, intent, often, _if_so(planner)))
+    elif "home_treatment" in asked.aspects and not planner.is_lead(planner.topic):
         made = tuple(mistaken(planner))
     elif direct:
         made = tuple(with_replies(planner, intent, direct, tuple(kind.points(planner)), _if_so(planner)))
     else:
         nothing = lacking(planner, intent)
         made = (*_if_so(planner), *nothing, *(() if nothing else _in_order(intent, planner, kind)))
+    if not often:
+        suspected = tuple(of_the_suspected(planner, intent))
+        made = (*made, *suspected) if planner.lead.code in DANGEROUS else (*suspected, *made)
     is_plain = bool(direct) or not known.earlier or "home_treatment" in asked.aspects
     every = (
         *corrected(graph, asked.question, known, denied_alone=is_plain),

@@ -32,6 +32,7 @@ from dermiq.knowledge.language.lexical import words as stems
 from dermiq.knowledge.language.questions import nearness
 from dermiq.knowledge.retrieve.case import FINDING_SIGNS, GROUPS, SITE_WORDS, STRUCTURE_SIGNS, shows, sites_of
 from dermiq.knowledge.retrieve.ellipsis import kinds_of
+from dermiq.knowledge.retrieve.faq import ANY, entry
 from dermiq.knowledge.retrieve.understand import Understood
 from dermiq.types import Candidate, Diagnosis, Fact, Finding
 
@@ -493,6 +494,23 @@ class Planner:
         if found and is_new and all(map(self.is_safe, found.facts)):
             again = f"As said above: {found.text}" if needed else ""
             yield Point("reply", found.text, 2.0, found.facts, about=found.conditions, needed=needed, again=again)
+
+    def asked_often(self) -> Points:
+        """The answers that are written for the question, where it is asked often and they are safe to say here."""
+        for key in self.asked.often:
+            found = entry(key)
+            facts = self._held(found.facts)
+            if facts and all(map(self.is_safe, facts)):
+                about = tuple(node for node in found.topics if node != ANY) or (self.topic,)
+                again = f"As said above: {found.reply}"
+                yield Point("reply", found.reply, 3.0, facts, about=about, needed=True, again=again)
+
+    def _held(self, keys: Sequence[str]) -> tuple[Fact, ...]:
+        """These facts; none where the graph (another licence, an own graph) lacks one."""
+        try:
+            return tuple(map(self.graph.fact, keys))
+        except KeyError:
+            return ()
 
     def set_apart(self, one: str, other: str, *, needed: bool = True) -> Points:
         """What is written to tell two conditions from each other."""

@@ -19,15 +19,12 @@ from pathlib import Path
 from typing import TypeAlias
 
 from dermiq.knowledge import Graph
+from dermiq.knowledge.graph import PRINCIPAL
 from dermiq.knowledge.schema import read_rows
 from dermiq.types import Fact
 
 TABLE = Path(__file__).with_name("replies.tsv")
 PAIRS = Path(__file__).with_name("pairs.tsv")
-
-
-PRINCIPAL = {"dermiq:bkl": "MONDO:0008420", "dermiq:akiec": "MONDO:0005173", "dermiq:vasc": "MONDO:0003110"}
-"""The condition that is meant by a class of several where nothing was written of the class."""
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,9 @@ CLASS_NODES = {
 }
 """The one canonical node of each class. Three classes are groups; their facts stand at their members."""
 
+PRINCIPAL = {"dermiq:bkl": "MONDO:0008420", "dermiq:akiec": "MONDO:0005173", "dermiq:vasc": "MONDO:0003110"}
+"""The condition that is meant by a class of several where nothing was written of the class."""
+
 ICD10 = re.compile(r"[A-TV-Z]\d[0-9A-Z]{1,5}")
 """A code of ICD-10 without its dot."""
 

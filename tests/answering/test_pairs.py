@@ -6,8 +6,9 @@ import re
 
 import pytest
 
-from dermiq.answering.replies import PAIRS, PRINCIPAL, apart, site_of
+from dermiq.answering.replies import PAIRS, apart, site_of
 from dermiq.knowledge import link
+from dermiq.knowledge.graph import PRINCIPAL
 from dermiq.knowledge.schema import read_rows
 from tests.answering.made import graph, told
 

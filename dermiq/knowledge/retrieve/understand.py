@@ -18,7 +18,7 @@ from functools import cache
 
 import numpy as np
 
-from dermiq.knowledge.graph import Graph
+from dermiq.knowledge.graph import PRINCIPAL, Graph
 from dermiq.knowledge.language import embed, questions
 from dermiq.knowledge.language.lexical import FREQUENT
 from dermiq.knowledge.language.lexical import words as stems
@@ -27,6 +27,7 @@ from dermiq.knowledge.language.link import Mention, link
 from dermiq.knowledge.language.plain import plainly
 from dermiq.knowledge.language.remember import remembered
 from dermiq.knowledge.language.text import tokens
+from dermiq.knowledge.retrieve import faq
 from dermiq.knowledge.retrieve.aspects import HEARD, HEARD_IN_A_PART, IS_IT, NONE, OF_CONDITIONS, shares
 from dermiq.knowledge.retrieve.case import diagnosis_nodes
 from dermiq.knowledge.retrieve.ellipsis import Standing, conditions_in, contrasts, kinds_of, sites_in, stand_alone
@@ -60,6 +61,7 @@ DOUBTFUL, ASKED_DOUBTFUL, SURE_PART = 0.15, 0.05, 0.85
 _SENTENCES = re.compile(r"[^.?!:;]+")
 SHORT = 2  # words
 MOST_ASPECTS = 2
+ASKED_OFTEN = 0.5  # probability from which a question is one that is asked often
 SURER = 0.95  # probability of an aspect from which on it says the intent, too; chosen on the part dev of `asked.tsv`
 MIN_KNOWN = 0.5  # share of a question's words that the facts must know, where nothing is embedded
 NAMES_SKIN = frozenset({"Disease", "DermoscopicFeature", "Sign"})
@@ -223,6 +225,8 @@ class Understood:
     )
     aspects: tuple[str, ...] = ()  # of `aspects.ASPECTS`, narrower than the intent, the surest of the whole first
     is_confirmed: bool = False  # it speaks of what tissue has shown
+    often: tuple[str, ...] = ()  # ids of the entries of `faq` that it is, at most two
+    suspected: str = ""  # the node that the first question takes the lesion for, where it is not the leading one
 
 
 def of_intent(asked: Understood, intent: str) -> Understood:
@@ -249,6 +253,7 @@ class Embedded:
 
     whole: np.ndarray  # (384,)
     parts: np.ndarray  # (parts, 384), of the bare question and of what it falls into
+    texts: tuple[str, ...] = ()  # the same in words
 
 
 @dataclass(frozen=True)
@@ -304,12 +309,15 @@ def read(
         aspects, intent = (), "compare"
     if aspects and _is_surer(*aspects[0]):
         intent = OF_CONDITIONS.get(aspects[0][0], intent)
-    out = "" if nodes and is_of_the_reading(question) else _why_out(graph, index, asked, meant)
+    conditions = _about(graph, asked, intent, topic=standing.topic, nodes=nodes)
+    suspected = _suspected(graph, earlier, nodes)
+    often = _often(graph, meant, asked, (*conditions[:1], *asked.conditions, suspected)) if meant else ()
+    out = "" if often or (nodes and is_of_the_reading(question)) else _why_out(graph, index, asked, meant)
     patient = _supposed(graph, standing.text, context)
     return Reading(
         Understood(
             intent=intent,
-            conditions=_about(graph, asked, intent, topic=standing.topic, nodes=nodes),
+            conditions=conditions,
             site=patient.site if patient else None,
             question=standing.text,
             in_scope=not out,
@@ -317,6 +325,8 @@ def read(
             supposed=supposed(graph, question, context, told=TOLD in dict(aspects)),
             aspects=tuple(dict(aspects)),
             is_confirmed=bool(_CONFIRMED.search(standing.text)),
+            often=often,
+            suspected=suspected,
         ),
         asked,
         meant,
@@ -373,7 +383,7 @@ def embedded(asked: Question) -> Embedded:
     parts = [text for text in _PARTS.split(asked.bare) if len(text.split()) >= SHORTEST_PART]
     texts = list(dict.fromkeys((asked.bare, *parts)))
     *found, whole = questions.encode([*texts, asked.text])
-    return Embedded(whole, np.array(found))
+    return Embedded(whole, np.array(found), tuple(texts))
 
 
 # --- what it wants ------------------------------------------------------------------------
@@ -445,6 +455,23 @@ def _sets_apart(graph: Graph, asked: Question) -> bool:
         bool(parts)
         and len([token for token in tokens(bare) if token.raw.lower() not in ("it", "or", "vs")]) <= WORDS_BESIDE
     )
+
+
+def _often(graph: Graph, meant: Embedded, asked: Question, nodes: Sequence[str]) -> tuple[str, ...]:
+    """The entries of `faq` that it is: one for the whole, or one for each of two parts."""
+    topics = {key for node in nodes if node for key in (node, PRINCIPAL.get(node, node), *graph.ancestors(node))}
+    unsaid = frozenset(stem for mention in asked.mentions for stem in stems(mention.text))
+    found = faq.asked_often(faq.meant(meant.texts, meant.parts, meant.whole), topics, unsaid=unsaid)
+    sure = [one for one in found if one.share >= ASKED_OFTEN]
+    others = [one for one in sure[1:] if one.text not in (0, sure[0].text) and sure[0].text]
+    return tuple(one.entry.id for one in (*sure[:1], *others[:1]))
+
+
+def _suspected(graph: Graph, earlier: Sequence[str], nodes: Sequence[str]) -> str:
+    """The one condition that the first question names, where it is not what leads; "" where it names none, or several."""
+    kinds = kinds_of(graph, conditions_in(graph, earlier[0])) if earlier else ()
+    family = {key for node in nodes[:1] for key in (node, *graph.family(node), *graph.ancestors(node))}
+    return kinds[0] if len(kinds) == 1 and kinds[0] not in family else ""
 
 
 def _is_surer(aspect: str, share: float) -> bool:

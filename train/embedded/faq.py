@@ -1,0 +1,112 @@
+"""The vectors of the questions that are asked often, and how their likeness to a question is weighed.
+
+    python -m train.embedded.faq        # after each change of dermiq/knowledge/retrieve/faq.tsv
+
+The weights of `dermiq.knowledge.retrieve.faq` are those of a logistic regression. It learns from each wording, left out
+of its own entry, against the entries that come nearest, and from questions of conversations that were marked with their
+entry by hand (`tests/judged/faq.tsv`, part dev).
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dermiq.knowledge import Graph, score
+from dermiq.knowledge.graph import PRINCIPAL
+from dermiq.knowledge.language.lexical import words as stems
+from dermiq.knowledge.retrieve import faq
+from dermiq.knowledge.retrieve.understand import Question, embedded, heard
+from dermiq.shipped import seal
+
+MARKED = score.SETS / "faq.tsv"
+PENALTY, STEPS, RATE = 1e-3, 3000, 0.3
+MARKED_WEIGHT = 4.0  # of a marked question beside a wording
+
+
+@dataclass(frozen=True)
+class Taught:
+    """Candidates of one question, and which of them it is."""
+
+    features: np.ndarray  # (candidates, features)
+    is_it: np.ndarray  # (candidates,)
+    weight: float
+
+
+def questions_of(graph: Graph) -> list[Question]:
+    """Every wording, in the table's order."""
+    return [heard(graph, text) for one in faq.entries() for text in one.asked]
+
+
+def ship(questions: Sequence[Question]) -> None:
+    faq.FOLDER.mkdir(parents=True, exist_ok=True)
+    found = faq.embedded([one.bare for one in questions], [one.reply for one in faq.entries()])
+    np.savez(faq.FOLDER / faq.VECTORS, **{name: rows.astype(np.float16) for name, rows in found.items()})
+    faq.vectors.cache_clear()
+
+
+def topics_of(graph: Graph, nodes: Sequence[str]) -> set[str]:
+    return {key for node in nodes for key in (node, PRINCIPAL.get(node, node), *graph.ancestors(node))}
+
+
+def of_wordings(graph: Graph, questions: Sequence[Question]) -> list[Taught]:
+    """Each wording against the entries, its own without it."""
+    found = []
+    places = itertools.chain.from_iterable([place] * len(one.asked) for place, one in enumerate(faq.entries()))
+    for number, (place, asked) in enumerate(zip(places, questions, strict=True)):
+        one, meant = faq.entries()[place], embedded(asked)
+        nodes = [key for key in one.topics if key != faq.ANY] or list(asked.conditions) or ["MONDO:0005073"]
+        said = faq.meant(meant.texts, meant.parts, meant.whole)
+        found.append(taught(graph, said, asked, nodes, place, 1.0, leave_out=number))
+    return [one for one in found if len(one.features)]
+
+
+def taught(
+    graph: Graph, said: faq.Meant, asked: Question, nodes: Sequence[str], place: int, weight: float, **kept: int
+) -> Taught:
+    unsaid = frozenset(stem for mention in asked.mentions for stem in stems(mention.text))
+    near = faq.compared(said, topics_of(graph, nodes), unsaid=unsaid, **kept)
+    rows = np.array([one.features for one in near]).reshape(-1, len(faq.FEATURES))
+    return Taught(rows, np.array([one.place == place for one in near], dtype=float), weight)
+
+
+def fitted(rows: Sequence[Taught]) -> dict[str, object]:
+    """Logistic regression by gradient descent on standardised features."""
+    features = np.concatenate([one.features for one in rows])
+    targets = np.concatenate([one.is_it for one in rows])
+    weights = np.concatenate([np.full(len(one.is_it), one.weight) for one in rows])
+    mean, scale = features.mean(0), features.std(0) + 1e-9
+    x, share = (features - mean) / scale, weights / weights.sum()
+    w, bias = np.zeros(x.shape[1]), 0.0
+    for _ in range(STEPS):
+        wrong = (1 / (1 + np.exp(-(x @ w + bias))) - targets) * share
+        w -= RATE * (x.T @ wrong + PENALTY * w)
+        bias -= RATE * float(wrong.sum())
+    return {
+        "features": list(faq.FEATURES),
+        "mean": [round(float(v), 6) for v in mean],
+        "scale": [round(float(v), 6) for v in scale],
+        "weights": [round(float(v), 5) for v in w],
+        "bias": round(bias, 5),
+        "made_of": faq.digest(),
+    }
+
+
+def main() -> None:
+    graph = Graph.load()
+    questions = questions_of(graph)
+    ship(questions)
+    rows = of_wordings(graph, questions)
+    held = fitted(rows)
+    (faq.FOLDER / faq.MATCHER).write_text(json.dumps(held, indent=1) + "\n")
+    faq.matcher.cache_clear()
+    seal(faq.FOLDER)
+    print(f"{len(faq.entries())} entries, {len(questions)} wordings: {held['weights']}")
+
+
+if __name__ == "__main__":
+    main()
