@@ -83,6 +83,7 @@ class PatientContext:
     site: str | None = None  # free text or one of the page's list: "back", "face"
     skin_type: int | None = None  # Fitzpatrick, 1 to 6
     symptoms: tuple[str, ...] = ()  # "itch", "bled", "grew", "changed", "hurts"
+    diameter: float | None = None  # mm, the greatest, as told in words
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from dermiq.answering.plan import plan
-from dermiq.answering.planner import Planner
+from dermiq.answering.planner import SEEN, Planner
 from dermiq.answering.points import Known, Plan, Point
 from dermiq.knowledge import Graph
 from dermiq.knowledge.graph import CLASS_NODES
@@ -67,8 +67,9 @@ def opening(graph: Graph, asked: Understood, known: Known) -> tuple[Point, ...]:
     first, *reasons = plan(graph, reading, known).points
     pressing = tuple(_pressing(graph, planned, reading, known))
     told = tuple(_told(graph, reading, known))
-    said = (*plainly, replace(first, opens=True), *reasons, *told, *pressing)
-    if _asks_for_reading(graph, asked):
+    described = tuple(Planner(graph, asked, known).described())
+    said = (*plainly, replace(first, opens=True), *described, *reasons, *told, *pressing)
+    if not asked.often and _asks_for_reading(graph, asked):
         return (*said, *_suspected(graph, asked, known))
     return (*said, *(point for point in planned.points if point not in said and point.kind != "urgency"))
 
@@ -101,6 +102,10 @@ def _suspected(graph: Graph, asked: Understood, known: Known) -> Iterator[Point]
     for node in [key for key in one.named if not one.is_lead(key)][:1]:
         yield one.says(one.behind(node), node) if one.code(node) else one.unknown_class(node)
         yield from one.set_apart(node, known.lead.id, needed=False)
+    for node in [key for key in asked.conditions if one.is_lead(key) and one.class_node(key) != key][:1]:
+        yield from one.facts(
+            f"What marks {one.name(node)}, which the readers do not tell from others", (node,), SEEN, most=2
+        )
 
 
 def _told(graph: Graph, reading: Understood, known: Known) -> Iterator[Point]:

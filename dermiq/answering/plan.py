@@ -182,6 +182,7 @@ def _if_so(one: Planner) -> Points:
     parts = [f"it {words[name]}" for name in patient.symptoms if name not in told.symptoms]
     parts += [f"the patient is {patient.age}"] if patient.age != told.age else []
     parts += [f"it lies there ({patient.site})"] if patient.site != told.site else []
+    parts += [f"it is {patient.diameter:g} mm across"] if patient.diameter != told.diameter else []
     begins, signs = LEVELS[then.level]
     same = (
         ", which is the same as without it"

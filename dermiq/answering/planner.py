@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, cached_property
 from typing import Literal
 
@@ -25,7 +25,7 @@ from dermiq.answering.weigh import (
     weighed,
 )
 from dermiq.knowledge import Graph, link
-from dermiq.knowledge.graph import CLASS_NODES
+from dermiq.knowledge.graph import CLASS_NODES, PRINCIPAL
 from dermiq.knowledge.language.embed import available
 from dermiq.knowledge.language.lexical import FREQUENT
 from dermiq.knowledge.language.lexical import words as stems
@@ -77,6 +77,8 @@ SETS_APART = re.compile(r"\b(?:vs|versus|against|or)\b|differen|distinct|apart|s
 HOW_OFTEN = re.compile(
     r"\bhow (?:often|many|common|frequent|likely)\b|\bper ?cent|%|\brates?\b|statistic", re.IGNORECASE
 )
+DESCRIBED = {"Sign": 7, "DermoscopicFeature": 12}
+"""What a look is told in, and of how many conditions at most each is known for it to tell anything."""
 SEEN = frozenset({"has_sign", "has_dermoscopic_feature"})
 DERMOSCOPY = frozenset({"has_dermoscopic_feature"})
 Points = Iterator[Point]
@@ -511,6 +513,46 @@ class Planner:
             return tuple(map(self.graph.fact, keys))
         except KeyError:
             return ()
+
+    def described(self) -> Points:
+        """What the question tells of its look, and which of the conditions that are spoken of show that."""
+        own = self.known.own.candidates[:2] if self.known.own else ()
+        firsts = (d.top.diagnosis.id for d in self.known.differentials)
+        nodes = dict.fromkeys((self.lead.id, *self.named, *(c.diagnosis.id for c in own), *firsts))
+        told = {
+            mention.id: mention.text.lower()
+            for mention in link(self.graph, self.asked.question)
+            if self.graph.node(mention.id).kind in DESCRIBED and mention.status == "affirmed" and not mention.negated
+        }
+        fitting = {node: self._fitting(node, told) for node in nodes if node in self.graph}
+        of_all = set.intersection(*({text for text, _ in found} for found in fitting.values())) if fitting else set()
+        for node, found in fitting.items():
+            if telling := [(text, fact) for text, fact in found if text not in of_all]:
+                said, facts = listed([f"“{text}”" for text, _ in telling]), tuple(fact for _, fact in telling)
+                whose = {fact.subject for fact in facts}
+                name = self.name(whose.pop() if len(whose) == 1 else node)
+                text = f"As it is described, {said} {'fits' if len(telling) == 1 else 'fit'} {name}."
+                yield Point("reply", text, 1.5, facts, about=(node,), needed=True)
+
+    def _fitting(self, node: str, told: Mapping[str, str]) -> list[tuple[str, Fact]]:
+        """The signs that were told and that a condition shows, in words, each with the fact that says so."""
+        family = {*self.graph.family(node), *self.graph.ancestors(node), PRINCIPAL.get(node, node)}
+        shown = [fact for key in family if key in self.graph for fact in self.graph.facts(key)]
+        shown = [fact for fact in shown if fact.relation in SEEN and fact.polarity == "present"]
+        found = []
+        for sign, text in told.items():
+            kinds = self.graph.family(sign)
+            whose = {fact.subject for fact in self.graph.all_facts if fact.object == sign}
+            facts = [
+                fact
+                for fact in shown
+                if fact.object in kinds
+                and fact.evidence_type != COUNTED
+                and self.graph.numbers(fact.id).qualifier not in ("mimic", "rare")
+            ]
+            if facts and len(whose) <= DESCRIBED[self.graph.node(sign).kind]:
+                found.append((text, min(facts, key=lambda fact: fact.object != sign)))
+        return found
 
     def set_apart(self, one: str, other: str, *, needed: bool = True) -> Points:
         """What is written to tell two conditions from each other."""

@@ -17,6 +17,7 @@ from dermiq.types import Differential, Fact, Finding, PatientContext, Urgency, U
 POSSIBLE = 0.10  # probability from which a diagnosis is kept in mind
 SUGGESTS = 0.50  # probability from which the image "suggests" melanoma
 URGENT_SCORE = 3
+LARGE = 7.0  # mm
 ABNORMAL = 90.0  # percentile among benign lesions from which shape or colour is called irregular
 COLOURS = 3  # colours from which colour is called irregular where no percentile is known
 RISKY_SITES = re.compile(r"\b(?:eyes?|eyelids?|lids?|nose|nasal|lips?|ears?|mouth|canth\w+|peri\w+)\b", re.IGNORECASE)
@@ -72,7 +73,13 @@ def checklist(context: PatientContext, findings: Sequence[Finding]) -> tuple[Poi
         ),
         Point("rule:irregular-shape", "irregular shape", 2, *shape),
         Point("rule:irregular-colour", "irregular colour", 2, *colour),
-        Point("rule:diameter-7-mm", "diameter of 7 mm or more", 1, None, ""),
+        Point(
+            "rule:diameter-7-mm",
+            "diameter of 7 mm or more",
+            1,
+            None if context.diameter is None else context.diameter >= LARGE,
+            "" if context.diameter is None else f"told: {context.diameter:g} mm",
+        ),
         Point("rule:inflammation", "inflammation", 1, None, ""),
         Point("rule:oozing", "oozing", 1, "bled" in told or None, "told: it bled" if "bled" in told else ""),
         Point(

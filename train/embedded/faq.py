@@ -13,6 +13,7 @@ import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +26,7 @@ from dermiq.shipped import seal
 
 MARKED = score.SETS / "faq.tsv"
 PENALTY, STEPS, RATE = 1e-3, 3000, 0.3
+UNANSWERED = 0.3  # of a wording whose entry is left out, beside one that has it
 MARKED_WEIGHT = 4.0  # of a marked question beside a wording
 
 
@@ -45,7 +47,9 @@ def questions_of(graph: Graph) -> list[Question]:
 def ship(questions: Sequence[Question]) -> None:
     faq.FOLDER.mkdir(parents=True, exist_ok=True)
     found = faq.embedded([one.bare for one in questions], [one.reply for one in faq.entries()])
-    np.savez(faq.FOLDER / faq.VECTORS, **{name: rows.astype(np.float16) for name, rows in found.items()})
+    packed: dict[str, Any] = {name: faq.packed(rows) for name, rows in found.items()}
+    np.savez_compressed(faq.FOLDER / faq.VECTORS, **packed)
+    seal(faq.FOLDER)
     faq.vectors.cache_clear()
 
 
@@ -62,6 +66,7 @@ def of_wordings(graph: Graph, questions: Sequence[Question]) -> list[Taught]:
         nodes = [key for key in one.topics if key != faq.ANY] or list(asked.conditions) or ["MONDO:0005073"]
         said = faq.meant(meant.texts, meant.parts, meant.whole)
         found.append(taught(graph, said, asked, nodes, place, 1.0, leave_out=number))
+        found.append(taught(graph, said, asked, nodes, place, UNANSWERED, without=place))  # as if none were written
     return [one for one in found if len(one.features)]
 
 
@@ -79,7 +84,7 @@ def fitted(rows: Sequence[Taught]) -> dict[str, object]:
     features = np.concatenate([one.features for one in rows])
     targets = np.concatenate([one.is_it for one in rows])
     weights = np.concatenate([np.full(len(one.is_it), one.weight) for one in rows])
-    mean, scale = features.mean(0), features.std(0) + 1e-9
+    mean, scale = features.mean(0), np.maximum(features.std(0), 1e-3)
     x, share = (features - mean) / scale, weights / weights.sum()
     w, bias = np.zeros(x.shape[1]), 0.0
     for _ in range(STEPS):

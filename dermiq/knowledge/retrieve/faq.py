@@ -31,6 +31,7 @@ TABLE = Path(__file__).with_name("faq.tsv")
 FOLDER = WEIGHTS / "faq"
 VECTORS, MATCHER = "vectors.npz", "matcher.json"
 ANY = "*"  # of whatever lesion
+STEPS = 500  # of a packed vector, from 0 to 1
 CANDIDATES = 12  # entries that are looked at closely
 FEATURES = (
     "question",  # the greatest cosine of a wording, by the encoder of questions
@@ -105,9 +106,21 @@ def digest() -> str:
 @cache
 def vectors() -> Vectors:
     with np.load(checked(FOLDER / VECTORS), allow_pickle=False) as held:
-        found = {name: held[name].astype(np.float32) for name in ("question", "sentence", "reply")}
+        found = {name: unpacked(held[name]) for name in ("question", "sentence", "reply")}
     counts = [len(one.asked) for one in entries()]
     return Vectors(**found, starts=np.concatenate([[0], np.cumsum(counts)[:-1]]))
+
+
+def packed(rows: np.ndarray) -> np.ndarray:
+    """Vectors of length 1 as one byte a number; no number of one of 384 is far from 0."""
+    found: np.ndarray = np.clip(np.round(rows * STEPS), -127, 127).astype(np.int8)
+    return found
+
+
+def unpacked(rows: np.ndarray) -> np.ndarray:
+    found: np.ndarray = rows.astype(np.float32)
+    found /= np.linalg.norm(found, axis=1, keepdims=True)
+    return found
 
 
 @cache
@@ -174,11 +187,16 @@ class Compared:
 
 
 def compared(
-    said: Meant, topics: Iterable[str], *, unsaid: frozenset[str] = frozenset(), leave_out: int | None = None
+    said: Meant,
+    topics: Iterable[str],
+    *,
+    unsaid: frozenset[str] = frozenset(),
+    leave_out: int | None = None,
+    without: int | None = None,
 ) -> list[Compared]:
-    """The nearest entries. `leave_out`: a wording that does not count."""
+    """The nearest entries. `leave_out`: a wording that does not count; `without`: an entry, by place."""
     held, about = vectors(), {ANY, *topics}
-    fitting = np.array([bool(about.intersection(one.topics)) for one in entries()])
+    fitting = np.array([bool(about.intersection(one.topics)) and at != without for at, one in enumerate(entries())])
     if not fitting.any():
         return []
     by_question, by_sentence = held.question @ said.question.T, held.sentence @ said.sentence.T  # (wordings, texts)

@@ -121,6 +121,16 @@ _OF_AGE = re.compile(
     r"(?!\s*(?:%|mm|cm|kg|per ?cent|weeks?|months?|days?|hours?|minutes?|times))",
     re.IGNORECASE,
 )
+_SIZE = re.compile(
+    r"(\d+(?:[.,]\d+)?) ?(?:(?:mm|cm)? ?(?:x|×|by) ?(\d+(?:[.,]\d+)?) ?)?(mm|cm)\b"
+    r"(?! ?(?:margins?|thick\w*|deep|depth|punch|clear\w*|excision|from|away|breslow))",
+    re.IGNORECASE,
+)
+_NO_SIZE = re.compile(
+    r"(?:\bbreslow\b|\bmargins?\b|\bpunch\b|\bthick\w*|\bdepth\b|\bdeep\b|\binvasion\b|\bgrew\b|\bgrown\b|\bby)\W+(?:\w+\W+){0,2}$",
+    re.IGNORECASE,
+)
+"""A length before or behind which no diameter of the lesion is told."""
 _MIND = re.compile(
     r"\b(?:mind|convinc\w+|reconsider|rethink|sway|switch|swing|shift|tip|instead|other way|make you)\b"
     r"|\bstill (?:fits?|say|call|think|believe|sure)\b"
@@ -276,7 +286,7 @@ def understand(
     context: PatientContext | None = None,
 ) -> Understood:
     """`earlier`: the questions before, oldest first; `differential`: class codes or node ids, likeliest first."""
-    return read(graph, question, earlier=earlier, differential=differential, context=context).understood
+    return read(graph, question, earlier=earlier, differential=differential, context=context, answered=True).understood
 
 
 def read(
@@ -287,8 +297,11 @@ def read(
     differential: Sequence[str] = (),
     context: PatientContext | None = None,
     semantic: bool = True,
+    answered: bool = False,
 ) -> Reading:
-    """As `understand`, with what was worked out on the way; `semantic=False` leaves the embeddings out."""
+    """As `understand`, with what was worked out on the way; `semantic=False` leaves the embeddings out, `answered` asks
+    which entries of `faq` it is.
+    """
     question = unabridged(question)
     earlier = [unabridged(text) for text in earlier]
     nodes = diagnosis_nodes(graph, differential)
@@ -311,7 +324,9 @@ def read(
         intent = OF_CONDITIONS.get(aspects[0][0], intent)
     conditions = _about(graph, asked, intent, topic=standing.topic, nodes=nodes)
     suspected = _suspected(graph, earlier, nodes)
-    often = _often(graph, meant, asked, (*conditions[:1], *asked.conditions, suspected)) if meant else ()
+    often: tuple[str, ...] = ()
+    if meant and answered:
+        often = _often(graph, meant, asked, (*conditions[:1], *asked.conditions, suspected))
     out = "" if often or (nodes and is_of_the_reading(question)) else _why_out(graph, index, asked, meant)
     patient = _supposed(graph, standing.text, context)
     return Reading(
@@ -468,7 +483,7 @@ def _often(graph: Graph, meant: Embedded, asked: Question, nodes: Sequence[str])
 
 
 def _suspected(graph: Graph, earlier: Sequence[str], nodes: Sequence[str]) -> str:
-    """The one condition that the first question names, where it is not what leads; "" where it names none, or several."""
+    """The one condition that the first question names, where it is not what leads; "" else."""
     kinds = kinds_of(graph, conditions_in(graph, earlier[0])) if earlier else ()
     family = {key for node in nodes[:1] for key in (node, *graph.family(node), *graph.ancestors(node))}
     return kinds[0] if len(kinds) == 1 and kinds[0] not in family else ""
@@ -539,8 +554,22 @@ def _supposed(
     aged = _AGED.search(text) or _OF_AGE.search(text)
     ages = [int(aged[1])] if aged else [age for pattern, age in AGES if pattern.search(text) and not counted]
     told = context or PatientContext()
-    patient = replace(told, site=sites[-1].text if sites else told.site, age=ages[0] if ages else told.age)
+    patient = replace(
+        told,
+        site=sites[-1].text if sites else told.site,
+        age=ages[0] if ages else told.age,
+        diameter=_diameter(text) or told.diameter,
+    )
     return context if patient == told else patient
+
+
+def _diameter(text: str) -> float | None:
+    """In millimetres, the greater of two: "9 x 7 mm", "1.2cm"; None where no size of the lesion is told."""
+    for said in _SIZE.finditer(text):
+        if not _NO_SIZE.search(text[: said.start()]):
+            sides = [float(side.replace(",", ".")) for side in said.groups()[:2] if side]
+            return max(sides) * (10 if said[3].lower() == "cm" else 1)
+    return None
 
 
 # --- whether anything here answers it -----------------------------------------------------
