@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,13 +20,17 @@ import numpy as np
 
 from dermiq.knowledge import Graph, score
 from dermiq.knowledge.graph import PRINCIPAL
+from dermiq.knowledge.language import embed
 from dermiq.knowledge.language.lexical import words as stems
+from dermiq.knowledge.language.questions import encode
 from dermiq.knowledge.retrieve import faq
-from dermiq.knowledge.retrieve.understand import Question, embedded, heard
+from dermiq.knowledge.retrieve.understand import Question, heard, texts_of
 from dermiq.shipped import seal
 
 MARKED = score.SETS / "faq.tsv"
 PENALTY, STEPS, RATE = 1e-3, 3000, 0.3
+ANY_CLASS = "MONDO:0005073"  # stands for the lesion's condition where an entry holds whatever that is
+DRAWN, SEED = 800, 1
 UNANSWERED = 0.3  # of a wording whose entry is left out, beside one that has it
 MARKED_WEIGHT = 4.0  # of a marked question beside a wording
 
@@ -58,16 +63,35 @@ def topics_of(graph: Graph, nodes: Sequence[str]) -> set[str]:
 
 
 def of_wordings(graph: Graph, questions: Sequence[Question]) -> list[Taught]:
-    """Each wording against the entries, its own without it."""
+    """`DRAWN` of the wordings against the entries, its own without it, and against all others."""
     found = []
-    places = itertools.chain.from_iterable([place] * len(one.asked) for place, one in enumerate(faq.entries()))
-    for number, (place, asked) in enumerate(zip(places, questions, strict=True)):
-        one, meant = faq.entries()[place], embedded(asked)
-        nodes = [key for key in one.topics if key != faq.ANY] or list(asked.conditions) or ["MONDO:0005073"]
-        said = faq.meant(meant.texts, meant.parts, meant.whole)
-        found.append(taught(graph, said, asked, nodes, place, 1.0, leave_out=number))
-        found.append(taught(graph, said, asked, nodes, place, UNANSWERED, without=place))  # as if none were written
+    places = list(itertools.chain.from_iterable([place] * len(one.asked) for place, one in enumerate(faq.entries())))
+    drawn = sorted(random.Random(SEED).sample(range(len(questions)), min(DRAWN, len(questions))))
+    said = dict(zip(drawn, meant_at_once([questions[number] for number in drawn]), strict=True))
+    for number in drawn:
+        place, asked = places[number], questions[number]
+        one = faq.entries()[place]
+        nodes = [key for key in one.topics if key != faq.ANY] or list(asked.conditions) or [ANY_CLASS]
+        found.append(taught(graph, said[number], asked, nodes, place, 1.0, leave_out=number))
+        found.append(taught(graph, said[number], asked, nodes, place, UNANSWERED, without=place))
     return [one for one in found if len(one.features)]
+
+
+def meant_at_once(questions: Sequence[Question]) -> list[faq.Meant]:
+    """What `faq.meant` gives for each, with all texts embedded together."""
+    texts = [texts_of(one) for one in questions]
+    every = list(
+        dict.fromkeys(
+            itertools.chain.from_iterable([*part, one.text] for part, one in zip(texts, questions, strict=True))
+        )
+    )
+    places = {text: number for number, text in enumerate(every)}
+    by_question, by_sentence = encode(every), embed.encode(every)
+    found = []
+    for part, one in zip(texts, questions, strict=True):
+        rows = [places[text] for text in part]
+        found.append(faq.Meant(part, by_question[rows], by_sentence[rows], by_question[places[one.text]]))
+    return found
 
 
 def taught(

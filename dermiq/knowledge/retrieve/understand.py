@@ -395,10 +395,15 @@ def replaced(graph: Graph, text: str, mentions: Sequence[Mention], word: str) ->
 
 
 def embedded(asked: Question) -> Embedded:
-    parts = [text for text in _PARTS.split(asked.bare) if len(text.split()) >= SHORTEST_PART]
-    texts = list(dict.fromkeys((asked.bare, *parts)))
+    texts = texts_of(asked)
     *found, whole = questions.encode([*texts, asked.text])
-    return Embedded(whole, np.array(found), tuple(texts))
+    return Embedded(whole, np.array(found), texts)
+
+
+def texts_of(asked: Question) -> tuple[str, ...]:
+    """The bare question and the parts that it falls into, each once."""
+    parts = [text for text in _PARTS.split(asked.bare) if len(text.split()) >= SHORTEST_PART]
+    return tuple(dict.fromkeys((asked.bare, *parts)))
 
 
 # --- what it wants ------------------------------------------------------------------------
