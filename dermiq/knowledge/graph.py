@@ -12,6 +12,7 @@ from pathlib import Path
 from dermiq.errors import KnowledgeError
 from dermiq.knowledge.language.text import words
 from dermiq.knowledge.schema import (
+    ANSWERS,
     LITERAL_RELATIONS,
     Edge,
     Name,
@@ -125,6 +126,8 @@ class Graph:
         )
         self._facts[edge.id] = fact
         self._numbers[edge.id] = Numbers(edge.qualifier, edge.probability, edge.lift, edge.checked)
+        if edge.relation == ANSWERS:
+            return
         self._from[edge.subject].append(fact)
         if edge.relation not in LITERAL_RELATIONS:
             self._to[edge.object].append(fact)
@@ -252,9 +255,15 @@ class Graph:
 
     # --- facts ------------------------------------------------------------------------------
 
-    @property
+    @cached_property
     def all_facts(self) -> tuple[Fact, ...]:
-        return tuple(self._facts.values())
+        """Without what only answers to questions that are asked often rest on: see `answers`."""
+        return tuple(fact for fact in self._facts.values() if fact.relation != ANSWERS)
+
+    @cached_property
+    def answers(self) -> tuple[Fact, ...]:
+        """What those answers rest on: quoted with them, and found by their ids alone."""
+        return tuple(fact for fact in self._facts.values() if fact.relation == ANSWERS)
 
     def fact(self, fact_id: str) -> Fact:
         """KeyError where there is no such fact."""

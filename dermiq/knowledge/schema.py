@@ -49,8 +49,12 @@ RELATIONS = (
     "red_flag",
     "refer_if",
     "likelihood_ratio_for",
+    "answers",
 )
-LITERAL_RELATIONS = frozenset({"coded_as", "risk_level"})
+ANSWERS = "answers"
+"""What an answer to a question that is asked often rests on. It is quoted with that answer, and neither retrieved nor
+asked by the claim check."""
+LITERAL_RELATIONS = frozenset({"coded_as", "risk_level", ANSWERS})
 """Relations whose object is a literal, not a node."""
 
 LICENCE_CLASSES = ("open", "non-commercial", "research")

@@ -20,7 +20,7 @@ from typing import Any
 from dermiq.errors import KnowledgeError
 from dermiq.knowledge.addresses import refused
 from dermiq.knowledge.build import sentences
-from dermiq.knowledge.schema import CODE_SYSTEMS, LICENCE_CLASSES, Edge, Name, Node, Tables, edge_id, read_rows
+from dermiq.knowledge.schema import ANSWERS, CODE_SYSTEMS, LICENCE_CLASSES, Edge, Name, Node, Tables, edge_id, read_rows
 from dermiq.types import Source
 
 NO_BACKBONE = frozenset({"MONDO:0100118", "MONDO:0000653", "MONDO:0000652", "MONDO:0021154"})
@@ -101,6 +101,7 @@ class Assembler:
         """What the literature and the curated table say of them."""
         self._add_literature()
         self._add_curated_facts()
+        self._add_answers()
 
     def tables(self, names: tuple[Name, ...]) -> Tables:
         """What was collected, with `names`, in a fixed order and without the sources that nothing cites."""
@@ -397,6 +398,19 @@ class Assembler:
                 text=row["text"],
                 source=row["source"],
                 locator=row["locator"] or f"facts.tsv line {number}",
+                evidence_type=row["evidence_type"] or "curated",
+                checked=row["checked"],
+            )
+
+    def _add_answers(self) -> None:
+        for number, row in read_rows(self.curated / "answers.tsv"):
+            self.add_edge(
+                row["subject"],
+                ANSWERS,
+                row["about"],
+                text=row["text"],
+                source=row["source"],
+                locator=row["locator"] or f"answers.tsv line {number}",
                 evidence_type=row["evidence_type"] or "curated",
                 checked=row["checked"],
             )
