@@ -9,7 +9,8 @@ import pytest
 from dermiq.answering import plan
 from dermiq.answering.trust import LIMITS, record
 from dermiq.knowledge import urgency
-from dermiq.knowledge.retrieve.understand import supposed
+from dermiq.knowledge.retrieve.understand import supposed, told_in
+from dermiq.knowledge.urgency import checklist
 from dermiq.types import Fact, PatientContext
 from tests.answering.made import CASES, asked, differential, graph, known, told
 
@@ -90,12 +91,34 @@ def test_a_question_of_a_site_gets_the_facts_of_that_site_first() -> None:
     [
         "And if she is 30 weeks pregnant?",
         "If you are 100 percent sure?",
-        "What if it is 12 mm?",
+        "What if the margin is 12 mm?",
         "Is it urgent if it is?",
     ],
 )
 def test_a_number_of_something_else_is_no_age(question: str) -> None:
     assert supposed(graph(), question, TOLD) is None
+
+
+@pytest.mark.parametrize(
+    ("told_first", "diameter"),
+    [
+        ("8mm brown macule on the back", 8.0),
+        ("Plaque of 1.2 cm on the cheek, 71F", 12.0),
+        ("Papule, 9 x 7 mm, pearly", 9.0),
+        ("Breslow 0.7 mm, clear", None),
+        ("Margins of 4 mm were taken", None),
+        ("a 4 mm punch was done", None),
+        ("It grew by 2 mm", None),
+    ],
+)
+def test_a_told_size_is_the_lesions_and_no_margin_and_no_depth(told_first: str, diameter: float | None) -> None:
+    assert told_in(graph(), [told_first], TOLD).diameter == diameter
+
+
+def test_a_told_size_counts_for_the_checklist() -> None:
+    points = {point.rule: point for point in checklist(told_in(graph(), ["9 mm, dark, on the back"], TOLD), ())}
+    assert (points["rule:diameter-7-mm"].met, points["rule:diameter-7-mm"].basis) == (True, "told: 9 mm")
+    assert [point.met for point in checklist(TOLD, ()) if point.rule == "rule:diameter-7-mm"] == [None]
 
 
 def _found(text: str) -> Fact:
