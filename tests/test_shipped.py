@@ -18,7 +18,7 @@ from dermiq import shipped
 from dermiq.errors import DermIQError, KnowledgeError, ModelError
 from dermiq.knowledge import Graph
 from dermiq.knowledge.language import embed, entail, questions
-from dermiq.knowledge.retrieve import rank
+from dermiq.knowledge.retrieve import faq, rank
 from dermiq.knowledge.schema import read_tables, write_tables
 from dermiq.lesion.reference import FindingsReference
 from dermiq.shipped import checked, parts_in, read_json, seal
@@ -78,6 +78,8 @@ def loaders(root: Path) -> dict[str, Callable[[], object]]:
         "weights/questions/encoder.safetensors": questions._network.__wrapped__,
         "weights/questions/heads.npz": questions._heads.__wrapped__,
         "weights/questions/labels.json": questions.labels.__wrapped__,
+        "weights/faq/vectors.npz": faq.vectors.__wrapped__,
+        "weights/faq/matcher.json": faq.matcher.__wrapped__,
         "weights/sentences/sentences.npz": embed._shipped.__wrapped__,
         "weights/retrieval/taught.npz": rank.taught.__wrapped__,
         "weights/retrieval/ranker.json": lambda: rank.ranker.__wrapped__(semantic=True),
@@ -92,6 +94,7 @@ def test_a_flipped_bit_in_what_ships_is_a_sentence(name: str, copy: Path, monkey
     monkeypatch.setattr(rank, "WEIGHTS", copy / "weights" / "retrieval")
     monkeypatch.setattr(entail, "FOLDER", copy / "weights" / "judge")
     monkeypatch.setattr(questions, "FOLDER", copy / "weights" / "questions")
+    monkeypatch.setattr(faq, "FOLDER", copy / "weights" / "faq")
     monkeypatch.setattr(embed, "SHIPPED", copy / "weights" / "sentences" / "sentences.npz")
     flip(copy / name)
     with pytest.raises(DermIQError, match="not the file that was shipped") as caught:

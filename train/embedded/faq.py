@@ -24,7 +24,8 @@ from dermiq.knowledge.language import embed
 from dermiq.knowledge.language.lexical import words as stems
 from dermiq.knowledge.language.questions import encode
 from dermiq.knowledge.retrieve import faq
-from dermiq.knowledge.retrieve.understand import Question, heard, texts_of
+from dermiq.knowledge.retrieve.understand import Question, heard, read, texts_of
+from dermiq.knowledge.schema import read_rows
 from dermiq.shipped import seal
 
 MARKED = score.SETS / "faq.tsv"
@@ -72,8 +73,8 @@ def of_wordings(graph: Graph, questions: Sequence[Question]) -> list[Taught]:
         place, asked = places[number], questions[number]
         one = faq.entries()[place]
         nodes = [key for key in one.topics if key != faq.ANY] or list(asked.conditions) or [ANY_CLASS]
-        found.append(taught(graph, said[number], asked, nodes, place, 1.0, leave_out=number))
-        found.append(taught(graph, said[number], asked, nodes, place, UNANSWERED, without=place))
+        found.append(taught(graph, said[number], asked, nodes, [place], 1.0, leave_out=number))
+        found.append(taught(graph, said[number], asked, nodes, [], UNANSWERED, without=place))
     return [one for one in found if len(one.features)]
 
 
@@ -94,13 +95,37 @@ def meant_at_once(questions: Sequence[Question]) -> list[faq.Meant]:
     return found
 
 
+def of_marked(graph: Graph, part: str = "dev") -> list[Taught]:
+    """The questions of conversations that were marked with the entries that answer them, or with none."""
+    found = []
+    for _, row in read_rows(MARKED):
+        if row["part"] != part:
+            continue
+        earlier = [text for text in row["earlier"].split(" | ") if text]
+        held = read(graph, row["question"], earlier=earlier, differential=[row["class"]])
+        if held.meant is None:
+            continue
+        meant = faq.meant(held.meant.texts, held.meant.parts, held.meant.whole)
+        asked = held.understood
+        nodes = [key for key in (*asked.conditions[:1], *held.asked.conditions, asked.suspected) if key]
+        places = [place for place, one in enumerate(faq.entries()) if one.id in row["entries"].split("|")]
+        found.append(taught(graph, meant, held.asked, nodes, places, MARKED_WEIGHT))
+    return [one for one in found if len(one.features)]
+
+
 def taught(
-    graph: Graph, said: faq.Meant, asked: Question, nodes: Sequence[str], place: int, weight: float, **kept: int
+    graph: Graph,
+    said: faq.Meant,
+    asked: Question,
+    nodes: Sequence[str],
+    places: Sequence[int],
+    weight: float,
+    **kept: int,
 ) -> Taught:
     unsaid = frozenset(stem for mention in asked.mentions for stem in stems(mention.text))
     near = faq.compared(said, topics_of(graph, nodes), unsaid=unsaid, **kept)
     rows = np.array([one.features for one in near]).reshape(-1, len(faq.FEATURES))
-    return Taught(rows, np.array([one.place == place for one in near], dtype=float), weight)
+    return Taught(rows, np.array([one.place in places for one in near], dtype=float), weight)
 
 
 def fitted(rows: Sequence[Taught]) -> dict[str, object]:
@@ -129,7 +154,7 @@ def main() -> None:
     graph = Graph.load()
     questions = questions_of(graph)
     ship(questions)
-    rows = of_wordings(graph, questions)
+    rows = [*of_wordings(graph, questions), *of_marked(graph)]
     held = fitted(rows)
     (faq.FOLDER / faq.MATCHER).write_text(json.dumps(held, indent=1) + "\n")
     faq.matcher.cache_clear()

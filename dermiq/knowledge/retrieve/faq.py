@@ -32,6 +32,7 @@ FOLDER = WEIGHTS / "faq"
 VECTORS, MATCHER = "vectors.npz", "matcher.json"
 ANY = "*"  # of whatever lesion
 STEPS = 500  # of a packed vector, from 0 to 1
+NEAREST = 10  # wordings that vote
 CANDIDATES = 12  # entries that are looked at closely
 FEATURES = (
     "question",  # the greatest cosine of a wording, by the encoder of questions
@@ -41,6 +42,9 @@ FEATURES = (
     "shared",  # rare words that question and wording share, as a share of those of both
     "covered",  # and of the question's that the entry has at all
     "lead",  # by how much it is before the best other entry
+    "votes",  # how many of the nearest wordings are the entry's
+    "aspect",  # the cosine of what question and entry are about, by the head of aspects
+    "intent",  # and of what they want
     "of_any",  # it holds whatever the lesion is
     "part",  # a part of the question is nearest, not the whole
 )
@@ -65,6 +69,9 @@ class Vectors:
     sentence: np.ndarray  # (wordings, 384)
     reply: np.ndarray  # (entries, 384)
     starts: np.ndarray  # (entries,)
+    aspect: np.ndarray  # (entries, aspects) mean probabilities of its wordings, of length 1
+    intent: np.ndarray  # (entries, 16) likewise
+    of: np.ndarray  # (wordings,) the entry of each
 
 
 @dataclass(frozen=True)
@@ -108,7 +115,15 @@ def vectors() -> Vectors:
     with np.load(checked(FOLDER / VECTORS), allow_pickle=False) as held:
         found = {name: unpacked(held[name]) for name in ("question", "sentence", "reply")}
     counts = [len(one.asked) for one in entries()]
-    return Vectors(**found, starts=np.concatenate([[0], np.cumsum(counts)[:-1]]))
+    starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    heads = (questions.aspects(found["question"]), questions.intents(found["question"]))
+    aspect, intent = (_unit(np.add.reduceat(shares, starts)) for shares in heads)
+    return Vectors(**found, starts=starts, aspect=aspect, intent=intent, of=np.repeat(np.arange(len(counts)), counts))
+
+
+def _unit(rows: np.ndarray) -> np.ndarray:
+    found: np.ndarray = rows / np.linalg.norm(rows, axis=-1, keepdims=True)
+    return found
 
 
 def packed(rows: np.ndarray) -> np.ndarray:
@@ -209,6 +224,9 @@ def compared(
     places = [int(place) for place in order if fitting[place]]
     top = score.max(1)
     ends = [*held.starts[1:], len(held.question)]
+    nearest = np.where(fitting[held.of], (by_question + by_sentence).max(1), -9)
+    votes = np.bincount(held.of[np.argsort(-nearest)[:NEAREST]], minlength=len(entries())) / NEAREST
+    aspects, intents = _unit(questions.aspects(said.question)), _unit(questions.intents(said.question))
     found = []
     for place in places[:CANDIDATES]:
         text = int(score[place].argmax())
@@ -227,6 +245,9 @@ def compared(
             max((_weight(mine & one) / max(_weight(mine | one), 1e-6) for one in wordings), default=0.0),
             _weight(mine & every) / max(_weight(mine), 1e-6),
             top[place] - others,
+            votes[place],
+            float(held.aspect[place] @ aspects[text]),
+            float(held.intent[place] @ intents[text]),
             ANY in entries()[place].topics,
             text > 0,
         )

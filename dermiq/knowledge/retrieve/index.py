@@ -15,7 +15,7 @@ import numpy as np
 from dermiq.knowledge.graph import CLASS_NODES, Graph
 from dermiq.knowledge.language import embed, entail, questions
 from dermiq.knowledge.language.lexical import BM25
-from dermiq.knowledge.retrieve import rank
+from dermiq.knowledge.retrieve import faq, rank
 from dermiq.types import Fact
 
 
@@ -80,6 +80,7 @@ def warm(graph: Graph) -> bool:
     if embed.available():
         _ = index.vectors, index.answering
         questions.encode(["warm"])
+        _ = faq.vectors(), faq.matcher()
         if entail.available():
             entail.opinions([("warm", "warm")])
         return True
