@@ -49,11 +49,10 @@ RELATIONS = (
     "red_flag",
     "refer_if",
     "likelihood_ratio_for",
-    "answers",
 )
 ANSWERS = "answers"
 """What an answer to a question that is asked often rests on. It is quoted with that answer, and neither retrieved nor
-asked by the claim check."""
+asked by the claim check, so that it is none of `RELATIONS`."""
 LITERAL_RELATIONS = frozenset({"coded_as", "risk_level", ANSWERS})
 """Relations whose object is a literal, not a node."""
 
@@ -346,7 +345,7 @@ def _edge_problems(edge: Edge, *, nodes: set[str], sources: Mapping[str, Source]
         found.append(f"Edge {edge.id} starts at {edge.subject}, which is no node.")
     if edge.relation not in LITERAL_RELATIONS and edge.object not in nodes:
         found.append(f"Edge {edge.id} ends at {edge.object}, which is no node.")
-    if edge.relation not in RELATIONS:
+    if edge.relation not in (*RELATIONS, ANSWERS):
         found.append(f"Edge {edge.id} has the unknown relation {edge.relation!r}.")
     if edge.source not in sources:
         found.append(f"Edge {edge.id} cites the source {edge.source!r}, which is not listed.")

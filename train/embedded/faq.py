@@ -3,7 +3,8 @@
     python -m train.embedded.faq        # after each change of dermiq/knowledge/retrieve/faq.tsv
 
 The weights of `dermiq.knowledge.retrieve.faq` are those of a logistic regression. It learns from each wording, left out
-of its own entry, against the entries that come nearest, and once more with its own entry left out.
+of its own entry, against the entries that come nearest, and from questions of conversations that were marked with their
+entry by hand (`tests/judged/faq.tsv`, part dev).
 """
 
 from __future__ import annotations
@@ -17,19 +18,22 @@ from typing import Any
 
 import numpy as np
 
-from dermiq.knowledge import Graph
+from dermiq.knowledge import Graph, score
 from dermiq.knowledge.graph import PRINCIPAL
 from dermiq.knowledge.language import embed
 from dermiq.knowledge.language.lexical import words as stems
 from dermiq.knowledge.language.questions import encode
 from dermiq.knowledge.retrieve import faq
-from dermiq.knowledge.retrieve.understand import Question, heard, texts_of
+from dermiq.knowledge.retrieve.understand import Question, heard, read, texts_of
+from dermiq.knowledge.schema import read_rows
 from dermiq.shipped import seal
 
+MARKED = score.SETS / "faq.tsv"
 PENALTY, STEPS, RATE = 1e-3, 3000, 0.3
 ANY_CLASS = "MONDO:0005073"  # stands for the lesion's condition where an entry holds whatever that is
 DRAWN, SEED = 800, 1
 UNANSWERED = 0.3  # of a wording whose entry is left out, beside one that has it
+MARKED_WEIGHT = 4.0  # of a marked question beside a wording
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,24 @@ def meant_at_once(questions: Sequence[Question]) -> list[faq.Meant]:
     return found
 
 
+def of_marked(graph: Graph, part: str = "dev") -> list[Taught]:
+    """The questions of conversations that were marked with the entries that answer them, or with none."""
+    found = []
+    for _, row in read_rows(MARKED):
+        if row["part"] != part:
+            continue
+        earlier = [text for text in row["earlier"].split(" | ") if text]
+        held = read(graph, row["question"], earlier=earlier, differential=[row["class"]])
+        if held.meant is None:
+            continue
+        meant = faq.meant(held.meant.texts, held.meant.parts, held.meant.whole)
+        asked = held.understood
+        nodes = [key for key in (*asked.conditions[:1], *held.asked.conditions, asked.suspected) if key]
+        places = [place for place, one in enumerate(faq.entries()) if one.id in row["entries"].split("|")]
+        found.append(taught(graph, meant, held.asked, nodes, places, MARKED_WEIGHT))
+    return [one for one in found if len(one.features)]
+
+
 def taught(
     graph: Graph,
     said: faq.Meant,
@@ -132,7 +154,7 @@ def main() -> None:
     graph = Graph.load()
     questions = questions_of(graph)
     ship(questions)
-    rows = of_wordings(graph, questions)
+    rows = [*of_wordings(graph, questions), *of_marked(graph)]
     held = fitted(rows)
     (faq.FOLDER / faq.MATCHER).write_text(json.dumps(held, indent=1) + "\n")
     faq.matcher.cache_clear()
