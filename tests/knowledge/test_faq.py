@@ -75,12 +75,8 @@ def test_what_ships_was_made_of_the_table_that_ships() -> None:
     ("question", "lesion", "entry"),
     [
         ("Can I have it lasered off? A place in the mall does it for 80 quid.", "nv", "nv-laser-removal"),
-        (
-            "Recurrence: standard excision vs Mohs on the nose, primary, nodular. Ballpark.",
-            "bcc",
-            "bcc-mohs-or-excision",
-        ),
-        ("Will a hat do or do I need the cream as well, I sweat like a pig", "akiec", "ak-hat"),
+        ("Keep nicking it when i shave my legs. Leave it, or have it out?", "df", "dfvasc-df-shaving-nick"),
+        ("Consultant mentioned nicotinamide. Any use?", "akiec", "care-diet-nicotinamide"),
     ],
 )
 def test_questions_of_others_are_found(graph: Graph, question: str, lesion: str, entry: str) -> None:
