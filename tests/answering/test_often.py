@@ -9,7 +9,7 @@ from dermiq.answering.planner import Planner
 from dermiq.knowledge.retrieve import faq
 from tests.answering.made import asked, graph, known
 
-ON_MELANOMA = next(one for one in faq.entries() if one.topics == ("MONDO:0005012",))
+ON_NEVUS = next(one for one in faq.entries() if one.topics == ("MONDO:0005073",))
 OF_ANY = next(one for one in faq.entries() if one.topics == (faq.ANY,))
 
 
@@ -19,13 +19,13 @@ def points(entry: faq.Entry, intent: str, case: str, *, earlier: tuple[str, ...]
 
 
 def test_the_answer_that_is_written_is_what_is_said() -> None:
-    assert points(ON_MELANOMA, "prognosis", "mel") == [ON_MELANOMA.reply]
+    assert points(ON_NEVUS, "prognosis", "nv") == [ON_NEVUS.reply]
     assert OF_ANY.reply in points(OF_ANY, "other", "nv")
 
 
 def test_what_is_done_about_another_condition_is_not_said_as_if_it_were_this_one() -> None:
-    first, *_ = points(ON_MELANOMA, "treatment", "bcc")
-    assert "not as melanoma" in first
+    first, *_ = points(ON_NEVUS, "treatment", "bcc")
+    assert "not as melanocytic nevus" in first
 
 
 def test_what_is_done_is_held_back_where_something_worse_is_possible() -> None:
@@ -35,9 +35,9 @@ def test_what_is_done_is_held_back_where_something_worse_is_possible() -> None:
 
 
 def test_it_is_pointed_at_where_it_was_said() -> None:
-    question = replace(asked("prognosis", question="x"), often=(ON_MELANOMA.id,))
-    (point,) = plan(graph(), question, known("mel")).points
-    assert point.again == f"As said above: {ON_MELANOMA.reply}"
+    question = replace(asked("prognosis", question="x"), often=(ON_NEVUS.id,))
+    (point,) = plan(graph(), question, known("nv")).points
+    assert point.again == f"As said above: {ON_NEVUS.reply}"
 
 
 def test_what_the_first_question_describes_counts_for_what_shows_it() -> None:
