@@ -353,7 +353,11 @@ class Planner:
 
     def is_safe(self, fact: Fact) -> bool:
         """Not what destroys a lesion unexamined, of whatever condition, where this one may be a melanoma."""
-        if DOSE.search(fact.text) or not self._is_of_age(fact):
+        return self._is_of_age(fact) and self.is_harmless(fact)
+
+    def is_harmless(self, fact: Fact) -> bool:
+        """The same of whomever it is told: not a dose, nor what destroys what may be a melanoma."""
+        if DOSE.search(fact.text):
             return False
         melanoma = self.lead.code == "mel" or self.chance("mel") >= POSSIBLE
         unsafe = fact.polarity == "present" and DESTROYS.search(fact.text) and not WARNS.search(fact.text)
@@ -502,7 +506,7 @@ class Planner:
         for key in self.asked.often:
             found = entry(key)
             facts = self._held(found.facts)
-            if facts and all(map(self.is_safe, facts)):
+            if facts and all(map(self.is_harmless, facts)):
                 about = tuple(node for node in found.topics if node != ANY) or (self.topic,)
                 again = f"As said above: {found.reply}"
                 yield Point("reply", found.reply, 3.0, facts, about=about, needed=True, again=again)
